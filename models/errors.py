@@ -1,0 +1,154 @@
+"""Every error that ragserve raises on purpose.
+
+RagError
+├── InvalidRequestError        what the caller sent is wrong
+│   └── PayloadTooLargeError   … too big
+├── NotFoundError              no such file, vector store, chunk
+├── ConflictError              the state of the thing does not allow it
+├── UnreadableDocumentError    a file whose text cannot be had
+├── ConfigError                serve_config.yaml or the catalog is wrong
+│   └── ModelNotFoundError     … names a model that the catalog lacks
+├── ModelLoadError             a model that the catalog names does not load
+├── OverloadedError            a queue is full: come back later
+├── DeadlineExceededError      a stage did not answer in its budget
+├── StageUnavailableError      no replica of a stage can answer
+└── InternalError              a bug of ours; the details are in the log only
+
+Each has a stable `code`. Arguments are positional and kept in `args`, so that an error survives pickling
+between replicas. HTTP status codes are chosen in serve/api/errors.py alone.
+"""
+
+import difflib
+
+
+class RagError(Exception):
+    """Base of every error above. `retry_after_s` is set where trying again later may help."""
+
+    code = "internal_error"
+    retry_after_s: float | None = None
+
+
+class InvalidRequestError(RagError):
+    code = "invalid_request"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message, param)
+        self.message, self.param = message, param
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class PayloadTooLargeError(InvalidRequestError):
+    code = "payload_too_large"
+
+
+class NotFoundError(RagError):
+    code = "not_found"
+
+    def __init__(self, resource: str, resource_id: str) -> None:
+        super().__init__(resource, resource_id)
+        self.resource, self.resource_id = resource, resource_id
+
+    def __str__(self) -> str:
+        return f"no {self.resource} with id {self.resource_id!r}"
+
+
+class ConflictError(RagError):
+    code = "conflict"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnreadableDocumentError(RagError):
+    """`reason` is one of OpenAI's codes of a vector store file: unsupported_file, invalid_file, server_error."""
+
+    code = "unreadable_document"
+
+    def __init__(self, filename: str, reason: str, detail: str) -> None:
+        super().__init__(filename, reason, detail)
+        self.filename, self.reason, self.detail = filename, reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.detail}"
+
+
+class ConfigError(RagError):
+    code = "invalid_config"
+
+    def __init__(self, where: str, message: str) -> None:
+        super().__init__(where, message)
+        self.where, self.message = where, message
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class ModelNotFoundError(ConfigError):
+    code = "model_not_found"
+
+    def __init__(self, where: str, name: str, known: list[str]) -> None:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        super().__init__(where, f"no model named {name!r}{hint} The catalog has {', '.join(sorted(known))}")
+        self.args = (where, name, known)
+        self.name, self.known = name, known
+
+
+class ModelLoadError(RagError):
+    code = "model_load_failed"
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(name, detail)
+        self.name, self.detail = name, detail
+
+    def __str__(self) -> str:
+        return f"model {self.name!r} does not load: {self.detail}"
+
+
+class OverloadedError(RagError):
+    code = "overloaded"
+
+    def __init__(self, stage: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(stage, retry_after_s)
+        self.stage, self.retry_after_s = stage, retry_after_s
+
+    def __str__(self) -> str:
+        return f"the {self.stage} stage has a full queue; try again in {self.retry_after_s:g} s"
+
+
+class DeadlineExceededError(RagError):
+    code = "deadline_exceeded"
+
+    def __init__(self, stage: str, budget_s: float) -> None:
+        super().__init__(stage, budget_s)
+        self.stage, self.budget_s = stage, budget_s
+
+    def __str__(self) -> str:
+        return f"the {self.stage} stage did not answer within {self.budget_s:.3g} s"
+
+
+class StageUnavailableError(RagError):
+    code = "stage_unavailable"
+
+    def __init__(self, stage: str, retry_after_s: float = 5.0) -> None:
+        super().__init__(stage, retry_after_s)
+        self.stage, self.retry_after_s = stage, retry_after_s
+
+    def __str__(self) -> str:
+        return f"no replica of the {self.stage} stage can answer; try again in {self.retry_after_s:g} s"
+
+
+class InternalError(RagError):
+    """What a caller sees of an unexpected failure: the stage, and nothing of its inside."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.stage = stage
+
+    def __str__(self) -> str:
+        return f"the {self.stage} stage failed; the log has the details under this request's id"

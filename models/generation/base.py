@@ -1,0 +1,24 @@
+"""The seam of generation: a question and its passages in, text as it comes out."""
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from models.types import GenerationDelta, GenerationRequest
+
+
+class GenerationModel(Protocol):
+    """Writes an answer that marks what it takes from passage n (from 1, in the request's order) with `[n]`."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Load and warm up. Raises ModelLoadError."""
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+        """Deltas as they come, the last with a finish_reason. Closing the generator frees the engine at once."""
+
+    async def check_health(self) -> None:
+        """Raises if the model cannot generate any more."""
+
+    async def stop(self) -> None:
+        """Free memory and processes."""

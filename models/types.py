@@ -1,0 +1,155 @@
+"""The plain data that crosses layers and replicas: frozen dataclasses and float32 arrays.
+
+Frozen dataclasses without slots pickle twice as fast as slotted ones or pydantic models, and a numpy
+array four times as fast as a list of floats, so these are what travels between replicas.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+KeyArray = NDArray[np.int64]
+
+DEFAULT_TENANT = "default"
+DEFAULT_VECTOR_STORE = "default"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a search may look. The tenant is an argument all the way down, never a context variable."""
+
+    tenant: str
+    vector_store_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Hits of one query, best first: `keys` (n,) int64 chunk keys and their `scores` (n,) float32, higher is better."""
+
+    keys: KeyArray
+    scores: FloatArray
+
+    @staticmethod
+    def empty() -> "Ranking":
+        return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True)
+class LexicalRanking:
+    """What keyword search knows of a query: its hits, and the weight of each of the query's words.
+
+    `term_weights` maps a lower-cased word of the query to its inverse document frequency in the searched
+    stores; a word that the corpus never uses has the highest weight.
+    """
+
+    ranking: Ranking
+    term_weights: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk as an answer sees it: `text` is characters `start` to `end` of the file's extracted text."""
+
+    key: int
+    chunk_id: str
+    file_id: str
+    filename: str
+    text: str
+    start: int
+    end: int
+    context: str = ""
+    score: float = 0.0
+
+    @property
+    def indexed_text(self) -> str:
+        """What embedding, keyword search and reranking read: the headings above the chunk, then its text."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of one file's extracted text, before it is stored: `text == document.text[start:end]`.
+
+    `context` is the title and headings above it, outermost first, joined by " > "; `num_tokens` counts the
+    embedding model's tokens of `text` without special tokens.
+    """
+
+    text: str
+    start: int
+    end: int
+    context: str
+    num_tokens: int
+
+    @property
+    def indexed_text(self) -> str:
+        """What embedding, keyword search and reranking read: the headings above the chunk, then its text."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """One turn of a conversation; `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How to decode. None leaves the model's own default; `max_tokens` counts generated tokens."""
+
+    max_tokens: int = 512
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """A conversation whose last message is the user's question, and the passages to answer it from, best first."""
+
+    request_id: str
+    messages: tuple[ChatMessage, ...]
+    passages: tuple[Passage, ...]
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    term_weights: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def question(self) -> str:
+        return self.messages[-1].content
+
+
+@dataclass(frozen=True)
+class GenerationDelta:
+    """What was generated since the last delta. The last one carries `finish_reason` (stop or length) and the counts."""
+
+    text: str
+    finish_reason: str | None = None
+    num_prompt_tokens: int = 0
+    num_completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A point on this process's monotonic clock. Never sent to another process: send `remaining_s()`."""
+
+    at: float
+
+    @staticmethod
+    def after(budget_s: float) -> "Deadline":
+        return Deadline(time.monotonic() + budget_s)
+
+    def remaining_s(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self.at - time.monotonic())
+
+    def at_most(self, budget_s: float) -> "Deadline":
+        """The earlier of this deadline and `budget_s` from now: a stage's own budget inside the request's."""
+        return min(self, Deadline.after(budget_s), key=lambda deadline: deadline.at)
