@@ -128,12 +128,48 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class GenerationDelta:
-    """What was generated since the last delta. The last one carries `finish_reason` (stop or length) and the counts."""
+    """What was generated since the last delta. The last one carries `finish_reason` (stop or length) and the counts.
+
+    `model` is the catalog alias of the model that wrote it.
+    """
 
     text: str
     finish_reason: str | None = None
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Unit vectors (n, dim) float32, the vector space they live in, and the alias of the model that made them."""
+
+    vectors: FloatArray
+    generation: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """One float32 score a candidate (n,), in the candidates' order, and the alias of the model that gave them."""
+
+    scores: FloatArray
+    model: str
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """A file's extracted text and its chunks, in order."""
+
+    text: str
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """What a replica says of itself once it can answer; `model` is empty for a stage that holds none."""
+
+    model: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,17 @@ class GenerationModel(Protocol):
 
     name: str
 
+    def environment(self) -> dict[str, str]:
+        """Environment variables that the model's library reads when it is imported; set before `start`."""
+
     async def start(self) -> None:
         """Load and warm up. Raises ModelLoadError."""
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         """Deltas as they come, the last with a finish_reason. Closing the generator frees the engine at once."""
+
+    def num_unfinished(self) -> int:
+        """Requests that it is working on now."""
 
     async def check_health(self) -> None:
         """Raises if the model cannot generate any more."""

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from models.errors import ConflictError
 from models.types import FloatArray, KeyArray, LexicalRanking, Ranking
 
 
@@ -35,3 +36,11 @@ class LexicalIndex(Protocol):
         """The best `k` for `query`, which is plain words: nothing in it is an operator."""
 
     def __len__(self) -> int: ...
+
+
+def check_vectors(dim: int, vectors: FloatArray, num_keys: int | None = None) -> None:
+    """Raises ConflictError if `vectors` are not rows of `dim` numbers, or not one a key."""
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise ConflictError(f"vectors of shape {vectors.shape} do not fit an index of {dim} dimensions")
+    if num_keys is not None and num_keys != len(vectors):
+        raise ConflictError(f"{num_keys} keys came with {len(vectors)} vectors")

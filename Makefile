@@ -1,0 +1,58 @@
+# Two commands do everything: `make up` serves, `make test` tests. Both set up what they need first.
+
+CONFIG ?= serve_config.yaml
+PORT ?= 8000
+DATA ?= data
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+# Where PyTorch's CPU wheels are, if pip's own index has only the CUDA build: see https://pytorch.org/get-started
+TORCH_INDEX ?=
+# A driver that answers means the CUDA packages.
+LOCK := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed-$(LOCK)
+INSTALLED_DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: up test test-quick check lock clean
+
+up: $(INSTALLED)
+	@$(BIN)/ragserve up --config $(CONFIG) --port $(PORT) --data $(DATA) \
+		--ingest README.md --ingest docs --ask "How do I swap the reranker?"
+
+test: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-quick: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+check: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/ragserve check-config $(CONFIG) --cpus 2
+	$(BIN)/python -m pytest -q tests/docs
+
+# torch first and on its own: resolved together with the rest it becomes the CUDA build, gigabytes of it.
+$(INSTALLED): requirements/$(LOCK).txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(addprefix --extra-index-url ,$(TORCH_INDEX)) "$(shell grep '^torch==' requirements/$(LOCK).txt)"
+	$(PIP) -r requirements/$(LOCK).txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(INSTALLED_DEV): $(INSTALLED) requirements/dev.txt
+	$(PIP) -r requirements/dev.txt
+	touch $@
+
+# After a change of a .in file; needs uv. The CUDA lock is resolved for a machine that has a GPU.
+lock:
+	uv pip compile requirements/cpu.in $(LOCK_OPTIONS) $(addprefix --extra-index-url ,$(TORCH_INDEX)) -o requirements/cpu.txt
+	uv pip compile requirements/cuda.in $(LOCK_OPTIONS) -o requirements/cuda.txt
+	uv pip compile requirements/dev.in -c requirements/cpu.txt $(LOCK_OPTIONS) -o requirements/dev.txt
+
+LOCK_OPTIONS := --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,97 @@
+"""A local Ray cluster with Serve on it: sized on purpose, started from a config, gone without a trace."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import ray
+from ray import serve
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
+
+from models.errors import ConfigError
+
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class ClusterSize:
+    """What Ray may use. The object store carries uploaded files between replicas, little else."""
+
+    num_cpus: float
+    num_gpus: int = 0
+    object_store_bytes: int = 256 * 1024**2
+
+    @staticmethod
+    def of_this_machine() -> "ClusterSize":
+        return ClusterSize(num_cpus=len(os.sched_getaffinity(0)), num_gpus=count_gpus())
+
+
+def count_gpus() -> int:
+    """GPUs that the driver shows, without importing torch: 0 where there is no driver."""
+    try:
+        return len([name for name in os.listdir("/proc/driver/nvidia/gpus") if name])
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def local_cluster(size: ClusterSize) -> Iterator[None]:
+    """Ray in this process' care: when the block ends, however it ends, none of its processes are left."""
+    ray.init(
+        num_cpus=size.num_cpus,
+        num_gpus=size.num_gpus,
+        object_store_memory=size.object_store_bytes,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="warning",
+    )
+    try:
+        yield
+    finally:
+        started = psutil.Process().children(recursive=True)
+        ray.shutdown()
+        _end(started)
+
+
+def deploy(config: dict[str, Any]) -> None:
+    """Hands a checked serve_config to Serve, starting Serve if need be. Returns at once; see `wait_until_running`."""
+    schema = ServeDeploySchema(**config)
+    serve.start(
+        proxy_location=schema.proxy_location,
+        http_options=schema.http_options.model_dump(),
+        logging_config=schema.logging_config or LoggingConfig(),
+    )
+    _get_global_client().deploy_apps(schema)
+
+
+def wait_until_running(application: str, timeout_s: float) -> None:
+    """Returns when every deployment has its replicas. Raises ConfigError with Serve's reason if one cannot have."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        found = serve.status().applications.get(application)
+        if found is not None and found.status == ApplicationStatus.RUNNING:
+            return
+        if found is not None and found.status == ApplicationStatus.DEPLOY_FAILED:
+            raise ConfigError(application, _reason(found))
+        time.sleep(POLL_S)
+    raise ConfigError(application, f"is not running after {timeout_s:g} s: {_reason(found)}")
+
+
+def _reason(application: Any) -> str:
+    if application is None:
+        return "Serve does not know it"
+    unhealthy = [f"{name}: {one.message}" for name, one in application.deployments.items() if one.message]
+    return "; ".join([application.message, *unhealthy]).strip("; ")
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Ends what Ray left of its own, such as an engine's child processes."""
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=5)

@@ -1,0 +1,67 @@
+"""Parsing: the stage that turns a file's bytes into text and chunks. CPU work, kept away from every other stage."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic import Field
+
+from deployments.client import StageClient
+from deployments.stage import StageConfig, parse_user_config
+from models.catalog import Catalog
+from models.documents.chunk import ChunkingOptions, chunk
+from models.documents.parse import parse
+from models.documents.tokenizer import Tokenizer
+from models.types import Deadline, ParsedFile, StageStatus
+
+
+class ParserConfig(StageConfig):
+    """Parser's user_config."""
+
+    tokenizer: str = Field(default="minilm", description="Catalog alias of the embedding model whose tokens count.")
+    chunk_max_tokens: int = Field(default=200, ge=32, le=4096, description="Size of a chunk, unless the file says.")
+    chunk_overlap_tokens: int = Field(default=32, ge=0, le=2048, description="Tokens that neighbouring chunks share.")
+
+    @property
+    def chunking(self) -> ChunkingOptions:
+        return ChunkingOptions(max_tokens=self.chunk_max_tokens, overlap_tokens=self.chunk_overlap_tokens)
+
+
+class Parser:
+    """The replica: one file at a time, in a thread, so that health checks go on."""
+
+    _config: ParserConfig
+    _tokenizer: Tokenizer
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        config = parse_user_config(ParserConfig, user_config)
+        self._tokenizer = await asyncio.to_thread(self._catalog.tokenizer, config.tokenizer)
+        self._config = config
+
+    async def parse(self, content: bytes, filename: str, chunking: ChunkingOptions | None) -> ParsedFile:
+        """Text and chunks of a file. Raises UnreadableDocumentError."""
+        options = chunking or self._config.chunking
+        return await asyncio.get_running_loop().run_in_executor(
+            self._compute, parse_and_chunk, content, filename, self._tokenizer, options
+        )
+
+    async def status(self) -> StageStatus:
+        return StageStatus()
+
+
+def parse_and_chunk(content: bytes, filename: str, tokenizer: Tokenizer, options: ChunkingOptions) -> ParsedFile:
+    document = parse(content, filename)
+    return ParsedFile(document.text, tuple(chunk(document, tokenizer, options)))
+
+
+class ParserClient(StageClient):
+    """What the ingest path calls. Satisfies serve.pipelines.stages.ParseStage."""
+
+    async def parse(
+        self, content: bytes, filename: str, chunking: ChunkingOptions | None, deadline: Deadline
+    ) -> ParsedFile:
+        return await self.call("parse", content, filename, chunking, deadline=deadline)

@@ -1,0 +1,110 @@
+"""The catalog: every model that a stage may name, by task and alias, from catalog.yaml and the operator's file."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.documents.tokenizer import FastTokenizer, load_tokenizer
+from models.errors import ConfigError, ModelNotFoundError
+from models.registry import KINDS, Task
+from models.source import SourceConfig, fetch_folder
+
+BUILT_IN = Path(__file__).with_name("catalog.yaml")
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+class CatalogEntry(BaseModel):
+    """One model. `options` is what its kind needs; the kind's config class is their type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = Field(description="How it is loaded; see models/registry.py.")
+    licence: str = Field(description="SPDX name of the weights' licence.")
+    note: str = Field(default="", description="What it is good for, in a line.")
+    options: dict[str, Any] = Field(default_factory=dict, description="The kind's own configuration.")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Aliases of models by task. Travels to the replicas as it was when the application was built."""
+
+    entries: dict[Task, dict[str, CatalogEntry]]
+
+    @staticmethod
+    def open(extra: Path | None = None) -> "Catalog":
+        """The built-in catalog, with the entries of `extra` added or put in place of its own. Raises ConfigError."""
+        entries = _read(BUILT_IN)
+        if extra is not None:
+            for task, added in _read(extra).items():
+                entries[task].update(added)
+        return Catalog(entries)
+
+    def names(self, task: Task) -> list[str]:
+        return sorted(self.entries[task])
+
+    def entry(self, task: Task, alias: str) -> CatalogEntry:
+        """The entry under `alias`. Raises ModelNotFoundError with the nearest known one."""
+        try:
+            return self.entries[task][alias]
+        except KeyError:
+            raise ModelNotFoundError(f"catalog.{task}", alias, self.names(task)) from None
+
+    def config(self, task: Task, alias: str) -> BaseModel:
+        """The typed options of `alias`. Raises ModelNotFoundError, ConfigError."""
+        entry = self.entry(task, alias)
+        config_class = KINDS[task][entry.kind].config_class()
+        try:
+            return config_class(**entry.options)
+        except ValidationError as error:
+            raise _named(f"catalog.{task}.{alias}.options", error, config_class) from None
+
+    def load(self, task: Task, alias: str) -> Any:
+        """The model itself. Slow: reads weights. Raises ModelNotFoundError, ConfigError, ModelLoadError."""
+        return KINDS[task][self.entry(task, alias).kind].build(alias, self.config(task, alias))
+
+    def tokenizer(self, alias: str) -> FastTokenizer:
+        """The tokenizer of an embedding model, without its weights. Raises ModelNotFoundError, ModelLoadError."""
+        config = self.config("embedding", alias)
+        assert isinstance(config, SourceConfig)  # every kind of embedding model has a source
+        return load_tokenizer(fetch_folder(alias, config, ["tokenizer.json"]))
+
+
+def _read(path: Path) -> dict[Task, dict[str, CatalogEntry]]:
+    try:
+        raw = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(path.name, f"cannot be read: {error}") from None
+    unknown = sorted(set(raw) - set(TASKS))
+    if unknown:
+        raise ConfigError(path.name, f"unknown task {unknown[0]!r}; it is one of {', '.join(TASKS)}")
+    return {
+        task: {alias: _entry(task, alias, fields) for alias, fields in (raw.get(task) or {}).items()} for task in TASKS
+    }
+
+
+def _entry(task: Task, alias: str, fields: dict[str, Any]) -> CatalogEntry:
+    where = f"catalog.{task}.{alias}"
+    try:
+        entry = CatalogEntry(**fields)
+    except (ValidationError, TypeError) as error:
+        if isinstance(error, TypeError):
+            raise ConfigError(where, "must be a mapping of kind, licence, note and options") from None
+        raise _named(where, error, CatalogEntry) from None
+    if entry.kind not in KINDS[task]:
+        raise ConfigError(where, f"unknown kind {entry.kind!r}; it is one of {', '.join(sorted(KINDS[task]))}")
+    return entry
+
+
+def _named(where: str, error: ValidationError, kind: type[BaseModel]) -> ConfigError:
+    """The first problem, with the nearest known key if it is an unknown one."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return ConfigError(f"{where}.{key}" if key else where, first["msg"])
+    nearest = difflib.get_close_matches(key, list(kind.model_fields), n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return ConfigError(f"{where}.{key}", f"unknown key{hint}")

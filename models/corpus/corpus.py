@@ -1,0 +1,46 @@
+"""The corpus: what is stored. SQL is the truth, blobs are the uploads; searchers hold views of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.corpus.blobs import FolderBlobStore
+from models.corpus.database import Database, open_database
+from models.corpus.files import Files
+from models.corpus.jobs import Jobs
+from models.corpus.store_files import StoreFiles
+from models.corpus.vector_stores import VectorStores
+from models.corpus.views import Views
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Every method is synchronous and safe from any thread; any number of processes may have one corpus open.
+
+    Whatever a method has returned is durable. What it raised for has left no trace.
+    """
+
+    files: Files
+    vector_stores: VectorStores
+    store_files: StoreFiles
+    jobs: Jobs
+    views: Views
+    database: Database
+
+    @staticmethod
+    def open(database_url: str, blob_root: str | Path, clock: Callable[[], float] = time.time) -> "Corpus":
+        """Opens the corpus, and creates it where there is none. `clock` gives Unix seconds. Raises ConfigError."""
+        database = open_database(database_url)
+        return Corpus(
+            files=Files(database, FolderBlobStore(blob_root), clock),
+            vector_stores=VectorStores(database, clock),
+            store_files=StoreFiles(database, clock),
+            jobs=Jobs(database, clock),
+            views=Views(database),
+            database=database,
+        )
+
+    def close(self) -> None:
+        """Closes idle connections; nothing that was acknowledged depends on it."""
+        self.database.close()

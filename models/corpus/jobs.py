@@ -1,0 +1,161 @@
+"""Ingestion jobs: who works on which file, until when, and how it ends.
+
+A job stands exactly as long as its file is in_progress. Whoever completes or fails it deletes it in the same
+transaction, so a file's chunks are written once, however many workers tried.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, update
+
+from models.corpus.chunks import build_chunk_rows, insert_chunks, insert_vectors, is_attachment
+from models.corpus.database import Database, insert_if_new
+from models.corpus.records import AttachmentId, Job
+from models.corpus.schema import file_texts, files, jobs, store_files
+from models.corpus.store_files import lock_file, to_chunking
+from models.corpus.vector_stores import advance
+from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.types import Chunk, FloatArray
+
+MAX_ATTEMPTS = 5  # so that a file that kills its worker cannot kill them for ever
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Hands out jobs under a lease; a job whose worker died goes to another when the lease has expired.
+
+    `owner` names one worker process and is never used by another one, not even by its successor.
+    """
+
+    database: Database
+    clock: Callable[[], float]
+
+    def claim(self, owner: str, limit: int, lease_s: float) -> list[Job]:
+        """At most `limit` jobs that nobody holds, oldest first. The fifth attempt that died was the last."""
+        now = self.clock()
+        with self.database.reading() as connection:
+            # An idle worker asks often: it does not take the write lock for nothing.
+            if connection.scalar(select(jobs.c.job_id).where(_is_free(now)).limit(1)) is None:
+                return []
+        with self.database.writing() as connection:
+            _fail_exhausted(connection, now)
+            return [_take(connection, row, owner, now + lease_s) for row in _free_jobs(connection, now, limit)]
+
+    def renew(self, owner: str, lease_s: float) -> frozenset[int]:
+        """Prolongs the owner's leases to `lease_s` from now. The ids that it still holds: work on others is in vain."""
+        with self.database.writing() as connection:
+            statement = update(jobs).where(jobs.c.lease_owner == owner)
+            values = {"lease_expires_at": self.clock() + lease_s}
+            return frozenset(connection.scalars(statement.values(values).returning(jobs.c.job_id)))
+
+    def release(self, job: Job, delay_s: float = 0.0) -> None:
+        """Gives the job back, to be claimed after `delay_s`; the attempt does not count. A lost lease is ignored."""
+        with self.database.writing() as connection:
+            statement = update(jobs).where(_is_held(job))
+            values = {
+                "lease_owner": None,
+                "lease_expires_at": self.clock() + delay_s if delay_s else 0.0,
+                "attempts": jobs.c.attempts - 1,
+            }
+            connection.execute(statement.values(values))
+
+    def complete(self, job: Job, text: str, chunks: Sequence[Chunk], vectors: FloatArray, generation: str) -> None:
+        """Stores the file's text and chunks, and its status completed, all or nothing.
+
+        `vectors` (len(chunks), dim) float32 lie in the space that `generation` names. Raises ConflictError if the
+        file was detached or its job lost meanwhile; then nothing is stored.
+        """
+        if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(chunks):
+            raise InvalidRequestError(f"{len(chunks)} chunks with {vectors.dtype} vectors {vectors.shape}", "vectors")
+        attachment = job.attachment
+        rows = build_chunk_rows(attachment, chunks)
+        usage_bytes = sum(len(chunk.indexed_text.encode()) for chunk in chunks) + vectors.nbytes
+        with self.database.writing() as connection:
+            seq = self._lock(connection, job)
+            keys = insert_chunks(connection, rows, seq)
+            insert_vectors(connection, attachment, seq, keys, vectors, generation)
+            _store_text(connection, attachment, text)
+            _finish(connection, attachment, {"status": "completed", "usage_bytes": usage_bytes})
+
+    def fail(self, job: Job, code: str, message: str) -> None:
+        """Ends the job; `code`: server_error, unsupported_file or invalid_file, as OpenAI's. Raises ConflictError."""
+        with self.database.writing() as connection:
+            self._lock(connection, job)
+            _finish(connection, job.attachment, _failure(code, message))
+
+    def _lock(self, connection: Connection, job: Job) -> int:
+        """The change's sequence number, with file, store and job locked in that order."""
+        try:
+            lock_file(connection, job.tenant, job.file_id)
+            seq = advance(connection, job.tenant, job.vector_store_id, int(self.clock()))
+        except NotFoundError as error:
+            raise ConflictError(f"job {job.job_id} is void: {error}") from None
+        if connection.scalar(select(jobs.c.job_id).where(_is_held(job)).with_for_update()) is None:
+            raise ConflictError(f"job {job.job_id} is void: {job.owner} no longer holds its attempt {job.attempt}")
+        return seq
+
+
+def _is_free(now: float) -> ColumnElement[bool]:
+    return jobs.c.lease_expires_at <= now
+
+
+def _is_held(job: Job) -> ColumnElement[bool]:
+    """Also past its time, as long as nobody else has taken it."""
+    return and_(jobs.c.job_id == job.job_id, jobs.c.lease_owner == job.owner, jobs.c.attempts == job.attempt)
+
+
+def _free_jobs(connection: Connection, now: float, limit: int) -> Sequence[Row[Any]]:
+    store_file = and_(*(jobs.c[name] == store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")))
+    file = and_(jobs.c.tenant == files.c.tenant, jobs.c.file_id == files.c.file_id)
+    query = (
+        select(jobs, files.c.filename, store_files.c.chunking_max_tokens, store_files.c.chunking_overlap_tokens)
+        .join(store_files, store_file)
+        .join(files, file)
+        .where(_is_free(now))
+        .order_by(jobs.c.job_id)
+        .limit(limit)
+    )
+    return connection.execute(query.with_for_update(of=jobs, skip_locked=True)).all()
+
+
+def _take(connection: Connection, row: Row[Any], owner: str, lease_expires_at: float) -> Job:
+    attempt = row.attempts + 1
+    values = {"lease_owner": owner, "lease_expires_at": lease_expires_at, "attempts": attempt}
+    connection.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(values))
+    return Job(
+        job_id=row.job_id,
+        owner=owner,
+        attempt=attempt,
+        tenant=row.tenant,
+        vector_store_id=row.vector_store_id,
+        file_id=row.file_id,
+        filename=row.filename,
+        chunking=to_chunking(row),
+    )
+
+
+def _fail_exhausted(connection: Connection, now: float) -> None:
+    query = select(jobs).where(_is_free(now), jobs.c.attempts >= MAX_ATTEMPTS)
+    for row in connection.execute(query.with_for_update(skip_locked=True)).all():
+        attachment = AttachmentId(row.tenant, row.vector_store_id, row.file_id)
+        _finish(connection, attachment, _failure("server_error", f"ingestion died {row.attempts} times"))
+
+
+def _failure(code: str, message: str) -> dict[str, str | int]:
+    return {"status": "failed", "last_error_code": code, "last_error_message": message}
+
+
+def _finish(connection: Connection, attachment: AttachmentId, values: dict[str, str | int]) -> None:
+    connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
+    connection.execute(update(store_files).where(is_attachment(store_files, attachment)).values(values))
+
+
+def _store_text(connection: Connection, attachment: AttachmentId, text: str) -> None:
+    """The last ingestion's text stands: a newer parser may read the same file better."""
+    row: dict[str, str | int] = {"tenant": attachment.tenant, "file_id": attachment.file_id, "text": text}
+    if not insert_if_new(connection, file_texts, row):
+        same_file = and_(file_texts.c.tenant == attachment.tenant, file_texts.c.file_id == attachment.file_id)
+        connection.execute(update(file_texts).where(same_file, file_texts.c.text != text).values(text=text))

@@ -1,0 +1,181 @@
+"""The tables. Every row carries its tenant; keys that views remember are integers that are never used twice.
+
+files ── file_texts                     what was uploaded, and the text in it
+  │
+store_files ── jobs                     a file in a vector store; a job stands while it is in_progress
+  │      └── vector_stores              `seq` counts the store's changes
+chunks ── vectors                       only of completed store_files; a vector a generation
+removed_chunks                          what a running view must forget
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+
+def _key(name: str) -> Column[int]:
+    """An integer that is never used again: AUTOINCREMENT on SQLite, a sequence elsewhere."""
+    return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, default=0)
+
+
+def _belongs_to(table: str, *columns: str) -> ForeignKeyConstraint:
+    """Rows go when the row they belong to goes."""
+    return ForeignKeyConstraint(columns, [f"{table}.{column}" for column in columns], ondelete="CASCADE")
+
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+
+files = Table(
+    "files",
+    metadata,
+    _key("file_key"),
+    _text("tenant"),
+    _text("file_id"),
+    _text("filename"),
+    _count("size_bytes"),
+    _text("purpose"),
+    _text("digest"),
+    _count("created_at"),
+    UniqueConstraint("tenant", "file_id"),
+    Index("files_by_creation", "tenant", "file_key"),
+    Index("files_by_digest", "digest"),
+    sqlite_autoincrement=True,
+)
+
+file_texts = Table(
+    "file_texts",
+    metadata,
+    _text("tenant"),
+    _text("file_id"),
+    _text("text"),
+    PrimaryKeyConstraint("tenant", "file_id"),
+    _belongs_to("files", "tenant", "file_id"),
+)
+
+vector_stores = Table(
+    "vector_stores",
+    metadata,
+    _key("store_key"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("name"),
+    _count("created_at"),
+    _count("last_active_at"),
+    _count("seq"),
+    UniqueConstraint("tenant", "vector_store_id"),
+    Index("vector_stores_by_creation", "tenant", "store_key"),
+    sqlite_autoincrement=True,
+)
+
+store_files = Table(
+    "store_files",
+    metadata,
+    _key("store_file_key"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("file_id"),
+    _text("status"),
+    _count("created_at"),
+    _count("usage_bytes"),
+    Column("last_error_code", Text),
+    Column("last_error_message", Text),
+    Column("chunking_max_tokens", Integer),
+    Column("chunking_overlap_tokens", Integer),
+    Column("attributes", JSON, nullable=False),
+    UniqueConstraint("tenant", "vector_store_id", "file_id"),
+    _belongs_to("vector_stores", "tenant", "vector_store_id"),
+    _belongs_to("files", "tenant", "file_id"),
+    Index("store_files_by_creation", "tenant", "vector_store_id", "store_file_key"),
+    Index("store_files_by_file", "tenant", "file_id", "vector_store_id"),
+    sqlite_autoincrement=True,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _key("job_id"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("file_id"),
+    _count("attempts"),
+    Column("lease_owner", Text),
+    Column("lease_expires_at", Float, nullable=False, default=0.0),  # Unix seconds; 0 when nobody holds it
+    UniqueConstraint("tenant", "vector_store_id", "file_id"),
+    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    Index("jobs_by_attempts", "attempts"),
+    Index("jobs_by_owner", "lease_owner"),
+    sqlite_autoincrement=True,
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    _key("chunk_key"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("file_id"),
+    _text("chunk_id"),
+    _count("seq"),
+    _count("start_char"),
+    _count("end_char"),
+    _text("context"),
+    _text("text"),
+    _count("num_tokens"),
+    UniqueConstraint("chunk_id"),
+    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    Index("chunks_by_file", "tenant", "vector_store_id", "file_id"),
+    Index("chunks_by_seq", "tenant", "vector_store_id", "seq"),
+    sqlite_autoincrement=True,
+)
+
+# `seq` is when the vector came, which for a later generation is after its chunk.
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("chunk_key", BigInteger, nullable=False),
+    _text("generation"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _count("seq"),
+    Column("vector", LargeBinary, nullable=False),  # float32, little-endian
+    PrimaryKeyConstraint("chunk_key", "generation"),
+    _belongs_to("chunks", "chunk_key"),
+    Index("vectors_by_seq", "tenant", "vector_store_id", "generation", "seq"),
+)
+
+# `added_seq` lets a view skip what came and went since it last looked.
+removed_chunks = Table(
+    "removed_chunks",
+    metadata,
+    _text("tenant"),
+    _text("vector_store_id"),
+    _count("seq"),
+    Column("chunk_key", BigInteger, nullable=False),
+    _count("added_seq"),
+    PrimaryKeyConstraint("tenant", "vector_store_id", "seq", "chunk_key"),
+    _belongs_to("vector_stores", "tenant", "vector_store_id"),
+)

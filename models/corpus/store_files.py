@@ -1,0 +1,184 @@
+"""Files in vector stores: what stands in a store, and how far its ingestion is."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from models.corpus.chunks import is_attachment, remove_chunks
+from models.corpus.database import Database
+from models.corpus.paging import fetch_page
+from models.corpus.records import AttachmentId, Attributes, Chunking, FileStatus, Page, PageRequest, StoreFile
+from models.corpus.schema import files, jobs, store_files, vector_stores
+from models.corpus.vector_stores import advance, is_store, lock_store
+from models.errors import InvalidRequestError, NotFoundError
+from models.types import DEFAULT_VECTOR_STORE
+
+# OpenAI's limits of a vector store file's attributes.
+MAX_ATTRIBUTES = 16
+MAX_ATTRIBUTE_KEY_CHARS = 64
+MAX_ATTRIBUTE_VALUE_CHARS = 512
+
+
+@dataclass(frozen=True)
+class StoreFiles:
+    """Attaches files to vector stores and detaches them. Another tenant's are as unknown as those that never were."""
+
+    database: Database
+    clock: Callable[[], float]
+
+    def attach(
+        self,
+        tenant: str,
+        vector_store_id: str,
+        file_id: str,
+        chunking: Chunking | None = None,
+        attributes: Attributes | None = None,
+    ) -> StoreFile:
+        """The file in the store, in_progress with a job that waits, durably.
+
+        Attached again, a file in progress or completed stays as it is; a failed or cancelled one, or one that is
+        to be cut otherwise, starts anew and its old chunks go. `attributes` None leaves what stands.
+        Raises NotFoundError, InvalidRequestError.
+        """
+        _check_attributes(attributes or {})
+        attachment, now = AttachmentId(tenant, vector_store_id, file_id), int(self.clock())
+        with self.database.writing() as connection:
+            # Locks are taken in one order everywhere: file, store, job, store file.
+            lock_file(connection, tenant, file_id)
+            lock_store(connection, tenant, vector_store_id, now)
+            standing = _find(connection, attachment)
+            if standing is None:
+                _insert(connection, attachment, chunking, now)
+            elif standing.status in ("failed", "cancelled") or standing.chunking != chunking:
+                _restart(connection, attachment, chunking, now)
+            if attributes is not None:
+                _update(connection, attachment, {"attributes": attributes})
+            return _get(connection, attachment)
+
+    def get(self, tenant: str, vector_store_id: str, file_id: str) -> StoreFile:
+        """Raises NotFoundError."""
+        with self.database.reading() as connection:
+            return _get(connection, AttachmentId(tenant, vector_store_id, file_id))
+
+    def page(
+        self, tenant: str, vector_store_id: str, request: PageRequest, status: FileStatus | None = None
+    ) -> Page[StoreFile]:
+        """Files of one store, of one status or of all. Raises NotFoundError, InvalidRequestError."""
+        query = select(store_files).where(is_store(store_files, tenant, vector_store_id))
+        if status is not None:
+            query = query.where(store_files.c.status == status)
+        after = AttachmentId(tenant, vector_store_id, request.after or "")
+        find_after = select(store_files.c.store_file_key).where(is_attachment(store_files, after))
+        with self.database.reading() as connection:
+            _check_store(connection, tenant, vector_store_id)
+            rows = fetch_page(connection, query, store_files.c.store_file_key, request, find_after)
+        return Page(tuple(_to_record(row) for row in rows.items), rows.has_more)
+
+    def detach(self, tenant: str, vector_store_id: str, file_id: str) -> None:
+        """Takes the file out of the store: the next search does not find it. Raises NotFoundError."""
+        with self.database.writing() as connection:
+            detach_file(connection, AttachmentId(tenant, vector_store_id, file_id), int(self.clock()))
+
+
+def lock_file(connection: Connection, tenant: str, file_id: str) -> None:
+    """Keeps the file from being deleted until the transaction ends. Raises NotFoundError."""
+    query = select(files.c.file_key).where(files.c.tenant == tenant, files.c.file_id == file_id)
+    if connection.scalar(query.with_for_update(read=True, key_share=True)) is None:
+        raise NotFoundError("file", file_id)
+
+
+def detach_file(connection: Connection, attachment: AttachmentId, now: int) -> None:
+    """Removes the file, its job and its chunks from the store as one change. Raises NotFoundError."""
+    seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
+    remove_chunks(connection, attachment, seq)
+    connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
+    if connection.execute(delete(store_files).where(is_attachment(store_files, attachment))).rowcount == 0:
+        raise NotFoundError("vector store file", attachment.file_id)
+
+
+def _check_attributes(attributes: Attributes) -> None:
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise InvalidRequestError(f"{len(attributes)} attributes; at most {MAX_ATTRIBUTES} are allowed", "attributes")
+    for key, value in attributes.items():
+        if not 1 <= len(key) <= MAX_ATTRIBUTE_KEY_CHARS:
+            problem = f"has a key of {len(key)} characters; 1 to {MAX_ATTRIBUTE_KEY_CHARS} are allowed"
+        elif isinstance(value, str) and len(value) > MAX_ATTRIBUTE_VALUE_CHARS:
+            problem = f"has {len(value)} characters; at most {MAX_ATTRIBUTE_VALUE_CHARS} are allowed"
+        elif isinstance(value, float) and not math.isfinite(value):
+            problem = "is not a finite number"
+        elif not isinstance(value, str | float | int):
+            problem = "must be a string, a number or a boolean"
+        else:
+            continue
+        raise InvalidRequestError(f"attribute {key[:MAX_ATTRIBUTE_KEY_CHARS]!r} {problem}", "attributes")
+
+
+def _check_store(connection: Connection, tenant: str, vector_store_id: str) -> None:
+    query = select(vector_stores.c.store_key).where(is_store(vector_stores, tenant, vector_store_id))
+    if vector_store_id != DEFAULT_VECTOR_STORE and connection.scalar(query) is None:
+        raise NotFoundError("vector store", vector_store_id)
+
+
+def _find(connection: Connection, attachment: AttachmentId) -> StoreFile | None:
+    row = connection.execute(select(store_files).where(is_attachment(store_files, attachment))).first()
+    return None if row is None else _to_record(row)
+
+
+def _get(connection: Connection, attachment: AttachmentId) -> StoreFile:
+    standing = _find(connection, attachment)
+    if standing is None:
+        raise NotFoundError("vector store file", attachment.file_id)
+    return standing
+
+
+def _insert(connection: Connection, attachment: AttachmentId, chunking: Chunking | None, now: int) -> None:
+    row = vars(attachment) | _fresh(chunking) | {"created_at": now, "attributes": {}}
+    connection.execute(insert(store_files).values(row))
+    connection.execute(insert(jobs).values(vars(attachment)))
+
+
+def _restart(connection: Connection, attachment: AttachmentId, chunking: Chunking | None, now: int) -> None:
+    seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
+    remove_chunks(connection, attachment, seq)
+    # A new job, so that a worker that still holds the old one can no longer complete it.
+    connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
+    connection.execute(insert(jobs).values(vars(attachment)))
+    _update(connection, attachment, _fresh(chunking))
+
+
+def _fresh(chunking: Chunking | None) -> dict[str, str | int | None]:
+    return {
+        "status": "in_progress",
+        "usage_bytes": 0,
+        "last_error_code": None,
+        "last_error_message": None,
+        "chunking_max_tokens": chunking.max_tokens if chunking else None,
+        "chunking_overlap_tokens": chunking.overlap_tokens if chunking else None,
+    }
+
+
+def _update(connection: Connection, attachment: AttachmentId, values: dict[str, Any]) -> None:
+    connection.execute(update(store_files).where(is_attachment(store_files, attachment)).values(values))
+
+
+def to_chunking(row: Row[Any]) -> Chunking | None:
+    if row.chunking_max_tokens is None:
+        return None
+    return Chunking(row.chunking_max_tokens, row.chunking_overlap_tokens)
+
+
+def _to_record(row: Row[Any]) -> StoreFile:
+    return StoreFile(
+        file_id=row.file_id,
+        vector_store_id=row.vector_store_id,
+        status=row.status,
+        created_at=row.created_at,
+        usage_bytes=row.usage_bytes,
+        last_error_code=row.last_error_code,
+        last_error_message=row.last_error_message,
+        chunking=to_chunking(row),
+        attributes=row.attributes,
+    )

@@ -1,0 +1,93 @@
+"""Plain text, reStructuredText, logs and CSV: the extracted text is the file's own, verbatim."""
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from models.documents.base import MAX_HEADING_LEVEL, Block, BlockKind, Document
+from models.documents.encoding import decode
+from models.documents.text import clean
+
+ONE_BLOCK: dict[str, BlockKind] = {".csv": "table", ".log": "code"}  # split between lines, never inside a sentence
+UNDERLINE = re.compile(r"([=\-~^\"'#*+.`:_])\1{2,}$")
+LIST_MARKER = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]")
+DIRECTIVE = re.compile(r"[ \t]*\.\. [\w-]+::")
+MAX_TITLE_CHARS = 200
+
+Lines = list[tuple[int, str]]  # (start, line without its line break)
+
+
+def parse(content: bytes, filename: str) -> Document:
+    """The file's text with paragraphs at blank lines and headings where a title is underlined (reStructuredText)."""
+    text = clean(decode(content, filename)).strip("\n").rstrip()
+    kind = ONE_BLOCK.get(PurePath(filename).suffix.lower())
+    if kind:
+        start = len(text) - len(text.lstrip())
+        return Document(text, (Block(kind, start, len(text)),) if text else ())
+    blocks = tuple(_Reader().read(text))
+    tops = [block for block in blocks if block.level == 1]
+    return Document(text, blocks, text[tops[0].start : tops[0].end] if len(tops) == 1 else "")
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self._styles: list[tuple[str, bool]] = []  # underlines in order of appearance give the levels, as in docutils
+        self._expects_code = False
+
+    def read(self, text: str) -> Iterator[Block]:
+        for group in _groups(text):
+            heading = self._heading(group)
+            if heading is None:
+                yield self._body(group)
+                continue
+            num_lines, block = heading
+            yield block
+            if group[num_lines:]:
+                yield self._body(group[num_lines:])
+
+    def _heading(self, lines: Lines) -> tuple[int, Block] | None:
+        """The title that opens these lines and how many of them it takes, or None."""
+        overlined = len(lines) >= 3 and bool(UNDERLINE.match(lines[0][1]))
+        start, title = lines[1] if overlined else lines[0]
+        rest = lines[2:] if overlined else lines[1:]
+        underline = UNDERLINE.match(rest[0][1]) if rest else None
+        if underline is None or not _is_title(title, underline.group()):
+            return None
+        style = (underline.group(1), overlined)
+        if style not in self._styles:
+            self._styles.append(style)
+        self._expects_code = False
+        level = min(self._styles.index(style) + 1, MAX_HEADING_LEVEL)
+        return (3 if overlined else 2), _block("heading", [(start, title)], level)
+
+    def _body(self, lines: Lines) -> Block:
+        if self._expects_code and all(line[0] in " \t" for _, line in lines):
+            return _block("code", lines)
+        self._expects_code = lines[-1][1].endswith("::") or bool(DIRECTIVE.match(lines[0][1]))
+        return _block("list_item" if LIST_MARKER.match(lines[0][1]) else "paragraph", lines)
+
+
+def _groups(text: str) -> Iterator[Lines]:
+    """Runs of lines that are not blank."""
+    group: Lines = []
+    start = 0
+    for line in text.split("\n"):
+        if line.strip():
+            group.append((start, line.rstrip()))
+        elif group:
+            yield group
+            group = []
+        start += len(line) + 1
+    if group:
+        yield group
+
+
+def _is_title(line: str, underline: str) -> bool:
+    text = line.strip()
+    return len(text) <= min(len(underline), MAX_TITLE_CHARS) and not UNDERLINE.match(text)
+
+
+def _block(kind: BlockKind, lines: Lines, level: int = 0) -> Block:
+    first_start, first = lines[0]
+    last_start, last = lines[-1]
+    return Block(kind, first_start + len(first) - len(first.lstrip()), last_start + len(last), level)

@@ -1,0 +1,63 @@
+"""Where the tokens of a text begin, so that chunks can be cut to a model's measure."""
+
+import re
+from pathlib import Path
+from typing import Protocol
+
+from tokenizers import Tokenizer as RustTokenizer
+
+from models.errors import ModelLoadError
+
+# BERT reads any word of over 100 characters as one unknown token. Such a stretch counts as if it were English, at about
+# four characters a token, so that no chunk grows without bound. Real vocabularies have no token above 32 characters.
+LONGEST_TOKEN_CHARS = 32
+CHARS_PER_TOKEN = 4
+
+
+class Tokenizer(Protocol):
+    """An embedding model's measure of text."""
+
+    def token_starts(self, texts: list[str]) -> list[list[int]]:
+        """For each text the first character of each of its tokens, rising, without special tokens."""
+
+
+class FastTokenizer:
+    """A model's own tokenizer, from the `tokenizer.json` of a Hugging Face model. Safe to share between threads."""
+
+    def __init__(self, tokenizer: RustTokenizer) -> None:
+        tokenizer.no_truncation()  # many files carry the training's truncation; a cut text would lose its tail
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+
+    def token_starts(self, texts: list[str]) -> list[list[int]]:
+        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [_starts(encoding.offsets) for encoding in encodings]
+
+
+class WordTokenizer:
+    """Words and punctuation marks as tokens: for tests and for models that bring no tokenizer of their own."""
+
+    def token_starts(self, texts: list[str]) -> list[list[int]]:
+        return [_starts([match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]) for text in texts]
+
+
+def load_tokenizer(folder: Path) -> FastTokenizer:
+    """The tokenizer of a model's folder. Raises ModelLoadError where `tokenizer.json` is missing or unreadable."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelLoadError(folder.name, "its folder has no tokenizer.json")
+    try:
+        # from_file and from_str raise bare Exception for what from_buffer calls a ValueError.
+        return FastTokenizer(RustTokenizer.from_buffer(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(folder.name, f"its tokenizer.json is unreadable: {error}") from error
+
+
+def _starts(offsets: list[tuple[int, int]]) -> list[int]:
+    starts: list[int] = []
+    for start, end in offsets:
+        if end - start > LONGEST_TOKEN_CHARS:
+            starts.extend(range(start, end, CHARS_PER_TOKEN))
+        else:
+            starts.append(start)
+    return starts

@@ -1,0 +1,127 @@
+"""From markers in a stream of text to citations of characters in files.
+
+A model writes `[2]` behind what it takes from passage 2. CitationStream turns that, delta by delta, into text whose
+markers carry citation ids, and into the citations: which characters of which file say so.
+"""
+
+from dataclasses import dataclass
+
+from models.generation.markers import MarkerScanner, Token
+from models.generation.sentences import MAX_UNIT_CHARS, Span, sentence_spans
+from models.generation.words import stems
+from models.types import Passage
+
+
+@dataclass(frozen=True)
+class Citation:
+    """What a marker `[id]` points to: `quote` is characters `start` to `end` of the extracted text of passage's file.
+
+    `id` counts from 1 in the order of first appearance. `score` says how much the claim before the marker has in
+    common with the quote: F1 of their stems, 1 where they are the same and 0 where they share no word.
+    """
+
+    id: int
+    passage: Passage
+    quote: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True)
+class CitedText:
+    """Text that can be shown now, and the citations whose marker is in it for the first time."""
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+
+
+class CitationStream:
+    """Reads an answer's deltas, with markers that count `passages` from 1.
+
+    `[n, m]` comes out as `[a][b]`. A number without a passage is dropped with its white space, for the model made it
+    up; except right after a letter or digit, where it is an index of code: `row[99]`. Where deltas begin and end changes
+    neither the text nor the citations.
+    """
+
+    def __init__(self, passages: tuple[Passage, ...]) -> None:
+        self._passages = passages
+        self._scanner = MarkerScanner()
+        self._said = ""  # the end of the text so far, without markers: the claim is its last sentence
+        self._ids_here: list[int] = []  # cited since the last word
+        self._quotables: dict[int, list[_Quotable]] = {}
+        self._citations: dict[tuple[int, Span], Citation] = {}
+
+    def feed(self, delta: str) -> CitedText:
+        """What can be shown of the text so far and was not yet; the last characters wait if a marker may begin there."""
+        return self._read(self._scanner.read(delta))
+
+    def finish(self) -> CitedText:
+        """What was held back."""
+        return self._read(self._scanner.read("", is_last=True))
+
+    def _read(self, tokens: list[Token]) -> CitedText:
+        num_known = len(self._citations)
+        text = "".join(self._show(token) for token in tokens)
+        return CitedText(text, tuple(self._citations.values())[num_known:])
+
+    def _show(self, token: Token) -> str:
+        if token.is_marker and not self._is_index(token):
+            return self._cite(token)
+        text = token.with_joiners(token.joiners - 1) if token.joiners else token.text
+        self._said = (self._said + text)[-2 * MAX_UNIT_CHARS :]
+        if text.strip():
+            self._ids_here = []
+        return text
+
+    def _is_index(self, token: Token) -> bool:
+        is_known = any(number <= len(self._passages) for number in token.passage_numbers())
+        return not is_known and not token.space and self._said[-1:].isalnum()
+
+    def _cite(self, token: Token) -> str:
+        known = [number for number in token.passage_numbers() if number <= len(self._passages)]
+        ids = list(dict.fromkeys(self._citation(number).id for number in known))
+        new = [citation_id for citation_id in ids if citation_id not in self._ids_here]
+        self._ids_here += new
+        return token.space + "".join(f"[{citation_id}]" for citation_id in new) if new else ""
+
+    def _citation(self, number: int) -> Citation:
+        """The citation of passage `number` for the claim just made: a known one, if it has the same quote."""
+        passage = self._passages[number - 1]
+        if number not in self._quotables:
+            self._quotables[number] = _quotables(passage)
+        claim = _last_sentence(self._said)
+        best = max(self._quotables[number], key=lambda quotable: (quotable.similarity(claim), quotable.text == claim))
+        key = (number, best.span)
+        if key not in self._citations:
+            start, end = (passage.start + offset for offset in best.span)
+            score = best.similarity(claim)
+            self._citations[key] = Citation(len(self._citations) + 1, passage, best.text, start, end, score)
+        return self._citations[key]
+
+
+@dataclass(frozen=True)
+class _Quotable:
+    """A sentence of a passage: characters `span` of the passage's text."""
+
+    span: Span
+    text: str
+    stems: frozenset[str]
+
+    def similarity(self, claim: str) -> float:
+        """F1 of the stems that the two share."""
+        claimed = frozenset(stems(claim))
+        total = len(claimed) + len(self.stems)
+        return 2 * len(claimed & self.stems) / total if total else 0.0
+
+
+def _quotables(passage: Passage) -> list[_Quotable]:
+    """Never empty: a passage without a sentence is quoted whole."""
+    text = passage.text
+    spans = sentence_spans(text) or [(0, len(text))]
+    return [_Quotable(span, text[slice(*span)], frozenset(stems(text[slice(*span)]))) for span in spans]
+
+
+def _last_sentence(text: str) -> str:
+    spans = sentence_spans(text)
+    return text[slice(*spans[-1])] if spans else ""

@@ -1,0 +1,107 @@
+"""Where the citation markers of a text are, when the text comes in pieces.
+
+`[2]` and `[2, 3]` are markers, whatever delta border falls inside them; `[0]`, `[a]`, `[2024]` are text, and so is
+everything in `inline code` and in fenced code blocks.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# Between "[" and the number, this invisible character says that no marker is meant.
+WORD_JOINER = "\u2060"
+
+_NUMBERS = r" ?[1-9]\d{0,2}(?: ?, ?[1-9]\d{0,2}){0,7} ?"
+_TOKEN = re.compile(rf"(?P<space>[ \t]*)\[(?P<joiners>{WORD_JOINER}{{0,8}})(?P<numbers>{_NUMBERS})\]|(?P<ticks>`+)|\n")
+# Whatever a token could still grow out of: the longest brackets have 8 joiners and 47 more characters.
+_UNFINISHED = re.compile(rf"(?:[ \t]*\[[\d, {WORD_JOINER}]{{0,55}}|[ \t]+|`+|)\Z")
+_FENCE_TICKS = 3
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of text as it was written. With `numbers` it is a bracket of numbers outside code, after `space`.
+
+    `joiners` counts the word joiners in the bracket: none for a marker.
+    """
+
+    text: str
+    space: str = ""
+    numbers: str = ""
+    joiners: int = 0
+
+    @property
+    def is_marker(self) -> bool:
+        return bool(self.numbers) and not self.joiners
+
+    def passage_numbers(self) -> list[int]:
+        """The numbers of a marker, in order."""
+        return [int(number) for number in self.numbers.split(",")]
+
+    def with_joiners(self, count: int) -> str:
+        """The bracket again, with `count` word joiners."""
+        return f"{self.space}[{WORD_JOINER * count}{self.numbers}]"
+
+
+def escape_markers(text: str) -> str:
+    """`text` with a word joiner in each marker: the reader of the stream gives it back without, as text."""
+    tokens = MarkerScanner().read(text, is_last=True)
+    return "".join(token.with_joiners(token.joiners + 1) if token.numbers else token.text for token in tokens)
+
+
+class MarkerScanner:
+    """Splits a stream into tokens; how the stream is cut into deltas does not change what comes out, joined."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._closing = ""  # the backticks that end the code we are in
+        self._line_is_blank = True  # so far
+
+    def read(self, delta: str, is_last: bool = False) -> list[Token]:
+        """Tokens that are complete now. The end of what was read is held back while a marker could begin there."""
+        text = self._held + delta
+        unfinished = _UNFINISHED.search(text)
+        end = len(text) if is_last or unfinished is None else unfinished.start()
+        self._held = text[end:]
+        return list(self._tokens(text[:end]))
+
+    def _tokens(self, text: str) -> Iterator[Token]:
+        position = 0
+        for match in _TOKEN.finditer(text):
+            if position < match.start():
+                yield self._plain(text[position : match.start()])
+            yield self._token(match)
+            position = match.end()
+        if position < len(text):
+            yield self._plain(text[position:])
+
+    def _plain(self, text: str) -> Token:
+        self._line_is_blank = self._line_is_blank and not text.strip()
+        return Token(text)
+
+    def _token(self, match: re.Match[str]) -> Token:
+        text = match.group()
+        if text == "\n":
+            self._end_line()
+            return Token(text)
+        if match["ticks"]:
+            self._read_ticks(text)
+        self._line_is_blank = False
+        if match["ticks"] or self._closing:
+            return Token(text)
+        return Token(text, match["space"], match["numbers"], len(match["joiners"]))
+
+    def _end_line(self) -> None:
+        """Inline code ends with its line: a stray backtick must not hide all the markers to come."""
+        self._line_is_blank = True
+        if len(self._closing) < _FENCE_TICKS:
+            self._closing = ""
+
+    def _read_ticks(self, ticks: str) -> None:
+        is_fence = len(ticks) >= _FENCE_TICKS and self._line_is_blank
+        if not self._closing:
+            self._closing = ticks if is_fence else ticks[: _FENCE_TICKS - 1]
+        elif len(self._closing) >= _FENCE_TICKS:
+            self._closing = "" if is_fence and len(ticks) >= len(self._closing) else self._closing
+        elif ticks[: _FENCE_TICKS - 1] == self._closing:
+            self._closing = ""

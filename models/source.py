@@ -1,0 +1,146 @@
+"""Where a model's weights are, and where they run: the same rules for every kind that loads with torch."""
+
+import hashlib
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.errors import ModelLoadError
+
+if TYPE_CHECKING:
+    import torch
+
+DType = Literal["auto", "float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+PACKAGE_FOLDER = "model"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+WEIGHT_SUFFIXES = (".safetensors", ".bin")
+
+
+class SourceConfig(BaseModel):
+    """The part of a model's config that finds and places its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(min_length=1, description="A local folder, or a model hub id such as owner/model.")
+    revision: str | None = Field(
+        default=None, description="Commit, tag or branch on the hub. None: what the weights hash to, or the hub's main."
+    )
+    package: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_]\w*$",
+        description="A Python package that carries the same weights in its folder `model`; used if installed.",
+    )
+    dtype: DType = Field(default="auto", description="auto: bfloat16 where the device computes in it, else float32.")
+    device: Device = Field(default="auto", description="auto: cuda if there is one, else cpu.")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """`location` is a folder if `is_local`, else a hub id to be loaded at `revision`."""
+
+    location: str
+    revision: str | None
+    is_local: bool
+
+
+def resolve_source(name: str, config: SourceConfig) -> ModelSource:
+    """The first that exists: the package's folder, the local folder, then the hub id.
+
+    Nothing is imported or downloaded. Raises ModelLoadError, which says what was tried.
+    """
+    tried = []
+    for folder in _local_folders(config):
+        if folder.is_dir():
+            return ModelSource(str(folder), config.revision, is_local=True)
+        tried.append(f"folder {folder}")
+    if config.package and _package_folder(config.package) is None:
+        tried.insert(0, f"package {config.package} (not installed)")
+    if HUB_ID.fullmatch(config.source):
+        return ModelSource(config.source, config.revision, is_local=False)
+    raise ModelLoadError(name, f"tried {', '.join(tried)}, and {config.source!r} is not a hub id")
+
+
+def _local_folders(config: SourceConfig) -> list[Path]:
+    carried = _package_folder(config.package) if config.package else None
+    return [*([carried] if carried else []), Path(config.source).expanduser()]
+
+
+def _package_folder(package: str) -> Path | None:
+    # find_spec of a top-level name does not run the package's code.
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / PACKAGE_FOLDER
+
+
+def describe_attempts(config: SourceConfig, source: ModelSource) -> str:
+    """What was tried before loading failed, for the message of a ModelLoadError."""
+    package = (
+        f"package {config.package} (not installed or without a folder {PACKAGE_FOLDER!r}), " if config.package else ""
+    )
+    if source.is_local:
+        return f"folder {source.location}"
+    return f"{package}folder {config.source} (absent), hub id {config.source} at {config.revision or 'main'}"
+
+
+def revision_of(source: ModelSource) -> str:
+    """The configured revision, else the first 12 hex digits of the folder's weights' SHA-256, else "main"."""
+    if source.revision:
+        return source.revision
+    if not source.is_local:
+        return "main"
+    digest = hashlib.sha256()
+    for path in sorted(Path(source.location).rglob("*")):
+        if path.suffix in WEIGHT_SUFFIXES:
+            with path.open("rb") as weights:
+                digest.update(hashlib.file_digest(weights, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def choose_device(device: Device) -> str:
+    """Where to run: the configured device, or cuda if there is one."""
+    import torch
+
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def choose_dtype(dtype: DType, device: str) -> "torch.dtype":
+    """The configured dtype, or bfloat16 where the device has instructions for it."""
+    import torch
+
+    if dtype == "auto":
+        dtype = "bfloat16" if _computes_in_bfloat16(device) else "float32"
+    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
+
+
+def _computes_in_bfloat16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
+
+
+def fetch_folder(name: str, config: SourceConfig, patterns: list[str]) -> Path:
+    """A local folder with the model's files that match `patterns`; from the hub's cache or the hub if need be.
+
+    Raises ModelLoadError.
+    """
+    source = resolve_source(name, config)
+    if source.is_local:
+        return Path(source.location)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source.location, revision=source.revision, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelLoadError(name, f"tried {describe_attempts(config, source)}: {error}") from error

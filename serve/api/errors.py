@@ -1,0 +1,90 @@
+"""The one place that turns errors into HTTP: a status code each, and OpenAI's envelope around all of them."""
+
+import logging
+import math
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from models.errors import (
+    ConfigError,
+    ConflictError,
+    DeadlineExceededError,
+    InternalError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    NotFoundError,
+    OverloadedError,
+    PayloadTooLargeError,
+    RagError,
+    StageUnavailableError,
+    UnreadableDocumentError,
+)
+
+logger = logging.getLogger(__name__)
+
+# The first class that an error is an instance of decides; subclasses stand before their bases.
+STATUS: dict[type[RagError], int] = {
+    PayloadTooLargeError: 413,
+    InvalidRequestError: 422,
+    NotFoundError: 404,
+    ModelNotFoundError: 404,
+    ConflictError: 409,
+    UnreadableDocumentError: 422,
+    OverloadedError: 429,
+    StageUnavailableError: 503,
+    DeadlineExceededError: 504,
+    ConfigError: 500,
+    InternalError: 500,
+}
+HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+
+
+def status_of(error: RagError) -> int:
+    return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+
+
+def envelope(message: str, status: int, code: str, param: str | None = None) -> dict[str, object]:
+    """OpenAI's error object; `code` is stable, `message` is for people."""
+    kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def error_body(error: RagError) -> dict[str, object]:
+    return envelope(str(error), status_of(error), error.code, getattr(error, "param", None))
+
+
+def install(app: FastAPI) -> None:
+    """Every failure of a route, foreseen or not, leaves through one of these."""
+    app.add_exception_handler(RagError, _rag_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+
+
+async def _rag_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RagError)
+    retry = {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
+    return JSONResponse(error_body(error), status_of(error), headers=retry)
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    param = ".".join(str(part) for part in first["loc"] if part != "body") or None
+    message = f"{param}: {first['msg']}" if param else first["msg"]
+    return JSONResponse(envelope(message, 422, "invalid_request", param), 422)
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = HTTP_CODES.get(error.status_code, "invalid_request")
+    return JSONResponse(envelope(str(error.detail), error.status_code, code), error.status_code, headers=error.headers)
+
+
+async def _unexpected_error(_: Request, error: Exception) -> JSONResponse:
+    logger.error("unexpected error", exc_info=error)
+    internal = InternalError("api")
+    return JSONResponse(error_body(internal), status_of(internal))

@@ -1,0 +1,37 @@
+"""GET /v1/models: what can be named as `model`, and which catalog model answers each stage now."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from models.errors import NotFoundError
+from serve.api.health import stage_statuses
+from serve.api.services import Services, ServicesDep
+
+router = APIRouter()
+
+SERVICE_MODEL = "ragserve"
+
+
+@router.get("/v1/models")
+async def list_models(services: ServicesDep) -> dict[str, Any]:
+    """The service itself, then the models that its stages hold."""
+    return {"object": "list", "data": await _models(services)}
+
+
+@router.get("/v1/models/{model_id}")
+async def get_model(model_id: str, services: ServicesDep) -> dict[str, Any]:
+    for model in await _models(services):
+        if model["id"] == model_id:
+            return model
+    raise NotFoundError("model", model_id)
+
+
+async def _models(services: Services) -> list[dict[str, Any]]:
+    statuses = await stage_statuses(services)
+    held = {status.model: stage for stage, status in statuses.items() if status is not None and status.model}
+    entries = {SERVICE_MODEL: "pipeline", **held}
+    return [
+        {"id": name, "object": "model", "created": 0, "owned_by": "ragserve", "stage": stage}
+        for name, stage in entries.items()
+    ]

@@ -1,0 +1,176 @@
+"""POST /v1/query: a question in, a cited answer with everything that led to it out. JSON, or events with `stream`."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from models.errors import InvalidRequestError, RagError
+from models.generation.citations import Citation
+from models.types import DEFAULT_VECTOR_STORE, ChatMessage, Passage, SamplingOptions, Scope
+from serve.api.disconnect import unless_disconnected
+from serve.api.errors import error_body
+from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep
+from serve.pipelines.query import Answered, Cited, Event, PassagesFound, Query, TextGenerated
+
+router = APIRouter()
+
+VectorStoreId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+VectorStoreIds = Annotated[tuple[VectorStoreId, ...], Field(min_length=1, max_length=16)]
+
+
+class QueryRequest(BaseModel):
+    """A question over vector stores. `top_k` is how many passages the answer may be written from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    query: str = Field(min_length=1)
+    top_k: int = Field(default=5, ge=1, le=50)
+    stream: bool = False
+    vector_store_ids: VectorStoreIds = (DEFAULT_VECTOR_STORE,)
+    max_tokens: int = Field(default=512, ge=1, le=32_768)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stop: tuple[str, ...] = Field(default=(), max_length=4)
+    seed: int | None = None
+
+
+class CitationBody(BaseModel):
+    """`[id]` in the answer. `quote` is characters `start` to `end` of the file's text: GET /v1/files/{file_id}/text."""
+
+    id: int
+    file_id: str
+    filename: str
+    chunk_id: str
+    quote: str
+    start: int
+    end: int
+    score: float
+
+
+class PassageBody(BaseModel):
+    """A chunk that the answer was written from, best first."""
+
+    file_id: str
+    filename: str
+    chunk_id: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class UsageBody(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class QueryResponse(BaseModel):
+    """The answer; what it rests on; seconds and model of each stage; the stages it had to go without."""
+
+    id: str
+    answer: str
+    citations: list[CitationBody]
+    passages: list[PassageBody]
+    timings: dict[str, float]
+    models: dict[str, str]
+    degraded: list[str]
+    finish_reason: str
+    usage: UsageBody
+
+
+@router.post("/v1/query", response_model=QueryResponse)
+async def query(
+    body: QueryRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
+) -> Response | QueryResponse:
+    """Answers a question from the documents, with citations."""
+    messages = (ChatMessage("user", body.query),)
+    sampling = SamplingOptions(body.max_tokens, body.temperature, body.top_p, body.stop, body.seed)
+    asked = checked(Query(request_id, messages, Scope(tenant, body.vector_store_ids), body.top_k, sampling), services)
+    if body.stream:
+        return EventSourceResponse(_events(services.query.answer(asked), request_id))
+    return to_response(await unless_disconnected(request, answered(services, asked)), request_id)
+
+
+def checked(asked: Query, services: Services) -> Query:
+    """The query, if its question is one. Raises InvalidRequestError."""
+    limit = services.settings.api.max_query_chars
+    if not asked.text.strip():
+        raise InvalidRequestError("the question is empty", "query")
+    if len(asked.text) > limit:
+        raise InvalidRequestError(f"the question has {len(asked.text)} characters; at most {limit} are read", "query")
+    return asked
+
+
+async def answered(services: Services, asked: Query) -> Answered:
+    """The last event of the pipeline, once it is there."""
+    async for event in services.query.answer(asked):
+        if isinstance(event, Answered):
+            return event
+    raise AssertionError("the query path ends with Answered or raises")
+
+
+async def _events(events: AsyncGenerator[Event, None], request_id: str) -> AsyncIterator[ServerSentEvent]:
+    """`passages`, then `text` and `citation` as they come, then `done` with the whole response; or `error`."""
+    try:
+        async for event in events:
+            yield _to_sse(event, request_id)
+    except RagError as error:
+        yield ServerSentEvent(json.dumps(error_body(error)), event="error")
+    finally:
+        await events.aclose()
+
+
+def _to_sse(event: Event, request_id: str) -> ServerSentEvent:
+    match event:
+        case PassagesFound():
+            passages = [to_passage(passage).model_dump() for passage in event.passages]
+            return ServerSentEvent(json.dumps({"passages": passages}), event="passages")
+        case TextGenerated():
+            return ServerSentEvent(json.dumps({"text": event.text}), event="text")
+        case Cited():
+            return ServerSentEvent(to_citation(event.citation).model_dump_json(), event="citation")
+        case Answered():
+            return ServerSentEvent(to_response(event, request_id).model_dump_json(), event="done")
+
+
+def to_response(event: Answered, request_id: str) -> QueryResponse:
+    return QueryResponse(
+        id=request_id,
+        answer=event.text,
+        finish_reason=event.finish_reason,
+        usage=UsageBody(prompt_tokens=event.num_prompt_tokens, completion_tokens=event.num_completion_tokens),
+        **evidence(event),
+    )
+
+
+def evidence(event: Answered) -> dict[str, Any]:
+    """What an answer rests on and what it went through, the same in every API shape."""
+    return {
+        "citations": [to_citation(citation) for citation in event.citations],
+        "passages": [to_passage(passage) for passage in event.passages],
+        "timings": {stage: round(seconds, 6) for stage, seconds in event.trace.timings_s.items()},
+        "models": event.trace.models,
+        "degraded": event.trace.degraded,
+    }
+
+
+def to_citation(citation: Citation) -> CitationBody:
+    passage = citation.passage
+    return CitationBody(
+        id=citation.id,
+        file_id=passage.file_id,
+        filename=passage.filename,
+        chunk_id=passage.chunk_id,
+        quote=citation.quote,
+        start=citation.start,
+        end=citation.end,
+        score=citation.score,
+    )
+
+
+def to_passage(passage: Passage) -> PassageBody:
+    return PassageBody(**{name: getattr(passage, name) for name in PassageBody.model_fields})

@@ -1,0 +1,236 @@
+"""serve_config.yaml, checked whole: Ray Serve drops what it does not know in silence, so nothing gets past this."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from ray.serve.schema import ServeDeploySchema
+
+from deployments.dense_searcher import DenseSearcherConfig
+from deployments.embedder import EmbedderConfig
+from deployments.generator import GeneratorConfig
+from deployments.lexical_searcher import LexicalSearcherConfig
+from deployments.parser import ParserConfig
+from deployments.reranker import RerankerConfig
+from deployments.stage import StageConfig
+from models.catalog import Catalog
+from models.errors import ConfigError, RagError
+from models.registry import Task
+from serve.settings import Settings
+
+
+class IngressConfig(StageConfig):
+    """Ingress has no user_config: its settings are `args`."""
+
+
+STAGES: dict[str, type[StageConfig]] = {
+    "Ingress": IngressConfig,
+    "Embedder": EmbedderConfig,
+    "DenseSearcher": DenseSearcherConfig,
+    "LexicalSearcher": LexicalSearcherConfig,
+    "Reranker": RerankerConfig,
+    "Generator": GeneratorConfig,
+    "Parser": ParserConfig,
+}
+# The keys of user_config that name a catalog alias, and of what task.
+ALIASES: dict[tuple[str, str], Task] = {
+    ("Embedder", "model"): "embedding",
+    ("Parser", "tokenizer"): "embedding",
+    ("Reranker", "model"): "reranking",
+    ("Generator", "model"): "generation",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: `where` is the path of the key, `message` says what is wrong and what is known."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the replicas must fit on."""
+
+    num_cpus: float
+    num_gpus: float
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping: YAML itself would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file as it stands. Raises ConfigError if it is not a YAML mapping."""
+    try:
+        raw = yaml.load(path.read_text(), _StrictLoader)
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), f"is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(str(path), "must be a mapping with `applications`")
+    return raw
+
+
+def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
+    """Every problem of the file, with those of fitting on `machine` if one is given. Empty means it can be served."""
+    problems = list(_unknown_keys(raw, ServeDeploySchema, ""))
+    problems += _invalid_values(raw, ServeDeploySchema, "")
+    if problems:
+        # Past here the file has the shape that Serve reads.
+        return problems
+    for index, application in enumerate(raw["applications"]):
+        where = f"applications[{index}]"
+        problems += _check_application(application, where)
+        if machine is not None:
+            problems += _check_fit(application.get("deployments") or [], machine, where)
+    return problems
+
+
+def settings_of(raw: dict[str, Any]) -> Settings:
+    """The typed `args` of the first application."""
+    return Settings(**(raw["applications"][0].get("args") or {}))
+
+
+def _check_application(application: dict[str, Any], where: str) -> Iterator[Problem]:
+    arguments = application.get("args") or {}
+    yield from _unknown_keys(arguments, Settings, f"{where}.args")
+    yield from _invalid_values(arguments, Settings, f"{where}.args")
+    deployments = application.get("deployments") or []
+    for index, deployment in enumerate(deployments):
+        yield from _check_deployment(deployment, f"{where}.deployments[{index}]")
+    yield from _missing(deployments, where)
+    yield from _check_models(arguments, deployments, where)
+
+
+def _check_deployment(deployment: dict[str, Any], where: str) -> Iterator[Problem]:
+    name = deployment["name"]
+    if name not in STAGES:
+        yield Problem(f"{where}.name", f"no deployment named {name!r}{_nearest(name, STAGES)}")
+        return
+    where = f"{where} ({name})"
+    user_config = deployment.get("user_config") or {}
+    yield from _unknown_keys(user_config, STAGES[name], f"{where}.user_config")
+    yield from _invalid_values(user_config, STAGES[name], f"{where}.user_config")
+    if not deployment.get("autoscaling_config"):
+        # Adding it later restarts the whole application; changing its numbers restarts nothing.
+        yield Problem(f"{where}.autoscaling_config", "must be declared from the first day; min = max holds it still")
+    yield from _check_resources(deployment.get("ray_actor_options") or {}, f"{where}.ray_actor_options")
+
+
+def _check_resources(options: dict[str, Any], where: str) -> Iterator[Problem]:
+    num_gpus = options.get("num_gpus") or 0
+    if num_gpus > 1 and num_gpus != int(num_gpus):
+        yield Problem(f"{where}.num_gpus", f"{num_gpus:g} is impossible: a share of one GPU, or whole GPUs")
+    if options.get("num_cpus") == 0 and not num_gpus:
+        yield Problem(f"{where}.num_cpus", "0 lets any number of replicas pile up on one node; give it a share")
+
+
+def _missing(deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
+    names = [deployment["name"] for deployment in deployments]
+    for name in STAGES:
+        if names.count(name) != 1:
+            count = "is missing" if name not in names else "stands more than once"
+            yield Problem(f"{where}.deployments", f"{name} {count}; Serve would use its own defaults for it")
+
+
+def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
+    try:
+        catalog = Catalog.open(arguments.get("catalog") and Path(arguments["catalog"]))
+    except ConfigError as error:
+        yield Problem(f"{where}.args.catalog", str(error))
+        return
+    user_configs = {deployment["name"]: deployment.get("user_config") or {} for deployment in deployments}
+    for (stage, key), task in ALIASES.items():
+        alias = user_configs.get(stage, {}).get(key) or STAGES[stage].model_fields[key].default
+        try:
+            catalog.config(task, alias)
+        except RagError as error:
+            yield Problem(f"{where}.deployments ({stage}).user_config.{key}", str(error))
+    yield from _check_tokenizer(user_configs, where)
+
+
+def _check_tokenizer(user_configs: dict[str, dict[str, Any]], where: str) -> Iterator[Problem]:
+    """Chunks are measured in the embedding model's tokens: with another's they would be cut in silence."""
+    embedder = user_configs.get("Embedder", {}).get("model") or EmbedderConfig().model
+    tokenizer = user_configs.get("Parser", {}).get("tokenizer") or ParserConfig().tokenizer
+    if tokenizer != embedder:
+        message = f"is {tokenizer!r}, but Embedder's model is {embedder!r}; they must be the same"
+        yield Problem(f"{where}.deployments (Parser).user_config.tokenizer", message)
+
+
+def _check_fit(deployments: list[dict[str, Any]], machine: Machine, where: str) -> Iterator[Problem]:
+    """Replicas that can never be placed make Serve wait for ever."""
+    for resource, have in (("num_cpus", machine.num_cpus), ("num_gpus", machine.num_gpus)):
+        wanted = {deployment["name"]: _wanted(deployment, resource) for deployment in deployments}
+        if sum(wanted.values()) > have:
+            shares = ", ".join(f"{name} {share:g}" for name, share in wanted.items() if share)
+            message = f"the first replicas need {sum(wanted.values()):g} {resource}, the machine has {have:g}: {shares}"
+            yield Problem(f"{where}.deployments", message)
+
+
+def _wanted(deployment: dict[str, Any], resource: str) -> float:
+    autoscaling = deployment.get("autoscaling_config") or {}
+    replicas = autoscaling.get("initial_replicas") or autoscaling.get("min_replicas", 1)
+    default = 1.0 if resource == "num_cpus" else 0.0  # Serve's own
+    share = (deployment.get("ray_actor_options") or {}).get(resource)
+    return replicas * (default if share is None else share)
+
+
+def _unknown_keys(value: Any, model: type[BaseModel], where: str) -> Iterator[Problem]:
+    """Keys that `model`, or a model inside it, does not have: read from the schema, so it is never out of date."""
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        path = f"{where}.{key}" if where else str(key)
+        field = model.model_fields.get(key)
+        if field is None:
+            yield Problem(path, f"unknown key{_nearest(str(key), model.model_fields)}")
+            continue
+        for inner_model in _models_in(field.annotation):
+            items = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
+            for index, item in items:
+                yield from _unknown_keys(item, inner_model, path if index is None else f"{path}[{index}]")
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The pydantic models that a field's annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _invalid_values(value: Any, model: type[BaseModel], where: str) -> list[Problem]:
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        return [
+            Problem(".".join(str(part) for part in (where, *problem["loc"]) if part != ""), problem["msg"])
+            for problem in error.errors()
+            if problem["type"] != "extra_forbidden"  # found before, with the nearest known key
+        ]
+    return []
+
+
+def _nearest(name: str, known: Any) -> str:
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; it is one of {', '.join(known)}"

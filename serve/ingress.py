@@ -1,0 +1,87 @@
+"""The HTTP deployment: takes the stages' handles, makes the FastAPI application, and works on ingestion beside it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from ray import serve as ray_serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.dense_searcher import DenseSearcherClient
+from deployments.embedder import EmbedderClient
+from deployments.generator import GeneratorClient, InlineGenerator
+from deployments.lexical_searcher import LexicalSearcherClient
+from deployments.parser import ParserClient
+from deployments.reranker import RerankerClient
+from models.catalog import Catalog
+from models.generation.extractive import ExtractiveConfig, ExtractiveModel
+from serve.api import chat, errors, files, health, models, query, vector_stores
+from serve.api.services import Services
+from serve.middleware import JsonByDefault, RequestContext
+from serve.pipelines.ingest import IngestPipeline, IngestWorker
+from serve.pipelines.query import QueryPipeline, QueryStages
+from serve.settings import Settings
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The handles of every stage; Serve fills them in where build() put bound deployments."""
+
+    embedder: DeploymentHandle
+    dense: DeploymentHandle
+    lexical: DeploymentHandle
+    reranker: DeploymentHandle
+    generator: DeploymentHandle
+    parser: DeploymentHandle
+
+
+@ray_serve.ingress()
+class Ingress:
+    """One HTTP replica. It holds no state that is not in the corpus."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
+        corpus = settings.storage.open()
+        embedder, generator = EmbedderClient(stages.embedder, "embed"), GeneratorClient(stages.generator, "generate")
+        dense, lexical = DenseSearcherClient(stages.dense, "dense"), LexicalSearcherClient(stages.lexical, "lexical")
+        reranker, parser = RerankerClient(stages.reranker, "rerank"), ParserClient(stages.parser, "parse")
+        fallback = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
+        query_stages = QueryStages(embedder, dense, lexical, reranker, generator, fallback, corpus.views)
+        ingest = IngestPipeline(parser, embedder, corpus, settings.ingest)
+        self._services = Services(
+            settings=settings,
+            catalog=catalog,
+            corpus=corpus,
+            query=QueryPipeline(query_stages, settings.query),
+            ingest=IngestWorker(ingest, corpus, settings.ingest),
+            stages={client.stage: client for client in (embedder, dense, lexical, reranker, generator, parser)},
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._services)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application: routes, errors, and middleware in order. Plain FastAPI, so any server runs it."""
+    app = FastAPI(title="ragserve", summary="Cited answers from your documents.", lifespan=_lifespan)
+    app.state.services = services
+    for module in (query, chat, files, vector_stores, models, health):
+        app.include_router(module.router)
+    errors.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(JsonByDefault)
+    app.add_middleware(RequestContext)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    worker = asyncio.create_task(services.ingest.run())
+    try:
+        yield
+    finally:
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+        services.corpus.close()

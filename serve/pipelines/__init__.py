@@ -1,0 +1,1 @@
+"""The two paths, query and ingest, in plain async Python: no Ray, no HTTP."""

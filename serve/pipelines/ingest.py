@@ -1,0 +1,128 @@
+"""The ingest path: a stored file in, searchable chunks out. `IngestPipeline.ingest` is that path, read it first."""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from functools import partial
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deployments.telemetry import metrics
+from models.corpus.corpus import Corpus
+from models.corpus.records import Job
+from models.documents.chunk import ChunkingOptions
+from models.errors import ConflictError, InvalidRequestError, NotFoundError, RagError, UnreadableDocumentError
+from models.types import Deadline
+from serve.pipelines.stages import EmbedStage, ParseStage
+
+logger = logging.getLogger(__name__)
+
+
+class IngestConfig(BaseModel):
+    """How much is ingested at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int = Field(default=4, ge=1, le=64, description="Files that one ingress replica ingests at once.")
+    file_budget_s: float = Field(default=600.0, gt=0, le=86_400, description="Time for one file, in seconds.")
+    lease_s: float = Field(default=30.0, ge=5, le=3600, description="A job is another's when unrenewed for so long.")
+    poll_s: float = Field(default=1.0, gt=0, le=60, description="How often to look for jobs that others left.")
+    retry_s: float = Field(default=2.0, gt=0, le=600, description="Wait after a stage was overloaded or away.")
+
+
+class IngestPipeline:
+    """parse and chunk -> embed -> store, all or nothing."""
+
+    def __init__(self, parser: ParseStage, embedder: EmbedStage, corpus: Corpus, config: IngestConfig) -> None:
+        self._parser, self._embedder, self._corpus, self._config = parser, embedder, corpus, config
+
+    async def ingest(self, job: Job) -> int:
+        """Makes the job's file searchable and gives its number of chunks. Raises what the stages raise."""
+        deadline = Deadline.after(self._config.file_budget_s)
+        content = await asyncio.to_thread(self._corpus.files.content, job.tenant, job.file_id)
+        chunking = None if job.chunking is None else ChunkingOptions(**vars(job.chunking))
+        parsed = await self._parser.parse(content, job.filename, chunking, deadline)
+        texts = [chunk.indexed_text for chunk in parsed.chunks]
+        embedded = await self._embedder.embed_documents(texts, deadline)
+        await asyncio.to_thread(
+            self._corpus.jobs.complete, job, parsed.text, parsed.chunks, embedded.vectors, embedded.generation
+        )
+        return len(parsed.chunks)
+
+
+class IngestWorker:
+    """Takes jobs from the corpus and sees them through; several workers, in several processes, share the jobs."""
+
+    def __init__(self, pipeline: IngestPipeline, corpus: Corpus, config: IngestConfig) -> None:
+        self._pipeline, self._corpus, self._config = pipeline, corpus, config
+        # A name that no other process ever has: leases belong to it.
+        self._owner = f"worker-{uuid.uuid4().hex}"
+        self._wake = asyncio.Event()
+        self._running: dict[int, asyncio.Task[None]] = {}
+
+    def wake(self) -> None:
+        """There may be a new job: look now, not at the next poll."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until cancelled; its unfinished jobs then go back."""
+        renewal = asyncio.create_task(self._renew_leases())
+        try:
+            while True:
+                await self._claim()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._config.poll_s)
+                self._wake.clear()
+        finally:
+            tasks = [renewal, *self._running.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _claim(self) -> None:
+        free = self._config.concurrency - len(self._running)
+        if not free:
+            return
+        for job in await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._config.lease_s):
+            task = asyncio.create_task(self._see_through(job))
+            self._running[job.job_id] = task
+            task.add_done_callback(partial(self._ended, job.job_id))
+        metrics.INGESTIONS_RUNNING.set(len(self._running))
+
+    def _ended(self, job_id: int, _: asyncio.Task[None]) -> None:
+        self._running.pop(job_id, None)
+        metrics.INGESTIONS_RUNNING.set(len(self._running))
+        self.wake()
+
+    async def _see_through(self, job: Job) -> None:
+        """Completes the job, fails it, or gives it back to be tried again."""
+        try:
+            num_chunks = await self._pipeline.ingest(job)
+            metrics.INGESTED_FILES.labels("completed").inc()
+            metrics.INGESTED_CHUNKS.inc(num_chunks)
+        except UnreadableDocumentError as error:
+            await self._fail(job, error.reason, error.detail)
+        except InvalidRequestError as error:
+            await self._fail(job, "invalid_file", str(error))
+        except (ConflictError, NotFoundError):
+            logger.info("job %d is void: its file was detached or taken over", job.job_id)
+        except RagError as error:
+            logger.warning("job %d waits %.3g s: %s", job.job_id, self._config.retry_s, error)
+            await asyncio.to_thread(self._corpus.jobs.release, job, self._config.retry_s)
+        except asyncio.CancelledError:
+            await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))
+            raise
+
+    async def _fail(self, job: Job, code: str, message: str) -> None:
+        metrics.INGESTED_FILES.labels("failed").inc()
+        with contextlib.suppress(ConflictError):
+            await asyncio.to_thread(self._corpus.jobs.fail, job, code, message)
+
+    async def _renew_leases(self) -> None:
+        """Holds the running jobs; a job that was lost to another worker stops here."""
+        while True:
+            await asyncio.sleep(self._config.lease_s / 3)
+            held = await asyncio.to_thread(self._corpus.jobs.renew, self._owner, self._config.lease_s)
+            for job_id in set(self._running) - held:
+                self._running[job_id].cancel()

@@ -1,0 +1,27 @@
+"""What one request went through: each stage's time, the model that answered, and what was degraded."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Trace:
+    """`timings_s` holds wall-clock seconds; `degraded` the stages that the answer went without, in order."""
+
+    timings_s: dict[str, float] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    degraded: list[str] = field(default_factory=list)
+    started_at: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings_s[stage] = time.perf_counter() - start
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.started_at

@@ -1,0 +1,68 @@
+"""What the tests' child processes do to a corpus."""
+
+import itertools
+import os
+import sys
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from corpus_samples import STORE, TENANT, complete, ingest
+
+from models.corpus.corpus import Corpus
+
+DELETE_EVERY = 5
+
+
+def text_of(number: int) -> str:
+    """0 to 90 chunks' worth of text that names its file in every chunk."""
+    return f"{number:>9} " * (number % 7 * 15)
+
+
+def is_to_be_deleted(number: int) -> bool:
+    return number % DELETE_EVERY == 2
+
+
+def open_together(url: str, blob_root: Path, number: int, barrier: Barrier) -> None:
+    """Opens a corpus at the same moment as the others, and adds one file."""
+    barrier.wait(60)
+    corpus = Corpus.open(url, blob_root)
+    corpus.files.add(TENANT, f"{number}.txt", b"")
+    corpus.close()
+
+
+def write_files(url: str, blob_root: Path, numbers: range) -> None:
+    """Ingests each, and deletes some of them."""
+    corpus = Corpus.open(url, blob_root)
+    for number in numbers:
+        file_id = ingest(corpus, f"{number}.txt", text_of(number))
+        if is_to_be_deleted(number):
+            corpus.files.delete(TENANT, file_id)
+    corpus.close()
+
+
+def ingest_until_killed(url: str, blob_root: Path, first: int) -> None:
+    """Says on stdout what is acknowledged, in the moment in which it is."""
+    corpus = Corpus.open(url, blob_root)
+    owner = f"worker {os.getpid()}"
+    _say("ready")
+    for number in itertools.count(first):
+        file = corpus.files.add(TENANT, f"{number}.txt", text_of(number).encode())
+        _say("added", number, file.file_id)
+        corpus.store_files.attach(TENANT, STORE, file.file_id)
+        _say("attached", number, file.file_id)
+        # A lease of no length, so that the next process need not wait for a dead one's.
+        for job in corpus.jobs.claim(owner, 4, 0.0):
+            complete(corpus, job)
+            _say("completed", job.filename.removesuffix(".txt"), job.file_id)
+        if is_to_be_deleted(number):
+            corpus.files.delete(TENANT, file.file_id)
+            _say("deleted", number, file.file_id)
+
+
+def _say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    ingest_until_killed(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,78 @@
+"""Small documents, cut and embedded in a way that can be redone by hand."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.corpus.corpus import Corpus
+from models.corpus.records import Job
+from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Scope
+
+TENANT = DEFAULT_TENANT
+STORE = DEFAULT_VECTOR_STORE
+SCOPE = Scope(TENANT, (STORE,))
+GENERATION = "tiny@1"
+CHUNK_CHARS = 10
+DIM = 4
+
+
+@dataclass
+class Clock:
+    """A clock that a test moves."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Follower:
+    """A searcher's view of one store: it applies changes, and would notice a key that came twice."""
+
+    seq: int = 0
+    vectors: dict[int, tuple[float, ...]] = field(default_factory=dict)
+
+    def catch_up(self, corpus: Corpus, limit: int) -> None:
+        is_last = False
+        while not is_last:
+            changes = corpus.views.vector_changes(TENANT, STORE, self.seq, GENERATION, limit)
+            for key in changes.removed_keys.tolist():
+                self.vectors.pop(key, None)
+            added = dict(zip(changes.added_keys.tolist(), map(tuple, changes.vectors.tolist()), strict=True))
+            assert not added.keys() & self.vectors.keys()
+            self.vectors |= added
+            self.seq, is_last = changes.up_to_seq, changes.is_last
+
+
+def cut(text: str) -> list[Chunk]:
+    """Pieces of 10 characters under the heading `Title`."""
+    starts = range(0, len(text), CHUNK_CHARS)
+    return [Chunk(text[at : at + CHUNK_CHARS], at, min(at + CHUNK_CHARS, len(text)), "Title", 3) for at in starts]
+
+
+def embed(chunks: list[Chunk]) -> FloatArray:
+    """Vectors (len(chunks), 4) that depend on the indexed text alone."""
+    rows = [list(hashlib.sha256(chunk.indexed_text.encode()).digest()[:DIM]) for chunk in chunks]
+    return np.array(rows, np.float32).reshape(len(chunks), DIM)
+
+
+def complete(corpus: Corpus, job: Job) -> None:
+    text = corpus.files.content(job.tenant, job.file_id).decode()
+    chunks = cut(text)
+    corpus.jobs.complete(job, text, chunks, embed(chunks), GENERATION)
+
+
+def ingest(corpus: Corpus, filename: str, text: str, tenant: str = TENANT, store: str = STORE) -> str:
+    """Uploads, attaches and completes one file; its id."""
+    file = corpus.files.add(tenant, filename, text.encode())
+    corpus.store_files.attach(tenant, store, file.file_id)
+    for job in corpus.jobs.claim("sample worker", 100, 60.0):
+        complete(corpus, job)
+    return file.file_id
+
+
+def stored_texts(corpus: Corpus, tenant: str = TENANT, store: str = STORE) -> list[str]:
+    """Every live chunk's indexed text, in the order in which they came."""
+    return list(corpus.views.text_changes(tenant, store, 0, 1_000_000).texts)

@@ -1,0 +1,153 @@
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from corpus_samples import SCOPE, STORE, TENANT, Clock, ingest, stored_texts
+
+from models.corpus.corpus import Corpus
+from models.corpus.records import PageRequest
+from models.errors import ConflictError, InvalidRequestError, NotFoundError
+
+
+def test_an_upload_is_returned_as_it_was(corpus: Corpus) -> None:
+    file = corpus.files.add(TENANT, "a.md", b"alpha", "assistants")
+
+    assert (file.filename, file.size_bytes, file.purpose, file.created_at) == ("a.md", 5, "assistants", 1_000_000)
+    assert corpus.files.get(TENANT, file.file_id) == file
+    assert corpus.files.content(TENANT, file.file_id) == b"alpha"
+
+
+def test_uploading_twice_is_the_same_file(corpus: Corpus, clock: Clock) -> None:
+    first = corpus.files.add(TENANT, "a.md", b"alpha")
+    clock.now += 60
+
+    second = corpus.files.add(TENANT, "a.md", b"alpha")
+
+    assert second == first
+    assert len(corpus.files.page(TENANT, PageRequest()).items) == 1
+
+
+@pytest.mark.parametrize(("filename", "content"), [("b.md", b"alpha"), ("a.md", b"beta"), ("a.md", b"")])
+def test_another_name_or_content_is_another_file(corpus: Corpus, filename: str, content: bytes) -> None:
+    first = corpus.files.add(TENANT, "a.md", b"alpha")
+
+    second = corpus.files.add(TENANT, filename, content)
+
+    assert second.file_id != first.file_id
+
+
+@pytest.mark.parametrize("filename", ["", "  ", "a\0b", "\ud800"])
+def test_a_filename_that_is_not_text_is_refused(corpus: Corpus, filename: str) -> None:
+    with pytest.raises(InvalidRequestError, match="filename"):
+        corpus.files.add(TENANT, filename, b"alpha")
+
+
+def test_another_tenants_file_is_unknown(corpus: Corpus) -> None:
+    mine = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    theirs = corpus.files.add("other", "a.md", b"alpha").file_id
+
+    assert mine != theirs
+    for method in (corpus.files.get, corpus.files.content, corpus.files.text, corpus.files.delete):
+        with pytest.raises(NotFoundError, match=f"no file with id '{theirs}'"):
+            method(TENANT, theirs)
+    with pytest.raises(NotFoundError):
+        corpus.store_files.attach(TENANT, STORE, theirs)
+    assert [file.file_id for file in corpus.files.page("other", PageRequest()).items] == [theirs]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"), [("asc", ["0", "1", "2", "3", "4"]), ("desc", ["4", "3", "2", "1", "0"])]
+)
+def test_pages_hold_every_file_once_in_order(
+    corpus: Corpus, order: Literal["asc", "desc"], expected: list[str]
+) -> None:
+    for name in "01234":
+        corpus.files.add(TENANT, name, b"same second")
+    seen, after, has_more = [], None, True
+
+    while has_more:
+        page = corpus.files.page(TENANT, PageRequest(2, after, order))
+        seen += [file.filename for file in page.items]
+        after, has_more = page.items[-1].file_id, page.has_more
+
+    assert seen == expected
+
+
+def test_a_full_last_page_has_no_more(corpus: Corpus) -> None:
+    corpus.files.add(TENANT, "a", b"")
+    corpus.files.add(TENANT, "b", b"")
+
+    assert not corpus.files.page(TENANT, PageRequest(2)).has_more
+    assert corpus.files.page(TENANT, PageRequest(1)).has_more
+
+
+def test_files_are_listed_by_purpose(corpus: Corpus) -> None:
+    corpus.files.add(TENANT, "a", b"", "assistants")
+    corpus.files.add(TENANT, "b", b"", "user_data")
+
+    page = corpus.files.page(TENANT, PageRequest(), purpose="user_data")
+
+    assert [file.filename for file in page.items] == ["b"]
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1])
+def test_a_limit_out_of_range_is_refused(limit: int) -> None:
+    with pytest.raises(InvalidRequestError, match="1 to 100"):
+        PageRequest(limit)
+
+
+def test_an_unknown_after_is_refused(corpus: Corpus) -> None:
+    theirs = corpus.files.add("other", "a", b"").file_id
+
+    for after in ("file-unknown", theirs):
+        with pytest.raises(InvalidRequestError, match="not in this list"):
+            corpus.files.page(TENANT, PageRequest(after=after))
+
+
+def test_text_is_there_once_completed(corpus: Corpus) -> None:
+    waiting = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    with pytest.raises(ConflictError, match="no text yet"):
+        corpus.files.text(TENANT, waiting)
+
+    done = ingest(corpus, "b.md", "beta")
+
+    assert corpus.files.text(TENANT, done) == "beta"
+
+
+def test_a_deleted_file_leaves_every_store(corpus: Corpus) -> None:
+    other_store = corpus.vector_stores.create(TENANT, "other").vector_store_id
+    file_id = ingest(corpus, "a.md", "alpha beta gamma")
+    ingest(corpus, "a.md", "alpha beta gamma", store=other_store)
+    keys = corpus.views.text_changes(TENANT, other_store, 0).added_keys
+
+    corpus.files.delete(TENANT, file_id)
+
+    assert stored_texts(corpus) == stored_texts(corpus, store=other_store) == []
+    assert corpus.views.text_changes(TENANT, other_store, 1).removed_keys.tolist() == keys.tolist()
+    assert corpus.views.passages([1, 2, 3, 4], SCOPE) == {}
+    with pytest.raises(NotFoundError):
+        corpus.store_files.get(TENANT, STORE, file_id)
+    with pytest.raises(NotFoundError):
+        corpus.files.get(TENANT, file_id)
+
+
+def test_a_blob_stays_until_its_last_file_goes(corpus: Corpus, state_folder: Path) -> None:
+    first = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    second = corpus.files.add("other", "b.md", b"alpha").file_id
+
+    corpus.files.delete(TENANT, first)
+    still_there = corpus.files.content("other", second)
+    corpus.files.delete("other", second)
+
+    assert still_there == b"alpha"
+    assert [path for path in (state_folder / "blobs").rglob("*") if path.is_file()] == []
+
+
+def test_a_deleted_file_can_be_uploaded_again(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+    corpus.files.delete(TENANT, file_id)
+
+    again = ingest(corpus, "a.md", "alpha")
+
+    assert again == file_id
+    assert stored_texts(corpus) == ["Title\nalpha"]

@@ -1,0 +1,235 @@
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+import numpy as np
+import pytest
+from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Clock, complete, cut, embed, ingest, stored_texts
+
+from models.corpus.corpus import Corpus
+from models.corpus.jobs import MAX_ATTEMPTS
+from models.corpus.records import Job
+from models.errors import ConflictError, InvalidRequestError
+from models.types import FloatArray
+
+
+def attach(corpus: Corpus, name: str = "a.md", text: str = "alpha beta gamma") -> str:
+    file_id = corpus.files.add(TENANT, name, text.encode()).file_id
+    corpus.store_files.attach(TENANT, STORE, file_id)
+    return file_id
+
+
+def claim_one(corpus: Corpus, owner: str = "worker", lease_s: float = 60.0) -> Job:
+    (job,) = corpus.jobs.claim(owner, 1, lease_s)
+    return job
+
+
+def test_jobs_are_claimed_oldest_first_and_once(corpus: Corpus) -> None:
+    ids = [attach(corpus, name) for name in ("a", "b", "c")]
+
+    first = corpus.jobs.claim("one", 2, 60)
+    second = corpus.jobs.claim("two", 2, 60)
+
+    assert [job.file_id for job in first + second] == ids
+    assert [job.filename for job in first + second] == ["a", "b", "c"]
+    assert corpus.jobs.claim("three", 2, 60) == []
+
+
+def test_threads_never_claim_the_same_job(corpus: Corpus) -> None:
+    ids = [attach(corpus, str(number)) for number in range(20)]
+
+    with ThreadPoolExecutor(8) as threads:
+        claimed = list(threads.map(lambda number: corpus.jobs.claim(f"worker {number}", 3, 60), range(8)))
+
+    assert sorted(job.file_id for job in chain.from_iterable(claimed)) == sorted(ids)
+
+
+def test_a_completed_file_is_whole(corpus: Corpus) -> None:
+    file_id = attach(corpus)
+
+    complete(corpus, claim_one(corpus))
+
+    assert corpus.store_files.get(TENANT, STORE, file_id).status == "completed"
+    assert corpus.files.text(TENANT, file_id) == "alpha beta gamma"
+    assert stored_texts(corpus) == ["Title\nalpha beta", "Title\n gamma"]
+    assert corpus.jobs.claim("worker", 1, 60) == []
+
+
+def test_a_file_without_chunks_can_be_completed(corpus: Corpus) -> None:
+    file_id = attach(corpus, text="")
+
+    complete(corpus, claim_one(corpus))
+
+    assert corpus.store_files.get(TENANT, STORE, file_id).status == "completed"
+    assert stored_texts(corpus) == []
+
+
+def test_a_dead_workers_job_goes_on_after_its_lease(corpus: Corpus, clock: Clock) -> None:
+    attach(corpus)
+    lost = claim_one(corpus, "dead", lease_s=30)
+
+    clock.now += 29
+    too_early = corpus.jobs.claim("heir", 1, 30)
+    clock.now += 1
+    heir = claim_one(corpus, "heir")
+
+    assert too_early == []
+    assert (heir.job_id, heir.attempt) == (lost.job_id, 2)
+
+
+def test_a_renewed_lease_holds(corpus: Corpus, clock: Clock) -> None:
+    attach(corpus)
+    job = claim_one(corpus, "slow", lease_s=30)
+
+    clock.now += 29
+    held = corpus.jobs.renew("slow", 30)
+    clock.now += 29
+
+    assert held == {job.job_id}
+    assert corpus.jobs.claim("heir", 1, 30) == []
+    assert corpus.jobs.renew("stranger", 30) == frozenset()
+
+
+def test_renewing_tells_which_jobs_are_void(corpus: Corpus) -> None:
+    kept, dropped = attach(corpus, "a"), attach(corpus, "b")
+    jobs = {job.file_id: job for job in corpus.jobs.claim("worker", 2, 30)}
+
+    corpus.files.delete(TENANT, dropped)
+
+    assert corpus.jobs.renew("worker", 30) == {jobs[kept].job_id}
+
+
+def test_only_the_leases_holder_completes(corpus: Corpus, clock: Clock) -> None:
+    attach(corpus)
+    slow = claim_one(corpus, "slow", lease_s=30)
+    clock.now += 31
+    heir = claim_one(corpus, "heir")
+
+    with pytest.raises(ConflictError, match="no longer holds"):
+        complete(corpus, slow)
+    before = stored_texts(corpus)
+    complete(corpus, heir)
+    with pytest.raises(ConflictError):
+        complete(corpus, slow)
+    with pytest.raises(ConflictError):
+        corpus.jobs.fail(slow, "server_error", "late")
+
+    assert before == []
+    assert stored_texts(corpus) == ["Title\nalpha beta", "Title\n gamma"]
+
+
+def test_a_late_worker_whom_nobody_replaced_completes(corpus: Corpus, clock: Clock) -> None:
+    attach(corpus)
+    slow = claim_one(corpus, "slow", lease_s=30)
+    clock.now += 300
+
+    complete(corpus, slow)
+
+    assert len(stored_texts(corpus)) == 2
+
+
+def test_completing_twice_stores_once(corpus: Corpus) -> None:
+    attach(corpus)
+    job = claim_one(corpus)
+    complete(corpus, job)
+    head = corpus.views.heads([(TENANT, STORE)])
+
+    with pytest.raises(ConflictError):
+        complete(corpus, job)
+
+    assert len(stored_texts(corpus)) == 2
+    assert corpus.views.heads([(TENANT, STORE)]) == head
+
+
+@pytest.mark.parametrize("how", ["detached", "deleted", "store deleted", "attached again"])
+def test_a_job_is_void_when_its_file_has_gone(corpus: Corpus, how: str) -> None:
+    store = corpus.vector_stores.create(TENANT, "manuals").vector_store_id
+    file_id = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    corpus.store_files.attach(TENANT, store, file_id)
+    job = claim_one(corpus)
+    if how == "deleted":
+        corpus.files.delete(TENANT, file_id)
+    elif how == "store deleted":
+        corpus.vector_stores.delete(TENANT, store)
+    else:
+        corpus.store_files.detach(TENANT, store, file_id)
+    if how == "attached again":
+        corpus.store_files.attach(TENANT, store, file_id)
+
+    with pytest.raises(ConflictError, match="void"):
+        corpus.jobs.complete(job, "alpha", cut("alpha"), embed(cut("alpha")), GENERATION)
+
+    if how != "store deleted":
+        assert stored_texts(corpus, store=store) == []
+
+
+def test_a_released_job_is_free_at_once_and_not_counted(corpus: Corpus) -> None:
+    attach(corpus)
+    job = claim_one(corpus, "leaving")
+
+    corpus.jobs.release(job)
+    next_job = claim_one(corpus, "staying")
+    corpus.jobs.release(job)
+
+    assert next_job.attempt == 1
+    assert corpus.jobs.renew("staying", 60) == {next_job.job_id}
+
+
+def test_a_job_released_with_a_delay_waits(corpus: Corpus, clock: Clock) -> None:
+    attach(corpus)
+
+    corpus.jobs.release(claim_one(corpus), delay_s=5)
+    too_early = corpus.jobs.claim("worker", 1, 60)
+    clock.now += 5
+
+    assert too_early == []
+    assert claim_one(corpus).attempt == 1
+
+
+def test_a_file_that_kills_its_workers_fails(corpus: Corpus, clock: Clock) -> None:
+    file_id, healthy = attach(corpus, "deadly"), attach(corpus, "healthy")
+    for attempt in range(MAX_ATTEMPTS):
+        corpus.jobs.claim(f"victim {attempt}", 1, 30)
+        clock.now += 30
+
+    (job,) = corpus.jobs.claim("survivor", 10, 30)
+
+    failed = corpus.store_files.get(TENANT, STORE, file_id)
+    assert job.file_id == healthy
+    assert (failed.status, failed.last_error_code) == ("failed", "server_error")
+    assert failed.last_error_message == "ingestion died 5 times"
+
+
+@pytest.mark.parametrize(
+    "vectors", [np.zeros((1, 4), np.float32), np.zeros((2, 4), np.float64), np.zeros(8, np.float32)]
+)
+def test_vectors_must_match_the_chunks(corpus: Corpus, vectors: FloatArray) -> None:
+    attach(corpus)
+
+    with pytest.raises(InvalidRequestError, match="2 chunks with"):
+        corpus.jobs.complete(claim_one(corpus), "alpha beta gamma", cut("alpha beta gamma"), vectors, GENERATION)
+
+    assert stored_texts(corpus) == []
+
+
+def test_two_chunks_at_one_place_are_refused(corpus: Corpus) -> None:
+    attach(corpus)
+    chunks = cut("alpha") * 2
+
+    with pytest.raises(InvalidRequestError, match="same place"):
+        corpus.jobs.complete(claim_one(corpus), "alpha", chunks, embed(chunks), GENERATION)
+
+
+def test_chunk_ids_are_the_same_after_ingesting_again(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha beta gamma")
+    first = _chunk_ids(corpus)
+    corpus.store_files.detach(TENANT, STORE, file_id)
+
+    ingest(corpus, "a.md", "alpha beta gamma")
+
+    assert _chunk_ids(corpus) == first
+    assert len(set(first)) == 2
+
+
+def _chunk_ids(corpus: Corpus) -> list[str]:
+    keys = corpus.views.text_changes(TENANT, STORE, 0).added_keys
+    return [passage.chunk_id for passage in corpus.views.passages(keys, SCOPE).values()]

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+from corpus_samples import TENANT, ingest, stored_texts
+from sqlalchemy import text, update
+
+from models.corpus.corpus import Corpus
+from models.corpus.database import open_database
+from models.corpus.schema import SCHEMA_VERSION, schema_version
+from models.errors import ConfigError, OverloadedError
+
+
+def test_a_reopened_corpus_has_what_it_had(corpus: Corpus, database_url: str, state_folder: Path) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+    corpus.close()
+
+    reopened = Corpus.open(database_url, state_folder / "blobs")
+
+    assert stored_texts(reopened) == ["Title\nalpha"]
+    assert reopened.files.content(TENANT, file_id) == b"alpha"
+    reopened.close()
+
+
+def test_a_commit_survives_a_loss_of_power(tmp_path: Path) -> None:
+    corpus = Corpus.open(f"sqlite:///{tmp_path}/corpus.db", tmp_path)
+    with corpus.database.reading() as connection:
+        journal_mode = connection.scalar(text("PRAGMA journal_mode"))
+        synchronous = connection.scalar(text("PRAGMA synchronous"))
+        foreign_keys = connection.scalar(text("PRAGMA foreign_keys"))
+    corpus.close()
+
+    assert (journal_mode, synchronous, foreign_keys) == ("wal", 2, 1)
+
+
+def test_a_newer_schema_is_refused(corpus: Corpus, database_url: str, tmp_path: Path) -> None:
+    with corpus.database.writing() as connection:
+        connection.execute(update(schema_version).values(version=SCHEMA_VERSION + 1))
+
+    with pytest.raises(ConfigError, match=f"schema version {SCHEMA_VERSION + 1}"):
+        Corpus.open(database_url, tmp_path / "blobs")
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("corpus.db", "not a URL"),
+        ("sqlite://", "needs a file"),
+        ("sqlite:///:memory:", "needs a file"),
+        ("mysql://host/corpus", "use sqlite or postgresql"),
+        ("postgresql+nosuchdriver://host/corpus", "not installed"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused(tmp_path: Path, url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        Corpus.open(url, tmp_path)
+
+
+def test_a_writer_that_waits_too_long_is_told_so(database_url: str) -> None:
+    first, second = open_database(database_url), open_database(database_url, busy_timeout_s=0.01)
+
+    with first.writing(), pytest.raises(OverloadedError), second.writing():
+        pass
+
+    with second.writing():
+        pass
+    first.close()
+    second.close()

@@ -1,0 +1,168 @@
+import random
+
+import numpy as np
+import pytest
+from corpus_samples import DIM, GENERATION, SCOPE, STORE, TENANT, Follower, cut, embed, ingest, stored_texts
+
+from models.corpus.corpus import Corpus
+from models.errors import ConflictError, InvalidRequestError
+from models.types import Passage, Scope
+
+
+def test_the_head_rises_with_each_change(corpus: Corpus) -> None:
+    heads = [corpus.views.heads([(TENANT, STORE)])[TENANT, STORE]]
+
+    file_id = ingest(corpus, "a.md", "alpha")
+    heads.append(corpus.views.heads([(TENANT, STORE)])[TENANT, STORE])
+    corpus.store_files.detach(TENANT, STORE, file_id)
+    heads.append(corpus.views.heads([(TENANT, STORE)])[TENANT, STORE])
+
+    assert heads == [0, 1, 2]
+
+
+def test_heads_are_of_the_stores_asked_for(corpus: Corpus) -> None:
+    other = corpus.vector_stores.create("other", "other").vector_store_id
+    ingest(corpus, "a.md", "alpha")
+    ingest(corpus, "a.md", "alpha", tenant="other", store=other)
+    ingest(corpus, "b.md", "beta", tenant="other", store=other)
+    ingest(corpus, "c.md", "gamma", tenant="other")
+
+    heads = corpus.views.heads([(TENANT, STORE), ("other", other), (TENANT, other), ("nobody", STORE)])
+
+    assert heads == {(TENANT, STORE): 1, ("other", other): 2, ("nobody", STORE): 0}
+    assert corpus.views.heads([]) == {}
+
+
+def test_changes_carry_what_was_stored(corpus: Corpus) -> None:
+    ingest(corpus, "a.md", "alpha beta gamma")
+
+    vectors = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION)
+    texts = corpus.views.text_changes(TENANT, STORE, 0)
+
+    assert vectors.added_keys.tolist() == texts.added_keys.tolist() == [1, 2]
+    assert vectors.added_keys.dtype == vectors.removed_keys.dtype == np.int64
+    assert vectors.vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors.vectors, embed(cut("alpha beta gamma")))
+    assert texts.texts == ("Title\nalpha beta", "Title\n gamma")
+    assert (vectors.up_to_seq, vectors.head_seq, vectors.is_last) == (1, 1, True)
+
+
+def test_nothing_new_is_an_empty_page(corpus: Corpus) -> None:
+    changes = corpus.views.vector_changes("new tenant", STORE, 0, GENERATION)
+
+    assert (changes.up_to_seq, changes.is_last) == (0, True)
+    assert changes.added_keys.shape == changes.removed_keys.shape == (0,)
+    assert changes.vectors.shape == (0, 0)
+
+
+def test_a_page_never_cuts_a_file_in_two(corpus: Corpus) -> None:
+    ingest(corpus, "a.md", "0123456789" * 3)
+    ingest(corpus, "b.md", "abcdefghij" * 2)
+
+    first = corpus.views.text_changes(TENANT, STORE, 0, limit=1)
+    second = corpus.views.text_changes(TENANT, STORE, first.up_to_seq, limit=1)
+
+    assert (len(first.texts), first.is_last) == (3, False)
+    assert (len(second.texts), second.is_last) == (2, True)
+
+
+def test_a_view_from_the_start_loads_only_what_lives(corpus: Corpus) -> None:
+    gone = ingest(corpus, "a.md", "alpha")
+    ingest(corpus, "b.md", "beta")
+    corpus.files.delete(TENANT, gone)
+
+    changes = corpus.views.text_changes(TENANT, STORE, 0)
+
+    assert changes.texts == ("Title\nbeta",)
+    assert changes.removed_keys.tolist() == []
+
+
+def test_what_came_and_went_unseen_is_in_neither_list(corpus: Corpus) -> None:
+    seen = ingest(corpus, "a.md", "alpha")
+    seq = corpus.views.text_changes(TENANT, STORE, 0).up_to_seq
+    unseen = ingest(corpus, "b.md", "beta")
+    corpus.files.delete(TENANT, seen)
+    corpus.files.delete(TENANT, unseen)
+
+    changes = corpus.views.text_changes(TENANT, STORE, seq)
+
+    assert changes.added_keys.tolist() == []
+    assert changes.removed_keys.tolist() == [1]
+
+
+def test_generations_do_not_mix(corpus: Corpus) -> None:
+    ingest(corpus, "a.md", "alpha")
+    file_id = corpus.files.add(TENANT, "b.md", b"beta").file_id
+    corpus.store_files.attach(TENANT, STORE, file_id)
+    (job,) = corpus.jobs.claim("worker", 1, 60)
+    corpus.jobs.complete(job, "beta", cut("beta"), np.ones((1, 7), np.float32), "wide@1")
+
+    tiny = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION)
+    wide = corpus.views.vector_changes(TENANT, STORE, 0, "wide@1")
+
+    assert (tiny.added_keys.tolist(), tiny.vectors.shape) == ([1], (1, DIM))
+    assert (wide.added_keys.tolist(), wide.vectors.shape) == ([2], (1, 7))
+    assert tiny.up_to_seq == wide.up_to_seq == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_view_that_looks_now_and_then_ends_with_the_truth(corpus: Corpus, seed: int) -> None:
+    chance, follower, standing = random.Random(seed), Follower(), {}
+    for step in range(25):
+        if standing and chance.random() < 0.4:
+            corpus.files.delete(TENANT, standing.pop(chance.choice(sorted(standing))))
+        else:
+            name = f"{step}.md"
+            standing[name] = ingest(corpus, name, "0123456789" * chance.randint(0, 3))
+        if chance.random() < 0.4:
+            follower.catch_up(corpus, chance.choice([1, 2, 100]))
+
+    follower.catch_up(corpus, 2)
+    fresh = Follower()
+    fresh.catch_up(corpus, 3)
+
+    assert follower == fresh
+    assert len(follower.vectors) == len(stored_texts(corpus))
+    assert follower.vectors.keys() == corpus.views.passages(list(follower.vectors), SCOPE).keys()
+
+
+def test_a_log_older_than_the_view_is_refused(corpus: Corpus) -> None:
+    with pytest.raises(ConflictError, match="start again from 0"):
+        corpus.views.text_changes(TENANT, STORE, 1)
+    with pytest.raises(InvalidRequestError, match="at least 1"):
+        corpus.views.text_changes(TENANT, STORE, 0, limit=0)
+
+
+def test_passages_carry_their_place_in_the_file(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha beta gamma")
+
+    passages = corpus.views.passages(np.array([2, 99]), SCOPE)
+
+    chunk_id = passages[2].chunk_id
+    assert passages == {2: Passage(2, chunk_id, file_id, "a.md", " gamma", 10, 16, "Title")}
+    assert chunk_id.startswith("chunk_")
+    assert len(chunk_id) == len("chunk_") + 24
+
+
+def test_passages_are_of_the_scope_alone(corpus: Corpus) -> None:
+    other = corpus.vector_stores.create(TENANT, "other").vector_store_id
+    ingest(corpus, "a.md", "mine")
+    ingest(corpus, "a.md", "mine", store=other)
+    ingest(corpus, "a.md", "theirs", tenant="other")
+
+    def found(*stores: str) -> list[int]:
+        return sorted(corpus.views.passages([1, 2, 3], Scope(TENANT, stores)))
+
+    assert found(STORE) == [1]
+    assert found(STORE, other) == [1, 2]
+    assert found() == []
+    assert corpus.views.passages([], SCOPE) == {}
+
+
+def test_a_chunk_key_is_never_used_again(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha beta gamma")
+    corpus.files.delete(TENANT, file_id)
+
+    ingest(corpus, "a.md", "alpha beta gamma")
+
+    assert corpus.views.text_changes(TENANT, STORE, 0).added_keys.tolist() == [3, 4]

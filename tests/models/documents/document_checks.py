@@ -1,0 +1,60 @@
+"""What every document and every list of chunks must be."""
+
+import unicodedata
+
+from models.documents.base import Document
+from models.documents.chunk import MAX_CONTEXT_TOKENS, ChunkingOptions, chunk
+from models.documents.tokenizer import Tokenizer
+from models.types import Chunk
+
+
+def assert_well_formed(document: Document) -> None:
+    """Asserts what models.documents.base promises of every document."""
+    ends = [0, *(block.end for block in document.blocks)]
+    for previous_end, block in zip(ends, document.blocks, strict=False):
+        text = document.text[block.start : block.end]
+        assert previous_end <= block.start < block.end <= len(document.text)
+        assert text == text.strip()
+        assert (block.kind == "heading") == (1 <= block.level <= 6)
+    assert unicodedata.is_normalized("NFC", document.text)
+    assert not {"\r", "\0", "\x0c", "\x85", "\u2028"} & set(document.text)
+    assert document.text.encode("utf-8")
+
+
+def block_texts(document: Document) -> list[tuple[str, str]]:
+    return [(block.kind, document.text[block.start : block.end]) for block in document.blocks]
+
+
+def num_tokens(text: str, tokenizer: Tokenizer) -> int:
+    (starts,) = tokenizer.token_starts([text])
+    return len(starts)
+
+
+def uncovered(document: Document, chunks: list[Chunk]) -> str:
+    """The characters of blocks that are no headings and no white space and in no chunk."""
+    covered = bytearray(len(document.text))
+    for piece in chunks:
+        covered[piece.start : piece.end] = b"\1" * (piece.end - piece.start)
+    bodies = [block for block in document.blocks if block.kind != "heading"]
+    places = [place for block in bodies for place in range(block.start, block.end)]
+    return "".join(
+        document.text[place] for place in places if not covered[place] and not document.text[place].isspace()
+    )
+
+
+def assert_invariants(document: Document, tokenizer: Tokenizer, options: ChunkingOptions) -> list[Chunk]:
+    chunks = chunk(document, tokenizer, options)
+    assert chunks == chunk(document, tokenizer, options)
+    assert chunks
+    for piece in chunks:
+        assert piece.text == document.text[piece.start : piece.end]
+        assert piece.text
+        assert piece.text == piece.text.strip()
+        assert piece.num_tokens == num_tokens(piece.text, tokenizer) <= options.max_tokens
+        assert num_tokens(piece.context, tokenizer) <= MAX_CONTEXT_TOKENS
+    starts = [piece.start for piece in chunks]
+    ends = [piece.end for piece in chunks]
+    assert starts == sorted(set(starts))
+    assert ends == sorted(set(ends))
+    assert uncovered(document, chunks) == ""
+    return chunks
