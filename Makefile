@@ -34,21 +34,23 @@ check: $(INSTALLED_DEV)
 	$(BIN)/ragserve check-config $(CONFIG) --cpus 2
 	$(BIN)/python -m pytest -q tests/docs
 
-# torch first and on its own: resolved together with the rest it becomes the CUDA build, gigabytes of it.
+# torch first and on its own: resolved together with the rest it becomes the CUDA build, gigabytes of it. The lock is
+# whole, so nothing is resolved again (--no-deps); it leaves out what is asked for and not used, see docs/dependencies.md.
 $(INSTALLED): requirements/$(LOCK).txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) $(addprefix --extra-index-url ,$(TORCH_INDEX)) "$(shell grep '^torch==' requirements/$(LOCK).txt)"
-	$(PIP) -r requirements/$(LOCK).txt
+	$(PIP) --no-deps -r requirements/$(LOCK).txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) requirements/dev.txt
-	$(PIP) -r requirements/dev.txt
+	$(PIP) --no-deps -r requirements/dev.txt
 	touch $@
 
 # After a change of a .in file; needs uv. The CUDA lock is resolved for a machine that has a GPU.
 lock:
-	uv pip compile requirements/cpu.in $(LOCK_OPTIONS) $(addprefix --extra-index-url ,$(TORCH_INDEX)) -o requirements/cpu.txt
+	uv pip compile requirements/cpu.in $(LOCK_OPTIONS) $(addprefix --extra-index-url ,$(TORCH_INDEX)) \
+		$(addprefix --no-emit-package ,torchvision torchaudio torchcodec) -o requirements/cpu.txt
 	uv pip compile requirements/cuda.in $(LOCK_OPTIONS) -o requirements/cuda.txt
 	uv pip compile requirements/dev.in -c requirements/cpu.txt $(LOCK_OPTIONS) -o requirements/dev.txt
 

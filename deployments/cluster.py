@@ -83,10 +83,16 @@ def wait_until_running(application: str, timeout_s: float) -> None:
 
 
 def _reason(application: Any) -> str:
+    """What a person needs of Serve's messages, which hold whole tracebacks: the last line of each."""
     if application is None:
         return "Serve does not know it"
-    unhealthy = [f"{name}: {one.message}" for name, one in application.deployments.items() if one.message]
-    return "; ".join([application.message, *unhealthy]).strip("; ")
+    causes = {name: _last_line(one.message) for name, one in application.deployments.items() if one.message}
+    return "; ".join(f"{name}: {cause}" for name, cause in causes.items()) or _last_line(application.message)
+
+
+def _last_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
 
 
 def _end(processes: list[psutil.Process]) -> None:

@@ -30,6 +30,7 @@ KINDS: dict[Task, dict[str, Kind]] = {
         "sentence_transformers": Kind(
             "models.embedding.sentence_transformers_model", "SentenceTransformersConfig", "SentenceTransformersModel"
         ),
+        "hashing": Kind("models.embedding.hashing_model", "HashingConfig", "HashingModel"),
     },
     "reranking": {
         "late_interaction": Kind("models.reranking.late_interaction", "LateInteractionConfig", "LateInteractionModel"),

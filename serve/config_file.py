@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.dense_searcher import DenseSearcherConfig
@@ -130,10 +131,16 @@ def _check_deployment(deployment: dict[str, Any], where: str) -> Iterator[Proble
     user_config = deployment.get("user_config") or {}
     yield from _unknown_keys(user_config, STAGES[name], f"{where}.user_config")
     yield from _invalid_values(user_config, STAGES[name], f"{where}.user_config")
-    if not deployment.get("autoscaling_config"):
-        # Adding it later restarts the whole application; changing its numbers restarts nothing.
-        yield Problem(f"{where}.autoscaling_config", "must be declared from the first day; min = max holds it still")
+    yield from _check_autoscaling(deployment.get("autoscaling_config"), f"{where}.autoscaling_config")
     yield from _check_resources(deployment.get("ray_actor_options") or {}, f"{where}.ray_actor_options")
+
+
+def _check_autoscaling(autoscaling: dict[str, Any] | None, where: str) -> Iterator[Problem]:
+    if not autoscaling:
+        # Adding it later restarts the whole application; changing its numbers restarts nothing.
+        yield Problem(where, "must be declared from the first day; min = max holds it still")
+    else:
+        yield from _invalid_values(autoscaling, AutoscalingConfig, where)
 
 
 def _check_resources(options: dict[str, Any], where: str) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, insert, inspect, make_url, select, text
@@ -55,11 +55,14 @@ def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
         Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
     engine = _create_engine(parsed, busy_timeout_s)
     database = Database(engine)
-    with _setup_lock(parsed) if is_sqlite else nullcontext():
-        if is_sqlite:
-            _switch_to_wal(engine)
-        with database.writing() as connection:
-            _create_schema(connection)
+    with ExitStack() as on_error:
+        on_error.callback(engine.dispose)
+        with _setup_lock(parsed) if is_sqlite else nullcontext():
+            if is_sqlite:
+                _switch_to_wal(engine)
+            with database.writing() as connection:
+                _create_schema(connection)
+        on_error.pop_all()
     return database
 
 

@@ -131,16 +131,27 @@ class _Cutter:
         return end
 
     def _overlap_start(self, atoms: list[_Atom], first: int, end: int) -> int:
-        """Where the next chunk begins: as many whole sentences before `end` as the overlap and the next atom allow."""
-        best = end
+        """Where the next chunk begins: as many whole sentences before `end` as may overlap.
+
+        They leave room for the rest of the block, if a chunk can hold it: whole paragraphs come first.
+        """
+        last, best = self._rest_of_block(atoms, end), end
         for start in range(end - 1, first, -1):
-            if atoms[end - 1].end_token - atoms[start].first_token > self._overlap_tokens:
-                break
-            if end < len(atoms) and not self._fits(atoms, start, end):
+            overlap = atoms[end - 1].end_token - atoms[start].first_token
+            if overlap > self._overlap_tokens or not self._fits(atoms, start, last):
                 break
             if atoms[start].border is not _Border.TOKEN:
                 best = start
         return best
+
+    def _rest_of_block(self, atoms: list[_Atom], start: int) -> int:
+        """The last atom of the block that `start` is in, or `start` itself where a chunk cannot hold all of it."""
+        last = min(start, len(atoms) - 1)
+        while last + 1 < len(atoms) and atoms[last + 1].border is not _Border.BLOCK:
+            last += 1
+            if not self._fits(atoms, start, last):
+                return start
+        return last
 
     def _fits(self, atoms: list[_Atom], first: int, last: int) -> bool:
         return atoms[last].end_token - atoms[first].first_token <= self._max_tokens

@@ -26,6 +26,7 @@ DECLARATION = re.compile(rb"""(?:charset|encoding)\s{0,9}=\s{0,9}["']?([A-Za-z0-
 DECLARATION_BYTES = 2048  # HTML asks for it in the first 1,024 bytes; real pages are late
 
 MAX_CONTROL_SHARE = 0.02  # above it the file is no text; a coloured log has about 0.01
+MIN_CONTROLS = 3  # so few say nothing, in a short file either
 SAMPLE_BYTES = 65_536
 CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
 # A file with one broken byte in ten UTF-8 characters is still UTF-8: other encodings do not look like it by accident.
@@ -51,12 +52,12 @@ def decode(content: bytes, filename: str, declares: bool = False) -> str:
 
 
 def is_binary(content: bytes) -> bool:
-    """Whether the beginning holds NUL bytes or more control characters than any text does."""
+    """Whether the beginning holds more control characters, NUL among them, than any text does."""
     sample = content[:SAMPLE_BYTES]
     if any(content.startswith(mark) for mark, _ in BYTE_ORDER_MARKS) or _utf16_without_mark(content):
         return False
     num_controls = len(sample) - len(sample.translate(None, CONTROL_BYTES))
-    return b"\0" in sample or num_controls > MAX_CONTROL_SHARE * len(sample)
+    return num_controls > max(MIN_CONTROLS, MAX_CONTROL_SHARE * len(sample))
 
 
 def _utf16_without_mark(content: bytes) -> str | None:

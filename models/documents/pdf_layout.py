@@ -20,6 +20,8 @@ MAX_CHARACTER_WIDTH = 0.55  # on average; the cells of a table stand further apa
 SPREAD_CHARACTER_WIDTH = 0.8
 COLUMN_POINTS = 12.0  # lines whose left edges are about this near share a right margin
 
+MIN_PAGE_LINES = 3  # a page with fewer has no room for a header and a footer
+
 HYPHENATED_WORD = re.compile(r"\b\w+(?:-\w+)+\b")
 LAST_WORD = re.compile(r"[\w-]+$")
 FIRST_WORD = re.compile(r"^\w+")
@@ -59,8 +61,11 @@ def build_document(title: str, pages: list[list[Line]]) -> Document:
 
 
 def _without_running_lines(pages: list[list[Line]]) -> list[list[Line]]:
-    """Pages without first and last lines that stand, but for their numbers, on most pages: headers and page numbers."""
-    edges = Counter(key for page in pages for key in {_edge_key(line) for line in page[:1] + page[-1:]})
+    """Pages without first and last lines that repeat at one place on most pages: headers and page numbers.
+
+    Of a line with letters only the very same is a repetition: "Example 1" and "Example 2" may be titles of slides.
+    """
+    edges = Counter(_edge_key(page[at]) for page in pages if len(page) >= MIN_PAGE_LINES for at in (0, -1))
     running = {key for key, count in edges.items() if count >= 3 and count > len(pages) / 2}
     return [
         [line for at, line in enumerate(page) if at not in (0, len(page) - 1) or _edge_key(line) not in running]
@@ -69,7 +74,8 @@ def _without_running_lines(pages: list[list[Line]]) -> list[list[Line]]:
 
 
 def _edge_key(line: Line) -> tuple[str, int]:
-    return DIGITS.sub("#", line.text), round(line.bottom)
+    has_letters = any(character.isalpha() for character in line.text)
+    return line.text if has_letters else DIGITS.sub("#", line.text), round(line.bottom)
 
 
 def _heading_levels(pages: list[list[Line]]) -> dict[int, int]:
@@ -98,12 +104,13 @@ def _blocks(pages: list[list[Line]]) -> Iterator[list[_Joined]]:
     block: list[_Joined] = []
     for page in pages:
         margins, usual_gap = _right_margins(page), _usual_gap(page)
-        for line in page:
-            before = _between(block[-1].line, line, margins, usual_gap) if block else None
-            if before is None and block:
+        for number, line in enumerate(page):
+            above = block[-1].line if block else line
+            joined_by = _between(above, line, margins, usual_gap) if number else _across(above, line)
+            if joined_by is None and block:
                 yield block
                 block = []
-            block.append(_Joined(line, before or ""))
+            block.append(_Joined(line, joined_by or ""))
     if block:
         yield block
 
@@ -117,8 +124,8 @@ def _between(above: Line, line: Line, margins: dict[int, float], usual_gap: floa
     if not 1 / HEADING_RATIO < line.height / above.height < HEADING_RATIO:
         return None
     gap = above.bottom - line.top
-    if gap < -height or gap > 3 * height + max(usual_gap, 0):  # the next column or page
-        return " " if _goes_on(above, line) else None
+    if gap < -0.5 * height or gap > 3 * height + max(usual_gap, 0):
+        return _across(above, line)
     if above.hyphenated:
         return " "
     is_indented = INDENT[0] * height < line.left - above.left < INDENT[1] * height
@@ -135,8 +142,10 @@ def _is_word_gap(before: Line, after: Line) -> bool:
     return after.left - before.right > WORD_GAP * max(before.height, after.height)
 
 
-def _goes_on(above: Line, line: Line) -> bool:
-    return above.hyphenated or (line.text[:1].islower() and not above.text.endswith(SENTENCE_END))
+def _across(above: Line, line: Line) -> str | None:
+    """What joins the first line of a column or page to the last one before: a space if the sentence plainly goes on."""
+    goes_on = above.hyphenated or (line.text[:1].islower() and not above.text.endswith(SENTENCE_END))
+    return " " if goes_on else None
 
 
 def _is_spread(line: Line) -> bool:

@@ -6,7 +6,7 @@ import unicodedata
 LINE_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 TERMINAL_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 # Controls, soft hyphens, zero-width spaces, byte-order marks, non-characters: unseen by readers, in the way of search.
-INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\ufeff\ufffe\uffff]")
+INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060-\u2064\ufeff\ufffe\uffff]")
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 # UTF-8 read as Latin-1 and saved again: "â\x80\x93" for a dash. Only with a C1 control inside, which no text has.
 TWICE_ENCODED = re.compile("[\u00c2-\u00f4][\u0080-\u00bf]{1,3}")

@@ -39,9 +39,9 @@ class CitedText:
 class CitationStream:
     """Reads an answer's deltas, with markers that count `passages` from 1.
 
-    `[n, m]` comes out as `[a][b]`. A number without a passage is dropped with its white space, for the model made it
-    up; except right after a letter or digit, where it is an index of code: `row[99]`. Where deltas begin and end changes
-    neither the text nor the citations.
+    `[n, m]` comes out as `[a][b]`. A number without a passage is dropped with the white space before it, for the model
+    made it up; except right after a letter or digit, where it is an index of code: `row[99]`. Where deltas begin and
+    end changes neither the text nor the citations.
     """
 
     def __init__(self, passages: tuple[Passage, ...]) -> None:
@@ -49,11 +49,12 @@ class CitationStream:
         self._scanner = MarkerScanner()
         self._said = ""  # the end of the text so far, without markers: the claim is its last sentence
         self._ids_here: list[int] = []  # cited since the last word
+        self._after_word = False  # a letter or digit was read last
         self._quotables: dict[int, list[_Quotable]] = {}
         self._citations: dict[tuple[int, Span], Citation] = {}
 
     def feed(self, delta: str) -> CitedText:
-        """What can be shown of the text so far and was not yet; the last characters wait if a marker may begin there."""
+        """What can be shown and was not yet: the last characters wait while they may be the beginning of a marker."""
         return self._read(self._scanner.read(delta))
 
     def finish(self) -> CitedText:
@@ -66,7 +67,8 @@ class CitationStream:
         return CitedText(text, tuple(self._citations.values())[num_known:])
 
     def _show(self, token: Token) -> str:
-        if token.is_marker and not self._is_index(token):
+        is_index, self._after_word = self._is_index(token), token.text[-1].isalnum()
+        if token.is_marker and not is_index:
             return self._cite(token)
         text = token.with_joiners(token.joiners - 1) if token.joiners else token.text
         self._said = (self._said + text)[-2 * MAX_UNIT_CHARS :]
@@ -75,8 +77,9 @@ class CitationStream:
         return text
 
     def _is_index(self, token: Token) -> bool:
-        is_known = any(number <= len(self._passages) for number in token.passage_numbers())
-        return not is_known and not token.space and self._said[-1:].isalnum()
+        if not token.is_marker or token.space or not self._after_word:
+            return False
+        return all(number > len(self._passages) for number in token.passage_numbers())
 
     def _cite(self, token: Token) -> str:
         known = [number for number in token.passage_numbers() if number <= len(self._passages)]

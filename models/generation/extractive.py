@@ -44,9 +44,12 @@ class ExtractiveModel:
         self._config = config
         self._encoder = encoder
 
+    def environment(self) -> dict[str, str]:
+        """Nothing."""
+        return {}
+
     async def start(self) -> None:
-        """Load the sentence splitter."""
-        answer_units(())
+        """Nothing to load."""
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         """One delta a sentence, best first, then an empty one with the finish_reason."""
@@ -59,6 +62,10 @@ class ExtractiveModel:
             yield GenerationDelta(text)
         num_read = sum(len(words(passage.indexed_text)) for passage in request.passages)
         yield GenerationDelta("", "stop" if len(fitting) == len(best) else "length", num_read, num_said)
+
+    def num_unfinished(self) -> int:
+        """0: an answer is whole before its first delta."""
+        return 0
 
     async def check_health(self) -> None:
         """Always well."""

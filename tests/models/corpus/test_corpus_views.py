@@ -107,7 +107,8 @@ def test_generations_do_not_mix(corpus: Corpus) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_view_that_looks_now_and_then_ends_with_the_truth(corpus: Corpus, seed: int) -> None:
-    chance, follower, standing = random.Random(seed), Follower(), {}
+    chance, follower = random.Random(seed), Follower()
+    standing: dict[str, str] = {}
     for step in range(25):
         if standing and chance.random() < 0.4:
             corpus.files.delete(TENANT, standing.pop(chance.choice(sorted(standing))))

@@ -25,9 +25,8 @@ def block_texts(document: Document) -> list[tuple[str, str]]:
     return [(block.kind, document.text[block.start : block.end]) for block in document.blocks]
 
 
-def num_tokens(text: str, tokenizer: Tokenizer) -> int:
-    (starts,) = tokenizer.token_starts([text])
-    return len(starts)
+def num_tokens(texts: list[str], tokenizer: Tokenizer) -> list[int]:
+    return [len(starts) for starts in tokenizer.token_starts(texts)]
 
 
 def uncovered(document: Document, chunks: list[Chunk]) -> str:
@@ -35,11 +34,13 @@ def uncovered(document: Document, chunks: list[Chunk]) -> str:
     covered = bytearray(len(document.text))
     for piece in chunks:
         covered[piece.start : piece.end] = b"\1" * (piece.end - piece.start)
-    bodies = [block for block in document.blocks if block.kind != "heading"]
-    places = [place for block in bodies for place in range(block.start, block.end)]
-    return "".join(
-        document.text[place] for place in places if not covered[place] and not document.text[place].isspace()
-    )
+    missing: list[str] = []
+    for block in document.blocks:
+        place = covered.find(0, block.start, block.end) if block.kind != "heading" else -1
+        while place >= 0:
+            missing.append(document.text[place])
+            place = covered.find(0, place + 1, block.end)
+    return "".join("".join(missing).split())
 
 
 def assert_invariants(document: Document, tokenizer: Tokenizer, options: ChunkingOptions) -> list[Chunk]:
@@ -50,8 +51,9 @@ def assert_invariants(document: Document, tokenizer: Tokenizer, options: Chunkin
         assert piece.text == document.text[piece.start : piece.end]
         assert piece.text
         assert piece.text == piece.text.strip()
-        assert piece.num_tokens == num_tokens(piece.text, tokenizer) <= options.max_tokens
-        assert num_tokens(piece.context, tokenizer) <= MAX_CONTEXT_TOKENS
+        assert piece.num_tokens <= options.max_tokens
+    assert [piece.num_tokens for piece in chunks] == num_tokens([piece.text for piece in chunks], tokenizer)
+    assert max(num_tokens([piece.context for piece in chunks], tokenizer)) <= MAX_CONTEXT_TOKENS
     starts = [piece.start for piece in chunks]
     ends = [piece.end for piece in chunks]
     assert starts == sorted(set(starts))

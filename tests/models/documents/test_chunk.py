@@ -19,7 +19,7 @@ WORDS = WordTokenizer()
 SMALL = ChunkingOptions(max_tokens=32, overlap_tokens=10)
 
 
-WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
+WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12)
 SENTENCE = st.lists(WORD, min_size=1, max_size=30).map(lambda words: " ".join(words) + ". ")
 BLOCK = st.one_of(
     st.tuples(st.integers(1, 4), SENTENCE).map(lambda heading: "#" * heading[0] + " " + heading[1]),
@@ -35,11 +35,20 @@ OPTIONS = st.tuples(st.integers(32, 80), st.floats(0, 0.5)).map(
 )
 
 
+@settings(max_examples=10, deadline=None, derandomize=True, database=None)
+@given(text=TEXT, options=OPTIONS)
+def test_invariants_hold_on_random_documents(text: str, options: ChunkingOptions) -> None:
+    document = parse(("Begin. " + text).encode(), "a.md")
+
+    assert_invariants(document, MINILM, options)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tokenizer", [MINILM, WORDS], ids=["minilm", "words"])
 @pytest.mark.parametrize("filename", ["a.md", "a.txt"])
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(text=TEXT, options=OPTIONS)
-def test_invariants_hold_on_random_documents(
+def test_invariants_hold_on_many_random_documents(
     tokenizer: Tokenizer, filename: str, text: str, options: ChunkingOptions
 ) -> None:
     document = parse(("Begin. " + text).encode(), filename)
@@ -75,8 +84,7 @@ def test_a_cut_falls_between_paragraphs_where_the_chunk_is_half_full() -> None:
 
     chunks = chunk(parse(f"{first}\n\n{second}".encode(), "a.md"), WORDS, SMALL)
 
-    assert chunks[0].text == first
-    assert chunks[1].text.endswith(second[:60])
+    assert [piece.text for piece in chunks] == [first, second]
 
 
 def test_tables_and_code_are_cut_between_lines() -> None:

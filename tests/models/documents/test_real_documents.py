@@ -36,6 +36,7 @@ UNREADABLE = {entry["file"]: entry for entry in entries() if entry["expect"] != 
 without_data = pytest.mark.skipif(not READABLE, reason="../shared/data/documents is not on this machine")
 
 
+@pytest.mark.slow
 @without_data
 @pytest.mark.parametrize("filename", READABLE)
 def test_a_real_file_gives_its_text_and_sound_chunks(filename: str) -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from models.reranking.late_interaction import max_sim, token_weights
 
-RIGHT, UP = [1, 0], [0, 1]
+RIGHT, UP = [1.0, 0.0], [0.0, 1.0]
 
 
 def vectors(*rows: list[float]) -> np.ndarray:

@@ -1,0 +1,110 @@
+"""What Ray does in silence, kept from happening: one test a trap. Those that need a cluster are in tests/deployments."""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pickle
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import models.errors
+import models.types
+from deployments import environment
+from models.errors import RagError
+from models.index.follow import DenseRequest, LexicalRequest
+from models.reranking.base import RerankRequest
+
+ROOT = Path(__file__).parents[2]
+WIRE_TYPES = [
+    kind
+    for _, kind in inspect.getmembers(models.types, dataclasses.is_dataclass)
+    if kind is not models.types.Deadline  # never leaves its process
+] + [DenseRequest, LexicalRequest, RerankRequest]
+
+
+def _errors(kind: type[RagError] = RagError) -> list[type[RagError]]:
+    importlib.import_module("serve.remote")
+    return [kind, *(found for sub in kind.__subclasses__() for found in _errors(sub))]
+
+
+@pytest.mark.parametrize("package", ["models", "deployments", "serve"])
+def test_gitignore_does_not_hide_a_package_from_rays_upload(package: str) -> None:
+    files = [str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")]
+
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", *files], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert ignored.returncode == 1, ignored.stdout + ignored.stderr
+
+
+def test_the_builders_file_has_no_future_annotations() -> None:
+    # With them Ray passes a raw dict for `settings`.
+    tree = ast.parse((ROOT / "serve" / "app.py").read_text())
+
+    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+
+    assert "__future__" not in imported
+
+
+def test_ray_reads_the_builders_settings_as_a_type() -> None:
+    from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
+
+    from serve.settings import Settings
+
+    seen = []
+
+    def builder(settings: Settings) -> object:
+        seen.append(settings)
+        raise LookupError
+
+    builder.__annotations__ = inspect.get_annotations(importlib.import_module("serve.app").build)
+    with pytest.raises(LookupError):
+        call_user_app_builder_with_args_if_necessary(builder, {"query": {"candidates": 7}})
+
+    assert isinstance(seen[0], Settings)
+    assert seen[0].query.candidates == 7
+
+
+@pytest.mark.parametrize("kind", _errors(), ids=lambda kind: kind.__name__)
+def test_an_error_survives_pickling(kind: type[RagError]) -> None:
+    samples = {"known": ["one", "two"], "retry_after_s": 2.0, "budget_s": 1.5, "param": "query"}
+    parameters = [name for name in inspect.signature(kind.__init__).parameters if name not in ("self", "kwargs")]
+    error = kind(*(samples.get(name, f"some {name}") for name in parameters if name != "args"))
+
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert type(copy) is kind
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
+
+
+@pytest.mark.parametrize("kind", WIRE_TYPES, ids=lambda kind: kind.__name__)
+def test_what_travels_between_replicas_is_a_plain_frozen_dataclass(kind: type) -> None:
+    # A frozen dataclass without slots pickles in half the time of one with slots or of a pydantic model.
+    assert kind.__dataclass_params__.frozen
+    assert not hasattr(kind, "__slots__")
+
+
+def test_rays_auth_mode_is_set_on_purpose() -> None:
+    assert environment.SETTINGS["RAY_AUTH_MODE"] in ("token", "disabled")
+
+
+@pytest.mark.parametrize("name", ["embedder", "reranker", "dense_searcher", "lexical_searcher"])
+def test_a_batched_method_is_one_line_that_delegates(name: str) -> None:
+    # @serve.batch fails outside a replica, so nothing worth testing may live under it.
+    tree = ast.parse((ROOT / "deployments" / f"{name}.py").read_text())
+    batched = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef)
+        and any("batch" in ast.unparse(decorator) for decorator in node.decorator_list)
+    ]
+
+    (method,) = batched
+    (line,) = method.body
+    assert isinstance(line, ast.Return)
+    assert isinstance(line.value, ast.Await)

@@ -1,0 +1,165 @@
+"""The deployment file: what ships is right, and what is wrong is refused by name."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import ConfigError
+from serve.config_file import STAGES, Machine, check, read, settings_of
+
+ROOT = Path(__file__).parents[2]
+TWO_CORES = Machine(num_cpus=2, num_gpus=0)
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    return copy.deepcopy(read(ROOT / "serve_config.yaml"))
+
+
+def deployment(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in raw["applications"][0]["deployments"] if one["name"] == name)
+
+
+def messages(raw: dict[str, Any], machine: Machine | None = TWO_CORES) -> list[str]:
+    return [str(problem) for problem in check(raw, machine)]
+
+
+def test_the_shipped_file_fits_two_cores(raw: dict[str, Any]) -> None:
+    assert messages(raw) == []
+
+
+def test_every_stage_is_declared_with_its_own_autoscaling_queue_and_batching(raw: dict[str, Any]) -> None:
+    # Adding autoscaling_config to a deployment later restarts the whole application.
+    for name in STAGES:
+        stage = deployment(raw, name)
+
+        assert stage["autoscaling_config"]["max_replicas"] >= 1
+        assert stage["max_queued_requests"] > 0
+        assert stage["max_ongoing_requests"] > 0
+
+
+def test_no_stage_of_the_default_file_asks_for_a_gpu(raw: dict[str, Any]) -> None:
+    options = [deployment(raw, name).get("ray_actor_options", {}) for name in STAGES]
+
+    assert not [one for one in options if one.get("num_gpus")]
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "right"),
+    [
+        ([], "http_option", "http_options"),
+        (["http_options"], "prot", "port"),
+        (["logging_config"], "loglevel", "log_level"),
+        (["applications", 0], "deploymnts", "deployments"),
+        (["applications", 0, "args"], "storag", "storage"),
+        (["applications", 0, "args", "storage"], "data_dri", "data_dir"),
+        (["applications", 0, "args", "query"], "candidate", "candidates"),
+        (["applications", 0, "deployments", 1], "max_ongoing_request", "max_ongoing_requests"),
+        (["applications", 0, "deployments", 1, "autoscaling_config"], "min_replica", "min_replicas"),
+        (["applications", 0, "deployments", 1, "ray_actor_options"], "num_cpu", "num_cpus"),
+        (["applications", 0, "deployments", 1, "user_config"], "modle", "model"),
+    ],
+)
+def test_an_unknown_key_is_refused_anywhere_with_the_nearest_known_one(
+    raw: dict[str, Any], path: list[Any], wrong: str, right: str
+) -> None:
+    place: Any = raw
+    for step in path:
+        place = place[step]
+    place[wrong] = 1
+
+    (message,) = [message for message in messages(raw) if wrong in message]
+    assert "unknown key" in message
+    assert f"did you mean {right!r}?" in message
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "alias", "nearest"),
+    [
+        ("Reranker", "model", "late-interactoin", "late-interaction"),
+        ("Embedder", "model", "minilmm", "minilm"),
+        ("Generator", "model", "qwen3-0.6", "qwen3-0.6b"),
+    ],
+)
+def test_an_unknown_alias_is_refused_with_the_nearest_known_one(
+    raw: dict[str, Any], stage: str, key: str, alias: str, nearest: str
+) -> None:
+    deployment(raw, stage)["user_config"][key] = alias
+
+    found = "\n".join(messages(raw))
+
+    assert f"no model named {alias!r}" in found
+    assert repr(nearest) in found
+
+
+def test_a_misnamed_deployment_is_refused(raw: dict[str, Any]) -> None:
+    deployment(raw, "Reranker")["name"] = "Rerankr"
+
+    found = "\n".join(messages(raw))
+
+    assert "no deployment named 'Rerankr'; did you mean 'Reranker'?" in found
+    assert "Reranker is missing" in found
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_gpus": 1.5}, "a share of one GPU, or whole GPUs"),
+        ({"num_gpus": 1}, "the machine has 0"),
+        ({"num_cpus": 64}, "the machine has 2"),
+        ({"num_cpus": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_an_impossible_resource_is_refused(raw: dict[str, Any], options: dict[str, float], said: str) -> None:
+    deployment(raw, "Generator")["ray_actor_options"] = options
+
+    assert said in "\n".join(messages(raw))
+
+
+def test_replica_bounds_that_contradict_each_other_are_refused(raw: dict[str, Any]) -> None:
+    deployment(raw, "Embedder")["autoscaling_config"] = {"min_replicas": 3, "max_replicas": 2}
+
+    assert "max_replicas" in "\n".join(messages(raw))
+
+
+def test_a_missing_autoscaling_config_is_refused(raw: dict[str, Any]) -> None:
+    del deployment(raw, "Embedder")["autoscaling_config"]
+
+    assert "must be declared from the first day" in "\n".join(messages(raw))
+
+
+def test_a_tokenizer_that_is_not_the_embedders_is_refused(raw: dict[str, Any]) -> None:
+    deployment(raw, "Parser")["user_config"]["tokenizer"] = "granite-small"
+
+    assert "they must be the same" in "\n".join(messages(raw))
+
+
+def test_a_value_out_of_bounds_is_named(raw: dict[str, Any]) -> None:
+    deployment(raw, "Embedder")["user_config"]["max_batch_size"] = 0
+
+    (message,) = messages(raw)
+
+    assert "(Embedder).user_config.max_batch_size" in message
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("applications: []\nproxy_location: HeadOnly\nproxy_location: Disabled\n")
+
+    with pytest.raises(ConfigError, match="'proxy_location' stands twice"):
+        read(path)
+
+
+def test_a_gpu_file_fits_a_machine_with_a_gpu(raw: dict[str, Any]) -> None:
+    deployment(raw, "Generator")["ray_actor_options"] = {"num_cpus": 0.25, "num_gpus": 1}
+
+    assert messages(raw, Machine(num_cpus=2, num_gpus=1)) == []
+
+
+def test_args_become_typed_settings(raw: dict[str, Any]) -> None:
+    settings = settings_of(raw)
+
+    assert settings.query.candidates == 50
+    assert settings.storage.data_dir == Path("data")

@@ -1,0 +1,153 @@
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.generation.citations import CitationStream
+from models.generation.extractive import NOTHING_FOUND, ExtractiveConfig, ExtractiveModel
+from models.types import ChatMessage, FloatArray, GenerationDelta, GenerationRequest, SamplingOptions
+from tests.models.generation.samples import RIVER, TOWER, asking, passage
+
+SHARED_DATA = Path(__file__).parents[4] / "shared" / "data"
+
+
+class LetterCounts:
+    """An EmbeddingModel in which texts with the same letters are near."""
+
+    name, generation, dim, max_tokens = "letters", "letters@1", 26, 1000
+
+    def embed_queries(self, texts: list[str]) -> FloatArray:
+        return self.embed_documents(texts)
+
+    def embed_documents(self, texts: list[str]) -> FloatArray:
+        counts = np.array(
+            [[text.lower().count(chr(97 + letter)) for letter in range(26)] for text in texts], np.float32
+        )
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+async def deltas_of(request: GenerationRequest, model: ExtractiveModel | None = None) -> list[GenerationDelta]:
+    return [delta async for delta in (model or ExtractiveModel("extractive", ExtractiveConfig())).stream(request)]
+
+
+async def answer(request: GenerationRequest, max_sentences: int = 1) -> str:
+    model = ExtractiveModel("extractive", ExtractiveConfig(max_sentences=max_sentences))
+    return "".join(delta.text for delta in await deltas_of(request, model))
+
+
+async def test_the_sentence_that_answers_comes_verbatim_with_its_marker() -> None:
+    request = asking("When was the Eiffel Tower completed?", passage(RIVER), passage(TOWER))
+
+    assert await answer(request) == "The Eiffel Tower was completed in 1889. [2]"
+
+
+async def test_each_sentence_is_a_delta_and_the_last_one_has_the_counts() -> None:
+    *said, last = await deltas_of(asking("How tall is it?", passage(TOWER)))
+
+    assert [delta.text for delta in said] == [
+        "It is 330 metres tall. [1]",
+        " Construction began in 1887. [1]",
+        " The Eiffel Tower was completed in 1889. [1]",
+    ]
+    # The passage has 16 words; with its marker each sentence has one more.
+    assert last == GenerationDelta("", "stop", 16, 19)
+
+
+async def test_what_is_said_twice_is_quoted_once() -> None:
+    request = asking("How tall is it?", passage("It is 330 metres tall."), passage("It is 330 metres tall. Very."))
+
+    assert (await answer(request, max_sentences=2)).count("330") == 1
+
+
+async def test_a_question_how_to_is_answered_with_the_command() -> None:
+    text = "# HTTPX\n\nA client for Python.\n\n## Installation\n\nInstall with pip:\n\n```shell\n$ pip install httpx\n```\n"
+
+    said = await answer(asking("How do I install HTTPX?", passage(text)))
+
+    assert said == "Install with pip:\n\n```shell\n$ pip install httpx\n```\n[1]"
+
+
+async def test_a_heading_or_a_question_is_no_answer_but_leads_to_it() -> None:
+    text = "Is there a limit?\nNo more than ten at once.\n\n# Timeout of a request\nFive seconds.\n\n# Retries\nThree of them."
+
+    assert await answer(asking("What is the timeout of a request?", passage(text))) == "Five seconds. [1]"
+    assert await answer(asking("Is there a limit?", passage(text))) == "No more than ten at once. [1]"
+
+
+async def test_a_passage_of_headings_alone_is_still_quoted() -> None:
+    assert await answer(asking("What is it?", passage("# Installation"))) == "# Installation [1]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Roberts was born in Bangor,[1] in 1968.[2]", "Roberts read `argv[1]` in 1968.", "Roberts had a stray ` in 1968."],
+)
+async def test_brackets_and_backticks_of_the_source_are_quoted_and_are_no_markers(text: str) -> None:
+    request = asking("When was Roberts born?", passage(RIVER), passage(text))
+    stream = CitationStream(request.passages)
+
+    read = stream.feed(await answer(request))
+
+    assert read.text.split() == [*text.split(), "[1]"]
+    assert [(citation.quote, citation.score) for citation in read.citations] == [(text, 1.0)]
+
+
+async def test_rare_words_of_the_corpus_decide() -> None:
+    request = asking("tower river", passage("A tower stands there."), passage("A river flows there."))
+    weights = {"tower": 0.1, "river": 9.0}
+
+    said = await answer(GenerationRequest("1", request.messages, request.passages, request.sampling, weights))
+
+    assert said == "A river flows there. [2]"
+
+
+async def test_the_last_user_message_is_the_question() -> None:
+    history = (ChatMessage("user", "When was the tower completed?"), ChatMessage("assistant", "In 1889."))
+
+    said = await answer(
+        asking("And where does the Seine reach the sea?", passage(TOWER), passage(RIVER), history=history)
+    )
+
+    assert said == "It reaches the sea at Le Havre. [2]"
+
+
+async def test_without_passages_it_says_so_and_cites_nothing() -> None:
+    text, last = await deltas_of(asking("Why?"))
+
+    assert text.text == NOTHING_FOUND
+    assert last.finish_reason == "stop"
+
+
+async def test_a_limit_of_words_leaves_out_whole_sentences_but_the_first() -> None:
+    request = asking("How tall is it?", passage(TOWER), sampling=SamplingOptions(max_tokens=3))
+
+    *said, last = await deltas_of(request)
+
+    assert [delta.text for delta in said] == ["It is 330 metres tall. [1]"]
+    assert last.finish_reason == "length"
+
+
+async def test_an_encoder_finds_what_shares_no_word_with_the_question() -> None:
+    request = asking("aaaa bbbb", passage("Cccc dddd."), passage("Aabb abab."))
+    model = ExtractiveModel("extractive", ExtractiveConfig(max_sentences=1), LetterCounts())
+
+    assert (await deltas_of(request, model))[0].text == "Aabb abab. [2]"
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the evaluation sets are not on this machine")
+async def test_the_first_sentence_answers_four_of_five_squad_questions() -> None:
+    folder = SHARED_DATA / "squad_dev"
+    queries = [json.loads(line) for line in gzip.open(folder / "queries.jsonl.gz", "rt")][::100]
+    corpus = {row["_id"]: row for row in map(json.loads, gzip.open(folder / "corpus.jsonl.gz", "rt"))}
+    relevant = dict(line.split("\t")[:2] for line in (folder / "qrels.tsv").read_text().splitlines()[1:])
+
+    answers = [
+        await answer(asking(query["text"], passage(corpus[relevant[query["_id"]]]["text"]))) for query in queries
+    ]
+
+    num_right = sum(
+        any(gold in said for gold in query["answers"]) for query, said in zip(queries, answers, strict=True)
+    )
+    assert num_right / len(queries) >= 0.8

@@ -1,0 +1,83 @@
+from collections.abc import Sequence
+
+import pytest
+
+from models.errors import InvalidRequestError
+from models.generation.prompt import INSTRUCTIONS, NO_PASSAGES, build_messages, fit_passages
+from models.types import ChatMessage
+from tests.models.generation.samples import RIVER, TOWER, asking, passage
+
+
+def count_words(messages: Sequence[ChatMessage]) -> int:
+    return sum(len(message.content.split()) for message in messages)
+
+
+def test_instructions_then_passages_then_the_question() -> None:
+    first, second = passage(TOWER, filename="tower.md", context="Paris > Sights"), passage(RIVER, filename="seine.txt")
+    request = asking("How tall is it?", first, second)
+
+    messages = build_messages(request, request.passages)
+
+    assert messages == [
+        ChatMessage(
+            "system",
+            f"{INSTRUCTIONS}\n\nPassages:\n\n[1] tower.md — Paris > Sights\n{TOWER}\n\n[2] seine.txt\n{RIVER}",
+        ),
+        ChatMessage("user", "How tall is it?"),
+    ]
+
+
+def test_the_conversation_keeps_its_order_and_the_callers_system_message_comes_after_ours() -> None:
+    history = (ChatMessage("system", "Be rude."), ChatMessage("user", "Hello"), ChatMessage("assistant", "What?"))
+    request = asking("Who are you?", passage(RIVER), history=history)
+
+    system, *turns = build_messages(request, request.passages)
+
+    assert system.content.startswith(INSTRUCTIONS)
+    assert system.content.endswith(f"{RIVER}\n\nBe rude.")
+    assert turns == [*history[1:], ChatMessage("user", "Who are you?")]
+
+
+def test_questions_about_the_same_passages_share_everything_before_the_conversation() -> None:
+    prompts = [build_messages(asking(question), [passage(RIVER)]) for question in ("Where?", "When?")]
+
+    assert prompts[0][:-1] == prompts[1][:-1]
+
+
+def test_without_passages_the_prompt_says_so() -> None:
+    assert build_messages(asking("Why?"), [])[0].content == f"{INSTRUCTIONS}\n\n{NO_PASSAGES}"
+
+
+@pytest.mark.parametrize("num_kept", [1, 2, 3, 4, 5])
+def test_the_best_passages_that_fit_are_kept_in_order(num_kept: int) -> None:
+    request = asking("Why?", *(passage(f"{RIVER} {number}") for number in range(5)))
+    budget = count_words(build_messages(request, request.passages[:num_kept]))
+
+    assert fit_passages(request, count_words, budget) == request.passages[:num_kept]
+    assert len(fit_passages(request, count_words, budget - 1)) == max(1, num_kept - 1)
+
+
+def test_a_passage_too_long_for_the_budget_is_cut_to_it() -> None:
+    best = passage("word " * 500, start=40)
+    request = asking("Why?", best, passage(RIVER))
+    budget = count_words(build_messages(request, [best])) - 499
+
+    [cut] = fit_passages(request, count_words, budget)
+
+    assert count_words(build_messages(request, [cut])) == budget
+    assert cut.text == best.text[: len(cut.text)]
+    assert cut.end == 40 + len(cut.text)
+
+
+def test_no_passages_fit_anywhere() -> None:
+    assert fit_passages(asking("Why?"), count_words, 200) == ()
+
+
+@pytest.mark.parametrize("passages", [(), (passage(RIVER),)])
+def test_a_conversation_that_leaves_no_room_is_refused(passages: tuple) -> None:
+    request = asking("Why? " * 300, *passages)
+
+    with pytest.raises(InvalidRequestError, match="may have 300 tokens") as refused:
+        fit_passages(request, count_words, 300)
+
+    assert refused.value.param == "messages"

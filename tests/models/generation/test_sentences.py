@@ -1,0 +1,100 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.generation.sentences import MAX_UNIT_CHARS, sentence_spans
+
+MARKDOWN_PIECES = [
+    "# Title",
+    "- item",
+    "1. step",
+    "```",
+    "    code",
+    "| a | b |",
+    "It is so. Is it?",
+    ":",
+    "\n",
+    " ",
+    "\r",
+]
+
+
+def units(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def test_prose_is_split_into_sentences_across_its_line_breaks() -> None:
+    text = "Dr. Smith paid $3.50\nfor it. He left (at 5 p.m.) in a hurry.\n\nNobody knew why."
+
+    assert units(text) == ["Dr. Smith paid $3.50\nfor it.", "He left (at 5 p.m.) in a hurry.", "Nobody knew why."]
+
+
+def test_headings_list_items_and_table_rows_are_units_by_themselves() -> None:
+    text = "## Limits\nTwo things:\n- five seconds. At most.\n- ten\n  retries\n1) one\n\n| a | b |\n|---|---|\n| c | d |\n"
+
+    assert units(text) == [
+        "## Limits",
+        "Two things:",
+        "- five seconds. At most.",
+        "- ten\n  retries",
+        "1) one",
+        "| a | b |",
+        "| c | d |",
+    ]
+
+
+def test_an_underlined_heading_does_not_run_into_the_text() -> None:
+    assert units("Setup\n=====\nDo this now.") == ["Setup", "Do this now."]
+
+
+def test_a_code_block_belongs_to_the_sentence_before_it() -> None:
+    text = "It is easy. Install it with pip:\n\n```shell\n$ pip install httpx\n```\n\nThen import it."
+
+    assert units(text) == [
+        "It is easy.",
+        "Install it with pip:\n\n```shell\n$ pip install httpx\n```",
+        "Then import it.",
+    ]
+
+
+def test_indented_code_belongs_to_a_sentence_that_ends_in_a_colon() -> None:
+    assert units("Run::\n\n    make\n\n    make test\n\nDone.") == ["Run::\n\n    make\n\n    make test", "Done."]
+
+
+def test_a_long_code_block_is_split_into_its_lines() -> None:
+    lines = [f"value_{number} = {number}" for number in range(60)]
+    text = "Set:\n```\n" + "\n".join(lines) + "\n```\n"
+
+    assert units(text) == ["Set:", *lines]
+
+
+def test_a_code_block_that_the_chunk_cuts_off_stays_code() -> None:
+    assert units("```\nmake\n\n# not a heading") == ["make", "# not a heading"]
+
+
+def test_long_text_without_a_full_stop_is_split_at_its_lines() -> None:
+    line = "word " * 50
+
+    assert units(f"{line}\n{line}\n{line}\n") == [line.strip()] * 3
+
+
+def test_nothing_without_a_word_is_a_unit() -> None:
+    assert units("") == units(" \n\n---\n***\n...\n") == []
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.sampled_from(MARKDOWN_PIECES) | st.text(max_size=20), max_size=30).map("".join))
+def test_units_are_ordered_disjoint_stripped_and_lose_no_word(text: str) -> None:
+    spans = sentence_spans(text)
+
+    ends = [0, *(end for _, end in spans)]
+    assert all(before <= start < end for before, (start, end) in zip(ends, spans, strict=False))
+    assert all(text[start:end] == text[start:end].strip() for start, end in spans)
+    between = [text[end:start] for end, (start, _) in zip(ends, [*spans, (len(text), 0)], strict=True)]
+    # The only words outside are the language names of code fences.
+    assert all("```" in gap or not any(character.isalnum() for character in gap) for gap in between)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(alphabet="ab.\n `:", max_size=3 * MAX_UNIT_CHARS))
+def test_a_unit_with_line_breaks_is_never_longer_than_the_limit(text: str) -> None:
+    assert all(end - start <= MAX_UNIT_CHARS for start, end in sentence_spans(text) if "\n" in text[start:end])
