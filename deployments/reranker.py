@@ -4,7 +4,6 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from models.reranking.blend import blend
 from pydantic import Field
 from ray import serve
 
@@ -12,6 +11,7 @@ from deployments.client import StageClient
 from deployments.stage import BatchedStageConfig, load_if_changed, parse_user_config, set_batching
 from models.catalog import Catalog
 from models.reranking.base import RerankingModel, RerankRequest
+from models.reranking.blend import blend
 from models.types import Deadline, Passage, Reranking, StageStatus
 
 
@@ -19,8 +19,11 @@ class RerankerConfig(BatchedStageConfig):
     """Reranker's user_config."""
 
     model: str = Field(default="late-interaction", description="Catalog alias of a reranking model.")
-    retrieval_weight: float = Field(
-        default=0.5, ge=0, le=1, description="Share of retrieval's rank in the final order; 0 is the reranker alone."
+    retrieval_weight: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of retrieval's rank in the final order; 0 is the reranker alone. None: the model's own.",
     )
     max_batch_size: int = Field(default=8, ge=1, le=256, description="Requests, each with its candidates, of a batch.")
 
@@ -52,7 +55,8 @@ class Reranker:
 
     async def rerank_all(self, requests: list[RerankRequest]) -> list[Reranking]:
         """One call of the model for all `requests`, each then blended with its retrieval order."""
-        model, weight = self._model, self._config.retrieval_weight
+        model = self._model
+        weight = model.retrieval_weight if self._config.retrieval_weight is None else self._config.retrieval_weight
         scores = await asyncio.get_running_loop().run_in_executor(self._compute, model.score, requests)
         return [Reranking(blend(one, weight), model.name) for one in scores]
 

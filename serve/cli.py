@@ -59,7 +59,8 @@ def ingest(
     from serve.ingest_files import ingest_files
     from serve.remote import RemoteService
 
-    failed = ingest_files(RemoteService(url), paths, store, console)
+    with RemoteService(url) as service:
+        failed = ingest_files(service, paths, store, console)
     if failed:
         raise typer.Exit(1)
 
@@ -74,13 +75,14 @@ def ask(
     """Ask a question: the answer as it comes, then what it cites."""
     from serve.remote import RemoteError, RemoteService
 
-    for event, body in RemoteService(url).ask(question, store, top_k):
-        if event == "text":
-            console.print(body["text"], end="", markup=False)
-        elif event == "error":
-            raise RemoteError(body["error"]["message"])
-        elif event == "done":
-            _print_evidence(body)
+    with RemoteService(url) as service:
+        for event, body in service.ask(question, store, top_k):
+            if event == "text":
+                console.print(body["text"], end="", markup=False)
+            elif event == "error":
+                raise RemoteError(body["error"]["message"])
+            elif event == "done":
+                _print_evidence(body)
 
 
 @app.command()
@@ -88,12 +90,12 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_VECTOR_STO
     """Which stages answer, with what model, and how many files are searchable."""
     from serve.remote import RemoteService
 
-    service = RemoteService(url)
-    readiness = service.readiness()
+    with RemoteService(url) as service:
+        readiness = service.readiness()
+        counts = service.vector_store(store)["file_counts"]
     for name, stage in readiness["stages"].items():
         mark = "[green]ready[/green]    " if stage["ready"] else "[red]not ready[/red]"
         console.print(f"{name:<10} {mark} {stage['model'] or ''}")
-    counts = service.vector_store(store)["file_counts"]
     numbers = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if name != "total")
     console.print(f"{store:<10} {counts['total']} files: {numbers}")
     if not readiness["ready"]:
@@ -142,3 +144,7 @@ def main() -> None:
     except RagError as error:
         errors.print(f"error: {error}", markup=False, style="red")
         raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

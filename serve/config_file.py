@@ -1,15 +1,11 @@
 """serve_config.yaml, checked whole: Ray Serve drops what it does not know in silence, so nothing gets past this."""
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from ray.serve.config import AutoscalingConfig
-from ray.serve.schema import ServeDeploySchema
 
 from deployments.dense_searcher import DenseSearcherConfig
 from deployments.embedder import EmbedderConfig
@@ -18,6 +14,7 @@ from deployments.lexical_searcher import LexicalSearcherConfig
 from deployments.parser import ParserConfig
 from deployments.reranker import RerankerConfig
 from deployments.stage import StageConfig
+from deployments.strict import Problem, check_autoscaling, check_deploy_schema, invalid_values, nearest, unknown_keys
 from models.catalog import Catalog
 from models.errors import ConfigError, RagError
 from models.registry import Task
@@ -44,17 +41,6 @@ ALIASES: dict[tuple[str, str], Task] = {
     ("Reranker", "model"): "reranking",
     ("Generator", "model"): "generation",
 }
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: `where` is the path of the key, `message` says what is wrong and what is known."""
-
-    where: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -93,8 +79,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
     """Every problem of the file, with those of fitting on `machine` if one is given. Empty means it can be served."""
-    problems = list(_unknown_keys(raw, ServeDeploySchema, ""))
-    problems += _invalid_values(raw, ServeDeploySchema, "")
+    problems = check_deploy_schema(raw)
     if problems:
         # Past here the file has the shape that Serve reads.
         return problems
@@ -113,8 +98,8 @@ def settings_of(raw: dict[str, Any]) -> Settings:
 
 def _check_application(application: dict[str, Any], where: str) -> Iterator[Problem]:
     arguments = application.get("args") or {}
-    yield from _unknown_keys(arguments, Settings, f"{where}.args")
-    yield from _invalid_values(arguments, Settings, f"{where}.args")
+    yield from unknown_keys(arguments, Settings, f"{where}.args")
+    yield from invalid_values(arguments, Settings, f"{where}.args")
     deployments = application.get("deployments") or []
     for index, deployment in enumerate(deployments):
         yield from _check_deployment(deployment, f"{where}.deployments[{index}]")
@@ -125,12 +110,12 @@ def _check_application(application: dict[str, Any], where: str) -> Iterator[Prob
 def _check_deployment(deployment: dict[str, Any], where: str) -> Iterator[Problem]:
     name = deployment["name"]
     if name not in STAGES:
-        yield Problem(f"{where}.name", f"no deployment named {name!r}{_nearest(name, STAGES)}")
+        yield Problem(f"{where}.name", f"no deployment named {name!r}{nearest(name, STAGES)}")
         return
     where = f"{where} ({name})"
     user_config = deployment.get("user_config") or {}
-    yield from _unknown_keys(user_config, STAGES[name], f"{where}.user_config")
-    yield from _invalid_values(user_config, STAGES[name], f"{where}.user_config")
+    yield from unknown_keys(user_config, STAGES[name], f"{where}.user_config")
+    yield from invalid_values(user_config, STAGES[name], f"{where}.user_config")
     yield from _check_autoscaling(deployment.get("autoscaling_config"), f"{where}.autoscaling_config")
     yield from _check_resources(deployment.get("ray_actor_options") or {}, f"{where}.ray_actor_options")
 
@@ -140,7 +125,7 @@ def _check_autoscaling(autoscaling: dict[str, Any] | None, where: str) -> Iterat
         # Adding it later restarts the whole application; changing its numbers restarts nothing.
         yield Problem(where, "must be declared from the first day; min = max holds it still")
     else:
-        yield from _invalid_values(autoscaling, AutoscalingConfig, where)
+        yield from check_autoscaling(autoscaling, where)
 
 
 def _check_resources(options: dict[str, Any], where: str) -> Iterator[Problem]:
@@ -200,44 +185,3 @@ def _wanted(deployment: dict[str, Any], resource: str) -> float:
     default = 1.0 if resource == "num_cpus" else 0.0  # Serve's own
     share = (deployment.get("ray_actor_options") or {}).get(resource)
     return replicas * (default if share is None else share)
-
-
-def _unknown_keys(value: Any, model: type[BaseModel], where: str) -> Iterator[Problem]:
-    """Keys that `model`, or a model inside it, does not have: read from the schema, so it is never out of date."""
-    if not isinstance(value, dict):
-        return
-    for key, inner in value.items():
-        path = f"{where}.{key}" if where else str(key)
-        field = model.model_fields.get(key)
-        if field is None:
-            yield Problem(path, f"unknown key{_nearest(str(key), model.model_fields)}")
-            continue
-        for inner_model in _models_in(field.annotation):
-            items = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
-            for index, item in items:
-                yield from _unknown_keys(item, inner_model, path if index is None else f"{path}[{index}]")
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models that a field's annotation is made of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
-
-
-def _invalid_values(value: Any, model: type[BaseModel], where: str) -> list[Problem]:
-    try:
-        model.model_validate(value)
-    except ValidationError as error:
-        return [
-            Problem(".".join(str(part) for part in (where, *problem["loc"]) if part != ""), problem["msg"])
-            for problem in error.errors()
-            if problem["type"] != "extra_forbidden"  # found before, with the nearest known key
-        ]
-    return []
-
-
-def _nearest(name: str, known: Any) -> str:
-    nearest = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else f"; it is one of {', '.join(known)}"

@@ -36,11 +36,17 @@ class IngestedFile:
 
 
 class RemoteService:
-    """Calls of the API that the command line needs. Safe to share between threads."""
+    """Calls of the API that the command line needs. Safe to share between threads; closed by its `with` block."""
 
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
         self.url = url.rstrip("/")
         self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
+
+    def __enter__(self) -> "RemoteService":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def readiness(self) -> dict[str, Any]:
         """/readyz's body, ready or not. Raises RemoteError."""

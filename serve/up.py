@@ -31,7 +31,8 @@ def run_until_stopped(
             deploy(raw)
             wait_until_running(raw["applications"][0]["name"], START_TIMEOUT_S)
             url = _url(raw)
-            RemoteService(url).wait_until_ready(START_TIMEOUT_S)
+            with RemoteService(url) as service:
+                service.wait_until_ready(START_TIMEOUT_S)
         when_ready(url)
         _announce(console, url)
         while not stopped.wait(CONFIG_POLL_S):

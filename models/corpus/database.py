@@ -72,6 +72,11 @@ def insert_if_new(connection: Connection, table: Table, row: Mapping[str, str | 
     return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
 
 
+def is_storable(value: str) -> bool:
+    """Whether every database takes it: PostgreSQL knows no NUL, and a lone surrogate is not UTF-8."""
+    return "\0" not in value and value.encode(errors="replace").decode() == value
+
+
 def lock_name(connection: Connection, name: str) -> None:
     """Until the transaction ends, other writers that lock `name` wait. On SQLite every writer waits anyway."""
     if connection.dialect.name == "postgresql":

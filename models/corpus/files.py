@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, select
 
 from models.corpus.blobs import BlobStore
-from models.corpus.database import Database, insert_if_new, lock_name
+from models.corpus.database import Database, insert_if_new, is_storable, lock_name
 from models.corpus.ids import stable_id
 from models.corpus.paging import fetch_page
 from models.corpus.records import AttachmentId, File, Page, PageRequest
@@ -99,8 +99,7 @@ class Files:
 
 
 def _check_filename(filename: str) -> None:
-    is_storable = "\0" not in filename and filename.encode(errors="replace").decode() == filename
-    if not filename.strip() or not is_storable:
+    if not filename.strip() or not is_storable(filename):
         raise InvalidRequestError("the filename is empty or has characters that are not text", "filename")
 
 

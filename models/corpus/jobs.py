@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, update
 
 from models.corpus.chunks import build_chunk_rows, insert_chunks, insert_vectors, is_attachment
-from models.corpus.database import Database, insert_if_new
+from models.corpus.database import Database, insert_if_new, is_storable
 from models.corpus.records import AttachmentId, Job
 from models.corpus.schema import file_texts, files, jobs, store_files
 from models.corpus.store_files import lock_file, to_chunking
@@ -70,6 +70,10 @@ class Jobs:
         """
         if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(chunks):
             raise InvalidRequestError(f"{len(chunks)} chunks with {vectors.dtype} vectors {vectors.shape}", "vectors")
+        if not is_storable(text):
+            raise InvalidRequestError(
+                "the text has NUL characters or lone surrogates, which SQL does not store", "text"
+            )
         attachment = job.attachment
         rows = build_chunk_rows(attachment, chunks)
         usage_bytes = sum(len(chunk.indexed_text.encode()) for chunk in chunks) + vectors.nbytes

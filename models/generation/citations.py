@@ -11,6 +11,9 @@ from models.generation.sentences import MAX_UNIT_CHARS, Span, sentence_spans
 from models.generation.words import stems
 from models.types import Passage
 
+# A claim is one sentence: two of the longest units are enough to see where it begins.
+_MAX_CLAIM_CHARS = 2 * MAX_UNIT_CHARS
+
 
 @dataclass(frozen=True)
 class Citation:
@@ -47,10 +50,10 @@ class CitationStream:
     def __init__(self, passages: tuple[Passage, ...]) -> None:
         self._passages = passages
         self._scanner = MarkerScanner()
-        self._said = ""  # the end of the text so far, without markers: the claim is its last sentence
-        self._ids_here: list[int] = []  # cited since the last word
+        self._said = _Said()
         self._after_word = False  # a letter or digit was read last
-        self._quotables: dict[int, list[_Quotable]] = {}
+        self._ids_here: list[int] = []  # cited since the last word
+        self._sentences: dict[int, list[_Sentence]] = {}  # of the passages cited so far
         self._citations: dict[tuple[int, Span], Citation] = {}
 
     def feed(self, delta: str) -> CitedText:
@@ -71,7 +74,7 @@ class CitationStream:
         if token.is_marker and not is_index:
             return self._cite(token)
         text = token.with_joiners(token.joiners - 1) if token.joiners else token.text
-        self._said = (self._said + text)[-2 * MAX_UNIT_CHARS :]
+        self._said.add(text)
         if text.strip():
             self._ids_here = []
         return text
@@ -86,45 +89,66 @@ class CitationStream:
         ids = list(dict.fromkeys(self._citation(number).id for number in known))
         new = [citation_id for citation_id in ids if citation_id not in self._ids_here]
         self._ids_here += new
+        self._said.mark()
         return token.space + "".join(f"[{citation_id}]" for citation_id in new) if new else ""
 
     def _citation(self, number: int) -> Citation:
         """The citation of passage `number` for the claim just made: a known one, if it has the same quote."""
         passage = self._passages[number - 1]
-        if number not in self._quotables:
-            self._quotables[number] = _quotables(passage)
-        claim = _last_sentence(self._said)
-        best = max(self._quotables[number], key=lambda quotable: (quotable.similarity(claim), quotable.text == claim))
-        key = (number, best.span)
+        if number not in self._sentences:
+            self._sentences[number] = _sentences(passage.text) or [_sentence(passage.text, (0, len(passage.text)))]
+        pairs = [(claim, sentence) for claim in self._said.claims() for sentence in self._sentences[number]]
+        claim, quoted = max(pairs, key=lambda pair: (_similarity(*pair), pair[0].text == pair[1].text))
+        key = (number, quoted.span)
         if key not in self._citations:
-            start, end = (passage.start + offset for offset in best.span)
-            score = best.similarity(claim)
-            self._citations[key] = Citation(len(self._citations) + 1, passage, best.text, start, end, score)
+            start, end = (passage.start + offset for offset in quoted.span)
+            score = _similarity(claim, quoted)
+            self._citations[key] = Citation(len(self._citations) + 1, passage, quoted.text, start, end, score)
         return self._citations[key]
 
 
 @dataclass(frozen=True)
-class _Quotable:
-    """A sentence of a passage: characters `span` of the passage's text."""
+class _Sentence:
+    """Characters `span` of a text, and their stems."""
 
     span: Span
     text: str
     stems: frozenset[str]
 
-    def similarity(self, claim: str) -> float:
-        """F1 of the stems that the two share."""
-        claimed = frozenset(stems(claim))
-        total = len(claimed) + len(self.stems)
-        return 2 * len(claimed & self.stems) / total if total else 0.0
+
+@dataclass
+class _Said:
+    """The end of an answer without its markers: of all of it, and of what stands behind the last marker."""
+
+    whole: str = ""
+    since_marker: str = ""
+    is_marked: bool = False  # nothing was said since the last marker
+
+    def add(self, text: str) -> None:
+        since = "" if self.is_marked else self.since_marker
+        self.whole = (self.whole + text)[-_MAX_CLAIM_CHARS:]
+        self.since_marker = (since + text)[-_MAX_CLAIM_CHARS:]
+        self.is_marked = False
+
+    def mark(self) -> None:
+        self.is_marked = True
+
+    def claims(self) -> list[_Sentence]:
+        """What a marker here may stand for: "A [1] and B [2]" claims "A and B" or "and B" of passage 2."""
+        said = [sentences[-1] for sentences in map(_sentences, (self.whole, self.since_marker)) if sentences]
+        return said or [_sentence("", (0, 0))]
 
 
-def _quotables(passage: Passage) -> list[_Quotable]:
-    """Never empty: a passage without a sentence is quoted whole."""
-    text = passage.text
-    spans = sentence_spans(text) or [(0, len(text))]
-    return [_Quotable(span, text[slice(*span)], frozenset(stems(text[slice(*span)]))) for span in spans]
+def _similarity(one: _Sentence, other: _Sentence) -> float:
+    """F1 of the stems that the two share."""
+    total = len(one.stems) + len(other.stems)
+    return 2 * len(one.stems & other.stems) / total if total else 0.0
 
 
-def _last_sentence(text: str) -> str:
-    spans = sentence_spans(text)
-    return text[slice(*spans[-1])] if spans else ""
+def _sentences(text: str) -> list[_Sentence]:
+    return [_sentence(text, span) for span in sentence_spans(text)]
+
+
+def _sentence(text: str, span: Span) -> _Sentence:
+    piece = text[slice(*span)]
+    return _Sentence(span, piece, frozenset(stems(piece)))

@@ -8,7 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from models.generation.sentences import sentence_spans
+from models.generation.sentences import looks_like_code, sentence_spans
 from models.generation.words import stem, stems, words
 from models.types import Passage
 
@@ -18,6 +18,7 @@ RANK_WEIGHT = 0.2  # divided by the passage's rank
 PLACE_WEIGHT = 0.05  # divided by the sentence's place in its passage
 EXPECTED_WEIGHT = 0.2  # for a number where the question asks for one, half for a name where it asks who
 HEADING_WEIGHT = 0.5  # of a word that only the heading above the sentence has
+HEADING_PENALTY = 0.6  # for a heading itself: more than it lends to what stands under it
 
 # A short line without a full stop is taken for a heading.
 _MAX_HEADING_WORDS = 7
@@ -54,15 +55,14 @@ class Unit:
 
 
 def answer_units(passages: tuple[Passage, ...]) -> list[Unit]:
-    """The units that may answer: headings and questions do not, unless the passages have nothing else."""
-    units = [unit for number, passage in enumerate(passages, 1) for unit in _units(number, passage)]
-    return [unit for unit in units if not _is_heading(unit.text)] or units
+    """Every unit of the passages, in their order."""
+    return [unit for number, passage in enumerate(passages, 1) for unit in _units(number, passage)]
 
 
 def lexical_scores(
     question: str, units: list[Unit], passages: tuple[Passage, ...], idf: dict[str, float]
 ) -> list[float]:
-    """A score for each unit, from 0 to about 2.2; higher answers better.
+    """A score for each unit, from about -0.6 to 2.2; higher answers better.
 
     `idf` weighs the question's lower-cased words; without it, they are weighed by how few of the units have them.
     """
@@ -75,6 +75,7 @@ def lexical_scores(
         + RANK_WEIGHT / unit.number
         + PLACE_WEIGHT / (unit.place + 1)
         + _expected(question.lower(), unit.text)
+        - HEADING_PENALTY * is_heading(unit.text)
         for unit in units
     ]
 
@@ -86,14 +87,15 @@ def _units(number: int, passage: Passage) -> list[Unit]:
         text = passage.text[start:end]
         unit = Unit(number, place, text, frozenset(stems(text)), heading)
         units.append(unit)
-        heading = unit.stems if _is_heading(text) else heading
+        heading = unit.stems if is_heading(text) else heading
     return units
 
 
-def _is_heading(text: str) -> bool:
-    if "\n" in text:
+def is_heading(text: str) -> bool:
+    """Whether a unit leads to an answer and is none: a heading, a question, or a short line without a full stop."""
+    if "\n" in text or looks_like_code(text):
         return False
-    return text.startswith("#") or text.endswith("?") or (text[-1].isalnum() and len(words(text)) <= _MAX_HEADING_WORDS)
+    return text.startswith("#") or text[-1] in "?:" or (text[-1].isalnum() and len(words(text)) <= _MAX_HEADING_WORDS)
 
 
 def _stem_weights(question: str, idf: dict[str, float], units: list[Unit]) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Where the sentences of a text are: the units that an answer quotes.
 
 Prose is split by sentencex (rules for abbreviations, numbers and quotation marks, about 0.01 ms a paragraph);
-the lines of a text that are no prose (headings, list items, table rows, code) are units by themselves.
+headings, list items, table rows and lines of code are units by themselves. The text may be Markdown, or what a parser
+extracted from it: then code has no fences, and is told by its looks.
 """
 
 import re
@@ -20,6 +21,18 @@ _ITEM = re.compile(r"\s*(?:[-*+•‣▪]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+\S")
 _ROW = re.compile(r"\s*\||.*\S[ ]\|[ ]\S|.*\S\t\S")
 _INDENTED = re.compile(r"(?: {4}|\t)\s*\S")
 _WORD = re.compile(r"\w")
+_CODE_LINE = re.compile(
+    r"""\s*(?:
+        \$\s | >>> | \.\.\.\s | [}\])] | </?\w | --?\w            # prompts, closing brackets, tags, options
+        | (?:sudo|pip3?|npm|npx|docker|kubectl|helm|curl|wget|apt-get|conda|python3?)\s+[-\w./]
+        | (?:import|from|def|class|async|await|return)\s+[\w.]+(?:[(:]|\s+import\b|$)
+        | [\w.\[\]'"-]+\s?[-+*/|&:]?=[^=]?                       # assignments
+        | [\w.]+\(\S*                                           # calls
+        | [a-z][\w.-]*:(?:\s\S+)?$                              # keys of YAML; "Note:" is none
+        | .*[{(;\\]$
+    )""",
+    re.VERBOSE,
+)
 
 
 @dataclass
@@ -38,22 +51,39 @@ def sentence_spans(text: str) -> list[Span]:
     """
     spans: list[Span] = []
     for block in _blocks(text):
-        if block.kind in ("code", "fence") and _introduces(text, spans, block):
+        units = _units(text, block)
+        if spans and units and _completes(text, spans[-1], block, len(units)):
             spans[-1] = (spans[-1][0], _strip(text, block.start, block.end)[1])
         else:
-            spans.extend(_units(text, block))
+            spans.extend(units)
     return spans
 
 
-def _introduces(text: str, spans: list[Span], block: _Block) -> bool:
-    """Whether the last unit is followed by this code at once, and the two are short enough together.
+def looks_like_code(text: str) -> bool:
+    """Whether half the lines of `text`, or more, look like code. Wrong now and then."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return 2 * sum(bool(_CODE_LINE.match(line)) for line in lines) >= max(1, len(lines))
 
-    Indented lines are code for sure only after a colon.
-    """
-    if not spans or block.end - spans[-1][0] > MAX_UNIT_CHARS:
+
+def is_prose(text: str) -> bool:
+    """Whether a unit can stand between others in a paragraph: a whole sentence on one line."""
+    if "\n" in text or _kind(text, adjoins=True, blocks=[]) != "prose" or looks_like_code(text):
         return False
-    start, end = spans[-1]
-    return not text[end : block.start].strip() and (block.kind == "fence" or text[start:end].endswith(":"))
+    return text.rstrip("\"'”’»)]")[-1:] in tuple(".!?…。！？")
+
+
+def _completes(text: str, unit: Span, block: _Block, num_units: int) -> bool:
+    """Whether `block` belongs to the unit before it: code that follows at once, or a sole sentence after a colon."""
+    start, end = unit
+    if block.end - start > MAX_UNIT_CHARS or text[end : block.start].strip():
+        return False
+    if block.kind == "fence":
+        return True
+    if block.kind not in ("prose", "code"):
+        return False
+    has_colon = text[start:end].endswith(":")
+    ends_here = block.kind == "code" or num_units == 1
+    return (has_colon and ends_here) or looks_like_code(text[block.start : block.end])
 
 
 def _blocks(text: str) -> list[_Block]:
@@ -117,6 +147,8 @@ def _fence_after(line: str, fence: str) -> str:
 
 def _units(text: str, block: _Block) -> list[Span]:
     match block.kind:
+        case "prose" if looks_like_code(text[block.start : block.end]):
+            spans = _line_spans(text, block.start, block.end)
         case "prose":
             spans = _sentences(text, block.start, block.end)
         case "item" if block.end - block.start > MAX_UNIT_CHARS:

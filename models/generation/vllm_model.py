@@ -155,6 +155,8 @@ class VllmModel:
             await asyncio.to_thread(engine.shutdown, _STOP_S)
             # Reaps the process if it had to be killed.
             multiprocessing.active_children()
+            # vLLM closes its sockets and forgets their context, which has threads and files of its own.
+            engine.engine_core.resources.ctx.destroy(linger=0)
 
     def _start_engine(self) -> "AsyncLLM":
         from vllm.v1.engine.async_llm import AsyncLLM

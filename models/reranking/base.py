@@ -16,9 +16,13 @@ class RerankRequest:
 
 
 class RerankingModel(Protocol):
-    """Scores candidates against their query; higher is better, and only comparable within one request."""
+    """Scores candidates against their query; higher is better, and only comparable within one request.
+
+    `retrieval_weight` is the share of retrieval's rank that was measured to be best for the kind; see blend.
+    """
 
     name: str
+    retrieval_weight: float
 
     def score(self, requests: list[RerankRequest]) -> list[FloatArray]:
         """One float32 array (len(request.texts),) a request, in the order of its texts."""

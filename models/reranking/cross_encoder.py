@@ -27,6 +27,8 @@ class CrossEncoderConfig(SourceConfig):
 class CrossEncoderModel:
     """A RerankingModel. Term weights are ignored. Calls from several threads take turns."""
 
+    retrieval_weight = 0.0  # it reads both texts together: not measured to gain from retrieval's order
+
     def __init__(self, name: str, config: CrossEncoderConfig) -> None:
         """Loads the weights. Raises ModelLoadError."""
         self.name = name

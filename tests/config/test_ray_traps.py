@@ -1,4 +1,4 @@
-"""What Ray does in silence, kept from happening: one test a trap. Those that need a cluster are in tests/deployments."""
+"""What Ray does in silence, kept from happening: one test a trap. Those of a cluster are in tests/deployments."""
 
 import ast
 import dataclasses

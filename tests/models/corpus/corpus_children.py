@@ -3,12 +3,14 @@
 import itertools
 import os
 import sys
+from contextlib import suppress
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from corpus_samples import STORE, TENANT, complete, ingest
+from corpus_samples import STORE, TENANT, complete
 
 from models.corpus.corpus import Corpus
+from models.errors import ConflictError, NotFoundError
 
 DELETE_EVERY = 5
 
@@ -34,9 +36,14 @@ def write_files(url: str, blob_root: Path, numbers: range) -> None:
     """Ingests each, and deletes some of them."""
     corpus = Corpus.open(url, blob_root)
     for number in numbers:
-        file_id = ingest(corpus, f"{number}.txt", text_of(number))
+        file = corpus.files.add(TENANT, f"{number}.txt", text_of(number).encode())
+        corpus.store_files.attach(TENANT, STORE, file.file_id)
+        for job in corpus.jobs.claim(f"worker {os.getpid()}", 2, 60.0):
+            # Another process may delete the file while this one works on it.
+            with suppress(ConflictError, NotFoundError):
+                complete(corpus, job)
         if is_to_be_deleted(number):
-            corpus.files.delete(TENANT, file_id)
+            corpus.files.delete(TENANT, file.file_id)
     corpus.close()
 
 

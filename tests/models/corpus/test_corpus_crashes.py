@@ -38,11 +38,17 @@ class Acknowledged:
             event, number, file_id = line.split()
             getattr(self, event)[int(number)] = file_id
 
-    def standing(self, files: dict[int, str]) -> dict[int, str]:
-        """Those that must be there: without the last one if its deletion may have been done and not yet said."""
+    def in_doubt(self) -> set[int]:
+        """The last file, if its deletion may have been done and not yet said."""
         last = max(self.added, default=-1)
-        in_doubt = {last} if is_to_be_deleted(last) else set()
-        return {number: files[number] for number in files.keys() - self.deleted.keys() - in_doubt}
+        return {last} - self.deleted.keys() if is_to_be_deleted(last) else set()
+
+    def next_number(self) -> int:
+        return min(self.in_doubt(), default=max(self.added, default=-1) + 1)
+
+    def standing(self, files: dict[int, str]) -> dict[int, str]:
+        """Those that must be there."""
+        return {number: files[number] for number in files.keys() - self.deleted.keys() - self.in_doubt()}
 
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
@@ -51,8 +57,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     corpus = Corpus.open(url, blob_root)
 
     for _ in range(NUM_KILLS):
-        first = max(said.added, default=-1) + 1
-        said.note(_run_and_kill(url, blob_root, first, chance.uniform(0, MAX_LIFE_S)))
+        said.note(_run_and_kill(url, blob_root, said.next_number(), chance.uniform(0, MAX_LIFE_S)))
         follower.catch_up(corpus, limit=50)
         _check_files(corpus, said)
         _check_chunks(corpus, said, follower)

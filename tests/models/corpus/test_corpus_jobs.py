@@ -117,6 +117,19 @@ def test_only_the_leases_holder_completes(corpus: Corpus, clock: Clock) -> None:
     assert stored_texts(corpus) == ["Title\nalpha beta", "Title\n gamma"]
 
 
+def test_an_owner_that_claims_its_job_again_holds_the_new_attempt_alone(corpus: Corpus, clock: Clock) -> None:
+    attach(corpus)
+    first = claim_one(corpus, lease_s=30)
+    clock.now += 31
+    second = claim_one(corpus)
+
+    with pytest.raises(ConflictError):
+        complete(corpus, first)
+    complete(corpus, second)
+
+    assert len(stored_texts(corpus)) == 2
+
+
 def test_a_late_worker_whom_nobody_replaced_completes(corpus: Corpus, clock: Clock) -> None:
     attach(corpus)
     slow = claim_one(corpus, "slow", lease_s=30)
@@ -209,6 +222,14 @@ def test_vectors_must_match_the_chunks(corpus: Corpus, vectors: FloatArray) -> N
         corpus.jobs.complete(claim_one(corpus), "alpha beta gamma", cut("alpha beta gamma"), vectors, GENERATION)
 
     assert stored_texts(corpus) == []
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_text_that_sql_does_not_store_is_refused(corpus: Corpus, text: str) -> None:
+    attach(corpus)
+
+    with pytest.raises(InvalidRequestError, match="NUL"):
+        corpus.jobs.complete(claim_one(corpus), text, [], np.zeros((0, 4), np.float32), GENERATION)
 
 
 def test_two_chunks_at_one_place_are_refused(corpus: Corpus) -> None:

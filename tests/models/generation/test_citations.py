@@ -61,6 +61,15 @@ def test_a_paraphrase_cites_the_sentence_that_shares_most_words() -> None:
     assert citation.score == pytest.approx(0.5)
 
 
+def test_two_claims_in_a_sentence_cite_what_each_passage_says() -> None:
+    _, citations = read(["Construction began in 1887 [1] and the Seine flows through Paris [2]."])
+
+    assert [citation.quote for citation in citations] == [
+        "Construction began in 1887.",
+        "The Seine flows through Paris.",
+    ]
+
+
 def test_ids_count_by_first_appearance_and_are_reused_for_the_same_quote() -> None:
     text, citations = read(
         ["The Seine flows through Paris [2]. Construction began in 1887 [1]. The Seine flows through Paris [2]."]

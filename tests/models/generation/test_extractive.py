@@ -1,6 +1,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,15 +63,18 @@ async def test_what_is_said_twice_is_quoted_once() -> None:
 
 
 async def test_a_question_how_to_is_answered_with_the_command() -> None:
-    text = "# HTTPX\n\nA client for Python.\n\n## Installation\n\nInstall with pip:\n\n```shell\n$ pip install httpx\n```\n"
+    command = "Install with pip:\n\n```shell\n$ pip install httpx\n```"
+    text = f"# HTTPX\n\nA client for Python.\n\n## Installation\n\n{command}\n"
 
     said = await answer(asking("How do I install HTTPX?", passage(text)))
 
-    assert said == "Install with pip:\n\n```shell\n$ pip install httpx\n```\n[1]"
+    # A marker behind the closing backticks would keep the block open.
+    assert said == f"{command}\n[1]"
 
 
 async def test_a_heading_or_a_question_is_no_answer_but_leads_to_it() -> None:
-    text = "Is there a limit?\nNo more than ten at once.\n\n# Timeout of a request\nFive seconds.\n\n# Retries\nThree of them."
+    limit, timeout = "Is there a limit?\nNo more than ten at once.", "# Timeout of a request\nFive seconds."
+    text = f"{limit}\n\n{timeout}\n\n# Retries\nThree of them."
 
     assert await answer(asking("What is the timeout of a request?", passage(text))) == "Five seconds. [1]"
     assert await answer(asking("Is there a limit?", passage(text))) == "No more than ten at once. [1]"
@@ -136,11 +140,15 @@ async def test_an_encoder_finds_what_shares_no_word_with_the_question() -> None:
     assert (await deltas_of(request, model))[0].text == "Aabb abab. [2]"
 
 
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the evaluation sets are not on this machine")
 async def test_the_first_sentence_answers_four_of_five_squad_questions() -> None:
     folder = SHARED_DATA / "squad_dev"
-    queries = [json.loads(line) for line in gzip.open(folder / "queries.jsonl.gz", "rt")][::100]
-    corpus = {row["_id"]: row for row in map(json.loads, gzip.open(folder / "corpus.jsonl.gz", "rt"))}
+    queries = rows(folder / "queries.jsonl.gz")[::100]
+    corpus = {row["_id"]: row for row in rows(folder / "corpus.jsonl.gz")}
     relevant = dict(line.split("\t")[:2] for line in (folder / "qrels.tsv").read_text().splitlines()[1:])
 
     answers = [

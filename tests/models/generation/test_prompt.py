@@ -4,7 +4,7 @@ import pytest
 
 from models.errors import InvalidRequestError
 from models.generation.prompt import INSTRUCTIONS, NO_PASSAGES, build_messages, fit_passages
-from models.types import ChatMessage
+from models.types import ChatMessage, Passage
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
 
 
@@ -74,7 +74,7 @@ def test_no_passages_fit_anywhere() -> None:
 
 
 @pytest.mark.parametrize("passages", [(), (passage(RIVER),)])
-def test_a_conversation_that_leaves_no_room_is_refused(passages: tuple) -> None:
+def test_a_conversation_that_leaves_no_room_is_refused(passages: tuple[Passage, ...]) -> None:
     request = asking("Why? " * 300, *passages)
 
     with pytest.raises(InvalidRequestError, match="may have 300 tokens") as refused:

@@ -29,7 +29,8 @@ def test_prose_is_split_into_sentences_across_its_line_breaks() -> None:
 
 
 def test_headings_list_items_and_table_rows_are_units_by_themselves() -> None:
-    text = "## Limits\nTwo things:\n- five seconds. At most.\n- ten\n  retries\n1) one\n\n| a | b |\n|---|---|\n| c | d |\n"
+    items = "- five seconds. At most.\n- ten\n  retries\n1) one"
+    text = f"## Limits\nTwo things:\n{items}\n\n| a | b |\n|---|---|\n| c | d |\n"
 
     assert units(text) == [
         "## Limits",
@@ -54,6 +55,21 @@ def test_a_code_block_belongs_to_the_sentence_before_it() -> None:
         "Install it with pip:\n\n```shell\n$ pip install httpx\n```",
         "Then import it.",
     ]
+
+
+def test_code_without_a_fence_is_told_by_its_looks() -> None:
+    text = "Make a request.\n\nr = httpx.get(url)\nprint(r.text)\n\nNote:\n\nIt may fail. Catch that."
+
+    assert units(text) == [
+        "Make a request.\n\nr = httpx.get(url)\nprint(r.text)",
+        "Note:",
+        "It may fail.",
+        "Catch that.",
+    ]
+
+
+def test_a_sole_line_after_a_colon_completes_its_sentence() -> None:
+    assert units("Build it:\n\nmake all\n\nThat is it.") == ["Build it:\n\nmake all", "That is it."]
 
 
 def test_indented_code_belongs_to_a_sentence_that_ends_in_a_colon() -> None:

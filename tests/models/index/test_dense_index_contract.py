@@ -1,5 +1,7 @@
 """What every DenseIndex does, run over each backend; FAISS is also checked against the exact one."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -133,3 +135,17 @@ def test_faiss_finds_what_the_exact_index_finds_after_adds_and_removals() -> Non
 
     assert all(np.array_equal(a.keys, b.keys) for a, b in pairs)
     assert all(np.allclose(a.scores, b.scores, atol=1e-5) for a, b in pairs)
+
+
+def test_searches_and_writes_from_many_threads_take_turns(index: DenseIndex) -> None:
+    def write_and_search(worker: int) -> bool:
+        own = np.arange(worker * 100, worker * 100 + 100, dtype=np.int64)
+        index.add(own, unit_vectors(100, 3, seed=worker))
+        found = index.search(AXES, k=1_000)
+        index.remove(own[50:])
+        return all(np.isin(own, ranking.keys).all() for ranking in found)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        assert all(pool.map(write_and_search, range(16)))
+
+    assert len(index) == 16 * 50

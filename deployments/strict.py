@@ -1,0 +1,75 @@
+"""Serve's own schemas made strict: it drops a key that it does not know in silence, this names it."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from ray.serve.config import AutoscalingConfig
+from ray.serve.schema import ServeDeploySchema
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: `where` is the path of the key, `message` says what is wrong and what is known."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+def check_deploy_schema(raw: dict[str, Any]) -> list[Problem]:
+    """What Serve would drop or refuse in a whole deployment file."""
+    return [*unknown_keys(raw, ServeDeploySchema, ""), *invalid_values(raw, ServeDeploySchema, "")]
+
+
+def check_autoscaling(autoscaling: dict[str, Any], where: str) -> list[Problem]:
+    """What is wrong in one autoscaling_config, which the deployment schema takes as any mapping."""
+    return invalid_values(autoscaling, AutoscalingConfig, where)
+
+
+def unknown_keys(value: Any, model: type[BaseModel], where: str) -> Iterator[Problem]:
+    """Keys that `model`, or a model inside it, does not have: read from the schema, so it is never out of date."""
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        path = f"{where}.{key}" if where else str(key)
+        field = model.model_fields.get(key)
+        if field is None:
+            yield Problem(path, f"unknown key{nearest(str(key), model.model_fields)}")
+            continue
+        for inner_model in _models_in(field.annotation):
+            items = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
+            for index, item in items:
+                yield from unknown_keys(item, inner_model, path if index is None else f"{path}[{index}]")
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The pydantic models that a field's annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def invalid_values(value: Any, model: type[BaseModel], where: str) -> list[Problem]:
+    """Values that `model` refuses; unknown keys are left to `unknown_keys`, which knows the nearest."""
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        return [
+            Problem(".".join(str(part) for part in (where, *problem["loc"]) if part != ""), problem["msg"])
+            for problem in error.errors()
+            if problem["type"] != "extra_forbidden"
+        ]
+    return []
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about `name`: the known one that it may have meant, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; it is one of {', '.join(known)}"

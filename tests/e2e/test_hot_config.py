@@ -1,0 +1,58 @@
+"""What an operator changes in the deployment file while it serves."""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+from ray.serve.context import _get_global_client
+
+from serve.remote import RemoteService
+from tests.conftest import Service
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture
+def changing(service: Service) -> Iterator[Service]:
+    """The service, whose file is put back afterwards."""
+    before = copy.deepcopy(service.raw)
+    yield service
+    service.raw.clear()
+    service.raw.update(before)
+    service.apply()
+
+
+def pids() -> dict[str, list[int]]:
+    """The processes of each deployment's replicas."""
+    deployments = _get_global_client().get_serve_details()["applications"]["ragserve"]["deployments"]
+    return {name: [replica["pid"] for replica in one["replicas"]] for name, one in deployments.items()}
+
+
+def test_a_changed_user_config_reconfigures_one_stage_in_place(changing: Service) -> None:
+    before = pids()
+
+    changing.deployment("Embedder")["user_config"]["max_batch_size"] = 7
+    changing.apply()
+
+    assert pids() == before
+    assert len(before["Embedder"]) == 1
+
+
+def test_changed_autoscaling_numbers_restart_nothing(changing: Service) -> None:
+    before = pids()
+
+    changing.deployment("Embedder")["autoscaling_config"]["target_ongoing_requests"] = 5
+    changing.apply()
+
+    assert pids() == before
+
+
+def test_a_model_swapped_by_one_line_changes_that_stage_alone(changing: Service) -> None:
+    before = pids()
+
+    changing.deployment("Reranker")["user_config"]["model"] = "late-interaction-fp32"
+    changing.apply()
+
+    with RemoteService(changing.url) as remote:
+        assert remote.readiness()["stages"]["rerank"]["model"] == "late-interaction-fp32"
+    assert pids() == before

@@ -1,0 +1,179 @@
+"""POST /v1/query as a client sees it: cited answers, streamed and not, and typed refusals."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+
+from serve.remote import RemoteService
+from tests.conftest import Service, curl
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+MENU = """# The canteen
+
+## Monday
+
+On Monday the canteen serves lentil soup with sourdough bread. It opens at 11:30.
+
+## Friday
+
+Fried plaice comes with potato salad on Fridays. Vegetarians get stuffed aubergines.
+"""
+
+
+@pytest.fixture(scope="module")
+def http(service: Service) -> httpx.Client:
+    with httpx.Client(base_url=service.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ingested(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("menu") / "canteen.md"
+    path.write_text(MENU)
+    with RemoteService(service.url) as remote:
+        _, result = remote.ingest(path, "canteen.md", "default")
+    assert result.status == "completed"
+
+
+def ask(http: httpx.Client, **body: Any) -> httpx.Response:
+    return http.post("/v1/query", json=body)
+
+
+def test_an_answer_cites_what_stands_verbatim_in_the_file(http: httpx.Client) -> None:
+    body = ask(http, query="What does the canteen serve on Monday?").json()
+
+    assert "lentil soup" in body["answer"]
+    assert body["citations"]
+    texts = {passage["chunk_id"]: passage["text"] for passage in body["passages"]}
+    for citation in body["citations"]:
+        file_text = http.get(f"/v1/files/{citation['file_id']}/text").text
+        assert file_text[citation["start"] : citation["end"]] == citation["quote"]
+        assert citation["quote"] in texts[citation["chunk_id"]]
+        assert f"[{citation['id']}]" in body["answer"]
+
+
+def test_an_answer_shows_what_it_went_through(http: httpx.Client) -> None:
+    body = ask(http, query="When does the canteen open?").json()
+
+    assert {"embed", "dense", "lexical", "fuse", "rerank", "generate", "total"} <= body["timings"].keys()
+    assert all(seconds >= 0 for seconds in body["timings"].values())
+    assert body["models"] == {"embed": "minilm", "rerank": "late-interaction", "generate": "extractive"}
+    assert body["degraded"] == []
+
+
+def test_a_stream_gives_the_same_answer_as_it_comes(http: httpx.Client) -> None:
+    question = "What do vegetarians get?"
+    whole = ask(http, query=question).json()
+
+    with RemoteService(str(http.base_url)) as remote:
+        events = list(remote.ask(question, "default", 5))
+
+    names = [name for name, _ in events]
+    assert names[0] == "passages"
+    assert names[-1] == "done"
+    assert "".join(body["text"] for name, body in events if name == "text") == whole["answer"]
+    assert [body for name, body in events if name == "citation"] == whole["citations"]
+    assert events[-1][1]["answer"] == whole["answer"]
+
+
+def test_curl_needs_no_content_type(service: Service) -> None:
+    command = curl(f"{service.url}/v1/query", "-d", '{"query": "What comes with the plaice?"}')
+
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "potato salad" in json.loads(answer)["answer"]
+
+
+def test_top_k_bounds_the_passages(http: httpx.Client) -> None:
+    assert len(ask(http, query="canteen", top_k=1).json()["passages"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        ({"query": ""}, 422, "invalid_request", "query"),
+        ({"query": "   "}, 422, "invalid_request", "query"),
+        ({"query": "x" * 8001}, 422, "invalid_request", "query"),
+        ({}, 422, "invalid_request", "query"),
+        ({"query": "soup", "top_kk": 3}, 422, "invalid_request", "top_kk"),
+        ({"query": "soup", "top_k": 0}, 422, "invalid_request", "top_k"),
+        ({"query": "soup", "vector_store_ids": ["vs_unknown"]}, 404, "not_found", None),
+    ],
+)
+def test_bad_input_is_refused_by_name(
+    http: httpx.Client, body: dict[str, Any], status: int, code: str, param: str | None
+) -> None:
+    response = ask(http, **body)
+
+    assert response.status_code == status
+    error = response.json()["error"]
+    assert (error["code"], error["param"], error["type"]) == (code, param, "invalid_request_error")
+    assert response.headers["x-request-id"]
+
+
+def test_a_body_that_is_not_json_is_refused_in_the_same_envelope(http: httpx.Client) -> None:
+    response = http.post("/v1/query", content=b"{not json")
+
+    assert response.status_code == 422
+    assert response.json()["error"]["code"] == "invalid_request"
+
+
+def test_an_unknown_route_is_refused_in_the_same_envelope(http: httpx.Client) -> None:
+    response = http.get("/v1/nothing")
+
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "not_found"
+
+
+def test_an_error_inside_a_stream_is_an_event(http: httpx.Client) -> None:
+    body = {"query": "soup", "stream": True, "vector_store_ids": ["vs_unknown"]}
+
+    with http.stream("POST", "/v1/query", json=body) as response:
+        text = response.read().decode()
+
+    assert "event: error" in text
+    assert '"not_found"' in text
+
+
+def test_the_same_question_gets_the_same_answer(http: httpx.Client) -> None:
+    first, second = (ask(http, query="When does it open?").json() for _ in range(2))
+
+    assert (first["answer"], first["citations"]) == (second["answer"], second["citations"])
+
+
+def test_health_readiness_models_and_metrics(http: httpx.Client) -> None:
+    assert http.get("/healthz").json() == {"status": "ok"}
+    readiness = http.get("/readyz")
+    assert readiness.status_code == 200
+    assert readiness.json()["stages"]["embed"] == {"ready": True, "model": "minilm"}
+    assert {model["id"] for model in http.get("/v1/models").json()["data"]} == {
+        "ragserve",
+        "minilm",
+        "late-interaction",
+        "extractive",
+    }
+    metrics = http.get("/metrics").text
+    assert 'ragserve_http_requests_total{method="POST",route="/v1/query",status="200"}' in metrics
+    assert 'ragserve_stage_seconds_count{outcome="ok",stage="rerank"}' in metrics
+
+
+def test_the_command_line_asks_and_reports(service: Service) -> None:
+    ragserve = [sys.executable, "-m", "serve.cli"]
+
+    asked = subprocess.run(
+        [*ragserve, "ask", "What does the canteen serve on Monday?", "--url", service.url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    status = subprocess.run([*ragserve, "status", "--url", service.url], capture_output=True, text=True, check=True)
+
+    assert "lentil soup" in asked.stdout
+    assert "canteen.md" in asked.stdout
+    assert "late-interaction" in status.stdout
+    assert "completed" in status.stdout

@@ -1,0 +1,43 @@
+"""A deployment for tests of the handles. In a module of its own: replicas import it by name."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from models.errors import InvalidRequestError
+
+
+class Probe:
+    """A replica that can be slow, wrong and broken, and remembers what was cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+
+    async def wait(self, seconds: float) -> float:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return seconds
+
+    async def refuse(self) -> None:
+        raise InvalidRequestError("the text is empty", "text")
+
+    async def break_down(self) -> float:
+        return 1 / 0
+
+    async def count(self, end: int) -> AsyncIterator[int]:
+        try:
+            for number in range(end):
+                yield number
+                await asyncio.sleep(0.01)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled += 1
+            raise
+
+    async def refuse_in_stream(self) -> AsyncIterator[int]:
+        yield 1
+        raise InvalidRequestError("no more", "stream")
+
+    async def num_cancelled(self) -> int:
+        return self.cancelled
