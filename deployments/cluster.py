@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import ray
 from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
 
+from deployments.reaper import reaper
 from models.errors import ConfigError
 
 POLL_S = 0.2
@@ -42,20 +42,19 @@ def count_gpus() -> int:
 @contextmanager
 def local_cluster(size: ClusterSize) -> Iterator[None]:
     """Ray in this process' care: when the block ends, however it ends, none of its processes are left."""
-    ray.init(
-        num_cpus=size.num_cpus,
-        num_gpus=size.num_gpus,
-        object_store_memory=size.object_store_bytes,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="warning",
-    )
-    try:
-        yield
-    finally:
-        started = psutil.Process().children(recursive=True)
-        ray.shutdown()
-        _end(started)
+    with reaper():
+        ray.init(
+            num_cpus=size.num_cpus,
+            num_gpus=size.num_gpus,
+            object_store_memory=size.object_store_bytes,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="warning",
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def deploy(config: dict[str, Any]) -> None:
@@ -93,11 +92,3 @@ def _reason(application: Any) -> str:
 def _last_line(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[-1] if lines else ""
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    """Ends what Ray left of its own, such as an engine's child processes."""
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=5)

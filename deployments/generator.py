@@ -56,12 +56,9 @@ class Generator:
             async for delta in deltas:
                 yield replace(delta, model=model.name)
 
-    async def num_unfinished(self) -> int:
-        """Requests that the engine is working on."""
-        return self._serving().num_unfinished()
-
     async def status(self) -> StageStatus:
-        return StageStatus(model=self._serving().name)
+        model = self._serving()
+        return StageStatus(model.name, model.num_unfinished())
 
     async def check_health(self) -> None:
         """Serve's probe: the engine's own."""

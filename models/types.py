@@ -167,9 +167,13 @@ class ParsedFile:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """What a replica says of itself once it can answer; `model` is empty for a stage that holds none."""
+    """What a replica says of itself once it can answer; `model` is empty for a stage that holds none.
+
+    `num_unfinished` counts the requests that its engine works on, for a stage that has one.
+    """
 
     model: str = ""
+    num_unfinished: int = 0
 
 
 @dataclass(frozen=True)

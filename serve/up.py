@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from deployments.cluster import ClusterSize, deploy, local_cluster, wait_until_running
+from deployments.environment import is_free
 from models.errors import ConfigError
 from serve.config_file import Machine, check, read, settings_of
 from serve.remote import RemoteService
@@ -25,6 +26,7 @@ def run_until_stopped(
     size = ClusterSize.of_this_machine()
     changed = config.stat().st_mtime_ns if config.exists() else 0
     raw = _checked(config, port, data, size)
+    _check_port(raw)
     with local_cluster(size):
         _stop_on_signals(stopped)
         with console.status("starting the stages"):
@@ -64,6 +66,13 @@ def _checked(config: Path, port: int | None, data: Path | None, size: ClusterSiz
     # Absolute: the replicas' working directory is not ours.
     storage["data_dir"] = str((data or settings_of(raw).storage.data_dir).resolve())
     return raw
+
+
+def _check_port(raw: dict[str, Any]) -> None:
+    options = raw.get("http_options") or {}
+    host, port = options.get("host", "127.0.0.1"), options.get("port", 8000)
+    if not is_free(host, port):
+        raise ConfigError("http_options.port", f"somebody already listens on {host}:{port}; give another with --port")
 
 
 def _url(raw: dict[str, Any]) -> str:

@@ -110,8 +110,8 @@ generation:
     note: Random weights, made by the tests.
     options:
       source: {source}
-      max_model_len: 1024
-      max_tokens: 512
+      max_model_len: 2048
+      max_tokens: 1800
       cpu_kv_cache_gib: 1
       cpu_threads: 1
 """

@@ -22,7 +22,7 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
-    """200 once every stage answers, 503 until then; either way, which do and with what model."""
+    """200 once every stage answers, 503 until then; either way, which do, with what model, and how busy it is."""
     statuses = await stage_statuses(services)
     ready = all(status is not None for status in statuses.values())
     response.status_code = 200 if ready else 503
@@ -49,4 +49,6 @@ async def _status(stage: StatusSource) -> StageStatus | None:
 
 
 def _stage(status: StageStatus | None) -> dict[str, Any]:
-    return {"ready": status is not None, "model": status.model if status else None}
+    if status is None:
+        return {"ready": False, "model": None, "unfinished": None}
+    return {"ready": True, "model": status.model or None, "unfinished": status.num_unfinished}

@@ -150,7 +150,7 @@ def test_health_readiness_models_and_metrics(http: httpx.Client) -> None:
     assert http.get("/healthz").json() == {"status": "ok"}
     readiness = http.get("/readyz")
     assert readiness.status_code == 200
-    assert readiness.json()["stages"]["embed"] == {"ready": True, "model": "minilm"}
+    assert readiness.json()["stages"]["embed"] == {"ready": True, "model": "minilm", "unfinished": 0}
     assert {model["id"] for model in http.get("/v1/models").json()["data"]} == {
         "ragserve",
         "minilm",

@@ -1,0 +1,150 @@
+"""`ragserve up` as a user runs it: a process that serves, stops, is killed, and comes back with everything."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from deployments.environment import free_port
+from serve.remote import RemoteService
+from tests.conftest import ROOT, START_TIMEOUT_S
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+
+QUESTION = "Which key of serve_config.yaml restarts nothing?"
+
+
+class Up:
+    """One `ragserve up` over the data in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = (folder / "up.log").open("a+")
+        command = ["-m", "serve.cli", "up", "--port", str(self.port), "--data", str(folder / "data")]
+        self.process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=self.log, stderr=self.log)
+
+    def wait_until_ready(self) -> None:
+        with RemoteService(self.url) as remote:
+            end = time.monotonic() + START_TIMEOUT_S
+            while "serving on" not in self.output():
+                assert self.process.poll() is None, self.output()
+                assert time.monotonic() < end, self.output()
+                time.sleep(0.2)
+            remote.wait_until_ready(START_TIMEOUT_S)
+
+    def output(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def family(self) -> list[psutil.Process]:
+        return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+
+    def answer(self, question: str) -> tuple[str, list[dict[str, object]]]:
+        body = httpx.post(f"{self.url}/v1/query", json={"query": question}, timeout=60, trust_env=False).json()
+        return body["answer"], body["citations"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def started(folder: Path) -> Iterator[list[Up]]:
+    """What a test starts is ended, however the test ends."""
+    ups: list[Up] = []
+    yield ups
+    for up in ups:
+        if up.process.poll() is None:
+            up.process.send_signal(signal.SIGINT)
+            up.process.wait(60)
+        up.log.close()
+
+
+def gone(processes: list[psutil.Process], limit_s: float = 30.0) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=limit_s)
+    return not alive
+
+
+def test_killed_at_once_and_started_again_it_gives_the_same_answers(folder: Path, started: list[Up]) -> None:
+    first = Up(folder)
+    started.append(first)
+    first.wait_until_ready()
+    ingested = subprocess.run(
+        [sys.executable, "-m", "serve.cli", "ingest", "docs", "README.md", "--url", first.url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "files are searchable" in ingested.stdout
+    before = first.answer(QUESTION)
+    assert before[1]
+
+    family = first.family()
+    for process in family:
+        process.kill()
+    assert gone(family)
+
+    second = Up(folder)
+    started.append(second)
+    second.wait_until_ready()
+    assert second.answer(QUESTION) == before
+
+    family = second.family()
+    second.process.send_signal(signal.SIGINT)
+    assert second.process.wait(60) == 0
+    assert gone(family)
+
+
+def test_the_cluster_goes_with_a_killed_parent(folder: Path, started: list[Up]) -> None:
+    up = Up(folder)
+    started.append(up)
+    up.wait_until_ready()
+    family = up.family()
+
+    up.process.kill()
+
+    assert gone(family, limit_s=60)
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_starts(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        refused = subprocess.run(
+            [sys.executable, "-m", "serve.cli", "up", "--port", port, "--data", str(folder)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert refused.returncode == 1
+    assert f"somebody already listens on 127.0.0.1:{port}" in refused.stderr
+
+
+def test_a_wrong_config_is_refused_before_anything_starts(folder: Path) -> None:
+    config = folder / "wrong.yaml"
+    config.write_text((ROOT / "serve_config.yaml").read_text().replace("model: minilm", "modell: minilm"))
+
+    refused = subprocess.run(
+        [sys.executable, "-m", "serve.cli", "up", "--config", str(config)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert refused.returncode == 1
+    assert "user_config.modell: unknown key; did you mean 'model'?" in refused.stderr
