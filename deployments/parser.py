@@ -52,6 +52,10 @@ class Parser:
     async def status(self) -> StageStatus:
         return StageStatus()
 
+    async def check_health(self) -> None:
+        """Serve's probe: parses a line, so a parser stuck in a hostile file is found out and replaced."""
+        await self.parse(b"health", "health.txt", None)
+
 
 def parse_and_chunk(content: bytes, filename: str, tokenizer: Tokenizer, options: ChunkingOptions) -> ParsedFile:
     document = parse(content, filename)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.documents.parse import SUPPORTED_EXTENSIONS
 from serve.remote import IngestedFile, RemoteError, RemoteService
 
-PARALLEL_UPLOADS = 8
+PARALLEL_UPLOADS = 16
 
 
 def ingest_files(service: RemoteService, paths: list[Path], store: str, console: Console) -> list[IngestedFile]:

@@ -61,6 +61,10 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services)
 
+    async def check_health(self) -> None:
+        """Serve's probe: the database answers."""
+        await asyncio.to_thread(self._services.corpus.views.heads, [("", "")])
+
 
 def create_app(services: Services) -> FastAPI:
     """The application: routes, errors, and middleware in order. Plain FastAPI, so any server runs it."""

@@ -51,14 +51,17 @@ class Jobs:
             values = {"lease_expires_at": self.clock() + lease_s}
             return frozenset(connection.scalars(statement.values(values).returning(jobs.c.job_id)))
 
-    def release(self, job: Job, delay_s: float = 0.0) -> None:
-        """Gives the job back, to be claimed after `delay_s`; the attempt does not count. A lost lease is ignored."""
+    def release(self, job: Job, delay_s: float = 0.0, counts: bool = False) -> None:
+        """Gives the job back, to be claimed after `delay_s`. A lost lease is ignored.
+
+        The attempt `counts` if the file itself may be why it failed, as when a replica died over it.
+        """
         with self.database.writing() as connection:
             statement = update(jobs).where(_is_held(job))
             values = {
                 "lease_owner": None,
                 "lease_expires_at": self.clock() + delay_s if delay_s else 0.0,
-                "attempts": jobs.c.attempts - 1,
+                "attempts": jobs.c.attempts - (0 if counts else 1),
             }
             connection.execute(statement.values(values))
 

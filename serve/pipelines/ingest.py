@@ -12,7 +12,14 @@ from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
 from models.documents.chunk import ChunkingOptions
-from models.errors import ConflictError, InvalidRequestError, NotFoundError, RagError, UnreadableDocumentError
+from models.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    RagError,
+    UnreadableDocumentError,
+)
 from models.types import Deadline
 from serve.pipelines.stages import EmbedStage, ParseStage
 
@@ -24,7 +31,7 @@ class IngestConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    concurrency: int = Field(default=4, ge=1, le=64, description="Files that one ingress replica ingests at once.")
+    concurrency: int = Field(default=8, ge=1, le=64, description="Files that one ingress replica ingests at once.")
     file_budget_s: float = Field(default=600.0, gt=0, le=86_400, description="Time for one file, in seconds.")
     lease_s: float = Field(default=30.0, ge=5, le=3600, description="A job is another's when unrenewed for so long.")
     poll_s: float = Field(default=1.0, gt=0, le=60, description="How often to look for jobs that others left.")
@@ -109,7 +116,9 @@ class IngestWorker:
             logger.info("job %d is void: its file was detached or taken over", job.job_id)
         except RagError as error:
             logger.warning("job %d waits %.3g s: %s", job.job_id, self._config.retry_s, error)
-            await asyncio.to_thread(self._corpus.jobs.release, job, self._config.retry_s)
+            # A full queue is no fault of the file; a file that kills its parser must not be tried for ever.
+            counts = not isinstance(error, OverloadedError)
+            await asyncio.to_thread(self._corpus.jobs.release, job, self._config.retry_s, counts)
         except asyncio.CancelledError:
             await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))
             raise

@@ -105,7 +105,7 @@ def _check_chunks(corpus: Corpus, said: Acknowledged, follower: Follower) -> Non
     keys = corpus.views.text_changes(TENANT, STORE, 0, 1_000_000).added_keys.tolist()
     vectors = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION, 1_000_000)
     found: dict[str, list[Chunk]] = defaultdict(list)
-    for passage in corpus.views.passages(keys, SCOPE).values():
+    for _, passage in sorted(corpus.views.passages(keys, SCOPE).items()):
         found[passage.file_id].append(Chunk(passage.text, passage.start, passage.end, passage.context, 3))
     for number, file_id in said.standing(said.attached).items():
         is_completed = corpus.store_files.get(TENANT, STORE, file_id).status == "completed"

@@ -187,6 +187,17 @@ def test_a_released_job_is_free_at_once_and_not_counted(corpus: Corpus) -> None:
     assert corpus.jobs.renew("staying", 60) == {next_job.job_id}
 
 
+def test_a_file_whose_attempts_count_is_given_up_at_last(corpus: Corpus) -> None:
+    file_id = attach(corpus)
+
+    for _ in range(MAX_ATTEMPTS):
+        corpus.jobs.release(claim_one(corpus), counts=True)
+
+    assert corpus.jobs.claim("worker", 1, 60) == []
+    file = corpus.store_files.get(TENANT, STORE, file_id)
+    assert (file.status, file.last_error_code) == ("failed", "server_error")
+
+
 def test_a_job_released_with_a_delay_waits(corpus: Corpus, clock: Clock) -> None:
     attach(corpus)
 

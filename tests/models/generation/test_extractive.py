@@ -56,6 +56,13 @@ async def test_each_sentence_is_a_delta_and_the_last_one_has_the_counts() -> Non
     assert last == GenerationDelta("", "stop", 16, 19)
 
 
+async def test_an_example_of_asking_the_question_is_not_its_answer() -> None:
+    example = passage('Type `ask "When was the tower finished?"` to see: when was the tower finished?')
+    request = asking("When was the tower finished?", example, passage("Workers finished the tower in 1889."))
+
+    assert await answer(request) == "Workers finished the tower in 1889. [2]"
+
+
 async def test_what_is_said_twice_is_quoted_once() -> None:
     request = asking("How tall is it?", passage("It is 330 metres tall."), passage("It is 330 metres tall. Very."))
 

@@ -141,7 +141,7 @@ def test_searches_and_writes_from_many_threads_take_turns(index: DenseIndex) -> 
     def write_and_search(worker: int) -> bool:
         own = np.arange(worker * 100, worker * 100 + 100, dtype=np.int64)
         index.add(own, unit_vectors(100, 3, seed=worker))
-        found = index.search(AXES, k=1_000)
+        found = index.search(AXES, k=2_000)
         index.remove(own[50:])
         return all(np.isin(own, ranking.keys).all() for ranking in found)
 

@@ -1,0 +1,115 @@
+"""What the documentation tells people to type works as it stands there."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from serve.config_file import Machine, check, read
+from tests.conftest import ROOT, Service
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LOCAL_URL = "http://localhost:8000"
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    code: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.language}-line-{self.line}"
+
+
+def blocks(*languages: str) -> list[Block]:
+    text = (ROOT / "README.md").read_text()
+    found = (Block(match[1], match[2], text[: match.start()].count("\n") + 1) for match in FENCE.finditer(text))
+    return [block for block in found if block.language in languages]
+
+
+def test_every_block_of_the_readme_is_of_a_kind_that_is_tested() -> None:
+    text = (ROOT / "README.md").read_text()
+
+    assert {match[1] for match in FENCE.finditer(text)} == {"sh", "bash", "python", "yaml", "text"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    broken = [target for target in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("block", blocks("sh"), ids=str)
+def test_every_make_command_has_a_target(block: Block) -> None:
+    for line in block.code.splitlines():
+        command = line.split("#")[0].split()
+
+        assert command[0] == "make"
+        subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_every_piece_of_configuration_can_stand_in_the_deployment_file(block: Block) -> None:
+    raw = copy.deepcopy(read(ROOT / "serve_config.yaml"))
+    deployments = raw["applications"][0]["deployments"]
+
+    for changed in yaml.safe_load(block.code):
+        (stage,) = (one for one in deployments if one["name"] == changed["name"])
+        stage |= changed
+
+    assert [str(problem) for problem in check(raw, Machine(num_cpus=8, num_gpus=1))] == []
+
+
+@pytest.fixture(scope="module")
+def documented(service: Service) -> Service:
+    """The service with the documentation in it, as `make up` leaves it."""
+    run_bash(service, "ragserve ingest README.md docs")
+    return service
+
+
+def run_bash(service: Service, code: str) -> str:
+    code = code.replace(LOCAL_URL, service.url).replace(".venv/bin/ragserve", "ragserve")
+    here = f'ragserve() {{ {sys.executable} -m serve.cli "$@"; }}\n'
+    environment = os.environ | {"RAGSERVE_URL": service.url}
+    done = subprocess.run(
+        ["bash", "-euc", here + code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks("bash"), ids=str)
+def test_every_shell_block_runs(documented: Service, block: Block) -> None:
+    output = run_bash(documented, block.code)
+
+    if "/v1/query" in block.code:
+        body = json.loads(output)
+        assert body["citations"]
+        assert "serve_config.yaml" in body["answer"]
+    else:
+        assert output
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_every_python_block_runs(documented: Service, block: Block) -> None:
+    code = block.code.replace(LOCAL_URL, documented.url)
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

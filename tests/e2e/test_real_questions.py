@@ -1,0 +1,136 @@
+"""Real documents and real questions through the running service."""
+
+import gzip
+import json
+import random
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serve.ingest_files import ingest_files
+from serve.remote import RemoteService
+from tests.conftest import Service
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+
+NUM_QUESTIONS = 200
+GOLD_AT_5 = 0.95  # measured with the libraries called directly: 0.972
+
+
+@pytest.fixture(scope="module")
+def http(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=120, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def documents(service: Service, shared_data: Path) -> list[dict[str, Any]]:
+    """The 24 real files, ingested by the command line's own code; what the manifest says of each."""
+    from rich.console import Console
+
+    folder = shared_data / "documents"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    with RemoteService(service.url) as remote:
+        ingest_files(remote, [folder / entry["file"] for entry in manifest], "default", Console(quiet=True))
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def squad(service: Service, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """SQuAD's paragraphs, a file each, in the store; 200 of its questions with the file that answers each."""
+    from rich.console import Console
+
+    folder = tmp_path_factory.mktemp("squad_dev")
+    for paragraph in read_lines(shared_data / "squad_dev" / "corpus.jsonl.gz"):
+        path = folder / f"{paragraph['_id']}.md"
+        path.write_text(f"# {paragraph['title']}\n\n{paragraph['text']}\n")
+    with RemoteService(service.url) as remote:
+        failed = ingest_files(remote, [folder], "default", Console(quiet=True))
+    assert failed == []
+    gold = dict(line.split("\t")[:2] for line in (shared_data / "squad_dev" / "qrels.tsv").read_text().splitlines()[1:])
+    questions = read_lines(shared_data / "squad_dev" / "queries.jsonl.gz")
+    sample = random.Random(7).sample(questions, NUM_QUESTIONS)
+    return [{**question, "file": f"{folder.name}/{gold[question['_id']]}.md"} for question in sample]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def answer(http: httpx.Client, question: str) -> dict[str, Any]:
+    response = http.post("/v1/query", json={"query": question, "top_k": 5})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def check_citations(http: httpx.Client, body: dict[str, Any], texts: dict[str, str]) -> None:
+    """Every citation stands in its file at its place; every marker of the answer has its citation."""
+    assert body["citations"], body["answer"]
+    for citation in body["citations"]:
+        if citation["file_id"] not in texts:
+            texts[citation["file_id"]] = http.get(f"/v1/files/{citation['file_id']}/text").text
+        assert texts[citation["file_id"]][citation["start"] : citation["end"]] == citation["quote"]
+    last_marker = re.findall(r"\[(\d+)\]", body["answer"])[-1]
+    assert int(last_marker) in {citation["id"] for citation in body["citations"]}
+
+
+def test_real_files_end_as_the_manifest_says(http: httpx.Client, documents: list[dict[str, Any]]) -> None:
+    files = {file["filename"]: file["id"] for file in http.get("/v1/files", params={"limit": 100}).json()["data"]}
+
+    for entry in documents:
+        attached = http.get(f"/v1/vector_stores/default/files/{files[entry['file']]}").json()
+
+        if entry["expect"] == "text":
+            assert attached["status"] == "completed", (entry["file"], attached["last_error"])
+            text = http.get(f"/v1/files/{files[entry['file']]}/text").text
+            assert [part for part in entry["contains"] if part not in text] == []
+        else:
+            assert attached["status"] == "failed", entry["file"]
+            assert attached["last_error"]["code"] == "invalid_file"
+
+
+@pytest.mark.parametrize(
+    ("question", "file", "said"),
+    [
+        ("What is the default timeout of HTTPX?", "httpx-timeouts.md", "5 seconds"),
+        ("Which family do ducks belong to?", "wikipedia-duck.html", "Anatidae"),
+        ("Who is Irene Adler to Sherlock Holmes?", "sherlock-holmes-latin1.txt", "Adler"),
+        ("How do I limit keep-alive connections in httpx?", "httpx-resource-limits.md", "max_keepalive_connections"),
+    ],
+)
+def test_a_question_about_a_real_file_is_answered_from_it(
+    http: httpx.Client, documents: list[dict[str, Any]], question: str, file: str, said: str
+) -> None:
+    body = answer(http, question)
+
+    check_citations(http, body, {})
+    assert file in {citation["filename"] for citation in body["citations"]}
+    assert said in " ".join(passage["text"] for passage in body["passages"])
+
+
+def test_two_hundred_questions_find_their_paragraph_and_cite_what_exists(
+    http: httpx.Client, squad: list[dict[str, Any]], record_property: Any
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        bodies = list(pool.map(lambda question: answer(http, question["text"]), squad))
+
+    texts: dict[str, str] = {}
+    for body in bodies:
+        check_citations(http, body, texts)
+    found = [
+        question["file"] in {passage["filename"] for passage in body["passages"]}
+        for question, body in zip(squad, bodies, strict=True)
+    ]
+    answered = [
+        any(gold.lower() in body["answer"].lower() for gold in question["answers"])
+        for question, body in zip(squad, bodies, strict=True)
+    ]
+    record_property("gold_at_5", sum(found) / NUM_QUESTIONS)
+    record_property("answer_contains_gold", sum(answered) / NUM_QUESTIONS)
+    assert sum(found) / NUM_QUESTIONS >= GOLD_AT_5
