@@ -96,10 +96,14 @@ def _units(number: int, passage: Passage) -> list[Unit]:
 
 
 def is_heading(text: str) -> bool:
-    """Whether a unit leads to an answer and is none: a heading, a question, or a short line without a full stop."""
+    """Whether a unit leads to an answer and is none: a heading, a question, or a short line without a full stop.
+
+    A whole sentence that ends in a colon has often said it all before what it introduces.
+    """
     if "\n" in text or looks_like_code(text):
         return False
-    return text.startswith("#") or text[-1] in "?:" or (text[-1].isalnum() and len(words(text)) <= _MAX_HEADING_WORDS)
+    is_short = len(words(text)) <= _MAX_HEADING_WORDS
+    return text.startswith("#") or text[-1] == "?" or (is_short and (text[-1] == ":" or text[-1].isalnum()))
 
 
 def _echoes(asked: list[str], text: str) -> bool:

@@ -63,6 +63,13 @@ async def test_an_example_of_asking_the_question_is_not_its_answer() -> None:
     assert await answer(request) == "Workers finished the tower in 1889. [2]"
 
 
+async def test_a_whole_sentence_before_a_colon_can_be_the_answer() -> None:
+    text = "To oil the hinge of the gate, take the can under the stairs and wait for a dry day:\n\noil --gate north"
+    request = asking("How do I oil the gate?", passage(text))
+
+    assert "take the can under the stairs" in await answer(request)
+
+
 async def test_what_is_said_twice_is_quoted_once() -> None:
     request = asking("How tall is it?", passage("It is 330 metres tall."), passage("It is 330 metres tall. Very."))
 
