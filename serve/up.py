@@ -87,5 +87,5 @@ def _stop_on_signals(stopped: threading.Event) -> None:
 
 
 def _announce(console: Console, url: str) -> None:
-    console.print(f"\nserving on [bold]{url}[/bold]  (API: {url}/docs, Ctrl-C stops)\n")
+    console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)\n")
     console.print(f"""  curl -s {url}/v1/query -d '{{"query": "How do I swap the reranker?"}}'\n""", markup=False)
