@@ -25,7 +25,7 @@ class RerankerConfig(BatchedStageConfig):
         le=1,
         description="Share of retrieval's rank in the final order; 0 is the reranker alone. None: the model's own.",
     )
-    max_batch_size: int = Field(default=8, ge=1, le=256, description="Requests, each with its candidates, of a batch.")
+    max_batch_size: int = Field(default=4, ge=1, le=256, description="Requests, each with its candidates, of a batch.")
 
 
 class Reranker:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -19,10 +20,12 @@ from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from serve.api import chat, errors, files, health, models, query, vector_stores
 from serve.api.services import Services
-from serve.middleware import JsonByDefault, RequestContext
+from serve.middleware import MULTIPART_OVERHEAD_BYTES, BodyLimit, JsonByDefault, RequestContext
 from serve.pipelines.ingest import IngestPipeline, IngestWorker
 from serve.pipelines.query import QueryPipeline, QueryStages
 from serve.settings import Settings
+
+BLOCKING_THREADS = 32
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Ingress:
         return create_app(self._services)
 
     async def check_health(self) -> None:
-        """Serve's probe: the database answers."""
+        """Serve's probe: the database answers, and ingestion goes on."""
+        self._services.ingest.check_health()
         await asyncio.to_thread(self._services.corpus.views.heads, [("", "")])
 
 
@@ -75,6 +79,7 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     # The last one added is the outermost.
     app.add_middleware(JsonByDefault)
+    app.add_middleware(BodyLimit, max_bytes=services.settings.api.max_upload_bytes + MULTIPART_OVERHEAD_BYTES)
     app.add_middleware(RequestContext)
     return app
 
@@ -82,6 +87,8 @@ def create_app(services: Services) -> FastAPI:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    # The default pool has a handful of threads, which slow disk writes of ingestion would take from questions.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_THREADS, "blocking"))
     worker = asyncio.create_task(services.ingest.run())
     try:
         yield

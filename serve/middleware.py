@@ -6,11 +6,16 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.telemetry import metrics
+from models.errors import PayloadTooLargeError
+from serve.api.errors import error_body, status_of
 
 logger = logging.getLogger("ragserve.access")
+# Borders and headers of the parts of an upload, beside the file itself.
+MULTIPART_OVERHEAD_BYTES = 64 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -47,6 +52,34 @@ class RequestContext:
         metrics.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
         metrics.HTTP_SECONDS.labels(scope["method"], route).observe(elapsed_s)
         logger.info("%s %s %d %.1fms %s", scope["method"], route, status, elapsed_s * 1000, request_id)
+
+
+class BodyLimit:
+    """Refuses a body that says it is too long before it is read, and cuts off one that turns out to be."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app, self.max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > self.max_bytes:
+            error = PayloadTooLargeError(f"the body is longer than {self.max_bytes} bytes")
+            await JSONResponse(error_body(error), status_of(error))(scope, receive, send)
+            return
+        num_bytes = 0
+
+        async def counted() -> Message:
+            nonlocal num_bytes
+            message = await receive()
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > self.max_bytes:
+                raise PayloadTooLargeError(f"the body is longer than {self.max_bytes} bytes")
+            return message
+
+        await self.app(scope, counted, send)
 
 
 class JsonByDefault:

@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from models.errors import InvalidRequestError, ModelNotFoundError, RagError
 from models.generation.citations import Citation
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
-from serve.api.disconnect import unless_disconnected
+from serve.api.disconnect import begun, unless_disconnected
 from serve.api.errors import error_body
 from serve.api.models import SERVICE_MODEL
 from serve.api.query import VectorStoreIds, answered, checked, evidence
@@ -111,7 +111,8 @@ async def chat_completions(
     completion = Completion(request_id, body.model, str(request.base_url))
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
-        return EventSourceResponse(_chunks(services.query.answer(asked), completion, include_usage))
+        events = await begun(request, services.query.answer(asked))
+        return EventSourceResponse(_chunks(events, completion, include_usage))
     return completion.whole(await unless_disconnected(request, answered(services, asked)))
 
 

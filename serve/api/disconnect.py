@@ -1,7 +1,8 @@
-"""A caller who hangs up stops the work: streams do it by themselves, plain responses through this."""
+"""A caller who hangs up stops the work: a stream that runs does it by itself, whatever comes before through this."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -28,6 +29,22 @@ async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) ->
         for pending in (task, gone):
             pending.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def begun(request: Request, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """`events`, the first of which has been awaited: what fails before it is an HTTP error, not part of a stream."""
+
+    async def first() -> T:
+        return await anext(events)
+
+    return _joined(await unless_disconnected(request, first()), events)
+
+
+async def _joined(first: T, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
 
 
 async def _disconnected(request: Request) -> None:

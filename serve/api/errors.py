@@ -3,7 +3,7 @@
 import logging
 import math
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -22,6 +22,7 @@ from models.errors import (
     StageUnavailableError,
     UnreadableDocumentError,
 )
+from serve.api.disconnect import ClientDisconnectedError
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RagError, _rag_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnectedError, _nobody_reads)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -82,6 +84,11 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, "invalid_request")
     return JSONResponse(envelope(str(error.detail), error.status_code, code), error.status_code, headers=error.headers)
+
+
+async def _nobody_reads(_: Request, __: Exception) -> Response:
+    """The status that proxies log for it; nobody sees it."""
+    return Response(status_code=499)
 
 
 async def _unexpected_error(_: Request, error: Exception) -> JSONResponse:

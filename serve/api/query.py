@@ -11,7 +11,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from models.errors import InvalidRequestError, RagError
 from models.generation.citations import Citation
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, Passage, SamplingOptions, Scope
-from serve.api.disconnect import unless_disconnected
+from serve.api.disconnect import begun, unless_disconnected
 from serve.api.errors import error_body
 from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep
 from serve.pipelines.query import Answered, Cited, Event, PassagesFound, Query, TextGenerated
@@ -91,7 +91,8 @@ async def query(
     sampling = SamplingOptions(body.max_tokens, body.temperature, body.top_p, body.stop, body.seed)
     asked = checked(Query(request_id, messages, Scope(tenant, body.vector_store_ids), body.top_k, sampling), services)
     if body.stream:
-        return EventSourceResponse(_events(services.query.answer(asked), request_id))
+        events = await begun(request, services.query.answer(asked))
+        return EventSourceResponse(_events(events, request_id))
     return to_response(await unless_disconnected(request, answered(services, asked)), request_id)
 
 

@@ -18,6 +18,7 @@ from models.errors import (
     NotFoundError,
     OverloadedError,
     RagError,
+    StageUnavailableError,
     UnreadableDocumentError,
 )
 from models.types import Deadline
@@ -67,38 +68,55 @@ class IngestWorker:
         self._owner = f"worker-{uuid.uuid4().hex}"
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._is_running = True
+        self._crash: BaseException | None = None
 
     def wake(self) -> None:
         """There may be a new job: look now, not at the next poll."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Works until cancelled; its unfinished jobs then go back."""
+        """Works until cancelled, or until something fails that it cannot answer; its unfinished jobs then go back."""
         renewal = asyncio.create_task(self._renew_leases())
         try:
-            while True:
+            while not renewal.done() and self._crash is None:
                 await self._claim()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._config.poll_s)
                 self._wake.clear()
         finally:
+            self._is_running = False
             tasks = [renewal, *self._running.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def check_health(self) -> None:
+        """Raises StageUnavailableError if nobody works on ingestion here any more."""
+        if not self._is_running:
+            raise StageUnavailableError("ingest")
+
     async def _claim(self) -> None:
         free = self._config.concurrency - len(self._running)
         if not free:
             return
-        for job in await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._config.lease_s):
+        try:
+            jobs = await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._config.lease_s)
+        except OverloadedError as error:
+            logger.warning("no job claimed: %s", error)
+            return
+        for job in jobs:
             task = asyncio.create_task(self._see_through(job))
             self._running[job.job_id] = task
             task.add_done_callback(partial(self._ended, job.job_id))
         metrics.INGESTIONS_RUNNING.set(len(self._running))
 
-    def _ended(self, job_id: int, _: asyncio.Task[None]) -> None:
+    def _ended(self, job_id: int, task: asyncio.Task[None]) -> None:
         self._running.pop(job_id, None)
+        if not task.cancelled() and (error := task.exception()):
+            # A bug, or a database that fails: this worker stops, its replica is found unhealthy and replaced.
+            logger.error("job %d crashed its worker", job_id, exc_info=error)
+            self._crash = error
         metrics.INGESTIONS_RUNNING.set(len(self._running))
         self.wake()
 

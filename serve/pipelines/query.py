@@ -52,7 +52,7 @@ class QueryConfig(BaseModel):
 
     total_s: float = Field(default=60.0, gt=0, le=3600, description="A question's whole budget, in seconds.")
     search_s: float = Field(default=5.0, gt=0, le=600, description="Budget of embedding and search.")
-    rerank_s: float = Field(default=5.0, gt=0, le=600, description="Budget of reranking; past it, retrieval's order.")
+    rerank_s: float = Field(default=10.0, gt=0, le=600, description="Budget of reranking; past it, retrieval's order.")
     candidates: int = Field(default=50, ge=1, le=500, description="Chunks that each search returns.")
     rerank_candidates: int = Field(default=30, ge=1, le=500, description="Fused chunks that are reranked.")
     dense_weight: float = Field(default=0.5, ge=0, le=1, description="Share of the dense search in the fused score.")

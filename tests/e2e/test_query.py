@@ -130,14 +130,20 @@ def test_an_unknown_route_is_refused_in_the_same_envelope(http: httpx.Client) ->
     assert response.json()["error"]["code"] == "not_found"
 
 
-def test_an_error_inside_a_stream_is_an_event(http: httpx.Client) -> None:
-    body = {"query": "soup", "stream": True, "vector_store_ids": ["vs_unknown"]}
+def test_a_stream_that_cannot_begin_is_refused_like_any_request(http: httpx.Client) -> None:
+    response = ask(http, query="soup", stream=True, vector_store_ids=["vs_unknown"])
 
-    with http.stream("POST", "/v1/query", json=body) as response:
-        text = response.read().decode()
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "not_found"
 
-    assert "event: error" in text
-    assert '"not_found"' in text
+
+def test_an_upload_that_is_too_large_is_refused_before_it_is_read(http: httpx.Client, service: Service) -> None:
+    limit = service.raw["applications"][0]["args"]["api"]["max_upload_bytes"]
+
+    response = http.post("/v1/files", files={"file": ("big.txt", b"x" * (limit + 1))}, data={"purpose": "assistants"})
+
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "payload_too_large"
 
 
 def test_the_same_question_gets_the_same_answer(http: httpx.Client) -> None:

@@ -1,0 +1,163 @@
+"""The ingest path over a real corpus, without Ray: jobs that end, are tried again, given up, and handed over."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from models.corpus.corpus import Corpus
+from models.corpus.records import StoreFile
+from models.errors import InternalError, OverloadedError, RagError, StageUnavailableError
+from models.types import Deadline, Embeddings
+from serve.pipelines.ingest import IngestConfig, IngestPipeline, IngestWorker
+from tests.inline import InlineEmbedder, InlineParser, open_corpus
+
+CONFIG = IngestConfig(poll_s=0.02, retry_s=0.01, concurrency=2)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return open_corpus(tmp_path)
+
+
+class FailsFirst(InlineEmbedder):
+    """An embedder that fails some times before it works."""
+
+    def __init__(self, error: BaseException, num_failures: int) -> None:
+        super().__init__()
+        self.error, self.num_failures, self.num_calls = error, num_failures, 0
+
+    async def embed_documents(self, texts: list[str], deadline: Deadline) -> Embeddings:
+        self.num_calls += 1
+        if self.num_calls <= self.num_failures:
+            raise self.error
+        return await super().embed_documents(texts, deadline)
+
+
+class Hanging(InlineEmbedder):
+    """An embedder that never answers, and says when it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def embed_documents(self, texts: list[str], deadline: Deadline) -> Embeddings:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+
+def attach(corpus: Corpus, filename: str = "a.md", content: bytes = b"# Title\n\nSome text.\n") -> str:
+    file = corpus.files.add("default", filename, content, "assistants")
+    corpus.store_files.attach("default", "default", file.file_id)
+    return file.file_id
+
+
+def state(corpus: Corpus, file_id: str) -> StoreFile:
+    return corpus.store_files.get("default", "default", file_id)
+
+
+@asynccontextmanager
+async def working(corpus: Corpus, embedder: InlineEmbedder) -> AsyncIterator[IngestWorker]:
+    worker = IngestWorker(IngestPipeline(InlineParser(), embedder, corpus, CONFIG), corpus, CONFIG)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110, the condition is in the database
+            await asyncio.sleep(0.01)
+
+
+async def test_an_attached_file_becomes_searchable(corpus: Corpus) -> None:
+    async with working(corpus, InlineEmbedder()) as worker:
+        file_id = attach(corpus)
+        worker.wake()
+
+        await until(lambda: state(corpus, file_id).status == "completed")
+
+    assert corpus.files.text("default", file_id) == "Title\n\nSome text."
+
+
+async def test_jobs_of_another_process_are_found_without_being_woken(corpus: Corpus) -> None:
+    async with working(corpus, InlineEmbedder()):
+        file_id = attach(corpus)
+
+        await until(lambda: state(corpus, file_id).status == "completed")
+
+
+async def test_an_unreadable_file_fails_with_its_reason(corpus: Corpus) -> None:
+    file_id = attach(corpus, "broken.pdf", b"%PDF-1.7 and then nothing")
+
+    async with working(corpus, InlineEmbedder()):
+        await until(lambda: state(corpus, file_id).status == "failed")
+
+    assert state(corpus, file_id).last_error_code == "invalid_file"
+
+
+async def test_an_overloaded_stage_is_tried_again_for_as_long_as_it_takes(corpus: Corpus) -> None:
+    file_id = attach(corpus)
+    embedder = FailsFirst(OverloadedError("embed"), num_failures=8)
+
+    async with working(corpus, embedder):
+        await until(lambda: state(corpus, file_id).status == "completed")
+
+    assert embedder.num_calls == 9
+
+
+@pytest.mark.parametrize(
+    "error", [StageUnavailableError("parse"), InternalError("parse")], ids=lambda error: error.code
+)
+async def test_a_file_that_breaks_a_stage_every_time_is_given_up(corpus: Corpus, error: RagError) -> None:
+    file_id = attach(corpus)
+    embedder = FailsFirst(error, num_failures=100)
+
+    async with working(corpus, embedder):
+        await until(lambda: state(corpus, file_id).status == "failed")
+
+    assert (state(corpus, file_id).last_error_code, embedder.num_calls) == ("server_error", 5)
+
+
+async def test_a_file_detached_in_mid_ingestion_leaves_nothing(corpus: Corpus) -> None:
+    file_id = attach(corpus)
+    embedder = Hanging()
+
+    async with working(corpus, embedder):
+        await embedder.asked.wait()
+        corpus.store_files.detach("default", "default", file_id)
+
+    assert len(corpus.views.text_changes("default", "default", 0).added_keys) == 0
+
+
+async def test_a_worker_that_is_stopped_gives_its_jobs_back_at_once(corpus: Corpus) -> None:
+    file_id = attach(corpus)
+    embedder = Hanging()
+    async with working(corpus, embedder):
+        await embedder.asked.wait()
+
+    async with working(corpus, InlineEmbedder()):
+        await until(lambda: state(corpus, file_id).status == "completed")
+
+
+async def test_a_worker_that_crashed_is_unhealthy(corpus: Corpus) -> None:
+    attach(corpus)
+    async with working(corpus, FailsFirst(ZeroDivisionError("a bug"), num_failures=100)) as worker:
+        worker.check_health()
+
+        def is_unhealthy() -> bool:
+            try:
+                worker.check_health()
+            except StageUnavailableError:
+                return True
+            return False
+
+        await until(is_unhealthy)
