@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
 
@@ -58,14 +59,20 @@ def local_cluster(size: ClusterSize) -> Iterator[None]:
 
 
 def deploy(config: dict[str, Any]) -> None:
-    """Hands a checked serve_config to Serve, starting Serve if need be. Returns at once; see `wait_until_running`."""
+    """Hands a checked serve_config to Serve, starting Serve if need be. Returns at once; see `wait_until_running`.
+
+    Raises ConfigError.
+    """
     schema = ServeDeploySchema(**config)
-    serve.start(
-        proxy_location=schema.proxy_location,
-        http_options=schema.http_options.model_dump(),
-        logging_config=schema.logging_config or LoggingConfig(),
-    )
-    _get_global_client().deploy_apps(schema)
+    try:
+        serve.start(
+            proxy_location=schema.proxy_location,
+            http_options=schema.http_options.model_dump(),
+            logging_config=schema.logging_config or LoggingConfig(),
+        )
+        _get_global_client().deploy_apps(schema)
+    except RayError as error:
+        raise ConfigError("Ray Serve", _last_line(str(error))) from error
 
 
 def wait_until_running(application: str, timeout_s: float) -> None:

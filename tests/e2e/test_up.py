@@ -1,5 +1,6 @@
 """`ragserve up` as a user runs it: a process that serves, stops, is killed, and comes back with everything."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from deployments.environment import free_port
+from deployments.environment import HAPROXY_PORTS, free_port
 from serve.remote import RemoteService
 from tests.conftest import ROOT, START_TIMEOUT_S
 
@@ -29,7 +30,11 @@ class Up:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = (folder / "up.log").open("a+")
         command = ["-m", "serve.cli", "up", "--port", str(self.port), "--data", str(folder / "data")]
-        self.process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=self.log, stderr=self.log)
+        # As from a user's shell: without the ports that the tests' own HAProxy listens on.
+        environment = {name: value for name, value in os.environ.items() if name not in HAPROXY_PORTS}
+        self.process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env=environment, stdout=self.log, stderr=self.log
+        )
 
     def wait_until_ready(self) -> None:
         with RemoteService(self.url) as remote:
