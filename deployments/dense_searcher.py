@@ -10,6 +10,7 @@ from ray import serve
 from deployments.client import StageClient
 from deployments.stage import BatchedStageConfig, parse_user_config, set_batching
 from deployments.storage import StorageConfig
+from deployments.telemetry.logs import join_serve_log
 from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch
 from models.types import Deadline, Embeddings, Ranking, Scope, StageStatus
@@ -28,6 +29,7 @@ class DenseSearcher:
     _num_threads: int | None = None
 
     def __init__(self, storage: StorageConfig) -> None:
+        join_serve_log()
         self._views = storage.open().views
         # One thread owns the indexes: FAISS must not be searched while it is written.
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dense")

@@ -12,6 +12,7 @@ from ray import serve
 
 from deployments.client import StageClient
 from deployments.stage import BatchedStageConfig, load_if_changed, parse_user_config, set_batching
+from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel
 from models.types import Deadline, Embeddings, FloatArray, StageStatus
@@ -33,6 +34,7 @@ class Embedder:
     _config: EmbedderConfig
 
     def __init__(self, catalog: Catalog) -> None:
+        join_serve_log()
         self._catalog = catalog
         # One thread: forward passes queue here in order and never fight over the cores.
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")

@@ -9,9 +9,11 @@ SETTINGS = {
     # HAProxy in front, and user code on the replica's own loop: a hop costs a third of what Serve's defaults cost.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # Throughput mode would hold back a thousand log lines; warnings are few, and wanted at once.
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
     # No reports of usage from a machine that may have no network.
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Models come from disk unless an operator says otherwise.
+    # A tokenizer's own threads fight over the cores that each replica was given.
     "TOKENIZERS_PARALLELISM": "false",
 }
 # HAProxy listens on these for its own pages: two services on one machine must not meet there.

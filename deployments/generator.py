@@ -11,6 +11,7 @@ from pydantic import Field
 
 from deployments.client import StageClient
 from deployments.stage import StageConfig, parse_user_config
+from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.errors import StageUnavailableError
 from models.generation.base import GenerationModel
@@ -29,6 +30,7 @@ class Generator:
     _model: GenerationModel | None = None
 
     def __init__(self, catalog: Catalog) -> None:
+        join_serve_log()
         self._catalog = catalog
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

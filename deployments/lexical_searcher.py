@@ -9,6 +9,7 @@ from ray import serve
 from deployments.client import StageClient
 from deployments.stage import BatchedStageConfig, parse_user_config, set_batching
 from deployments.storage import StorageConfig
+from deployments.telemetry.logs import join_serve_log
 from models.index.follow import LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.types import Deadline, LexicalRanking, Scope, StageStatus
@@ -22,6 +23,7 @@ class LexicalSearcher:
     """The replica: it can be killed at any time, and reads its indexes anew from the log."""
 
     def __init__(self, storage: StorageConfig) -> None:
+        join_serve_log()
         self._views = storage.open().views
         self._search = LexicalSearch(self._views, TantivyIndex)
         # One thread owns the indexes: a search may have to write first.

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from deployments.client import StageClient
 from deployments.stage import StageConfig, parse_user_config
+from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.documents.chunk import ChunkingOptions, chunk
 from models.documents.parse import parse
@@ -34,6 +35,7 @@ class Parser:
     _tokenizer: Tokenizer
 
     def __init__(self, catalog: Catalog) -> None:
+        join_serve_log()
         self._catalog = catalog
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
 

@@ -9,6 +9,7 @@ from ray import serve
 
 from deployments.client import StageClient
 from deployments.stage import BatchedStageConfig, load_if_changed, parse_user_config, set_batching
+from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
@@ -35,6 +36,7 @@ class Reranker:
     _config: RerankerConfig
 
     def __init__(self, catalog: Catalog) -> None:
+        join_serve_log()
         self._catalog = catalog
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rerank")
 

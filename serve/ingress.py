@@ -16,6 +16,7 @@ from deployments.generator import GeneratorClient, InlineGenerator
 from deployments.lexical_searcher import LexicalSearcherClient
 from deployments.parser import ParserClient
 from deployments.reranker import RerankerClient
+from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from serve.api import chat, errors, files, health, models, query, vector_stores
@@ -45,6 +46,7 @@ class Ingress:
     """One HTTP replica. It holds no state that is not in the corpus."""
 
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
+        join_serve_log()
         corpus = settings.storage.open()
         embedder, generator = EmbedderClient(stages.embedder, "embed"), GeneratorClient(stages.generator, "generate")
         dense, lexical = DenseSearcherClient(stages.dense, "dense"), LexicalSearcherClient(stages.lexical, "lexical")
