@@ -45,6 +45,7 @@ def local_cluster(size: ClusterSize) -> Iterator[None]:
     """Ray in this process' care: when the block ends, however it ends, none of its processes are left."""
     with reaper():
         ray.init(
+            address="local",  # a new one always: without it Ray joins a cluster that it finds on the machine
             num_cpus=size.num_cpus,
             num_gpus=size.num_gpus,
             object_store_memory=size.object_store_bytes,
