@@ -20,7 +20,7 @@ class ParserConfig(StageConfig):
     """Parser's user_config."""
 
     tokenizer: str = Field(default="minilm", description="Catalog alias of the embedding model whose tokens count.")
-    chunk_max_tokens: int = Field(default=200, ge=32, le=4096, description="Size of a chunk, unless the file says.")
+    chunk_max_tokens: int = Field(default=220, ge=32, le=4096, description="Size of a chunk, unless the file says.")
     chunk_overlap_tokens: int = Field(default=32, ge=0, le=2048, description="Tokens that neighbouring chunks share.")
 
     @property

@@ -62,9 +62,12 @@ def _checked(config: Path, port: int | None, data: Path | None, size: ClusterSiz
         raise ConfigError(str(config), "\n  ".join(["is refused", *map(str, problems)]))
     if port is not None:
         raw.setdefault("http_options", {})["port"] = port
-    storage = raw["applications"][0].setdefault("args", {}).setdefault("storage", {})
+    settings, arguments = settings_of(raw), raw["applications"][0].setdefault("args", {})
     # Absolute: the replicas' working directory is not ours.
-    storage["data_dir"] = str((data or settings_of(raw).storage.data_dir).resolve())
+    storage = arguments.setdefault("storage", {})
+    storage["data_dir"] = str((data or settings.storage.data_dir).resolve())
+    if settings.catalog is not None:
+        arguments["catalog"] = str(settings.catalog.resolve())
     return raw
 
 

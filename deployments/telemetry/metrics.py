@@ -15,8 +15,8 @@ STAGE_SECONDS = Histogram(
     buckets=LATENCY_BUCKETS,
 )
 DEGRADED_ANSWERS = Counter("ragserve_degraded_answers_total", "Answers that went without a stage.", ["stage"])
-TIME_TO_FIRST_TOKEN_SECONDS = Histogram(
-    "ragserve_time_to_first_token_seconds", "From the question to the answer's first text.", buckets=LATENCY_BUCKETS
+TIME_TO_FIRST_TEXT_SECONDS = Histogram(
+    "ragserve_time_to_first_text_seconds", "From the question to the answer's first text.", buckets=LATENCY_BUCKETS
 )
 GENERATED_TOKENS = Counter("ragserve_generated_tokens_total", "Tokens that generation models wrote.", ["model"])
 INGESTED_FILES = Counter("ragserve_ingested_files_total", "Files whose ingestion ended.", ["status"])

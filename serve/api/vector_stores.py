@@ -55,6 +55,38 @@ class AttachRequest(BaseModel):
     chunking_strategy: ChunkingStrategy | None = None
 
 
+class CreateRequest(BaseModel):
+    """A new store, with files to make searchable in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="", max_length=256)
+    file_ids: tuple[str, ...] = Field(default=(), max_length=500)
+    chunking_strategy: ChunkingStrategy | None = None
+
+
+@router.post("/v1/vector_stores")
+async def create_vector_store(body: CreateRequest, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
+    """Makes a store, and takes the files in as if each were attached."""
+    chunking = body.chunking_strategy.to_chunking() if body.chunking_strategy else None
+    for file_id in body.file_ids:  # a file that is not there is refused before anything is made
+        await asyncio.to_thread(services.corpus.files.get, tenant, file_id)
+    made = await asyncio.to_thread(services.corpus.vector_stores.create, tenant, body.name)
+    for file_id in body.file_ids:
+        await asyncio.to_thread(
+            services.corpus.store_files.attach, tenant, made.vector_store_id, file_id, chunking, None
+        )
+    services.ingest.wake()
+    return to_vector_store(await asyncio.to_thread(services.corpus.vector_stores.get, tenant, made.vector_store_id))
+
+
+@router.delete("/v1/vector_stores/{vector_store_id}")
+async def delete_vector_store(vector_store_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
+    """Deletes the store and what was searchable in it; the files stay. `default` cannot be deleted."""
+    await asyncio.to_thread(services.corpus.vector_stores.delete, tenant, vector_store_id)
+    return {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True}
+
+
 @router.get("/v1/vector_stores")
 async def list_vector_stores(services: ServicesDep, tenant: TenantDep, page: PageDep) -> dict[str, Any]:
     return to_list(await asyncio.to_thread(services.corpus.vector_stores.page, tenant, page), to_vector_store)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from deployments.telemetry import metrics
 from models.errors import (
     DeadlineExceededError,
     InternalError,
@@ -145,6 +146,8 @@ class QueryPipeline:
         )
         if isinstance(dense, RagError) and isinstance(lexical, RagError):
             raise dense
+        for result in (dense, lexical):
+            _raise_mistakes(result)
         if isinstance(dense, RagError):
             trace.degraded.append("dense")
             dense = Ranking.empty()
@@ -184,6 +187,7 @@ class QueryPipeline:
         deadline = deadline.at_most(self._config.rerank_s)
         with trace.timed("rerank"):
             reranking = await _attempt(self._stages.reranker.rerank(query.text, head, weights, deadline))
+        _raise_mistakes(reranking)
         if isinstance(reranking, RagError):
             trace.degraded.append("rerank")
             return tuple(head[: query.top_k])
@@ -202,10 +206,13 @@ class QueryPipeline:
                     cited = _read(stream, last)
                     texts.append(cited.text)
                     citations += cited.citations
+                    if cited.text:
+                        trace.timings_s.setdefault("first_text", trace.elapsed_s())
                     for event in _events(cited):
                         yield event
         trace.models["generate"] = last.model
         trace.timings_s["total"] = trace.elapsed_s()
+        _observe(trace, last)
         yield Answered(
             "".join(texts),
             tuple(citations),
@@ -237,11 +244,25 @@ class QueryPipeline:
 
 
 async def _attempt(call: Coroutine[Any, Any, T]) -> T | RagError:
-    """What `call` gives, or how its stage failed. What the caller did wrong is raised."""
+    """What `call` gives, or its error: of two calls at once, neither is left running when the other fails."""
     try:
         return await call
-    except STAGE_FAILURES as error:
+    except RagError as error:
         return error
+
+
+def _raise_mistakes(result: object) -> None:
+    """Raises an error that is no failure of a stage, such as an unknown vector store: it is not to be hidden."""
+    if isinstance(result, RagError) and not isinstance(result, STAGE_FAILURES):
+        raise result
+
+
+def _observe(trace: Trace, last: GenerationDelta) -> None:
+    for stage in trace.degraded:
+        metrics.DEGRADED_ANSWERS.labels(stage).inc()
+    if "first_text" in trace.timings_s:
+        metrics.TIME_TO_FIRST_TEXT_SECONDS.observe(trace.timings_s["first_text"])
+    metrics.GENERATED_TOKENS.labels(last.model).inc(last.num_completion_tokens)
 
 
 def _read(stream: CitationStream, delta: GenerationDelta) -> CitedText:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Trace:
-    """`timings_s` holds wall-clock seconds; `degraded` the stages that the answer went without, in order."""
+    """`timings_s` holds wall-clock seconds, a stage's own but for first_text and total, which count from the question.
+
+    `degraded` names the stages that the answer went without, in order.
+    """
 
     timings_s: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)

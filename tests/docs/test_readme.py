@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from models.catalog import Catalog
 from serve.config_file import Machine, check, read
 from tests.conftest import ROOT, Service
 
@@ -69,6 +70,21 @@ def test_every_piece_of_configuration_can_stand_in_the_deployment_file(block: Bl
         stage |= changed
 
     assert [str(problem) for problem in check(raw, Machine(num_cpus=8, num_gpus=1))] == []
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_the_catalog_that_the_documentation_shows_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    (shown,) = [match[2] for match in FENCE.finditer(page) if match[1] == "yaml"]
+    path = tmp_path / "catalog.yaml"
+    path.write_text(shown)
+
+    catalog = Catalog.open(path)
+
+    assert catalog.config("embedding", "our-embedder")
+    assert catalog.config("generation", "our-llm")
 
 
 @pytest.fixture(scope="module")

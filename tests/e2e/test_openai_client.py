@@ -123,6 +123,28 @@ def test_a_detached_file_is_never_found_again(client: openai.OpenAI) -> None:
     assert uploaded.id not in [file.id for file in client.vector_stores.files.list("default")]
 
 
+def test_a_store_of_its_own_is_searched_alone_and_can_be_deleted(client: openai.OpenAI, file_id: str) -> None:
+    note = client.files.create(file=("note.txt", b"The mirror in the lobby is 3 metres wide."), purpose="assistants")
+    store = client.vector_stores.create(name="lobby", file_ids=[note.id])
+    client.vector_stores.files.poll(note.id, vector_store_id=store.id, poll_interval_ms=50)
+
+    def files_found() -> set[str]:
+        completion = client.chat.completions.create(
+            model="ragserve",
+            messages=[{"role": "user", "content": "How wide is the mirror?"}],
+            tools=[{"type": "file_search", "vector_store_ids": [store.id]}],
+        )
+        return {passage["file_id"] for passage in completion.passages}
+
+    assert files_found() == {note.id}
+    assert store.id in [one.id for one in client.vector_stores.list()]
+    assert client.vector_stores.delete(store.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        files_found()
+    with pytest.raises(openai.ConflictError):
+        client.vector_stores.delete("default")
+
+
 def test_an_unreadable_file_fails_with_a_reason(client: openai.OpenAI) -> None:
     uploaded = client.files.create(file=("broken.pdf", b"%PDF-1.7 and then nothing"), purpose="assistants")
 

@@ -60,7 +60,7 @@ def test_an_answer_cites_what_stands_verbatim_in_the_file(http: httpx.Client) ->
 def test_an_answer_shows_what_it_went_through(http: httpx.Client) -> None:
     body = ask(http, query="When does the canteen open?").json()
 
-    assert {"embed", "dense", "lexical", "fuse", "rerank", "generate", "total"} <= body["timings"].keys()
+    assert {"embed", "dense", "lexical", "fuse", "rerank", "generate", "first_text", "total"} <= body["timings"].keys()
     assert all(seconds >= 0 for seconds in body["timings"].values())
     assert body["models"] == {"embed": "minilm", "rerank": "late-interaction", "generate": "extractive"}
     assert body["degraded"] == []
@@ -166,6 +166,9 @@ def test_health_readiness_models_and_metrics(http: httpx.Client) -> None:
     metrics = http.get("/metrics").text
     assert 'ragserve_http_requests_total{method="POST",route="/v1/query",status="200"}' in metrics
     assert 'ragserve_stage_seconds_count{outcome="ok",stage="rerank"}' in metrics
+    assert 'ragserve_generated_tokens_total{model="extractive"}' in metrics
+    assert "ragserve_time_to_first_text_seconds_count" in metrics
+    assert 'ragserve_ingested_files_total{status="completed"}' in metrics
 
 
 def test_the_command_line_asks_and_reports(service: Service) -> None:

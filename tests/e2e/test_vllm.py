@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,9 @@ from tests.conftest import Service
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.slow]
 
 
+DURING_THE_SWAP: list[httpx.Response] = []
+
+
 @pytest.fixture(scope="module")
 def llm(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service with the tiny Llama as its generator, which is one line of its file; put back afterwards."""
@@ -26,7 +30,11 @@ def llm(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with RemoteService(service.url) as remote:
         remote.ingest(path, "tides.md", "default")
     service.deployment("Generator")["user_config"]["model"] = "tiny-llama"
-    service.apply()
+    with ThreadPoolExecutor(1) as pool:
+        swap = pool.submit(service.apply)
+        while not swap.done():
+            DURING_THE_SWAP.append(ask(service))
+    swap.result()
     yield service
     service.raw.clear()
     service.raw.update(before)
@@ -37,6 +45,22 @@ def llm(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def client(llm: Service) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{llm.url}/v1", api_key="unused", max_retries=0, timeout=120) as made:
         yield made
+
+
+def ask(service: Service) -> httpx.Response:
+    body = {"query": "When does the spring tide come?", "max_tokens": 16}
+    return httpx.post(f"{service.url}/v1/query", json=body, timeout=120, trust_env=False)
+
+
+def test_no_request_fails_while_the_engine_starts(llm: Service) -> None:
+    statuses = {response.status_code for response in DURING_THE_SWAP}
+    bodies = [response.json() for response in DURING_THE_SWAP]
+
+    assert statuses == {200}
+    # Quoted answers fill the gap, and say so.
+    assert {tuple(body["degraded"]) for body in bodies} <= {(), ("generate",)}
+    assert {body["models"]["generate"] for body in bodies} <= {"extractive", "tiny-llama"}
+    assert any("twice a month" in body["answer"] for body in bodies)
 
 
 MESSAGES = [{"role": "user", "content": "When does the spring tide come?"}]
@@ -57,9 +81,7 @@ def test_tokens_stream_from_the_engine(client: openai.OpenAI) -> None:
 
 
 def test_the_native_call_names_the_model_and_counts_tokens(llm: Service) -> None:
-    body = {"query": "When does the spring tide come?", "max_tokens": 16}
-
-    answer = httpx.post(f"{llm.url}/v1/query", json=body, timeout=120, trust_env=False).json()
+    answer = ask(llm).json()
 
     assert answer["models"]["generate"] == "tiny-llama"
     assert answer["usage"]["completion_tokens"] == 16
