@@ -87,6 +87,7 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     arguments = raw["applications"][0]["args"]
     arguments["storage"] = {"data_dir": str(folder / "data")}
     arguments["catalog"] = str(catalog)
+    arguments["query"]["first_text_s"] = 5
     arguments["api"] = {"max_upload_bytes": 2 * 1024**2}
     running = Service(f"http://127.0.0.1:{cluster['port']}", raw)
     running.apply()

@@ -1,5 +1,6 @@
 """The request path without Ray: the models and indexes themselves behind the pipelines' protocols."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -98,6 +99,14 @@ class Failing:
         for _ in range(self._num_deltas):
             yield GenerationDelta("Half of ")
         raise self._error
+
+
+class Silent:
+    """A generator that never begins, as one whose engine is still loading."""
+
+    async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+        await asyncio.Event().wait()
+        yield GenerationDelta("never")
 
 
 def inline_stages(corpus: Corpus) -> QueryStages:

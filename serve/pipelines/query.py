@@ -54,6 +54,9 @@ class QueryConfig(BaseModel):
     total_s: float = Field(default=60.0, gt=0, le=3600, description="A question's whole budget, in seconds.")
     search_s: float = Field(default=5.0, gt=0, le=600, description="Budget of embedding and search.")
     rerank_s: float = Field(default=10.0, gt=0, le=600, description="Budget of reranking; past it, retrieval's order.")
+    first_text_s: float = Field(
+        default=30.0, gt=0, le=3600, description="How long an LLM may take to begin; past it, sentences are quoted."
+    )
     candidates: int = Field(default=50, ge=1, le=500, description="Chunks that each search returns.")
     rerank_candidates: int = Field(default=30, ge=1, le=500, description="Fused chunks that are reranked.")
     dense_weight: float = Field(default=0.5, ge=0, le=1, description="Share of the dense search in the fused score.")
@@ -227,20 +230,26 @@ class QueryPipeline:
         self, request: GenerationRequest, trace: Trace, deadline: Deadline
     ) -> AsyncGenerator[GenerationDelta, None]:
         """The generator's deltas; the fallback's if it fails before its first text, which could not be taken back."""
-        has_begun = False
-        try:
-            async with aclosing(self._stages.generator.stream(request, deadline)) as deltas:
+        async with aclosing(self._stages.generator.stream(request, deadline)) as deltas:
+            first = await _attempt(self._first(deltas))
+            if not isinstance(first, RagError):
+                yield first
                 async for delta in deltas:
-                    has_begun = True
                     yield delta
                 return
-        except STAGE_FAILURES:
-            if has_begun:
-                raise
+        _raise_mistakes(first)
         trace.degraded.append("generate")
         async with aclosing(self._stages.fallback.stream(request, deadline)) as deltas:
             async for delta in deltas:
                 yield delta
+
+    async def _first(self, deltas: AsyncGenerator[GenerationDelta, None]) -> GenerationDelta:
+        budget_s = self._config.first_text_s
+        try:
+            async with asyncio.timeout(budget_s):
+                return await anext(deltas)
+        except TimeoutError:
+            raise DeadlineExceededError("generate", budget_s) from None
 
 
 async def _attempt(call: Coroutine[Any, Any, T]) -> T | RagError:

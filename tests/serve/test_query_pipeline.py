@@ -28,7 +28,7 @@ from serve.pipelines.query import (
     QueryPipeline,
     TextGenerated,
 )
-from tests.inline import Failing, ingest, inline_stages, open_corpus, question
+from tests.inline import Failing, Silent, ingest, inline_stages, open_corpus, question
 
 FILES = {
     "ships.md": b"# Ships\n\nThe lighthouse keeper counts ships at dawn. A schooner has two masts.\n",
@@ -123,6 +123,17 @@ async def test_a_generator_that_fails_in_mid_answer_is_an_error(corpus: Corpus) 
     # What was sent cannot be taken back, so another model's answer cannot follow it.
     with pytest.raises(StageUnavailableError):
         await answer_of(corpus, question("oven"), generator=Failing(StageUnavailableError("generate"), num_deltas=1))
+
+
+async def test_a_generator_that_does_not_begin_in_time_is_left_out(corpus: Corpus) -> None:
+    stages = replace(inline_stages(corpus), generator=Silent())
+    pipeline = QueryPipeline(stages, QueryConfig(first_text_s=0.05))
+
+    answered = (await events_of(pipeline, question("What is the oven heated with?")))[-1]
+
+    assert isinstance(answered, Answered)
+    assert answered.trace.degraded == ["generate"]
+    assert "beech wood" in answered.text
 
 
 async def test_a_mistake_of_the_callers_is_not_hidden_as_a_degraded_stage(corpus: Corpus) -> None:
