@@ -1,0 +1,102 @@
+"""Replicas killed under the service: answers go on without them, say so, and are whole again when they are back."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from ray.serve.context import _get_global_client
+
+from serve.remote import RemoteService
+from tests.conftest import START_TIMEOUT_S, Service
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+QUESTION = "How many lanterns hang in the east corridor?"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ingested(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path: Path = tmp_path_factory.mktemp("faults") / "corridor.md"
+    path.write_text("# Corridors\n\nSeventeen lanterns hang in the east corridor.\n")
+    with RemoteService(service.url) as remote:
+        assert remote.ingest(path, "corridor.md", "default")[1].status == "completed"
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=90, trust_env=False) as client:
+        yield client
+
+
+def kill(*deployments: str) -> None:
+    """Ends every replica of the deployments at once, as the kernel does when memory runs out."""
+    running = _get_global_client().get_serve_details()["applications"]["ragserve"]["deployments"]
+    for name in deployments:
+        for replica in running[name]["replicas"]:
+            os.kill(replica["pid"], signal.SIGKILL)
+
+
+def ask(http: httpx.Client) -> httpx.Response:
+    return http.post("/v1/query", json={"query": QUESTION})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + START_TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def is_whole(response: httpx.Response) -> bool:
+    return response.status_code == 200 and response.json()["degraded"] == []
+
+
+@pytest.mark.parametrize(
+    ("deployment", "stage"), [("Reranker", "rerank"), ("Generator", "generate"), ("LexicalSearcher", "lexical")]
+)
+def test_an_answer_goes_on_without_a_killed_stage_until_it_is_back(
+    http: httpx.Client, deployment: str, stage: str
+) -> None:
+    whole = ask(http).json()
+
+    kill(deployment)
+    first = ask(http)
+
+    assert first.status_code == 200
+    assert first.json()["degraded"] in ([stage], [])  # Serve may have been quick
+    assert "Seventeen lanterns" in first.json()["answer"]
+    until(lambda: is_whole(ask(http)))
+    assert ask(http).json()["citations"] == whole["citations"]
+
+
+def test_with_both_searches_killed_the_refusal_is_typed(http: httpx.Client) -> None:
+    whole = ask(http).json()
+
+    kill("DenseSearcher", "LexicalSearcher")
+    refused = ask(http)
+
+    # Serve may have been quick enough for an answer, whole or not; if it was not, the refusal says why.
+    assert refused.status_code in (200, 503, 504)
+    if refused.status_code != 200:
+        assert refused.json()["error"]["code"] in ("stage_unavailable", "deadline_exceeded")
+    until(lambda: is_whole(ask(http)))
+    assert ask(http).json()["citations"] == whole["citations"]
+
+
+def test_a_killed_ingress_is_back_with_everything(http: httpx.Client) -> None:
+    whole = ask(http).json()
+
+    kill("Ingress")
+
+    def is_back() -> bool:
+        try:
+            return is_whole(ask(http))
+        except httpx.HTTPError:
+            return False
+
+    until(is_back)
+    assert ask(http).json()["citations"] == whole["citations"]
