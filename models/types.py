@@ -52,6 +52,11 @@ class LexicalRanking:
     term_weights: dict[str, float]
 
 
+def indexed_text(context: str, text: str) -> str:
+    """What embedding, keyword search and reranking read of a chunk: the headings above it, then its text."""
+    return f"{context}\n{text}" if context else text
+
+
 @dataclass(frozen=True)
 class Passage:
     """A chunk as an answer sees it: `text` is characters `start` to `end` of the file's extracted text."""
@@ -68,8 +73,7 @@ class Passage:
 
     @property
     def indexed_text(self) -> str:
-        """What embedding, keyword search and reranking read: the headings above the chunk, then its text."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        return indexed_text(self.context, self.text)
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,7 @@ class Chunk:
 
     @property
     def indexed_text(self) -> str:
-        """What embedding, keyword search and reranking read: the headings above the chunk, then its text."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        return indexed_text(self.context, self.text)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from models.corpus.records import Changes, TextChanges, VectorChanges
 from models.corpus.schema import chunks, files, removed_chunks, vector_stores, vectors
 from models.corpus.vector_stores import is_store
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
-from models.types import DEFAULT_VECTOR_STORE, FloatArray, KeyArray, Passage, Scope
+from models.types import DEFAULT_VECTOR_STORE, FloatArray, KeyArray, Passage, Scope, indexed_text
 
 DEFAULT_CHANGES_LIMIT = 4096  # rows of a page: 6 MB of 384-d vectors
 
@@ -113,7 +113,7 @@ class Views:
         added = select(chunks.c.chunk_key, chunks.c.context, chunks.c.text).where(is_store(chunks, *store))
         with self.database.reading() as connection:
             changes, rows = _read_changes(connection, store, _Log(added, chunks.c.seq), after_seq, limit)
-        texts = tuple(f"{row.context}\n{row.text}" if row.context else row.text for row in rows)
+        texts = tuple(indexed_text(row.context, row.text) for row in rows)
         return TextChanges(**vars(changes), texts=texts)
 
     def passages(self, keys: KeyArray | list[int], scope: Scope) -> dict[int, Passage]:

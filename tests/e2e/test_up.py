@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import httpx
@@ -29,7 +30,10 @@ class Up:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = (folder / "up.log").open("a+")
-        command = ["-m", "serve.cli", "up", "--port", str(self.port), "--data", str(folder / "data")]
+        self.config = folder / "serve_config.yaml"
+        self.config.write_text((ROOT / "serve_config.yaml").read_text())
+        options = {"--port": str(self.port), "--data": str(folder / "data"), "--config": str(self.config)}
+        command = ["-m", "serve.cli", "up", *chain.from_iterable(options.items())]
         # As from a user's shell: without the ports that the tests' own HAProxy listens on.
         environment = {name: value for name, value in os.environ.items() if name not in HAPROXY_PORTS}
         self.process = subprocess.Popen(
@@ -48,6 +52,14 @@ class Up:
     def output(self) -> str:
         self.log.seek(0)
         return self.log.read()
+
+    def edit(self, old: str, new: str, expected: str) -> None:
+        """Changes the deployment file while it serves, and waits for what `up` says of it."""
+        self.config.write_text(self.config.read_text().replace(old, new))
+        end = time.monotonic() + START_TIMEOUT_S
+        while expected not in self.output():
+            assert time.monotonic() < end, self.output()
+            time.sleep(0.2)
 
     def family(self) -> list[psutil.Process]:
         return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
@@ -110,10 +122,15 @@ def test_killed_at_once_and_started_again_it_gives_the_same_answers(folder: Path
     assert gone(family)
 
 
-def test_the_cluster_goes_with_a_killed_parent(folder: Path, started: list[Up]) -> None:
+def test_a_changed_file_is_applied_and_the_cluster_goes_with_a_killed_parent(folder: Path, started: list[Up]) -> None:
     up = Up(folder)
     started.append(up)
     up.wait_until_ready()
+
+    up.edit("num_threads: 1", "num_treads: 2", "was not applied")
+    assert "did you mean 'num_threads'?" in up.output()
+    up.edit("num_treads: 2", "num_threads: 2", "changed: applied")
+
     family = up.family()
 
     up.process.kill()
