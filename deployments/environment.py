@@ -6,7 +6,7 @@ import socket
 SETTINGS = {
     # Always chosen, never left to ray.init(): its own choice is token auth that tools then have no token for.
     "RAY_AUTH_MODE": "token",
-    # HAProxy in front, and user code on the replica's own loop: a hop costs a third of what Serve's defaults cost.
+    # HAProxy in front, and user code on the replica's own loop: a hop between stages then costs less CPU.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     # Throughput mode would hold back a thousand log lines; warnings are few, and wanted at once.

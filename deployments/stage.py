@@ -5,8 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.catalog import Catalog
-from models.errors import ConfigError
+from models.catalog import Catalog, first_problem
 from models.registry import Task
 
 C = TypeVar("C", bound=BaseModel)
@@ -33,9 +32,7 @@ def parse_user_config(kind: type[C], user_config: dict[str, Any]) -> C:
     try:
         return kind(**user_config)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"user_config.{key}", first["msg"]) from None
+        raise first_problem("user_config", error, kind) from None
 
 
 def set_batching(batched: Any, config: BatchedStageConfig) -> None:

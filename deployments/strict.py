@@ -1,13 +1,14 @@
 """Serve's own schemas made strict: it drops a key that it does not know in silence, this names it."""
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
+
+from models.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def unknown_keys(value: Any, model: type[BaseModel], where: str) -> Iterator[Pro
         path = f"{where}.{key}" if where else str(key)
         field = model.model_fields.get(key)
         if field is None:
-            yield Problem(path, f"unknown key{nearest(str(key), model.model_fields)}")
+            yield Problem(path, f"unknown key{did_you_mean(str(key), model.model_fields)}")
             continue
         for inner_model in _models_in(field.annotation):
             items = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
@@ -66,10 +67,3 @@ def invalid_values(value: Any, model: type[BaseModel], where: str) -> list[Probl
             if problem["type"] != "extra_forbidden"
         ]
     return []
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about `name`: the known one that it may have meant, or all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; it is one of {', '.join(known)}"

@@ -1,6 +1,5 @@
 """The catalog: every model that a stage may name, by task and alias, from catalog.yaml and the operator's file."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -9,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.documents.tokenizer import FastTokenizer, load_tokenizer
-from models.errors import ConfigError, ModelNotFoundError
+from models.errors import ConfigError, ModelNotFoundError, did_you_mean
 from models.registry import KINDS, Task
 from models.source import SourceConfig, fetch_folder
 
@@ -60,7 +59,7 @@ class Catalog:
         try:
             return config_class(**entry.options)
         except ValidationError as error:
-            raise _named(f"catalog.{task}.{alias}.options", error, config_class) from None
+            raise first_problem(f"catalog.{task}.{alias}.options", error, config_class) from None
 
     def load(self, task: Task, alias: str) -> Any:
         """The model itself. Slow: reads weights. Raises ModelNotFoundError, ConfigError, ModelLoadError."""
@@ -93,18 +92,16 @@ def _entry(task: Task, alias: str, fields: dict[str, Any]) -> CatalogEntry:
     except (ValidationError, TypeError) as error:
         if isinstance(error, TypeError):
             raise ConfigError(where, "must be a mapping of kind, licence, note and options") from None
-        raise _named(where, error, CatalogEntry) from None
+        raise first_problem(where, error, CatalogEntry) from None
     if entry.kind not in KINDS[task]:
         raise ConfigError(where, f"unknown kind {entry.kind!r}; it is one of {', '.join(sorted(KINDS[task]))}")
     return entry
 
 
-def _named(where: str, error: ValidationError, kind: type[BaseModel]) -> ConfigError:
+def first_problem(where: str, error: ValidationError, kind: type[BaseModel]) -> ConfigError:
     """The first problem, with the nearest known key if it is an unknown one."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return ConfigError(f"{where}.{key}" if key else where, first["msg"])
-    nearest = difflib.get_close_matches(key, list(kind.model_fields), n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return ConfigError(f"{where}.{key}", f"unknown key{hint}")
+    return ConfigError(f"{where}.{key}", f"unknown key{did_you_mean(key, kind.model_fields)}")

@@ -19,6 +19,14 @@ between replicas. HTTP status codes are chosen in serve/api/errors.py alone.
 """
 
 import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one that it may have meant, or all of them."""
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; it is one of {', '.join(names)}"
 
 
 class RagError(Exception):
@@ -92,9 +100,7 @@ class ModelNotFoundError(ConfigError):
     code = "model_not_found"
 
     def __init__(self, where: str, name: str, known: list[str]) -> None:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        super().__init__(where, f"no model named {name!r}{hint} The catalog has {', '.join(sorted(known))}")
+        super().__init__(where, f"no model named {name!r}{did_you_mean(name, sorted(known))}")
         self.args = (where, name, known)
         self.name, self.known = name, known
 

@@ -14,9 +14,9 @@ from deployments.lexical_searcher import LexicalSearcherConfig
 from deployments.parser import ParserConfig
 from deployments.reranker import RerankerConfig
 from deployments.stage import StageConfig
-from deployments.strict import Problem, check_autoscaling, check_deploy_schema, invalid_values, nearest, unknown_keys
+from deployments.strict import Problem, check_autoscaling, check_deploy_schema, invalid_values, unknown_keys
 from models.catalog import Catalog
-from models.errors import ConfigError, RagError
+from models.errors import ConfigError, RagError, did_you_mean
 from models.registry import Task
 from serve.settings import Settings
 
@@ -110,7 +110,7 @@ def _check_application(application: dict[str, Any], where: str) -> Iterator[Prob
 def _check_deployment(deployment: dict[str, Any], where: str) -> Iterator[Problem]:
     name = deployment["name"]
     if name not in STAGES:
-        yield Problem(f"{where}.name", f"no deployment named {name!r}{nearest(name, STAGES)}")
+        yield Problem(f"{where}.name", f"no deployment named {name!r}{did_you_mean(name, STAGES)}")
         return
     where = f"{where} ({name})"
     user_config = deployment.get("user_config") or {}

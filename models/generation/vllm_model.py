@@ -1,7 +1,6 @@
 """Generation with vLLM: any checkpoint it serves, on a GPU or a CPU, batched by the engine and streamed."""
 
 import asyncio
-import difflib
 import itertools
 import multiprocessing
 from collections.abc import AsyncGenerator, Sequence
@@ -12,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from models.errors import ConfigError, InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
+from models.errors import (
+    ConfigError,
+    InvalidRequestError,
+    ModelLoadError,
+    OverloadedError,
+    StageUnavailableError,
+    did_you_mean,
+)
 from models.generation.prompt import build_messages, fit_passages
 from models.types import ChatMessage, GenerationDelta, GenerationRequest, SamplingOptions
 
@@ -63,8 +69,7 @@ class VllmConfig(BaseModel):
             if name in _OWN_ARGUMENTS:
                 raise ConfigError("engine_kwargs", f"{name!r} is set by {_OWN_ARGUMENTS[name]!r}, one level up")
             if name not in known:
-                nearest = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+                hint = did_you_mean(name, known)
                 raise ConfigError("engine_kwargs", f"vLLM has no engine argument {name!r}{hint}")
         return given
 

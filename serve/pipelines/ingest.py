@@ -69,7 +69,6 @@ class IngestWorker:
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._is_running = True
-        self._crash: BaseException | None = None
 
     def wake(self) -> None:
         """There may be a new job: look now, not at the next poll."""
@@ -79,7 +78,7 @@ class IngestWorker:
         """Works until cancelled, or until something fails that it cannot answer; its unfinished jobs then go back."""
         renewal = asyncio.create_task(self._renew_leases())
         try:
-            while not renewal.done() and self._crash is None:
+            while self._is_running and not renewal.done():
                 await self._claim()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._config.poll_s)
@@ -116,7 +115,7 @@ class IngestWorker:
         if not task.cancelled() and (error := task.exception()):
             # A bug, or a database that fails: this worker stops, its replica is found unhealthy and replaced.
             logger.error("job %d crashed its worker", job_id, exc_info=error)
-            self._crash = error
+            self._is_running = False
         metrics.INGESTIONS_RUNNING.set(len(self._running))
         self.wake()
 
