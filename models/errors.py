@@ -3,8 +3,10 @@
 RagError
 ├── InvalidRequestError        what the caller sent is wrong
 │   └── PayloadTooLargeError   … too big
+├── UnauthorizedError          no key, or one that nobody has
 ├── NotFoundError              no such file, vector store, chunk
 ├── ConflictError              the state of the thing does not allow it
+│   └── MissingVectorsError    … lacks vectors of a generation that the vector store has
 ├── UnreadableDocumentError    a file whose text cannot be had
 ├── ConfigError                serve_config.yaml or the catalog is wrong
 │   └── ModelNotFoundError     … names a model that the catalog lacks
@@ -51,6 +53,16 @@ class PayloadTooLargeError(InvalidRequestError):
     code = "payload_too_large"
 
 
+class UnauthorizedError(RagError):
+    code = "invalid_api_key"  # OpenAI's
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class NotFoundError(RagError):
     code = "not_found"
 
@@ -70,6 +82,20 @@ class ConflictError(RagError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class MissingVectorsError(ConflictError):
+    """`generations` are those that a vector store's chunks must have vectors of, and these chunks lack."""
+
+    code = "missing_vectors"
+
+    def __init__(self, generations: tuple[str, ...]) -> None:
+        super().__init__(f"vectors are missing for the generations {', '.join(generations)}")
+        self.args = (generations,)
+        self.generations = generations
+
+    def __str__(self) -> str:
+        return f"vectors are missing for the generations {', '.join(self.generations)}"
 
 
 class UnreadableDocumentError(RagError):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from models.filters import Attributes
+
 FloatArray = NDArray[np.float32]
 KeyArray = NDArray[np.int64]
 
@@ -59,7 +61,10 @@ def indexed_text(context: str, text: str) -> str:
 
 @dataclass(frozen=True)
 class Passage:
-    """A chunk as an answer sees it: `text` is characters `start` to `end` of the file's extracted text."""
+    """A chunk as an answer sees it: `text` is characters `start` to `end` of the file's extracted text.
+
+    `attributes` are its file's.
+    """
 
     key: int
     chunk_id: str
@@ -69,6 +74,7 @@ class Passage:
     start: int
     end: int
     context: str = ""
+    attributes: Attributes = field(default_factory=dict)
     score: float = 0.0
 
     @property
@@ -172,11 +178,13 @@ class ParsedFile:
 class StageStatus:
     """What a replica says of itself once it can answer; `model` is empty for a stage that holds none.
 
-    `num_unfinished` counts the requests that its engine works on, for a stage that has one.
+    `num_unfinished` counts the requests that its engine works on, for a stage that has one; `generation` names the
+    vector space of an embedding model.
     """
 
     model: str = ""
     num_unfinished: int = 0
+    generation: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Chunks and their vectors, inside a caller's transaction."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, literal, select
@@ -22,12 +23,12 @@ def is_attachment(table: Table, attachment: AttachmentId) -> ColumnElement[bool]
     )
 
 
-def build_chunk_rows(attachment: AttachmentId, pieces: Sequence[Chunk]) -> list[ChunkRow]:
-    """Rows without their sequence number, so that the hashing is done before any lock is held.
+def build_chunk_rows(attachment: AttachmentId, version: int, pieces: Sequence[Chunk]) -> list[ChunkRow]:
+    """Rows without file key and sequence number, so that the hashing is done before any lock is held.
 
     Raises InvalidRequestError if two pieces are the same place of the file.
     """
-    owner = (attachment.tenant, attachment.vector_store_id, attachment.file_id)
+    owner = (attachment.tenant, attachment.vector_store_id, attachment.file_id, version)
     rows: list[ChunkRow] = [
         {
             "tenant": attachment.tenant,
@@ -47,33 +48,41 @@ def build_chunk_rows(attachment: AttachmentId, pieces: Sequence[Chunk]) -> list[
     return rows
 
 
-def insert_chunks(connection: Connection, rows: list[ChunkRow], seq: int) -> list[int]:
+def insert_chunks(connection: Connection, rows: list[ChunkRow], file_key: int, seq: int) -> list[int]:
     """The new chunks' keys, in the order of `rows`."""
     if not rows:
         return []
     statement = insert(chunks).returning(chunks.c.chunk_key, sort_by_parameter_order=True)
-    return list(connection.scalars(statement, [row | {"seq": seq} for row in rows]))
+    return list(connection.scalars(statement, [row | {"file_key": file_key, "seq": seq} for row in rows]))
 
 
-def insert_vectors(
-    connection: Connection,
-    attachment: AttachmentId,
-    seq: int,
-    keys: list[int],
-    matrix: FloatArray,
-    generation: str,
-) -> None:
-    """Stores row i of `matrix` (len(keys), dim) as the vector of keys[i] in `generation`."""
-    if not keys:
+@dataclass(frozen=True)
+class VectorRows:
+    """Vectors of one vector store in one generation: row i of `matrix` (n, dim) belongs to chunk keys[i]."""
+
+    tenant: str
+    vector_store_id: str
+    generation: str
+    keys: Sequence[int]
+    file_keys: Sequence[int]
+    matrix: FloatArray
+
+
+def insert_vectors(connection: Connection, new: VectorRows, seq: int) -> None:
+    """Stores the vectors as having come with change `seq`."""
+    if not new.keys:
         return
     common = {
-        "generation": generation,
-        "tenant": attachment.tenant,
-        "vector_store_id": attachment.vector_store_id,
+        "generation": new.generation,
+        "tenant": new.tenant,
+        "vector_store_id": new.vector_store_id,
         "seq": seq,
     }
-    blobs = [row.tobytes() for row in np.ascontiguousarray(matrix, dtype="<f4")]
-    rows = [common | {"chunk_key": key, "vector": blob} for key, blob in zip(keys, blobs, strict=True)]
+    blobs = (row.tobytes() for row in np.ascontiguousarray(new.matrix, dtype="<f4"))
+    rows = [
+        common | {"chunk_key": key, "file_key": file_key, "vector": blob}
+        for key, file_key, blob in zip(new.keys, new.file_keys, blobs, strict=True)
+    ]
     connection.execute(insert(vectors), rows)
 
 

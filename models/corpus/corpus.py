@@ -7,8 +7,12 @@ from pathlib import Path
 
 from models.corpus.blobs import FolderBlobStore
 from models.corpus.database import Database, open_database
+from models.corpus.file_batches import FileBatches
 from models.corpus.files import Files
+from models.corpus.generations import Generations
 from models.corpus.jobs import Jobs
+from models.corpus.log import Log
+from models.corpus.positions import Positions
 from models.corpus.store_files import StoreFiles
 from models.corpus.vector_stores import VectorStores
 from models.corpus.views import Views
@@ -24,8 +28,12 @@ class Corpus:
     files: Files
     vector_stores: VectorStores
     store_files: StoreFiles
+    file_batches: FileBatches
     jobs: Jobs
+    generations: Generations
     views: Views
+    positions: Positions
+    log: Log
     database: Database
 
     @staticmethod
@@ -36,8 +44,12 @@ class Corpus:
             files=Files(database, FolderBlobStore(blob_root), clock),
             vector_stores=VectorStores(database, clock),
             store_files=StoreFiles(database, clock),
+            file_batches=FileBatches(database, clock),
             jobs=Jobs(database, clock),
+            generations=Generations(database, clock),
             views=Views(database),
+            positions=Positions(database, clock),
+            log=Log(database),
             database=database,
         )
 

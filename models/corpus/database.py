@@ -66,7 +66,7 @@ def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
     return database
 
 
-def insert_if_new(connection: Connection, table: Table, row: Mapping[str, str | int]) -> bool:
+def insert_if_new(connection: Connection, table: Table, row: Mapping[str, str | int | None]) -> bool:
     """Whether `row` went in: False where a unique key stands already. Race-free."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1

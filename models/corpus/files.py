@@ -1,10 +1,11 @@
 """Uploaded files: a row, a blob, and the text that was extracted from it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, select, update
 
 from models.corpus.blobs import BlobStore
 from models.corpus.database import Database, insert_if_new, is_storable, lock_name
@@ -12,7 +13,8 @@ from models.corpus.ids import stable_id
 from models.corpus.paging import fetch_page
 from models.corpus.records import AttachmentId, File, Page, PageRequest
 from models.corpus.schema import file_texts, files, store_files
-from models.corpus.store_files import detach_file
+from models.corpus.store_files import detach_file, restart
+from models.corpus.vector_stores import lock_store
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 
 
@@ -24,7 +26,14 @@ class Files:
     blobs: BlobStore
     clock: Callable[[], float]
 
-    def add(self, tenant: str, filename: str, content: bytes, purpose: str = "assistants") -> File:
+    def add(
+        self,
+        tenant: str,
+        filename: str,
+        content: bytes,
+        purpose: str = "assistants",
+        expires_at: int | None = None,
+    ) -> File:
         """The file, on disk when this returns. The same name and content again: the same file, unchanged.
 
         Raises InvalidRequestError for a filename that cannot be stored.
@@ -32,7 +41,7 @@ class Files:
         _check_filename(filename)
         digest = self.blobs.put(content)
         file_id = stable_id("file-", tenant, filename, digest)
-        row: dict[str, str | int] = {
+        row: dict[str, str | int | None] = {
             "tenant": tenant,
             "file_id": file_id,
             "filename": filename,
@@ -40,6 +49,7 @@ class Files:
             "purpose": purpose,
             "digest": digest,
             "created_at": int(self.clock()),
+            "expires_at": expires_at,
         }
         with self.database.writing() as connection:
             lock_name(connection, digest)
@@ -49,17 +59,48 @@ class Files:
             insert_if_new(connection, files, row)
             return _to_record(_get(connection, tenant, file_id))
 
+    def replace(self, tenant: str, file_id: str, content: bytes, filename: str | None = None) -> File:
+        """The file's next version, durably; the same content again changes nothing.
+
+        In every vector store that has it, the version before is found until the new one is ingested. Raises
+        NotFoundError, InvalidRequestError.
+        """
+        if filename is not None:
+            _check_filename(filename)
+        digest = self.blobs.put(content)
+        with self.database.writing() as connection:
+            lock_name(connection, digest)
+            if not self.blobs.exists(digest):
+                self.blobs.put(content)
+            row = _get(connection, tenant, file_id, for_update=True)
+            values = {"filename": filename or row.filename}
+            if digest != row.digest:
+                values |= {"digest": digest, "size_bytes": len(content), "version": row.version + 1}
+            connection.execute(update(files).where(_is_file(files, tenant, file_id)).values(values))
+            if digest != row.digest:
+                for vector_store_id in _stores_with(connection, tenant, file_id):
+                    lock_store(connection, tenant, vector_store_id, int(self.clock()))
+                    restart(connection, AttachmentId(tenant, vector_store_id, file_id), {})
+            replaced = _to_record(_get(connection, tenant, file_id))
+        if digest != row.digest:
+            self._delete_blob_if_unused(row.digest)
+        return replaced
+
     def get(self, tenant: str, file_id: str) -> File:
         """Raises NotFoundError."""
         with self.database.reading() as connection:
             return _to_record(_get(connection, tenant, file_id))
 
-    def page(self, tenant: str, request: PageRequest, purpose: str | None = None) -> Page[File]:
-        """Files of one purpose or of all. Raises InvalidRequestError for an unknown `after`."""
+    def page(
+        self, tenant: str, request: PageRequest, purpose: str | None = None, filename: str | None = None
+    ) -> Page[File]:
+        """Files of one purpose, or name, or all. Raises InvalidRequestError for an unknown `after`."""
         query = select(files).where(files.c.tenant == tenant)
         if purpose is not None:
             query = query.where(files.c.purpose == purpose)
-        after = select(files.c.file_key).where(_is_file(files, tenant, request.after))
+        if filename is not None:
+            query = query.where(files.c.filename == filename)
+        after = select(files.c.file_key).where(_is_file(files, tenant, request.cursor))
         with self.database.reading() as connection:
             rows = fetch_page(connection, query, files.c.file_key, request, after)
         return Page(tuple(_to_record(row) for row in rows.items), rows.has_more)
@@ -73,17 +114,28 @@ class Files:
             connection.execute(delete(files).where(_is_file(files, tenant, file_id)))
         self._delete_blob_if_unused(row.digest)
 
+    def delete_expired(self) -> int:
+        """Deletes the files whose time has passed, of every tenant; how many they were."""
+        is_due = and_(files.c.expires_at.is_not(None), files.c.expires_at <= int(self.clock()))
+        with self.database.reading() as connection:
+            due = connection.execute(select(files.c.tenant, files.c.file_id).where(is_due)).all()
+        for tenant, file_id in due:
+            with suppress(NotFoundError):
+                self.delete(tenant, file_id)
+        return len(due)
+
     def content(self, tenant: str, file_id: str) -> bytes:
-        """What was uploaded. Raises NotFoundError."""
+        """What was uploaded last. Raises NotFoundError."""
         with self.database.reading() as connection:
             digest = _get(connection, tenant, file_id).digest
         return self.blobs.get(digest)
 
     def text(self, tenant: str, file_id: str) -> str:
-        """The text of the last completed ingestion. Raises NotFoundError, ConflictError before the first."""
+        """The text of the newest version that was ingested. Raises NotFoundError, ConflictError before the first."""
         with self.database.reading() as connection:
             _get(connection, tenant, file_id)
-            found = connection.scalar(select(file_texts.c.text).where(_is_file(file_texts, tenant, file_id)))
+            of_file = select(file_texts.c.text).where(_is_file(file_texts, tenant, file_id))
+            found = connection.scalar(of_file.order_by(file_texts.c.version.desc()).limit(1))
         if found is None:
             raise ConflictError(
                 f"file {file_id!r} has no text yet; attach it to a vector store and wait until completed"
@@ -122,4 +174,13 @@ def _stores_with(connection: Connection, tenant: str, file_id: str) -> list[str]
 
 
 def _to_record(row: Row[Any]) -> File:
-    return File(row.file_id, row.tenant, row.filename, row.size_bytes, row.purpose, row.created_at)
+    return File(
+        file_id=row.file_id,
+        tenant=row.tenant,
+        filename=row.filename,
+        size_bytes=row.size_bytes,
+        purpose=row.purpose,
+        created_at=row.created_at,
+        version=row.version,
+        expires_at=row.expires_at,
+    )

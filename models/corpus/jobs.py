@@ -4,15 +4,23 @@ A job stands exactly as long as its file is in_progress. Whoever completes or fa
 transaction, so a file's chunks are written once, however many workers tried.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select, update
 
-from models.corpus.chunks import build_chunk_rows, insert_chunks, insert_vectors, is_attachment
+from models.corpus.chunks import (
+    VectorRows,
+    build_chunk_rows,
+    insert_chunks,
+    insert_vectors,
+    is_attachment,
+    remove_chunks,
+)
 from models.corpus.database import Database, insert_if_new, is_storable
+from models.corpus.generations import settle_generations
 from models.corpus.records import AttachmentId, Job
 from models.corpus.schema import file_texts, files, jobs, store_files
 from models.corpus.store_files import lock_file, to_chunking
@@ -65,27 +73,32 @@ class Jobs:
             }
             connection.execute(statement.values(values))
 
-    def complete(self, job: Job, text: str, chunks: Sequence[Chunk], vectors: FloatArray, generation: str) -> None:
-        """Stores the file's text and chunks, and its status completed, all or nothing.
+    def complete(self, job: Job, text: str, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray]) -> None:
+        """Stores the file's text and chunks, in place of its version before, and its status, all or nothing.
 
-        `vectors` (len(chunks), dim) float32 lie in the space that `generation` names. Raises ConflictError if the
-        file was detached or its job lost meanwhile; then nothing is stored.
+        `vectors` gives for a generation the vectors (len(chunks), dim) float32 in that space. Raises
+        MissingVectorsError if the store has a generation that is not among them, and ConflictError if the file was
+        detached or replaced or its job lost meanwhile; then nothing is stored.
         """
-        if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(chunks):
-            raise InvalidRequestError(f"{len(chunks)} chunks with {vectors.dtype} vectors {vectors.shape}", "vectors")
-        if not is_storable(text):
-            raise InvalidRequestError(
-                "the text has NUL characters or lone surrogates, which SQL does not store", "text"
-            )
+        _check_content(text, len(chunks), vectors)
         attachment = job.attachment
-        rows = build_chunk_rows(attachment, chunks)
-        usage_bytes = sum(len(chunk.indexed_text.encode()) for chunk in chunks) + vectors.nbytes
+        rows = build_chunk_rows(attachment, job.version, chunks)
+        num_bytes = sum(len(chunk.indexed_text.encode()) for chunk in chunks)
         with self.database.writing() as connection:
             seq = self._lock(connection, job)
-            keys = insert_chunks(connection, rows, seq)
-            insert_vectors(connection, attachment, seq, keys, vectors, generation)
-            _store_text(connection, attachment, text)
-            _finish(connection, attachment, {"status": "completed", "usage_bytes": usage_bytes})
+            wanted = settle_generations(connection, job.tenant, job.vector_store_id, list(vectors))
+            file_key = _store_file_key(connection, attachment)
+            remove_chunks(connection, attachment, seq)
+            keys = insert_chunks(connection, rows, file_key, seq)
+            for generation in wanted:
+                num_bytes += vectors[generation].nbytes
+                new = VectorRows(
+                    job.tenant, job.vector_store_id, generation, keys, [file_key] * len(keys), vectors[generation]
+                )
+                insert_vectors(connection, new, seq)
+            ended: dict[str, str | int] = {"status": "completed", "usage_bytes": num_bytes, "version": job.version}
+            _finish(connection, attachment, ended)
+            _store_text(connection, job, text)
 
     def fail(self, job: Job, code: str, message: str) -> None:
         """Ends the job; `code`: server_error, unsupported_file or invalid_file, as OpenAI's. Raises ConflictError."""
@@ -97,6 +110,7 @@ class Jobs:
         """The change's sequence number, with file, store and job locked in that order."""
         try:
             lock_file(connection, job.tenant, job.file_id)
+            _check_version(connection, job)
             seq = advance(connection, job.tenant, job.vector_store_id, int(self.clock()))
         except NotFoundError as error:
             raise ConflictError(f"job {job.job_id} is void: {error}") from None
@@ -118,7 +132,13 @@ def _free_jobs(connection: Connection, now: float, limit: int) -> Sequence[Row[A
     store_file = and_(*(jobs.c[name] == store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")))
     file = and_(jobs.c.tenant == files.c.tenant, jobs.c.file_id == files.c.file_id)
     query = (
-        select(jobs, files.c.filename, store_files.c.chunking_max_tokens, store_files.c.chunking_overlap_tokens)
+        select(
+            jobs,
+            files.c.filename,
+            files.c.version,
+            store_files.c.chunking_max_tokens,
+            store_files.c.chunking_overlap_tokens,
+        )
         .join(store_files, store_file)
         .join(files, file)
         .where(_is_free(now))
@@ -141,6 +161,7 @@ def _take(connection: Connection, row: Row[Any], owner: str, lease_expires_at: f
         file_id=row.file_id,
         filename=row.filename,
         chunking=to_chunking(row),
+        version=row.version,
     )
 
 
@@ -160,9 +181,35 @@ def _finish(connection: Connection, attachment: AttachmentId, values: dict[str, 
     connection.execute(update(store_files).where(is_attachment(store_files, attachment)).values(values))
 
 
-def _store_text(connection: Connection, attachment: AttachmentId, text: str) -> None:
-    """The last ingestion's text stands: a newer parser may read the same file better."""
-    row: dict[str, str | int] = {"tenant": attachment.tenant, "file_id": attachment.file_id, "text": text}
-    if not insert_if_new(connection, file_texts, row):
-        same_file = and_(file_texts.c.tenant == attachment.tenant, file_texts.c.file_id == attachment.file_id)
-        connection.execute(update(file_texts).where(same_file, file_texts.c.text != text).values(text=text))
+def _check_content(text: str, num_chunks: int, vectors: Mapping[str, FloatArray]) -> None:
+    for generation, matrix in vectors.items():
+        if matrix.dtype != np.float32 or matrix.ndim != 2 or len(matrix) != num_chunks:
+            problem = f"{num_chunks} chunks with {matrix.dtype} vectors {matrix.shape} of {generation}"
+            raise InvalidRequestError(problem, "vectors")
+    if not is_storable(text):
+        raise InvalidRequestError("the text has NUL characters or lone surrogates, which SQL does not store", "text")
+
+
+def _check_version(connection: Connection, job: Job) -> None:
+    query = select(files.c.version).where(files.c.tenant == job.tenant, files.c.file_id == job.file_id)
+    version = connection.scalar(query)
+    if version != job.version:
+        raise ConflictError(f"job {job.job_id} is void: the file is at version {version}, the job at {job.version}")
+
+
+def _store_file_key(connection: Connection, attachment: AttachmentId) -> int:
+    query = select(store_files.c.store_file_key).where(is_attachment(store_files, attachment))
+    return connection.execute(query).scalar_one()
+
+
+def _store_text(connection: Connection, job: Job, text: str) -> None:
+    """The last ingestion's text stands, as a newer parser may read the same file better; unsearched versions' go."""
+    columns, versions = file_texts.c, store_files.c
+    is_same_file = and_(columns.tenant == job.tenant, columns.file_id == job.file_id)
+    key: dict[str, str | int] = {"tenant": job.tenant, "file_id": job.file_id, "version": job.version}
+    if not insert_if_new(connection, file_texts, key | {"text": text}):
+        is_same = and_(is_same_file, columns.version == job.version, columns.text != text)
+        connection.execute(update(file_texts).where(is_same).values(text=text))
+    is_searched = and_(versions.tenant == job.tenant, versions.file_id == job.file_id, versions.version > 0)
+    oldest = select(func.min(versions.version)).where(is_searched).scalar_subquery()
+    connection.execute(delete(file_texts).where(is_same_file, columns.version < oldest))

@@ -13,15 +13,22 @@ def fetch_page(
     query: Select[Any],
     key: Column[int],
     request: PageRequest,
-    find_after: Select[tuple[int]],
+    find_cursor: Select[tuple[int]],
 ) -> Page[Row[Any]]:
-    """Rows of `query` by `key`, past the key that `find_after` selects; InvalidRequestError if it selects none."""
-    is_ascending = request.order == "asc"
-    if request.after is not None:
-        after_key = connection.scalar(find_after)
-        if after_key is None:
-            raise InvalidRequestError(f"after is {request.after!r}, which is not in this list", "after")
-        query = query.where(key > after_key if is_ascending else key < after_key)
-    query = query.order_by(key.asc() if is_ascending else key.desc()).limit(request.limit + 1)
+    """Rows of `query` by `key`, after or before the key that `find_cursor` selects.
+
+    `has_more` looks the way that the page was asked for. Raises InvalidRequestError if `find_cursor` selects nothing.
+    """
+    is_back = request.before is not None
+    # Backwards the nearest rows are read first, and turned round.
+    is_rising = (request.order == "asc") != is_back
+    if request.cursor is not None:
+        cursor_key = connection.scalar(find_cursor)
+        if cursor_key is None:
+            param = "before" if is_back else "after"
+            raise InvalidRequestError(f"{param} is {request.cursor!r}, which is not in this list", param)
+        query = query.where(key > cursor_key if is_rising else key < cursor_key)
+    query = query.order_by(key.asc() if is_rising else key.desc()).limit(request.limit + 1)
     rows = connection.execute(query).all()
-    return Page(tuple(rows[: request.limit]), len(rows) > request.limit)
+    page = rows[: request.limit]
+    return Page(tuple(page[::-1] if is_back else page), len(rows) > request.limit)

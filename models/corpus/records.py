@@ -1,13 +1,14 @@
 """What the corpus returns: frozen dataclasses, in the words of OpenAI's files and vector stores API."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from models.errors import InvalidRequestError
+from models.filters import Attributes
 from models.types import FloatArray, KeyArray
 
 FileStatus = Literal["in_progress", "completed", "cancelled", "failed"]
-Attributes = dict[str, str | float | bool]
+VectorStoreStatus = Literal["in_progress", "completed", "expired"]
 Record = TypeVar("Record")
 
 MAX_PAGE_LIMIT = 100  # as in OpenAI's list calls
@@ -15,7 +16,7 @@ MAX_PAGE_LIMIT = 100  # as in OpenAI's list calls
 
 @dataclass(frozen=True)
 class File:
-    """An uploaded file. `created_at` is in Unix seconds."""
+    """An uploaded file. Times are in Unix seconds; `version` counts its contents from 1."""
 
     file_id: str
     tenant: str
@@ -23,6 +24,8 @@ class File:
     size_bytes: int
     purpose: str
     created_at: int
+    version: int = 1
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,11 @@ class FileCounts:
 
 @dataclass(frozen=True)
 class VectorStore:
-    """A set of files that are searched together. `last_active_at`: its last change, in Unix seconds."""
+    """A set of files that are searched together. Times are in Unix seconds.
+
+    `last_active_at` is its last change, or its last search if it expires. `generation` names the space of the vectors
+    that are searched, None before the first file; `building` the one that is being built to take its place.
+    """
 
     tenant: str
     vector_store_id: str
@@ -50,6 +57,34 @@ class VectorStore:
     last_active_at: int
     usage_bytes: int
     file_counts: FileCounts
+    status: VectorStoreStatus = "completed"
+    metadata: dict[str, str] = field(default_factory=dict)
+    expires_after_days: int | None = None
+    expires_at: int | None = None
+    generation: str | None = None
+    building: str | None = None
+
+
+@dataclass(frozen=True)
+class FileBatch:
+    """Files that were attached together. `status` is in_progress, completed, cancelled or failed."""
+
+    batch_id: str
+    vector_store_id: str
+    created_at: int
+    status: FileStatus
+    file_counts: FileCounts
+
+
+@dataclass(frozen=True)
+class StoredChunk:
+    """A chunk of a file in a vector store, in the file's order: `text` is characters `start` to `end`."""
+
+    chunk_id: str
+    text: str
+    start: int
+    end: int
+    context: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +97,11 @@ class Chunking:
 
 @dataclass(frozen=True)
 class StoreFile:
-    """A file in a vector store. `chunking` None means auto; `usage_bytes` counts its chunks' texts and vectors."""
+    """A file in a vector store. `chunking` None means auto; `usage_bytes` counts its chunks' texts and vectors.
+
+    `version` is the version of the file that is searched, 0 for none; while a newer one is in_progress, or after it
+    failed, that is the one before.
+    """
 
     file_id: str
     vector_store_id: str
@@ -73,6 +112,7 @@ class StoreFile:
     last_error_message: str | None
     chunking: Chunking | None
     attributes: Attributes
+    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +136,7 @@ class Job:
     file_id: str
     filename: str
     chunking: Chunking | None
+    version: int = 1  # of the file
 
     @property
     def attachment(self) -> AttachmentId:
@@ -104,17 +145,28 @@ class Job:
 
 @dataclass(frozen=True)
 class PageRequest:
-    """One page of a list: at most `limit` (1 to 100) after the item with id `after`, by time of creation."""
+    """One page of a list, by time of creation: at most `limit` (1 to 100) items.
+
+    They are those after the item with id `after`, or the last ones before the item with id `before`.
+    """
 
     limit: int = 20
     after: str | None = None
     order: Literal["asc", "desc"] = "desc"
+    before: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_PAGE_LIMIT:
             raise InvalidRequestError(f"limit is {self.limit}; it must be 1 to {MAX_PAGE_LIMIT}", "limit")
         if self.order not in ("asc", "desc"):
             raise InvalidRequestError(f"order is {self.order!r}; it must be 'asc' or 'desc'", "order")
+        if self.after is not None and self.before is not None:
+            raise InvalidRequestError("a page is either after an item or before one", "before")
+
+    @property
+    def cursor(self) -> str | None:
+        """The item that the page stands after or before; None for the first page."""
+        return self.after if self.before is None else self.before
 
 
 @dataclass(frozen=True)
@@ -129,14 +181,18 @@ class Page(Generic[Record]):
 class Changes:
     """What happened to a vector store after a sequence number, up to and with `up_to_seq`.
 
-    Apply the removals, then the additions, then ask again from `up_to_seq` until it equals `head_seq`.
-    A view of one generation may find keys in `removed_keys` that it never saw.
+    Apply the removals, then the additions and the attributes, then ask again from `up_to_seq` until it equals
+    `head_seq`. A view of one generation may find keys in `removed_keys` that it never saw. `added_file_keys` has the
+    file of each added key; `attributes` those of the files whose attributes changed, whole, by file key.
     """
 
+    log_id: str
     up_to_seq: int
     head_seq: int
     added_keys: KeyArray
+    added_file_keys: KeyArray
     removed_keys: KeyArray
+    attributes: dict[int, Attributes]
 
     @property
     def is_last(self) -> bool:
@@ -155,3 +211,20 @@ class TextChanges(Changes):
     """`texts`: what keyword search reads of each added key (Passage.indexed_text)."""
 
     texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Head:
+    """How far a vector store's log is. Numbers of two logs, by `log_id`, have nothing to do with each other."""
+
+    seq: int
+    log_id: str
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """How far the next generation of a vector store is: chunks with a vector, of all its chunks."""
+
+    generation: str
+    num_done: int
+    num_chunks: int

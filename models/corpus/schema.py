@@ -1,16 +1,18 @@
 """The tables. Every row carries its tenant; keys that views remember are integers that are never used twice.
 
-files ── file_texts                     what was uploaded, and the text in it
+files ── file_texts                     what was uploaded, and the text in it, by version
   │
-store_files ── jobs                     a file in a vector store; a job stands while it is in_progress
-  │      └── vector_stores              `seq` counts the store's changes
-chunks ── vectors                       only of completed store_files; a vector a generation
+store_files ── jobs, batch_files        a file in a vector store; a job stands while it is in_progress
+  │      └── vector_stores              `seq` counts the store's changes, `log_id` names the log that they make
+chunks ── vectors                       of the file's version that is searched; a vector a generation
 removed_chunks                          what a running view must forget
+view_positions                          how far a view that lives elsewhere (Milvus) has read the log
 """
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKeyConstraint,
@@ -24,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -60,6 +62,8 @@ files = Table(
     _text("purpose"),
     _text("digest"),
     _count("created_at"),
+    Column("version", Integer, nullable=False, default=1),  # of the content; each replacement adds one
+    Column("expires_at", BigInteger),
     UniqueConstraint("tenant", "file_id"),
     Index("files_by_creation", "tenant", "file_key"),
     Index("files_by_digest", "digest"),
@@ -71,8 +75,9 @@ file_texts = Table(
     metadata,
     _text("tenant"),
     _text("file_id"),
+    Column("version", Integer, nullable=False),
     _text("text"),
-    PrimaryKeyConstraint("tenant", "file_id"),
+    PrimaryKeyConstraint("tenant", "file_id", "version"),
     _belongs_to("files", "tenant", "file_id"),
 )
 
@@ -85,7 +90,17 @@ vector_stores = Table(
     _text("name"),
     _count("created_at"),
     _count("last_active_at"),
+    Column("metadata", JSON, nullable=False, default=dict),
+    Column("expires_after_days", Integer),  # after last_active_at; None: never
     _count("seq"),
+    _text("log_id"),  # a new one when the store is made or restored: views of another log start again
+    _count("trimmed_seq"),  # removals up to here are forgotten: a view that is behind it starts again
+    Column("generation", Text),  # of the vectors that are searched; None until the first file is completed
+    Column("building", Text),  # the generation that will take its place
+    Column("previous", Text),  # the one that it took the place of, kept for the way back
+    Column("flipped_at", BigInteger),
+    Column("build_owner", Text),
+    Column("build_lease_expires_at", Float, nullable=False, default=0.0),
     UniqueConstraint("tenant", "vector_store_id"),
     Index("vector_stores_by_creation", "tenant", "store_key"),
     sqlite_autoincrement=True,
@@ -106,12 +121,42 @@ store_files = Table(
     Column("chunking_max_tokens", Integer),
     Column("chunking_overlap_tokens", Integer),
     Column("attributes", JSON, nullable=False),
+    _count("attributes_seq"),  # the change that set them
+    _count("version"),  # of the file, that its chunks were cut from; 0 before the first completion
     UniqueConstraint("tenant", "vector_store_id", "file_id"),
     _belongs_to("vector_stores", "tenant", "vector_store_id"),
     _belongs_to("files", "tenant", "file_id"),
+    Index("store_files_by_attributes_seq", "tenant", "vector_store_id", "attributes_seq"),
     Index("store_files_by_creation", "tenant", "vector_store_id", "store_file_key"),
     Index("store_files_by_file", "tenant", "file_id", "vector_store_id"),
     sqlite_autoincrement=True,
+)
+
+file_batches = Table(
+    "file_batches",
+    metadata,
+    _key("batch_key"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("batch_id"),
+    _count("created_at"),
+    Column("is_cancelled", Boolean, nullable=False, default=False),
+    UniqueConstraint("tenant", "vector_store_id", "batch_id"),
+    _belongs_to("vector_stores", "tenant", "vector_store_id"),
+    sqlite_autoincrement=True,
+)
+
+batch_files = Table(
+    "batch_files",
+    metadata,
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("batch_id"),
+    _text("file_id"),
+    PrimaryKeyConstraint("tenant", "vector_store_id", "batch_id", "file_id"),
+    _belongs_to("file_batches", "tenant", "vector_store_id", "batch_id"),
+    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    Index("batch_files_by_file", "tenant", "vector_store_id", "file_id"),
 )
 
 jobs = Table(
@@ -138,6 +183,7 @@ chunks = Table(
     _text("tenant"),
     _text("vector_store_id"),
     _text("file_id"),
+    _count("file_key"),  # store_files.store_file_key: what views know a file by
     _text("chunk_id"),
     _count("seq"),
     _count("start_char"),
@@ -160,6 +206,7 @@ vectors = Table(
     _text("generation"),
     _text("tenant"),
     _text("vector_store_id"),
+    _count("file_key"),
     _count("seq"),
     Column("vector", LargeBinary, nullable=False),  # float32, little-endian
     PrimaryKeyConstraint("chunk_key", "generation"),
@@ -178,4 +225,17 @@ removed_chunks = Table(
     _count("added_seq"),
     PrimaryKeyConstraint("tenant", "vector_store_id", "seq", "chunk_key"),
     _belongs_to("vector_stores", "tenant", "vector_store_id"),
+)
+
+# Not tied to the store: what a deleted store left in Milvus is still to be cleared away.
+view_positions = Table(
+    "view_positions",
+    metadata,
+    _text("view"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("generation"),  # empty for a view of texts
+    _text("log_id"),
+    _count("seq"),
+    PrimaryKeyConstraint("view", "tenant", "vector_store_id", "generation"),
 )

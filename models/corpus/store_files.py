@@ -5,14 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from models.corpus.chunks import is_attachment, remove_chunks
 from models.corpus.database import Database
 from models.corpus.paging import fetch_page
-from models.corpus.records import AttachmentId, Attributes, Chunking, FileStatus, Page, PageRequest, StoreFile
-from models.corpus.schema import files, jobs, store_files, vector_stores
-from models.corpus.vector_stores import advance, is_store, lock_store
+from models.corpus.records import (
+    AttachmentId,
+    Attributes,
+    Chunking,
+    FileStatus,
+    Page,
+    PageRequest,
+    StoredChunk,
+    StoreFile,
+)
+from models.corpus.schema import chunks, files, jobs, store_files, vector_stores
+from models.corpus.vector_stores import advance, advance_or_create, is_store, lock_store
 from models.errors import InvalidRequestError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE
 
@@ -40,23 +49,35 @@ class StoreFiles:
         """The file in the store, in_progress with a job that waits, durably.
 
         Attached again, a file in progress or completed stays as it is; a failed or cancelled one, or one that is
-        to be cut otherwise, starts anew and its old chunks go. `attributes` None leaves what stands.
+        to be cut otherwise, starts anew; its old chunks are found until the new ones are complete. `attributes` None
+        leaves what stands.
         Raises NotFoundError, InvalidRequestError.
         """
-        _check_attributes(attributes or {})
+        check_attributes(attributes or {})
         attachment, now = AttachmentId(tenant, vector_store_id, file_id), int(self.clock())
         with self.database.writing() as connection:
-            # Locks are taken in one order everywhere: file, store, job, store file.
-            lock_file(connection, tenant, file_id)
-            lock_store(connection, tenant, vector_store_id, now)
-            standing = _find(connection, attachment)
-            if standing is None:
-                _insert(connection, attachment, chunking, now)
-            elif standing.status in ("failed", "cancelled") or standing.chunking != chunking:
-                _restart(connection, attachment, chunking, now)
-            if attributes is not None:
-                _update(connection, attachment, {"attributes": attributes})
+            return attach_file(connection, attachment, chunking, attributes, now)
+
+    def set_attributes(self, tenant: str, vector_store_id: str, file_id: str, attributes: Attributes) -> StoreFile:
+        """Replaces the file's attributes: the next search is filtered by them. Raises NotFoundError,
+        InvalidRequestError.
+        """
+        check_attributes(attributes)
+        attachment = AttachmentId(tenant, vector_store_id, file_id)
+        with self.database.writing() as connection:
+            seq = advance(connection, tenant, vector_store_id, int(self.clock()))
+            _get(connection, attachment)
+            _update(connection, attachment, {"attributes": dict(attributes), "attributes_seq": seq})
             return _get(connection, attachment)
+
+    def chunks(self, tenant: str, vector_store_id: str, file_id: str) -> tuple[StoredChunk, ...]:
+        """The file's chunks as they are searched, in its order. Raises NotFoundError."""
+        attachment, columns = AttachmentId(tenant, vector_store_id, file_id), chunks.c
+        query = select(columns.chunk_id, columns.text, columns.start_char, columns.end_char, columns.context)
+        query = query.where(is_attachment(chunks, attachment)).order_by(columns.start_char, columns.chunk_key)
+        with self.database.reading() as connection:
+            _get(connection, attachment)
+            return tuple(StoredChunk(*row) for row in connection.execute(query))
 
     def get(self, tenant: str, vector_store_id: str, file_id: str) -> StoreFile:
         """Raises NotFoundError."""
@@ -70,17 +91,60 @@ class StoreFiles:
         query = select(store_files).where(is_store(store_files, tenant, vector_store_id))
         if status is not None:
             query = query.where(store_files.c.status == status)
-        after = AttachmentId(tenant, vector_store_id, request.after or "")
+        after = AttachmentId(tenant, vector_store_id, request.cursor or "")
         find_after = select(store_files.c.store_file_key).where(is_attachment(store_files, after))
         with self.database.reading() as connection:
             _check_store(connection, tenant, vector_store_id)
             rows = fetch_page(connection, query, store_files.c.store_file_key, request, find_after)
-        return Page(tuple(_to_record(row) for row in rows.items), rows.has_more)
+        return Page(tuple(to_record(row) for row in rows.items), rows.has_more)
 
     def detach(self, tenant: str, vector_store_id: str, file_id: str) -> None:
         """Takes the file out of the store: the next search does not find it. Raises NotFoundError."""
         with self.database.writing() as connection:
             detach_file(connection, AttachmentId(tenant, vector_store_id, file_id), int(self.clock()))
+
+
+def attach_file(
+    connection: Connection,
+    attachment: AttachmentId,
+    chunking: Chunking | None,
+    attributes: Attributes | None,
+    now: int,
+) -> StoreFile:
+    """See `StoreFiles.attach`. Locks are taken in one order everywhere: file, store, job, store file."""
+    tenant, vector_store_id = attachment.tenant, attachment.vector_store_id
+    lock_file(connection, tenant, attachment.file_id)
+    if attributes is None:
+        lock_store(connection, tenant, vector_store_id, now)
+    else:
+        attributes_seq = advance_or_create(connection, tenant, vector_store_id, now)
+    standing = _find(connection, attachment)
+    if standing is None:
+        _insert(connection, attachment, chunking, now)
+    elif standing.status in ("failed", "cancelled") or standing.chunking != chunking:
+        restart(connection, attachment, {"chunking": chunking})
+    if attributes is not None:
+        values = {"attributes": dict(attributes), "attributes_seq": attributes_seq}
+        _update(connection, attachment, values)
+    return _get(connection, attachment)
+
+
+def restart(connection: Connection, attachment: AttachmentId, values: dict[str, Any]) -> None:
+    """The file is to be ingested again; what is searched stays until then. `values` may give a new `chunking`."""
+    # A new job, so that a worker that still holds the old one can no longer complete it.
+    connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
+    connection.execute(insert(jobs).values(vars(attachment)))
+    fresh: dict[str, Any] = {"status": "in_progress", "last_error_code": None, "last_error_message": None}
+    if "chunking" in values:
+        fresh |= _chunking_values(values["chunking"])
+    _update(connection, attachment, fresh)
+
+
+def cancel(connection: Connection, attachment: AttachmentId) -> None:
+    """Gives up a file that is in progress; what is searched of it stays. Others are left as they are."""
+    connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
+    is_running = and_(is_attachment(store_files, attachment), store_files.c.status == "in_progress")
+    connection.execute(update(store_files).where(is_running).values(status="cancelled"))
 
 
 def lock_file(connection: Connection, tenant: str, file_id: str) -> None:
@@ -99,7 +163,8 @@ def detach_file(connection: Connection, attachment: AttachmentId, now: int) -> N
         raise NotFoundError("vector store file", attachment.file_id)
 
 
-def _check_attributes(attributes: Attributes) -> None:
+def check_attributes(attributes: Attributes) -> None:
+    """Raises InvalidRequestError past OpenAI's limits."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise InvalidRequestError(f"{len(attributes)} attributes; at most {MAX_ATTRIBUTES} are allowed", "attributes")
     for key, value in attributes.items():
@@ -124,7 +189,7 @@ def _check_store(connection: Connection, tenant: str, vector_store_id: str) -> N
 
 def _find(connection: Connection, attachment: AttachmentId) -> StoreFile | None:
     row = connection.execute(select(store_files).where(is_attachment(store_files, attachment))).first()
-    return None if row is None else _to_record(row)
+    return None if row is None else to_record(row)
 
 
 def _get(connection: Connection, attachment: AttachmentId) -> StoreFile:
@@ -135,26 +200,14 @@ def _get(connection: Connection, attachment: AttachmentId) -> StoreFile:
 
 
 def _insert(connection: Connection, attachment: AttachmentId, chunking: Chunking | None, now: int) -> None:
-    row = vars(attachment) | _fresh(chunking) | {"created_at": now, "attributes": {}}
+    row = vars(attachment) | _chunking_values(chunking)
+    row |= {"status": "in_progress", "usage_bytes": 0, "created_at": now, "attributes": {}}
     connection.execute(insert(store_files).values(row))
     connection.execute(insert(jobs).values(vars(attachment)))
 
 
-def _restart(connection: Connection, attachment: AttachmentId, chunking: Chunking | None, now: int) -> None:
-    seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
-    remove_chunks(connection, attachment, seq)
-    # A new job, so that a worker that still holds the old one can no longer complete it.
-    connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
-    connection.execute(insert(jobs).values(vars(attachment)))
-    _update(connection, attachment, _fresh(chunking))
-
-
-def _fresh(chunking: Chunking | None) -> dict[str, str | int | None]:
+def _chunking_values(chunking: Chunking | None) -> dict[str, int | None]:
     return {
-        "status": "in_progress",
-        "usage_bytes": 0,
-        "last_error_code": None,
-        "last_error_message": None,
         "chunking_max_tokens": chunking.max_tokens if chunking else None,
         "chunking_overlap_tokens": chunking.overlap_tokens if chunking else None,
     }
@@ -170,7 +223,7 @@ def to_chunking(row: Row[Any]) -> Chunking | None:
     return Chunking(row.chunking_max_tokens, row.chunking_overlap_tokens)
 
 
-def _to_record(row: Row[Any]) -> StoreFile:
+def to_record(row: Row[Any]) -> StoreFile:
     return StoreFile(
         file_id=row.file_id,
         vector_store_id=row.vector_store_id,
@@ -181,4 +234,5 @@ def _to_record(row: Row[Any]) -> StoreFile:
         last_error_message=row.last_error_message,
         chunking=to_chunking(row),
         attributes=row.attributes,
+        version=row.version,
     )

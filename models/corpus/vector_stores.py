@@ -1,18 +1,43 @@
 """Vector stores. One called `default` stands from the start for every tenant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, delete, func, insert, select, update
 
-from models.corpus.database import Database, insert_if_new
+from models.corpus.chunks import is_attachment, remove_chunks
+from models.corpus.database import Database, insert_if_new, is_storable
 from models.corpus.ids import random_id
 from models.corpus.paging import fetch_page
-from models.corpus.records import FileCounts, Page, PageRequest, VectorStore
+from models.corpus.records import AttachmentId, FileCounts, Page, PageRequest, VectorStore, VectorStoreStatus
 from models.corpus.schema import store_files, vector_stores
-from models.errors import ConflictError, NotFoundError
+from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE
+
+# OpenAI's limits of an object's metadata.
+MAX_METADATA = 16
+MAX_METADATA_KEY_CHARS = 64
+MAX_METADATA_VALUE_CHARS = 512
+DAY_S = 86_400
+TOUCH_EVERY_S = 60  # so that searches of a store that expires do not all write
+
+
+class _Unchanged(Enum):
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = _Unchanged.UNCHANGED
+
+
+@dataclass(frozen=True)
+class VectorStoreChanges:
+    """What to change of a store. None for `expires_after_days` lets it live for ever."""
+
+    name: str | _Unchanged = UNCHANGED
+    metadata: dict[str, str] | _Unchanged = UNCHANGED
+    expires_after_days: int | _Unchanged | None = UNCHANGED
 
 
 @dataclass(frozen=True)
@@ -22,12 +47,91 @@ class VectorStores:
     database: Database
     clock: Callable[[], float]
 
-    def create(self, tenant: str, name: str) -> VectorStore:
+    def create(
+        self,
+        tenant: str,
+        name: str,
+        metadata: dict[str, str] | None = None,
+        expires_after_days: int | None = None,
+    ) -> VectorStore:
+        """Raises InvalidRequestError for metadata past OpenAI's limits."""
+        check_metadata(metadata or {})
         now, vector_store_id = int(self.clock()), random_id("vs_")
         row = new_row(tenant, vector_store_id, name, now)
+        row |= {"metadata": metadata or {}, "expires_after_days": expires_after_days}
         with self.database.writing() as connection:
             connection.execute(insert(vector_stores).values(row))
-        return VectorStore(tenant, vector_store_id, name, now, now, 0, FileCounts())
+        return self.get(tenant, vector_store_id)
+
+    def modify(self, tenant: str, vector_store_id: str, changes: VectorStoreChanges) -> VectorStore:
+        """Raises NotFoundError, InvalidRequestError."""
+        values = {key: value for key, value in vars(changes).items() if value is not UNCHANGED}
+        check_metadata(values.get("metadata") or {})
+        values |= {"last_active_at": int(self.clock())}
+        if values.get("metadata", {}) is None:
+            values["metadata"] = {}
+        with self.database.writing() as connection:
+            lock_store(connection, tenant, vector_store_id, int(self.clock()))
+            statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
+            connection.execute(statement.values(values))
+        return self.get(tenant, vector_store_id)
+
+    def touch(self, tenant: str, vector_store_ids: Sequence[str]) -> None:
+        """A search happened: a store that expires lives on. At most one write a minute.
+
+        Raises NotFoundError for a store that is not there, ConflictError for one that has expired.
+        """
+        now, columns = int(self.clock()), vector_stores.c
+        query: Select[Any] = select(columns.vector_store_id, columns.last_active_at, columns.expires_after_days)
+        query = query.where(columns.tenant == tenant, columns.vector_store_id.in_(vector_store_ids))
+        with self.database.reading() as connection:
+            rows = {row.vector_store_id: row for row in connection.execute(query)}
+        for vector_store_id in vector_store_ids:
+            row = rows.get(vector_store_id)
+            if row is None and vector_store_id != DEFAULT_VECTOR_STORE:
+                raise NotFoundError("vector store", vector_store_id)
+            if row is not None and _is_expired(row, now):
+                raise ConflictError(f"vector store {vector_store_id!r} has expired")
+        old = [
+            row.vector_store_id
+            for row in rows.values()
+            if row.expires_after_days is not None and now - row.last_active_at >= TOUCH_EVERY_S
+        ]
+        if old:
+            with self.database.writing() as connection:
+                is_old = and_(columns.tenant == tenant, columns.vector_store_id.in_(old))
+                connection.execute(update(vector_stores).where(is_old).values(last_active_at=now))
+
+    def expire(self) -> int:
+        """Takes the files out of every store that has expired; the store's row stays. How many files that were."""
+        now, columns = int(self.clock()), vector_stores.c
+        is_due = and_(
+            columns.expires_after_days.is_not(None), columns.last_active_at + columns.expires_after_days * DAY_S <= now
+        )
+        of_store = and_(
+            store_files.c.tenant == columns.tenant, store_files.c.vector_store_id == columns.vector_store_id
+        )
+        query = select(store_files.c.tenant, store_files.c.vector_store_id, store_files.c.file_id)
+        query = query.join(vector_stores, of_store).where(is_due)
+        with self.database.reading() as connection:
+            due = connection.execute(query).all()
+        num_detached = 0
+        for tenant, vector_store_id, file_id in due:
+            with self.database.writing() as connection:
+                num_detached += self._expire_file(connection, AttachmentId(tenant, vector_store_id, file_id))
+        return num_detached
+
+    def _expire_file(self, connection: Connection, attachment: AttachmentId) -> int:
+        """1 unless the store was used, or the file went, in the meantime. `last_active_at` stays: it did expire."""
+        columns = vector_stores.c
+        is_ours = is_store(vector_stores, attachment.tenant, attachment.vector_store_id)
+        query: Select[Any] = select(columns.last_active_at, columns.expires_after_days).where(is_ours)
+        row = connection.execute(query.with_for_update()).first()
+        if row is None or not _is_expired(row, int(self.clock())):
+            return 0
+        seq = advance(connection, attachment.tenant, attachment.vector_store_id, row.last_active_at)
+        remove_chunks(connection, attachment, seq)
+        return connection.execute(delete(store_files).where(is_attachment(store_files, attachment))).rowcount
 
     def get(self, tenant: str, vector_store_id: str) -> VectorStore:
         """Raises NotFoundError."""
@@ -38,24 +142,21 @@ class VectorStores:
             ).first()
             if row is None:
                 raise NotFoundError("vector store", vector_store_id)
-            return _to_records(connection, tenant, (row,))[0]
+            return _to_records(connection, tenant, int(self.clock()), (row,))[0]
 
     def page(self, tenant: str, request: PageRequest) -> Page[VectorStore]:
         self._ensure_default(tenant)
         query = select(vector_stores).where(vector_stores.c.tenant == tenant)
-        after = select(vector_stores.c.store_key).where(is_store(vector_stores, tenant, request.after))
+        after = select(vector_stores.c.store_key).where(is_store(vector_stores, tenant, request.cursor))
         with self.database.reading() as connection:
             rows = fetch_page(connection, query, vector_stores.c.store_key, request, after)
-            return Page(_to_records(connection, tenant, rows.items), rows.has_more)
+            return Page(_to_records(connection, tenant, int(self.clock()), rows.items), rows.has_more)
 
     def delete(self, tenant: str, vector_store_id: str) -> None:
-        """Forgets the store and its chunks; the files stay. Raises NotFoundError, ConflictError for `default`."""
-        if vector_store_id == DEFAULT_VECTOR_STORE:
-            # It would come back with its sequence at 0, which running views would take for old news.
-            raise ConflictError("the default vector store cannot be deleted; delete its files instead")
+        """Forgets the store and its chunks; the files stay. `default` comes back, empty. Raises NotFoundError."""
         with self.database.writing() as connection:
             statement = delete(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
-            if connection.execute(statement).rowcount == 0:
+            if connection.execute(statement).rowcount == 0 and vector_store_id != DEFAULT_VECTOR_STORE:
                 raise NotFoundError("vector store", vector_store_id)
 
     def _ensure_default(self, tenant: str) -> None:
@@ -71,14 +172,16 @@ def is_store(table: Table, tenant: str, vector_store_id: str | None) -> ColumnEl
     return and_(table.c.tenant == tenant, table.c.vector_store_id == vector_store_id)
 
 
-def new_row(tenant: str, vector_store_id: str, name: str, now: int) -> dict[str, str | int]:
+def new_row(tenant: str, vector_store_id: str, name: str, now: int) -> dict[str, Any]:
     return {
         "tenant": tenant,
         "vector_store_id": vector_store_id,
         "name": name,
         "created_at": now,
         "last_active_at": now,
+        "metadata": {},
         "seq": 0,
+        "log_id": random_id("log_"),
     }
 
 
@@ -101,6 +204,13 @@ def advance(connection: Connection, tenant: str, vector_store_id: str, now: int)
     return _update_locked(connection, tenant, vector_store_id, now, num_changes=1)
 
 
+def advance_or_create(connection: Connection, tenant: str, vector_store_id: str, now: int) -> int:
+    """`advance`, with `default` created if that is the one. Raises NotFoundError."""
+    if vector_store_id == DEFAULT_VECTOR_STORE:
+        _insert_default(connection, tenant, now)
+    return advance(connection, tenant, vector_store_id, now)
+
+
 def _update_locked(connection: Connection, tenant: str, vector_store_id: str, now: int, num_changes: int) -> int:
     statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
     values = {"seq": vector_stores.c.seq + num_changes, "last_active_at": now}
@@ -114,7 +224,33 @@ def _insert_default(connection: Connection, tenant: str, now: int) -> None:
     insert_if_new(connection, vector_stores, new_row(tenant, DEFAULT_VECTOR_STORE, DEFAULT_VECTOR_STORE, now))
 
 
-def _to_records(connection: Connection, tenant: str, rows: tuple[Row[Any], ...]) -> tuple[VectorStore, ...]:
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Raises InvalidRequestError past OpenAI's limits."""
+    if len(metadata) > MAX_METADATA:
+        raise InvalidRequestError(f"{len(metadata)} pairs of metadata; at most {MAX_METADATA} are allowed", "metadata")
+    for key, value in metadata.items():
+        if not 1 <= len(key) <= MAX_METADATA_KEY_CHARS or len(value) > MAX_METADATA_VALUE_CHARS:
+            limits = f"1 to {MAX_METADATA_KEY_CHARS} characters of key, {MAX_METADATA_VALUE_CHARS} of value"
+            raise InvalidRequestError(f"metadata {key[:MAX_METADATA_KEY_CHARS]!r} is too long: {limits}", "metadata")
+        if not (is_storable(key) and is_storable(value)):
+            raise InvalidRequestError("metadata has characters that are not text", "metadata")
+
+
+def _is_expired(row: Row[Any], now: int) -> bool:
+    return row.expires_after_days is not None and row.last_active_at + row.expires_after_days * DAY_S <= now
+
+
+def _status(row: Row[Any], now: int, counts: dict[str, int]) -> VectorStoreStatus:
+    if _is_expired(row, now):
+        return "expired"
+    return "in_progress" if counts.get("in_progress") else "completed"
+
+
+def _expires_at(row: Row[Any]) -> int | None:
+    return None if row.expires_after_days is None else row.last_active_at + row.expires_after_days * DAY_S
+
+
+def _to_records(connection: Connection, tenant: str, now: int, rows: tuple[Row[Any], ...]) -> tuple[VectorStore, ...]:
     """Adds to each store what its files sum up to, in one query for all."""
     columns = store_files.c
     query = (
@@ -136,6 +272,12 @@ def _to_records(connection: Connection, tenant: str, rows: tuple[Row[Any], ...])
             last_active_at=row.last_active_at,
             usage_bytes=usage_bytes[row.vector_store_id],
             file_counts=FileCounts(**counts[row.vector_store_id]),
+            status=_status(row, now, counts[row.vector_store_id]),
+            metadata=row.metadata,
+            expires_after_days=row.expires_after_days,
+            expires_at=_expires_at(row),
+            generation=row.generation,
+            building=row.building,
         )
         for row in rows
     )

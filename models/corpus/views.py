@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Column, Connection, Row, Select, and_, bindparam, select
+from sqlalchemy import Column, Connection, Row, Select, and_, bindparam, literal, select
 
 from models.corpus.database import Database
-from models.corpus.records import Changes, TextChanges, VectorChanges
-from models.corpus.schema import chunks, files, removed_chunks, vector_stores, vectors
+from models.corpus.records import Changes, Head, TextChanges, VectorChanges
+from models.corpus.schema import chunks, files, removed_chunks, store_files, vector_stores, vectors
 from models.corpus.vector_stores import is_store
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.filters import Attributes
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, KeyArray, Passage, Scope, indexed_text
 
 DEFAULT_CHANGES_LIMIT = 4096  # rows of a page: 6 MB of 384-d vectors
@@ -29,7 +30,9 @@ _PASSAGES = (
         chunks.c.start_char,
         chunks.c.end_char,
         chunks.c.context,
+        store_files.c.attributes,
     )
+    .join(store_files, store_files.c.store_file_key == chunks.c.file_key)
     .join(files, and_(files.c.tenant == chunks.c.tenant, files.c.file_id == chunks.c.file_id))
     .where(
         chunks.c.chunk_key.in_(bindparam("keys", expanding=True)),
@@ -39,11 +42,46 @@ _PASSAGES = (
         chunks.c.vector_store_id.in_(bindparam("vector_store_ids", expanding=True)),
     )
 )
+_NO_HEAD = Head(0, "")
+_EMPTY_LOG: Any = select(literal(0).label("seq"), literal("").label("log_id"), literal(0).label("trimmed_seq"))
+
 # Each list alone, because SQLite scans the table for a list of pairs. The index is searched for every combination.
-_HEADS = select(vector_stores.c.tenant, vector_stores.c.vector_store_id, vector_stores.c.seq).where(
+_HEADS = select(
+    vector_stores.c.tenant, vector_stores.c.vector_store_id, vector_stores.c.seq, vector_stores.c.log_id
+).where(
     vector_stores.c.tenant.in_(bindparam("tenants", expanding=True)),
     vector_stores.c.vector_store_id.in_(bindparam("vector_store_ids", expanding=True)),
 )
+
+
+_RECENT = (
+    select(
+        vector_stores.c.tenant, vector_stores.c.vector_store_id, vector_stores.c.generation, vector_stores.c.building
+    )
+    .where(vector_stores.c.seq > 0)
+    .order_by(vector_stores.c.last_active_at.desc(), vector_stores.c.store_key)
+    .limit(bindparam("limit"))
+)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `count`-th chunk, by key: those whose key leaves the remainder `number`."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.count}"
+
+
+@dataclass(frozen=True)
+class ActiveStore:
+    """A vector store and the generations that it has or builds."""
+
+    tenant: str
+    vector_store_id: str
+    generations: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,12 +112,12 @@ class Views:
 
     database: Database
 
-    def heads(self, stores: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """The sequence number of each (tenant, vector_store_id), from one query. A store that is not there is absent.
+    def heads(self, stores: Collection[tuple[str, str]]) -> dict[tuple[str, str], Head]:
+        """The head of each (tenant, vector_store_id), from one query. A store that is not there is absent.
 
-        `default` is always there, at 0 until something happens in it.
+        `default` is always there, at 0 of a log without a name until something happens in it.
         """
-        heads = {store: 0 for store in stores if store[1] == DEFAULT_VECTOR_STORE}
+        heads = {store: _NO_HEAD for store in stores if store[1] == DEFAULT_VECTOR_STORE}
         wanted = frozenset(stores)
         parameters = {
             "tenants": sorted({tenant for tenant, _ in wanted}),
@@ -87,32 +125,57 @@ class Views:
         }
         with self.database.reading() as connection:
             rows = connection.execute(_HEADS, parameters).all()
-        return heads | {(row[0], row[1]): row[2] for row in rows if (row[0], row[1]) in wanted}
+        return heads | {(row[0], row[1]): Head(row[2], row[3]) for row in rows if (row[0], row[1]) in wanted}
 
-    def vector_changes(
-        self, tenant: str, vector_store_id: str, after_seq: int, generation: str, limit: int = DEFAULT_CHANGES_LIMIT
+    def recent(self, limit: int) -> list[ActiveStore]:
+        """The stores that changed last, of all tenants."""
+        with self.database.reading() as connection:
+            rows = connection.execute(_RECENT, {"limit": limit}).all()
+        return [ActiveStore(row[0], row[1], tuple(name for name in row[2:] if name)) for row in rows]
+
+    def vector_changes(  # noqa: PLR0913, the coordinates of a page
+        self,
+        tenant: str,
+        vector_store_id: str,
+        after_seq: int,
+        generation: str,
+        limit: int = DEFAULT_CHANGES_LIMIT,
+        shard: Shard | None = None,
+        started_seq: int = 0,
     ) -> VectorChanges:
-        """What happened to the store's vectors of `generation` since `after_seq`.
+        """What happened to the store's vectors of `generation`, or to a shard of them, since `after_seq`.
 
         From 0 only what lives is returned. A change is never cut in two: a page ends with the one that its
-        `limit`-th addition belongs to, and removals are not limited. Raises NotFoundError, and ConflictError if
-        the log is behind `after_seq`.
+        `limit`-th addition belongs to, and removals are not limited. `started_seq` is the head that was there when
+        the view read its first page: it never saw what was removed until then. Raises NotFoundError, and
+        ConflictError if the log is behind `after_seq`, or has forgotten removals that the view missed: start again
+        from 0.
         """
         store = (tenant, vector_store_id)
         is_ours = and_(is_store(vectors, *store), vectors.c.generation == generation)
-        added = select(vectors.c.chunk_key, vectors.c.vector).where(is_ours)
+        added = select(vectors.c.chunk_key, vectors.c.file_key, vectors.c.vector).where(is_ours)
+        if shard is not None:
+            added = added.where(vectors.c.chunk_key % shard.count == shard.number)
         with self.database.reading() as connection:
-            changes, rows = _read_changes(connection, store, _Log(added, vectors.c.seq), after_seq, limit)
+            log = _Log(added, vectors.c.seq)
+            changes, rows = _read_changes(connection, store, log, after_seq, started_seq, limit)
         return VectorChanges(**vars(changes), vectors=_to_matrix([row.vector for row in rows]))
 
     def text_changes(
-        self, tenant: str, vector_store_id: str, after_seq: int, limit: int = DEFAULT_CHANGES_LIMIT
+        self,
+        tenant: str,
+        vector_store_id: str,
+        after_seq: int,
+        limit: int = DEFAULT_CHANGES_LIMIT,
+        started_seq: int = 0,
     ) -> TextChanges:
         """What happened to the store's texts since `after_seq`: see `vector_changes`."""
         store = (tenant, vector_store_id)
-        added = select(chunks.c.chunk_key, chunks.c.context, chunks.c.text).where(is_store(chunks, *store))
+        added = select(chunks.c.chunk_key, chunks.c.file_key, chunks.c.context, chunks.c.text)
+        added = added.where(is_store(chunks, *store))
         with self.database.reading() as connection:
-            changes, rows = _read_changes(connection, store, _Log(added, chunks.c.seq), after_seq, limit)
+            log = _Log(added, chunks.c.seq)
+            changes, rows = _read_changes(connection, store, log, after_seq, started_seq, limit)
         texts = tuple(indexed_text(row.context, row.text) for row in rows)
         return TextChanges(**vars(changes), texts=texts)
 
@@ -129,9 +192,20 @@ class Views:
             rows = connection.execute(_PASSAGES, parameters).all()
         return {row[0]: Passage(*row) for row in rows}
 
+    def vectors_of(self, keys: KeyArray | list[int], generation: str, scope: Scope) -> dict[int, FloatArray]:
+        """The vector (dim,) in `generation` of each of `keys` that has one and lies in `scope`."""
+        query = select(vectors.c.chunk_key, vectors.c.vector).where(
+            vectors.c.chunk_key.in_(np.asarray(keys, np.int64).tolist()),
+            vectors.c.generation == generation,
+            vectors.c.tenant.concat("") == scope.tenant,
+            vectors.c.vector_store_id.in_(scope.vector_store_ids),
+        )
+        with self.database.reading() as connection:
+            return {row[0]: np.frombuffer(row[1], "<f4") for row in connection.execute(query)}
+
 
 def _read_changes(
-    connection: Connection, store: _Store, added: _Log, after_seq: int, limit: int
+    connection: Connection, store: _Store, added: _Log, after_seq: int, started_seq: int, limit: int
 ) -> tuple[Changes, Sequence[Row[Any]]]:
     """One page, and the rows of `added` in it.
 
@@ -140,13 +214,22 @@ def _read_changes(
     """
     if limit < 1:
         raise InvalidRequestError(f"limit is {limit}; it must be at least 1", "limit")
-    head_seq = _head(connection, store)
-    if after_seq > head_seq:
-        raise ConflictError(f"the view is at {after_seq}, the log at {head_seq}: start again from 0")
-    up_to_seq = min(head_seq, added.seq_of_row(connection, after_seq, limit) or head_seq)
+    head = _log(connection, store)
+    if after_seq > head.seq or (after_seq > 0 and max(after_seq, started_seq) < head.trimmed_seq):
+        raise ConflictError(f"the view is at {after_seq}, the log at {head.seq}: start again from 0")
+    up_to_seq = min(head.seq, added.seq_of_row(connection, after_seq, limit) or head.seq)
     rows = added.read(connection, after_seq, up_to_seq)
     gone = _removed_since(store, after_seq).read(connection, after_seq, up_to_seq)
-    return Changes(up_to_seq, head_seq, _keys_of(rows), _keys_of(gone)), rows
+    changes = Changes(
+        log_id=head.log_id,
+        up_to_seq=up_to_seq,
+        head_seq=head.seq,
+        added_keys=_column(rows, "chunk_key"),
+        added_file_keys=_column(rows, "file_key"),
+        removed_keys=_column(gone, "chunk_key"),
+        attributes=_attributes(connection, store, after_seq, up_to_seq),
+    )
+    return changes, rows
 
 
 def _removed_since(store: _Store, after_seq: int) -> _Log:
@@ -155,15 +238,28 @@ def _removed_since(store: _Store, after_seq: int) -> _Log:
     return _Log(select(removed_chunks.c.chunk_key).where(is_known), removed_chunks.c.seq)
 
 
-def _head(connection: Connection, store: _Store) -> int:
-    head_seq = connection.scalar(select(vector_stores.c.seq).where(is_store(vector_stores, *store)))
-    if head_seq is None and store[1] != DEFAULT_VECTOR_STORE:
+def _attributes(connection: Connection, store: _Store, after_seq: int, up_to_seq: int) -> dict[int, Attributes]:
+    """By file key, of the files whose attributes were last set in between."""
+    columns = store_files.c
+    is_between = and_(columns.attributes_seq > after_seq, columns.attributes_seq <= up_to_seq)
+    query = select(columns.store_file_key, columns.attributes).where(is_store(store_files, *store), is_between)
+    return {row.store_file_key: row.attributes for row in connection.execute(query)}
+
+
+def _log(connection: Connection, store: _Store) -> Row[Any]:
+    columns = vector_stores.c
+    query: Select[Any] = select(columns.seq, columns.log_id, columns.trimmed_seq)
+    query = query.where(is_store(vector_stores, *store))
+    row = connection.execute(query).first()
+    if row is not None:
+        return row
+    if store[1] != DEFAULT_VECTOR_STORE:
         raise NotFoundError("vector store", store[1])
-    return head_seq or 0
+    return connection.execute(_EMPTY_LOG).one()
 
 
-def _keys_of(rows: Sequence[Row[Any]]) -> KeyArray:
-    return np.array([row.chunk_key for row in rows], np.int64)
+def _column(rows: Sequence[Row[Any]], name: str) -> KeyArray:
+    return np.array([getattr(row, name) for row in rows], np.int64)
 
 
 def _to_matrix(blobs: list[bytes]) -> FloatArray:

@@ -61,7 +61,7 @@ def embed(chunks: list[Chunk]) -> FloatArray:
 def complete(corpus: Corpus, job: Job) -> None:
     text = corpus.files.content(job.tenant, job.file_id).decode()
     chunks = cut(text)
-    corpus.jobs.complete(job, text, chunks, embed(chunks), GENERATION)
+    corpus.jobs.complete(job, text, chunks, {GENERATION: embed(chunks)})
 
 
 def ingest(corpus: Corpus, filename: str, text: str, tenant: str = TENANT, store: str = STORE) -> str:

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from corpus_samples import SCOPE, STORE, TENANT, Clock, ingest, stored_texts
+from corpus_samples import SCOPE, STORE, TENANT, Clock, complete, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
@@ -151,3 +151,80 @@ def test_a_deleted_file_can_be_uploaded_again(corpus: Corpus) -> None:
 
     assert again == file_id
     assert stored_texts(corpus) == ["Title\nalpha"]
+
+
+def test_a_replaced_file_is_found_in_its_old_version_until_the_new_one_is_complete(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+    other = corpus.vector_stores.create(TENANT, "other").vector_store_id
+    corpus.store_files.attach(TENANT, other, file_id)
+    for job in corpus.jobs.claim("worker", 10, 60):
+        complete(corpus, job)
+
+    replaced = corpus.files.replace(TENANT, file_id, b"omega omega omega")
+
+    assert (replaced.file_id, replaced.version, replaced.size_bytes) == (file_id, 2, 17)
+    assert corpus.store_files.get(TENANT, STORE, file_id).status == "in_progress"
+    assert stored_texts(corpus) == stored_texts(corpus, store=other) == ["Title\nalpha"]
+    assert corpus.files.text(TENANT, file_id) == "alpha"
+    seq = corpus.views.heads([(TENANT, STORE)])[TENANT, STORE].seq
+    for job in corpus.jobs.claim("worker", 10, 60):
+        complete(corpus, job)
+    assert stored_texts(corpus) == stored_texts(corpus, store=other) == ["Title\nomega omeg", "Title\na omega"]
+    changes = corpus.views.text_changes(TENANT, STORE, seq)
+    assert (changes.up_to_seq, len(changes.added_keys), len(changes.removed_keys)) == (seq + 1, 2, 1)
+    assert corpus.store_files.get(TENANT, STORE, file_id).version == 2
+    assert corpus.files.text(TENANT, file_id) == "omega omega omega"
+
+
+def test_the_same_content_again_is_no_new_version(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+
+    assert corpus.files.replace(TENANT, file_id, b"alpha").version == 1
+    assert corpus.store_files.get(TENANT, STORE, file_id).status == "completed"
+
+
+def test_a_job_of_the_version_before_is_void(corpus: Corpus) -> None:
+    file_id = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    corpus.store_files.attach(TENANT, STORE, file_id)
+    (old,) = corpus.jobs.claim("worker", 10, 60)
+    corpus.files.replace(TENANT, file_id, b"omega")
+
+    with pytest.raises(ConflictError):
+        complete(corpus, old)
+
+    (new,) = corpus.jobs.claim("worker", 10, 60)
+    complete(corpus, new)
+    assert stored_texts(corpus) == ["Title\nomega"]
+
+
+def test_a_new_version_that_cannot_be_read_leaves_the_old_one_searched(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+    corpus.files.replace(TENANT, file_id, b"omega")
+
+    corpus.jobs.fail(corpus.jobs.claim("worker", 1, 60)[0], "invalid_file", "torn")
+
+    assert stored_texts(corpus) == ["Title\nalpha"]
+    assert corpus.store_files.get(TENANT, STORE, file_id).status == "failed"
+
+
+def test_files_go_when_their_time_has_come(corpus: Corpus, clock: Clock) -> None:
+    brief = corpus.files.add(TENANT, "a.md", b"alpha", expires_at=int(clock.now) + 3600).file_id
+    corpus.store_files.attach(TENANT, STORE, brief)
+    complete(corpus, corpus.jobs.claim("worker", 1, 60)[0])
+    assert corpus.files.delete_expired() == 0
+    clock.now += 3600
+
+    assert corpus.files.delete_expired() == 1
+
+    assert stored_texts(corpus) == []
+    with pytest.raises(NotFoundError):
+        corpus.files.get(TENANT, brief)
+
+
+def test_files_are_listed_by_name(corpus: Corpus) -> None:
+    for name in ("a.md", "b.md"):
+        corpus.files.add(TENANT, name, name.encode())
+
+    page = corpus.files.page(TENANT, PageRequest(), filename="b.md")
+
+    assert [file.filename for file in page.items] == ["b.md"]

@@ -169,7 +169,7 @@ def test_a_job_is_void_when_its_file_has_gone(corpus: Corpus, how: str) -> None:
         corpus.store_files.attach(TENANT, store, file_id)
 
     with pytest.raises(ConflictError, match="void"):
-        corpus.jobs.complete(job, "alpha", cut("alpha"), embed(cut("alpha")), GENERATION)
+        corpus.jobs.complete(job, "alpha", cut("alpha"), {GENERATION: embed(cut("alpha"))})
 
     if how != "store deleted":
         assert stored_texts(corpus, store=store) == []
@@ -230,7 +230,7 @@ def test_vectors_must_match_the_chunks(corpus: Corpus, vectors: FloatArray) -> N
     attach(corpus)
 
     with pytest.raises(InvalidRequestError, match="2 chunks with"):
-        corpus.jobs.complete(claim_one(corpus), "alpha beta gamma", cut("alpha beta gamma"), vectors, GENERATION)
+        corpus.jobs.complete(claim_one(corpus), "alpha beta gamma", cut("alpha beta gamma"), {GENERATION: vectors})
 
     assert stored_texts(corpus) == []
 
@@ -240,7 +240,7 @@ def test_text_that_sql_does_not_store_is_refused(corpus: Corpus, text: str) -> N
     attach(corpus)
 
     with pytest.raises(InvalidRequestError, match="NUL"):
-        corpus.jobs.complete(claim_one(corpus), text, [], np.zeros((0, 4), np.float32), GENERATION)
+        corpus.jobs.complete(claim_one(corpus), text, [], {GENERATION: np.zeros((0, 4), np.float32)})
 
 
 def test_two_chunks_at_one_place_are_refused(corpus: Corpus) -> None:
@@ -248,7 +248,7 @@ def test_two_chunks_at_one_place_are_refused(corpus: Corpus) -> None:
     chunks = cut("alpha") * 2
 
     with pytest.raises(InvalidRequestError, match="same place"):
-        corpus.jobs.complete(claim_one(corpus), "alpha", chunks, embed(chunks), GENERATION)
+        corpus.jobs.complete(claim_one(corpus), "alpha", chunks, {GENERATION: embed(chunks)})
 
 
 def test_chunk_ids_are_the_same_after_ingesting_again(corpus: Corpus) -> None:

@@ -48,15 +48,43 @@ def test_new_attributes_need_no_new_embedding(corpus: Corpus) -> None:
     assert corpus.jobs.claim("worker", 10, 60) == []
 
 
-def test_another_chunking_starts_anew(corpus: Corpus) -> None:
+def test_another_chunking_is_found_instead_once_it_is_complete(corpus: Corpus) -> None:
     file_id = ingest(corpus, "a.md", "alpha")
     keys = corpus.views.text_changes(TENANT, STORE, 0).added_keys
 
     again = corpus.store_files.attach(TENANT, STORE, file_id, Chunking(100, 0))
 
-    assert (again.status, again.usage_bytes, again.chunking) == ("in_progress", 0, Chunking(100, 0))
+    assert (again.status, again.version, again.chunking) == ("in_progress", 1, Chunking(100, 0))
+    assert len(corpus.views.passages(keys, SCOPE)) == 1
+    (job,) = corpus.jobs.claim("worker", 10, 60)
+    assert job.chunking == Chunking(100, 0)
+    complete(corpus, job)
     assert corpus.views.passages(keys, SCOPE) == {}
-    assert corpus.jobs.claim("worker", 10, 60)[0].chunking == Chunking(100, 0)
+    assert stored_texts(corpus) == ["Title\nalpha"]
+
+
+def test_a_changed_attribute_is_in_the_log_and_needs_no_new_chunk(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+    before = corpus.views.text_changes(TENANT, STORE, 0)
+
+    changed = corpus.store_files.set_attributes(TENANT, STORE, file_id, {"year": 1999, "draft": False})
+    after = corpus.views.text_changes(TENANT, STORE, before.up_to_seq)
+
+    assert changed.attributes == {"year": 1999, "draft": False}
+    assert after.attributes == {int(before.added_file_keys[0]): {"year": 1999, "draft": False}}
+    assert (len(after.added_keys), len(after.removed_keys)) == (0, 0)
+    (passage,) = corpus.views.passages(before.added_keys, SCOPE).values()
+    assert passage.attributes == {"year": 1999, "draft": False}
+
+
+def test_chunks_are_read_in_the_files_order(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha beta gamma")
+
+    chunks = corpus.store_files.chunks(TENANT, STORE, file_id)
+
+    assert [(chunk.text, chunk.start, chunk.end) for chunk in chunks] == [("alpha beta", 0, 10), (" gamma", 10, 16)]
+    with pytest.raises(NotFoundError):
+        corpus.store_files.chunks("other", STORE, file_id)
 
 
 def test_a_failed_file_is_tried_again(corpus: Corpus) -> None:

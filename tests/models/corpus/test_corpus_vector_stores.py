@@ -5,6 +5,7 @@ from corpus_samples import DIM, STORE, TENANT, Clock, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import FileCounts, PageRequest
+from models.corpus.vector_stores import VectorStoreChanges
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Scope
 
@@ -21,7 +22,7 @@ def test_threads_that_meet_a_new_tenant_make_one_default_store(corpus: Corpus) -
     with ThreadPoolExecutor(8) as threads:
         stores = list(threads.map(lambda _: corpus.vector_stores.get(TENANT, STORE), range(16)))
 
-    assert len(set(stores)) == 1
+    assert all(store == stores[0] for store in stores)
     assert len(corpus.vector_stores.page(TENANT, PageRequest()).items) == 1
 
 
@@ -70,13 +71,52 @@ def test_a_deleted_store_is_gone_and_its_files_stay(corpus: Corpus) -> None:
             method(TENANT, store)
 
 
-def test_the_default_store_cannot_be_deleted(corpus: Corpus) -> None:
+def test_the_default_store_comes_back_empty_with_another_log(corpus: Corpus) -> None:
     ingest(corpus, "a.md", "alpha")
+    before = corpus.views.heads([(TENANT, STORE)])[TENANT, STORE]
 
-    with pytest.raises(ConflictError, match="default"):
-        corpus.vector_stores.delete(TENANT, STORE)
+    corpus.vector_stores.delete(TENANT, STORE)
 
-    assert stored_texts(corpus) == ["Title\nalpha"]
+    assert stored_texts(corpus) == []
+    ingest(corpus, "b.md", "beta")
+    after = corpus.views.heads([(TENANT, STORE)])[TENANT, STORE]
+    assert stored_texts(corpus) == ["Title\nbeta"]
+    assert after.log_id != before.log_id
+
+
+def test_a_store_is_modified_in_what_is_said_alone(corpus: Corpus) -> None:
+    store = corpus.vector_stores.create(TENANT, "manuals", {"team": "oven"}, expires_after_days=2).vector_store_id
+
+    renamed = corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(name="books"))
+    kept = corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(metadata={}, expires_after_days=None))
+
+    assert (renamed.name, renamed.metadata, renamed.expires_after_days) == ("books", {"team": "oven"}, 2)
+    assert (kept.name, kept.metadata, kept.expires_after_days, kept.expires_at) == ("books", {}, None, None)
+    with pytest.raises(InvalidRequestError, match="metadata"):
+        corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(metadata={"k": "v" * 513}))
+    with pytest.raises(NotFoundError):
+        corpus.vector_stores.modify("other", store, VectorStoreChanges(name="mine"))
+
+
+def test_a_store_that_nobody_uses_expires_and_one_that_is_searched_does_not(corpus: Corpus, clock: Clock) -> None:
+    used, idle = (corpus.vector_stores.create(TENANT, name, None, 1).vector_store_id for name in ("used", "idle"))
+    for store in (used, idle):
+        ingest(corpus, f"{store}.md", "alpha", store=store)
+    clock.now += 80_000
+    corpus.vector_stores.touch(TENANT, [used])
+    clock.now += 10_000
+
+    assert corpus.vector_stores.get(TENANT, idle).status == "expired"
+    corpus.vector_stores.touch(TENANT, [used, STORE])
+    with pytest.raises(ConflictError, match="expired"):
+        corpus.vector_stores.touch(TENANT, [idle])
+    assert corpus.vector_stores.expire() == 1
+
+    assert stored_texts(corpus, store=idle) == []
+    assert stored_texts(corpus, store=used) == ["Title\nalpha"]
+    assert corpus.vector_stores.get(TENANT, idle).status == "expired"
+    assert corpus.vector_stores.get(TENANT, idle).file_counts.total == 0
+    assert corpus.vector_stores.expire() == 0
 
 
 def test_another_tenants_store_is_unknown(corpus: Corpus) -> None:

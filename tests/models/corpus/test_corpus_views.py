@@ -10,12 +10,12 @@ from models.types import Passage, Scope
 
 
 def test_the_head_rises_with_each_change(corpus: Corpus) -> None:
-    heads = [corpus.views.heads([(TENANT, STORE)])[TENANT, STORE]]
+    heads = [corpus.views.heads([(TENANT, STORE)])[TENANT, STORE].seq]
 
     file_id = ingest(corpus, "a.md", "alpha")
-    heads.append(corpus.views.heads([(TENANT, STORE)])[TENANT, STORE])
+    heads.append(corpus.views.heads([(TENANT, STORE)])[TENANT, STORE].seq)
     corpus.store_files.detach(TENANT, STORE, file_id)
-    heads.append(corpus.views.heads([(TENANT, STORE)])[TENANT, STORE])
+    heads.append(corpus.views.heads([(TENANT, STORE)])[TENANT, STORE].seq)
 
     assert heads == [0, 1, 2]
 
@@ -29,7 +29,9 @@ def test_heads_are_of_the_stores_asked_for(corpus: Corpus) -> None:
 
     heads = corpus.views.heads([(TENANT, STORE), ("other", other), (TENANT, other), ("nobody", STORE)])
 
-    assert heads == {(TENANT, STORE): 1, ("other", other): 2, ("nobody", STORE): 0}
+    seqs = {store: head.seq for store, head in heads.items()}
+    assert seqs == {(TENANT, STORE): 1, ("other", other): 2, ("nobody", STORE): 0}
+    assert len({head.log_id for head in heads.values()}) == 3
     assert corpus.views.heads([]) == {}
 
 
@@ -95,12 +97,14 @@ def test_generations_do_not_mix(corpus: Corpus) -> None:
     file_id = corpus.files.add(TENANT, "b.md", b"beta").file_id
     corpus.store_files.attach(TENANT, STORE, file_id)
     (job,) = corpus.jobs.claim("worker", 1, 60)
-    corpus.jobs.complete(job, "beta", cut("beta"), np.ones((1, 7), np.float32), "wide@1")
+    vectors = {GENERATION: embed(cut("beta")), "wide@1": np.ones((1, 7), np.float32)}
+    assert corpus.generations.claim("builder", "wide@1", 60) is not None
+    corpus.jobs.complete(job, "beta", cut("beta"), vectors)
 
     tiny = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION)
     wide = corpus.views.vector_changes(TENANT, STORE, 0, "wide@1")
 
-    assert (tiny.added_keys.tolist(), tiny.vectors.shape) == ([1], (1, DIM))
+    assert (tiny.added_keys.tolist(), tiny.vectors.shape) == ([1, 2], (2, DIM))
     assert (wide.added_keys.tolist(), wide.vectors.shape) == ([2], (1, 7))
     assert tiny.up_to_seq == wide.up_to_seq == 2
 

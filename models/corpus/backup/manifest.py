@@ -1,0 +1,115 @@
+"""What a backup is: a folder that is whole and checked, or is refused.
+
+DEST/manifest.json      versions, date, how much there is, and the checksum of
+DEST/corpus.db          every table as of one moment, an SQLite file whatever database it came from
+DEST/files/ab/abcd…     the uploaded files that it names, by the SHA-256 of their content
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.exc import OperationalError
+
+from models.corpus.schema import SCHEMA_VERSION, metadata
+from models.errors import ConfigError, OverloadedError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+DATABASE = "corpus.db"
+FILES = "files"
+
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
+
+
+class Manifest(BaseModel):
+    """What a backup says about itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: int = Field(description="Of the folder's layout.")
+    schema_version: int = Field(description="Of the tables.")
+    created_at: str = Field(description="ISO 8601, UTC.")
+    database_sha256: str = Field(description="Of corpus.db. The files' checksums are their names.")
+    rows: dict[str, int] = Field(description="How many each table has.")
+    num_blobs: int = Field(description="Uploaded files with different contents.")
+    blob_bytes: int
+
+    @staticmethod
+    def read(backup: Path) -> "Manifest":
+        """Raises ConfigError for what is not a backup, or not one that this code can restore."""
+        try:
+            found = Manifest.model_validate_json((backup / MANIFEST).read_bytes())
+        except OSError as error:
+            raise ConfigError(str(backup), f"is not a backup: {MANIFEST} cannot be read: {error.strerror}") from None
+        except ValidationError as error:
+            raise ConfigError(str(backup), f"is not a backup: {MANIFEST} is damaged: {error}") from None
+        if (found.format_version, found.schema_version) != (FORMAT_VERSION, SCHEMA_VERSION):
+            raise ConfigError(
+                str(backup),
+                f"has format {found.format_version} and schema version {found.schema_version}, this code restores "
+                f"format {FORMAT_VERSION} and schema version {SCHEMA_VERSION}; run the release that wrote it",
+            )
+        return found
+
+    def check(self, backup: Path) -> None:
+        """Raises ConfigError if the tables are not those that were written."""
+        if sha256_of(backup / DATABASE) != self.database_sha256:
+            raise ConfigError(str(backup), f"is damaged: {DATABASE} has another checksum than {MANIFEST} says")
+
+
+def ignore_progress(what: str, done: int, total: int) -> None:
+    """For callers that show none."""
+
+
+@contextmanager
+def typed_errors(where: Path) -> Iterator[None]:
+    """Raises ConfigError for what a disk refuses, full or unreadable, and OverloadedError for a lost deadlock."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(str(error.filename or where), error.strerror or str(error)) from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(str(where), str(error)) from error
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == DEADLOCK:
+            raise OverloadedError("corpus") from error
+        raise ConfigError(str(where), str(error.orig)) from error
+
+
+def open_tables(database_file: Path) -> closing[sqlite3.Connection]:
+    """A backup's tables, to read only, also from a disk that nobody may write to."""
+    return closing(sqlite3.connect(f"{database_file.resolve().as_uri()}?mode=ro&immutable=1", uri=True))
+
+
+def digests_in(database_file: Path) -> list[str]:
+    """Of the uploaded files that the tables name."""
+    with open_tables(database_file) as tables:
+        return [row[0] for row in tables.execute("SELECT DISTINCT digest FROM files ORDER BY digest")]
+
+
+def rows_in(database_file: Path) -> dict[str, int]:
+    """How many rows each table has."""
+    with open_tables(database_file) as tables:
+        return {
+            name: tables.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in sorted(metadata.tables)
+        }
+
+
+def sha256_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fsync(path: Path) -> None:
+    """Of a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,218 @@
+"""`ragserve restore`: a backup in place of a corpus, in one transaction, while others search it.
+
+Files first, then the rows that name them, then what no row names any more goes: a kill in between leaves the old corpus
+or the new one, and at most some files that nobody reads, which the next restore clears away.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, Table, bindparam, delete, func, select, text, update
+
+from models.corpus.backup.blob_files import check, list_digests, place
+from models.corpus.backup.keys import KEY_COLUMNS, sequence_values, set_sequences
+from models.corpus.backup.manifest import (
+    DATABASE,
+    FILES,
+    Manifest,
+    Progress,
+    digests_in,
+    ignore_progress,
+    open_tables,
+    typed_errors,
+)
+from models.corpus.blobs import FolderBlobStore
+from models.corpus.database import Database, lock_name
+from models.corpus.ids import random_id
+from models.corpus.schema import (
+    chunks,
+    files,
+    jobs,
+    metadata,
+    removed_chunks,
+    schema_version,
+    vector_stores,
+    view_positions,
+)
+from models.errors import ConfigError, ConflictError
+from models.types import DEFAULT_VECTOR_STORE
+
+SQLITE_CACHE_KIB = 256 * 1024  # the indexes are written in an order of their own: 2 MB of cache would thrash
+DIGESTS_A_STEP = 500
+# Removals are for views that have read part of the log, and nobody has read the new one. How far views elsewhere are is
+# about the corpus that was: each row names a log that is gone, which is how they learn what to clear away.
+UNRESTORED = (schema_version, removed_chunks, view_positions)
+LOCK_ORDER = ("files", "vector_stores", "jobs", "store_files")  # of every writer
+
+
+def restore_backup(
+    database: Database,
+    blob_root: Path,
+    backup: Path,
+    replace: bool = False,
+    progress: Progress = ignore_progress,
+) -> Manifest:
+    """Puts the backup in place of all that the corpus has: readers see the one, then the other, and nothing between.
+
+    Every vector store gets a new log, so that views start again; jobs are free to be claimed. Raises ConflictError if
+    the corpus is not empty and `replace` is not said; ConfigError for a backup that is damaged or of another version,
+    and for a disk that is full: then nothing has changed.
+    """
+    manifest = Manifest.read(backup)
+    with database.reading() as connection:
+        _check_replaceable(connection, replace)
+    with typed_errors(backup):
+        manifest.check(backup)
+        digests = digests_in(backup / DATABASE)
+        check(digests, backup / FILES, progress)
+    with typed_errors(blob_root):
+        blobs = _Blobs(database, backup / FILES, blob_root, digests)
+        blobs.place(progress)
+        with database.writing() as connection:
+            _lock_tables(connection)
+            _check_replaceable(connection, replace)
+            _replace_rows(connection, backup / DATABASE, progress)
+            # What was there already may have gone meanwhile, with the last file of the old corpus that had it.
+            blobs.place(progress)
+        blobs.settle(progress)
+        blobs.sweep(progress)
+        _shorten_log(database)
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Blobs:
+    """The uploaded files of a backup on their way into a corpus."""
+
+    database: Database
+    source: Path
+    target: Path
+    digests: list[str]
+
+    def place(self, progress: Progress) -> None:
+        self.target.mkdir(parents=True, exist_ok=True)
+        if missing := place(self.digests, [self.source], self.target, progress):
+            raise ConfigError(str(self.source), f"changed while it was read: {missing[0]} is gone")
+
+    def settle(self, progress: Progress) -> None:
+        """Once all see the rows: waits for who found a file unnamed just before, and brings it back."""
+        for start in range(0, len(self.digests), DIGESTS_A_STEP):
+            step = self.digests[start : start + DIGESTS_A_STEP]
+            with self.database.writing() as connection:
+                for digest in step:
+                    lock_name(connection, digest)
+            place(step, [self.source], self.target, progress)
+
+    def sweep(self, progress: Progress) -> None:
+        """Removes what no file names. Who uploads the same content now finds it gone and puts it again (Files.add)."""
+        blobs = FolderBlobStore(self.target)
+        with self.database.reading() as connection:
+            named = set(connection.scalars(select(files.c.digest).distinct()))
+        unnamed = sorted(list_digests(self.target) - named)
+        for done, digest in enumerate(unnamed, 1):
+            with self.database.writing() as connection:
+                lock_name(connection, digest)
+                if connection.scalar(select(files.c.file_key).where(files.c.digest == digest).limit(1)) is None:
+                    blobs.delete(digest)
+            progress("removing old files", done, len(unnamed))
+
+
+def _check_replaceable(connection: Connection, replace: bool) -> None:
+    if replace:
+        return
+    is_named = vector_stores.c.vector_store_id != DEFAULT_VECTOR_STORE
+    num_files = _count(connection, files)
+    num_stores = connection.scalar(select(func.count()).select_from(vector_stores).where(is_named))
+    if num_files or num_stores:
+        raise ConflictError(
+            f"the corpus is not empty: {num_files} files, {num_stores} vector stores besides `default` and "
+            f"{_count(connection, chunks)} chunks would be lost; say --yes to replace them"
+        )
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def _lock_tables(connection: Connection) -> None:
+    """Keeps writers out, and lets readers read. On SQLite the transaction itself does."""
+    if connection.dialect.name != "sqlite":
+        names = [*LOCK_ORDER, *sorted(metadata.tables.keys() - set(LOCK_ORDER))]
+        connection.execute(text(f"LOCK TABLE {', '.join(names)} IN EXCLUSIVE MODE"))
+
+
+def _replace_rows(connection: Connection, tables: Path, progress: Progress) -> None:
+    given = sequence_values(connection)
+    offset = max(given.values(), default=0)
+    for table in reversed(metadata.sorted_tables):
+        if table not in (schema_version, view_positions):
+            connection.execute(delete(table))
+    with open_tables(tables) as backup:
+        restored = dict(backup.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+        if connection.dialect.name == "sqlite":
+            _insert_on_sqlite(connection, tables, offset, progress)
+        else:
+            _copy_to_postgresql(connection, backup, offset, progress)
+    set_sequences(connection, {name: offset + restored.get(name, 0) for name in given.keys() | restored.keys()})
+    _start_anew(connection)
+
+
+def _restored_tables() -> Iterator[tuple[int, Table]]:
+    """Each before those that refer to it, with its number."""
+    return enumerate((table for table in metadata.sorted_tables if table not in UNRESTORED), 1)
+
+
+def _insert_on_sqlite(connection: Connection, tables: Path, offset: int, progress: Progress) -> None:
+    connection.detach()  # a connection with another file attached is of no use to the pool: it is closed at the end
+    connection.exec_driver_sql(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
+    connection.exec_driver_sql("ATTACH DATABASE ? AS backup", (str(tables),))
+    for number, table in _restored_tables():
+        query = f'SELECT {_expressions(table, offset)} FROM backup."{table.name}"'
+        connection.exec_driver_sql(f'INSERT INTO main."{table.name}" ({_columns(table)}) {query}')
+        progress("tables", number, len(metadata.tables) - len(UNRESTORED))
+
+
+def _copy_to_postgresql(connection: Connection, backup: sqlite3.Connection, offset: int, progress: Progress) -> None:
+    # SQLite's values, untouched, are what COPY reads: JSON as text, 0 and 1 for a boolean.
+    driver = cast(Any, connection.connection.driver_connection)
+    if not hasattr(driver.cursor(), "copy"):
+        raise ConfigError("database_url", "restoring needs the psycopg driver: postgresql+psycopg://…")
+    for number, table in _restored_tables():
+        rows = backup.execute(f'SELECT {_expressions(table, offset)} FROM "{table.name}"')
+        with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({_columns(table)}) FROM STDIN') as copy:
+            for row in rows:
+                copy.write_row(row)
+        progress("tables", number, len(metadata.tables) - len(UNRESTORED))
+    connection.execute(text("ANALYZE"))
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(f'"{column.name}"' for column in table.columns)
+
+
+def _expressions(table: Table, offset: int) -> str:
+    return ", ".join(
+        f'"{column.name}" + {offset}' if column.name in KEY_COLUMNS else f'"{column.name}"' for column in table.columns
+    )
+
+
+def _start_anew(connection: Connection) -> None:
+    """Leases, attempts and logs are those of processes that know nothing of this corpus."""
+    connection.execute(update(jobs).values(attempts=0, lease_owner=None, lease_expires_at=0.0))
+    connection.execute(update(vector_stores).values(trimmed_seq=0, build_owner=None, build_lease_expires_at=0.0))
+    keys = connection.scalars(select(vector_stores.c.store_key)).all()
+    if keys:
+        is_one = vector_stores.c.store_key == bindparam("key")
+        statement = update(vector_stores).where(is_one).values(log_id=bindparam("log"))
+        connection.execute(statement, [{"key": key, "log": random_id("log_")} for key in keys])
+
+
+def _shorten_log(database: Database) -> None:
+    """SQLite's write-ahead log has every restored row in it; without readers in the way it becomes empty."""
+    with database.reading() as connection:
+        if connection.dialect.name == "sqlite":
+            driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # no transaction has begun on it

@@ -1,0 +1,143 @@
+"""Files attached to a vector store together, as in OpenAI's file batches."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func, insert, select, update
+
+from models.corpus.database import Database
+from models.corpus.ids import random_id
+from models.corpus.paging import fetch_page
+from models.corpus.records import (
+    AttachmentId,
+    Attributes,
+    Chunking,
+    FileBatch,
+    FileCounts,
+    FileStatus,
+    Page,
+    PageRequest,
+    StoreFile,
+)
+from models.corpus.schema import batch_files, file_batches, store_files
+from models.corpus.store_files import attach_file, cancel, check_attributes, lock_file, to_record
+from models.corpus.vector_stores import is_store, lock_store
+from models.errors import InvalidRequestError, NotFoundError
+
+MAX_BATCH_FILES = 500  # as OpenAI's
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """A file to attach, how to cut it, and its attributes."""
+
+    file_id: str
+    chunking: Chunking | None = None
+    attributes: Attributes | None = None
+
+
+@dataclass(frozen=True)
+class FileBatches:
+    """Creates batches, says how far they are and cancels them. A batch's status is what its files' add up to."""
+
+    database: Database
+    clock: Callable[[], float]
+
+    def create(self, tenant: str, vector_store_id: str, items: Sequence[BatchItem]) -> FileBatch:
+        """Attaches every file, or none. Raises NotFoundError, InvalidRequestError."""
+        _check_items(items)
+        now, batch_id = int(self.clock()), random_id("vsfb_")
+        store = {"tenant": tenant, "vector_store_id": vector_store_id}
+        with self.database.writing() as connection:
+            # In one order, so that two batches lock the files that they share alike; the store comes after them.
+            for file_id in sorted(item.file_id for item in items):
+                lock_file(connection, tenant, file_id)
+            for item in items:
+                attachment = AttachmentId(tenant, vector_store_id, item.file_id)
+                attach_file(connection, attachment, item.chunking, item.attributes, now)
+            connection.execute(insert(file_batches).values(store | {"batch_id": batch_id, "created_at": now}))
+            rows = [store | {"batch_id": batch_id, "file_id": item.file_id} for item in items]
+            connection.execute(insert(batch_files), rows)
+            return _get(connection, tenant, vector_store_id, batch_id)
+
+    def get(self, tenant: str, vector_store_id: str, batch_id: str) -> FileBatch:
+        """Raises NotFoundError."""
+        with self.database.reading() as connection:
+            return _get(connection, tenant, vector_store_id, batch_id)
+
+    def cancel(self, tenant: str, vector_store_id: str, batch_id: str) -> FileBatch:
+        """Gives up its files that are in progress. Raises NotFoundError."""
+        in_progress = _members(tenant, vector_store_id, batch_id).where(store_files.c.status == "in_progress")
+        with self.database.writing() as connection:
+            _get(connection, tenant, vector_store_id, batch_id)
+            lock_store(connection, tenant, vector_store_id, int(self.clock()))
+            for row in connection.execute(in_progress).all():
+                cancel(connection, AttachmentId(tenant, vector_store_id, row.file_id))
+            is_this = _is_batch(file_batches, tenant, vector_store_id, batch_id)
+            connection.execute(update(file_batches).where(is_this).values(is_cancelled=True))
+            return _get(connection, tenant, vector_store_id, batch_id)
+
+    def files(
+        self,
+        tenant: str,
+        vector_store_id: str,
+        batch_id: str,
+        request: PageRequest,
+        status: FileStatus | None = None,
+    ) -> Page[StoreFile]:
+        """Its files that are still in the store. Raises NotFoundError, InvalidRequestError."""
+        query = _members(tenant, vector_store_id, batch_id)
+        if status is not None:
+            query = query.where(store_files.c.status == status)
+        find_after = select(store_files.c.store_file_key).where(
+            is_store(store_files, tenant, vector_store_id), store_files.c.file_id == request.cursor
+        )
+        with self.database.reading() as connection:
+            _get(connection, tenant, vector_store_id, batch_id)
+            rows = fetch_page(connection, query, store_files.c.store_file_key, request, find_after)
+        return Page(tuple(to_record(row) for row in rows.items), rows.has_more)
+
+
+def _check_items(items: Sequence[BatchItem]) -> None:
+    if not 1 <= len(items) <= MAX_BATCH_FILES:
+        raise InvalidRequestError(f"a batch of {len(items)} files; 1 to {MAX_BATCH_FILES} are allowed", "file_ids")
+    file_id, count = Counter(item.file_id for item in items).most_common(1)[0]
+    if count > 1:
+        raise InvalidRequestError(f"file {file_id!r} stands {count} times in the batch", "file_ids")
+    for item in items:
+        check_attributes(item.attributes or {})
+
+
+def _is_batch(table: Table, tenant: str, vector_store_id: str, batch_id: str) -> ColumnElement[bool]:
+    return and_(is_store(table, tenant, vector_store_id), table.c.batch_id == batch_id)
+
+
+def _members(tenant: str, vector_store_id: str, batch_id: str) -> Select[Any]:
+    """The batch's rows of store_files."""
+    is_member = and_(*(batch_files.c[name] == store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")))
+    query: Select[Any] = select(store_files).join(batch_files, is_member)
+    return query.where(_is_batch(batch_files, tenant, vector_store_id, batch_id))
+
+
+def _get(connection: Connection, tenant: str, vector_store_id: str, batch_id: str) -> FileBatch:
+    row = connection.execute(
+        select(file_batches).where(_is_batch(file_batches, tenant, vector_store_id, batch_id))
+    ).first()
+    if row is None:
+        raise NotFoundError("vector store file batch", batch_id)
+    columns = store_files.c
+    query = _members(tenant, vector_store_id, batch_id).with_only_columns(columns.status, func.count())
+    counts = FileCounts(
+        **{status: num_files for status, num_files in connection.execute(query.group_by(columns.status))}
+    )
+    return FileBatch(batch_id, vector_store_id, row.created_at, _status(row, counts), counts)
+
+
+def _status(row: Row[Any], counts: FileCounts) -> FileStatus:
+    if row.is_cancelled:
+        return "cancelled"
+    if counts.in_progress:
+        return "in_progress"
+    return "failed" if counts.failed and counts.failed == counts.total else "completed"

@@ -1,0 +1,295 @@
+"""Index generations: the vector space that a vector store is searched in, and the next one, built in the background.
+
+A store's `generation` is searched. While `building` names another, every new chunk gets a vector in both, and whoever
+holds the store's build lease gives the old chunks theirs. When none lacks one, `flip` makes it the searched one in one
+transaction; the one before stays as `previous`, so that going back needs only the chunks that came since.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, or_, select, update
+
+from models.corpus.chunks import VectorRows, insert_vectors
+from models.corpus.database import Database
+from models.corpus.records import BuildProgress
+from models.corpus.schema import chunks, vector_stores, vectors
+from models.corpus.vector_stores import is_store, lock_store
+from models.errors import ConflictError, MissingVectorsError, NotFoundError
+from models.types import DEFAULT_VECTOR_STORE, FloatArray, Scope, indexed_text
+
+RETIRE_STEP = 2_000  # vectors that one transaction deletes: some 10 ms
+
+
+@dataclass(frozen=True)
+class Build:
+    """The right to build `generation` for one vector store, as long as `owner` holds its lease."""
+
+    owner: str
+    tenant: str
+    vector_store_id: str
+    generation: str
+
+
+@dataclass(frozen=True)
+class PendingChunk:
+    """A chunk without a vector in the generation that is built; `text` is what embedding reads."""
+
+    key: int
+    file_key: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Generations:
+    """Says which generations a store has, builds the next and flips."""
+
+    database: Database
+    clock: Callable[[], float]
+
+    def wanted(self, tenant: str, vector_store_id: str) -> tuple[str, ...]:
+        """The generations that a new chunk needs vectors of, the searched one first; none before the first file."""
+        with self.database.reading() as connection:
+            row = _row(connection, tenant, vector_store_id)
+        return () if row is None else _wanted(row)
+
+    def searched(self, scope: Scope) -> dict[str, tuple[str, ...]]:
+        """The stores to search in each generation. A store that has never had a file is in none.
+
+        Raises NotFoundError for a store that is not there.
+        """
+        columns = vector_stores.c
+        query = select(columns.vector_store_id, columns.generation).where(
+            columns.tenant == scope.tenant, columns.vector_store_id.in_(scope.vector_store_ids)
+        )
+        with self.database.reading() as connection:
+            found = {row[0]: row[1] for row in connection.execute(query)}
+        stores: dict[str, tuple[str, ...]] = {}
+        for vector_store_id in scope.vector_store_ids:
+            if vector_store_id not in found and vector_store_id != DEFAULT_VECTOR_STORE:
+                raise NotFoundError("vector store", vector_store_id)
+            if generation := found.get(vector_store_id):
+                stores[generation] = (*stores.get(generation, ()), vector_store_id)
+        return stores
+
+    def names(self) -> frozenset[str]:
+        """Every generation that some store is searched in or builds."""
+        query = select(vector_stores.c.generation, vector_stores.c.building).distinct()
+        with self.database.reading() as connection:
+            return frozenset(name for row in connection.execute(query) for name in row if name)
+
+    def claim(self, owner: str, target: str, lease_s: float) -> Build | None:
+        """A store whose searched generation is not `target` and that nobody builds, now building it; oldest first.
+
+        A store that is searched in `target` already stops building anything else.
+        """
+        now = self.clock()
+        with self.database.reading() as connection:
+            if connection.scalar(select(vector_stores.c.store_key).where(_needs_claim(target, now)).limit(1)) is None:
+                return None
+        with self.database.writing() as connection:
+            _stop_builds(connection, target)
+            return _claim(connection, owner, target, now, lease_s)
+
+    def renew(self, build: Build, lease_s: float) -> None:
+        """Holds the build for `lease_s` from now. Raises ConflictError if it was lost."""
+        with self.database.writing() as connection:
+            values = {"build_lease_expires_at": self.clock() + lease_s}
+            held = connection.execute(update(vector_stores).where(_is_held(build)).values(values)).rowcount
+        if not held:
+            raise ConflictError(f"the build of {build.generation} for {build.vector_store_id} was lost")
+
+    def release(self, build: Build) -> None:
+        """Gives the build back, for anybody to go on with."""
+        with self.database.writing() as connection:
+            values = {"build_owner": None, "build_lease_expires_at": 0.0}
+            connection.execute(update(vector_stores).where(_is_held(build)).values(values))
+
+    def pending(self, build: Build, limit: int, after_key: int = 0) -> list[PendingChunk]:
+        """At most `limit` chunks that still need a vector, by key, past `after_key`."""
+        columns = chunks.c
+        query = select(columns.chunk_key, columns.file_key, columns.context, columns.text)
+        query = query.where(_lacks_vector(build), columns.chunk_key > after_key).order_by(columns.chunk_key)
+        with self.database.reading() as connection:
+            rows = connection.execute(query.limit(limit)).all()
+        return [PendingChunk(row.chunk_key, row.file_key, indexed_text(row.context, row.text)) for row in rows]
+
+    def add(self, build: Build, pending: Sequence[PendingChunk], matrix: FloatArray) -> int:
+        """Stores the vectors (len(pending), dim) of those chunks that still stand and lack one; how many that were.
+
+        Raises ConflictError if the build was lost.
+        """
+        by_key = {chunk.key: row for row, chunk in enumerate(pending)}
+        with self.database.writing() as connection:
+            seq = self._lock(connection, build)
+            is_asked = chunks.c.chunk_key.in_(list(by_key))
+            keys = list(connection.scalars(select(chunks.c.chunk_key).where(is_asked, _lacks_vector(build))))
+            rows = [by_key[key] for key in keys]
+            file_keys = [pending[row].file_key for row in rows]
+            new = VectorRows(
+                build.tenant, build.vector_store_id, build.generation, keys, file_keys, np.asarray(matrix)[rows]
+            )
+            insert_vectors(connection, new, seq)
+        return len(keys)
+
+    def flip(self, build: Build) -> bool:
+        """Makes the built generation the searched one, unless a chunk still lacks its vector. Raises ConflictError."""
+        with self.database.writing() as connection:
+            self._lock(connection, build)
+            if connection.scalar(select(chunks.c.chunk_key).where(_lacks_vector(build)).limit(1)) is not None:
+                return False
+            values = {
+                "generation": build.generation,
+                "previous": vector_stores.c.generation,
+                "building": None,
+                "flipped_at": int(self.clock()),
+                "build_owner": None,
+                "build_lease_expires_at": 0.0,
+            }
+            connection.execute(update(vector_stores).where(_is_held(build)).values(values))
+        return True
+
+    def progress(self, tenant: str, vector_store_id: str) -> BuildProgress | None:
+        """How far the store's next generation is; None if it builds none."""
+        with self.database.reading() as connection:
+            row = _row(connection, tenant, vector_store_id)
+            if row is None or row.building is None:
+                return None
+            is_built = and_(is_store(vectors, tenant, vector_store_id), vectors.c.generation == row.building)
+            num_done = _count(connection, select(func.count()).select_from(vectors).where(is_built))
+            of_store = select(func.count()).select_from(chunks).where(is_store(chunks, tenant, vector_store_id))
+            return BuildProgress(row.building, num_done, _count(connection, of_store))
+
+    def retire(self, keep_s: float) -> int:
+        """Deletes vectors that no search can need: of builds that were given up, and of generations that were
+        flipped away from more than `keep_s` seconds ago. How many they were.
+        """
+        columns = vector_stores.c
+        has_old = or_(columns.previous.is_not(None), columns.building.is_not(None), columns.flipped_at.is_not(None))
+        with self.database.reading() as connection:
+            stores = connection.execute(select(columns.tenant, columns.vector_store_id).where(has_old)).all()
+        return sum(self._retire(tenant, vector_store_id, keep_s) for tenant, vector_store_id in stores)
+
+    def _retire(self, tenant: str, vector_store_id: str, keep_s: float) -> int:
+        with self.database.reading() as connection:
+            found = _generations_of(connection, tenant, vector_store_id)
+        return sum(self._delete(tenant, vector_store_id, generation, keep_s) for generation in found)
+
+    def _delete(self, tenant: str, vector_store_id: str, generation: str, keep_s: float) -> int:
+        """In short transactions, each of which looks again whether somebody needs the generation by now."""
+        is_old = and_(is_store(vectors, tenant, vector_store_id), vectors.c.generation == generation)
+        step = select(vectors.c.chunk_key).where(is_old).limit(RETIRE_STEP)
+        num_deleted, is_done = 0, False
+        while not is_done:
+            with self.database.writing() as connection:
+                row = _row(connection, tenant, vector_store_id, for_update=True)
+                if row is None or generation in _kept(row, self.clock() - keep_s):
+                    return num_deleted
+                keys = list(connection.scalars(step))
+                connection.execute(delete(vectors).where(is_old, vectors.c.chunk_key.in_(keys)))
+                num_deleted, is_done = num_deleted + len(keys), len(keys) < RETIRE_STEP
+        return num_deleted
+
+    def _lock(self, connection: Connection, build: Build) -> int:
+        """The change's sequence number, with the store locked. Raises ConflictError if the build was lost."""
+        seq = connection.scalar(
+            update(vector_stores)
+            .where(_is_held(build))
+            .values(seq=vector_stores.c.seq + 1)
+            .returning(vector_stores.c.seq)
+        )
+        if seq is None:
+            raise ConflictError(f"the build of {build.generation} for {build.vector_store_id} was lost")
+        return seq
+
+
+def settle_generations(
+    connection: Connection, tenant: str, vector_store_id: str, given: Sequence[str]
+) -> tuple[str, ...]:
+    """The generations to store a new chunk's vectors in, of those `given`; the first of them becomes the store's own
+    if it has none. The caller holds the store's lock. Raises MissingVectorsError.
+    """
+    row = _row(connection, tenant, vector_store_id)
+    wanted = _wanted(row) if row is not None else ()
+    if missing := tuple(generation for generation in wanted if generation not in given):
+        raise MissingVectorsError(missing)
+    if wanted or not given:
+        return wanted
+    statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
+    connection.execute(statement.values(generation=given[0]))
+    return (given[0],)
+
+
+def _row(connection: Connection, tenant: str, vector_store_id: str, for_update: bool = False) -> Row[Any] | None:
+    columns = vector_stores.c
+    query: Select[Any] = select(columns.generation, columns.building, columns.previous, columns.flipped_at)
+    query = query.where(is_store(vector_stores, tenant, vector_store_id))
+    return connection.execute(query.with_for_update() if for_update else query).first()
+
+
+def _wanted(row: Row[Any]) -> tuple[str, ...]:
+    return tuple(name for name in (row.generation, row.building) if name is not None)
+
+
+def _kept(row: Row[Any], flipped_after: float) -> set[str]:
+    """What may not be retired: the way back, too, while it is young."""
+    names: Iterable[str | None] = (row.generation, row.building)
+    if row.flipped_at is not None and row.flipped_at > flipped_after:
+        names = (*names, row.previous)
+    return {name for name in names if name}
+
+
+def _needs_claim(target: str, now: float) -> ColumnElement[bool]:
+    columns = vector_stores.c
+    to_build = and_(columns.generation != target, columns.build_lease_expires_at <= now)
+    return or_(to_build, and_(columns.generation == target, columns.building.is_not(None)))
+
+
+def _stop_builds(connection: Connection, target: str) -> None:
+    """The configuration went back to what is searched: what was built so far waits to be retired."""
+    columns = vector_stores.c
+    is_pointless = and_(columns.generation == target, columns.building.is_not(None))
+    values = {"building": None, "build_owner": None, "build_lease_expires_at": 0.0}
+    connection.execute(update(vector_stores).where(is_pointless).values(values))
+
+
+def _claim(connection: Connection, owner: str, target: str, now: float, lease_s: float) -> Build | None:
+    columns = vector_stores.c
+    is_free = and_(columns.generation != target, columns.build_lease_expires_at <= now)
+    query = select(columns.tenant, columns.vector_store_id).where(is_free).order_by(columns.store_key).limit(1)
+    row = connection.execute(query.with_for_update(skip_locked=True)).first()
+    if row is None:
+        return None
+    lock_store(connection, row.tenant, row.vector_store_id, int(now))  # from here on complete() wants vectors of both
+    values = {"building": target, "build_owner": owner, "build_lease_expires_at": now + lease_s}
+    connection.execute(update(vector_stores).where(is_store(vector_stores, *row)).values(values))
+    return Build(owner, row.tenant, row.vector_store_id, target)
+
+
+def _is_held(build: Build) -> ColumnElement[bool]:
+    columns = vector_stores.c
+    is_ours = and_(columns.building == build.generation, columns.build_owner == build.owner)
+    return and_(is_store(vector_stores, build.tenant, build.vector_store_id), is_ours)
+
+
+def _lacks_vector(build: Build) -> ColumnElement[bool]:
+    has_one = exists().where(vectors.c.chunk_key == chunks.c.chunk_key, vectors.c.generation == build.generation)
+    return and_(is_store(chunks, build.tenant, build.vector_store_id), ~has_one)
+
+
+def _generations_of(connection: Connection, tenant: str, vector_store_id: str) -> list[str]:
+    """Those that the store has vectors of. One step down the index each: DISTINCT would read all of it."""
+    found: list[str] = []
+    of_store = is_store(vectors, tenant, vector_store_id)
+    query = select(func.min(vectors.c.generation)).where(of_store)
+    name = connection.scalar(query)
+    while name is not None:
+        found.append(name)
+        name = connection.scalar(query.where(vectors.c.generation > name))
+    return found
+
+
+def _count(connection: Connection, query: Select[Any]) -> int:
+    return connection.scalar(query) or 0

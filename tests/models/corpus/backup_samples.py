@@ -1,0 +1,118 @@
+"""What the tests of backup and restore share: a real PostgreSQL, what a corpus holds, and children that die on time."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from models.corpus.backup.keys import KEY_COLUMNS
+from models.corpus.backup.restore import UNRESTORED, restore_backup
+from models.corpus.blobs import FolderBlobStore
+from models.corpus.database import Database, open_database
+from models.corpus.schema import chunks, files, metadata, vectors
+
+FORK = multiprocessing.get_context("fork")
+NOT_RESTORED = {"log_id", "trimmed_seq", "build_owner", "build_lease_expires_at"} | {
+    "attempts",
+    "lease_owner",
+    "lease_expires_at",
+}
+POSTGRESQL_USER = "postgres"  # the server refuses to run as root
+
+
+def contents(database: Database) -> dict[str, list[str]]:
+    """Every row that a backup keeps, without keys and whose lease it is; a vector under its chunk's id."""
+    found = {}
+    with database.reading() as connection:
+        for table in metadata.sorted_tables:
+            if table not in UNRESTORED:
+                columns = [column for column in table.columns if column.name not in KEY_COLUMNS | NOT_RESTORED]
+                query = select(*columns)
+                if table is vectors:
+                    query = query.add_columns(chunks.c.chunk_id).join(chunks, chunks.c.chunk_key == vectors.c.chunk_key)
+                found[table.name] = sorted(repr(tuple(row)) for row in connection.execute(query))
+    return found
+
+
+def lost_blobs(database: Database, blob_root: Path) -> list[str]:
+    """Digests that a file names and whose content is not there or another."""
+    blobs = FolderBlobStore(blob_root)
+    with database.reading() as connection:
+        digests = connection.scalars(select(files.c.digest)).all()
+    return [digest for digest in digests if not blobs.exists(digest) or blobs.put(blobs.get(digest)) != digest]
+
+
+def restore_and_die(url: str, blob_root: Path, backup: Path, moment: int) -> bool:
+    """Restores in a process of its own that is killed when it reports progress for the `moment`-th time.
+
+    Whether it was; else it had come to its end before.
+    """
+    child = FORK.Process(target=_restore, args=(url, blob_root, backup, moment), daemon=True)
+    child.start()
+    child.join(60)
+    assert child.exitcode in (0, -signal.SIGKILL)
+    return child.exitcode != 0
+
+
+def restore_and_be_killed(url: str, blob_root: Path, backup: Path, after_s: float) -> bool:
+    """As above, at any moment."""
+    child = FORK.Process(target=_restore, args=(url, blob_root, backup, 0), daemon=True)
+    child.start()
+    child.join(after_s)
+    child.kill()
+    child.join(60)
+    return child.exitcode != 0
+
+
+def _restore(url: str, blob_root: Path, backup: Path, moment: int) -> None:
+    reports = iter(range(1, 1_000_000))
+
+    def die_in_time(*_: Any) -> None:
+        if next(reports) == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    database = open_database(url)
+    restore_backup(database, blob_root, backup, replace=True, progress=die_in_time)
+    database.close()
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """The URL of an empty server's database `postgres`; skips where there is no server to start."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs or not (programs[-1] / "initdb").exists():
+        pytest.skip("no PostgreSQL server is installed")
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a PostgreSQL server as the user that it wants")
+    folder = Path(tempfile.mkdtemp(prefix="ragserve-pg-"))
+    shutil.chown(folder, POSTGRESQL_USER)
+    port = _free_port()
+    _run(programs[-1] / "initdb", "-D", folder / "data", "-A", "trust", "-U", "ragserve", "-E", "UTF8", "--no-sync")
+    control = (programs[-1] / "pg_ctl", "-D", folder / "data", "-w")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    _run(*control, "-o", options, "-l", folder / "log", "start")
+    try:
+        yield f"postgresql+psycopg://ragserve@127.0.0.1:{port}/postgres"
+    finally:
+        _run(*control, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, check=True, user=POSTGRESQL_USER, cwd="/", stdout=subprocess.DEVNULL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

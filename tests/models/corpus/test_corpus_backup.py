@@ -1,0 +1,437 @@
+"""Backups are whole and of one moment, whoever writes meanwhile; a restore is all or nothing, whoever reads."""
+
+import itertools
+import json
+import random
+import resource
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from backup_samples import contents, lost_blobs, postgresql_server, restore_and_be_killed, restore_and_die
+from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Clock, ingest, stored_texts
+from sqlalchemy import BigInteger, create_engine, insert, text
+
+from models.corpus.backup.blob_files import blob_path, list_digests
+from models.corpus.backup.create import create_backup
+from models.corpus.backup.keys import KEY_COLUMNS, key_column, keyed_tables
+from models.corpus.backup.manifest import DATABASE, FILES, MANIFEST, Manifest
+from models.corpus.backup.restore import restore_backup
+from models.corpus.corpus import Corpus
+from models.corpus.records import PageRequest
+from models.corpus.schema import SCHEMA_VERSION, metadata, view_positions
+from models.errors import ConfigError, ConflictError
+
+PAGE = PageRequest(limit=100, order="asc")
+FILE_LIMIT_BYTES = 100_000
+MAX_KILL_S = 0.25  # a restore of the corpora below takes some 0.1 s
+NUM_KILLS = 25
+
+
+@pytest.fixture
+def blob_root(state_folder: Path) -> Path:
+    """Of `corpus`."""
+    return state_folder / "blobs"
+
+
+@pytest.fixture
+def backup(corpus: Corpus, blob_root: Path, state_folder: Path) -> Path:
+    """Of two files, one of which is deleted afterwards, as a third one is added."""
+    ingest(corpus, "a.md", "alpha " * 5)
+    doomed = ingest(corpus, "b.md", "beta " * 5)
+    create_backup(corpus.database, blob_root, state_folder / "backup")
+    corpus.files.delete(TENANT, doomed)
+    ingest(corpus, "c.md", "gamma " * 5)
+    return state_folder / "backup"
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    with postgresql_server() as url:
+        yield url
+
+
+@contextmanager
+def opened(url: str, blob_root: Path) -> Iterator[Corpus]:
+    corpus = Corpus.open(url, blob_root, Clock())
+    yield corpus
+    corpus.close()
+
+
+def new_database(server: str, name: str) -> str:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.replace("/postgres", f"/{name}") if server.endswith("/postgres") else f"{server}_{name}"
+
+
+def check_round_trip(source_url: str, target_url: str, folder: Path) -> None:
+    """A corpus of everything there is, backed up, and restored over another one."""
+    with opened(source_url, folder / "source") as source, opened(target_url, folder / "target") as target:
+        kept = ingest(source, "a.md", "alpha " * 50)
+        other_store = source.vector_stores.create("acme", "Acme's").vector_store_id
+        ingest(source, "b.md", "beta " * 50, "acme", other_store)
+        source.files.delete(TENANT, ingest(source, "gone.md", "gone"))
+        waiting = source.files.add(TENANT, "waiting.md", b"waiting")
+        source.store_files.attach(TENANT, STORE, waiting.file_id, attributes={"year": 2020, "draft": True})
+        ingest(target, "other.md", "other " * 80)
+
+        create_backup(source.database, folder / "source", folder / "backup")
+        restore_backup(target.database, folder / "target", folder / "backup", replace=True)
+
+        assert contents(target.database) == contents(source.database)
+        assert stored_texts(target, "acme", other_store) == stored_texts(source, "acme", other_store)
+        assert target.files.content(TENANT, kept) == b"alpha " * 50
+        assert target.store_files.get(TENANT, STORE, waiting.file_id).attributes == {"year": 2020, "draft": True}
+        assert lost_blobs(target.database, folder / "target") == []
+        ingest(target, "later.md", "later " * 5)
+        assert len(stored_texts(target)) == len(stored_texts(source)) + 4  # waiting.md is one chunk, later.md three
+
+
+def test_a_restored_corpus_has_what_was_backed_up(state_folder: Path) -> None:
+    check_round_trip(f"sqlite:///{state_folder}/a.db", f"sqlite:///{state_folder}/b.db", state_folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("source", "target"), [("sqlite", "pg"), ("pg", "sqlite"), ("pg", "pg")])
+def test_a_backup_goes_from_one_database_to_another(
+    state_folder: Path, postgresql: str, source: str, target: str
+) -> None:
+    urls = {
+        side: f"sqlite:///{state_folder}/{side}.db" if kind == "sqlite" else new_database(postgresql, side)
+        for side, kind in (("source", source), ("target", target))
+    }
+
+    check_round_trip(urls["source"], urls["target"], state_folder)
+
+
+@pytest.mark.slow
+def test_restoring_over_itself_on_postgresql_keeps_readers_and_keys_apart(state_folder: Path, postgresql: str) -> None:
+    with opened(new_database(postgresql, "over_itself"), state_folder / "blobs") as corpus:
+        ingest(corpus, "a.md", "alpha " * 5)
+        create_backup(corpus.database, state_folder / "blobs", state_folder / "backup")
+        ingest(corpus, "b.md", "beta")
+
+        check_readers_and_keys(corpus, state_folder / "blobs", state_folder / "backup")
+
+
+def test_readers_see_the_old_corpus_and_then_the_new_one(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+    check_readers_and_keys(corpus, blob_root, backup)
+
+
+def check_readers_and_keys(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+    before, seen = contents(corpus.database), []
+    old = corpus.views.text_changes(TENANT, STORE, 0)
+
+    def look(what: str, done: int, total: int) -> None:
+        if what == "tables":
+            seen.append(contents(corpus.database))
+
+    restore_backup(corpus.database, blob_root, backup, replace=True, progress=look)
+
+    assert seen
+    assert all(moment == before for moment in seen)
+    assert contents(corpus.database) != before
+    new = corpus.views.text_changes(TENANT, STORE, 0)
+    assert new.log_id not in ("", old.log_id)
+    # A search that is under way holds keys of the old corpus: they name nothing now.
+    assert corpus.views.passages(old.added_keys, SCOPE) == {}
+    assert len(corpus.views.passages(new.added_keys, SCOPE)) == len(new.texts)
+    ingest(corpus, "later.md", "later")
+    assert corpus.views.text_changes(TENANT, STORE, 0).added_keys.max() > max(
+        new.added_keys.max(), old.added_keys.max()
+    )
+
+
+def test_what_came_after_the_backup_is_gone_from_the_disk_too(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+    restore_backup(corpus.database, blob_root, backup, replace=True)
+
+    texts = " ".join(stored_texts(corpus))
+    assert "beta" in texts
+    assert "gamma" not in texts
+    assert list_digests(blob_root) == list_digests(backup / FILES)
+    assert lost_blobs(corpus.database, blob_root) == []
+
+
+def test_every_key_is_raised_above_those_ever_given(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+    corpus.files.delete(TENANT, ingest(corpus, "last.md", "last " * 50))
+    create_backup(corpus.database, blob_root, state_folder / "backup")
+    with opened(f"sqlite:///{state_folder}/empty.db", state_folder / "empty") as empty:
+        restore_backup(empty.database, state_folder / "empty", state_folder / "backup")
+        ingest(empty, "a.md", "alpha")
+
+        assert empty.views.text_changes(TENANT, STORE, 0).added_keys.tolist() == [26]  # after last.md's 25
+
+
+def test_the_columns_with_keys_are_all_known() -> None:
+    with_keys = {
+        column.name
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if column.name.endswith("_key") or (isinstance(column.type, BigInteger) and column.name.endswith("_id"))
+    }
+
+    assert {key_column(table) for table in keyed_tables()} <= KEY_COLUMNS
+    assert with_keys == KEY_COLUMNS
+
+
+def test_a_job_that_was_held_is_free_again(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+    file = corpus.files.add(TENANT, "a.md", b"alpha")
+    corpus.store_files.attach(TENANT, STORE, file.file_id)
+    held = corpus.jobs.claim("worker of before", 1, 1e6)[0]
+    create_backup(corpus.database, blob_root, state_folder / "backup")
+
+    restore_backup(corpus.database, blob_root, state_folder / "backup", replace=True)
+
+    with pytest.raises(ConflictError):
+        corpus.jobs.fail(held, "server_error", "too late")
+    assert [(job.file_id, job.attempt) for job in corpus.jobs.claim("another", 9, 60.0)] == [(file.file_id, 1)]
+
+
+def test_how_far_other_views_are_is_left_alone(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+    row = {"view": "milvus", "tenant": TENANT, "vector_store_id": STORE, "generation": GENERATION, "log_id": "log_old"}
+    with corpus.database.writing() as connection:
+        connection.execute(insert(view_positions).values(row | {"seq": 9}))
+
+    restore_backup(corpus.database, blob_root, backup, replace=True)
+
+    with corpus.database.reading() as connection:
+        assert connection.execute(view_positions.select()).mappings().all() == [row | {"seq": 9}]
+
+
+def test_a_corpus_with_something_in_it_is_not_replaced_unasked(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+    before = contents(corpus.database)
+
+    with pytest.raises(ConflictError, match=r"2 files, 0 vector stores besides `default` and 6 chunks would be lost"):
+        restore_backup(corpus.database, blob_root, backup)
+
+    assert contents(corpus.database) == before
+
+
+def test_a_backup_while_others_write_is_of_one_moment(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+    stop, written, deleted = threading.Event(), itertools.count(), []
+
+    def write() -> None:
+        while not stop.is_set():
+            number = next(written)
+            file_id = ingest(corpus, f"{number}.md", f"{number:>9} " * 20)
+            if number % 2:
+                corpus.files.delete(TENANT, file_id)
+                deleted.append(file_id)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(6):
+            create_backup(corpus.database, blob_root, state_folder / f"backup-{number}")
+    finally:
+        stop.set()
+        writer.join(60)
+
+    assert deleted
+    for number in range(6):
+        check_backup(state_folder / f"backup-{number}")
+
+
+def check_backup(backup: Path) -> None:
+    manifest = Manifest.read(backup)
+    with closing(sqlite3.connect(backup / DATABASE)) as tables:
+        assert tables.execute("PRAGMA foreign_key_check").fetchall() == []
+        digests = {row[0] for row in tables.execute("SELECT digest FROM files")}
+        num_completed = tables.execute("SELECT count(*) FROM store_files WHERE status = 'completed'").fetchone()[0]
+        num_chunks = tables.execute("SELECT count(*) FROM chunks").fetchone()[0]
+        num_vectors = tables.execute("SELECT count(*) FROM vectors").fetchone()[0]
+    assert list_digests(backup / FILES) == digests
+    assert num_chunks == num_vectors == num_completed * 20
+    assert (manifest.num_blobs, manifest.rows["chunks"]) == (len(digests), num_chunks)
+
+
+def test_a_file_that_goes_before_it_is_copied_starts_the_copy_again(
+    corpus: Corpus, blob_root: Path, state_folder: Path
+) -> None:
+    kept, brief, heard = ingest(corpus, "kept.md", "kept"), [], []
+
+    def interfere(what: str, done: int, total: int) -> None:
+        heard.append(what)
+        if what == "files" and not brief:
+            brief.append(ingest(corpus, "brief.md", "brief"))
+        elif what == "tables" and heard.count("tables") == 1:
+            corpus.files.delete(TENANT, brief[0])
+
+    create_backup(corpus.database, blob_root, state_folder / "backup", progress=interfere)
+
+    assert heard.count("tables") == 2
+    with closing(sqlite3.connect(state_folder / "backup" / DATABASE)) as tables:
+        assert tables.execute("SELECT file_id FROM files").fetchall() == [(kept,)]
+    assert len(list_digests(state_folder / "backup" / FILES)) == 1
+
+
+def test_a_file_that_goes_while_it_is_restored_comes_back(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+    file_id, heard = ingest(corpus, "a.md", "alpha"), []
+    create_backup(corpus.database, blob_root, state_folder / "backup")
+
+    def interfere(what: str, done: int, total: int) -> None:
+        heard.append(what)
+        if heard == ["checking files", "files"]:
+            corpus.files.delete(TENANT, file_id)
+            assert not list_digests(blob_root)
+
+    restore_backup(corpus.database, blob_root, state_folder / "backup", replace=True, progress=interfere)
+
+    assert corpus.files.content(TENANT, file_id) == b"alpha"
+
+
+def test_a_backup_has_its_name_only_when_it_is_complete(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+    ingest(corpus, "a.md", "alpha")
+
+    def check_not_there(what: str, done: int, total: int) -> None:
+        assert not (state_folder / "backup").exists()
+
+    create_backup(corpus.database, blob_root, state_folder / "backup", progress=check_not_there)
+
+    assert {path.name for path in (state_folder / "backup").iterdir()} == {MANIFEST, DATABASE, FILES}
+    with pytest.raises(ConflictError, match="exists"):
+        create_backup(corpus.database, blob_root, state_folder / "backup")
+
+
+def test_files_of_an_older_backup_are_linked(corpus: Corpus, blob_root: Path, backup: Path, state_folder: Path) -> None:
+    create_backup(corpus.database, blob_root, state_folder / "next", previous=backup)
+
+    shared = list_digests(backup / FILES) & list_digests(state_folder / "next" / FILES)
+    assert len(shared) == 1
+    digest = shared.pop()
+    assert blob_path(backup / FILES, digest).samefile(blob_path(state_folder / "next" / FILES, digest))
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()  # it may be linked to the corpus
+    path.write_bytes(content)
+
+
+def a_blob(backup: Path) -> Path:
+    return blob_path(backup / FILES, min(list_digests(backup / FILES)))
+
+
+def change_manifest(backup: Path, **changes: object) -> None:
+    manifest = json.loads((backup / MANIFEST).read_text())
+    (backup / MANIFEST).write_text(json.dumps(manifest | changes))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda backup: flip_a_bit(backup / DATABASE), "another checksum"),
+        (lambda backup: flip_a_bit(a_blob(backup)), "not what its name says"),
+        (lambda backup: a_blob(backup).unlink(), "is missing"),
+        (lambda backup: (backup / MANIFEST).unlink(), "is not a backup"),
+        (lambda backup: (backup / MANIFEST).write_text("{"), "is damaged"),
+        (lambda backup: change_manifest(backup, schema_version=SCHEMA_VERSION + 1), "run the release that wrote it"),
+        (lambda backup: change_manifest(backup, format_version=99), "has format 99"),
+        (lambda backup: change_manifest(backup, more=1), "is damaged"),
+    ],
+)
+def test_a_damaged_backup_is_refused(
+    corpus: Corpus, blob_root: Path, backup: Path, damage: Callable[[Path], object], problem: str
+) -> None:
+    before, blobs_before = contents(corpus.database), list_digests(blob_root)
+    damage(backup)
+
+    with pytest.raises(ConfigError, match=problem):
+        restore_backup(corpus.database, blob_root, backup, replace=True)
+
+    assert contents(corpus.database) == before
+    assert list_digests(blob_root) == blobs_before
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond a limit: as near to a full disk as a test can come without one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT_BYTES, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_no_backup(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+    ingest(corpus, "a.md", "alpha " * 500)
+
+    with full_disk(), pytest.raises(ConfigError):
+        create_backup(corpus.database, blob_root, state_folder / "backup")
+
+    assert not list(state_folder.glob("backup*"))
+
+
+def test_a_full_disk_leaves_the_corpus_as_it_was(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+    ingest(corpus, "a.md", "alpha " * 500)
+    create_backup(corpus.database, blob_root, state_folder / "backup")
+    with opened(f"sqlite:///{state_folder}/small.db", state_folder / "small") as small:
+        before = contents(small.database)
+
+        with full_disk(), pytest.raises(ConfigError):
+            restore_backup(small.database, state_folder / "small", state_folder / "backup")
+
+        assert contents(small.database) == before
+
+
+def two_backups(url: str, folder: Path) -> list[tuple[Path, dict[str, list[str]]]]:
+    """Of a corpus of four files, and of the same corpus with three of them changed; each with what it holds."""
+    found = []
+    with opened(url, folder / "blobs") as corpus:
+        for name, num_new in (("one", 4), ("two", 3)):
+            for file in corpus.files.page(TENANT, PAGE).items[1:]:
+                corpus.files.delete(TENANT, file.file_id)
+            for number in range(num_new):
+                ingest(corpus, f"{name}-{number}.md", f"{name} {number} " * 200)
+            create_backup(corpus.database, folder / "blobs", folder / name)
+            found.append((folder / name, contents(corpus.database)))
+    return found
+
+
+def check_whole(url: str, folder: Path, allowed: list[dict[str, list[str]]]) -> int:
+    """Which of the allowed states the corpus is in."""
+    with opened(url, folder / "blobs") as corpus:
+        assert lost_blobs(corpus.database, folder / "blobs") == []
+        return allowed.index(contents(corpus.database))
+
+
+def test_a_restore_that_is_killed_leaves_one_corpus_whole(database_url: str, state_folder: Path) -> None:
+    one, two = two_backups(database_url, state_folder)
+    states, moment = [one[1], two[1]], 0
+    found = []
+
+    is_killed = True
+    while is_killed:
+        moment += 1
+        state = check_whole(database_url, state_folder, states)
+        is_killed = restore_and_die(database_url, state_folder / "blobs", (two, one)[state][0], moment)
+        found.append(check_whole(database_url, state_folder, states) != state)
+
+    # Killed before its commit it has changed nothing, after it everything.
+    assert found == sorted(found)
+    assert 10 < found.index(True) < len(found) - 2
+
+
+@pytest.mark.slow
+def test_a_restore_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+    url, chance = f"sqlite:///{tmp_path}/corpus.db", random.Random(5)
+    one, two = two_backups(url, tmp_path)
+    states, ends = [one[1], two[1]], set()
+
+    for _ in range(NUM_KILLS):
+        state = check_whole(url, tmp_path, states)
+        backup = (two, one)[state][0]
+        was_killed = restore_and_be_killed(url, tmp_path / "blobs", backup, chance.uniform(0, MAX_KILL_S))
+        changed = check_whole(url, tmp_path, states) != state
+        assert was_killed or changed
+        ends.add(changed)
+
+    assert ends == {False, True}

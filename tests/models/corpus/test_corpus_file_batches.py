@@ -1,0 +1,75 @@
+"""Files attached together: all or none, counted, cancelled, and no other tenant's."""
+
+import pytest
+from corpus_samples import STORE, TENANT, complete, ingest, stored_texts
+
+from models.corpus.corpus import Corpus
+from models.corpus.file_batches import BatchItem
+from models.corpus.records import Chunking, FileCounts, PageRequest
+from models.errors import InvalidRequestError, NotFoundError
+
+
+def upload(corpus: Corpus, *names: str) -> list[str]:
+    return [corpus.files.add(TENANT, name, name.encode()).file_id for name in names]
+
+
+def test_a_batch_counts_its_own_files(corpus: Corpus) -> None:
+    ingest(corpus, "before.md", "before")
+    first, second = upload(corpus, "a.md", "b.md")
+    items = [BatchItem(first), BatchItem(second, Chunking(100, 0), {"year": 1999})]
+
+    batch = corpus.file_batches.create(TENANT, STORE, items)
+    complete(corpus, corpus.jobs.claim("worker", 1, 60)[0])
+    halfway = corpus.file_batches.get(TENANT, STORE, batch.batch_id)
+    corpus.jobs.fail(corpus.jobs.claim("worker", 1, 60)[0], "invalid_file", "no")
+    done = corpus.file_batches.get(TENANT, STORE, batch.batch_id)
+
+    assert (batch.status, batch.file_counts) == ("in_progress", FileCounts(in_progress=2))
+    assert (halfway.status, halfway.file_counts) == ("in_progress", FileCounts(in_progress=1, completed=1))
+    assert (done.status, done.file_counts) == ("completed", FileCounts(completed=1, failed=1))
+    page = corpus.file_batches.files(TENANT, STORE, batch.batch_id, PageRequest(order="asc"))
+    assert [file.file_id for file in page.items] == [first, second]
+    assert page.items[1].attributes == {"year": 1999}
+    failed = corpus.file_batches.files(TENANT, STORE, batch.batch_id, PageRequest(), "failed")
+    assert [file.file_id for file in failed.items] == [second]
+
+
+def test_a_batch_with_an_unknown_file_attaches_none(corpus: Corpus) -> None:
+    (known,) = upload(corpus, "a.md")
+
+    with pytest.raises(NotFoundError):
+        corpus.file_batches.create(TENANT, STORE, [BatchItem(known), BatchItem("file-none")])
+    with pytest.raises(InvalidRequestError, match="2 times"):
+        corpus.file_batches.create(TENANT, STORE, [BatchItem(known), BatchItem(known)])
+    with pytest.raises(InvalidRequestError, match="0 files"):
+        corpus.file_batches.create(TENANT, STORE, [])
+
+    assert corpus.store_files.page(TENANT, STORE, PageRequest()).items == ()
+
+
+def test_a_cancelled_batch_gives_up_what_is_in_progress_alone(corpus: Corpus) -> None:
+    first, second = upload(corpus, "a.md", "b.md")
+    batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(first), BatchItem(second)])
+    complete(corpus, corpus.jobs.claim("worker", 1, 60)[0])
+
+    cancelled = corpus.file_batches.cancel(TENANT, STORE, batch.batch_id)
+
+    assert (cancelled.status, cancelled.file_counts) == ("cancelled", FileCounts(completed=1, cancelled=1))
+    assert corpus.jobs.claim("worker", 10, 60) == []
+    assert len(stored_texts(corpus)) == 1
+    again = corpus.store_files.attach(TENANT, STORE, second)
+    assert again.status == "in_progress"
+
+
+def test_another_tenants_batch_is_unknown(corpus: Corpus) -> None:
+    (mine,) = upload(corpus, "a.md")
+    batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(mine)])
+
+    for method in (corpus.file_batches.get, corpus.file_batches.cancel):
+        with pytest.raises(NotFoundError):
+            method("other", STORE, batch.batch_id)
+    with pytest.raises(NotFoundError):
+        corpus.file_batches.files("other", STORE, batch.batch_id, PageRequest())
+    with pytest.raises(NotFoundError):
+        corpus.file_batches.create("other", STORE, [BatchItem(mine)])
+    assert corpus.file_batches.get(TENANT, STORE, batch.batch_id).status == "in_progress"
