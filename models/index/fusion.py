@@ -1,12 +1,43 @@
 """Several rankings of one query made into one. Ties keep the order of first appearance."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InvalidRequestError
 from models.types import FloatArray, Ranking
+
+FusionMethod = Literal["min_max", "rrf"]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How rankings become one: `weights` has one a ranking, in their order; empty means all alike.
+
+    `rrf_k` is the constant of reciprocal rank fusion, and unused by min_max.
+    """
+
+    method: FusionMethod = "min_max"
+    weights: tuple[float, ...] = ()
+    rrf_k: int = 60
+
+
+def fuse(rankings: Sequence[Ranking], fusion: Fusion) -> Ranking:
+    """The rankings of one query merged as `fusion` says; min_max scores are 0 to 1, those of rrf far below.
+
+    Raises InvalidRequestError for an unknown method, or numbers that the method refuses.
+    """
+    weights = fusion.weights or None
+    if fusion.method == "rrf":
+        return reciprocal_rank_fusion(rankings, fusion.rrf_k, weights)
+    if fusion.method == "min_max":
+        return min_max_fusion(rankings, weights)
+    raise InvalidRequestError(
+        f"fusion is {fusion.method!r}; it is one of {', '.join(get_args(FusionMethod))}", "fusion"
+    )
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Ranking], k: int = 60, weights: Sequence[float] | None = None) -> Ranking:

@@ -1,26 +1,33 @@
-"""Keyword search with Tantivy: BM25 over English stems, in memory or in a folder."""
+"""Keyword search with Tantivy: BM25 over English stems."""
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.errors import ConflictError
+from models.filters import Attributes, Filter
 from models.index import stop_words
+from models.index.attributes import FileAttributes
+from models.index.attributes_snapshot import read_state, write_state
+from models.index.tantivy_folder import link_files, private_folder
 from models.types import KeyArray, LexicalRanking, Ranking
 
 if TYPE_CHECKING:
     import tantivy
 
-KEY, TEXT, ANALYZER = "key", "text", "words"
+KEY, FILE, TEXT, ANALYZER = "key", "file", "text", "words"
 # Tantivy's least heap for one thread. Measured: a commit of one document takes 1.9 ms with it, 4.8 ms with 50 MB.
 WRITER_HEAP_BYTES = 15_000_000
+# Documents from which an index keeps its writer: to let it go waits for merges, 5 ms here, but seconds in the millions.
+WRITER_KEPT_FROM = 50_000
 MAX_WORD_BYTES = 40  # Tantivy's own default; longer runs are hashes and base64
+FILES_FOLDER, SNAPSHOT_KIND = "words", {"index": "tantivy"}
 
 
 @dataclass(frozen=True)
@@ -32,65 +39,137 @@ class Word:
 
 
 class TantivyIndex:
-    """A LexicalIndex. Writes are committed by the next search, so that many small ones share one commit.
+    """A LexicalIndex and Snapshotting, in a private folder that goes with it.
 
-    All words are indexed, so that each has a document frequency; a query drops its stop words unless it
-    has no others.
+    Writes are committed by the next search, so that many small ones share one commit. All words are indexed, so that
+    each has a document frequency; a query drops its stop words unless it has no others. Document frequencies and
+    lengths are those of the whole index, whatever a filter lets through.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """In memory, or in `folder`, which must exist. Raises ConflictError if another writer holds it."""
+    def __init__(self) -> None:
         import tantivy
 
         self._tantivy = tantivy
         self._analyzer = _analyzer(tantivy)
         self._stop_filter = _stop_filter(tantivy)
         self._schema = _schema(tantivy)
-        self._index = tantivy.Index(self._schema, path=str(folder) if folder else None)
-        self._index.register_tokenizer(ANALYZER, self._analyzer)
-        # Reload by hand, after our own commit: the watcher of the default policy makes each commit 40 times slower.
-        self._index.config_reader("manual")
-        self._writer = self._open_writer(folder)
+        self._folder = private_folder(self)
+        self._index = self._open(self._folder)
+        self._writer: tantivy.IndexWriter | None = None  # while there is something to commit
+        self._is_dirty = False
+        self._files = FileAttributes()
         self._lock = threading.Lock()
-        self._is_dirty = True
 
-    def _open_writer(self, folder: Path | None) -> "tantivy.IndexWriter":
-        try:
-            return self._index.writer(heap_size=WRITER_HEAP_BYTES, num_threads=1)
-        except ValueError as error:
-            raise ConflictError(f"the keyword index at {folder} has another writer: {error}") from error
-
-    def add(self, keys: KeyArray, texts: list[str]) -> None:
+    def add(self, keys: KeyArray, file_keys: KeyArray, texts: list[str]) -> None:
+        if not len(keys) == len(file_keys) == len(texts):
+            raise ConflictError(f"{len(keys)} keys of {len(file_keys)} files came with {len(texts)} texts")
+        if not texts:
+            return
         with self._lock:
-            for key, text in zip(keys.tolist(), texts, strict=True):
+            self._files.slots(file_keys)
+            writer = self._writing()
+            for key, file_key, text in zip(keys.tolist(), file_keys.tolist(), texts, strict=True):
                 document = self._tantivy.Document()
                 document.add_integer(KEY, key)
+                document.add_integer(FILE, file_key)
                 document.add_text(TEXT, text)
-                self._writer.add_document(document)
-            self._is_dirty = True
+                writer.add_document(document)
 
     def remove(self, keys: KeyArray) -> None:
+        if not len(keys):
+            return
         with self._lock:
+            writer = self._writing()
             for key in keys.tolist():
-                self._writer.delete_documents_by_term(KEY, key)
-            self._is_dirty = True
+                writer.delete_documents_by_term(KEY, key)
 
-    def commit(self) -> None:
-        """Makes every write so far visible, and durable if there is a folder."""
+    def set_attributes(self, attributes: Mapping[int, Attributes]) -> None:
         with self._lock:
-            if self._is_dirty:
-                self._writer.commit()
-                self._index.reload()
-                self._is_dirty = False
+            self._files.set(attributes)
 
-    def search(self, query: str, k: int) -> LexicalRanking:
-        self.commit()
-        words, searcher = self._words(query), self._index.searcher()
+    def search(self, query: str, k: int, where: Filter | None = None) -> LexicalRanking:
+        with self._lock:
+            self._commit()
+            words, searcher = self._words(query), self._index.searcher()
+            clause = self._clause(where)
         weights = {word.text: _idf(searcher, word.term) for word in words}
         terms = self._searched_terms(words)
-        if not terms or not searcher.num_docs:
+        if k < 1 or not terms or not searcher.num_docs:
             return LexicalRanking(Ranking.empty(), weights)
-        return LexicalRanking(self._rank(searcher, terms, k), weights)
+        return LexicalRanking(self._rank(searcher, terms, clause, k), weights)
+
+    def save(self, folder: Path) -> None:
+        with self._lock:
+            self._commit()
+            # A merge adds and removes files.
+            self._close_writer()
+            (folder / FILES_FOLDER).mkdir()
+            link_files(self._folder, folder / FILES_FOLDER)
+            write_state(folder, SNAPSHOT_KIND, self._files)
+
+    def load(self, folder: Path) -> None:
+        if len(self):
+            raise ConflictError("a snapshot is taken up by an empty index only")
+        with self._lock:
+            attributes = read_state(folder, SNAPSHOT_KIND)
+            self._close_writer()
+            own = private_folder(self)
+            try:
+                link_files(folder / FILES_FOLDER, own)
+                index = self._open(own)
+            except (OSError, ValueError) as error:  # the latter is Tantivy's own
+                raise ConflictError(f"the snapshot in {folder} went away: {error}") from error
+            self._folder, self._index = own, index
+            self._files.set(attributes)
+
+    def __len__(self) -> int:
+        with self._lock:
+            self._commit()
+            return int(self._index.searcher().num_docs)
+
+    def _open(self, folder: Path) -> "tantivy.Index":
+        index = self._tantivy.Index(self._schema, path=str(folder))
+        index.register_tokenizer(ANALYZER, self._analyzer)
+        # Reload by hand, after our own commit: the watcher of the default policy makes each commit 40 times slower.
+        index.config_reader("manual")
+        return index
+
+    def _writing(self) -> "tantivy.IndexWriter":
+        self._is_dirty = True
+        if self._writer is None:
+            self._writer = self._index.writer(heap_size=WRITER_HEAP_BYTES, num_threads=1)
+        return self._writer
+
+    def _commit(self) -> None:
+        """Makes every write so far visible."""
+        if not self._is_dirty:
+            return
+        self._writing().commit()
+        self._is_dirty = False
+        self._index.reload()
+        if self._index.searcher().num_docs < WRITER_KEPT_FROM:
+            # A writer is a thread and 15 MB, and there may be thousands of small indexes.
+            self._close_writer()
+            self._index.reload()
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.wait_merging_threads()
+            self._writer = None
+
+    def _clause(self, where: Filter | None) -> "tuple[tantivy.Occur, tantivy.Query] | None":
+        """`where` as the files that must or must not be, whichever are fewer. None if all are let through."""
+        if where is None:
+            return None
+        allowed, file_keys = self._files.allowed(where), self._files.file_keys
+        occur, query_of = self._tantivy.Occur, self._tantivy.Query
+        if allowed.all():
+            return None
+        if 2 * np.count_nonzero(allowed) > len(allowed):
+            return occur.MustNot, query_of.term_set_query(self._schema, FILE, file_keys[~allowed].tolist())
+        within = query_of.term_set_query(self._schema, FILE, file_keys[allowed].tolist())
+        # A set of terms scores 1 for itself.
+        return occur.Must, query_of.const_score_query(within, 0.0)
 
     def _words(self, query: str) -> list[Word]:
         tokens = self._analyzer.pre_tokenize(query).tokens
@@ -100,16 +179,15 @@ class TantivyIndex:
         content = [word.term for word in words if self._stop_filter.analyze(word.text)]
         return content or [word.term for word in words]
 
-    def _rank(self, searcher: "tantivy.Searcher", terms: list[str], k: int) -> Ranking:
-        query_of, should = self._tantivy.Query, self._tantivy.Occur.Should
-        clauses = [(should, query_of.term_query(self._schema, TEXT, term, "freq")) for term in terms]
-        hits = searcher.search(query_of.boolean_query(clauses), limit=k, count=False).hits
+    def _rank(self, searcher: "tantivy.Searcher", terms: list[str], clause: Any, k: int) -> Ranking:
+        query_of, occur = self._tantivy.Query, self._tantivy.Occur
+        shoulds = [(occur.Should, query_of.term_query(self._schema, TEXT, term, "freq")) for term in terms]
+        query = query_of.boolean_query(shoulds)
+        if clause is not None:
+            query = query_of.boolean_query([(occur.Must, query), clause])
+        hits = searcher.search(query, limit=k, count=False).hits
         keys = searcher.fast_field_values(KEY, [address for _, address in hits])
         return Ranking(np.array(keys, np.int64), np.array([score for score, _ in hits], np.float32))
-
-    def __len__(self) -> int:
-        self.commit()
-        return int(self._index.searcher().num_docs)
 
 
 def _analyzer(tantivy: ModuleType) -> "tantivy.TextAnalyzer":
@@ -128,6 +206,7 @@ def _stop_filter(tantivy: ModuleType) -> "tantivy.TextAnalyzer":
 def _schema(tantivy: ModuleType) -> "tantivy.Schema":
     builder = tantivy.SchemaBuilder()
     builder.add_integer_field(KEY, indexed=True, fast=True)
+    builder.add_integer_field(FILE, indexed=True)
     builder.add_text_field(TEXT, tokenizer_name=ANALYZER, index_option="freq")
     return builder.build()
 

@@ -1,0 +1,54 @@
+"""Which FAISS index, and how much of it a search looks at."""
+
+import math
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FaissConfig(BaseModel):
+    """FAISS as the index of each vector store.
+
+    Bytes a vector: flat 4 dim; hnsw 4 dim + 8 hnsw_m; ivf_pq 2 dim + pq_m + 8, and 4 dim until it is trained.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["flat", "hnsw", "ivf_pq"] = Field(
+        default="flat", description="flat compares with every vector; hnsw and ivf_pq are approximate."
+    )
+    num_threads: int = Field(default=1, ge=1, le=256, description="OpenMP threads of one search or write.")
+    exact_below: int = Field(
+        default=50_000,
+        ge=0,
+        description="A filter that lets fewer chunks through has them compared one by one: 5 ms of 384 dimensions.",
+    )
+    hnsw_m: int = Field(default=16, ge=4, le=128, description="HNSW: links of a node; twice as many at the bottom.")
+    hnsw_ef_construction: int = Field(default=100, ge=8, le=2_000, description="HNSW: candidates while building.")
+    hnsw_ef_search: int = Field(default=64, ge=8, le=10_000, description="HNSW: candidates of a search; at least k.")
+    ivf_nlist: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="IVF-PQ: cells. By default 4 sqrt(n) of n vectors."
+    )
+    ivf_nprobe: int = Field(default=32, ge=1, le=10_000, description="IVF-PQ: cells that a search reads.")
+    pq_m: int | None = Field(
+        default=None, ge=1, le=4_096, description="IVF-PQ: bytes of a code, a divisor of dim. By default a quarter."
+    )
+    refine_factor: int = Field(
+        default=10, ge=1, le=100, description="IVF-PQ: candidates a hit, which are compared by their float16 vectors."
+    )
+    train_at: int = Field(
+        default=50_000, ge=256, description="IVF-PQ: vectors from which it is trained; with fewer it is flat."
+    )
+
+    def num_cells(self, num_vectors: int) -> int:
+        return min(self.ivf_nlist or int(4 * math.sqrt(num_vectors)), num_vectors)
+
+    def code_size(self, dim: int) -> int:
+        """Bytes of a PQ code: `pq_m`, or the largest divisor of `dim` that is at most a quarter of it."""
+        return self.pq_m or max(size for size in range(1, max(1, dim // 4) + 1) if dim % size == 0)
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        """What a saved index must agree in: not how it is searched."""
+        searched = {"num_threads", "exact_below", "hnsw_ef_search", "ivf_nprobe", "refine_factor"}
+        return self.model_dump(exclude=searched)

@@ -1,0 +1,98 @@
+"""Which searches a query goes to, told from its form alone."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_OTHER_WORDS = 2  # beside what is named: "error ERR_CONN_RESET nginx" looks something up, a longer query describes
+MAX_IDENTIFIER_CHARS = 256
+MIN_CODE_DIGITS = 3  # COVID-19, UTF-8, F-16 and MP3 are words; SHA-256, ABC-123 and LM358N are looked up
+
+_QUOTED = re.compile(r'(?<!\S)(?:"([^"]+)"|“([^”“]+)”|„([^“”„]+)[“”]|«([^«»]+)»)(?!\w)')
+_WORD = re.compile(r"[\w'’]+")
+_IDENTIFIER = re.compile(
+    r"""
+      [^\s@]+@[^\s@]+\.\w+                                    # an e-mail address
+    | \w+://\S+                                               # a URL
+    | --[a-zA-Z][\w-]+                                        # a command's flag
+    | _*[^\W_]+(?:_+[^\W_]+)+_*(?:\(\))? | __\w+__            # snake_case, __init__
+    | [a-zA-Z_]\w+(?:\.[a-zA-Z_]\w+)+(?:\(\))?                # dotted.names, file.ext; not U.S., e.g.
+    | \w+(?:(?:::|->)\w+)+(?:\(\))? | \w+\(\)                 # std::vector, call()
+    | v\d+(?:\.\d+)+[\w.+-]* | \d+(?:\.\d+){2,}[\w.+-]*       # v1.2, 1.2.3-rc1, 10.0.0.1
+    | (?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]*)* | [a-zA-Z]:\\\S+    # an absolute or dotted path, C:\path
+    | [\w-]+(?:/[\w.-]+)+\.[a-zA-Z]\w*                        # a/relative/path.ext; not and/or, TCP/IP
+    | 0x[0-9a-fA-F]+
+    """,
+    re.VERBOSE,
+)
+_CODE = re.compile(r"[A-Z][A-Z0-9]*(?:[-/.:][A-Z0-9]+)*|\d+[A-Z]+\d[A-Z0-9]*|\d+(?:[-/][A-Z0-9]+)+")
+_HEX = re.compile(r"[0-9a-f]{7,128}|[0-9A-F]{7,128}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_AROUND = "()[]{}<>,;:!?.\"'`‘’“”„«»"
+_QUESTION = re.compile(
+    r"\W*(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|do|does|did|can|could|should|would|will|has|have"
+    r"|explain|describe|compare|tell)\b",
+    re.IGNORECASE,
+)
+_STRAIGHT = str.maketrans("‘’“”", "''\"\"")
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a query goes. Of a lexical one, each hit must hold every one of `phrases`, see contains_phrases."""
+
+    mode: Literal["hybrid", "lexical"]
+    phrases: tuple[str, ...] = ()
+
+
+def route(query: str) -> Route:
+    """Lexical for identifiers and quoted phrases, alone or with two words beside them; hybrid for all else.
+
+    A question goes to both searches, whatever it names. One quoted word is a phrase only if it is an identifier.
+    """
+    phrases = tuple(phrase for phrase in map(_inside, _QUOTED.finditer(query)) if _is_literal(phrase))
+    words = [token for token in _without_phrases(query).split() if _WORD.search(token)]
+    others = [word for word in words if not _is_identifier(word)]
+    names_something = bool(phrases) or len(others) < len(words)
+    is_description = len(others) > MAX_OTHER_WORDS or (bool(others) and _is_question(query))
+    return Route("lexical", phrases) if names_something and not is_description else Route("hybrid")
+
+
+def contains_phrases(text: str, phrases: tuple[str, ...]) -> bool:
+    """Whether `text` holds every phrase literally, but for case, white space and the shape of quotes."""
+    flat = _flat(text)
+    return all(_flat(phrase) in flat for phrase in phrases)
+
+
+def _inside(quoted: re.Match[str]) -> str:
+    return next(group for group in quoted.groups() if group is not None).strip()
+
+
+def _is_literal(phrase: str) -> bool:
+    return len(_WORD.findall(phrase)) > 1 or _is_identifier(phrase)
+
+
+def _without_phrases(query: str) -> str:
+    """The query with a space for each quoted phrase; a quoted common word stays."""
+    return _QUOTED.sub(lambda quoted: " " if _is_literal(_inside(quoted)) else quoted.group(), query)
+
+
+def _is_identifier(token: str) -> bool:
+    return any(_has_its_form(form) for form in (token, token.strip(_AROUND)))
+
+
+def _has_its_form(token: str) -> bool:
+    if len(token) > MAX_IDENTIFIER_CHARS:
+        return False
+    if _IDENTIFIER.fullmatch(token):
+        return True
+    num_digits, has_letter = sum(map(str.isdigit, token)), any(map(str.isalpha, token))
+    is_code = num_digits >= MIN_CODE_DIGITS and _CODE.fullmatch(token) is not None
+    return has_letter and num_digits > 0 and (is_code or _HEX.fullmatch(token) is not None)
+
+
+def _is_question(query: str) -> bool:
+    return query.rstrip().endswith(("?", "？")) or _QUESTION.match(query) is not None
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.translate(_STRAIGHT).casefold().split())

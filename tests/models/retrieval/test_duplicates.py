@@ -1,0 +1,84 @@
+import random
+
+import pytest
+
+from models.errors import InvalidRequestError
+from models.retrieval.duplicates import unique
+
+THRESHOLD = 0.9  # what ships as the default
+
+
+def prose(num_words: int, seed: int) -> list[str]:
+    """Words drawn from 400 made-up ones."""
+    chosen = random.Random(seed)
+    return [f"word{chosen.randrange(400)}" for _ in range(num_words)]
+
+
+def text(words: list[str]) -> str:
+    return " ".join(words)
+
+
+def test_of_identical_texts_the_first_is_kept() -> None:
+    one, other = text(prose(200, 1)), text(prose(200, 2))
+
+    assert unique([one, other, one, other, one], THRESHOLD) == [0, 1]
+
+
+def test_case_punctuation_and_white_space_do_not_tell_texts_apart() -> None:
+    words = prose(50, 1)
+
+    assert unique([text(words), "\n".join(words).upper() + "!"], THRESHOLD) == [0]
+
+
+def test_boilerplate_with_a_changed_date_is_a_duplicate() -> None:
+    words = prose(200, 1)
+    march, may = [*words[:100], "3", "March", "2024", *words[103:]], [*words[:100], "9", "May", "2025", *words[103:]]
+
+    # 198 shingles each; the three changed words are in 5 of them: 193 / 203 = 0.951.
+    assert unique([text(march), text(may)], THRESHOLD) == [0]
+    assert unique([text(march), text(may)], 0.96) == [0, 1]
+
+
+def test_neighbouring_chunks_that_overlap_are_both_kept() -> None:
+    words = prose(408, 1)
+
+    assert unique([text(words[:220]), text(words[188:])], THRESHOLD) == [0, 1]
+
+
+def test_a_text_that_holds_another_and_much_more_is_kept() -> None:
+    words = prose(200, 1)
+
+    assert unique([text(words[:60]), text(words)], THRESHOLD) == [0, 1]
+
+
+def test_the_same_words_in_another_order_are_another_text() -> None:
+    assert unique(["the dog bit the old man", "the old man bit the dog"], THRESHOLD) == [0, 1]
+
+
+def test_a_dropped_text_drops_no_other() -> None:
+    # Each differs from the one before by one word in 40: shingles 35 / 41 = 0.854 shared; 32 / 44 two steps apart.
+    words = prose(40, 1)
+    once = [*words[:10], "changed", *words[11:]]
+    twice = [*once[:25], "changed", *once[26:]]
+
+    assert unique([text(words), text(once), text(twice)], 0.85) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kept"),
+    [
+        ([], []),
+        ([""], [0]),
+        (["", "…", "→"], [0, 1, 2]),
+        (["yes", "Yes.", "no"], [0, 2]),
+        (["not found", "found not", "Not found!"], [0, 1]),
+    ],
+)
+def test_short_texts_are_compared_whole_and_empty_ones_not_at_all(texts: list[str], kept: list[int]) -> None:
+    assert unique(texts, THRESHOLD) == kept
+
+
+@pytest.mark.parametrize("threshold", [0, -0.5, 1.01, float("nan")])
+def test_a_threshold_outside_its_range_is_refused(threshold: float) -> None:
+    with pytest.raises(InvalidRequestError, match="at most 1"):
+        unique(["a b c"], threshold)
