@@ -1,39 +1,68 @@
-"""Dense search: nearest neighbours by vector, on a FAISS index a store that follows the log."""
+"""Dense search: nearest neighbours by vector, on FAISS indexes that follow the log, or in Milvus."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
+from ray.serve.handle import DeploymentHandle
 
 from deployments.client import StageClient
-from deployments.searcher import Searcher
+from deployments.searcher import Search, Searcher
 from deployments.stage import BatchedStageConfig, parse_user_config, set_batching
+from deployments.storage import StorageConfig
+from models.corpus.views import Shard
+from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
-from models.index.follow import DenseRequest, DenseSearch
-from models.types import Deadline, Embeddings, Ranking, Scope
+from models.index.follow import DenseRequest, DenseSearch, merge
+from models.index.milvus_search import MilvusDenseSearch
+from models.types import Deadline, Ranking, StageStatus
 
 
 class DenseSearcherConfig(BatchedStageConfig):
     """DenseSearcher's user_config."""
 
-    num_threads: int = Field(default=1, ge=1, le=256, description="Threads of one FAISS search.")
+    index: FaissConfig = Field(default=FaissConfig(), description="The kind of index; of no effect with Milvus.")
 
 
 class DenseSearcher(Searcher):
-    """The replica. Takes DenseRequests, gives Rankings."""
+    """The replica, of one shard. Takes DenseRequests, gives Rankings."""
 
-    _num_threads: int | None = None
+    _index: FaissConfig | None = None
+
+    def __init__(self, storage: StorageConfig, shard: Shard | None = None) -> None:
+        """`shard` None: all chunks."""
+        super().__init__(storage)
+        self._shard = shard
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(DenseSearcherConfig, user_config)
-        if self._num_threads != config.num_threads:
-            self._search = DenseSearch(self._views, lambda dim: FaissIndex(dim, config.num_threads))
-            self._num_threads = config.num_threads
+        if self._index != config.index:
+            self.start(self._make(config.index))
+            self._index = config.index
         set_batching(self._batches, config)
 
+    def _make(self, index: FaissConfig) -> Search:
+        milvus = self._storage.milvus
+        if milvus is not None:
+            return MilvusDenseSearch(self._corpus.views, self._corpus.positions, milvus)
+        snapshots = self._storage.snapshots()
+        return DenseSearch(self._corpus.views, lambda dim: FaissIndex(dim, index), snapshots, self._shard)
 
-class DenseSearcherClient(StageClient):
-    """What the query path calls. Satisfies serve.pipelines.stages.DenseStage."""
 
-    async def search(self, query: Embeddings, scope: Scope, k: int, deadline: Deadline) -> Ranking:
-        request = DenseRequest(query.vectors[0], query.generation, scope, k)
-        return await self.call("search", request, deadline=deadline)
+class DenseSearcherClient:
+    """What the query path calls. Satisfies serve.pipelines.stages.DenseStage; asks every shard and merges."""
+
+    stage = "dense"
+
+    def __init__(self, handles: Sequence[DeploymentHandle]) -> None:
+        self._shards = [StageClient(handle, self.stage) for handle in handles]
+
+    async def search(self, request: DenseRequest, deadline: Deadline) -> Ranking:
+        """The best of all shards. Raises what a shard that failed raised: half a ranking is none."""
+        calls = (shard.call("search", request, deadline=deadline) for shard in self._shards)
+        return merge(await asyncio.gather(*calls), request.k)
+
+    async def status(self, deadline: Deadline) -> StageStatus:
+        """Raises if a shard has no replica that can answer."""
+        return (await asyncio.gather(*(shard.status(deadline) for shard in self._shards)))[0]

@@ -3,12 +3,12 @@
 from typing import Any
 
 from deployments.client import StageClient
-from deployments.searcher import Searcher
+from deployments.searcher import Search, Searcher
 from deployments.stage import BatchedStageConfig, parse_user_config, set_batching
-from deployments.storage import StorageConfig
 from models.index.follow import LexicalRequest, LexicalSearch
+from models.index.milvus_search import MilvusLexicalSearch
 from models.index.tantivy_index import TantivyIndex
-from models.types import Deadline, LexicalRanking, Scope
+from models.types import Deadline, LexicalRanking
 
 
 class LexicalSearcherConfig(BatchedStageConfig):
@@ -18,16 +18,21 @@ class LexicalSearcherConfig(BatchedStageConfig):
 class LexicalSearcher(Searcher):
     """The replica. Takes LexicalRequests, gives LexicalRankings."""
 
-    def __init__(self, storage: StorageConfig) -> None:
-        super().__init__(storage)
-        self._search = LexicalSearch(self._views, TantivyIndex)
-
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        set_batching(self._batches, parse_user_config(LexicalSearcherConfig, user_config))
+        config = parse_user_config(LexicalSearcherConfig, user_config)
+        if self._maintenance is None:
+            self.start(self._make())
+        set_batching(self._batches, config)
+
+    def _make(self) -> Search:
+        milvus = self._storage.milvus
+        if milvus is not None and MilvusLexicalSearch.is_supported(milvus):
+            return MilvusLexicalSearch(self._corpus.views, self._corpus.positions, milvus)
+        return LexicalSearch(self._corpus.views, TantivyIndex, self._storage.snapshots())
 
 
 class LexicalSearcherClient(StageClient):
     """What the query path calls. Satisfies serve.pipelines.stages.LexicalStage."""
 
-    async def search(self, query: str, scope: Scope, k: int, deadline: Deadline) -> LexicalRanking:
-        return await self.call("search", LexicalRequest(query, scope, k), deadline=deadline)
+    async def search(self, request: LexicalRequest, deadline: Deadline) -> LexicalRanking:
+        return await self.call("search", request, deadline=deadline)

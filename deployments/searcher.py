@@ -2,26 +2,46 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from ray import serve
 
 from deployments.storage import StorageConfig
 from deployments.telemetry.logs import join_serve_log
-from models.index.follow import DenseSearch, LexicalSearch
+from models.errors import StageUnavailableError
 from models.types import StageStatus
+
+MAINTAIN_S = 1.0  # how often to look for what changed while nobody searches
+
+
+class Search(Protocol):
+    """Dense or keyword search over every vector store. One caller at a time."""
+
+    def search(self, requests: list[Any]) -> list[Any]:
+        """A ranking a request, level with the log."""
+
+    def maintain(self) -> bool:
+        """One step of work that no search should wait for; whether there is more."""
 
 
 class Searcher:
-    """A replica's base. `_search` is set by reconfigure; it reads its indexes anew from the log."""
+    """A replica's base. `_search` is set by reconfigure; it reads its indexes anew, from a snapshot and the log."""
 
-    _search: DenseSearch | LexicalSearch
+    _search: Search
 
     def __init__(self, storage: StorageConfig) -> None:
         join_serve_log()
-        self._views = storage.open().views
+        self._storage = storage
+        self._corpus = storage.open()
         # One thread owns the indexes: they must not be searched while they are written.
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="search")
+        self._maintenance: asyncio.Task[None] | None = None
+
+    def start(self, search: Search) -> None:
+        """Searches with `search` from the next batch on."""
+        self._search = search
+        if self._maintenance is None:
+            self._maintenance = asyncio.create_task(self._maintain())
 
     async def search(self, request: Any) -> Any:
         """The best chunks; concurrent requests share the look at the log and the search of an index."""
@@ -35,10 +55,19 @@ class Searcher:
         """A ranking a request, in order."""
         return await asyncio.get_running_loop().run_in_executor(self._compute, self._search.search, requests)
 
+    async def _maintain(self) -> None:
+        """Keeps the indexes level while nobody searches, a step at a time, so that searches get in between."""
+        while True:
+            search = self._search
+            has_more = await asyncio.get_running_loop().run_in_executor(self._compute, search.maintain)
+            await asyncio.sleep(0 if has_more else MAINTAIN_S)
+
     async def status(self) -> StageStatus:
         await self.check_health()
         return StageStatus()
 
     async def check_health(self) -> None:
-        """Serve's probe: the database answers."""
-        await asyncio.to_thread(self._views.heads, [("", "")])
+        """Serve's probe: the database answers, and the indexes are kept level."""
+        if self._maintenance is not None and self._maintenance.done():
+            raise StageUnavailableError("search") from self._maintenance.exception()
+        await asyncio.to_thread(self._corpus.views.heads, [("", "")])

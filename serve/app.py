@@ -23,7 +23,10 @@ def build(settings: Settings) -> Application:
     catalog = Catalog.open(settings.catalog)
     stages = Stages(
         embedder=replicas_of(Embedder).bind(catalog),
-        dense=replicas_of(DenseSearcher).bind(settings.storage),
+        dense=[
+            replicas_of(DenseSearcher, name=name).bind(settings.storage, shard)
+            for name, shard in settings.search.shards().items()
+        ],
         lexical=replicas_of(LexicalSearcher).bind(settings.storage),
         reranker=replicas_of(Reranker).bind(catalog),
         generator=replicas_of(Generator).bind(catalog),

@@ -8,6 +8,8 @@ from rich.console import Console
 
 from models.errors import RagError
 from models.types import DEFAULT_VECTOR_STORE
+from serve.benchmarks.commands import bench
+from serve.evaluation.command import evaluate_command
 
 app = typer.Typer(
     help="Cited answers from your documents: a Ray Serve application and the tools around it.",
@@ -100,6 +102,39 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_VECTOR_STO
     console.print(f"{store:<10} {counts['total']} files: {numbers}")
     if not readiness["ready"]:
         raise typer.Exit(1)
+
+
+DataOption = Annotated[Path | None, typer.Option(help="Folder of the state, instead of the file's.")]
+
+
+@app.command()
+def backup(
+    destination: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    since: Annotated[Path | None, typer.Option(help="A backup before, whose uploads are linked, not copied.")] = None,
+) -> None:
+    """Copy everything that is stored, as of one moment, while the service runs."""
+    from serve.backup import back_up
+
+    back_up(config, data, destination, since, console)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="A backup.", exists=True, file_okay=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace what is stored.")] = False,
+) -> None:
+    """Put a backup in the place of what is stored, in one step, while the service runs."""
+    from serve.backup import restore as restore_from
+
+    restore_from(config, data, source, yes, console)
+
+
+app.command("eval")(evaluate_command)
+app.add_typer(bench, name="bench")
 
 
 @app.command("check-config")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from deployments.dense_searcher import DenseSearcherConfig
 from deployments.embedder import EmbedderConfig
@@ -18,7 +19,7 @@ from deployments.strict import Problem, check_autoscaling, check_deploy_schema, 
 from models.catalog import Catalog
 from models.errors import ConfigError, RagError, did_you_mean
 from models.registry import Task
-from serve.settings import Settings
+from serve.settings import SearchConfig, Settings
 
 
 class IngressConfig(StageConfig):
@@ -101,21 +102,33 @@ def _check_application(application: dict[str, Any], where: str) -> Iterator[Prob
     yield from unknown_keys(arguments, Settings, f"{where}.args")
     yield from invalid_values(arguments, Settings, f"{where}.args")
     deployments = application.get("deployments") or []
+    stages = _stages(arguments)
     for index, deployment in enumerate(deployments):
-        yield from _check_deployment(deployment, f"{where}.deployments[{index}]")
-    yield from _missing(deployments, where)
+        yield from _check_deployment(deployment, stages, f"{where}.deployments[{index}]")
+    yield from _missing(deployments, stages, where)
     yield from _check_models(arguments, deployments, where)
 
 
-def _check_deployment(deployment: dict[str, Any], where: str) -> Iterator[Problem]:
+def _stages(arguments: dict[str, Any]) -> dict[str, type[StageConfig]]:
+    """The deployments that these settings make: the dense search may be several."""
+    try:
+        shards = SearchConfig(**(arguments.get("search") or {})).shards()
+    except (ValidationError, TypeError):
+        return STAGES  # reported with the settings
+    return STAGES | dict.fromkeys(shards, DenseSearcherConfig)
+
+
+def _check_deployment(
+    deployment: dict[str, Any], stages: dict[str, type[StageConfig]], where: str
+) -> Iterator[Problem]:
     name = deployment["name"]
-    if name not in STAGES:
-        yield Problem(f"{where}.name", f"no deployment named {name!r}{did_you_mean(name, STAGES)}")
+    if name not in stages:
+        yield Problem(f"{where}.name", f"no deployment named {name!r}{did_you_mean(name, stages)}")
         return
     where = f"{where} ({name})"
     user_config = deployment.get("user_config") or {}
-    yield from unknown_keys(user_config, STAGES[name], f"{where}.user_config")
-    yield from invalid_values(user_config, STAGES[name], f"{where}.user_config")
+    yield from unknown_keys(user_config, stages[name], f"{where}.user_config")
+    yield from invalid_values(user_config, stages[name], f"{where}.user_config")
     yield from _check_autoscaling(deployment.get("autoscaling_config"), f"{where}.autoscaling_config")
     yield from _check_resources(deployment.get("ray_actor_options") or {}, f"{where}.ray_actor_options")
 
@@ -136,9 +149,11 @@ def _check_resources(options: dict[str, Any], where: str) -> Iterator[Problem]:
         yield Problem(f"{where}.num_cpus", "0 lets any number of replicas pile up on one node; give it a share")
 
 
-def _missing(deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
+def _missing(
+    deployments: list[dict[str, Any]], stages: dict[str, type[StageConfig]], where: str
+) -> Iterator[Problem]:
     names = [deployment["name"] for deployment in deployments]
-    for name in STAGES:
+    for name in stages:
         if names.count(name) != 1:
             count = "is missing" if name not in names else "stands more than once"
             yield Problem(f"{where}.deployments", f"{name} {count}; Serve would use its own defaults for it")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,13 +21,18 @@ from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from serve.api import chat, errors, files, health, models, query, vector_stores
-from serve.api.services import Services
+from serve.api.services import BackgroundWork, Services
 from serve.middleware import MULTIPART_OVERHEAD_BYTES, BodyLimit, JsonByDefault, RequestContext
+from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.ingest import IngestPipeline, IngestWorker
+from serve.pipelines.migrate import GenerationBuilder
 from serve.pipelines.query import QueryPipeline, QueryStages
+from serve.pipelines.retrieve import RetrievalPipeline, RetrievalStages
 from serve.settings import Settings
 
 BLOCKING_THREADS = 32
+BACKGROUND_PAUSE_S = 5.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Stages:
     """The handles of every stage; Serve fills them in where build() put bound deployments."""
 
     embedder: DeploymentHandle
-    dense: DeploymentHandle
+    dense: list[DeploymentHandle]
     lexical: DeploymentHandle
     reranker: DeploymentHandle
     generator: DeploymentHandle
@@ -49,17 +55,23 @@ class Ingress:
         join_serve_log()
         corpus = settings.storage.open()
         embedder, generator = EmbedderClient(stages.embedder, "embed"), GeneratorClient(stages.generator, "generate")
-        dense, lexical = DenseSearcherClient(stages.dense, "dense"), LexicalSearcherClient(stages.lexical, "lexical")
+        dense, lexical = DenseSearcherClient(stages.dense), LexicalSearcherClient(stages.lexical, "lexical")
         reranker, parser = RerankerClient(stages.reranker, "rerank"), ParserClient(stages.parser, "parse")
         fallback = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
-        query_stages = QueryStages(embedder, dense, lexical, reranker, generator, fallback, corpus.views)
+        retrieval_stages = RetrievalStages(embedder, dense, lexical, reranker, corpus.views, corpus.generations)
+        retrieval = RetrievalPipeline(retrieval_stages, settings.retrieval)
         ingest = IngestPipeline(parser, embedder, corpus, settings.ingest)
         self._services = Services(
             settings=settings,
             catalog=catalog,
             corpus=corpus,
-            query=QueryPipeline(query_stages, settings.query),
+            retrieval=retrieval,
+            query=QueryPipeline(QueryStages(retrieval, generator, fallback), settings.query),
             ingest=IngestWorker(ingest, corpus, settings.ingest),
+            background=(
+                GenerationBuilder(embedder, corpus, settings.migration),
+                Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s),
+            ),
             stages={client.stage: client for client in (embedder, dense, lexical, reranker, generator, parser)},
         )
 
@@ -91,10 +103,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     # The default pool has a handful of threads, which slow disk writes of ingestion would take from questions.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_THREADS, "blocking"))
-    worker = asyncio.create_task(services.ingest.run())
+    background = (asyncio.create_task(_kept_running(one)) for one in services.background)
+    workers = [asyncio.create_task(services.ingest.run()), *background]
     try:
         yield
     finally:
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
         services.corpus.close()
+
+
+async def _kept_running(work: BackgroundWork) -> None:
+    """What fails here fails no request: it is logged, and tried again."""
+    while True:
+        try:
+            await work.run()
+        except Exception:
+            logger.exception("%s failed", type(work).__name__)
+            await asyncio.sleep(BACKGROUND_PAUSE_S)

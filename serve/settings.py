@@ -5,8 +5,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.storage import StorageConfig
+from models.corpus.views import Shard
+from serve.pipelines.housekeeping import HousekeepingConfig
 from serve.pipelines.ingest import IngestConfig
+from serve.pipelines.migrate import MigrationConfig
 from serve.pipelines.query import QueryConfig
+from serve.pipelines.retrieve import RetrievalConfig
 
 
 class ApiConfig(BaseModel):
@@ -15,7 +19,30 @@ class ApiConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_upload_bytes: int = Field(default=64 * 1024**2, ge=1024, le=512 * 1024**2, description="Size of one file.")
+    keys_file: Path | None = Field(
+        default=None, description="Who may call, and as which tenant; without it everybody is the default tenant."
+    )
     max_query_chars: int = Field(default=8_000, ge=16, le=100_000, description="Length of one question.")
+
+
+class SearchConfig(BaseModel):
+    """How the indexes are spread."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dense_shards: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Deployments that share the vectors between them: DenseSearcher, DenseSearcher-1, …",
+    )
+
+    def shards(self) -> dict[str, Shard | None]:
+        """The deployments of the dense search, and which chunks each holds; None: all."""
+        if self.dense_shards == 1:
+            return {"DenseSearcher": None}
+        names = ["DenseSearcher", *(f"DenseSearcher-{number}" for number in range(1, self.dense_shards))]
+        return {name: Shard(number, self.dense_shards) for number, name in enumerate(names)}
 
 
 class Settings(BaseModel):
@@ -25,6 +52,10 @@ class Settings(BaseModel):
 
     storage: StorageConfig = StorageConfig()
     catalog: Path | None = Field(default=None, description="A YAML file of models, added to models/catalog.yaml.")
+    search: SearchConfig = SearchConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()
     ingest: IngestConfig = IngestConfig()
+    migration: MigrationConfig = MigrationConfig()
+    housekeeping: HousekeepingConfig = HousekeepingConfig()
     api: ApiConfig = ApiConfig()

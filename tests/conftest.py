@@ -95,6 +95,12 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
 
 
 TEST_CATALOG = """
+embedding:
+  hashing-256:
+    kind: hashing
+    licence: Apache-2.0
+    options: {{dim: 256}}
+
 reranking:
   late-interaction-fp32:
     kind: late_interaction

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,38 +31,48 @@ from models.types import (
     Ranking,
     Reranking,
     Scope,
+    StageStatus,
 )
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.query import Query, QueryStages
+from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline, RetrievalStages
 
 
 class InlineEmbedder:
-    """Feature hashing: real, and instant."""
+    """Feature hashing: real, and instant. `generation` is the configured model's; a test may set it to the other."""
 
     def __init__(self) -> None:
-        self._model = HashingModel("hashing", HashingConfig(dim=512))
+        models = [HashingModel("hashing", HashingConfig(dim=dim)) for dim in (512, 256)]
+        self._models = {model.generation: model for model in models}
+        self.generation, self.other_generation = self._models
 
-    async def embed_query(self, text: str, deadline: Deadline) -> Embeddings:
-        return await self.embed_documents([text], deadline)
+    async def embed_query(self, text: str, deadline: Deadline, generation: str | None = None) -> Embeddings:
+        return await self.embed_documents([text], deadline, generation)
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline) -> Embeddings:
-        return Embeddings(self._model.embed_documents(texts), self._model.generation, self._model.name)
+    async def embed_documents(
+        self, texts: list[str], deadline: Deadline, generation: str | None = None
+    ) -> Embeddings:
+        model = self._models[generation or self.generation]
+        return Embeddings(model.embed_documents(texts), model.generation, model.name)
+
+    async def status(self, deadline: Deadline) -> StageStatus:
+        return StageStatus(self._models[self.generation].name, generation=self.generation)
 
 
 class InlineDense:
     def __init__(self, corpus: Corpus) -> None:
         self._search = DenseSearch(corpus.views, ExactIndex)
 
-    async def search(self, query: Embeddings, scope: Scope, k: int, deadline: Deadline) -> Ranking:
-        return self._search.search([DenseRequest(query.vectors[0], query.generation, scope, k)])[0]
+    async def search(self, request: DenseRequest, deadline: Deadline) -> Ranking:
+        return self._search.search([request])[0]
 
 
 class InlineLexical:
     def __init__(self, corpus: Corpus) -> None:
         self._search = LexicalSearch(corpus.views, TantivyIndex)
 
-    async def search(self, query: str, scope: Scope, k: int, deadline: Deadline) -> LexicalRanking:
-        return self._search.search([LexicalRequest(query, scope, k)])[0]
+    async def search(self, request: LexicalRequest, deadline: Deadline) -> LexicalRanking:
+        return self._search.search([request])[0]
 
 
 class ShortestFirst:
@@ -109,17 +121,18 @@ class Silent:
         yield GenerationDelta("never")
 
 
-def inline_stages(corpus: Corpus) -> QueryStages:
-    generator = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
-    return QueryStages(
-        InlineEmbedder(),
-        InlineDense(corpus),
-        InlineLexical(corpus),
-        ShortestFirst(),
-        generator,
-        generator,
-        corpus.views,
+def retrieval_stages(corpus: Corpus) -> RetrievalStages:
+    return RetrievalStages(
+        InlineEmbedder(), InlineDense(corpus), InlineLexical(corpus), ShortestFirst(), corpus.views, corpus.generations
     )
+
+
+def inline_stages(corpus: Corpus, **replaced: Any) -> QueryStages:
+    """The query path's stages, some of them `replaced` by name."""
+    generator = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
+    parts = vars(retrieval_stages(corpus)) | {"generator": generator, "fallback": generator} | replaced
+    retrieval = RetrievalStages(**{one.name: parts[one.name] for one in fields(RetrievalStages)})
+    return QueryStages(RetrievalPipeline(retrieval, RetrievalConfig()), parts["generator"], parts["fallback"])
 
 
 async def ingest(corpus: Corpus, filename: str, content: bytes, tenant: str = "default") -> str:

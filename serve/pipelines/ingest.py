@@ -15,13 +15,14 @@ from models.documents.chunk import ChunkingOptions
 from models.errors import (
     ConflictError,
     InvalidRequestError,
+    MissingVectorsError,
     NotFoundError,
     OverloadedError,
     RagError,
     StageUnavailableError,
     UnreadableDocumentError,
 )
-from models.types import Deadline
+from models.types import Deadline, FloatArray, ParsedFile
 from serve.pipelines.stages import EmbedStage, ParseStage
 
 logger = logging.getLogger(__name__)
@@ -51,12 +52,26 @@ class IngestPipeline:
         content = await asyncio.to_thread(self._corpus.files.content, job.tenant, job.file_id)
         chunking = None if job.chunking is None else ChunkingOptions(**vars(job.chunking))
         parsed = await self._parser.parse(content, job.filename, chunking, deadline)
-        texts = [chunk.indexed_text for chunk in parsed.chunks]
-        embedded = await self._embedder.embed_documents(texts, deadline)
-        await asyncio.to_thread(
-            self._corpus.jobs.complete, job, parsed.text, parsed.chunks, embedded.vectors, embedded.generation
-        )
+        generations = await asyncio.to_thread(self._corpus.generations.wanted, job.tenant, job.vector_store_id)
+        vectors = await self._embed(parsed, generations or (None,), deadline)
+        try:
+            await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
+        except MissingVectorsError as error:
+            # The store has begun to build, or has got, another generation since it was asked.
+            vectors |= await self._embed(parsed, error.generations, deadline)
+            await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
         return len(parsed.chunks)
+
+    async def _embed(
+        self, parsed: ParsedFile, generations: tuple[str | None, ...], deadline: Deadline
+    ) -> dict[str, FloatArray]:
+        """The chunks' vectors in each generation; None stands for the configured model's."""
+        texts = [chunk.indexed_text for chunk in parsed.chunks]
+        vectors = {}
+        for generation in generations:
+            embedded = await self._embedder.embed_documents(texts, deadline, generation)
+            vectors[embedded.generation] = embedded.vectors
+        return vectors
 
 
 class IngestWorker:

@@ -63,10 +63,10 @@ def test_ray_reads_the_builders_settings_as_a_type() -> None:
 
     builder.__annotations__ = inspect.get_annotations(importlib.import_module("serve.app").build)
     with pytest.raises(LookupError):
-        call_user_app_builder_with_args_if_necessary(builder, {"query": {"candidates": 7}})
+        call_user_app_builder_with_args_if_necessary(builder, {"retrieval": {"candidates": 7}})
 
     assert isinstance(seen[0], Settings)
-    assert seen[0].query.candidates == 7
+    assert seen[0].retrieval.candidates == 7
 
 
 @pytest.mark.parametrize("kind", _errors(), ids=lambda kind: kind.__name__)

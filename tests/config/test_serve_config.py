@@ -55,7 +55,7 @@ def test_no_stage_of_the_default_file_asks_for_a_gpu(raw: dict[str, Any]) -> Non
         (["applications", 0], "deploymnts", "deployments"),
         (["applications", 0, "args"], "storag", "storage"),
         (["applications", 0, "args", "storage"], "data_dri", "data_dir"),
-        (["applications", 0, "args", "query"], "candidate", "candidates"),
+        (["applications", 0, "args", "retrieval"], "candidate", "candidates"),
         (["applications", 0, "deployments", 1], "max_ongoing_request", "max_ongoing_requests"),
         (["applications", 0, "deployments", 1, "autoscaling_config"], "min_replica", "min_replicas"),
         (["applications", 0, "deployments", 1, "ray_actor_options"], "num_cpu", "num_cpus"),
@@ -161,5 +161,5 @@ def test_a_gpu_file_fits_a_machine_with_a_gpu(raw: dict[str, Any]) -> None:
 def test_args_become_typed_settings(raw: dict[str, Any]) -> None:
     settings = settings_of(raw)
 
-    assert settings.query.candidates == 50
+    assert settings.retrieval.candidates == 50
     assert settings.storage.data_dir == Path("data")

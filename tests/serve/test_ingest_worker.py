@@ -30,11 +30,11 @@ class FailsFirst(InlineEmbedder):
         super().__init__()
         self.error, self.num_failures, self.num_calls = error, num_failures, 0
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline) -> Embeddings:
+    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
         self.num_calls += 1
         if self.num_calls <= self.num_failures:
             raise self.error
-        return await super().embed_documents(texts, deadline)
+        return await super().embed_documents(texts, deadline, generation)
 
 
 class Hanging(InlineEmbedder):
@@ -44,7 +44,7 @@ class Hanging(InlineEmbedder):
         super().__init__()
         self.asked = asyncio.Event()
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline) -> Embeddings:
+    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
         self.asked.set()
         await asyncio.Event().wait()
         raise AssertionError("unreachable")

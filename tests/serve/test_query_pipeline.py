@@ -51,7 +51,7 @@ async def events_of(pipeline: QueryPipeline, query: Query) -> list[Event]:
 
 
 async def answer_of(corpus: Corpus, query: Query, **stages: object) -> Answered:
-    pipeline = QueryPipeline(replace(inline_stages(corpus), **stages), QueryConfig())
+    pipeline = QueryPipeline(inline_stages(corpus, **stages), QueryConfig())
     last = (await events_of(pipeline, query))[-1]
     assert isinstance(last, Answered)
     return last
@@ -126,7 +126,7 @@ async def test_a_generator_that_fails_in_mid_answer_is_an_error(corpus: Corpus) 
 
 
 async def test_a_generator_that_does_not_begin_in_time_is_left_out(corpus: Corpus) -> None:
-    stages = replace(inline_stages(corpus), generator=Silent())
+    stages = inline_stages(corpus, generator=Silent())
     pipeline = QueryPipeline(stages, QueryConfig(first_text_s=0.05))
 
     answered = (await events_of(pipeline, question("What is the oven heated with?")))[-1]

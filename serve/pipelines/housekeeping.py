@@ -1,0 +1,42 @@
+"""What has to be done now and then: expired files and stores go, old vectors are retired, the log is kept short."""
+
+import asyncio
+import logging
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.corpus.corpus import Corpus
+from models.errors import OverloadedError
+
+logger = logging.getLogger(__name__)
+
+
+class HousekeepingConfig(BaseModel):
+    """How often to clean up."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every_s: float = Field(default=30.0, ge=0.1, le=86_400, description="Seconds between two rounds.")
+
+
+class Housekeeper:
+    """Every round is safe to run in any number of processes at once, and to break off anywhere."""
+
+    def __init__(self, corpus: Corpus, config: HousekeepingConfig, keep_previous_s: float) -> None:
+        self._corpus, self._config, self._keep_previous_s = corpus, config, keep_previous_s
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self.clean_up)
+            except OverloadedError as error:
+                logger.warning("cleaning up waits for the next round: %s", error)
+            await asyncio.sleep(self._config.every_s)
+
+    def clean_up(self) -> None:
+        """One round."""
+        self._corpus.files.delete_expired()
+        self._corpus.vector_stores.expire()
+        self._corpus.generations.retire(self._keep_previous_s)
+        self._corpus.log.trim()

@@ -1,0 +1,121 @@
+"""The embedding model is changed, and changed back, under load: nothing fails, nothing is lost."""
+
+import copy
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+
+from tests.conftest import START_TIMEOUT_S, Service
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+NUM_FILES = 40  # before the first change
+WORDS = ("walrus", "island", "clam", "whisker", "floe", "tusk", "dive", "herd")
+
+
+@pytest.fixture
+def changing(service: Service) -> Iterator[Service]:
+    """The service, whose file is put back afterwards."""
+    before = copy.deepcopy(service.raw)
+    yield service
+    service.raw.clear()
+    service.raw.update(before)
+    service.apply()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="-", max_retries=0, timeout=60) as client:
+        yield client
+
+
+class Load:
+    """Searches and ingestion until stopped; every failure, and every answer without what was asked for, is kept."""
+
+    def __init__(self, client: openai.OpenAI, store: str) -> None:
+        self._client, self._store = client, store
+        self._stop = threading.Event()
+        self.names: list[str] = []
+        self.problems: list[str] = []
+        self.num_searches = 0
+
+    def add(self) -> None:
+        number = len(self.names)
+        text = " ".join(f"{word}{number}" for word in WORDS).encode()
+        file = self._client.vector_stores.files.upload_and_poll(
+            vector_store_id=self._store, file=(f"{number}.md", text), poll_interval_ms=50
+        )
+        if file.status != "completed":
+            self.problems.append(f"file {number}: {file.status} {file.last_error}")
+        self.names.append(f"{number}.md")
+
+    def search(self, number: int) -> None:
+        query = " ".join(f"{word}{number}" for word in WORDS)
+        # The dense search alone, so that a vector of the wrong space cannot hide behind the words.
+        page = self._client.vector_stores.search(
+            self._store,
+            query=query,
+            max_num_results=5,
+            extra_body={"mode": "dense", "ranking_options": {"ranker": "none"}},
+        )
+        self.num_searches += 1
+        if f"{number}.md" not in [hit.filename for hit in page.data]:
+            self.problems.append(f"search {number}: {[hit.filename for hit in page.data]}")
+
+    def keep(self, work: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            try:
+                work()
+            except openai.OpenAIError as error:
+                self.problems.append(repr(error))
+
+    def search_next(self) -> None:
+        self.search(self.num_searches % len(self.names))
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+def until_searched_in(client: openai.OpenAI, store: str, model: str) -> None:
+    end = time.monotonic() + START_TIMEOUT_S
+    for _ in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
+        index = client.vector_stores.retrieve(store).model_extra["index"]  # type: ignore[index]
+        if index["generation"].startswith(f"{model}@"):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"not searched in {model} after {START_TIMEOUT_S:g} s: {index}")
+
+
+def test_a_changed_embedding_model_and_the_way_back_are_noticed_by_nobody(
+    changing: Service, client: openai.OpenAI
+) -> None:
+    store = client.vector_stores.create(name="migrating").id
+    load = Load(client, store)
+    for _ in range(NUM_FILES):
+        load.add()
+    embedder = changing.deployment("Embedder")["user_config"]
+    before = embedder["model"]
+
+    with ThreadPoolExecutor(3) as pool:
+        work = [pool.submit(load.keep, one) for one in (load.search_next, load.search_next, load.add)]
+        try:
+            for model in ("hashing-256", before):
+                embedder["model"] = model
+                changing.apply()
+                until_searched_in(client, store, model)
+        finally:
+            load.stop()
+        for one in work:
+            one.result()
+
+    assert load.problems == []
+    assert load.num_searches > NUM_FILES
+    assert len(load.names) > NUM_FILES
+    for number in range(len(load.names)):
+        load.search(number)
+    assert load.problems == []

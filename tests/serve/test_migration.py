@@ -1,0 +1,263 @@
+"""A changed embedding model, without Ray: built beside what is searched, flipped, and flipped back; nothing is lost."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.corpus.corpus import Corpus
+from models.errors import ConflictError, OverloadedError
+from models.index.exact import ExactIndex
+from models.index.follow import DenseRequest, DenseSearch
+from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Deadline, Embeddings, Ranking, Scope
+from serve.pipelines.ingest import IngestConfig, IngestPipeline
+from serve.pipelines.migrate import GenerationBuilder, MigrationConfig
+from serve.pipelines.retrieve import RetrievalConfig, RetrievalOptions, RetrievalPipeline, RetrievalQuery
+from tests.inline import InlineDense, InlineEmbedder, InlineParser, open_corpus, retrieval_stages
+
+CONFIG = MigrationConfig(chunks_per_step=4, duty=1, poll_s=0.01)
+SCOPE = Scope(DEFAULT_TENANT, (DEFAULT_VECTOR_STORE,))
+DENSE = RetrievalOptions(mode="dense", rerank=False, dedup=False)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return open_corpus(tmp_path)
+
+
+def text_of(number: int) -> str:
+    """Words that only file `number` has, enough of them to outweigh two that share a hash."""
+    words = ("walrus", "island", "clam", "whisker", "floe", "tusk", "dive", "herd")
+    return " ".join(f"{word}{number}" for word in words)
+
+
+async def add(corpus: Corpus, embedder: InlineEmbedder, number: int) -> str:
+    """Uploads and ingests a file whose words nobody else has."""
+    file = corpus.files.add(DEFAULT_TENANT, f"{number}.md", text_of(number).encode())
+    corpus.store_files.attach(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, file.file_id)
+    pipeline = IngestPipeline(InlineParser(), embedder, corpus, IngestConfig())
+    for job in corpus.jobs.claim("test", 10, 60):
+        await pipeline.ingest(job)
+    return file.file_id
+
+
+class Searching:
+    """Searches the store, in whatever generation it has, by a file's own words."""
+
+    def __init__(self, corpus: Corpus, embedder: InlineEmbedder, dense: InlineDense | None = None) -> None:
+        stages = retrieval_stages(corpus)
+        fields = vars(stages) | {"embedder": embedder, "dense": dense or stages.dense}
+        self._pipeline = RetrievalPipeline(type(stages)(**fields), RetrievalConfig())
+
+    async def first(self, number: int) -> str:
+        """The name of the file that is found first."""
+        query = RetrievalQuery(text_of(number), SCOPE, 3, options=DENSE)
+        return (await self._pipeline.retrieve(query)).passages[0].filename
+
+
+@asynccontextmanager
+async def building(corpus: Corpus, embedder: InlineEmbedder) -> AsyncIterator[None]:
+    task = asyncio.create_task(GenerationBuilder(embedder, corpus, CONFIG).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def generation(corpus: Corpus) -> str | None:
+    return corpus.vector_stores.get(DEFAULT_TENANT, DEFAULT_VECTOR_STORE).generation
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110, the condition is in the database
+            await asyncio.sleep(0.01)
+
+
+async def test_the_next_generation_is_built_and_flipped_to(corpus: Corpus) -> None:
+    embedder = InlineEmbedder()
+    for number in range(10):
+        await add(corpus, embedder, number)
+    old, embedder.generation = embedder.generation, embedder.other_generation
+    assert generation(corpus) == old
+
+    async with building(corpus, embedder):
+        await until(lambda: generation(corpus) == embedder.other_generation)
+
+    search = Searching(corpus, embedder)
+    assert [await search.first(number) for number in range(10)] == [f"{number}.md" for number in range(10)]
+    assert corpus.generations.progress(DEFAULT_TENANT, DEFAULT_VECTOR_STORE) is None
+
+
+async def test_nothing_fails_or_is_lost_while_it_flips_there_and_back(corpus: Corpus) -> None:
+    """Searches and ingestion go on all the time, while the model changes three times."""
+    embedder = InlineEmbedder()
+    dense = GenerationChecking(corpus)
+    search, added = Searching(corpus, embedder, dense), 30
+    for number in range(added):
+        await add(corpus, embedder, number)
+    stop, num_searches = asyncio.Event(), 0
+
+    async def search_all() -> None:
+        nonlocal num_searches
+        while not stop.is_set():
+            number = num_searches % added
+            assert await search.first(number) == f"{number}.md"
+            num_searches += 1
+
+    async def keep_adding() -> None:
+        nonlocal added
+        while not stop.is_set():
+            await add(corpus, embedder, added)
+            added += 1
+
+    async with building(corpus, embedder):
+        tasks = [asyncio.create_task(search_all()), asyncio.create_task(keep_adding())]
+        for _ in range(3):
+            embedder.generation, embedder.other_generation = embedder.other_generation, embedder.generation
+            await until(lambda: generation(corpus) == embedder.generation)
+        stop.set()
+        await asyncio.gather(*tasks)
+
+    assert [await search.first(number) for number in range(added)] == [f"{number}.md" for number in range(added)]
+    assert num_searches > 3
+    assert dense.dims_searched == {256, 512}
+
+
+class GenerationChecking(InlineDense):
+    """Notes which spaces were searched, and that a query's vector has its generation's dimensions."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        super().__init__(corpus)
+        self.dims_searched: set[int] = set()
+
+    async def search(self, request: DenseRequest, deadline: Deadline) -> Ranking:
+        assert request.generation == f"hashing@{len(request.vector)}"
+        self.dims_searched.add(len(request.vector))
+        return await super().search(request, deadline)
+
+
+async def test_going_back_embeds_only_what_came_since(corpus: Corpus) -> None:
+    embedder = CountingEmbedder()
+    for number in range(8):
+        await add(corpus, embedder, number)
+    first, second = embedder.generation, embedder.other_generation
+    async with building(corpus, embedder):
+        embedder.generation = second
+        await until(lambda: generation(corpus) == second)
+        await add(corpus, embedder, 8)
+        embedder.counts.clear()
+        embedder.generation = first
+        await until(lambda: generation(corpus) == first)
+
+    assert embedder.counts == {first: 1}
+
+
+class CountingEmbedder(InlineEmbedder):
+    """Counts the documents that it embeds in each generation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[str, int] = {}
+
+    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
+        embedded = await super().embed_documents(texts, deadline, generation)
+        self.counts[embedded.generation] = self.counts.get(embedded.generation, 0) + len(texts)
+        return embedded
+
+
+async def test_a_build_goes_on_where_another_worker_died(corpus: Corpus) -> None:
+    embedder = CountingEmbedder()
+    for number in range(6):
+        await add(corpus, embedder, number)
+    target = embedder.other_generation
+    dead = corpus.generations.claim("dead", target, lease_s=0)
+    assert dead is not None
+    pending = corpus.generations.pending(dead, 4)
+    vectors = (await embedder.embed_documents([one.text for one in pending], Deadline.after(5), target)).vectors
+    corpus.generations.add(dead, pending, vectors)
+    embedder.counts.clear()
+    embedder.generation = target
+
+    async with building(corpus, embedder):
+        await until(lambda: generation(corpus) == target)
+
+    assert embedder.counts == {target: 2}
+    with pytest.raises(ConflictError):
+        corpus.generations.add(dead, pending, vectors)
+
+
+async def test_an_overloaded_embedder_only_delays_the_build(corpus: Corpus) -> None:
+    embedder = OverloadedAtFirst()
+    for number in range(3):
+        await add(corpus, embedder, number)
+    embedder.generation, embedder.num_refusals = embedder.other_generation, 3
+
+    async with building(corpus, embedder):
+        await until(lambda: generation(corpus) == embedder.other_generation)
+
+    assert embedder.num_refusals == 0
+
+
+class OverloadedAtFirst(InlineEmbedder):
+    num_refusals = 0
+
+    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
+        if self.num_refusals:
+            self.num_refusals -= 1
+            raise OverloadedError("embed")
+        return await super().embed_documents(texts, deadline, generation)
+
+
+async def test_a_change_of_mind_keeps_what_is_searched(corpus: Corpus) -> None:
+    embedder = InlineEmbedder()
+    await add(corpus, embedder, 0)
+    old, other = embedder.generation, embedder.other_generation
+    assert corpus.generations.claim("a", other, lease_s=0) is not None
+    assert corpus.generations.wanted(DEFAULT_TENANT, DEFAULT_VECTOR_STORE) == (old, other)
+
+    assert corpus.generations.claim("a", old, lease_s=60) is None
+
+    assert corpus.generations.wanted(DEFAULT_TENANT, DEFAULT_VECTOR_STORE) == (old,)
+
+
+async def test_what_no_search_needs_is_retired_and_the_way_back_is_kept_while_young(corpus: Corpus) -> None:
+    embedder = InlineEmbedder()
+    for number in range(5):
+        await add(corpus, embedder, number)
+    old, embedder.generation = embedder.generation, embedder.other_generation
+    async with building(corpus, embedder):
+        await until(lambda: generation(corpus) != old)
+
+    assert corpus.generations.retire(keep_s=3600) == 0
+    assert corpus.generations.retire(keep_s=0) == 5
+
+    changes = corpus.views.vector_changes(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, 0, old)
+    assert len(changes.added_keys) == 0
+    assert await Searching(corpus, embedder).first(3) == "3.md"
+
+
+async def test_a_generation_that_was_retired_and_built_again_is_found_once(corpus: Corpus) -> None:
+    embedder = InlineEmbedder()
+    for number in range(5):
+        await add(corpus, embedder, number)
+    dense = DenseSearch(corpus.views, ExactIndex)
+    first, second = embedder.generation, embedder.other_generation
+    query = DenseRequest(np.ones(512, np.float32), first, SCOPE, 10)
+    before = dense.search([query])[0]
+    async with building(corpus, embedder):
+        embedder.generation = second
+        await until(lambda: generation(corpus) == second)
+        corpus.generations.retire(keep_s=0)
+        embedder.generation = first
+        await until(lambda: generation(corpus) == first)
+
+    after = dense.search([query])[0]
+
+    assert sorted(after.keys.tolist()) == sorted(before.keys.tolist())

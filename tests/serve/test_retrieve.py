@@ -1,0 +1,179 @@
+"""The retrieval path over a real corpus, without Ray: modes, fusion, filters, order, and what fails."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.corpus.corpus import Corpus
+from models.errors import InvalidRequestError, NotFoundError, OverloadedError, StageUnavailableError
+from models.filters import Comparison
+from models.types import Scope
+from serve.pipelines.retrieve import RetrievalConfig, RetrievalOptions, RetrievalPipeline, RetrievalQuery, Retrieved
+from tests.inline import Failing, ingest, open_corpus, retrieval_stages
+
+FILES = {
+    "bread.md": b"Bread is baked in an oven that is heated with beech wood.",
+    "oven.md": b"An oven of stone keeps its heat for a whole day after the fire has gone out.",
+    "error.md": b"The controller prints ERR_OVEN_42 when the door of the oven does not close.",
+    "walrus.md": b"A walrus rests on the ice between two dives and eats clams.",
+}
+
+
+@pytest.fixture
+async def corpus(tmp_path: Path) -> Corpus:
+    corpus = open_corpus(tmp_path)
+    for filename, content in FILES.items():
+        await ingest(corpus, filename, content)
+    return corpus
+
+
+async def retrieve(
+    corpus: Corpus, text: str, top_k: int = 4, stages: dict[str, Any] | None = None, **options: Any
+) -> Retrieved:
+    parts = replace(retrieval_stages(corpus), **(stages or {}))
+    pipeline = RetrievalPipeline(parts, RetrievalConfig())
+    query = RetrievalQuery(text, Scope("default", ("default",)), top_k, options=RetrievalOptions(**options))
+    return await pipeline.retrieve(query)
+
+
+def names(retrieved: Retrieved) -> list[str]:
+    return [passage.filename for passage in retrieved.passages]
+
+
+async def test_one_search_alone_uses_only_its_stage(corpus: Corpus) -> None:
+    down = Failing(StageUnavailableError("down"))
+
+    dense = await retrieve(corpus, "oven wood", stages={"lexical": down}, mode="dense", rerank=False)
+    lexical = await retrieve(
+        corpus, "oven wood", stages={"dense": down, "embedder": down}, mode="lexical", rerank=False
+    )
+
+    assert names(dense)[0] == names(lexical)[0] == "bread.md"
+    assert dense.trace.degraded == lexical.trace.degraded == []
+    assert "walrus.md" not in names(lexical)
+    assert "walrus.md" in names(dense)
+
+
+async def test_both_searches_are_asked_and_one_may_fail(corpus: Corpus) -> None:
+    down = Failing(OverloadedError("dense"))
+
+    retrieved = await retrieve(corpus, "what heats the oven?", stages={"dense": down}, rerank=False)
+
+    assert retrieved.trace.degraded == ["dense"]
+    assert "oven.md" in names(retrieved)
+    with pytest.raises(OverloadedError):
+        await retrieve(corpus, "oven", stages={"dense": down}, mode="dense")
+
+
+async def test_scores_lie_between_0_and_1_and_fall(corpus: Corpus) -> None:
+    for options in (
+        {"mode": "dense"},
+        {"mode": "lexical"},
+        {"mode": "hybrid"},
+        {"mode": "hybrid", "fusion": "rrf"},
+    ):
+        retrieved = await retrieve(corpus, "oven heated with wood", rerank=False, **options)
+
+        scores = [passage.score for passage in retrieved.passages]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= score <= 1 for score in scores)
+
+
+async def test_weights_of_a_request_decide_between_the_searches(corpus: Corpus) -> None:
+    text = "walrus clams oven"
+
+    dense = await retrieve(corpus, text, mode="hybrid", rerank=False, dense_weight=1.0, lexical_weight=0.0)
+    only_dense = await retrieve(corpus, text, mode="dense", rerank=False)
+
+    assert names(dense)[:1] == names(only_dense)[:1]
+    with pytest.raises(InvalidRequestError):
+        await retrieve(corpus, text, mode="hybrid", dense_weight=0.0, lexical_weight=0.0)
+
+
+async def test_passages_under_the_threshold_are_left_out(corpus: Corpus) -> None:
+    every = await retrieve(corpus, "oven heated with wood", rerank=False)
+    best = every.passages[0].score
+
+    kept = await retrieve(corpus, "oven heated with wood", rerank=False, score_threshold=best)
+
+    assert names(kept) == names(every)[:1]
+
+
+async def test_an_identifier_goes_to_the_keyword_search_alone(corpus: Corpus) -> None:
+    retrieved = await retrieve(corpus, "ERR_OVEN_42", stages={"dense": Failing(OverloadedError("dense"))})
+
+    assert names(retrieved)[0] == "error.md"
+    assert retrieved.trace.degraded == []
+    assert "dense" not in retrieved.trace.timings_s
+
+
+async def test_a_quoted_phrase_must_stand_in_what_is_found(corpus: Corpus) -> None:
+    retrieved = await retrieve(corpus, '"keeps its heat"')
+
+    assert names(retrieved) == ["oven.md"]
+
+
+async def test_an_identifier_that_nobody_wrote_falls_back_to_both_searches(corpus: Corpus) -> None:
+    retrieved = await retrieve(corpus, "XYZ_UNKNOWN_99")
+
+    assert len(retrieved.passages) > 0
+    assert "dense" in retrieved.trace.timings_s
+
+
+async def test_the_same_text_in_two_files_is_shown_once(corpus: Corpus) -> None:
+    await ingest(corpus, "copy.md", FILES["bread.md"])
+
+    once = await retrieve(corpus, "bread baked in an oven", 5, rerank=False)
+    twice = await retrieve(corpus, "bread baked in an oven", 5, rerank=False, dedup=False)
+
+    assert len({"bread.md", "copy.md"} & set(names(once))) == 1
+    assert {"bread.md", "copy.md"} <= set(names(twice))
+
+
+async def test_diversity_puts_something_else_second(corpus: Corpus) -> None:
+    await ingest(corpus, "nearly.md", FILES["bread.md"] + b" It is good.")
+    plain = await retrieve(corpus, "bread baked in an oven", 2, rerank=False, dedup=False)
+    diverse = await retrieve(corpus, "bread baked in an oven", 2, rerank=False, dedup=False, diversity=0.7)
+
+    assert set(names(plain)) == {"bread.md", "nearly.md"}
+    assert names(diverse)[0] == names(plain)[0]
+    assert set(names(diverse)) != {"bread.md", "nearly.md"}
+
+
+async def test_a_filter_reaches_both_searches(corpus: Corpus) -> None:
+    page = corpus.views.text_changes("default", "default", 0)
+    assert len(page.added_keys) == len(FILES)
+    wanted = next(one for one in (await retrieve(corpus, "oven", mode="lexical")).passages if one.filename == "oven.md")
+    corpus.store_files.set_attributes("default", "default", wanted.file_id, {"kind": "stone", "year": 1990})
+    pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig())
+
+    for mode in ("dense", "lexical", "hybrid"):
+        query = RetrievalQuery(
+            "oven", Scope("default", ("default",)), 4, Comparison("lt", "year", 2000), RetrievalOptions(mode=mode)
+        )
+        retrieved = await pipeline.retrieve(query)
+
+        assert names(retrieved) == ["oven.md"]
+        assert retrieved.passages[0].attributes == {"kind": "stone", "year": 1990}
+
+
+async def test_an_unknown_store_is_an_error_in_every_mode(corpus: Corpus) -> None:
+    pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig())
+    for mode in ("auto", "dense", "lexical", "hybrid"):
+        query = RetrievalQuery("oven", Scope("default", ("vs_none",)), 4, options=RetrievalOptions(mode=mode))
+
+        with pytest.raises(NotFoundError):
+            await pipeline.retrieve(query)
+
+
+async def test_what_is_not_reranked_stands_below_what_is(corpus: Corpus) -> None:
+    pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig(rerank_candidates=2))
+    query = RetrievalQuery("oven heated wood", Scope("default", ("default",)), 4)
+
+    plain = await pipeline.retrieve(replace(query, options=RetrievalOptions(rerank=False)))
+    reranked = await pipeline.retrieve(query)
+
+    assert set(names(reranked)[:2]) == set(names(plain)[:2])
+    assert names(reranked)[2:] == names(plain)[2:]
