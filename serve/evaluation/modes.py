@@ -1,0 +1,32 @@
+"""The ways to search that are measured, each as the body that asks the service for it."""
+
+from typing import Any
+
+from models.errors import InvalidRequestError, did_you_mean
+
+SearchBody = dict[str, Any]
+
+# A document that says nearly what another says is relevant too, so only what a client gets by itself drops such ones.
+MODES: dict[str, SearchBody] = {
+    "bm25": {"mode": "lexical", "ranking_options": {"ranker": "none", "dedup": False}},
+    "dense": {"mode": "dense", "ranking_options": {"ranker": "none", "dedup": False}},
+    "rrf": {"mode": "hybrid", "ranking_options": {"ranker": "none", "dedup": False, "fusion": "rrf"}},
+    "hybrid": {"mode": "hybrid", "ranking_options": {"ranker": "none", "dedup": False, "fusion": "min_max"}},
+    "reranked": {"mode": "hybrid", "ranking_options": {"ranker": "auto", "dedup": False, "fusion": "min_max"}},
+    "auto": {"mode": "auto", "ranking_options": {"ranker": "auto"}},
+    "default": {},  # what a client gets that says nothing
+}
+DEFAULT_MODES = ("bm25", "dense", "rrf", "hybrid", "reranked")
+# What a mode is made of, and so must not be worse than.
+PARENTS = {"hybrid": ("bm25", "dense"), "reranked": ("hybrid",), "auto": ("hybrid",), "default": ("hybrid",)}
+
+
+def parse_modes(text: str) -> tuple[str, ...]:
+    """The modes of a comma-separated list. Raises InvalidRequestError."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise InvalidRequestError(f"no mode is named{did_you_mean('', MODES)}", "modes")
+    for name in names:
+        if name not in MODES:
+            raise InvalidRequestError(f"no mode named {name!r}{did_you_mean(name, MODES)}", "modes")
+    return names

@@ -1,0 +1,199 @@
+"""Question sets in BEIR's layout: corpus.jsonl, queries.jsonl and qrels, plain or gzipped, read whole and checked."""
+
+import gzip
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from models.errors import InvalidRequestError
+
+Qrels = dict[str, dict[str, int]]
+Relevance = tuple[str, str, int]
+DIGEST_CHARS = 12
+
+
+@dataclass(frozen=True)
+class Document:
+    document_id: str
+    title: str
+    text: str
+
+    @property
+    def content(self) -> str:
+        """What is uploaded and indexed: the title's line, if there is one, then the text."""
+        return f"{self.title}\n{self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a set's files hold that no figure can rest on, or that no search can find.
+
+    `unjudged_queries` have no relevant document and are not asked. `unknown_queries` and `unknown_documents` are named
+    by qrels alone; a relevant document that is not in the corpus counts as one that is not found. `blank_documents`
+    have no text and are not uploaded.
+    """
+
+    unjudged_queries: int = 0
+    unknown_queries: int = 0
+    unknown_documents: int = 0
+    blank_documents: int = 0
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """`queries` are the judged ones, by id, in the file's order; `qrels` the relevance of documents to each of them."""
+
+    name: str
+    documents: tuple[Document, ...]
+    queries: dict[str, str]
+    qrels: Qrels
+    left_out: LeftOut
+
+    @property
+    def digest(self) -> str:
+        """Names the documents: the same for the same ids and texts in the same order."""
+        sha = hashlib.sha256()
+        for document in self.documents:
+            sha.update(json.dumps([document.document_id, document.content]).encode())
+        return sha.hexdigest()[:DIGEST_CHARS]
+
+    def sample(self, num_queries: int, seed: int) -> "QuestionSet":
+        """The same documents with at most `num_queries` of the queries; the same ones for the same seed."""
+        if num_queries >= len(self.queries):
+            return self
+        chosen = set(random.Random(seed).sample(list(self.queries), num_queries))
+        queries = {query_id: text for query_id, text in self.queries.items() if query_id in chosen}
+        return replace(self, queries=queries, qrels={query_id: self.qrels[query_id] for query_id in queries})
+
+
+def read_question_set(folder: Path, split: str = "test") -> QuestionSet:
+    """The set in a folder; its relevance from qrels/<split>.tsv, or from qrels.tsv where that is all there is.
+
+    Raises InvalidRequestError, which names the file and the line, for whatever is missing or broken.
+    """
+    corpus = _read_corpus(_lines_file(folder, "corpus"))
+    texts = _read_queries(_lines_file(folder, "queries"))
+    qrels = _read_qrels(_qrels_file(folder, split))
+    asked = {query_id: text for query_id, text in texts.items() if max(qrels.get(query_id, {}).values(), default=0) > 0}
+    if not asked:
+        raise InvalidRequestError(f"{folder}: no query has a relevant document in its qrels")
+    documents = tuple(document for document in corpus if document.content.strip())
+    known = {document.document_id for document in corpus}
+    left_out = LeftOut(
+        unjudged_queries=len(texts) - len(asked),
+        unknown_queries=len(qrels.keys() - texts.keys()),
+        unknown_documents=len({one for judged in qrels.values() for one in judged} - known),
+        blank_documents=len(corpus) - len(documents),
+    )
+    return QuestionSet(folder.resolve().name, documents, asked, {one: qrels[one] for one in asked}, left_out)
+
+
+def _read_corpus(path: Path) -> list[Document]:
+    documents = {}
+    for where, line in _json_lines(path):
+        one = Document(_string(where, line, "_id"), line.get("title") or "", _string(where, line, "text"))
+        if not isinstance(one.title, str):
+            raise InvalidRequestError(f"{where}: `title` is not a string")
+        if not one.document_id or one.document_id in documents:
+            raise InvalidRequestError(f"{where}: the _id {one.document_id!r} is empty or was there before")
+        documents[one.document_id] = one
+    return list(documents.values())
+
+
+def _read_queries(path: Path) -> dict[str, str]:
+    queries: dict[str, str] = {}
+    for where, line in _json_lines(path):
+        query_id, text = _string(where, line, "_id"), _string(where, line, "text")
+        if not query_id or query_id in queries:
+            raise InvalidRequestError(f"{where}: the _id {query_id!r} is empty or was there before")
+        if not text.strip():
+            raise InvalidRequestError(f"{where}: the text of query {query_id!r} is empty")
+        queries[query_id] = text
+    return queries
+
+
+def _read_qrels(path: Path) -> Qrels:
+    qrels: Qrels = {}
+    for number, line in enumerate(_lines(path), 1):
+        row = _qrels_row(line)
+        if row is None and number > 1:  # the first line may be a header
+            raise InvalidRequestError(
+                f"{path}:{number}: expected query-id, corpus-id and a whole number, tab-separated"
+            )
+        if row is None:
+            continue
+        query_id, document_id, relevance = row
+        if qrels.setdefault(query_id, {}).setdefault(document_id, relevance) != relevance:
+            raise InvalidRequestError(f"{path}:{number}: {query_id} and {document_id} were judged otherwise before")
+    return qrels
+
+
+def _qrels_row(line: str) -> Relevance | None:
+    """The three fields, or None for a line that is no judgement."""
+    fields = line.rstrip("\r\n").split("\t")
+    if len(fields) != 3 or not all(fields):
+        return None
+    try:
+        return fields[0], fields[1], int(fields[2])
+    except ValueError:
+        return None
+
+
+def _lines_file(folder: Path, name: str) -> Path:
+    tried = [folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"]
+    return _first_file(tried)
+
+
+def _qrels_file(folder: Path, split: str) -> Path:
+    tried = [folder / "qrels" / f"{split}.tsv"]
+    if not (folder / "qrels").is_dir():
+        tried.append(folder / "qrels.tsv")
+    return _first_file(tried)
+
+
+def _first_file(tried: list[Path]) -> Path:
+    for path in tried:
+        if path.is_file():
+            return path
+    siblings = sorted(path.name for path in tried[0].parent.glob("*")) if tried[0].parent.is_dir() else []
+    beside = f"; {tried[0].parent} has {', '.join(siblings)}" if siblings else ""
+    raise InvalidRequestError(f"there is no {' or '.join(map(str, tried))}{beside}")
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, object) of each line; blank lines are no lines."""
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            parsed = json.loads(line)
+        except ValueError as error:
+            raise InvalidRequestError(f"{path}:{number}: not JSON: {error}") from None
+        if not isinstance(parsed, dict):
+            raise InvalidRequestError(f"{path}:{number}: expected an object, found {line.strip()[:40]}")
+        yield f"{path}:{number}", parsed
+
+
+def _string(where: str, line: dict[str, Any], key: str) -> str:
+    value = line.get(key)
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{where}: `{key}` is missing or not a string")
+    return value
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with _open(path) as lines:
+            yield from lines
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"{path}: cannot be read: {error}") from None
+
+
+def _open(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8")
