@@ -1,37 +1,49 @@
 """`ragserve ingest`: files and folders into a vector store, several at a time, with a progress bar."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from models.documents.parse import SUPPORTED_EXTENSIONS
-from serve.remote import IngestedFile, RemoteError, RemoteService
+from serve.remote import MAX_BATCH_FILES, IngestedFile, RemoteError, RemoteService
 
 PARALLEL_UPLOADS = 16
 
 
+@dataclass(frozen=True)
+class _Upload:
+    """A file at the service: its id, or the `error` for which it has none; older files of its name."""
+
+    filename: str
+    file_id: str | None = None
+    error: str | None = None
+    superseded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Files that were uploaded together, and the batch in which they were put into the store."""
+
+    uploads: list[_Upload]
+    batch_id: str | None
+
+
 def ingest_files(service: RemoteService, paths: list[Path], store: str, console: Console) -> list[IngestedFile]:
-    """Ingests them all; an earlier version under the same name goes once the new one is searchable. The failed ones."""
-    files = dict(found for path in paths for found in _walk(path))
-    earlier = service.file_ids_by_name()
-    columns = (
-        TextColumn("ingesting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with ThreadPoolExecutor(PARALLEL_UPLOADS) as pool, Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=len(files))
-        jobs = [pool.submit(_ingest, service, path, name, store, earlier) for name, path in files.items()]
-        results = []
-        for job in as_completed(jobs):
-            results.append(job.result())
-            progress.update(task, advance=1, description=results[-1].filename)
-        progress.update(task, description="")
+    """Ingests them all and gives the failed ones. A file of a known name is that file's next version.
+
+    The version before is found until the new one is searchable; a file that has not changed is not ingested again.
+    """
+    files = list(dict(found for path in paths for found in _walk(path)).items())
+    service.vector_store(store)  # one that is not there is refused before anything is sent
+    columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        batches = _upload_all(service, files, store, progress)
+        results = _await_all(service, batches, store, progress)
     failed = [result for result in results if result.status != "completed"]
     for result in failed:
         console.print(f"{result.filename}: {result.status}: {result.error}", markup=False, style="red")
@@ -39,15 +51,59 @@ def ingest_files(service: RemoteService, paths: list[Path], store: str, console:
     return failed
 
 
-def _ingest(service: RemoteService, path: Path, name: str, store: str, earlier: dict[str, set[str]]) -> IngestedFile:
+def _upload_all(service: RemoteService, files: list[tuple[str, Path]], store: str, progress: Progress) -> list[_Batch]:
+    """Each batch is ingested while the next one is uploaded."""
+    task, batches = progress.add_task("uploading", total=len(files)), []
+    upload = partial(_upload, service, service.file_ids_by_name())
+    with ThreadPoolExecutor(PARALLEL_UPLOADS) as pool:
+        for start in range(0, len(files), MAX_BATCH_FILES):
+            uploads = []
+            for done in pool.map(upload, files[start : start + MAX_BATCH_FILES]):
+                uploads.append(done)
+                progress.advance(task)
+            file_ids = [one.file_id for one in uploads if one.file_id is not None]
+            batches.append(_Batch(uploads, service.attach(store, file_ids) if file_ids else None))
+    return batches
+
+
+def _upload(service: RemoteService, known: dict[str, list[str]], file: tuple[str, Path]) -> _Upload:
+    filename, path = file
+    older = known.get(filename, [])
     try:
-        file_id, result = service.ingest(path, name, store)
-        if result.status == "completed":
-            for old in earlier.get(name, set()) - {file_id}:
-                service.delete_file(old)
-        return result
+        file_id = service.upload(path, filename, older[-1] if older else None)
     except (RemoteError, OSError) as error:
-        return IngestedFile(name, "failed", str(error))
+        return _Upload(filename, error=str(error))
+    return _Upload(filename, file_id, superseded=tuple(older[:-1]))
+
+
+def _await_all(service: RemoteService, batches: list[_Batch], store: str, progress: Progress) -> list[IngestedFile]:
+    task = progress.add_task("ingesting", total=sum(len(batch.uploads) for batch in batches))
+    results: list[IngestedFile] = []
+    for batch in batches:
+        failures = {}
+        if batch.batch_id is not None:
+            ended = partial(_show, progress, task, len(results))
+            failures = service.await_batch(store, batch.batch_id, ended)
+        results += [_result(service, upload, failures) for upload in batch.uploads]
+        progress.update(task, completed=len(results))
+    return results
+
+
+def _show(progress: Progress, task: TaskID, before: int, num_ended: int) -> None:
+    progress.update(task, completed=before + num_ended)
+
+
+def _result(service: RemoteService, upload: _Upload, failures: dict[str, str]) -> IngestedFile:
+    """How the upload ended. What it supersedes goes only when it is searchable itself."""
+    error = upload.error if upload.file_id is None else failures.get(upload.file_id)
+    if error is not None:
+        return IngestedFile(upload.filename, "failed", error)
+    try:
+        for file_id in upload.superseded:
+            service.delete_file(file_id)
+    except RemoteError as refusal:
+        return IngestedFile(upload.filename, "failed", str(refusal))
+    return IngestedFile(upload.filename, "completed")
 
 
 def _walk(path: Path) -> Iterator[tuple[str, Path]]:

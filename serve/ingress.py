@@ -20,6 +20,7 @@ from deployments.reranker import RerankerClient
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
+from serve.access.keys import KeyRing
 from serve.api import chat, errors, files, health, models, query, vector_stores
 from serve.api.services import BackgroundWork, Services
 from serve.middleware import MULTIPART_OVERHEAD_BYTES, BodyLimit, JsonByDefault, RequestContext
@@ -65,6 +66,7 @@ class Ingress:
             settings=settings,
             catalog=catalog,
             corpus=corpus,
+            access=KeyRing(settings.api.keys_file) if settings.api.keys_file else None,
             retrieval=retrieval,
             query=QueryPipeline(QueryStages(retrieval, generator, fallback), settings.query),
             ingest=IngestWorker(ingest, corpus, settings.ingest),

@@ -1,9 +1,11 @@
 """A running service, as the command line sees it: over HTTP, like any other client."""
 
 import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import httpx
 from models.errors import RagError
 
 POLL_FIRST_S, POLL_MAX_S = 0.05, 1.0
+PAGE_LIMIT, MAX_BATCH_FILES = 100, 500  # the API's
+KEY_VARIABLE = "RAGSERVE_API_KEY"
 
 
 class RemoteError(RagError):
@@ -36,11 +40,16 @@ class IngestedFile:
 
 
 class RemoteService:
-    """Calls of the API that the command line needs. Safe to share between threads; closed by its `with` block."""
+    """Calls of the API that the command line needs. Safe to share between threads; closed by its `with` block.
+
+    The caller's key comes from the environment's RAGSERVE_API_KEY.
+    """
 
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
+        key = os.environ.get(KEY_VARIABLE)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False, headers=headers)
 
     def __enter__(self) -> "RemoteService":
         return self
@@ -70,31 +79,56 @@ class RemoteService:
     def vector_store(self, vector_store_id: str) -> dict[str, Any]:
         return self._request("GET", f"/v1/vector_stores/{vector_store_id}").json()
 
-    def file_ids_by_name(self) -> dict[str, set[str]]:
-        """Every uploaded file's ids by its name."""
-        ids: dict[str, set[str]] = {}
-        page: dict[str, Any] = {"last_id": None, "has_more": True}
-        while page["has_more"]:
-            query = {"limit": 100, "order": "asc"} | ({"after": page["last_id"]} if page["last_id"] else {})
-            page = self._request("GET", "/v1/files", params=query).json()
-            for file in page["data"]:
-                ids.setdefault(file["filename"], set()).add(file["id"])
+    def file_ids_by_name(self) -> dict[str, list[str]]:
+        """Every uploaded file's ids by its name, the newest last."""
+        ids: dict[str, list[str]] = {}
+        for file in self.pages("/v1/files", order="asc"):
+            ids.setdefault(file["filename"], []).append(file["id"])
         return ids
+
+    def upload(self, path: Path, filename: str, file_id: str | None = None) -> str:
+        """The id of the file, which is new, or the next version of `file_id`. Raises RemoteError, OSError."""
+        with path.open("rb") as content:
+            upload = {"file": (filename, content, "application/octet-stream")}
+            if file_id is not None:
+                return self._request("PUT", f"/v1/files/{file_id}/content", files=upload).json()["id"]
+            return self._request("POST", "/v1/files", files=upload, data={"purpose": "assistants"}).json()["id"]
 
     def ingest(self, path: Path, filename: str, vector_store_id: str) -> tuple[str, IngestedFile]:
         """Uploads the file, puts it into the store and waits: its id, and how it ended. Raises RemoteError."""
-        with path.open("rb") as content:
-            upload = {"file": (filename, content, "application/octet-stream")}
-            file_id = self._request("POST", "/v1/files", files=upload, data={"purpose": "assistants"}).json()["id"]
-        files = f"/v1/vector_stores/{vector_store_id}/files"
-        attached = self._request("POST", files, json={"file_id": file_id}).json()
-        delay = POLL_FIRST_S
-        while attached["status"] == "in_progress":
+        file_id = self.upload(path, filename)
+        self.await_batch(vector_store_id, self.attach(vector_store_id, [file_id]), lambda _: None)
+        attached = self._request("GET", f"/v1/vector_stores/{vector_store_id}/files/{file_id}").json()
+        return file_id, IngestedFile(filename, attached["status"], _last_error(attached))
+
+    def attach(self, vector_store_id: str, file_ids: Sequence[str]) -> str:
+        """Puts at most MAX_BATCH_FILES files into the store, all or none: the batch's id. Raises RemoteError."""
+        path = f"/v1/vector_stores/{vector_store_id}/file_batches"
+        return self._request("POST", path, json={"file_ids": list(file_ids)}).json()["id"]
+
+    def await_batch(self, vector_store_id: str, batch_id: str, on_progress: Callable[[int], None]) -> dict[str, str]:
+        """Waits until no file of the batch is in progress: why each failed that did. Raises RemoteError.
+
+        `on_progress` gets the number of those that have ended, again and again.
+        """
+        path, delay = f"/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}", POLL_FIRST_S
+        while True:
+            counts = self._request("GET", path).json()["file_counts"]
+            on_progress(counts["total"] - counts["in_progress"])
+            if not counts["in_progress"]:
+                break
             time.sleep(delay)
             delay = min(delay * 1.5, POLL_MAX_S)
-            attached = self._request("GET", f"{files}/{file_id}").json()
-        error = attached["last_error"]["message"] if attached["last_error"] else None
-        return file_id, IngestedFile(filename, attached["status"], error)
+        ended = (self.pages(f"{path}/files", filter=status) for status in ("failed", "cancelled"))
+        return {file["id"]: _last_error(file) or file["status"] for file in chain.from_iterable(ended)}
+
+    def pages(self, path: str, **params: str) -> Iterator[dict[str, Any]]:
+        """Every item of a list call. Raises RemoteError."""
+        page: dict[str, Any] = {"last_id": None, "has_more": True}
+        while page["has_more"]:
+            after = {"after": page["last_id"]} if page["last_id"] else {}
+            page = self._request("GET", path, params={"limit": PAGE_LIMIT, **params, **after}).json()
+            yield from page["data"]
 
     def delete_file(self, file_id: str) -> None:
         self._request("DELETE", f"/v1/files/{file_id}")
@@ -119,6 +153,10 @@ class RemoteService:
         if response.status_code not in allowed:
             raise RemoteError(_message(response))
         return response
+
+
+def _last_error(file: dict[str, Any]) -> str | None:
+    return file["last_error"]["message"] if file["last_error"] else None
 
 
 def _message(response: httpx.Response) -> str:

@@ -14,14 +14,19 @@ from models.generation.citations import Citation
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
 from serve.api.disconnect import begun, unless_disconnected
 from serve.api.errors import error_body
+from serve.api.filters import FilterBody, to_filter
 from serve.api.models import SERVICE_MODEL
-from serve.api.query import VectorStoreIds, answered, checked, evidence
-from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep
+from serve.api.query import VectorStoreIds, admitted, answered, evidence
+from serve.api.ranking import RankingOptions, to_options
+from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep, TenantRoute
 from serve.pipelines.query import Answered, Event, Query, TextGenerated
+from serve.pipelines.retrieve import Mode
 
-router = APIRouter()
+router = APIRouter(route_class=TenantRoute)
 
 DEFAULT_MAX_TOKENS = 512
+DEFAULT_NUM_RESULTS = 5
+DEFAULT_STORES = (DEFAULT_VECTOR_STORE,)
 
 
 class TextPart(BaseModel):
@@ -47,13 +52,15 @@ class Message(BaseModel):
 
 
 class FileSearchTool(BaseModel):
-    """Which vector stores to answer from, in the words of OpenAI's hosted tool."""
+    """Which vector stores to answer from, and how, in the words of OpenAI's hosted tool."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["file_search"]
     vector_store_ids: VectorStoreIds
     max_num_results: int | None = Field(default=None, ge=1, le=50)
+    filters: FilterBody | None = None
+    ranking_options: RankingOptions | None = None
 
 
 class StreamOptions(BaseModel):
@@ -82,6 +89,9 @@ class ChatRequest(BaseModel):
     tools: tuple[FileSearchTool, ...] = Field(default=(), max_length=1)
     vector_store_ids: VectorStoreIds | None = None
     top_k: int | None = Field(default=None, ge=1, le=50)
+    filters: FilterBody | None = None
+    mode: Mode = "auto"
+    ranking_options: RankingOptions | None = None
     user: str | None = None
     safety_identifier: str | None = None
     store: bool | None = None
@@ -93,13 +103,17 @@ class ChatRequest(BaseModel):
         max_tokens = self.max_completion_tokens or self.max_tokens or DEFAULT_MAX_TOKENS
         return SamplingOptions(max_tokens, self.temperature, self.top_p, stop, self.seed)
 
-    def vector_stores(self) -> tuple[str, ...]:
-        tool_stores = self.tools[0].vector_store_ids if self.tools else None
-        return self.vector_store_ids or tool_stores or (DEFAULT_VECTOR_STORE,)
-
-    def num_passages(self) -> int:
-        tool_results = self.tools[0].max_num_results if self.tools else None
-        return self.top_k or tool_results or 5
+    @property
+    def search(self) -> FileSearchTool:
+        """Where and how to search: what stands in the request itself goes before the tool's."""
+        tool = self.tools[0] if self.tools else FileSearchTool(type="file_search", vector_store_ids=DEFAULT_STORES)
+        return FileSearchTool(
+            type="file_search",
+            vector_store_ids=self.vector_store_ids or tool.vector_store_ids,
+            max_num_results=self.top_k or tool.max_num_results or DEFAULT_NUM_RESULTS,
+            filters=self.filters or tool.filters,
+            ranking_options=self.ranking_options or tool.ranking_options,
+        )
 
 
 @router.post("/v1/chat/completions", response_model=None)
@@ -107,7 +121,7 @@ async def chat_completions(
     body: ChatRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
 ) -> Response | dict[str, Any]:
     """Answers the last user message from the documents, with citations in `citations` and `annotations`."""
-    asked = checked(_to_query(body, services, tenant, request_id), services)
+    asked = await admitted(_to_query(body, services, tenant, request_id), services)
     completion = Completion(request_id, body.model, str(request.base_url))
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
@@ -123,8 +137,16 @@ def _to_query(body: ChatRequest, services: Services, tenant: str, request_id: st
     messages = tuple(message.to_chat_message() for message in body.messages)
     if messages[-1].role != "user":
         raise InvalidRequestError("the last message must be the user's question", "messages")
-    scope = Scope(tenant, body.vector_stores())
-    return Query(request_id, messages, scope, body.num_passages(), body.sampling())
+    search = body.search
+    return Query(
+        request_id=request_id,
+        messages=messages,
+        scope=Scope(tenant, search.vector_store_ids),
+        top_k=search.max_num_results or DEFAULT_NUM_RESULTS,
+        sampling=body.sampling(),
+        where=to_filter(search.filters),
+        options=to_options(body.mode, search.ranking_options),
+    )
 
 
 class Completion:

@@ -2,6 +2,8 @@
 
 import logging
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +22,7 @@ from models.errors import (
     PayloadTooLargeError,
     RagError,
     StageUnavailableError,
+    UnauthorizedError,
     UnreadableDocumentError,
 )
 from serve.api.disconnect import ClientDisconnectedError
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 STATUS: dict[type[RagError], int] = {
     PayloadTooLargeError: 413,
     InvalidRequestError: 422,
+    UnauthorizedError: 401,
     NotFoundError: 404,
     ModelNotFoundError: 404,
     ConflictError: 409,
@@ -68,16 +72,44 @@ def install(app: FastAPI) -> None:
 
 async def _rag_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)
-    retry = {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
-    return JSONResponse(error_body(error), status_of(error), headers=retry)
+    return JSONResponse(error_body(error), status_of(error), headers=_headers(error))
+
+
+def _headers(error: RagError) -> dict[str, str]:
+    if isinstance(error, UnauthorizedError):
+        return {"www-authenticate": "Bearer"}
+    if isinstance(error, ConflictError):
+        return {"x-should-retry": "false"}  # OpenAI's clients take a 409 for a lock, and would ask again
+    return {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    param = ".".join(str(part) for part in first["loc"] if part != "body") or None
+    param = _param(first["loc"], error.body, is_missing=first["type"] == "missing")
     message = f"{param}: {first['msg']}" if param else first["msg"]
     return JSONResponse(envelope(message, 422, "invalid_request", param), 422)
+
+
+def _param(location: Sequence[str | int], body: Any, is_missing: bool) -> str | None:
+    """What the caller wrote wrong, by the names that it has in what they wrote: `filters.0.value`.
+
+    `location` also names the branches of unions, which nobody wrote.
+    """
+    source, *rest = location
+    if source != "body":
+        return ".".join(map(str, rest))
+    if isinstance(body, str | bytes):
+        return None  # not JSON, or no object
+    names = []
+    for position, part in enumerate(rest):
+        try:
+            body = body[part]
+        except (KeyError, IndexError, TypeError):
+            if not is_missing or position < len(rest) - 1:
+                continue
+        names.append(str(part))
+    return ".".join(names) or None
 
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:

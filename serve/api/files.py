@@ -1,19 +1,24 @@
-"""/v1/files in OpenAI's shape, and each file's extracted text, which citations point into."""
+"""/v1/files in OpenAI's shape; ours: each file's versions, and its extracted text, which citations point into."""
 
 import asyncio
+import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
+from starlette.datastructures import UploadFile as FormFile
 
 from models.corpus.records import File
 from models.errors import InvalidRequestError, PayloadTooLargeError
-from serve.api.lists import PageDep, to_list
-from serve.api.services import ServicesDep, TenantDep
+from serve.api.lists import FilesPageDep, to_list
+from serve.api.services import ServicesDep, TenantDep, TenantRoute
 
-router = APIRouter()
+router = APIRouter(route_class=TenantRoute)
 
 # What OpenAI's clients may send; all mean the same here.
 Purpose = Literal["assistants", "user_data", "batch", "fine-tune", "vision", "evals"]
+Filename = Annotated[str | None, Query(min_length=1, max_length=1024)]
+ExpiryAnchor = Annotated[Literal["created_at"] | None, Form(alias="expires_after[anchor]")]
+ExpirySeconds = Annotated[int | None, Form(alias="expires_after[seconds]", ge=3600, le=30 * 24 * 3600)]
 
 
 @router.post("/v1/files")
@@ -22,24 +27,23 @@ async def upload_file(
     tenant: TenantDep,
     file: UploadFile,
     purpose: Annotated[Purpose, Form()] = "assistants",
+    anchor: ExpiryAnchor = None,
+    seconds: ExpirySeconds = None,
 ) -> dict[str, Any]:
-    """Stores a file durably before it answers. The same name and bytes again are the same file."""
+    """Stores a file durably before it answers. The same name and bytes again are the same file, unchanged."""
+    expires_at = _expires_at(anchor, seconds)
     limit = services.settings.api.max_upload_bytes
-    # One byte past the limit tells enough; the rest is never read into memory.
-    content = await file.read(limit + 1)
-    if len(content) > limit:
-        raise PayloadTooLargeError(f"the file is larger than {limit} bytes; split it", "file")
-    if not content:
-        raise InvalidRequestError("the file is empty", "file")
+    content = _checked(await file.read(limit + 1), limit)
     name = file.filename or "upload"
-    return to_file(await asyncio.to_thread(services.corpus.files.add, tenant, name, content, purpose))
+    return to_file(await asyncio.to_thread(services.corpus.files.add, tenant, name, content, purpose, expires_at))
 
 
 @router.get("/v1/files")
 async def list_files(
-    services: ServicesDep, tenant: TenantDep, page: PageDep, purpose: str | None = None
+    services: ServicesDep, tenant: TenantDep, page: FilesPageDep, purpose: str | None = None, filename: Filename = None
 ) -> dict[str, Any]:
-    return to_list(await asyncio.to_thread(services.corpus.files.page, tenant, page, purpose), to_file)
+    """All files, or those of one purpose, or of one name."""
+    return to_list(await asyncio.to_thread(services.corpus.files.page, tenant, page, purpose, filename), to_file)
 
 
 @router.get("/v1/files/{file_id}")
@@ -56,10 +60,26 @@ async def delete_file(file_id: str, services: ServicesDep, tenant: TenantDep) ->
 
 @router.get("/v1/files/{file_id}/content")
 async def get_content(file_id: str, services: ServicesDep, tenant: TenantDep) -> Response:
-    """The bytes as they were uploaded."""
+    """The bytes of the newest version, as they were uploaded."""
     content = await asyncio.to_thread(services.corpus.files.content, tenant, file_id)
     # Never a type that a browser would run: these bytes are a stranger's.
     return Response(content, media_type="application/octet-stream", headers={"content-disposition": "attachment"})
+
+
+@router.put("/v1/files/{file_id}/content")
+async def replace_content(
+    file_id: str, request: Request, services: ServicesDep, tenant: TenantDep, filename: Filename = None
+) -> dict[str, Any]:
+    """The file's next version: the body as it is, or `file` of a multipart form. `filename` in the query renames it.
+
+    Vector stores that have the file go on finding the version before until the new one is ingested.
+    """
+    await asyncio.to_thread(services.corpus.files.get, tenant, file_id)  # before the body is read for nothing
+    limit = services.settings.api.max_upload_bytes
+    content = _checked(await _read(request, limit), limit)
+    replaced = await asyncio.to_thread(services.corpus.files.replace, tenant, file_id, content, filename)
+    services.ingest.wake()
+    return to_file(replaced)
 
 
 @router.get("/v1/files/{file_id}/text")
@@ -69,15 +89,44 @@ async def get_text(file_id: str, services: ServicesDep, tenant: TenantDep) -> Re
     return Response(text, media_type="text/plain", headers={"x-content-type-options": "nosniff"})
 
 
+def _expires_at(anchor: str | None, seconds: int | None) -> int | None:
+    if (anchor is None) != (seconds is None):
+        raise InvalidRequestError("expires_after needs both anchor and seconds", "expires_after")
+    return None if seconds is None else int(time.time()) + seconds
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body, or the file of its form. One byte past the limit tells enough; the rest is not kept in memory."""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with request.form(max_files=1) as form:
+            file = form.get("file")
+            if not isinstance(file, FormFile):
+                raise InvalidRequestError("the form has no file named `file`", "file")
+            return await file.read(limit + 1)
+    content = bytearray()
+    async for part in request.stream():
+        content += part[: limit + 1 - len(content)]
+    return bytes(content)
+
+
+def _checked(content: bytes, limit: int) -> bytes:
+    if len(content) > limit:
+        raise PayloadTooLargeError(f"the file is larger than {limit} bytes; split it", "file")
+    if not content:
+        raise InvalidRequestError("the file is empty", "file")
+    return content
+
+
 def to_file(file: File) -> dict[str, Any]:
     return {
         "id": file.file_id,
         "object": "file",
         "bytes": file.size_bytes,
         "created_at": file.created_at,
-        "expires_at": None,
+        "expires_at": file.expires_at,
         "filename": file.filename,
         "purpose": file.purpose,
         "status": "processed",
         "status_details": None,
+        "version": file.version,
     }

@@ -5,18 +5,35 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, Query
 
-from models.corpus.records import Page, PageRequest
+from models.corpus.records import MAX_PAGE_LIMIT, Page, PageRequest
 
 Record = TypeVar("Record")
+Order = Literal["asc", "desc"]
+Cursor = Annotated[str | None, Query(min_length=1, max_length=128)]
+
+MAX_FILES_LIMIT = 10_000  # OpenAI's, of the list of files alone
 
 
-def _page(
-    limit: Annotated[int, Query(ge=1, le=100)] = 20, after: str | None = None, order: Literal["asc", "desc"] = "desc"
+async def _page(
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_LIMIT)] = 20,
+    after: Cursor = None,
+    before: Cursor = None,
+    order: Order = "desc",
 ) -> PageRequest:
-    return PageRequest(limit, after, order)
+    return PageRequest(limit, after, order, before)
+
+
+async def _files_page(
+    limit: Annotated[int, Query(ge=1, le=MAX_FILES_LIMIT)] = MAX_FILES_LIMIT,
+    after: Cursor = None,
+    order: Order = "desc",
+) -> PageRequest:
+    # A page may be shorter than asked for: `has_more` says so, and clients go on.
+    return PageRequest(min(limit, MAX_PAGE_LIMIT), after, order)
 
 
 PageDep = Annotated[PageRequest, Depends(_page)]
+FilesPageDep = Annotated[PageRequest, Depends(_files_page)]
 
 
 def to_list(page: Page[Record], to_body: Callable[[Record], dict[str, Any]]) -> dict[str, Any]:

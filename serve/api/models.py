@@ -6,9 +6,9 @@ from fastapi import APIRouter
 
 from models.errors import NotFoundError
 from serve.api.health import stage_statuses
-from serve.api.services import Services, ServicesDep
+from serve.api.services import Services, ServicesDep, TenantRoute
 
-router = APIRouter()
+router = APIRouter(route_class=TenantRoute)
 
 SERVICE_MODEL = "ragserve"
 

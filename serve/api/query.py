@@ -1,5 +1,6 @@
 """POST /v1/query: a question in, a cited answer with everything that led to it out. JSON, or events with `stream`."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
@@ -8,15 +9,19 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from models.errors import InvalidRequestError, RagError
+from models.errors import RagError
 from models.generation.citations import Citation
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, Passage, SamplingOptions, Scope
 from serve.api.disconnect import begun, unless_disconnected
 from serve.api.errors import error_body
-from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep
+from serve.api.filters import FilterBody, to_filter
+from serve.api.ranking import RankingOptions, to_options
+from serve.api.search import check_queries
+from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep, TenantRoute
 from serve.pipelines.query import Answered, Cited, Event, PassagesFound, Query, TextGenerated
+from serve.pipelines.retrieve import Mode
 
-router = APIRouter()
+router = APIRouter(route_class=TenantRoute)
 
 VectorStoreId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 VectorStoreIds = Annotated[tuple[VectorStoreId, ...], Field(min_length=1, max_length=16)]
@@ -36,6 +41,20 @@ class QueryRequest(BaseModel):
     top_p: float | None = Field(default=None, gt=0, le=1)
     stop: tuple[str, ...] = Field(default=(), max_length=4)
     seed: int | None = None
+    filters: FilterBody | None = None
+    mode: Mode = "auto"
+    ranking_options: RankingOptions | None = None
+
+    def to_query(self, request_id: str, tenant: str) -> Query:
+        return Query(
+            request_id=request_id,
+            messages=(ChatMessage("user", self.query),),
+            scope=Scope(tenant, self.vector_store_ids),
+            top_k=self.top_k,
+            sampling=SamplingOptions(self.max_tokens, self.temperature, self.top_p, self.stop, self.seed),
+            where=to_filter(self.filters),
+            options=to_options(self.mode, self.ranking_options),
+        )
 
 
 class CitationBody(BaseModel):
@@ -61,6 +80,7 @@ class PassageBody(BaseModel):
     start: int
     end: int
     score: float
+    attributes: dict[str, str | bool | int | float]
 
 
 class UsageBody(BaseModel):
@@ -87,22 +107,20 @@ async def query(
     body: QueryRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
 ) -> Response | QueryResponse:
     """Answers a question from the documents, with citations."""
-    messages = (ChatMessage("user", body.query),)
-    sampling = SamplingOptions(body.max_tokens, body.temperature, body.top_p, body.stop, body.seed)
-    asked = checked(Query(request_id, messages, Scope(tenant, body.vector_store_ids), body.top_k, sampling), services)
+    asked = await admitted(body.to_query(request_id, tenant), services)
     if body.stream:
         events = await begun(request, services.query.answer(asked))
         return EventSourceResponse(_events(events, request_id))
     return to_response(await unless_disconnected(request, answered(services, asked)), request_id)
 
 
-def checked(asked: Query, services: Services) -> Query:
-    """The query, if its question is one. Raises InvalidRequestError."""
-    limit = services.settings.api.max_query_chars
-    if not asked.text.strip():
-        raise InvalidRequestError("the question is empty", "query")
-    if len(asked.text) > limit:
-        raise InvalidRequestError(f"the question has {len(asked.text)} characters; at most {limit} are read", "query")
+async def admitted(asked: Query, services: Services) -> Query:
+    """The query, if its question is one and its vector stores can be searched, which then count as used.
+
+    Raises InvalidRequestError, NotFoundError, ConflictError for an expired store.
+    """
+    check_queries((asked.text,), services)
+    await asyncio.to_thread(services.corpus.vector_stores.touch, asked.scope.tenant, asked.scope.vector_store_ids)
     return asked
 
 

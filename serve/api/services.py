@@ -1,16 +1,19 @@
 """What the routes work with: one object on the application's state, and the caller's tenant."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
 
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.types import DEFAULT_TENANT, Deadline, StageStatus
+from serve.access.keys import KeyRing
 from serve.pipelines.ingest import IngestWorker
 from serve.pipelines.query import QueryPipeline
+from serve.pipelines.retrieve import RetrievalPipeline
 from serve.settings import Settings
 
 
@@ -19,27 +22,53 @@ class StatusSource(Protocol):
         """Raises if no replica of the stage can answer."""
 
 
+class BackgroundWork(Protocol):
+    async def run(self) -> None:
+        """Works until cancelled."""
+
+
 @dataclass(frozen=True)
 class Services:
+    """`access` None: everybody is the default tenant, and what credential a caller sends is ignored."""
+
     settings: Settings
     catalog: Catalog
     corpus: Corpus
+    retrieval: RetrievalPipeline
     query: QueryPipeline
     ingest: IngestWorker
+    background: Sequence[BackgroundWork]
     stages: Mapping[str, StatusSource]
+    access: KeyRing | None = None
 
 
-def _services(request: Request) -> Services:
+class TenantRoute(APIRoute):
+    """A route for callers with a tenant. Others are refused before their body is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def admitted(request: Request) -> Response:
+            access: KeyRing | None = request.app.state.services.access
+            authorization = request.headers.get("authorization")
+            request.state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(authorization)
+            return await handler(request)
+
+        return admitted
+
+
+# Plain functions would each cost a request a trip through the thread pool.
+async def _services(request: Request) -> Services:
     return request.app.state.services
 
 
-def _request_id(request: Request) -> str:
+async def _request_id(request: Request) -> str:
     return request.state.request_id
 
 
-def _tenant() -> str:
-    # Until callers carry credentials there is one tenant; everything below already takes it as an argument.
-    return DEFAULT_TENANT
+async def _tenant(request: Request) -> str:
+    # A route that is no TenantRoute has none, and fails rather than serve a stranger.
+    return request.state.tenant
 
 
 ServicesDep = Annotated[Services, Depends(_services)]

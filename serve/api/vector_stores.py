@@ -1,58 +1,33 @@
-"""/v1/vector_stores in OpenAI's shape: the stores, and the files in them with their ingestion's status."""
+"""/v1/vector_stores in OpenAI's shape. The files in a store and its search are in files of their own."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.corpus.records import Chunking, FileStatus, StoreFile, VectorStore
-from models.errors import InvalidRequestError
+from models.corpus.corpus import Corpus
+from models.corpus.file_batches import BatchItem
+from models.corpus.records import VectorStore
+from models.corpus.vector_stores import UNCHANGED, VectorStoreChanges
+from models.errors import RagError
+from serve.api import search, store_files
 from serve.api.lists import PageDep, to_list
-from serve.api.services import ServicesDep, TenantDep
+from serve.api.services import ServicesDep, TenantDep, TenantRoute
+from serve.api.store_files import ChunkingStrategy, FileId, to_chunking
 
-router = APIRouter()
-
-AUTO_CHUNKING = {"type": "auto"}
-
-
-class StaticChunking(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_chunk_size_tokens: int = Field(ge=100, le=4096)
-    chunk_overlap_tokens: int = Field(ge=0, le=2048)
+router = APIRouter(route_class=TenantRoute)
+router.include_router(store_files.router)
+router.include_router(search.router)
 
 
-class ChunkingStrategy(BaseModel):
-    """`auto` leaves the size to the parser stage's configuration."""
+class ExpiresAfter(BaseModel):
+    """A store goes `days` after its last search or change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    type: Literal["auto", "static"]
-    static: StaticChunking | None = None
-
-    def to_chunking(self) -> Chunking | None:
-        if self.type == "auto":
-            return None
-        if self.static is None:
-            raise InvalidRequestError("a static chunking_strategy needs `static`", "chunking_strategy.static")
-        size, overlap = self.static.max_chunk_size_tokens, self.static.chunk_overlap_tokens
-        if overlap > size // 2:
-            raise InvalidRequestError(
-                f"chunk_overlap_tokens is {overlap}; at most half of max_chunk_size_tokens ({size // 2}) is allowed",
-                "chunking_strategy.static.chunk_overlap_tokens",
-            )
-        return Chunking(size, overlap)
-
-
-class AttachRequest(BaseModel):
-    """A file to make searchable in a store."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    file_id: str = Field(min_length=1, max_length=128)
-    attributes: dict[str, str | float | bool] | None = None
-    chunking_strategy: ChunkingStrategy | None = None
+    anchor: Literal["last_active_at"]
+    days: int = Field(ge=1, le=365)
 
 
 class CreateRequest(BaseModel):
@@ -61,113 +36,109 @@ class CreateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(default="", max_length=256)
-    file_ids: tuple[str, ...] = Field(default=(), max_length=500)
+    file_ids: tuple[FileId, ...] = Field(default=(), max_length=500)
     chunking_strategy: ChunkingStrategy | None = None
+    metadata: dict[str, str] | None = None
+    expires_after: ExpiresAfter | None = None
+
+
+class ModifyRequest(BaseModel):
+    """What is left out stays; null takes it away."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = Field(default=None, max_length=256)
+    metadata: dict[str, str] | None = None
+    expires_after: ExpiresAfter | None = None
+
+    def to_changes(self) -> VectorStoreChanges:
+        given = self.model_fields_set
+        return VectorStoreChanges(
+            name=(self.name or "") if "name" in given else UNCHANGED,
+            metadata=(self.metadata or {}) if "metadata" in given else UNCHANGED,
+            expires_after_days=_days(self.expires_after) if "expires_after" in given else UNCHANGED,
+        )
 
 
 @router.post("/v1/vector_stores")
 async def create_vector_store(body: CreateRequest, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
-    """Makes a store, and takes the files in as if each were attached."""
-    chunking = body.chunking_strategy.to_chunking() if body.chunking_strategy else None
-    for file_id in body.file_ids:  # a file that is not there is refused before anything is made
-        await asyncio.to_thread(services.corpus.files.get, tenant, file_id)
-    made = await asyncio.to_thread(services.corpus.vector_stores.create, tenant, body.name)
-    for file_id in body.file_ids:
-        await asyncio.to_thread(
-            services.corpus.store_files.attach, tenant, made.vector_store_id, file_id, chunking, None
-        )
+    """Makes a store and takes the files in; with a file that cannot be had, nothing is made."""
+    made = await asyncio.to_thread(_create, services.corpus, tenant, body)
     services.ingest.wake()
-    return to_vector_store(await asyncio.to_thread(services.corpus.vector_stores.get, tenant, made.vector_store_id))
-
-
-@router.delete("/v1/vector_stores/{vector_store_id}")
-async def delete_vector_store(vector_store_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
-    """Deletes the store and what was searchable in it; the files stay. `default` cannot be deleted."""
-    await asyncio.to_thread(services.corpus.vector_stores.delete, tenant, vector_store_id)
-    return {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True}
+    return made
 
 
 @router.get("/v1/vector_stores")
 async def list_vector_stores(services: ServicesDep, tenant: TenantDep, page: PageDep) -> dict[str, Any]:
-    return to_list(await asyncio.to_thread(services.corpus.vector_stores.page, tenant, page), to_vector_store)
+    def listed() -> dict[str, Any]:
+        found = services.corpus.vector_stores.page(tenant, page)
+        return to_list(found, lambda store: to_vector_store(services.corpus, store))
+
+    return await asyncio.to_thread(listed)
 
 
 @router.get("/v1/vector_stores/{vector_store_id}")
 async def get_vector_store(vector_store_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
-    return to_vector_store(await asyncio.to_thread(services.corpus.vector_stores.get, tenant, vector_store_id))
+    store = await asyncio.to_thread(services.corpus.vector_stores.get, tenant, vector_store_id)
+    return await asyncio.to_thread(to_vector_store, services.corpus, store)
 
 
-@router.post("/v1/vector_stores/{vector_store_id}/files")
-async def attach_file(
-    vector_store_id: str, body: AttachRequest, services: ServicesDep, tenant: TenantDep
+@router.post("/v1/vector_stores/{vector_store_id}")
+async def modify_vector_store(
+    vector_store_id: str, body: ModifyRequest, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
-    """Takes the file in, durably; it is searchable once its status is `completed`."""
-    chunking = body.chunking_strategy.to_chunking() if body.chunking_strategy else None
-    attached = await asyncio.to_thread(
-        services.corpus.store_files.attach, tenant, vector_store_id, body.file_id, chunking, body.attributes
-    )
-    services.ingest.wake()
-    return to_store_file(attached)
+    stores = services.corpus.vector_stores
+    modified = await asyncio.to_thread(stores.modify, tenant, vector_store_id, body.to_changes())
+    return await asyncio.to_thread(to_vector_store, services.corpus, modified)
 
 
-@router.get("/v1/vector_stores/{vector_store_id}/files")
-async def list_store_files(
-    vector_store_id: str,
-    services: ServicesDep,
-    tenant: TenantDep,
-    page: PageDep,
-    status: Annotated[FileStatus | None, Query(alias="filter")] = None,
-) -> dict[str, Any]:
-    found = await asyncio.to_thread(services.corpus.store_files.page, tenant, vector_store_id, page, status)
-    return to_list(found, to_store_file)
+@router.delete("/v1/vector_stores/{vector_store_id}")
+async def delete_vector_store(vector_store_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
+    """Deletes the store and what was searchable in it; the files stay. `default` comes back empty."""
+    await asyncio.to_thread(services.corpus.vector_stores.delete, tenant, vector_store_id)
+    return {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True}
 
 
-@router.get("/v1/vector_stores/{vector_store_id}/files/{file_id}")
-async def get_store_file(
-    vector_store_id: str, file_id: str, services: ServicesDep, tenant: TenantDep
-) -> dict[str, Any]:
-    return to_store_file(await asyncio.to_thread(services.corpus.store_files.get, tenant, vector_store_id, file_id))
-
-
-@router.delete("/v1/vector_stores/{vector_store_id}/files/{file_id}")
-async def detach_file(vector_store_id: str, file_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
-    """Takes the file out of the store: no search finds it there from now on. The file itself stays."""
-    await asyncio.to_thread(services.corpus.store_files.detach, tenant, vector_store_id, file_id)
-    return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
-
-
-def to_vector_store(store: VectorStore) -> dict[str, Any]:
-    counts = store.file_counts
+def to_vector_store(corpus: Corpus, store: VectorStore) -> dict[str, Any]:
+    """OpenAI's object, and as `index` the generation of the vectors that are searched. Blocks while one is built."""
+    days = store.expires_after_days
     return {
         "id": store.vector_store_id,
         "object": "vector_store",
         "name": store.name,
-        "status": "in_progress" if counts.in_progress else "completed",
+        "status": store.status,
         "created_at": store.created_at,
         "last_active_at": store.last_active_at,
+        "expires_after": None if days is None else {"anchor": "last_active_at", "days": days},
+        "expires_at": store.expires_at,
         "usage_bytes": store.usage_bytes,
-        "file_counts": {**vars(counts), "total": counts.total},
-        "metadata": {},
+        "file_counts": {**vars(store.file_counts), "total": store.file_counts.total},
+        "metadata": store.metadata,
+        "index": {"generation": store.generation, "building": _building(corpus, store)},
     }
 
 
-def to_store_file(file: StoreFile) -> dict[str, Any]:
-    error = {"code": file.last_error_code, "message": file.last_error_message} if file.last_error_code else None
-    return {
-        "id": file.file_id,
-        "object": "vector_store.file",
-        "vector_store_id": file.vector_store_id,
-        "status": file.status,
-        "created_at": file.created_at,
-        "usage_bytes": file.usage_bytes,
-        "last_error": error,
-        "attributes": file.attributes,
-        "chunking_strategy": _chunking_strategy(file.chunking),
-    }
+def _building(corpus: Corpus, store: VectorStore) -> dict[str, Any] | None:
+    if store.building is None:
+        return None
+    progress = corpus.generations.progress(store.tenant, store.vector_store_id)
+    return None if progress is None else vars(progress)
 
 
-def _chunking_strategy(chunking: Chunking | None) -> dict[str, Any]:
-    if chunking is None:
-        return AUTO_CHUNKING
-    static = {"max_chunk_size_tokens": chunking.max_tokens, "chunk_overlap_tokens": chunking.overlap_tokens}
-    return {"type": "static", "static": static}
+def _create(corpus: Corpus, tenant: str, body: CreateRequest) -> dict[str, Any]:
+    chunking = to_chunking(body.chunking_strategy)
+    stores = corpus.vector_stores
+    made = stores.create(tenant, body.name, body.metadata, _days(body.expires_after))
+    if body.file_ids:
+        items = [BatchItem(file_id, chunking, None) for file_id in body.file_ids]
+        try:
+            corpus.file_batches.create(tenant, made.vector_store_id, items)
+        except RagError:
+            stores.delete(tenant, made.vector_store_id)
+            raise
+        made = stores.get(tenant, made.vector_store_id)
+    return to_vector_store(corpus, made)
+
+
+def _days(expires_after: ExpiresAfter | None) -> int | None:
+    return None if expires_after is None else expires_after.days

@@ -141,8 +141,6 @@ def test_a_store_of_its_own_is_searched_alone_and_can_be_deleted(client: openai.
     assert client.vector_stores.delete(store.id).deleted
     with pytest.raises(openai.NotFoundError):
         files_found()
-    with pytest.raises(openai.ConflictError):
-        client.vector_stores.delete("default")
 
 
 def test_an_unreadable_file_fails_with_a_reason(client: openai.OpenAI) -> None:

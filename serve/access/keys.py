@@ -1,0 +1,97 @@
+"""The keys file: which key belongs to which tenant. It holds digests, so that reading it gives nobody a key.
+
+acme:
+  - 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08   # printf %s "$KEY" | sha256sum
+globex: [60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752]
+"""
+
+import hashlib
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.errors import ConfigError, UnauthorizedError
+
+logger = logging.getLogger(__name__)
+
+TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+# Modification time alone may miss two writes within one tick of the clock.
+_Version = tuple[int, int, int]
+
+
+class KeyRing:
+    """Turns a credential into its tenant. A changed file is read again, so that a key is given or revoked at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ConfigError for a file that is not there or not right."""
+        self._path = path
+        self._version = _version(path)
+        self._tenants = read_keys(path)
+
+    def tenant_of(self, authorization: str | None) -> str:
+        """The tenant of an Authorization header. Raises UnauthorizedError."""
+        self._refresh()
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise UnauthorizedError("no API key was sent; send it as 'Authorization: Bearer KEY'")
+        # What is looked up, and how long that takes, depends on the key's digest, which nobody can choose.
+        tenant = self._tenants.get(digest_of(key.strip()))
+        if tenant is None:
+            raise UnauthorizedError("the API key is not known")
+        return tenant
+
+    def _refresh(self) -> None:
+        """Reads a changed file. One that is broken changes nothing: half of an edit must not lock everybody out."""
+        try:
+            version = _version(self._path)
+            if version == self._version:
+                return
+            self._version = version
+            self._tenants = read_keys(self._path)
+        except ConfigError as error:
+            logger.error("the keys that were read before stay valid: %s", error)
+
+
+def digest_of(key: str) -> str:
+    """As it stands in the keys file."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def read_keys(path: Path) -> dict[str, str]:
+    """The tenant of each key's digest. Raises ConfigError."""
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(str(path), f"the keys cannot be read: {error}") from None
+    if not isinstance(raw, dict) or not raw:
+        raise ConfigError(str(path), "it must map each tenant to a list of its keys' SHA-256 digests")
+    tenants: dict[str, str] = {}
+    for tenant, digests in raw.items():
+        for digest in _checked(tenant, digests, str(path)):
+            if tenants.setdefault(digest, tenant) != tenant:
+                raise ConfigError(str(path), f"the tenants {tenants[digest]!r} and {tenant!r} have the same key")
+    return tenants
+
+
+def _checked(tenant: Any, digests: Any, where: str) -> list[str]:
+    if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
+        raise ConfigError(where, f"tenant {tenant!r} must be 1 to 64 letters, digits, '.', '_' or '-'")
+    if not isinstance(digests, list):
+        raise ConfigError(where, f"the keys of tenant {tenant!r} must be a list")
+    for digest in digests:
+        # Never printed: it may be a key that was put where its digest belongs.
+        if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+            raise ConfigError(where, f"a key of tenant {tenant!r} is not a SHA-256 digest of 64 lower-case hex digits")
+    return digests
+
+
+def _version(path: Path) -> _Version:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ConfigError(str(path), f"the keys cannot be read: {error.strerror}") from None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

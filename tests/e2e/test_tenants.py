@@ -1,0 +1,116 @@
+"""Tenants on a running cluster: keys decide who sees what, through the searcher replicas and from the command line.
+
+Every route against every guessed id is in tests/serve/api/test_api_tenants.py.
+"""
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from serve.access.keys import digest_of
+from tests.conftest import Service
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+TENANTS = ("acme", "globex")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "keys.yaml"
+    write_keys(path, *TENANTS)
+    return path
+
+
+def write_keys(path: Path, *tenants: str) -> None:
+    path.write_text("".join(f"{tenant}: [{digest_of(f'{tenant}-key')}]\n" for tenant in tenants))
+
+
+@pytest.fixture(scope="module")
+def keyed(service: Service, keys: Path) -> Iterator[Service]:
+    """The service with a keys file; it is put back as it was."""
+    before = copy.deepcopy(service.raw)
+    service.raw["applications"][0]["args"]["api"]["keys_file"] = str(keys)
+    service.apply()
+    yield service
+    service.raw.clear()
+    service.raw.update(before)
+    service.apply()
+
+
+@pytest.fixture(scope="module")
+def clients(keyed: Service) -> Iterator[dict[str, openai.OpenAI]]:
+    """A client a tenant, each with a note of its own in its default store."""
+    made = {
+        tenant: openai.OpenAI(base_url=f"{keyed.url}/v1", api_key=f"{tenant}-key", max_retries=0, timeout=60)
+        for tenant in TENANTS
+    }
+    for tenant, client in made.items():
+        note = f"The harbour of {tenant} opens at dawn.".encode()
+        client.vector_stores.files.upload_and_poll(vector_store_id="default", file=("harbour.md", note))
+    yield made
+    for client in made.values():
+        client.close()
+
+
+@pytest.mark.parametrize("mode", ["auto", "hybrid", "dense", "lexical"])
+def test_each_tenant_finds_its_own_and_nothing_else(clients: dict[str, openai.OpenAI], mode: str) -> None:
+    for tenant, client in clients.items():
+        page = client.vector_stores.search("default", query="harbour acme globex", extra_body={"mode": mode})
+
+        assert [tenant in one.content[0].text for one in page.data] == [True]
+
+
+def test_answers_rest_on_the_callers_own_documents(clients: dict[str, openai.OpenAI]) -> None:
+    for tenant, client in clients.items():
+        messages = [{"role": "user", "content": "When does the harbour open?"}]
+        completion = client.chat.completions.create(model="ragserve", messages=messages)
+
+        assert f"harbour of {tenant}" in completion.choices[0].message.content
+        assert len(completion.passages) == 1
+
+
+def test_a_guessed_id_is_not_found(clients: dict[str, openai.OpenAI]) -> None:
+    acme, globex = clients.values()
+    (file,) = acme.files.list()
+    store = acme.vector_stores.create(name="private")
+
+    for call in (
+        lambda: globex.files.content(file.id),
+        lambda: globex.files.delete(file.id),
+        lambda: globex.vector_stores.search(store.id, query="harbour"),
+        lambda: globex.vector_stores.files.create("default", file_id=file.id),
+    ):
+        with pytest.raises(openai.NotFoundError):
+            call()
+
+
+def test_the_command_line_sends_the_key_of_its_environment(keyed: Service, clients: dict[str, openai.OpenAI]) -> None:
+    command = [sys.executable, "-m", "serve.cli", "ask", "When does the harbour open?", "--url", keyed.url]
+
+    def ask(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+
+    assert "harbour of globex" in ask({"RAGSERVE_API_KEY": "globex-key"}).stdout
+    refused = ask({"RAGSERVE_API_KEY": "wrong-key"})
+    assert refused.returncode == 1
+    assert "API key" in refused.stderr
+
+
+def test_a_revoked_key_is_refused_from_the_next_request(
+    keyed: Service, keys: Path, clients: dict[str, openai.OpenAI]
+) -> None:
+    write_keys(keys, "acme")
+
+    with pytest.raises(openai.AuthenticationError):
+        clients["globex"].files.list()
+    assert clients["acme"].files.list().data
+
+    write_keys(keys, *TENANTS)
+    assert clients["globex"].files.list().data

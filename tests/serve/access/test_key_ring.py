@@ -1,0 +1,92 @@
+"""The keys file: who is let in as which tenant, and what happens while it is edited."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import ConfigError, UnauthorizedError
+from serve.access.keys import KeyRing, digest_of
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(
+        tmp_path / "keys.yaml", f"acme: [{digest_of('one')}, {digest_of('two')}]\nglobex: [{digest_of('x')}]\n"
+    )
+
+
+def test_a_key_is_its_tenants_and_nobody_elses(path: Path) -> None:
+    keys = KeyRing(path)
+
+    assert [keys.tenant_of(f"Bearer {key}") for key in ("one", "two", "x")] == ["acme", "acme", "globex"]
+    assert keys.tenant_of("bearer  one ") == "acme"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer ", "one", "Basic one", "Bearer three", "Bearer acme", f"Bearer {digest_of('one')}"],
+)
+def test_what_is_no_key_is_refused(path: Path, header: str | None) -> None:
+    with pytest.raises(UnauthorizedError) as caught:
+        KeyRing(path).tenant_of(header)
+
+    assert "three" not in str(caught.value)
+
+
+def test_the_digest_is_what_sha256sum_prints() -> None:
+    assert digest_of("test") == "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+def test_a_changed_file_gives_and_revokes_keys_at_once(path: Path) -> None:
+    keys = KeyRing(path)
+
+    write(path, f"acme: [{digest_of('two')}, {digest_of('new')}]\n")
+
+    assert keys.tenant_of("Bearer new") == "acme"
+    for revoked in ("one", "x"):
+        with pytest.raises(UnauthorizedError):
+            keys.tenant_of(f"Bearer {revoked}")
+
+
+def test_a_file_that_is_half_written_locks_nobody_out(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys = KeyRing(path)
+
+    write(path, "acme: [")
+
+    assert keys.tenant_of("Bearer one") == "acme"
+    assert "stay valid" in caplog.text
+    path.unlink()
+    assert keys.tenant_of("Bearer x") == "globex"
+    write(path, f"acme: [{digest_of('new')}]\n")
+    assert keys.tenant_of("Bearer new") == "acme"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "map each tenant"),
+        ("[]", "map each tenant"),
+        ("a: [", "cannot be read"),
+        ("a b: []", "1 to 64 letters"),
+        ("1: []", "1 to 64 letters"),
+        ("acme: key", "must be a list"),
+        ("acme: [my-secret-key]", "not a SHA-256 digest"),
+        (f"acme: [{digest_of('one').upper()}]", "not a SHA-256 digest"),
+        (f"acme: [{digest_of('one')}]\nglobex: [{digest_of('one')}]", "have the same key"),
+    ],
+)
+def test_a_wrong_file_is_refused_at_the_start_without_printing_a_key(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        KeyRing(write(tmp_path / "keys.yaml", text))
+
+    assert "my-secret-key" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        KeyRing(tmp_path / "none.yaml")

@@ -1,0 +1,96 @@
+"""The whole HTTP application without Ray: real routes, corpus, indexes and ingestion in this process."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import openai
+from fastapi import FastAPI
+
+from models.catalog import Catalog
+from models.corpus.corpus import Corpus
+from serve.access.keys import KeyRing
+from serve.api.services import Services
+from serve.ingress import create_app
+from serve.pipelines.ingest import IngestConfig, IngestPipeline, IngestWorker
+from serve.pipelines.query import QueryConfig, QueryPipeline
+from serve.settings import ApiConfig, Settings
+from tests.inline import InlineEmbedder, InlineParser, inline_stages
+
+URL = "http://ragserve"
+INGEST = IngestConfig(poll_s=0.05, retry_s=0.05)
+MAX_UPLOAD_BYTES = 4096
+
+
+class Clock:
+    """The corpus' time, which a test may let pass."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
+@dataclass(frozen=True)
+class Running:
+    """An application that serves: its corpus, and clients of it."""
+
+    app: FastAPI
+    corpus: Corpus
+
+    def official(self, key: str) -> openai.AsyncOpenAI:
+        """The official client, with nothing but its address and key set."""
+        transport = httpx2.ASGITransport(app=self.app)
+        http_client = openai.DefaultAsyncHttpxClient(transport=transport)
+        return openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key=key, http_client=http_client, max_retries=0)
+
+    def http(self, key: str | None = None) -> httpx.AsyncClient:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app), base_url=URL, headers=headers)
+
+
+def application(folder: Path, clock: Clock, keys_file: Path | None = None) -> Running:
+    """It ingests once its lifespan has begun."""
+    corpus = Corpus.open(f"sqlite:///{folder / 'corpus.db'}", folder / "files", clock)
+    stages = inline_stages(corpus)
+    services = Services(
+        settings=Settings(api=ApiConfig(max_upload_bytes=MAX_UPLOAD_BYTES, keys_file=keys_file)),
+        catalog=Catalog.open(None),
+        corpus=corpus,
+        retrieval=stages.retrieval,
+        query=QueryPipeline(stages, QueryConfig()),
+        ingest=IngestWorker(IngestPipeline(InlineParser(), InlineEmbedder(), corpus, INGEST), corpus, INGEST),
+        background=(),
+        stages={"embed": InlineEmbedder()},
+        access=None if keys_file is None else KeyRing(keys_file),
+    )
+    return Running(create_app(services), corpus)
+
+
+@asynccontextmanager
+async def running(folder: Path, clock: Clock, keys_file: Path | None = None) -> AsyncIterator[Running]:
+    started = application(folder, clock, keys_file)
+    async with started.app.router.lifespan_context(started.app):
+        yield started
+
+
+async def ingested(client: openai.AsyncOpenAI, name: str, content: bytes, store: str, **attach: Any) -> str:
+    """The id of a file that is searchable in the store."""
+    uploaded = await client.files.create(file=(name, content), purpose="assistants")
+    attached = await client.vector_stores.files.create_and_poll(
+        uploaded.id, vector_store_id=store, poll_interval_ms=10, **attach
+    )
+    assert attached.status == "completed", attached.last_error
+    return uploaded.id
+
+
+def error_of(response: httpx.Response) -> tuple[int, str, str | None]:
+    """Status, code and param of a refusal."""
+    error = response.json()["error"]
+    return response.status_code, error["code"], error["param"]

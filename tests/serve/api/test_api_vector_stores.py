@@ -1,0 +1,163 @@
+"""/v1/vector_stores by OpenAI's own client: made, described, listed, changed, expired, deleted."""
+
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.serve.api.api_samples import Clock, error_of, ingested
+
+DAY_S = 24 * 3600
+
+
+async def test_a_store_is_made_with_everything_that_openais_has(client: openai.AsyncOpenAI) -> None:
+    file = await client.files.create(file=("a.md", b"alpha beta"), purpose="assistants")
+    strategy = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 10}}
+
+    made = await client.vector_stores.create(
+        name="notes",
+        file_ids=[file.id],
+        chunking_strategy=strategy,
+        metadata={"team": "north"},
+        expires_after={"anchor": "last_active_at", "days": 7},
+    )
+    attached = await client.vector_stores.files.poll(file.id, vector_store_id=made.id, poll_interval_ms=10)
+    store = await client.vector_stores.retrieve(made.id)
+
+    assert (made.name, made.metadata, made.expires_after.days) == ("notes", {"team": "north"}, 7)
+    assert made.expires_at == made.last_active_at + 7 * DAY_S
+    assert (made.status, made.file_counts.in_progress, made.file_counts.total) == ("in_progress", 1, 1)
+    assert attached.chunking_strategy.static.max_chunk_size_tokens == 100
+    assert (store.status, store.file_counts.completed) == ("completed", 1)
+    assert store.usage_bytes > len(b"alpha beta")
+
+
+async def test_a_store_says_which_vectors_are_searched(client: openai.AsyncOpenAI) -> None:
+    empty = await client.vector_stores.create(name="empty")
+    await ingested(client, "a.md", b"alpha", empty.id)
+
+    filled = await client.vector_stores.retrieve(empty.id)
+
+    assert empty.index == {"generation": None, "building": None}
+    assert filled.index["generation"].startswith("hashing")
+    assert filled.index["building"] is None
+
+
+async def test_with_a_file_that_is_not_there_no_store_is_made(client: openai.AsyncOpenAI) -> None:
+    file = await client.files.create(file=("a.md", b"alpha"), purpose="assistants")
+
+    with pytest.raises(openai.NotFoundError, match="file-none"):
+        await client.vector_stores.create(name="notes", file_ids=[file.id, "file-none"])
+
+    assert [store.id async for store in client.vector_stores.list()] == ["default"]
+
+
+async def test_a_change_touches_what_it_names_and_null_takes_away(client: openai.AsyncOpenAI) -> None:
+    made = await client.vector_stores.create(
+        name="notes", metadata={"team": "north"}, expires_after={"anchor": "last_active_at", "days": 7}
+    )
+
+    renamed = await client.vector_stores.update(made.id, name="letters")
+    bare = await client.vector_stores.update(made.id, metadata=None, expires_after=None)
+
+    assert (renamed.name, renamed.metadata, renamed.expires_after.days) == ("letters", {"team": "north"}, 7)
+    assert (bare.name, bare.metadata, bare.expires_after, bare.expires_at) == ("letters", {}, None, None)
+
+
+async def test_lists_page_forwards_by_themselves_and_backwards(client: openai.AsyncOpenAI) -> None:
+    ids = [(await client.vector_stores.create(name=str(number))).id for number in range(5)]
+
+    forwards = [store.id async for store in client.vector_stores.list(limit=2, order="asc") if store.id != "default"]
+    before_last = await client.vector_stores.list(before=ids[4], limit=2, order="asc")
+    before_second = await client.vector_stores.list(before=ids[1], limit=2, order="desc")
+
+    assert forwards == ids
+    assert ([store.id for store in before_last.data], before_last.has_more) == (ids[2:4], True)
+    assert [store.id for store in before_second.data] == [ids[3], ids[2]]
+
+
+async def test_an_expired_store_is_refused_until_it_is_gone(client: openai.AsyncOpenAI, clock: Clock) -> None:
+    made = await client.vector_stores.create(name="notes", expires_after={"anchor": "last_active_at", "days": 1})
+    await ingested(client, "a.md", b"alpha", made.id)
+
+    clock.ahead_s = 2 * DAY_S
+
+    assert (await client.vector_stores.retrieve(made.id)).status == "expired"
+    with pytest.raises(openai.ConflictError, match="expired"):
+        await client.vector_stores.search(made.id, query="alpha")
+    with pytest.raises(openai.ConflictError, match="expired"):
+        await client.chat.completions.create(
+            model="ragserve",
+            messages=[{"role": "user", "content": "alpha?"}],
+            tools=[{"type": "file_search", "vector_store_ids": [made.id]}],
+        )
+
+
+async def test_a_search_keeps_a_store_from_expiring(client: openai.AsyncOpenAI, clock: Clock) -> None:
+    made = await client.vector_stores.create(name="notes", expires_after={"anchor": "last_active_at", "days": 1})
+
+    clock.ahead_s = 0.9 * DAY_S
+    await client.vector_stores.search(made.id, query="alpha")
+    clock.ahead_s = 1.8 * DAY_S
+
+    assert (await client.vector_stores.retrieve(made.id)).status == "completed"
+
+
+async def test_a_deleted_store_is_gone_and_the_default_one_comes_back_empty(client: openai.AsyncOpenAI) -> None:
+    made = await client.vector_stores.create(name="notes")
+    file_id = await ingested(client, "a.md", b"alpha", "default")
+
+    assert (await client.vector_stores.delete(made.id)).deleted
+    assert (await client.vector_stores.delete("default")).deleted
+
+    with pytest.raises(openai.NotFoundError):
+        await client.vector_stores.retrieve(made.id)
+    assert (await client.vector_stores.retrieve("default")).file_counts.total == 0
+    assert (await client.vector_stores.search("default", query="alpha")).data == []
+    assert (await client.files.retrieve(file_id)).id == file_id
+
+
+BAD_STORES: list[tuple[dict[str, Any], str]] = [
+    ({"name": "x" * 257}, "name"),
+    ({"name": 7}, "name"),
+    ({"description": "words"}, "description"),
+    ({"expires_after": {"anchor": "last_active_at", "days": 0}}, "expires_after.days"),
+    ({"expires_after": {"anchor": "last_active_at", "days": 366}}, "expires_after.days"),
+    ({"expires_after": {"anchor": "created_at", "days": 1}}, "expires_after.anchor"),
+    ({"expires_after": {"anchor": "last_active_at"}}, "expires_after.days"),
+    ({"metadata": {str(number): "x" for number in range(17)}}, "metadata"),
+    ({"metadata": {"k" * 65: "x"}}, "metadata"),
+    ({"metadata": {"k": "x" * 513}}, "metadata"),
+    ({"metadata": {"k": 1}}, "metadata.k"),
+    ({"file_ids": [""]}, "file_ids.0"),
+    ({"file_ids": ["f"] * 501}, "file_ids"),
+    ({"chunking_strategy": {"type": "semantic"}}, "chunking_strategy.type"),
+    ({"chunking_strategy": {"type": "static"}}, "chunking_strategy.static"),
+]
+
+
+async def test_bad_stores_are_refused_by_name(http: httpx.AsyncClient) -> None:
+    for body, param in BAD_STORES:
+        assert error_of(await http.post("/v1/vector_stores", json=body)) == (422, "invalid_request", param), body
+    assert [store["id"] for store in (await http.get("/v1/vector_stores")).json()["data"]] == ["default"]
+
+
+async def test_bad_list_calls_are_refused_by_name(http: httpx.AsyncClient) -> None:
+    calls = [
+        ("limit=101", "limit"),
+        ("after=vs_none", "after"),
+        ("before=vs_none", "before"),
+        ("after=a&before=b", "before"),
+    ]
+
+    for query, param in calls:
+        assert error_of(await http.get(f"/v1/vector_stores?{query}")) == (422, "invalid_request", param), query
+
+
+async def test_an_unknown_store_is_not_found(http: httpx.AsyncClient) -> None:
+    calls = [("GET", None), ("POST", {"name": "x"}), ("DELETE", None)]
+
+    found = [error_of(await http.request(method, "/v1/vector_stores/vs_none", json=body)) for method, body in calls]
+
+    assert found == [(404, "not_found", None)] * 3
