@@ -26,7 +26,8 @@ class LexicalSearcher(Searcher):
 
     def _make(self) -> Search:
         milvus = self._storage.milvus
-        if milvus is not None and MilvusLexicalSearch.is_supported(milvus):
+        # A file of Milvus Lite belongs to one process, which is the dense searcher's.
+        if milvus is not None and not milvus.is_lite and MilvusLexicalSearch.is_supported(milvus):
             return MilvusLexicalSearch(self._corpus.views, self._corpus.positions, milvus)
         return LexicalSearch(self._corpus.views, TantivyIndex, self._storage.snapshots())
 

@@ -106,6 +106,7 @@ def _check_application(application: dict[str, Any], where: str) -> Iterator[Prob
     for index, deployment in enumerate(deployments):
         yield from _check_deployment(deployment, stages, f"{where}.deployments[{index}]")
     yield from _missing(deployments, stages, where)
+    yield from _check_milvus(arguments, deployments, where)
     yield from _check_models(arguments, deployments, where)
 
 
@@ -157,6 +158,23 @@ def _missing(
         if names.count(name) != 1:
             count = "is missing" if name not in names else "stands more than once"
             yield Problem(f"{where}.deployments", f"{name} {count}; Serve would use its own defaults for it")
+
+
+def _check_milvus(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
+    """Milvus spreads its vectors itself, and a file of Milvus Lite belongs to one process."""
+    milvus = (arguments.get("storage") or {}).get("milvus") or {}
+    if not milvus:
+        return
+    if (arguments.get("search") or {}).get("dense_shards", 1) != 1:
+        yield Problem(f"{where}.args.search.dense_shards", "must be 1 with Milvus, which spreads its vectors itself")
+    replicas = max((_most_replicas(one) for one in deployments if one["name"] == "DenseSearcher"), default=1)
+    if str(milvus.get("uri", "")).endswith(".db") and replicas != 1:
+        message = f"Milvus Lite belongs to one process, but DenseSearcher may have {replicas} replicas"
+        yield Problem(f"{where}.args.storage.milvus.uri", message)
+
+
+def _most_replicas(deployment: dict[str, Any]) -> int:
+    return (deployment.get("autoscaling_config") or {}).get("max_replicas", 1)
 
 
 def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
