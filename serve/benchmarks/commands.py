@@ -1,5 +1,6 @@
 """The commands `ragserve bench …`: each measures side by side, prints a table, and can keep it."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -35,6 +36,7 @@ def search(  # noqa: PLR0913
     from deployments import environment
 
     environment.apply()
+    os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"  # the benchmark calls its handles from threads
     from serve.benchmarks.search import HEAD, Plan, table_row
     from serve.benchmarks.search_run import run
 

@@ -96,7 +96,7 @@ def _served(replica: type, storage: StorageConfig, user_config: dict[str, Any]) 
 def _vectors_of(handle: DeploymentHandle) -> Search:
     def search(queries: Sequence[FloatArray]) -> list[Ranking]:
         requests = [DenseRequest(vector, GENERATION, SCOPE, K) for vector in queries]
-        return handle.search_all.remote(requests).result(FIRST_ANSWER_S)
+        return handle.search_all.remote(requests).result(timeout_s=FIRST_ANSWER_S)
 
     return search
 
@@ -104,7 +104,7 @@ def _vectors_of(handle: DeploymentHandle) -> Search:
 def _words_of(handle: DeploymentHandle) -> Search:
     def search(queries: Sequence[str]) -> list[Ranking]:
         requests = [LexicalRequest(query, SCOPE, K) for query in queries]
-        return [found.ranking for found in handle.search_all.remote(requests).result(FIRST_ANSWER_S)]
+        return [found.ranking for found in handle.search_all.remote(requests).result(timeout_s=FIRST_ANSWER_S)]
 
     return search
 

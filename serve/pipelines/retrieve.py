@@ -201,11 +201,13 @@ class RetrievalPipeline:
         lexical_weight = _chosen(options.lexical_weight, self._config.lexical_weight)
         if plan.mode == "dense" and len(dense) == 1:
             return Ranking(dense[0].keys, np.clip(dense[0].scores, 0, 1))
-        if plan.mode != "hybrid":
-            dense_weight = lexical_weight = 1.0
-        weights = (*[dense_weight] * len(dense), lexical_weight)
+        weighted = [(ranking, dense_weight) for ranking in dense] + [(lexical, lexical_weight)]
+        # A search that failed or found nothing takes no share of the scores, nor may its weight be the only one.
+        rankings, weights = zip(*([pair for pair in weighted if len(pair[0])] or weighted), strict=True)
+        if len(rankings) == 1:
+            weights = (1.0,)
         fusion = Fusion(options.fusion or self._config.fusion, weights)
-        fused = fuse([*dense, lexical], fusion)
+        fused = fuse(rankings, fusion)
         if fusion.method == "rrf":
             # The best that reciprocal ranks can be, first everywhere, becomes 1.
             return Ranking(fused.keys, fused.scores * (fusion.rrf_k + 1) / sum(weights))
