@@ -1,8 +1,10 @@
 """Everything under `args:` of serve_config.yaml: what the application is built with, and restarts for."""
 
+import os
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deployments.storage import StorageConfig
 from models.corpus.views import Shard
@@ -45,10 +47,23 @@ class SearchConfig(BaseModel):
         return {name: Shard(number, self.dense_shards) for number, name in enumerate(names)}
 
 
+DATABASE_URL, MILVUS_TOKEN = "RAGSERVE_DATABASE_URL", "RAGSERVE_MILVUS_TOKEN"
+
+
 class Settings(BaseModel):
-    """The sum of the components' own configs."""
+    """The sum of the components' own configs. Secrets come from the environment, so that no file has to hold them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_secrets(cls, arguments: Any) -> Any:
+        storage = dict(arguments.get("storage") or {}) if isinstance(arguments, dict) else {}
+        if DATABASE_URL in os.environ:
+            storage.setdefault("database_url", os.environ[DATABASE_URL])
+        if MILVUS_TOKEN in os.environ and isinstance(storage.get("milvus"), dict):
+            storage["milvus"] = {"token": os.environ[MILVUS_TOKEN]} | storage["milvus"]
+        return arguments | {"storage": storage} if storage else arguments
 
     storage: StorageConfig = StorageConfig()
     catalog: Path | None = Field(default=None, description="A YAML file of models, added to models/catalog.yaml.")

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from models.retrieval.diversity import maximal_marginal_relevance
-from models.retrieval.duplicates import unique
-from models.retrieval.router import contains_phrases, route
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import (
@@ -21,6 +18,9 @@ from models.errors import (
 from models.filters import Filter
 from models.index.follow import DenseRequest, LexicalRequest
 from models.index.fusion import Fusion, FusionMethod, fuse
+from models.retrieval.diversity import maximal_marginal_relevance
+from models.retrieval.duplicates import unique
+from models.retrieval.router import contains_phrases, route
 from models.types import Deadline, FloatArray, LexicalRanking, Passage, Ranking, Scope
 from serve.pipelines.stages import DenseStage, EmbedStage, GenerationSource, LexicalStage, PassageSource, RerankStage
 from serve.pipelines.trace import Trace

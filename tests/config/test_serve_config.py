@@ -8,6 +8,7 @@ import pytest
 
 from models.errors import ConfigError
 from serve.config_file import STAGES, Machine, check, read, settings_of
+from serve.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 TWO_CORES = Machine(num_cpus=2, num_gpus=0)
@@ -163,3 +164,46 @@ def test_args_become_typed_settings(raw: dict[str, Any]) -> None:
 
     assert settings.retrieval.candidates == 50
     assert settings.storage.data_dir == Path("data")
+
+
+def test_secrets_come_from_the_environment_and_stay_out_of_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGSERVE_MILVUS_TOKEN", "root:secret")
+    monkeypatch.setenv("RAGSERVE_DATABASE_URL", "postgresql+psycopg://db/ragserve")
+
+    settings = Settings(**{"storage": {"milvus": {"uri": "http://milvus:19530"}}})
+
+    assert settings.storage.url == "postgresql+psycopg://db/ragserve"
+    assert settings.storage.milvus is not None
+    assert settings.storage.milvus.token is not None
+    assert settings.storage.milvus.token.get_secret_value() == "root:secret"
+    assert "secret" not in repr(settings)
+    assert Settings().storage.milvus is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "replicas", "problem"),
+    [
+        ({"storage": {"milvus": {"uri": "m.db"}}}, 2, "one process"),
+        ({"storage": {"milvus": {"uri": "http://m"}}, "search": {"dense_shards": 2}}, 2, "must be 1 with Milvus"),
+    ],
+)
+def test_what_milvus_cannot_do_is_refused(arguments: dict[str, Any], replicas: int, problem: str) -> None:
+    raw = read(ROOT / "serve_config.yaml")
+    raw["applications"][0]["args"] |= arguments
+    for deployment in raw["applications"][0]["deployments"]:
+        if deployment["name"] == "DenseSearcher":
+            deployment["autoscaling_config"]["max_replicas"] = replicas
+
+    assert any(problem in str(one) for one in check(raw))
+
+
+def test_every_shard_must_be_listed() -> None:
+    raw = read(ROOT / "serve_config.yaml")
+    application = raw["applications"][0]
+    application["args"]["search"] = {"dense_shards": 2}
+    assert any("DenseSearcher-1 is missing" in str(one) for one in check(raw))
+    dense = next(one for one in application["deployments"] if one["name"] == "DenseSearcher")
+
+    application["deployments"].append(dense | {"name": "DenseSearcher-1"})
+
+    assert check(raw) == []
