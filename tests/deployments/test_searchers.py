@@ -1,0 +1,97 @@
+"""The searcher replicas, called as plain objects: what their configuration chooses, and shards that are merged."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deployments.dense_searcher import DenseSearcher
+from deployments.lexical_searcher import LexicalSearcher
+from deployments.storage import StorageConfig
+from models.corpus.corpus import Corpus
+from models.corpus.views import Shard
+from models.errors import ConfigError
+from models.index.follow import DenseRequest, LexicalRequest, merge
+from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Scope
+
+GENERATION, DIM = "tiny@1", 8
+SCOPE = Scope(DEFAULT_TENANT, (DEFAULT_VECTOR_STORE,))
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> StorageConfig:
+    return StorageConfig(data_dir=tmp_path / "data")
+
+
+def vectors(count: int) -> FloatArray:
+    matrix = np.random.default_rng(1).standard_normal((count, DIM)).astype(np.float32)
+    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+
+
+def fill(corpus: Corpus, count: int) -> None:
+    """A file of `count` chunks; chunk i has key i + 1 and says `word<i>`."""
+    file = corpus.files.add(DEFAULT_TENANT, "a.md", b"a")
+    corpus.store_files.attach(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, file.file_id)
+    (job,) = corpus.jobs.claim("test", 1, 60)
+    chunks = [Chunk(f"word{number}", number, number + 1, "", 1) for number in range(count)]
+    corpus.jobs.complete(job, "a", chunks, {GENERATION: vectors(count)})
+
+
+def request(number: int, k: int = 3) -> DenseRequest:
+    return DenseRequest(vectors(100)[number], GENERATION, SCOPE, k)
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf_pq"])
+async def test_user_config_chooses_the_index(storage: StorageConfig, kind: str) -> None:
+    fill(storage.open(), 100)
+    searcher = DenseSearcher(storage)
+    await searcher.reconfigure({"index": {"kind": kind}})
+
+    (ranking,) = await searcher.search_all([request(7)])
+
+    assert ranking.keys[0] == 8
+    await searcher.check_health()
+
+
+async def test_a_changed_index_is_built_anew_and_an_unknown_one_refused(storage: StorageConfig) -> None:
+    fill(storage.open(), 100)
+    searcher = DenseSearcher(storage)
+    await searcher.reconfigure({"index": {"kind": "flat"}})
+    before = (await searcher.search_all([request(7)]))[0]
+    await searcher.reconfigure({"index": {"kind": "hnsw"}})
+
+    after = (await searcher.search_all([request(7)]))[0]
+
+    assert after.keys.tolist() == before.keys.tolist()
+    with pytest.raises(ConfigError, match="index"):
+        await searcher.reconfigure({"index": {"kind": "magic"}})
+
+
+async def test_shards_together_find_what_one_index_finds(storage: StorageConfig) -> None:
+    fill(storage.open(), 100)
+    whole, *shards = [DenseSearcher(storage, shard) for shard in (None, Shard(0, 3), Shard(1, 3), Shard(2, 3))]
+    for searcher in (whole, *shards):
+        await searcher.reconfigure({})
+
+    expected = await whole.search_all([request(number, 10) for number in range(5)])
+    parts = await asyncio.gather(*(shard.search_all([request(number, 10) for number in range(5)]) for shard in shards))
+
+    for number in range(5):
+        assert merge([part[number] for part in parts], 10).keys.tolist() == expected[number].keys.tolist()
+        assert all(len(part[number]) == 10 for part in parts)
+
+
+@pytest.mark.slow
+async def test_milvus_lite_by_its_uri_holds_the_vectors_and_tantivy_the_words(storage: StorageConfig) -> None:
+    fill(storage.open(), 100)
+    storage = storage.with_milvus(str(storage.data_dir / "milvus.db"))
+    dense, lexical = DenseSearcher(storage), LexicalSearcher(storage)
+    await dense.reconfigure({})
+    await lexical.reconfigure({})
+
+    (ranking,) = await dense.search_all([request(7)])
+    (words,) = await lexical.search_all([LexicalRequest("word7", SCOPE, 3)])
+
+    assert ranking.keys[0] == 8
+    assert words.ranking.keys.tolist() == [8]

@@ -1,0 +1,110 @@
+"""kill -9 of any process of the service at random while files come in: what was acknowledged is whole, and once there.
+
+RAGSERVE_KILLS says how many times. The death of the whole cluster, Ray included, is in test_up.py.
+"""
+
+import contextlib
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import openai
+import psutil
+import pytest
+
+from serve.remote import RemoteService
+from tests.conftest import START_TIMEOUT_S, Service
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+NUM_KILLS = int(os.environ.get("RAGSERVE_KILLS", "6"))
+MAX_PAUSE_S = 2.0
+NAMES = ("ray::ServeReplica", "ray::ServeController", "ray::ProxyActor", "ray::HAProxyManager", "haproxy")
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="-", max_retries=0, timeout=30) as client:
+        yield client
+
+
+def victims() -> list[psutil.Process]:
+    """The service's processes: replicas, controller, proxies. All of them descend from this one."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(process.cmdline()) or process.name()
+            if title.startswith(NAMES) or process.name().startswith("haproxy"):
+                found.append(process)
+    return found
+
+
+def text_of(number: int) -> str:
+    return f"Harbour{number} lies beside lighthouse{number}, and ferry{number} calls there.\n"
+
+
+class Uploads:
+    """Adds files one after another; only what the service said yes to counts."""
+
+    def __init__(self, client: openai.OpenAI, store: str) -> None:
+        self._client, self._store = client, store
+        self._stop = threading.Event()
+        self.acknowledged: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Uploads":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            with contextlib.suppress(openai.OpenAIError):
+                file = self._client.files.create(file=(f"{number}.md", text_of(number).encode()), purpose="assistants")
+                self._client.vector_stores.files.create(file.id, vector_store_id=self._store)
+                self.acknowledged[file.id] = number
+            number += 1
+            self._stop.wait(0.02)
+
+
+def test_what_was_acknowledged_is_whole_after_any_process_was_killed(service: Service, client: openai.OpenAI) -> None:
+    chance, store = random.Random(5), client.vector_stores.create(name="kills").id
+    killed = []
+
+    with Uploads(client, store) as uploads:
+        for _ in range(NUM_KILLS):
+            time.sleep(chance.uniform(0, MAX_PAUSE_S))
+            victim = chance.choice(victims())
+            with contextlib.suppress(psutil.NoSuchProcess):
+                killed.append(victim.name())
+                victim.kill()
+            wait_until_whole(service)
+
+    assert len(killed) == NUM_KILLS
+    assert len(uploads.acknowledged) > NUM_KILLS
+    wait_until_ingested(client, store)
+    for file_id, number in uploads.acknowledged.items():
+        assert client.vector_stores.files.retrieve(file_id, vector_store_id=store).status == "completed"
+        chunks = client.vector_stores.files.content(file_id, vector_store_id=store).data
+        assert [chunk.text for chunk in chunks] == [text_of(number).strip()]
+        found = client.vector_stores.search(store, query=f"harbour{number} lighthouse{number} ferry{number}").data
+        assert [hit.file_id for hit in found].count(file_id) == 1
+        assert found[0].file_id == file_id
+
+
+def wait_until_whole(service: Service) -> None:
+    with RemoteService(service.url) as remote:
+        remote.wait_until_ready(START_TIMEOUT_S)
+
+
+def wait_until_ingested(client: openai.OpenAI, store: str) -> None:
+    end = time.monotonic() + START_TIMEOUT_S
+    while client.vector_stores.retrieve(store).file_counts.in_progress:
+        assert time.monotonic() < end
+        time.sleep(0.2)
