@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models.embedding.sentence_transformers_model import SentenceTransformersConfig, SentenceTransformersModel
+from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
 from models.index.fusion import min_max_fusion
 from models.index.tantivy_index import TantivyIndex
@@ -64,9 +65,9 @@ def retrieve_and_rerank(questions: QuestionSet) -> list[KeyArray]:
     """The reranked candidates of each query, best first."""
     keys = np.arange(len(questions.texts), dtype=np.int64)
     embedder = SentenceTransformersModel("minilm", SentenceTransformersConfig.model_validate(MINILM | {"dim": 384}))
-    dense, lexical = FaissIndex(embedder.dim), TantivyIndex()
-    dense.add(keys, embedder.embed_documents(questions.texts))
-    lexical.add(keys, questions.texts)
+    dense, lexical = FaissIndex(embedder.dim, FaissConfig()), TantivyIndex()
+    dense.add(keys, keys, embedder.embed_documents(questions.texts))
+    lexical.add(keys, keys, questions.texts)
 
     nearest = dense.search(embedder.embed_queries(questions.queries), NUM_CANDIDATES)
     matches = [lexical.search(query, NUM_CANDIDATES) for query in questions.queries]
