@@ -18,7 +18,7 @@ from models.index.faiss_rows import FaissRows
 from models.types import FloatArray, KeyArray, Ranking
 
 VECTORS_FILE, ROWS_FILE = "vectors.faiss", "rows.npz"
-# Measured with 100k x 384: up to a fifth let through, copying them out is quicker than passing over the others.
+# Measured with 100k x 384: up to about this share, copying rows out is quicker than passing over the others.
 GATHERED_SHARE = 0.1
 
 

@@ -1,14 +1,18 @@
 """What every LexicalIndex does, run over each backend."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from filter_samples import ATTRIBUTES, EVERYTHING, FILES, NOTHING, WHERES, name_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lexical_backends import LEXICAL_BACKENDS, LexicalBackend
 
 from models.errors import ConflictError
+from models.filters import Comparison, Filter, matches
 from models.index.base import LexicalIndex
-from models.index.tantivy_index import TantivyIndex
+from models.types import KeyArray
 
 TEXTS = [
     "The ferry to the island leaves at nine.",
@@ -17,25 +21,50 @@ TEXTS = [
     "Zażółć gęślą jaźń: café prices in Ångström Street",
 ]
 KEYS = np.array([11, 22, 33, 44], np.int64)
+FILE_KEYS = np.array([1, 1, 2, 3], np.int64)
 
 
-@pytest.fixture(params=["memory", pytest.param("folder", marks=pytest.mark.slow)])
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> LexicalIndex:
-    return TantivyIndex(folder=tmp_path if request.param == "folder" else None)
+@pytest.fixture(params=LEXICAL_BACKENDS, ids=lambda one: getattr(one, "name", None))
+def backend(request: pytest.FixtureRequest) -> LexicalBackend:
+    return request.param
+
+
+@pytest.fixture
+def weighing(backend: LexicalBackend) -> None:
+    if not backend.has_weights:
+        pytest.skip(f"{backend.name} does not tell how rare a word is")
+
+
+@pytest.fixture
+def index(backend: LexicalBackend) -> LexicalIndex:
+    return backend.make()
 
 
 @pytest.fixture
 def filled(index: LexicalIndex) -> LexicalIndex:
-    index.add(KEYS, TEXTS)
+    index.add(KEYS, FILE_KEYS, TEXTS)
     return index
+
+
+@pytest.fixture
+def filtered(index: LexicalIndex) -> LexicalIndex:
+    """Two chunks that say `ferry` of each of FILES, with their ATTRIBUTES: keys 10 and 11 are file 1's."""
+    chunks = numbers(*(10 * file + number for file in FILES for number in (0, 1)))
+    index.add(chunks, chunks // 10, [f"ferry number{key} to the island" for key in chunks])
+    index.set_attributes(ATTRIBUTES)
+    return index
+
+
+def numbers(*values: int) -> KeyArray:
+    return np.array(values, np.int64)
 
 
 def idf(num_documents: int, document_frequency: int) -> float:
     return math.log(1 + (num_documents - document_frequency + 0.5) / (document_frequency + 0.5))
 
 
-def found(index: LexicalIndex, query: str, k: int = 10) -> list[int]:
-    return index.search(query, k).ranking.keys.tolist()
+def found(index: LexicalIndex, query: str, k: int = 10, where: Filter | None = None) -> list[int]:
+    return index.search(query, k, where).ranking.keys.tolist()
 
 
 def test_the_text_with_more_of_the_words_comes_first(filled: LexicalIndex) -> None:
@@ -90,14 +119,15 @@ def test_stop_words_count_when_there_are_no_others(filled: LexicalIndex) -> None
 def test_what_was_added_is_found_by_the_next_search(filled: LexicalIndex) -> None:
     assert found(filled, "zeppelin") == []
 
-    filled.add(np.array([55], np.int64), ["A zeppelin over the island"])
+    filled.add(numbers(55), numbers(4), ["A zeppelin over the island"])
 
     assert found(filled, "zeppelin") == [55]
     assert len(filled) == 5
 
 
 def test_what_was_removed_is_not_found_and_unknown_keys_are_ignored(filled: LexicalIndex) -> None:
-    filled.remove(np.array([33, 999], np.int64))
+    filled.remove(numbers(33, 999, 33))
+    filled.remove(numbers())
 
     assert found(filled, "museum") == []
     assert len(filled) == 3
@@ -105,30 +135,47 @@ def test_what_was_removed_is_not_found_and_unknown_keys_are_ignored(filled: Lexi
 
 def test_a_removed_key_can_be_added_again_with_another_text(filled: LexicalIndex) -> None:
     filled.remove(KEYS[:1])
-    filled.add(KEYS[:1], ["submarine"])
+    filled.add(KEYS[:1], numbers(9), ["submarine"])
 
     assert found(filled, "submarine") == [11]
     assert found(filled, "nine") == []
 
 
-def test_large_and_negative_keys_come_back_unchanged(index: LexicalIndex) -> None:
-    extremes = np.array([2**63 - 1, -(2**63)], np.int64)
-    index.add(extremes, ["lighthouse keeper", "lighthouse"])
+def test_large_keys_come_back_unchanged(index: LexicalIndex) -> None:
+    extremes = numbers(2**40, 0)
+    index.add(extremes, extremes, ["lighthouse keeper", "lighthouse"])
 
-    assert sorted(found(index, "lighthouse")) == sorted(extremes.tolist())
+    assert sorted(found(index, "lighthouse")) == [0, 2**40]
 
 
-def test_an_empty_index_finds_nothing(index: LexicalIndex) -> None:
-    assert found(index, "ferry") == []
+def test_texts_without_a_key_or_a_file_are_refused(index: LexicalIndex) -> None:
+    with pytest.raises((ConflictError, ValueError)):
+        index.add(numbers(1, 2), numbers(1, 2), ["one"])
+    with pytest.raises((ConflictError, ValueError)):
+        index.add(numbers(1), numbers(1, 2), ["one"])
     assert len(index) == 0
 
 
+def test_adding_nothing_changes_nothing(index: LexicalIndex) -> None:
+    index.add(numbers(), numbers(), [])
+    index.set_attributes({})
+
+    assert len(index) == 0
+
+
+def test_an_empty_index_finds_nothing(index: LexicalIndex) -> None:
+    assert found(index, "ferry") == found(index, "ferry", 10, EVERYTHING) == []
+    assert len(index) == 0
+
+
+@pytest.mark.usefixtures("weighing")
 def test_term_weights_are_the_words_inverse_document_frequency(filled: LexicalIndex) -> None:
     weights = filled.search("Ferries to the MUSEUM", k=1).term_weights
 
     assert weights == pytest.approx({"ferries": idf(4, 2), "to": idf(4, 1), "the": idf(4, 3), "museum": idf(4, 1)})
 
 
+@pytest.mark.usefixtures("weighing")
 def test_an_unknown_word_weighs_most(filled: LexicalIndex) -> None:
     weights = filled.search("ferry zeppelin", k=1).term_weights
 
@@ -136,26 +183,102 @@ def test_an_unknown_word_weighs_most(filled: LexicalIndex) -> None:
     assert weights["zeppelin"] == max(weights.values())
 
 
+@pytest.mark.usefixtures("weighing")
 def test_weights_stay_non_negative_after_removals(filled: LexicalIndex) -> None:
     filled.remove(KEYS[:3])
 
     assert all(weight >= 0 for weight in filled.search("the ferry to the island", k=5).term_weights.values())
 
 
-def test_a_folder_keeps_what_was_committed(tmp_path: Path) -> None:
-    index = TantivyIndex(tmp_path)
-    index.add(KEYS, TEXTS)
-    index.commit()
-    del index
+@pytest.mark.parametrize("where", WHERES, ids=name_of)
+def test_a_filter_lets_through_the_chunks_of_the_files_that_match(filtered: LexicalIndex, where: Filter) -> None:
+    let_through = {file for file in FILES if matches(where, ATTRIBUTES.get(file, {}))}
+    assert 0 < len(let_through) < len(FILES)
 
-    reopened = TantivyIndex(tmp_path)
+    keys = found(filtered, "ferry", 100, where)
 
-    assert found(reopened, "museum") == [33]
+    assert sorted(keys) == sorted(10 * file + number for file in let_through for number in (0, 1))
 
 
-def test_a_folder_has_one_writer(tmp_path: Path) -> None:
-    owner = TantivyIndex(tmp_path)
+def test_a_filter_that_lets_nothing_or_everything_through(filtered: LexicalIndex) -> None:
+    assert found(filtered, "ferry", 100, NOTHING) == []
+    assert len(found(filtered, "ferry", 100, EVERYTHING)) == len(filtered) == 2 * len(FILES)
 
-    with pytest.raises(ConflictError, match="has another writer"):
-        TantivyIndex(tmp_path)
-    assert len(owner) == 0
+
+@pytest.mark.parametrize("where", [WHERES[0], WHERES[5]])
+def test_a_filter_gives_k_hits_though_the_best_are_shut_out(filtered: LexicalIndex, where: Filter) -> None:
+    shut_out = next(file for file in FILES if not matches(where, ATTRIBUTES.get(file, {})))
+    many = np.arange(1_000, 1_200)
+    filtered.add(many, np.full(200, shut_out), ["ferry ferry ferry"] * 200)
+
+    assert len(found(filtered, "ferry", 3, where)) == 3
+
+
+@pytest.mark.parametrize("where", [*WHERES[:1], *WHERES[5:6], EVERYTHING])
+def test_a_filter_changes_no_score(backend: LexicalBackend, filtered: LexicalIndex, where: Filter) -> None:
+    if not backend.filter_keeps_scores:
+        pytest.skip("its statistics are those of the chunks that the filter lets through")
+
+    def scores(where: Filter | None) -> dict[int, float]:
+        ranking = filtered.search("island number10 number60", 100, where).ranking
+        return dict(zip(ranking.keys.tolist(), ranking.scores.tolist(), strict=True))
+
+    everywhere, within = scores(None), scores(where)
+
+    assert within
+    assert within == pytest.approx({key: everywhere[key] for key in within})
+
+
+def test_changed_attributes_are_seen_without_adding_again(filtered: LexicalIndex) -> None:
+    where = Comparison("eq", "place", "south")
+    assert sorted(found(filtered, "ferry", 100, where)) == [30, 31]
+
+    filtered.set_attributes({3: {}, 8: {"place": "south"}, 77: {"place": "south"}})
+
+    assert sorted(found(filtered, "ferry", 100, where)) == [80, 81]
+
+
+def test_attributes_may_come_before_the_chunks(index: LexicalIndex) -> None:
+    index.set_attributes({2: {"place": "north"}})
+    assert found(index, "museum", 3, WHERES[0]) == []
+
+    index.add(KEYS, FILE_KEYS, TEXTS)
+
+    assert found(index, "island", 3, WHERES[0]) == [33]
+
+
+# ("add", how many, file), ("remove", from key, how many), ("set", file, place).
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 5), st.integers(0, 5)),
+        st.tuples(st.just("remove"), st.integers(0, 20), st.integers(1, 6)),
+        st.tuples(st.just("set"), st.integers(0, 5), st.sampled_from(["north", "south", ""])),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=CHANGES)
+def test_any_sequence_of_changes_leaves_what_was_not_removed(
+    backend: LexicalBackend, changes: list[tuple[str, int, int | str]]
+) -> None:
+    index, file_of, attributes, next_key = backend.make(), dict[int, int](), dict[int, dict[str, str]](), 0
+    for kind, first, second in changes:
+        if kind == "add":
+            new = np.arange(next_key, next_key + first)
+            index.add(new, np.full(first, second), ["ferry"] * first)
+            file_of |= dict.fromkeys(new.tolist(), int(second))
+            next_key += first
+        elif kind == "remove":
+            gone = np.arange(first, first + int(second))
+            index.remove(gone)
+            file_of = {key: file for key, file in file_of.items() if key not in gone}
+        else:
+            attributes[first] = {"place": str(second)} if second else {}
+            index.set_attributes({first: attributes[first]})
+
+    assert sorted(found(index, "ferry", 1_000)) == sorted(file_of)
+    for where in (WHERES[0], WHERES[5]):
+        expected = [key for key, file in file_of.items() if matches(where, attributes.get(file, {}))]
+        assert sorted(found(index, "ferry", 1_000, where)) == sorted(expected)

@@ -1,0 +1,42 @@
+"""Every LexicalIndex that the contract is run over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from milvus_server import lite_uri, make_lexical
+
+from models.index.base import LexicalIndex
+from models.index.tantivy_index import MAX_IN_MEMORY, TantivyIndex
+
+
+@dataclass(frozen=True)
+class LexicalBackend:
+    """`make` gives an empty index. `has_weights`: it tells its words' inverse document frequencies;
+    `filter_keeps_scores`: its statistics are the whole store's, whatever a filter lets through.
+    """
+
+    name: str
+    make: Callable[[], LexicalIndex]
+    has_weights: bool = True
+    filter_keeps_scores: bool = True
+
+
+def tantivy_in_a_folder() -> TantivyIndex:
+    """An index that was too large for memory once."""
+    index, keys = TantivyIndex(), np.arange(10**6, 10**6 + MAX_IN_MEMORY + 1)
+    index.add(keys, keys, ["gone"] * len(keys))
+    index.remove(keys)
+    return index
+
+
+LEXICAL_BACKENDS: list[Any] = [
+    LexicalBackend("tantivy", TantivyIndex),
+    LexicalBackend("tantivy-folder", tantivy_in_a_folder),
+    pytest.param(
+        LexicalBackend("milvus-lite", lambda: make_lexical(lite_uri()), has_weights=False, filter_keeps_scores=False),
+        marks=pytest.mark.slow,
+    ),
+]
