@@ -8,7 +8,7 @@ from ray import serve
 
 from deployments.storage import StorageConfig
 from deployments.telemetry.logs import join_serve_log
-from models.errors import StageUnavailableError
+from models.errors import RagError, StageUnavailableError
 from models.types import StageStatus
 
 MAINTAIN_S = 1.0  # how often to look for what changed while nobody searches
@@ -45,15 +45,24 @@ class Searcher:
 
     async def search(self, request: Any) -> Any:
         """The best chunks; concurrent requests share the look at the log and the search of an index."""
-        return await self._batches(request)
+        result = await self._batches(request)
+        if isinstance(result, RagError):
+            raise result
+        return result
 
     @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
     async def _batches(self, requests: list[Any]) -> list[Any]:
         return await self.search_all(requests)
 
     async def search_all(self, requests: list[Any]) -> list[Any]:
-        """A ranking a request, in order."""
-        return await asyncio.get_running_loop().run_in_executor(self._compute, self._search.search, requests)
+        """A ranking a request, in order; its error in the place of one that cannot be answered."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._compute, self._search.search, requests)
+        except RagError as error:
+            if len(requests) == 1:
+                return [error]
+        # One of them is to blame, as by a vector store that is not there: it alone is to fail.
+        return [(await self.search_all([request]))[0] for request in requests]
 
     async def _maintain(self) -> None:
         """Keeps the indexes level while nobody searches, a step at a time, so that searches get in between."""

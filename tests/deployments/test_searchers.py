@@ -1,6 +1,7 @@
 """The searcher replicas, called as plain objects: what their configuration chooses, and shards that are merged."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from deployments.lexical_searcher import LexicalSearcher
 from deployments.storage import StorageConfig
 from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
-from models.errors import ConfigError
+from models.errors import ConfigError, NotFoundError
 from models.index.follow import DenseRequest, LexicalRequest, merge
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Scope
 
@@ -80,6 +81,24 @@ async def test_shards_together_find_what_one_index_finds(storage: StorageConfig)
     for number in range(5):
         assert merge([part[number] for part in parts], 10).keys.tolist() == expected[number].keys.tolist()
         assert all(len(part[number]) == 10 for part in parts)
+
+
+async def test_a_request_that_cannot_be_answered_fails_alone_in_its_batch(storage: StorageConfig) -> None:
+    fill(storage.open(), 100)
+    dense, lexical = DenseSearcher(storage), LexicalSearcher(storage)
+    await dense.reconfigure({})
+    await lexical.reconfigure({})
+    unknown = Scope(DEFAULT_TENANT, ("vs_none",))
+    vectors_asked = [request(7), replace(request(8), scope=unknown), request(9)]
+    words_asked = [LexicalRequest("word7", SCOPE, 3), LexicalRequest("word8", unknown, 3)]
+
+    found = await dense.search_all(vectors_asked)
+    words = await lexical.search_all(words_asked)
+
+    assert [found[0].keys[0], found[2].keys[0]] == [8, 10]
+    assert words[0].ranking.keys.tolist() == [8]
+    assert isinstance(found[1], NotFoundError)
+    assert isinstance(words[1], NotFoundError)
 
 
 @pytest.mark.slow
