@@ -94,12 +94,16 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_VECTOR_STO
 
     with RemoteService(url) as service:
         readiness = service.readiness()
-        counts = service.vector_store(store)["file_counts"]
+        body = service.vector_store(store)
+    counts, building = body["file_counts"], body["index"]["building"]
     for name, stage in readiness["stages"].items():
         mark = "[green]ready[/green]    " if stage["ready"] else "[red]not ready[/red]"
         console.print(f"{name:<10} {mark} {stage['model'] or ''}")
     numbers = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if name != "total")
     console.print(f"{store:<10} {counts['total']} files: {numbers}")
+    if building:
+        done = f"{building['num_done']} of {building['num_chunks']} chunks"
+        console.print(f"{'':<10} searched in {body['index']['generation']}; {building['generation']} has {done}")
     if not readiness["ready"]:
         raise typer.Exit(1)
 

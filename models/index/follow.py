@@ -102,6 +102,11 @@ class _Follower(Generic[C, I]):
         self._num_unsaved = 0
         return True
 
+    def forget(self) -> None:
+        """Nobody will ask for it again."""
+        if self._snapshots is not None:
+            self._snapshots.delete(self._source.name)
+
     def _restart(self, log_id: str) -> None:
         self.head, self.index, self._num_unsaved, self._started_seq = Head(0, log_id), None, 0, 0
         self._early_attributes: dict[int, Attributes] = {}
@@ -150,7 +155,7 @@ class _Followers(Generic[K, C, I]):
         for key in keys:
             head = heads.get((key[0], key[1]))
             if head is None:
-                self._by_key.pop(key, None)
+                self._let_go(key)
                 continue
             level[key] = self._follower(key)
             level[key].catch_up(head)
@@ -158,16 +163,24 @@ class _Followers(Generic[K, C, I]):
 
     def maintain(self, keys: set[K]) -> bool:
         """One step of what no search should wait for: keeps `keys` level, saves snapshots. Whether there is more."""
+        listed = {(key[0], key[1]) for key in keys}
+        for key in [key for key in self._by_key if key not in keys and (key[0], key[1]) in listed]:
+            self._let_go(key)  # a generation that its store is no longer searched in
         wanted = keys | self._by_key.keys()
         heads = self._views.heads({(key[0], key[1]) for key in wanted})
         for key in wanted:
             head = heads.get((key[0], key[1]))
             if head is None:
-                self._by_key.pop(key, None)
+                self._let_go(key)
             elif self._follower(key).is_behind(head):
                 self._follower(key).step(head)
                 return True
         return any(follower.save_if_due() for follower in self._by_key.values())
+
+    def _let_go(self, key: K) -> None:
+        follower = self._by_key.pop(key, None)
+        if follower is not None:
+            follower.forget()
 
     def _follower(self, key: K) -> _Follower[C, I]:
         if key not in self._by_key:

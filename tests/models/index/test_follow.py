@@ -215,3 +215,21 @@ def test_maintaining_brings_a_new_index_level_without_a_search(corpus: Corpus) -
         pass
 
     assert [len(one.index or []) for one in search._followers._by_key.values()] == [1]
+
+
+def test_the_index_of_a_generation_that_is_no_longer_searched_is_let_go(corpus: Corpus, tmp_path: Path) -> None:
+    search = dense_of(corpus, Snapshots(tmp_path / "snapshots"))
+    add(corpus, "walrus", num_chunks=2_500)
+    while search.maintain():
+        pass
+    build = corpus.generations.claim("test", "other@1", 60)
+    assert build is not None
+    pending = corpus.generations.pending(build, 5_000)
+    corpus.generations.add(build, pending, np.ones((len(pending), 4), np.float32))
+    assert corpus.generations.flip(build)
+
+    while search.maintain():
+        pass
+
+    assert {key[2]: len(one.index or []) for key, one in search._followers._by_key.items()} == {"other@1": 2_500}
+    assert len(list((tmp_path / "snapshots").rglob("head.json"))) == 1
