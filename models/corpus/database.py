@@ -7,12 +7,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, insert, inspect, make_url, select, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version
+from models.corpus.upgrades import upgrade
 from models.errors import ConfigError, OverloadedError
 
 # How long a process waits for another's write. The longest one inserts a file's chunks: 10,000 take about a second.
@@ -48,7 +62,10 @@ class Database:
 
 
 def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
-    """Opens `url` and creates what it lacks. Raises ConfigError for a URL or a schema that this code cannot use."""
+    """Opens `url`, creates what it lacks and upgrades what an earlier release wrote.
+
+    Raises ConfigError for a URL or a schema that this code cannot use.
+    """
     parsed = _parse(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
     if is_sqlite:
@@ -69,7 +86,9 @@ def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
 def insert_if_new(connection: Connection, table: Table, row: Mapping[str, str | int | None]) -> bool:
     """Whether `row` went in: False where a unique key stands already. Race-free."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
+    statement = dialect.insert(table).values(row).on_conflict_do_nothing()
+    # By what comes back: of an INSERT, SQLAlchemy does not always know the row count (on PostgreSQL it is -1).
+    return connection.execute(statement.returning(*table.primary_key.columns)).first() is not None
 
 
 def is_storable(value: str) -> bool:
@@ -148,6 +167,9 @@ def _create_schema(connection: Connection) -> None:
         metadata.create_all(connection)
         connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
     found = connection.execute(select(schema_version.c.version)).scalar_one()
+    if found < SCHEMA_VERSION:
+        found = upgrade(connection, found)
+        connection.execute(update(schema_version).values(version=found))
     if found != SCHEMA_VERSION:
         raise ConfigError(
             "database_url",

@@ -23,7 +23,7 @@ from models.corpus.records import (
 )
 from models.corpus.schema import batch_files, file_batches, store_files
 from models.corpus.store_files import attach_file, cancel, check_attributes, lock_file, to_record
-from models.corpus.vector_stores import is_store, lock_store
+from models.corpus.vector_stores import advance, is_store, lock_living, lock_store
 from models.errors import InvalidRequestError, NotFoundError
 
 MAX_BATCH_FILES = 500  # as OpenAI's
@@ -46,7 +46,7 @@ class FileBatches:
     clock: Callable[[], float]
 
     def create(self, tenant: str, vector_store_id: str, items: Sequence[BatchItem]) -> FileBatch:
-        """Attaches every file, or none. Raises NotFoundError, InvalidRequestError."""
+        """Attaches every file, or none. Raises NotFoundError, InvalidRequestError, ConflictError as `attach` does."""
         _check_items(items)
         now, batch_id = int(self.clock()), random_id("vsfb_")
         store = {"tenant": tenant, "vector_store_id": vector_store_id}
@@ -54,9 +54,12 @@ class FileBatches:
             # In one order, so that two batches lock the files that they share alike; the store comes after them.
             for file_id in sorted(item.file_id for item in items):
                 lock_file(connection, tenant, file_id)
+            lock_living(connection, tenant, vector_store_id, now)
+            is_change = any(item.attributes is not None for item in items)
+            seq = advance(connection, tenant, vector_store_id, now) if is_change else 0
             for item in items:
                 attachment = AttachmentId(tenant, vector_store_id, item.file_id)
-                attach_file(connection, attachment, item.chunking, item.attributes, now)
+                attach_file(connection, attachment, item.chunking, item.attributes, seq, now)
             connection.execute(insert(file_batches).values(store | {"batch_id": batch_id, "created_at": now}))
             rows = [store | {"batch_id": batch_id, "file_id": item.file_id} for item in items]
             connection.execute(insert(batch_files), rows)
@@ -68,15 +71,17 @@ class FileBatches:
             return _get(connection, tenant, vector_store_id, batch_id)
 
     def cancel(self, tenant: str, vector_store_id: str, batch_id: str) -> FileBatch:
-        """Gives up its files that are in progress. Raises NotFoundError."""
+        """Gives up its files that are in progress; a batch that has ended stays as it is. Raises NotFoundError."""
         in_progress = _members(tenant, vector_store_id, batch_id).where(store_files.c.status == "in_progress")
         with self.database.writing() as connection:
             _get(connection, tenant, vector_store_id, batch_id)
             lock_store(connection, tenant, vector_store_id, int(self.clock()))
-            for row in connection.execute(in_progress).all():
+            rows = connection.execute(in_progress).all()
+            for row in rows:
                 cancel(connection, AttachmentId(tenant, vector_store_id, row.file_id))
-            is_this = _is_batch(file_batches, tenant, vector_store_id, batch_id)
-            connection.execute(update(file_batches).where(is_this).values(is_cancelled=True))
+            if rows:
+                is_this = _is_batch(file_batches, tenant, vector_store_id, batch_id)
+                connection.execute(update(file_batches).where(is_this).values(is_cancelled=True))
             return _get(connection, tenant, vector_store_id, batch_id)
 
     def files(

@@ -1,11 +1,12 @@
 """Uploaded files: a row, a blob, and the text that was extracted from it."""
 
+import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, or_, select, update
 
 from models.corpus.blobs import BlobStore
 from models.corpus.database import Database, insert_if_new, is_storable, lock_name
@@ -36,14 +37,13 @@ class Files:
     ) -> File:
         """The file, on disk when this returns. The same name and content again: the same file, unchanged.
 
+        A file that has other content by now, or whose time has passed, is not the same.
         Raises InvalidRequestError for a filename that cannot be stored.
         """
         _check_filename(filename)
         digest = self.blobs.put(content)
-        file_id = stable_id("file-", tenant, filename, digest)
         row: dict[str, str | int | None] = {
             "tenant": tenant,
-            "file_id": file_id,
             "filename": filename,
             "size_bytes": len(content),
             "purpose": purpose,
@@ -52,15 +52,14 @@ class Files:
             "expires_at": expires_at,
         }
         with self.database.writing() as connection:
-            lock_name(connection, digest)
-            if not self.blobs.exists(digest):
-                # Between put and here the last file with this content was deleted, and its blob with it.
-                self.blobs.put(content)
-            insert_if_new(connection, files, row)
-            return _to_record(_get(connection, tenant, file_id))
+            self._lock_blob(connection, content, digest)
+            same = and_(files.c.digest == digest, files.c.tenant == tenant, files.c.filename == filename)
+            is_there = or_(files.c.expires_at.is_(None), files.c.expires_at > int(self.clock()))
+            standing = connection.execute(select(files).where(same, is_there).order_by(files.c.file_key)).first()
+            return _to_record(standing or _insert(connection, (tenant, filename, digest), row))
 
     def replace(self, tenant: str, file_id: str, content: bytes, filename: str | None = None) -> File:
-        """The file's next version, durably; the same content again changes nothing.
+        """The file's next version, durably; the same content again changes at most the name.
 
         In every vector store that has it, the version before is found until the new one is ingested. Raises
         NotFoundError, InvalidRequestError.
@@ -68,12 +67,23 @@ class Files:
         if filename is not None:
             _check_filename(filename)
         digest = self.blobs.put(content)
+        try:
+            before, replaced = self._replace(tenant, file_id, content, digest, filename)
+        except NotFoundError:
+            self._delete_blob_if_unused(digest)
+            raise
+        if before != digest:
+            self._delete_blob_if_unused(before)
+        return replaced
+
+    def _replace(
+        self, tenant: str, file_id: str, content: bytes, digest: str, filename: str | None
+    ) -> tuple[str, File]:
+        """The digest of the content before, and the file."""
         with self.database.writing() as connection:
-            lock_name(connection, digest)
-            if not self.blobs.exists(digest):
-                self.blobs.put(content)
+            self._lock_blob(connection, content, digest)
             row = _get(connection, tenant, file_id, for_update=True)
-            values = {"filename": filename or row.filename}
+            values: dict[str, str | int] = {"filename": filename or row.filename}
             if digest != row.digest:
                 values |= {"digest": digest, "size_bytes": len(content), "version": row.version + 1}
             connection.execute(update(files).where(_is_file(files, tenant, file_id)).values(values))
@@ -81,10 +91,14 @@ class Files:
                 for vector_store_id in _stores_with(connection, tenant, file_id):
                     lock_store(connection, tenant, vector_store_id, int(self.clock()))
                     restart(connection, AttachmentId(tenant, vector_store_id, file_id), {})
-            replaced = _to_record(_get(connection, tenant, file_id))
-        if digest != row.digest:
-            self._delete_blob_if_unused(row.digest)
-        return replaced
+            return row.digest, _to_record(_get(connection, tenant, file_id))
+
+    def _lock_blob(self, connection: Connection, content: bytes, digest: str) -> None:
+        """Keeps the blob of `content`, which was put before, from being deleted until the transaction ends."""
+        lock_name(connection, digest)
+        if not self.blobs.exists(digest):
+            # Between put and here the last file with this content was deleted, and its blob with it.
+            self.blobs.put(content)
 
     def get(self, tenant: str, file_id: str) -> File:
         """Raises NotFoundError."""
@@ -126,9 +140,20 @@ class Files:
 
     def content(self, tenant: str, file_id: str) -> bytes:
         """What was uploaded last. Raises NotFoundError."""
+        digest = self._digest(tenant, file_id)
+        while True:
+            try:
+                return self.blobs.get(digest)
+            except NotFoundError:
+                before, digest = digest, self._digest(tenant, file_id)
+                # Replaced since we looked, and its blob gone: the next one is there, or gone in the same way.
+                if digest == before and not self.blobs.exists(digest):
+                    raise
+
+    def _digest(self, tenant: str, file_id: str) -> str:
         with self.database.reading() as connection:
-            digest = _get(connection, tenant, file_id).digest
-        return self.blobs.get(digest)
+            digest: str = _get(connection, tenant, file_id).digest
+        return digest
 
     def text(self, tenant: str, file_id: str) -> str:
         """The text of the newest version that was ingested. Raises NotFoundError, ConflictError before the first."""
@@ -153,6 +178,15 @@ class Files:
 def _check_filename(filename: str) -> None:
     if not filename.strip() or not is_storable(filename):
         raise InvalidRequestError("the filename is empty or has characters that are not text", "filename")
+
+
+def _insert(connection: Connection, named: tuple[str, ...], row: dict[str, str | int | None]) -> Row[Any]:
+    """The new file: its id is the hash of what it is `named` by, with a number where an older file has that one."""
+    for number in itertools.count():
+        file_id = stable_id("file-", *named, *([number] if number else []))
+        if insert_if_new(connection, files, row | {"file_id": file_id}):
+            break
+    return _get(connection, named[0], file_id)
 
 
 def _is_file(table: Table, tenant: str, file_id: str | None) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from models.corpus.chunks import is_attachment, remove_chunks
-from models.corpus.database import Database
+from models.corpus.database import Database, is_storable
 from models.corpus.paging import fetch_page
 from models.corpus.records import (
     AttachmentId,
@@ -21,7 +21,7 @@ from models.corpus.records import (
     StoreFile,
 )
 from models.corpus.schema import chunks, files, jobs, store_files, vector_stores
-from models.corpus.vector_stores import advance, advance_or_create, is_store, lock_store
+from models.corpus.vector_stores import advance, is_store, lock_living
 from models.errors import InvalidRequestError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE
 
@@ -51,12 +51,17 @@ class StoreFiles:
         Attached again, a file in progress or completed stays as it is; a failed or cancelled one, or one that is
         to be cut otherwise, starts anew; its old chunks are found until the new ones are complete. `attributes` None
         leaves what stands.
-        Raises NotFoundError, InvalidRequestError.
+        Raises NotFoundError, InvalidRequestError, ConflictError for a store that has expired.
         """
         check_attributes(attributes or {})
         attachment, now = AttachmentId(tenant, vector_store_id, file_id), int(self.clock())
         with self.database.writing() as connection:
-            return attach_file(connection, attachment, chunking, attributes, now)
+            # Locks are taken in one order everywhere: file, store, job, store file.
+            lock_file(connection, tenant, file_id)
+            lock_living(connection, tenant, vector_store_id, now)
+            attributes_seq = 0 if attributes is None else advance(connection, tenant, vector_store_id, now)
+            attach_file(connection, attachment, chunking, attributes, attributes_seq, now)
+            return _get(connection, attachment)
 
     def set_attributes(self, tenant: str, vector_store_id: str, file_id: str, attributes: Attributes) -> StoreFile:
         """Replaces the file's attributes: the next search is filtered by them. Raises NotFoundError,
@@ -109,15 +114,10 @@ def attach_file(
     attachment: AttachmentId,
     chunking: Chunking | None,
     attributes: Attributes | None,
+    attributes_seq: int,
     now: int,
-) -> StoreFile:
-    """See `StoreFiles.attach`. Locks are taken in one order everywhere: file, store, job, store file."""
-    tenant, vector_store_id = attachment.tenant, attachment.vector_store_id
-    lock_file(connection, tenant, attachment.file_id)
-    if attributes is None:
-        lock_store(connection, tenant, vector_store_id, now)
-    else:
-        attributes_seq = advance_or_create(connection, tenant, vector_store_id, now)
+) -> None:
+    """See `StoreFiles.attach`; the caller has locked file and store, and counted the change if there are attributes."""
     standing = _find(connection, attachment)
     if standing is None:
         _insert(connection, attachment, chunking, now)
@@ -126,7 +126,6 @@ def attach_file(
     if attributes is not None:
         values = {"attributes": dict(attributes), "attributes_seq": attributes_seq}
         _update(connection, attachment, values)
-    return _get(connection, attachment)
 
 
 def restart(connection: Connection, attachment: AttachmentId, values: dict[str, Any]) -> None:
@@ -172,6 +171,8 @@ def check_attributes(attributes: Attributes) -> None:
             problem = f"has a key of {len(key)} characters; 1 to {MAX_ATTRIBUTE_KEY_CHARS} are allowed"
         elif isinstance(value, str) and len(value) > MAX_ATTRIBUTE_VALUE_CHARS:
             problem = f"has {len(value)} characters; at most {MAX_ATTRIBUTE_VALUE_CHARS} are allowed"
+        elif not is_storable(key) or (isinstance(value, str) and not is_storable(value)):
+            problem = "has characters that are not text"
         elif isinstance(value, float) and not math.isfinite(value):
             problem = "is not a finite number"
         elif not isinstance(value, str | float | int):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, delete, func, insert, select, update
 
 from models.corpus.chunks import is_attachment, remove_chunks
 from models.corpus.database import Database, insert_if_new, is_storable
@@ -54,27 +54,28 @@ class VectorStores:
         metadata: dict[str, str] | None = None,
         expires_after_days: int | None = None,
     ) -> VectorStore:
-        """Raises InvalidRequestError for metadata past OpenAI's limits."""
+        """Raises InvalidRequestError for a name that cannot be stored, and for metadata past OpenAI's limits."""
+        _check_name(name)
         check_metadata(metadata or {})
         now, vector_store_id = int(self.clock()), random_id("vs_")
         row = new_row(tenant, vector_store_id, name, now)
         row |= {"metadata": metadata or {}, "expires_after_days": expires_after_days}
         with self.database.writing() as connection:
             connection.execute(insert(vector_stores).values(row))
-        return self.get(tenant, vector_store_id)
+            return _get_record(connection, tenant, vector_store_id, now)
 
     def modify(self, tenant: str, vector_store_id: str, changes: VectorStoreChanges) -> VectorStore:
-        """Raises NotFoundError, InvalidRequestError."""
+        """Raises NotFoundError, InvalidRequestError, ConflictError for a store that has expired."""
         values = {key: value for key, value in vars(changes).items() if value is not UNCHANGED}
-        check_metadata(values.get("metadata") or {})
-        values |= {"last_active_at": int(self.clock())}
-        if values.get("metadata", {}) is None:
-            values["metadata"] = {}
+        _check_name(values.get("name", ""))
+        check_metadata(values.get("metadata", {}))
         with self.database.writing() as connection:
-            lock_store(connection, tenant, vector_store_id, int(self.clock()))
+            lock_living(connection, tenant, vector_store_id, int(self.clock()))
+            if not values:
+                return _get_record(connection, tenant, vector_store_id, int(self.clock()))
             statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
             connection.execute(statement.values(values))
-        return self.get(tenant, vector_store_id)
+            return _get_record(connection, tenant, vector_store_id, int(self.clock()))
 
     def touch(self, tenant: str, vector_store_ids: Sequence[str]) -> None:
         """A search happened: a store that expires lives on. At most one write a minute.
@@ -91,28 +92,20 @@ class VectorStores:
             if row is None and vector_store_id != DEFAULT_VECTOR_STORE:
                 raise NotFoundError("vector store", vector_store_id)
             if row is not None and _is_expired(row, now):
-                raise ConflictError(f"vector store {vector_store_id!r} has expired")
-        old = [
-            row.vector_store_id
-            for row in rows.values()
-            if row.expires_after_days is not None and now - row.last_active_at >= TOUCH_EVERY_S
-        ]
-        if old:
-            with self.database.writing() as connection:
-                is_old = and_(columns.tenant == tenant, columns.vector_store_id.in_(old))
-                connection.execute(update(vector_stores).where(is_old).values(last_active_at=now))
+                raise _expired(vector_store_id)
+        for vector_store_id, row in sorted(rows.items()):
+            if row.expires_after_days is not None and now - row.last_active_at >= TOUCH_EVERY_S:
+                with self.database.writing() as connection:
+                    _update_locked(connection, tenant, vector_store_id, now, num_changes=0)
 
     def expire(self) -> int:
         """Takes the files out of every store that has expired; the store's row stays. How many files that were."""
         now, columns = int(self.clock()), vector_stores.c
-        is_due = and_(
-            columns.expires_after_days.is_not(None), columns.last_active_at + columns.expires_after_days * DAY_S <= now
-        )
         of_store = and_(
             store_files.c.tenant == columns.tenant, store_files.c.vector_store_id == columns.vector_store_id
         )
         query = select(store_files.c.tenant, store_files.c.vector_store_id, store_files.c.file_id)
-        query = query.join(vector_stores, of_store).where(is_due)
+        query = query.join(vector_stores, of_store).where(_has_expired(now))
         with self.database.reading() as connection:
             due = connection.execute(query).all()
         num_detached = 0
@@ -122,14 +115,12 @@ class VectorStores:
         return num_detached
 
     def _expire_file(self, connection: Connection, attachment: AttachmentId) -> int:
-        """1 unless the store was used, or the file went, in the meantime. `last_active_at` stays: it did expire."""
-        columns = vector_stores.c
-        is_ours = is_store(vector_stores, attachment.tenant, attachment.vector_store_id)
-        query: Select[Any] = select(columns.last_active_at, columns.expires_after_days).where(is_ours)
-        row = connection.execute(query.with_for_update()).first()
-        if row is None or not _is_expired(row, int(self.clock())):
+        """1 unless the store was used, or the file went, in the meantime."""
+        now, is_ours = int(self.clock()), is_store(vector_stores, attachment.tenant, attachment.vector_store_id)
+        query = select(vector_stores.c.store_key).where(is_ours, _has_expired(now))
+        if connection.scalar(query.with_for_update()) is None:
             return 0
-        seq = advance(connection, attachment.tenant, attachment.vector_store_id, row.last_active_at)
+        seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
         remove_chunks(connection, attachment, seq)
         return connection.execute(delete(store_files).where(is_attachment(store_files, attachment))).rowcount
 
@@ -137,12 +128,7 @@ class VectorStores:
         """Raises NotFoundError."""
         self._ensure_default(tenant)
         with self.database.reading() as connection:
-            row = connection.execute(
-                select(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
-            ).first()
-            if row is None:
-                raise NotFoundError("vector store", vector_store_id)
-            return _to_records(connection, tenant, int(self.clock()), (row,))[0]
+            return _get_record(connection, tenant, vector_store_id, int(self.clock()))
 
     def page(self, tenant: str, request: PageRequest) -> Page[VectorStore]:
         self._ensure_default(tenant)
@@ -204,16 +190,20 @@ def advance(connection: Connection, tenant: str, vector_store_id: str, now: int)
     return _update_locked(connection, tenant, vector_store_id, now, num_changes=1)
 
 
-def advance_or_create(connection: Connection, tenant: str, vector_store_id: str, now: int) -> int:
-    """`advance`, with `default` created if that is the one. Raises NotFoundError."""
-    if vector_store_id == DEFAULT_VECTOR_STORE:
-        _insert_default(connection, tenant, now)
-    return advance(connection, tenant, vector_store_id, now)
+def lock_living(connection: Connection, tenant: str, vector_store_id: str, now: int) -> None:
+    """`lock_store` for what an expired store no longer takes. Raises NotFoundError, ConflictError."""
+    lock_store(connection, tenant, vector_store_id, now)
+    is_ours = is_store(vector_stores, tenant, vector_store_id)
+    if connection.scalar(select(vector_stores.c.store_key).where(is_ours, _has_expired(now))) is not None:
+        raise _expired(vector_store_id)
 
 
 def _update_locked(connection: Connection, tenant: str, vector_store_id: str, now: int, num_changes: int) -> int:
+    columns = vector_stores.c
     statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
-    values = {"seq": vector_stores.c.seq + num_changes, "last_active_at": now}
+    # What still ends in an expired store, a job or a deletion, does not bring it back to life.
+    last_active_at = case((_has_expired(now), columns.last_active_at), else_=now)
+    values = {"seq": columns.seq + num_changes, "last_active_at": last_active_at}
     seq = connection.scalar(statement.values(values).returning(vector_stores.c.seq))
     if seq is None:
         raise NotFoundError("vector store", vector_store_id)
@@ -222,6 +212,11 @@ def _update_locked(connection: Connection, tenant: str, vector_store_id: str, no
 
 def _insert_default(connection: Connection, tenant: str, now: int) -> None:
     insert_if_new(connection, vector_stores, new_row(tenant, DEFAULT_VECTOR_STORE, DEFAULT_VECTOR_STORE, now))
+
+
+def _check_name(name: str) -> None:
+    if not is_storable(name):
+        raise InvalidRequestError("the name has characters that are not text", "name")
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
@@ -236,6 +231,17 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
             raise InvalidRequestError("metadata has characters that are not text", "metadata")
 
 
+def _has_expired(now: int) -> ColumnElement[bool]:
+    """`_is_expired` in SQL."""
+    columns = vector_stores.c
+    is_past = columns.last_active_at + columns.expires_after_days * DAY_S <= now
+    return and_(columns.expires_after_days.is_not(None), is_past)
+
+
+def _expired(vector_store_id: str) -> ConflictError:
+    return ConflictError(f"vector store {vector_store_id!r} has expired; make a new one")
+
+
 def _is_expired(row: Row[Any], now: int) -> bool:
     return row.expires_after_days is not None and row.last_active_at + row.expires_after_days * DAY_S <= now
 
@@ -248,6 +254,13 @@ def _status(row: Row[Any], now: int, counts: dict[str, int]) -> VectorStoreStatu
 
 def _expires_at(row: Row[Any]) -> int | None:
     return None if row.expires_after_days is None else row.last_active_at + row.expires_after_days * DAY_S
+
+
+def _get_record(connection: Connection, tenant: str, vector_store_id: str, now: int) -> VectorStore:
+    row = connection.execute(select(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))).first()
+    if row is None:
+        raise NotFoundError("vector store", vector_store_id)
+    return _to_records(connection, tenant, now, (row,))[0]
 
 
 def _to_records(connection: Connection, tenant: str, now: int, rows: tuple[Row[Any], ...]) -> tuple[VectorStore, ...]:

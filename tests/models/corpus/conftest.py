@@ -2,9 +2,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import pytest
 from corpus_samples import Clock
+from sqlalchemy import create_engine, make_url, text
 
 from models.corpus.corpus import Corpus
 
@@ -26,8 +28,19 @@ def state_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def database_url(state_folder: Path) -> str:
-    return f"sqlite:///{state_folder}/state/corpus.db"
+def database_url(state_folder: Path) -> Iterator[str]:
+    """SQLite, or a database of its own on the PostgreSQL server that RAGSERVE_TEST_POSTGRES names."""
+    server = os.environ.get("RAGSERVE_TEST_POSTGRES")
+    if server is None:
+        yield f"sqlite:///{state_folder}/state/corpus.db"
+        return
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid4().hex}"
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
 
 
 @pytest.fixture

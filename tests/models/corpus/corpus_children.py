@@ -13,6 +13,10 @@ from models.corpus.corpus import Corpus
 from models.errors import ConflictError, NotFoundError
 
 DELETE_EVERY = 5
+REPLACE_EVERY = 3
+LABEL_EVERY = 2
+NEW_LABEL = {"label": "new"}
+OLD_LABEL = {"label": "old"}
 
 
 def text_of(number: int) -> str:
@@ -20,8 +24,21 @@ def text_of(number: int) -> str:
     return f"{number:>9} " * (number % 7 * 15)
 
 
+def next_text_of(number: int) -> str:
+    """What a file is replaced with: 10 to 75 chunks' worth."""
+    return f"{-number:>9} " * (number % 6 * 13 + 10)
+
+
 def is_to_be_deleted(number: int) -> bool:
     return number % DELETE_EVERY == 2
+
+
+def is_to_be_replaced(number: int) -> bool:
+    return number % REPLACE_EVERY == 0
+
+
+def is_to_be_labelled(number: int) -> bool:
+    return number % LABEL_EVERY == 0
 
 
 def open_together(url: str, blob_root: Path, number: int, barrier: Barrier) -> None:
@@ -53,17 +70,27 @@ def ingest_until_killed(url: str, blob_root: Path, first: int) -> None:
     owner = f"worker {os.getpid()}"
     _say("ready")
     for number in itertools.count(first):
-        file = corpus.files.add(TENANT, f"{number}.txt", text_of(number).encode())
-        _say("added", number, file.file_id)
-        corpus.store_files.attach(TENANT, STORE, file.file_id)
-        _say("attached", number, file.file_id)
-        # A lease of no length, so that the next process need not wait for a dead one's.
-        for job in corpus.jobs.claim(owner, 4, 0.0):
-            complete(corpus, job)
-            _say("completed", job.filename.removesuffix(".txt"), job.file_id)
+        file_id = corpus.files.add(TENANT, f"{number}.txt", text_of(number).encode()).file_id
+        _say("added", number, file_id)
+        corpus.store_files.attach(TENANT, STORE, file_id, None, OLD_LABEL)
+        _say("attached", number, file_id)
+        _complete_all(corpus, owner)
+        if is_to_be_replaced(number):
+            corpus.files.replace(TENANT, file_id, next_text_of(number).encode())
+            _say("replaced", number, file_id)
+        if is_to_be_labelled(number):
+            corpus.store_files.set_attributes(TENANT, STORE, file_id, NEW_LABEL)
+            _say("labelled", number, file_id)
         if is_to_be_deleted(number):
-            corpus.files.delete(TENANT, file.file_id)
-            _say("deleted", number, file.file_id)
+            corpus.files.delete(TENANT, file_id)
+            _say("deleted", number, file_id)
+
+
+def _complete_all(corpus: Corpus, owner: str) -> None:
+    # A lease of no length, so that the next process need not wait for a dead one's.
+    for job in corpus.jobs.claim(owner, 4, 0.0):
+        complete(corpus, job)
+        _say("completed", job.filename.removesuffix(".txt"), job.file_id, job.version)
 
 
 def _say(*words: object) -> None:

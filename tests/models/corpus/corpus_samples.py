@@ -7,6 +7,7 @@ import numpy as np
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
+from models.filters import Attributes
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Scope
 
 TENANT = DEFAULT_TENANT
@@ -29,10 +30,18 @@ class Clock:
 
 @dataclass
 class Follower:
-    """A searcher's view of one store: it applies changes, and would notice a key that came twice."""
+    """A searcher's view of one store: it applies changes, and would notice a key that came twice.
+
+    `labels` are the attributes of each file that it was told of, by file key; `file_keys` has the file of each chunk.
+    """
 
     seq: int = 0
     vectors: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    file_keys: dict[int, int] = field(default_factory=dict)
+    labels: dict[int, Attributes] = field(default_factory=dict)
+
+    def labels_of_chunks(self) -> dict[int, Attributes]:
+        return {key: self.labels.get(self.file_keys[key], {}) for key in self.vectors}
 
     def catch_up(self, corpus: Corpus, limit: int) -> None:
         is_last = False
@@ -40,9 +49,12 @@ class Follower:
             changes = corpus.views.vector_changes(TENANT, STORE, self.seq, GENERATION, limit)
             for key in changes.removed_keys.tolist():
                 self.vectors.pop(key, None)
+                self.file_keys.pop(key, None)
             added = dict(zip(changes.added_keys.tolist(), map(tuple, changes.vectors.tolist()), strict=True))
             assert not added.keys() & self.vectors.keys()
             self.vectors |= added
+            self.file_keys |= zip(changes.added_keys.tolist(), changes.added_file_keys.tolist(), strict=True)
+            self.labels |= changes.attributes
             self.seq, is_last = changes.up_to_seq, changes.is_last
 
 

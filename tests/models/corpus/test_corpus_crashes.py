@@ -10,45 +10,70 @@ from pathlib import Path
 
 import corpus_children
 import pytest
-from corpus_children import is_to_be_deleted, text_of
+from corpus_children import (
+    NEW_LABEL,
+    OLD_LABEL,
+    is_to_be_deleted,
+    is_to_be_labelled,
+    is_to_be_replaced,
+    next_text_of,
+    text_of,
+)
 from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Follower, complete, cut
 
 from models.corpus.corpus import Corpus
 from models.errors import NotFoundError
 from models.types import Chunk
 
-NUM_KILLS = 20
-MAX_LIFE_S = 0.4  # of a child, from its first step on; a step takes 1 to 20 ms
+NUM_KILLS = 50
+MAX_LIFE_S = 0.3  # of a child, from its first step on; a step takes 1 to 20 ms
 
 pytestmark = pytest.mark.slow
 
 
 @dataclass
 class Acknowledged:
-    """What the killed processes had said: file ids by number."""
+    """What the killed processes had said: file ids by number; of what is completed, the version.
+
+    `in_doubt` are the files at which they were killed: what came next may have been done and not said.
+    """
 
     added: dict[int, str] = field(default_factory=dict)
     attached: dict[int, str] = field(default_factory=dict)
-    completed: dict[int, str] = field(default_factory=dict)
+    replaced: dict[int, str] = field(default_factory=dict)
+    labelled: dict[int, str] = field(default_factory=dict)
     deleted: dict[int, str] = field(default_factory=dict)
+    completed: dict[int, int] = field(default_factory=dict)
+    in_doubt: set[int] = field(default_factory=set)
 
     def note(self, output: str) -> None:
         # The last line may be cut short by the kill: then it was not said.
         for line in output[: output.rfind("\n") + 1].splitlines():
-            event, number, file_id = line.split()
-            getattr(self, event)[int(number)] = file_id
-
-    def in_doubt(self) -> set[int]:
-        """The last file, if its deletion may have been done and not yet said."""
-        last = max(self.added, default=-1)
-        return {last} - self.deleted.keys() if is_to_be_deleted(last) else set()
+            event, number, file_id, *version = line.split()
+            if event == "completed":
+                self.completed[int(number)] = int(version[0])
+            else:
+                getattr(self, event)[int(number)] = file_id
+        self.in_doubt.add(self.next_number() - 1)
 
     def next_number(self) -> int:
-        return min(self.in_doubt(), default=max(self.added, default=-1) + 1)
+        return max(self.added, default=-1) + 1
 
     def standing(self, files: dict[int, str]) -> dict[int, str]:
         """Those that must be there."""
-        return {number: files[number] for number in files.keys() - self.deleted.keys() - self.in_doubt()}
+        perhaps_deleted = set(filter(is_to_be_deleted, self.in_doubt))
+        return {number: files[number] for number in files.keys() - self.deleted.keys() - perhaps_deleted}
+
+    def versions(self, number: int) -> set[int]:
+        """Of the file's content, as far as was said."""
+        if number in self.replaced:
+            return {2}
+        return {1, 2} if number in self.in_doubt and is_to_be_replaced(number) else {1}
+
+    def labels(self, number: int) -> list[dict[str, str]]:
+        if number in self.labelled:
+            return [NEW_LABEL]
+        return [OLD_LABEL, NEW_LABEL] if number in self.in_doubt and is_to_be_labelled(number) else [OLD_LABEL]
 
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
@@ -64,11 +89,12 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     for job in corpus.jobs.claim("survivor", 100, 60.0):
         complete(corpus, job)
 
-    statuses = {
-        corpus.store_files.get(TENANT, STORE, file_id).status for file_id in said.standing(said.attached).values()
-    }
-    assert statuses == {"completed"}
+    for number, file_id in said.standing(said.attached).items():
+        standing = corpus.store_files.get(TENANT, STORE, file_id)
+        assert (standing.status, {standing.version} <= said.versions(number)) == ("completed", True)
     assert len(said.added) > NUM_KILLS
+    assert said.replaced
+    assert said.labelled
     follower.catch_up(corpus, limit=50)
     _check_chunks(corpus, said, follower)
     corpus.close()
@@ -87,28 +113,40 @@ def _run_and_kill(url: str, blob_root: Path, first: int, life_s: float) -> str:
         return child.stdout.read()
 
 
+def _content(number: int, version: int) -> str:
+    return "" if version == 0 else text_of(number) if version == 1 else next_text_of(number)
+
+
 def _check_files(corpus: Corpus, said: Acknowledged) -> None:
     for number, file_id in said.standing(said.added).items():
-        assert corpus.files.content(TENANT, file_id) == text_of(number).encode()
+        version = corpus.files.get(TENANT, file_id).version
+        assert version in said.versions(number)
+        assert corpus.files.content(TENANT, file_id) == _content(number, version).encode()
     for number, file_id in said.standing(said.attached).items():
-        status = corpus.store_files.get(TENANT, STORE, file_id).status
-        assert status == "completed" if number in said.completed else status in ("completed", "in_progress")
-        if status == "completed":
-            assert corpus.files.text(TENANT, file_id) == text_of(number)
+        file, standing = corpus.files.get(TENANT, file_id), corpus.store_files.get(TENANT, STORE, file_id)
+        # It waits exactly as long as its newest version is not the one that is searched.
+        assert (standing.status == "completed") == (standing.version == file.version)
+        assert standing.status in ("completed", "in_progress")
+        assert standing.version >= said.completed.get(number, 0)
+        assert standing.attributes in said.labels(number)
+        if standing.version:
+            assert corpus.files.text(TENANT, file_id) == _content(number, standing.version)
     for file_id in said.deleted.values():
         with pytest.raises(NotFoundError):
             corpus.files.get(TENANT, file_id)
 
 
 def _check_chunks(corpus: Corpus, said: Acknowledged, follower: Follower) -> None:
-    """Every file has all of its chunks once or, while it waits, none; vectors and views have just the same keys."""
+    """Every file has all chunks of one version once, or none before the first; vectors and views have just these."""
     keys = corpus.views.text_changes(TENANT, STORE, 0, 1_000_000).added_keys.tolist()
     vectors = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION, 1_000_000)
+    passages = corpus.views.passages(keys, SCOPE)
     found: dict[str, list[Chunk]] = defaultdict(list)
-    for _, passage in sorted(corpus.views.passages(keys, SCOPE).items()):
+    for _, passage in sorted(passages.items()):
         found[passage.file_id].append(Chunk(passage.text, passage.start, passage.end, passage.context, 3))
     for number, file_id in said.standing(said.attached).items():
-        is_completed = corpus.store_files.get(TENANT, STORE, file_id).status == "completed"
-        assert found[file_id] == (cut(text_of(number)) if is_completed else [])
+        version = corpus.store_files.get(TENANT, STORE, file_id).version
+        assert found[file_id] == cut(_content(number, version))
     assert not found.keys() & set(said.deleted.values())
     assert sorted(keys) == sorted(vectors.added_keys.tolist()) == sorted(follower.vectors)
+    assert follower.labels_of_chunks() == {key: passage.attributes for key, passage in passages.items()}

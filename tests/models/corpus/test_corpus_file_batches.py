@@ -73,3 +73,52 @@ def test_another_tenants_batch_is_unknown(corpus: Corpus) -> None:
     with pytest.raises(NotFoundError):
         corpus.file_batches.create("other", STORE, [BatchItem(mine)])
     assert corpus.file_batches.get(TENANT, STORE, batch.batch_id).status == "in_progress"
+
+
+def test_a_batch_that_has_ended_cannot_be_cancelled(corpus: Corpus) -> None:
+    (file_id,) = upload(corpus, "a.md")
+    batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(file_id)])
+    complete(corpus, corpus.jobs.claim("worker", 1, 60)[0])
+
+    assert corpus.file_batches.cancel(TENANT, STORE, batch.batch_id).status == "completed"
+
+
+def test_a_cancelled_replacement_leaves_the_version_before(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+    batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(file_id)])
+    corpus.files.replace(TENANT, file_id, b"omega")
+
+    corpus.file_batches.cancel(TENANT, STORE, batch.batch_id)
+
+    standing = corpus.store_files.get(TENANT, STORE, file_id)
+    assert (standing.status, standing.version) == ("cancelled", 1)
+    assert stored_texts(corpus) == ["Title\nalpha"]
+
+
+def test_attributes_of_a_batch_are_one_change(corpus: Corpus) -> None:
+    ids = upload(corpus, "a.md", "b.md")
+
+    corpus.file_batches.create(TENANT, STORE, [BatchItem(file_id, None, {"year": 1999}) for file_id in ids])
+
+    changes = corpus.views.text_changes(TENANT, STORE, 0)
+    assert (changes.head_seq, list(changes.attributes.values())) == (1, [{"year": 1999}] * 2)
+
+
+def test_a_batch_holds_500_files(corpus: Corpus) -> None:
+    ids = upload(corpus, *map(str, range(501)))
+
+    batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(file_id) for file_id in ids[:500]])
+
+    assert batch.file_counts == FileCounts(in_progress=500)
+    with pytest.raises(InvalidRequestError, match="501 files"):
+        corpus.file_batches.create(TENANT, STORE, [BatchItem(file_id) for file_id in ids])
+
+
+def test_a_detached_file_leaves_its_batch(corpus: Corpus) -> None:
+    first, second = upload(corpus, "a.md", "b.md")
+    batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(first), BatchItem(second)])
+
+    corpus.store_files.detach(TENANT, STORE, first)
+
+    page = corpus.file_batches.files(TENANT, STORE, batch.batch_id, PageRequest())
+    assert [file.file_id for file in page.items] == [second]

@@ -228,3 +228,73 @@ def test_files_are_listed_by_name(corpus: Corpus) -> None:
     page = corpus.files.page(TENANT, PageRequest(), filename="b.md")
 
     assert [file.filename for file in page.items] == ["b.md"]
+
+
+def test_what_a_replaced_file_was_can_be_uploaded_anew(corpus: Corpus) -> None:
+    replaced = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    corpus.files.replace(TENANT, replaced, b"omega")
+
+    again = corpus.files.add(TENANT, "a.md", b"alpha")
+    newest = corpus.files.add(TENANT, "a.md", b"omega")
+
+    assert again.file_id != replaced
+    assert corpus.files.content(TENANT, again.file_id) == b"alpha"
+    assert newest.file_id == replaced
+    assert corpus.files.add(TENANT, "a.md", b"alpha") == again
+
+
+def test_a_file_whose_time_has_passed_is_uploaded_anew(corpus: Corpus, clock: Clock) -> None:
+    due = corpus.files.add(TENANT, "a.md", b"alpha", expires_at=int(clock.now) + 3600).file_id
+    clock.now += 3600
+
+    again = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    corpus.files.delete_expired()
+
+    assert again != due
+    assert corpus.files.content(TENANT, again) == b"alpha"
+
+
+def test_a_replaced_blob_goes_unless_another_file_has_it(corpus: Corpus, state_folder: Path) -> None:
+    file_id = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    other = corpus.files.add("other", "a.md", b"alpha").file_id
+
+    corpus.files.replace(TENANT, file_id, b"omega")
+    shared = corpus.files.content("other", other)
+    corpus.files.replace("other", other, b"omega")
+
+    assert shared == b"alpha"
+    assert [path.read_bytes() for path in (state_folder / "blobs").rglob("*") if path.is_file()] == [b"omega"]
+
+
+def test_a_file_is_renamed_without_a_new_version(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+
+    renamed = corpus.files.replace(TENANT, file_id, b"alpha", "b.md")
+
+    assert (renamed.filename, renamed.version) == ("b.md", 1)
+    (passage,) = corpus.views.passages([1], SCOPE).values()
+    assert passage.filename == "b.md"
+
+
+def test_another_tenants_file_cannot_be_replaced(corpus: Corpus, state_folder: Path) -> None:
+    theirs = corpus.files.add("other", "a.md", b"alpha").file_id
+
+    with pytest.raises(NotFoundError, match=f"no file with id '{theirs}'"):
+        corpus.files.replace(TENANT, theirs, b"mine now")
+
+    assert corpus.files.content("other", theirs) == b"alpha"
+    assert [path.read_bytes() for path in (state_folder / "blobs").rglob("*") if path.is_file()] == [b"alpha"]
+
+
+def test_a_failed_or_cancelled_file_is_ingested_in_its_next_version(corpus: Corpus) -> None:
+    file_id = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    corpus.store_files.attach(TENANT, STORE, file_id)
+    corpus.jobs.fail(corpus.jobs.claim("worker", 1, 60)[0], "invalid_file", "torn")
+
+    corpus.files.replace(TENANT, file_id, b"omega")
+    for job in corpus.jobs.claim("worker", 1, 60):
+        complete(corpus, job)
+
+    standing = corpus.store_files.get(TENANT, STORE, file_id)
+    assert (standing.status, standing.version, standing.last_error_code) == ("completed", 2, None)
+    assert stored_texts(corpus) == ["Title\nomega"]

@@ -3,7 +3,7 @@ from corpus_samples import SCOPE, STORE, TENANT, complete, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import Attributes, Chunking, PageRequest
-from models.errors import InvalidRequestError, NotFoundError
+from models.errors import ConflictError, InvalidRequestError, NotFoundError
 
 
 def upload(corpus: Corpus, name: str = "a.md") -> str:
@@ -144,6 +144,8 @@ def test_a_detached_file_is_found_no_more(corpus: Corpus) -> None:
         ({"": "v"}, "1 to 64"),
         ({"k": "v" * 513}, "at most 512"),
         ({"k": float("nan")}, "not a finite number"),
+        ({"k": "a\0b"}, "not text"),
+        ({"\ud800": "v"}, "not text"),
         ({"k": None}, "must be a string"),
         ({"k": ["v"]}, "must be a string"),
     ],
@@ -171,3 +173,37 @@ def test_a_file_that_is_not_there_cannot_be_attached(corpus: Corpus) -> None:
         corpus.store_files.attach(TENANT, STORE, "file-1")
     with pytest.raises(NotFoundError, match="no vector store with id 'vs_1'"):
         corpus.store_files.attach(TENANT, "vs_1", upload(corpus))
+
+
+def test_attributes_of_what_is_not_in_the_store_cannot_be_set(corpus: Corpus) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+    head = corpus.views.heads([(TENANT, STORE)])
+
+    for tenant, store, file in (("other", STORE, file_id), (TENANT, "vs_1", file_id), (TENANT, STORE, "file-1")):
+        with pytest.raises(NotFoundError):
+            corpus.store_files.set_attributes(tenant, store, file, {"year": 1999})
+
+    assert corpus.store_files.get(TENANT, STORE, file_id).attributes == {}
+    assert corpus.views.heads([(TENANT, STORE)]) == head
+
+
+def test_attributes_given_before_completion_come_with_the_chunks(corpus: Corpus) -> None:
+    file_id = upload(corpus)
+    corpus.store_files.attach(TENANT, STORE, file_id, None, {"year": 1999})
+    complete(corpus, corpus.jobs.claim("worker", 1, 60)[0])
+
+    changes = corpus.views.text_changes(TENANT, STORE, 0)
+
+    assert changes.attributes == {int(changes.added_file_keys[0]): {"year": 1999}}
+
+
+def test_a_job_of_the_cutting_before_is_void(corpus: Corpus) -> None:
+    file_id = upload(corpus)
+    corpus.store_files.attach(TENANT, STORE, file_id)
+    (old,) = corpus.jobs.claim("worker", 1, 60)
+    corpus.store_files.attach(TENANT, STORE, file_id, Chunking(100, 0))
+
+    with pytest.raises(ConflictError, match="void"):
+        complete(corpus, old)
+
+    assert corpus.jobs.claim("worker", 1, 60)[0].chunking == Chunking(100, 0)

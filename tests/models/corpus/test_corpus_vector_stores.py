@@ -1,11 +1,12 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from corpus_samples import DIM, STORE, TENANT, Clock, ingest, stored_texts
+from corpus_samples import DIM, STORE, TENANT, Clock, complete, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
+from models.corpus.file_batches import BatchItem
 from models.corpus.records import FileCounts, PageRequest
-from models.corpus.vector_stores import VectorStoreChanges
+from models.corpus.vector_stores import DAY_S, TOUCH_EVERY_S, VectorStoreChanges
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Scope
 
@@ -135,3 +136,89 @@ def test_another_tenants_store_is_unknown(corpus: Corpus) -> None:
     with pytest.raises(InvalidRequestError):
         corpus.vector_stores.page(TENANT, PageRequest(after=theirs))
     assert corpus.views.heads([(TENANT, theirs)]) == {}
+
+
+def test_an_expired_store_takes_nothing_and_stays_expired(corpus: Corpus, clock: Clock) -> None:
+    store = corpus.vector_stores.create(TENANT, "brief", None, 1).vector_store_id
+    file_id = ingest(corpus, "a.md", "alpha", store=store)
+    late = corpus.files.add(TENANT, "b.md", b"beta").file_id
+    corpus.store_files.attach(TENANT, store, late)
+    (job,) = corpus.jobs.claim("worker", 1, 2 * DAY_S)
+    clock.now += DAY_S
+
+    for refused in (
+        lambda: corpus.store_files.attach(TENANT, store, file_id),
+        lambda: corpus.file_batches.create(TENANT, store, [BatchItem(file_id)]),
+        lambda: corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(expires_after_days=None)),
+    ):
+        with pytest.raises(ConflictError, match="expired"):
+            refused()
+    complete(corpus, job)
+    corpus.store_files.detach(TENANT, store, file_id)
+
+    assert corpus.vector_stores.get(TENANT, store).status == "expired"
+    assert corpus.vector_stores.expire() == 1
+    assert stored_texts(corpus, store=store) == []
+    assert corpus.files.content(TENANT, late) == b"beta"
+
+
+def test_expired_files_leave_the_log_as_detached_ones_do(corpus: Corpus, clock: Clock) -> None:
+    store = corpus.vector_stores.create(TENANT, "brief", None, 1).vector_store_id
+    ingest(corpus, "a.md", "alpha", store=store)
+    before = corpus.views.text_changes(TENANT, store, 0)
+    waiting = corpus.files.add(TENANT, "b.md", b"beta").file_id
+    corpus.store_files.attach(TENANT, store, waiting)
+    clock.now += DAY_S
+
+    corpus.vector_stores.expire()
+
+    after = corpus.views.text_changes(TENANT, store, before.up_to_seq)
+    assert (after.log_id, after.removed_keys.tolist()) == (before.log_id, before.added_keys.tolist())
+    assert corpus.jobs.claim("worker", 10, 60) == []
+
+
+def test_searches_write_once_a_minute_and_only_for_stores_that_expire(corpus: Corpus, clock: Clock) -> None:
+    brief = corpus.vector_stores.create(TENANT, "brief", None, 1)
+    lasting = corpus.vector_stores.create(TENANT, "lasting")
+    both = [brief.vector_store_id, lasting.vector_store_id]
+
+    clock.now += TOUCH_EVERY_S - 1
+    corpus.vector_stores.touch(TENANT, both)
+    early = corpus.vector_stores.get(TENANT, brief.vector_store_id)
+    clock.now += 1
+    corpus.vector_stores.touch(TENANT, both)
+
+    assert early.last_active_at == brief.last_active_at
+    touched = corpus.vector_stores.get(TENANT, brief.vector_store_id)
+    assert touched.last_active_at == brief.last_active_at + TOUCH_EVERY_S
+    assert corpus.vector_stores.get(TENANT, lasting.vector_store_id) == lasting
+    assert corpus.views.heads([(TENANT, brief.vector_store_id)])[TENANT, brief.vector_store_id].seq == 0
+
+
+def test_a_search_of_a_store_that_is_not_there_is_refused(corpus: Corpus) -> None:
+    theirs = corpus.vector_stores.create("other", "secret").vector_store_id
+
+    corpus.vector_stores.touch("new tenant", [STORE])
+    for store in (theirs, "vs_1"):
+        with pytest.raises(NotFoundError, match="no vector store"):
+            corpus.vector_stores.touch(TENANT, [STORE, store])
+
+
+@pytest.mark.parametrize(
+    "metadata", [{str(number): "v" for number in range(17)}, {"k" * 65: "v"}, {"": "v"}, {"k": "v" * 513}, {"k": "\0"}]
+)
+def test_metadata_past_the_limits_is_refused(corpus: Corpus, metadata: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequestError, match="metadata"):
+        corpus.vector_stores.create(TENANT, "manuals", metadata)
+    with pytest.raises(InvalidRequestError, match="name"):
+        corpus.vector_stores.create(TENANT, "a\0b")
+
+
+def test_a_store_is_in_progress_while_a_file_is(corpus: Corpus) -> None:
+    file_id = corpus.files.add(TENANT, "a.md", b"alpha").file_id
+    corpus.store_files.attach(TENANT, STORE, file_id)
+
+    before = corpus.vector_stores.get(TENANT, STORE).status
+    complete(corpus, corpus.jobs.claim("worker", 1, 60)[0])
+
+    assert (before, corpus.vector_stores.get(TENANT, STORE).status) == ("in_progress", "completed")
