@@ -150,9 +150,7 @@ def _check_resources(options: dict[str, Any], where: str) -> Iterator[Problem]:
         yield Problem(f"{where}.num_cpus", "0 lets any number of replicas pile up on one node; give it a share")
 
 
-def _missing(
-    deployments: list[dict[str, Any]], stages: dict[str, type[StageConfig]], where: str
-) -> Iterator[Problem]:
+def _missing(deployments: list[dict[str, Any]], stages: dict[str, type[StageConfig]], where: str) -> Iterator[Problem]:
     names = [deployment["name"] for deployment in deployments]
     for name in stages:
         if names.count(name) != 1:

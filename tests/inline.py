@@ -49,9 +49,7 @@ class InlineEmbedder:
     async def embed_query(self, text: str, deadline: Deadline, generation: str | None = None) -> Embeddings:
         return await self.embed_documents([text], deadline, generation)
 
-    async def embed_documents(
-        self, texts: list[str], deadline: Deadline, generation: str | None = None
-    ) -> Embeddings:
+    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
         model = self._models[generation or self.generation]
         return Embeddings(model.embed_documents(texts), model.generation, model.name)
 

@@ -29,7 +29,7 @@ VALUES = [
 ]
 
 
-@pytest.fixture(params=["lite", pytest.param("server", marks=pytest.mark.slow)])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) for name in ("lite", "server")])
 def uri(request: pytest.FixtureRequest) -> str:
     return lite_uri() if request.param == "lite" else server().uri
 

@@ -34,7 +34,7 @@ def corpus(tmp_path: Path) -> Iterator[Corpus]:
     corpus.close()
 
 
-@pytest.fixture(params=["lite", pytest.param("server", marks=pytest.mark.slow)])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) for name in ("lite", "server")])
 def config(request: pytest.FixtureRequest) -> MilvusConfig:
     return config_of(lite_uri() if request.param == "lite" else server().uri)
 
