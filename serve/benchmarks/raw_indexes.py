@@ -19,9 +19,9 @@ def raw_faiss(kind: str, vectors: FloatArray) -> Search:
 
     faiss.omp_set_num_threads(1)
     index = faiss.index_factory(vectors.shape[1], _factory(kind, *vectors.shape), faiss.METRIC_INNER_PRODUCT)
+    _set_breadth(faiss, kind, index)
     index.train(vectors)
     index.add(vectors)
-    _set_breadth(faiss, kind, index)
     keys = np.arange(1, len(vectors) + 1)
 
     def search(queries: Sequence[FloatArray]) -> list[Ranking]:
@@ -44,7 +44,7 @@ def _factory(kind: str, num_vectors: int, dim: int) -> str:
 
 def _set_breadth(faiss: Any, kind: str, index: Any) -> None:
     if kind == "hnsw":
-        index.hnsw.efSearch = CONFIG.hnsw_ef_search
+        index.hnsw.efConstruction, index.hnsw.efSearch = CONFIG.hnsw_ef_construction, CONFIG.hnsw_ef_search
     if kind == "ivf_pq" and isinstance(index, faiss.IndexRefine):
         faiss.extract_index_ivf(index).nprobe = CONFIG.ivf_nprobe
         index.k_factor = CONFIG.refine_factor
