@@ -1,6 +1,7 @@
 """What Ray reads from the environment, set on purpose. Apply before Ray is imported; imports nothing of Ray itself."""
 
 import os
+import random
 import socket
 
 SETTINGS = {
@@ -16,8 +17,14 @@ SETTINGS = {
     # A tokenizer's own threads fight over the cores that each replica was given.
     "TOKENIZERS_PARALLELISM": "false",
 }
-# HAProxy listens on these for its own pages: two services on one machine must not meet there.
+# Two services on one machine must not meet. HAProxy listens on the first two for its own pages, and sends requests to
+# the ingress' replicas on ports of the range. Serve's own range is the same for all: a replica tries a port that the
+# other service has, and while HAProxy believes that it got it, questions go to the other service.
 HAPROXY_PORTS = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT")
+INGRESS_PORTS = ("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT")
+OWN_PORTS = (*HAPROXY_PORTS, *INGRESS_PORTS)
+# Above the ports of Ray's workers, below those that Linux gives to clients.
+FIRST_INGRESS_PORT, LAST_INGRESS_PORT, INGRESS_RANGE = 20_000, 32_000, 100
 
 
 def apply() -> None:
@@ -26,6 +33,16 @@ def apply() -> None:
         os.environ.setdefault(name, value)
     for name in HAPROXY_PORTS:
         os.environ.setdefault(name, str(free_port()))
+    if not any(name in os.environ for name in INGRESS_PORTS):
+        first = free_range()
+        os.environ.update(zip(INGRESS_PORTS, (str(first), str(first + INGRESS_RANGE - 1)), strict=True))
+
+
+def free_range() -> int:
+    """The first port of a range whose first port nobody listens on: each service begins with its range's first."""
+    ranges = list(range(FIRST_INGRESS_PORT, LAST_INGRESS_PORT, INGRESS_RANGE))
+    random.shuffle(ranges)
+    return next((first for first in ranges if is_free("127.0.0.1", first)), FIRST_INGRESS_PORT)
 
 
 def free_port() -> int:

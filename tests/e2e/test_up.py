@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from deployments.environment import HAPROXY_PORTS, free_port
+from deployments.environment import OWN_PORTS, free_port
 from serve.remote import RemoteService
 from tests.conftest import ROOT, START_TIMEOUT_S
 
@@ -35,7 +35,7 @@ class Up:
         options = {"--port": str(self.port), "--data": str(folder / "data"), "--config": str(self.config)}
         command = ["-m", "serve.cli", "up", *chain.from_iterable(options.items())]
         # As from a user's shell: without the ports that the tests' own HAProxy listens on.
-        environment = {name: value for name, value in os.environ.items() if name not in HAPROXY_PORTS}
+        environment = {name: value for name, value in os.environ.items() if name not in OWN_PORTS}
         self.process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=environment, stdout=self.log, stderr=self.log
         )
