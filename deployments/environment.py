@@ -18,9 +18,14 @@ SETTINGS = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 # Two services on one machine must not meet. HAProxy listens on the first two for its own pages, and sends requests to
-# the ingress' replicas on ports of the range. Serve's own range is the same for all: a replica tries a port that the
-# other service has, and while HAProxy believes that it got it, questions go to the other service.
-HAPROXY_PORTS = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT")
+# the fallback proxy until a replica of the ingress is there, and then to that, on a port of the range. Serve's own ports
+# are the same for every service, and two proxies share one in silence: a question then goes to the other service.
+HAPROXY_PORTS = (
+    "RAY_SERVE_HAPROXY_STATS_PORT",
+    "RAY_SERVE_HAPROXY_METRICS_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
+)
 INGRESS_PORTS = ("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT")
 OWN_PORTS = (*HAPROXY_PORTS, *INGRESS_PORTS)
 # Above the ports of Ray's workers, below those that Linux gives to clients.

@@ -5,7 +5,15 @@ import socket
 import subprocess
 import sys
 
-from deployments.environment import FIRST_INGRESS_PORT, INGRESS_PORTS, INGRESS_RANGE, LAST_INGRESS_PORT, free_range
+from deployments.environment import (
+    FIRST_INGRESS_PORT,
+    HAPROXY_PORTS,
+    INGRESS_PORTS,
+    INGRESS_RANGE,
+    LAST_INGRESS_PORT,
+    OWN_PORTS,
+    free_range,
+)
 from tests.conftest import ROOT
 
 PRINT_RANGE = (
@@ -13,23 +21,27 @@ PRINT_RANGE = (
 )
 
 
-def range_of(**environment: str) -> list[int]:
-    """The range that a new process chooses."""
-    inherited = {name: value for name, value in os.environ.items() if name not in INGRESS_PORTS}
-    code = PRINT_RANGE.format(names="INGRESS_PORTS")
+def ports_of(names: tuple[str, ...], **environment: str) -> list[int]:
+    """What a new process chooses."""
+    inherited = {name: value for name, value in os.environ.items() if name not in OWN_PORTS}
+    code = PRINT_PORTS.format(names=names)
     command = [sys.executable, "-c", code]
     output = subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=True)
     return [int(port) for port in output.stdout.split()]
 
 
 def test_a_service_takes_a_range_of_its_own() -> None:
-    first, last = range_of()
+    first, last = ports_of(INGRESS_PORTS)
 
     assert FIRST_INGRESS_PORT <= first < last == first + INGRESS_RANGE - 1 < LAST_INGRESS_PORT + INGRESS_RANGE
 
 
+def test_two_services_share_no_port() -> None:
+    assert not set(ports_of(HAPROXY_PORTS)) & set(ports_of(HAPROXY_PORTS))
+
+
 def test_an_operators_own_range_stands() -> None:
-    assert range_of(**dict(zip(INGRESS_PORTS, ("25000", "25010"), strict=True))) == [25000, 25010]
+    assert ports_of(INGRESS_PORTS, **dict(zip(INGRESS_PORTS, ("25000", "25010"), strict=True))) == [25000, 25010]
 
 
 def test_a_range_whose_first_port_is_taken_is_another_services() -> None:

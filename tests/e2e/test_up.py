@@ -29,7 +29,7 @@ class Up:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = (folder / "up.log").open("a+")
+        self.log = (folder / f"up-{self.port}.log").open("a+")
         self.config = folder / "serve_config.yaml"
         self.config.write_text((ROOT / "serve_config.yaml").read_text())
         options = {"--port": str(self.port), "--data": str(folder / "data"), "--config": str(self.config)}
