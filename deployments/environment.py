@@ -18,7 +18,7 @@ SETTINGS = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 # Two services on one machine must not meet. HAProxy listens on the first two for its own pages, and sends requests to
-# the fallback proxy until a replica of the ingress is there, and then to that, on a port of the range. Serve's own ports
+# the fallback proxy until a replica of the ingress is there, and then to that, on a port of the range. Serve's own
 # are the same for every service, and two proxies share one in silence: a question then goes to the other service.
 HAPROXY_PORTS = (
     "RAY_SERVE_HAPROXY_STATS_PORT",

@@ -16,9 +16,7 @@ from deployments.environment import (
 )
 from tests.conftest import ROOT
 
-PRINT_RANGE = (
-    "import os; from deployments import environment as e; e.apply(); print(*(os.environ[n] for n in e.{names}))"
-)
+PRINT_PORTS = "import os; from deployments import environment as e; e.apply(); print(*(os.environ[n] for n in {names}))"
 
 
 def ports_of(names: tuple[str, ...], **environment: str) -> list[int]:
