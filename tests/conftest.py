@@ -1,5 +1,6 @@
 """What tests share: one Ray cluster a session, with the application on it and its state in a temp folder."""
 
+import copy
 import os
 import shutil
 from collections.abc import Iterator
@@ -92,6 +93,16 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     running = Service(f"http://127.0.0.1:{cluster['port']}", raw)
     running.apply()
     return running
+
+
+@pytest.fixture
+def changing(service: Service) -> Iterator[Service]:
+    """The service, whose file is put back afterwards."""
+    before = copy.deepcopy(service.raw)
+    yield service
+    service.raw.clear()
+    service.raw.update(before)
+    service.apply()
 
 
 TEST_CATALOG = """

@@ -74,12 +74,6 @@ class Generations:
                 stores[generation] = (*stores.get(generation, ()), vector_store_id)
         return stores
 
-    def names(self) -> frozenset[str]:
-        """Every generation that some store is searched in or builds."""
-        query = select(vector_stores.c.generation, vector_stores.c.building).distinct()
-        with self.database.reading() as connection:
-            return frozenset(name for row in connection.execute(query) for name in row if name)
-
     def claim(self, owner: str, target: str, lease_s: float) -> Build | None:
         """A store whose searched generation is not `target` and that nobody builds, now building it; oldest first.
 
@@ -99,7 +93,7 @@ class Generations:
             values = {"build_lease_expires_at": self.clock() + lease_s}
             held = connection.execute(update(vector_stores).where(_is_held(build)).values(values)).rowcount
         if not held:
-            raise ConflictError(f"the build of {build.generation} for {build.vector_store_id} was lost")
+            raise _lost(build)
 
     def release(self, build: Build) -> None:
         """Gives the build back, for anybody to go on with."""
@@ -201,8 +195,12 @@ class Generations:
             .returning(vector_stores.c.seq)
         )
         if seq is None:
-            raise ConflictError(f"the build of {build.generation} for {build.vector_store_id} was lost")
+            raise _lost(build)
         return seq
+
+
+def _lost(build: Build) -> ConflictError:
+    return ConflictError(f"the build of {build.generation} for {build.vector_store_id} was lost")
 
 
 def settle_generations(

@@ -26,13 +26,15 @@ class Fusion:
 
 
 def fuse(rankings: Sequence[Ranking], fusion: Fusion) -> Ranking:
-    """The rankings of one query merged as `fusion` says; min_max scores are 0 to 1, those of rrf far below.
+    """The rankings of one query merged as `fusion` says; scores are 0 to 1, which for rrf is first in every ranking.
 
     Raises InvalidRequestError for an unknown method, or numbers that the method refuses.
     """
     weights = fusion.weights or None
     if fusion.method == "rrf":
-        return reciprocal_rank_fusion(rankings, fusion.rrf_k, weights)
+        fused = reciprocal_rank_fusion(rankings, fusion.rrf_k, weights)
+        best = sum(weights or [1.0] * len(rankings)) / (fusion.rrf_k + 1)
+        return Ranking(fused.keys, (fused.scores / best).astype(np.float32))
     if fusion.method == "min_max":
         return min_max_fusion(rankings, weights)
     raise InvalidRequestError(

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from models.errors import InvalidRequestError, RagError
-from models.index.fusion import reciprocal_rank_fusion
+from models.index.fusion import Fusion, fuse
 from models.types import Passage, Ranking, Scope
 from serve.api.disconnect import unless_disconnected
 from serve.api.filters import FilterBody, to_filter
@@ -24,7 +24,6 @@ router = APIRouter(route_class=TenantRoute)
 
 MAX_QUERIES = 16
 MAX_FOUND = 500  # how far pages lead
-RRF_K = 60  # Cormack et al., SIGIR 2009
 PAGE_TOKEN = re.compile(r"page_([0-9]{1,3})_([0-9a-f]{16})")
 
 QueryText = Annotated[str, StringConstraints(min_length=1)]
@@ -107,11 +106,9 @@ def _merge(found: list[Retrieved]) -> tuple[Passage, ...]:
     if len(found) == 1:
         return found[0].passages
     passages = {passage.key: passage for retrieved in found for passage in retrieved.passages}
-    fused = reciprocal_rank_fusion([_to_ranking(retrieved.passages) for retrieved in found], RRF_K)
-    scores = fused.scores * (RRF_K + 1) / len(found)
-    return tuple(
-        replace(passages[key], score=score) for key, score in zip(fused.keys.tolist(), scores.tolist(), strict=True)
-    )
+    fused = fuse([_to_ranking(retrieved.passages) for retrieved in found], Fusion("rrf"))
+    scored = zip(fused.keys.tolist(), fused.scores.tolist(), strict=True)
+    return tuple(replace(passages[key], score=score) for key, score in scored)
 
 
 def _to_ranking(passages: Sequence[Passage]) -> Ranking:

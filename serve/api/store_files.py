@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.corpus.file_batches import BatchItem
+from models.corpus.file_batches import MAX_BATCH_FILES, BatchItem
 from models.corpus.records import Chunking, FileBatch, FileStatus, StoredChunk, StoreFile
 from models.errors import InvalidRequestError
 from serve.api.lists import PageDep, to_list
@@ -14,7 +14,6 @@ from serve.api.services import ServicesDep, TenantDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
 
-MAX_BATCH_FILES = 500
 # What OpenAI's clients wait between two looks at what is in progress, instead of their second.
 POLL_HEADERS = {"openai-poll-after-ms": "200"}
 AUTO_CHUNKING = {"type": "auto"}

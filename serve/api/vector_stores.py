@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.corpus.corpus import Corpus
-from models.corpus.file_batches import BatchItem
+from models.corpus.file_batches import MAX_BATCH_FILES, BatchItem
 from models.corpus.records import VectorStore
 from models.corpus.vector_stores import UNCHANGED, VectorStoreChanges
 from models.errors import RagError
@@ -36,7 +36,7 @@ class CreateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(default="", max_length=256)
-    file_ids: tuple[FileId, ...] = Field(default=(), max_length=500)
+    file_ids: tuple[FileId, ...] = Field(default=(), max_length=MAX_BATCH_FILES)
     chunking_strategy: ChunkingStrategy | None = None
     metadata: dict[str, str] | None = None
     expires_after: ExpiresAfter | None = None

@@ -37,6 +37,7 @@ def search(  # noqa: PLR0913
 
     environment.apply()
     os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"  # the benchmark calls its handles from threads
+    os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = "0"
     from serve.benchmarks.search import HEAD, Plan, table_row
     from serve.benchmarks.search_run import run
 

@@ -138,7 +138,7 @@ class RetrievalPipeline:
         dense, lexical = await self._search(query, plan, trace, deadline.at_most(self._config.search_s))
         with trace.timed("fuse"):
             fused = self._fuse(query.options, plan, dense, lexical.ranking)
-            keys = fused.keys[: self._config.candidates].tolist()
+            keys = fused.keys[: self._depth(query)].tolist()
             found = await asyncio.to_thread(self._stages.passages.passages, keys, query.scope)
             scored = zip(keys, fused.scores.tolist(), strict=False)
             passages = [replace(found[key], score=score) for key, score in scored if key in found]
@@ -206,12 +206,7 @@ class RetrievalPipeline:
         rankings, weights = zip(*([pair for pair in weighted if len(pair[0])] or weighted), strict=True)
         if len(rankings) == 1:
             weights = (1.0,)
-        fusion = Fusion(options.fusion or self._config.fusion, weights)
-        fused = fuse(rankings, fusion)
-        if fusion.method == "rrf":
-            # The best that reciprocal ranks can be, first everywhere, becomes 1.
-            return Ranking(fused.keys, fused.scores * (fusion.rrf_k + 1) / sum(weights))
-        return fused
+        return fuse(rankings, Fusion(options.fusion or self._config.fusion, weights))
 
     async def _rerank(
         self,

@@ -1,8 +1,5 @@
 """What an operator changes in the deployment file while it serves."""
 
-import copy
-from collections.abc import Iterator
-
 import pytest
 from ray.serve.context import _get_global_client
 
@@ -10,16 +7,6 @@ from serve.remote import RemoteService
 from tests.conftest import Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-@pytest.fixture
-def changing(service: Service) -> Iterator[Service]:
-    """The service, whose file is put back afterwards."""
-    before = copy.deepcopy(service.raw)
-    yield service
-    service.raw.clear()
-    service.raw.update(before)
-    service.apply()
 
 
 def pids() -> dict[str, list[int]]:

@@ -1,6 +1,5 @@
 """The embedding model is changed, and changed back, under load: nothing fails, nothing is lost."""
 
-import copy
 import itertools
 import threading
 import time
@@ -16,16 +15,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 NUM_FILES = 40  # before the first change
 WORDS = ("walrus", "island", "clam", "whisker", "floe", "tusk", "dive", "herd")
-
-
-@pytest.fixture
-def changing(service: Service) -> Iterator[Service]:
-    """The service, whose file is put back afterwards."""
-    before = copy.deepcopy(service.raw)
-    yield service
-    service.raw.clear()
-    service.raw.update(before)
-    service.apply()
 
 
 @pytest.fixture

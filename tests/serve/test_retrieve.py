@@ -177,3 +177,12 @@ async def test_what_is_not_reranked_stands_below_what_is(corpus: Corpus) -> None
 
     assert set(names(reranked)[:2]) == set(names(plain)[:2])
     assert names(reranked)[2:] == names(plain)[2:]
+
+
+async def test_more_passages_can_be_had_than_each_search_gives_by_default(corpus: Corpus) -> None:
+    pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig(candidates=2))
+
+    for mode in ("dense", "hybrid"):
+        query = RetrievalQuery("oven", Scope("default", ("default",)), 4, options=RetrievalOptions(mode=mode))
+
+        assert len((await pipeline.retrieve(query)).passages) == 4

@@ -108,9 +108,9 @@ def test_rrf_of_three_rankings_weighs_each() -> None:
 
     fused = fuse(three, Fusion("rrf", (1, 2, 6), rrf_k=1))
 
-    # a: 1/2 + 6/3 = 2.5. b: 1/3 + 2/2 = 4/3. c: 2/3 + 6/2 = 11/3.
+    # a: 1/2 + 6/3 = 2.5. b: 1/3 + 2/2 = 4/3. c: 2/3 + 6/2 = 11/3. First in all three: (1 + 2 + 6)/2 = 4.5, which is 1.
     assert fused.keys.tolist() == [3, 1, 2]
-    assert fused.scores.tolist() == pytest.approx([11 / 3, 2.5, 4 / 3])
+    assert fused.scores.tolist() == pytest.approx([11 / 3 / 4.5, 2.5 / 4.5, 4 / 3 / 4.5])
 
 
 def test_min_max_with_all_alike_is_the_default() -> None:
