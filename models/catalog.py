@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,6 +25,14 @@ class CatalogEntry(BaseModel):
     licence: str = Field(description="SPDX name of the weights' licence.")
     note: str = Field(default="", description="What it is good for, in a line.")
     options: dict[str, Any] = Field(default_factory=dict, description="The kind's own configuration.")
+
+
+@runtime_checkable
+class HasEnvironment(Protocol):
+    """A config whose model's library is steered by environment variables."""
+
+    def environment(self) -> dict[str, str]:
+        """The variables, by name."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,11 @@ class Catalog:
     def load(self, task: Task, alias: str) -> Any:
         """The model itself. Slow: reads weights. Raises ModelNotFoundError, ConfigError, ModelLoadError."""
         return KINDS[task][self.entry(task, alias).kind].build(alias, self.config(task, alias))
+
+    def environment(self, task: Task, alias: str) -> dict[str, str]:
+        """Environment variables that the library of `alias` reads when it is imported; set before `load`."""
+        config = self.config(task, alias)
+        return config.environment() if isinstance(config, HasEnvironment) else {}
 
     def tokenizer(self, alias: str) -> FastTokenizer:
         """The tokenizer of an embedding model, without its weights. Raises ModelNotFoundError, ModelLoadError."""

@@ -30,11 +30,13 @@ KINDS: dict[Task, dict[str, Kind]] = {
         "sentence_transformers": Kind(
             "models.embedding.sentence_transformers_model", "SentenceTransformersConfig", "SentenceTransformersModel"
         ),
+        "vllm": Kind("models.embedding.vllm_model", "VllmEmbeddingConfig", "VllmEmbeddingModel"),
         "hashing": Kind("models.embedding.hashing_model", "HashingConfig", "HashingModel"),
     },
     "reranking": {
         "late_interaction": Kind("models.reranking.late_interaction", "LateInteractionConfig", "LateInteractionModel"),
         "cross_encoder": Kind("models.reranking.cross_encoder", "CrossEncoderConfig", "CrossEncoderModel"),
+        "vllm": Kind("models.reranking.vllm_model", "VllmRerankingConfig", "VllmRerankingModel"),
     },
     "generation": {
         "extractive": Kind("models.generation.extractive", "ExtractiveConfig", "ExtractiveModel"),

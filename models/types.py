@@ -6,6 +6,7 @@ than half the time of a list of floats, so these are what travels between replic
 
 import time
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,24 +112,40 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How to decode. None leaves the model's own default; `max_tokens` counts generated tokens."""
+    """How to decode. None leaves the model's own default; `max_tokens` counts generated tokens.
+
+    `response_schema` is a JSON schema that the text must satisfy, without citations; `adapter` the model with one of
+    its LoRA adapters.
+    """
 
     max_tokens: int = 512
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    response_schema: dict[str, Any] | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A conversation whose last message is the user's question, and the passages to answer it from, best first."""
+    """A conversation whose last message is the user's question, and the passages to answer it from.
+
+    `passages` are in the order of the prompt, whose numbers the answer cites; `relevance_order` holds their places in
+    it, from 0, the most relevant first. Empty: they are best first themselves.
+    """
 
     request_id: str
     messages: tuple[ChatMessage, ...]
     passages: tuple[Passage, ...]
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     term_weights: dict[str, float] = field(default_factory=dict)
+    relevance_order: tuple[int, ...] = ()
+
+    @property
+    def best_first(self) -> tuple[int, ...]:
+        """The places of the passages, from 0, the most relevant first."""
+        return self.relevance_order or tuple(range(len(self.passages)))
 
     @property
     def question(self) -> str:
@@ -136,10 +153,19 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True)
+class CompletionRequest:
+    """A request in OpenAI's own words: `body` is that of chat completions, or of completions, already validated."""
+
+    request_id: str
+    kind: Literal["chat", "completion"]
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class GenerationDelta:
     """What was generated since the last delta. The last one carries `finish_reason` (stop or length) and the counts.
 
-    `model` is the catalog alias of the model that wrote it.
+    `model` is the catalog alias of the model that wrote it, `failed_canary` that of one on trial that could not.
     """
 
     text: str
@@ -147,23 +173,46 @@ class GenerationDelta:
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
     model: str = ""
+    failed_canary: str = ""
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit vectors (n, dim) float32, the vector space they live in, and the alias of the model that made them."""
+    """Unit vectors (n, dim) float32, the vector space they live in, and the alias of the model that made them.
+
+    `num_tokens` counts what the model read for them, special tokens included.
+    """
 
     vectors: FloatArray
     generation: str
     model: str
+    num_tokens: int = 0
 
 
 @dataclass(frozen=True)
 class Reranking:
-    """One float32 score a candidate (n,), in the candidates' order, and the alias of the model that gave them."""
+    """One float32 score a candidate (n,), in the candidates' order, and the alias of the model that gave them.
+
+    `failed_canary` is the alias of a model on trial that did not, and was stood in for.
+    """
 
     scores: FloatArray
     model: str
+    failed_canary: str = ""
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """A candidate's relevance (n,), 0 to 1, and the model's own score (n,), in the order of the candidates.
+
+    `failed_canary`: as in Reranking.
+    """
+
+    relevance: FloatArray
+    scores: FloatArray
+    model: str
+    num_tokens: int = 0
+    failed_canary: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,12 +228,17 @@ class StageStatus:
     """What a replica says of itself once it can answer; `model` is empty for a stage that holds none.
 
     `num_unfinished` counts the requests that its engine works on, for a stage that has one; `generation` names the
-    vector space of an embedding model.
+    vector space of an embedding model. `loading` is the model that is to follow; `error` says why the last one asked
+    for did not load; `canary` is the model on trial, which gets `canary_share` of the requests.
     """
 
     model: str = ""
     num_unfinished: int = 0
     generation: str = ""
+    loading: str = ""
+    error: str = ""
+    canary: str = ""
+    canary_share: float = 0.0
 
 
 @dataclass(frozen=True)

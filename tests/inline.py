@@ -1,7 +1,7 @@
 """The request path without Ray: the models and indexes themselves behind the pipelines' protocols."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ from models.corpus.corpus import Corpus
 from models.documents.chunk import ChunkingOptions
 from models.documents.tokenizer import WordTokenizer
 from models.embedding.hashing_model import HashingConfig, HashingModel
-from models.errors import RagError
+from models.embedding.offline import embed_documents, forward_all
+from models.encoding import TextInput
+from models.errors import InvalidRequestError, RagError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.types import (
     ChatMessage,
+    CompletionRequest,
     Deadline,
     Embeddings,
     GenerationDelta,
@@ -29,6 +32,7 @@ from models.types import (
     ParsedFile,
     Passage,
     Ranking,
+    Relevance,
     Reranking,
     Scope,
     StageStatus,
@@ -51,7 +55,17 @@ class InlineEmbedder:
 
     async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
         model = self._models[generation or self.generation]
-        return Embeddings(model.embed_documents(texts), model.generation, model.name)
+        return Embeddings(embed_documents(model, texts), model.generation, model.name)
+
+    async def embed_inputs(
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, deadline: Deadline
+    ) -> Embeddings:
+        model = self._models[self.generation]
+        if dimensions not in (None, *model.dims):
+            raise InvalidRequestError(f"vectors have {model.dim} dimensions", "dimensions")
+        encodings = (model.tokenize_queries if as_queries else model.tokenize_documents)(inputs)
+        vectors = np.stack(forward_all(model.forward, encodings))
+        return Embeddings(vectors, model.generation, model.name, sum(map(len, encodings)))
 
     async def status(self, deadline: Deadline) -> StageStatus:
         return StageStatus(self._models[self.generation].name, generation=self.generation)
@@ -82,6 +96,13 @@ class ShortestFirst:
         lengths = [len(candidate.text) for candidate in candidates]
         return Reranking(-np.array(lengths, np.float32), "shortest-first")
 
+    async def score(self, query: str, texts: Sequence[str], deadline: Deadline) -> Relevance:
+        lengths = np.array([len(text) for text in texts], np.float32)
+        return Relevance(1 / (1 + lengths), -lengths, "shortest-first", sum(len(text.split()) for text in texts))
+
+    async def status(self, deadline: Deadline) -> StageStatus:
+        return StageStatus("shortest-first")
+
 
 class InlineParser:
     async def parse(
@@ -102,13 +123,29 @@ class Failing:
     async def search(self, *_: object) -> Ranking:
         raise self._error
 
+    async def embed_inputs(self, *_: object) -> Embeddings:
+        raise self._error
+
     async def rerank(self, *_: object) -> Reranking:
+        raise self._error
+
+    async def score(self, *_: object) -> Relevance:
         raise self._error
 
     async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
         for _ in range(self._num_deltas):
             yield GenerationDelta("Half of ")
         raise self._error
+
+
+class InlineCompletions:
+    """The extractive model, asked in OpenAI's own words."""
+
+    def __init__(self) -> None:
+        self._model = ExtractiveModel("extractive", ExtractiveConfig())
+
+    def complete(self, request: CompletionRequest, deadline: Deadline) -> AsyncGenerator[dict[str, Any], None]:
+        return self._model.complete(request)
 
 
 class Silent:

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from models.catalog import Catalog
+from models.embedding.offline import embed_documents, embed_queries
 from models.index.faiss_index import FaissConfig, FaissIndex
 from models.index.fusion import Fusion, FusionMethod, fuse
 from models.index.tantivy_index import TantivyIndex
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
+from models.reranking.offline import score
 from models.retrieval.diversity import maximal_marginal_relevance
 from models.retrieval.duplicates import unique
 from models.retrieval.router import contains_phrases, route
@@ -75,9 +77,9 @@ def rankings(questions: QuestionSet) -> dict[str, list[KeyArray]]:
     """The document keys of each query, best first, by each way to rank."""
     catalog = Catalog.open()
     embedder, reranker = catalog.load("embedding", "minilm"), catalog.load("reranking", "late-interaction")
-    vectors = embedder.embed_documents(questions.texts)
+    vectors = embed_documents(embedder, questions.texts)
     ranked: dict[str, list[KeyArray]] = defaultdict(list)
-    for found in _search(questions, vectors, embedder.embed_queries(questions.queries)):
+    for found in _search(questions, vectors, embed_queries(embedder, questions.queries)):
         orders = _unreranked(found, questions.texts, vectors) | _reranked(found, questions.texts, reranker)
         for name, keys in orders.items():
             ranked[name].append(keys)
@@ -126,8 +128,8 @@ def _reranked(found: Found, texts: list[str], reranker: RerankingModel) -> dict[
     fed = {"min-max": fused, "RRF": found.fused("rrf").keys, "min-max without duplicates": fused[kept]}
     heads = [keys[: CONFIG.rerank_candidates] for keys in fed.values()]
     weights = found.lexical.term_weights
-    by_score = reranker.score(
-        [RerankRequest(found.query, tuple(texts[key] for key in head), weights) for head in heads]
+    by_score = score(
+        reranker, [RerankRequest(found.query, tuple(texts[key] for key in head), weights) for head in heads]
     )
     orders = {}
     for (name, keys), head, scores in zip(fed.items(), heads, by_score, strict=True):

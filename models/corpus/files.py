@@ -140,20 +140,21 @@ class Files:
 
     def content(self, tenant: str, file_id: str) -> bytes:
         """What was uploaded last. Raises NotFoundError."""
-        digest = self._digest(tenant, file_id)
+        version, digest = self._newest(tenant, file_id)
         while True:
             try:
                 return self.blobs.get(digest)
             except NotFoundError:
-                before, digest = digest, self._digest(tenant, file_id)
-                # Replaced since we looked, and its blob gone: the next one is there, or gone in the same way.
-                if digest == before and not self.blobs.exists(digest):
+                before, (version, digest) = version, self._newest(tenant, file_id)
+                # Replaced since we looked, and its blob gone: the next one is there, or gone in the same way. By the
+                # version, for the content may be the same as that of the version before the last.
+                if version == before:
                     raise
 
-    def _digest(self, tenant: str, file_id: str) -> str:
+    def _newest(self, tenant: str, file_id: str) -> tuple[int, str]:
         with self.database.reading() as connection:
-            digest: str = _get(connection, tenant, file_id).digest
-        return digest
+            row = _get(connection, tenant, file_id)
+        return row.version, row.digest
 
     def text(self, tenant: str, file_id: str) -> str:
         """The text of the newest version that was ingested. Raises NotFoundError, ConflictError before the first."""

@@ -2,13 +2,17 @@
 
 import re
 import zlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.encoding import Encoding, TextInput
+from models.errors import InvalidRequestError
 from models.types import FloatArray
 
 WORD = re.compile(r"\w+")
+START = 0  # the one special token: it opens each text, and counts for nothing
 
 
 class HashingConfig(BaseModel):
@@ -22,6 +26,7 @@ class HashingConfig(BaseModel):
 class HashingModel:
     """An EmbeddingModel: texts that share words are near. Knows no synonyms, so keyword search beats it.
 
+    A word's token id is 1 + 2 * bucket, one more if it counts as minus one.
     Source: Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML 2009.
     """
 
@@ -29,17 +34,32 @@ class HashingModel:
 
     def __init__(self, name: str, config: HashingConfig) -> None:
         self.name, self.dim = name, config.dim
+        self.dims: tuple[int, ...] = (config.dim,)
         self.generation = f"{name}@{config.dim}"
 
-    def embed_queries(self, texts: list[str]) -> FloatArray:
-        return self.embed_documents(texts)
+    def tokenize_queries(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        return self.tokenize_documents(texts)
 
-    def embed_documents(self, texts: list[str]) -> FloatArray:
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            for word in WORD.findall(text.lower()):
-                digest = zlib.crc32(word.encode())
-                # The sign keeps the expected dot product of unrelated texts at zero.
-                row[digest % self.dim] += 1.0 if digest & 0x8000_0000 else -1.0
+    def tokenize_documents(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        return [self._encode(text) for text in texts]
+
+    def forward(self, batch: Sequence[Encoding]) -> FloatArray:
+        vectors = np.zeros((len(batch), self.dim), np.float32)
+        for row, encoding in zip(vectors, batch, strict=True):
+            buckets, minus = np.divmod(encoding.ids[1:] - 1, 2)
+            np.add.at(row, buckets, 1.0 - 2.0 * minus)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+    def _encode(self, text: TextInput) -> Encoding:
+        ids = list(self._word_ids(text)) if isinstance(text, str) else list(text)
+        unknown = [one for one in ids if not START < one <= 2 * self.dim]
+        if unknown:
+            raise InvalidRequestError(f"{unknown[0]} is no token id of this model; they are 1 to {2 * self.dim}")
+        return Encoding(np.array([START, *ids[: self.max_tokens - 1]], np.int32))
+
+    def _word_ids(self, text: str) -> Iterator[int]:
+        for word in WORD.findall(text.lower()):
+            digest = zlib.crc32(word.encode())
+            # The sign keeps the expected dot product of unrelated texts at zero.
+            yield 1 + 2 * (digest % self.dim) + (0 if digest & 0x8000_0000 else 1)

@@ -1,82 +1,65 @@
 """Embedding with sentence-transformers: any encoder it loads, on the CPU or a GPU."""
 
-import threading
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
+from models.embedding.transformer import (
+    TransformerConfig,
+    encoder_tokenizer,
+    load_sentence_transformer,
+    padded_features,
+)
+from models.encoding import Encoding, TextInput
 from models.errors import ModelLoadError
-from models.source import SourceConfig, choose_device, choose_dtype, describe_attempts, resolve_source, revision_of
+from models.source import resolve_source, revision_of
 from models.types import FloatArray
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
-
-class SentenceTransformersConfig(SourceConfig):
+class SentenceTransformersConfig(TransformerConfig):
     """An entry of kind `sentence_transformers`."""
 
     dim: int = Field(ge=1, le=65_536, description="Dimensions of a vector; the weights must agree.")
+    matryoshka_dims: tuple[int, ...] = Field(
+        default=(), description="Shorter lengths that the model was trained to be cut to."
+    )
     max_tokens: int = Field(ge=8, le=131_072, description="Tokens of a text that count, special tokens included.")
     query_prefix: str = Field(default="", description='Put before each query, such as "query: " for E5.')
     document_prefix: str = Field(default="", description='Put before each document, such as "passage: " for E5.')
-    batch_size: int = Field(
-        default=16, ge=1, le=1024, description="Texts of one forward pass. A CPU wants 8 to 16, a GPU 64 and more."
-    )
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return (*sorted(dim for dim in self.matryoshka_dims if dim < self.dim), self.dim)
 
 
 class SentenceTransformersModel:
-    """An EmbeddingModel. Calls from several threads take turns: a fast tokenizer cannot be shared."""
+    """An EmbeddingModel. Pooling and whatever follows it are the modules that the weights come with."""
 
     def __init__(self, name: str, config: SentenceTransformersConfig) -> None:
         """Loads the weights. Raises ModelLoadError."""
-        self.name, self.dim, self.max_tokens = name, config.dim, config.max_tokens
+        self.name, self.dim, self.dims, self.max_tokens = name, config.dim, config.dims, config.max_tokens
         self._config = config
         self._model = load_sentence_transformer(name, config, config.max_tokens)
+        self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self.generation = f"{name}@{revision_of(resolve_source(name, config))}"
-        self._lock = threading.Lock()
         found = self._model.get_embedding_dimension()
         if found != config.dim:
             raise ModelLoadError(name, f"its vectors have {found} dimensions, the catalog says {config.dim}")
 
-    def embed_queries(self, texts: list[str]) -> FloatArray:
-        return self._embed([self._config.query_prefix + text for text in texts])
+    def tokenize_queries(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        return self._tokenizer.encode(texts, self._config.query_prefix)
 
-    def embed_documents(self, texts: list[str]) -> FloatArray:
-        return self._embed([self._config.document_prefix + text for text in texts])
+    def tokenize_documents(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        return self._tokenizer.encode(texts, self._config.document_prefix)
 
-    def _embed(self, texts: list[str]) -> FloatArray:
-        if not texts:
-            return np.empty((0, self.dim), np.float32)
-        with self._lock:
-            vectors = self._model.encode(
-                texts, batch_size=self._config.batch_size, convert_to_tensor=True, show_progress_bar=False
-            )
-        return unit_rows(vectors.float().cpu().numpy())
+    def forward(self, batch: Sequence[Encoding]) -> FloatArray:
+        import torch
 
-
-def load_sentence_transformer(name: str, config: SourceConfig, max_tokens: int) -> "SentenceTransformer":
-    """The loaded encoder, which cuts a text at `max_tokens`. Raises ModelLoadError."""
-    from sentence_transformers import SentenceTransformer
-
-    source = resolve_source(name, config)
-    device = choose_device(config.device)
-    try:
-        model = SentenceTransformer(
-            source.location,
-            revision=None if source.is_local else source.revision,
-            device=device,
-            local_files_only=source.is_local,
-            model_kwargs={"dtype": choose_dtype(config.dtype, device)},
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelLoadError(name, f"tried {describe_attempts(config, source)}: {error}") from error
-    positions = getattr(model[0].auto_model.config, "max_position_embeddings", max_tokens)
-    if max_tokens > positions:
-        raise ModelLoadError(name, f"it reads at most {positions} tokens, max_tokens asks for {max_tokens}")
-    model.max_seq_length = max_tokens
-    return model
+        with torch.inference_mode():
+            features = padded_features(batch, self._tokenizer.pad_id, self._model.device)
+            vectors = self._model(features)["sentence_embedding"]
+            return unit_rows(vectors.float().cpu().numpy())
 
 
 def unit_rows(vectors: FloatArray) -> FloatArray:

@@ -5,17 +5,23 @@ The default where there is no LLM, and what the service falls back to when the L
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.embedding.base import EmbeddingModel
+from models.embedding.offline import embed_documents, embed_queries
+from models.errors import InvalidRequestError, ModelNotFoundError
 from models.generation.markers import escape_markers
 from models.generation.relevance import Unit, answer_units, lexical_scores
 from models.generation.sentences import is_prose, looks_like_code
 from models.generation.words import words
-from models.types import GenerationDelta, GenerationRequest
+from models.types import CompletionRequest, GenerationDelta, GenerationRequest
 
 NOTHING_FOUND = "Nothing in the searched documents answers this question."
+
+_NEEDS_LLM = "for more, set user_config.model of the Generator to a language model, a catalog entry of kind vllm"
 
 # Two sentences that share this much of the shorter one's words say the same: overlapping chunks repeat sentences.
 _SAME_SHARE = 0.8
@@ -42,6 +48,10 @@ class ExtractiveModel:
         self._config = config
         self._encoder = encoder
 
+    @property
+    def served_names(self) -> tuple[str, ...]:
+        return (self.name,)
+
     def environment(self) -> dict[str, str]:
         """Nothing."""
         return {}
@@ -50,7 +60,14 @@ class ExtractiveModel:
         """Nothing to load."""
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
-        """One delta a sentence, best first, then an empty one with the finish_reason."""
+        """One delta a sentence, best first, then an empty one with the finish_reason.
+
+        Raises InvalidRequestError for an answer in JSON: it quotes, and writes nothing of its own.
+        """
+        if request.sampling.response_schema is not None:
+            raise InvalidRequestError(
+                f"model {self.name!r} quotes sentences and writes no JSON; {_NEEDS_LLM}", "response_format"
+            )
         # An encoder takes long enough to hold up the other requests of this event loop; words do not.
         best = await asyncio.to_thread(self._best, request) if self._encoder else self._best(request)
         fitting = _first_words(best, request.sampling.max_tokens)
@@ -60,6 +77,13 @@ class ExtractiveModel:
             yield GenerationDelta(text)
         num_read = sum(len(words(passage.indexed_text)) for passage in request.passages)
         yield GenerationDelta("", "stop" if len(fitting) == len(best) else "length", num_read, num_said)
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
+        """Raises InvalidRequestError, for without documents it has nothing to say, and ModelNotFoundError."""
+        if request.body.get("model") != self.name:
+            raise ModelNotFoundError("model", str(request.body.get("model")), [self.name])
+        raise InvalidRequestError(f"model {self.name!r} answers from documents alone; {_NEEDS_LLM}", "model")
+        yield {}
 
     def num_unfinished(self) -> int:
         """0: an answer is whole before its first delta."""
@@ -72,16 +96,21 @@ class ExtractiveModel:
         """Nothing to free."""
 
     def _best(self, request: GenerationRequest) -> list[Unit]:
-        """Up to max_sentences units, best first, none of which repeats a better one."""
+        """Up to max_sentences units, best first, none of which repeats a better one, numbered as the request is.
+
+        Ranked by relevance: the order of the passages in the request changes the numbers alone.
+        """
         question = _question(request)
-        units = answer_units(request.passages)
-        scores = lexical_scores(question, units, request.passages, request.term_weights)
+        passages = tuple(request.passages[place] for place in request.best_first)
+        units = answer_units(passages)
+        scores = lexical_scores(question, units, passages, request.term_weights)
         if self._encoder and units:
-            vectors = self._encoder.embed_documents([unit.text for unit in units])
-            similarities = vectors @ self._encoder.embed_queries([question])[0]
+            vectors = embed_documents(self._encoder, [unit.text for unit in units])
+            similarities = vectors @ embed_queries(self._encoder, [question])[0]
             scores = [score + float(similarity) for score, similarity in zip(scores, similarities, strict=True)]
         order = sorted(range(len(units)), key=lambda at: -scores[at])
-        return _distinct([units[at] for at in order], self._config.max_sentences)
+        best = _distinct([units[at] for at in order], self._config.max_sentences)
+        return [replace(unit, number=request.best_first[unit.number - 1] + 1) for unit in best]
 
 
 def _question(request: GenerationRequest) -> str:

@@ -45,8 +45,19 @@ class Token:
 
 def escape_markers(text: str) -> str:
     """`text` with a word joiner in each marker: the reader of the stream gives it back without, as text."""
-    tokens = MarkerScanner().read(text, is_last=True)
-    return "".join(token.with_joiners(token.joiners + 1) if token.numbers else token.text for token in tokens)
+    return MarkerEscaper().read(text, is_last=True)
+
+
+class MarkerEscaper:
+    """`escape_markers` for a text that comes in pieces: an answer that cites nothing, such as JSON with its arrays."""
+
+    def __init__(self) -> None:
+        self._scanner = MarkerScanner()
+
+    def read(self, delta: str, is_last: bool = False) -> str:
+        """What is escaped by now: the end is held back while a marker could begin there."""
+        tokens = self._scanner.read(delta, is_last)
+        return "".join(token.with_joiners(token.joiners + 1) if token.numbers else token.text for token in tokens)
 
 
 class MarkerScanner:

@@ -1,12 +1,13 @@
 """What a language model is asked: instructions, the numbered passages, then the conversation."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from models.errors import InvalidRequestError
 from models.types import ChatMessage, GenerationRequest, Passage
 
+# The same for every request: a date or a name in it would take the prefix cache from all that follows.
 INSTRUCTIONS = """\
 You answer questions from the numbered passages below, and from nothing else.
 - Cite the passage behind each statement with its number in brackets, right after the statement: [1], or [1][3] for two.
@@ -16,46 +17,64 @@ You answer questions from the numbered passages below, and from nothing else.
 NO_PASSAGES = "No passages were found."
 
 CountTokens = Callable[[Sequence[ChatMessage]], int]
+Numbered = Mapping[int, Passage]  # by place in the request, from 1: the number that an answer cites
 
 
-def build_messages(request: GenerationRequest, passages: Sequence[Passage]) -> list[ChatMessage]:
-    """One system message (ours, the passages, the caller's own), then the conversation up to the question.
+def build_messages(request: GenerationRequest, passages: Numbered) -> list[ChatMessage]:
+    """One system message (ours, the passages, the caller's own, which matter most), then the conversation.
 
     What changes least stands first, so that an engine's prefix cache serves the instructions to every request and the
-    passages to every turn about them. One system message, because many chat templates refuse a second one.
+    passages to every request that begins with the same ones; what depends on the question follows them. One system
+    message, because many chat templates refuse a second one.
     """
     callers = [message.content for message in request.messages if message.role == "system"]
-    system = "\n\n".join([INSTRUCTIONS, _numbered(passages), *callers])
+    system = "\n\n".join([INSTRUCTIONS, _blocks(passages), *callers, *_relevance(request, passages)])
     return [ChatMessage("system", system), *(message for message in request.messages if message.role != "system")]
 
 
-def fit_passages(request: GenerationRequest, count_tokens: CountTokens, budget: int) -> tuple[Passage, ...]:
-    """The best passages, in order, whose whole prompt has at most `budget` tokens; the first one is cut if it must be.
+def number_passages(request: GenerationRequest, num_best: int | None = None) -> dict[int, Passage]:
+    """The `num_best` most relevant passages, or all, in the request's order."""
+    kept = frozenset(request.best_first[:num_best])
+    return {place + 1: passage for place, passage in enumerate(request.passages) if place in kept}
 
-    `count_tokens` counts a prompt with the model's own template and tokenizer; it is called once where all fit, about
-    log2 of their number times otherwise. Raises InvalidRequestError if the conversation leaves no room for a passage.
+
+def fit_passages(request: GenerationRequest, count_tokens: CountTokens, budget: int) -> dict[int, Passage]:
+    """The most relevant passages whose whole prompt has at most `budget` tokens; the best one is cut if it must be.
+
+    They keep their order and their numbers. `count_tokens` counts a prompt with the model's own template and tokenizer;
+    it is called once where all fit, about log2 of their number times otherwise. Raises InvalidRequestError if the
+    conversation leaves no room for a passage.
     """
 
-    def is_too_long(passages: Sequence[Passage]) -> bool:
+    def is_too_long(passages: Numbered) -> bool:
         return count_tokens(build_messages(request, passages)) > budget
 
-    if not is_too_long(request.passages):
-        return request.passages
-    first_bad = bisect_left(range(len(request.passages)), True, key=lambda num: is_too_long(request.passages[:num]))
+    everything = number_passages(request)
+    if not is_too_long(everything):
+        return everything
+    sizes = range(len(everything))
+    first_bad = bisect_left(sizes, True, key=lambda num_best: is_too_long(number_passages(request, num_best)))
     if first_bad > 1:
-        return request.passages[: first_bad - 1]
+        return number_passages(request, first_bad - 1)
     size = 0
     if first_bad == 1:
-        best = request.passages[0]
-        size = bisect_left(range(len(best.text)), True, key=lambda chars: is_too_long([_cut(best, chars)])) - 1
+        [(number, best)] = number_passages(request, 1).items()
+        cuts = range(len(best.text))
+        size = bisect_left(cuts, True, key=lambda chars: is_too_long({number: _cut(best, chars)})) - 1
     if size < 1:
         raise InvalidRequestError(f"the conversation is too long: its prompt may have {budget} tokens", "messages")
-    return (_cut(best, size),)
+    return {number: _cut(best, size)}
 
 
-def _numbered(passages: Sequence[Passage]) -> str:
-    blocks = [f"[{number}] {_origin(passage)}\n{passage.text}" for number, passage in enumerate(passages, 1)]
+def _blocks(passages: Numbered) -> str:
+    blocks = [f"[{number}] {_origin(passage)}\n{passage.text}" for number, passage in passages.items()]
     return "\n\n".join(["Passages:", *blocks]) if blocks else NO_PASSAGES
+
+
+def _relevance(request: GenerationRequest, passages: Numbered) -> list[str]:
+    """A line that ranks the passages, where there are two or more: their order in the prompt may say nothing of it."""
+    numbers = [f"[{place + 1}]" for place in request.best_first if place + 1 in passages]
+    return [f"Passages by relevance, best first: {', '.join(numbers)}."] if len(numbers) > 1 else []
 
 
 def _origin(passage: Passage) -> str:

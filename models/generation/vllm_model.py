@@ -2,146 +2,84 @@
 
 import asyncio
 import itertools
-import multiprocessing
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
-
-from models.errors import (
-    ConfigError,
-    InvalidRequestError,
-    ModelLoadError,
-    OverloadedError,
-    StageUnavailableError,
-    did_you_mean,
-)
+from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
+from models.generation.markers import MarkerEscaper
 from models.generation.prompt import build_messages, fit_passages
-from models.types import ChatMessage, GenerationDelta, GenerationRequest, SamplingOptions
+from models.generation.vllm_arguments import lora_arguments
+from models.generation.vllm_config import VllmConfig
+from models.generation.vllm_engine import on_this_platform
+from models.generation.vllm_openai import ABORTED, OWN_REASONS, STAGE, OpenAIServer
+from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.lora.request import LoRARequest
     from vllm.outputs import RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-STAGE = "generate"
-
-# Engine arguments that have a field of their own.
-_OWN_ARGUMENTS = {"model": "source", "revision": "revision", "max_model_len": "max_model_len"}
-# What vLLM's reasons to finish are at the API; any other (abort, error) is no answer.
-_FINISH_REASONS = {"stop": "stop", "length": "length", "repetition": "stop"}
 # The engine's processes leave on their own in 3 to 6 s on two busy cores; after this they are killed.
 _STOP_S = 30.0
-
-
-class VllmConfig(BaseModel):
-    """An entry of kind `vllm`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: str = Field(min_length=1, description="A local folder, or a model hub id such as owner/model.")
-    revision: str | None = Field(default=None, description="Commit, tag or branch on the hub. None: its main.")
-    max_model_len: int = Field(ge=64, description="Tokens of prompt and answer together; sizes the KV cache.")
-    max_tokens: int = Field(default=1024, ge=1, description="Most tokens of one answer: more are asked for in vain.")
-    temperature: float | None = Field(
-        default=0.0, ge=0, le=2, description="Where the request says nothing. None: the checkpoint's own."
-    )
-    chat_template_options: dict[str, JsonValue] = Field(
-        default={"enable_thinking": False},
-        description="Variables of the checkpoint's chat template. Qwen3 would think aloud unless told not to.",
-    )
-    engine_kwargs: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Further arguments of vLLM's AsyncEngineArgs, such as max_num_seqs."
-    )
-    cpu_kv_cache_gib: int = Field(default=4, ge=1, description="Memory of the KV cache where the engine runs on a CPU.")
-    cpu_threads: int | None = Field(default=None, ge=1, description="OpenMP threads on a CPU. None: as it finds them.")
-
-    @field_validator("engine_kwargs")
-    @classmethod
-    def _are_known(cls, given: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        """Raises ConfigError for what AsyncEngineArgs lacks. Imports vLLM, only if there is something to check."""
-        known = _engine_argument_names() if given else []
-        for name in given:
-            if name in _OWN_ARGUMENTS:
-                raise ConfigError("engine_kwargs", f"{name!r} is set by {_OWN_ARGUMENTS[name]!r}, one level up")
-            if name not in known:
-                hint = did_you_mean(name, known)
-                raise ConfigError("engine_kwargs", f"vLLM has no engine argument {name!r}{hint}")
-        return given
-
-    @model_validator(mode="after")
-    def _leaves_room_for_a_prompt(self) -> "VllmConfig":
-        if self.max_tokens >= self.max_model_len:
-            raise ValueError(f"max_tokens must be less than max_model_len, which is {self.max_model_len}")
-        return self
-
-
-def cpu_engine_environment(kv_cache_gib: int, num_threads: int | None) -> dict[str, str]:
-    """What vLLM reads from the environment on a CPU; to be set before it is imported. A GPU engine ignores it.
-
-    Threads are not bound to cores, for vLLM's own binding takes all of the machine's, whatever share is ours.
-    """
-    threads = {} if num_threads is None else {"OMP_NUM_THREADS": str(num_threads)}
-    return {
-        "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_DO_NOT_TRACK": "1",
-        **threads,
-    }
+_WARM_UP = GenerationRequest("warm-up", (ChatMessage("user", "Ready?"),), (), SamplingOptions(max_tokens=1))
 
 
 class VllmModel:
-    """A GenerationModel over vLLM's AsyncLLM, which runs its engine in child processes."""
+    """A CompletionModel over vLLM's AsyncLLM, which runs its engine in child processes."""
 
     def __init__(self, name: str, config: VllmConfig) -> None:
         self.name = name
         self._config = config
         self._engine: AsyncLLM | None = None
+        self._server: OpenAIServer | None = None
+        self._defaults: dict[str, Any] = {}  # sampling options of the checkpoint's generation_config
         self._num_requests = itertools.count()
         self._unfinished: set[str] = set()  # the engine's request ids
         # One thread: a fast tokenizer cannot be shared, and vLLM would deep-copy it for each further one.
         self._tokenizing = ThreadPoolExecutor(1, "tokenizing")
 
+    @property
+    def served_names(self) -> tuple[str, ...]:
+        """What a request may call it by: its alias, and its adapters."""
+        return (self.name, *self._config.adapters)
+
     def environment(self) -> dict[str, str]:
-        return cpu_engine_environment(self._config.cpu_kv_cache_gib, self._config.cpu_threads)
+        return self._config.environment()
 
     async def start(self) -> None:
         """Start the engine: half a minute to minutes. Raises ModelLoadError, and leaves no process behind then."""
         try:
-            engine = await asyncio.to_thread(self._start_engine)
-        except (ImportError, OSError, RuntimeError, ValueError) as error:
-            raise ModelLoadError(self.name, f"vLLM does not start: {error}") from error
-        self._engine = engine
-        if not engine.get_tokenizer().chat_template:
+            self._engine = engine = await asyncio.to_thread(self._start_engine)
+            if not engine.get_tokenizer().chat_template:
+                raise ValueError("its tokenizer has no chat template; use an instruction-tuned checkpoint")
+            # vLLM reads it from the checkpoint's files, which takes 3 ms.
+            self._defaults = engine.model_config.get_diff_sampling_param()
+            self._server = await OpenAIServer.start(self.name, self._config, engine)
+            await self._warm_up()
+        except (ImportError, OSError, RuntimeError, TypeError, ValueError, StageUnavailableError) as error:
             await self.stop()
-            raise ModelLoadError(self.name, "its tokenizer has no chat template; use an instruction-tuned checkpoint")
+            raise ModelLoadError(self.name, f"vLLM does not start: {error}") from error
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         """Deltas of the tokens that gathered since the last one was taken: a slow reader gets fewer, longer ones.
 
         Raises InvalidRequestError if the conversation is too long or a sampling option out of range,
-        OverloadedError, StageUnavailableError.
+        ModelNotFoundError for an adapter that it lacks, OverloadedError, StageUnavailableError.
         """
-        engine = self._running_engine()
-        prompt = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prompt, request)
-        # Callers may repeat an id, and the engine aborts by id.
-        engine_id = f"{request.request_id}-{next(self._num_requests)}"
-        self._unfinished.add(engine_id)
-        try:
-            async with aclosing(self._deltas(engine, prompt, request.sampling, engine_id)) as deltas:
-                async for delta in deltas:
-                    if delta.finish_reason is not None:
-                        self._unfinished.discard(engine_id)
-                    yield delta
-        finally:
-            if engine_id in self._unfinished:
-                self._unfinished.discard(engine_id)
-                await engine.abort(engine_id)
+        deltas = self._deltas(request)
+        # A number in brackets is an array in JSON, and no citation.
+        return deltas if request.sampling.response_schema is None else _escaped(deltas)
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
+        server = self._running_server()
+        async with aclosing(server.answer(request.kind, request.body, self._engine_id(request.request_id))) as answers:
+            async for answer in answers:
+                yield answer
 
     def num_unfinished(self) -> int:
         """Requests that wait or run in the engine."""
@@ -154,12 +92,13 @@ class VllmModel:
     async def stop(self) -> None:
         """End the requests that run, with StageUnavailableError, and the engine's processes. May be called twice."""
         engine, self._engine = self._engine, None
+        server, self._server = self._server, None
         self._tokenizing.shutdown(wait=False)
+        if server is not None:
+            await server.abort()
         if engine is not None:
             await engine.abort(list(self._unfinished))
-            await asyncio.to_thread(engine.shutdown, _STOP_S)
-            # Reaps the process if it had to be killed.
-            multiprocessing.active_children()
+            await asyncio.to_thread(_shut_down, engine)
             # vLLM closes its sockets and forgets their context, which has threads and files of its own.
             engine.engine_core.resources.ctx.destroy(linger=0)
 
@@ -169,28 +108,51 @@ class VllmModel:
         return AsyncLLM.from_engine_args(self._engine_args())
 
     def _engine_args(self) -> "AsyncEngineArgs":
-        """On a CPU without compilation, which takes minutes, and in bfloat16; engine_kwargs may say otherwise."""
+        """What the platform and the config ask for; engine_kwargs may say otherwise."""
         from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.platforms import current_platform
 
-        on_cpu = {"enforce_eager": True, "dtype": "bfloat16"} if current_platform.is_cpu() else {}
         return AsyncEngineArgs(
             model=self._config.source,
             revision=self._config.revision,
             max_model_len=self._config.max_model_len,
-            **{**on_cpu, **self._config.engine_kwargs},
+            reasoning_parser=self._config.reasoning_parser or "",
+            **{"enable_prefix_caching": True, **on_this_platform(), **lora_arguments(self._config.adapters)}
+            | self._config.engine_kwargs,
         )
+
+    async def _warm_up(self) -> None:
+        """One token: what is imported and compiled for it is not left to the first question."""
+        with suppress(InvalidRequestError):  # a context too short for the instructions can still chat without them
+            async for _ in self.stream(_WARM_UP):
+                pass
 
     def _running_engine(self) -> "AsyncLLM":
         if self._engine is None:
             raise StageUnavailableError(STAGE)
         return self._engine
 
+    def _running_server(self) -> OpenAIServer:
+        if self._server is None:
+            raise StageUnavailableError(STAGE)
+        return self._server
+
+    def _engine_id(self, request_id: str) -> str:
+        """Callers may repeat an id, and the engine aborts by id."""
+        return f"{request_id}-{next(self._num_requests)}"
+
     def _prompt(self, request: GenerationRequest) -> list[int]:
         """Token ids of the prompt, with as many passages as leave room for the answer."""
         budget = self._config.max_model_len - self._max_tokens(request.sampling)
-        passages = fit_passages(request, lambda messages: len(self._token_ids(messages)), budget)
-        return self._token_ids(build_messages(request, passages))
+        tokenized: dict[tuple[ChatMessage, ...], list[int]] = {}  # what is counted last is most often the prompt
+
+        def token_ids(messages: Sequence[ChatMessage]) -> list[int]:
+            key = tuple(messages)
+            if key not in tokenized:
+                tokenized[key] = self._token_ids(key)
+            return tokenized[key]
+
+        passages = fit_passages(request, lambda messages: len(token_ids(messages)), budget)
+        return token_ids(build_messages(request, passages))
 
     def _token_ids(self, messages: Sequence[ChatMessage]) -> list[int]:
         return (
@@ -207,40 +169,76 @@ class VllmModel:
     def _max_tokens(self, options: SamplingOptions) -> int:
         return min(options.max_tokens, self._config.max_tokens)
 
-    async def _deltas(
-        self, engine: "AsyncLLM", prompt: list[int], options: SamplingOptions, engine_id: str
-    ) -> AsyncGenerator[GenerationDelta, None]:
-        """The engine's outputs as deltas, and its errors as ours."""
-        from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError
+    async def _deltas(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+        engine, adapter = self._running_engine(), self._running_server().adapter(request.sampling.adapter)
+        prompt = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prompt, request)
+        engine_id, num_completion_tokens = self._engine_id(request.request_id), 0
+        self._unfinished.add(engine_id)
+        try:
+            with _our_errors():
+                outputs = self._generate(engine, prompt, request.sampling, engine_id, adapter)
+                async with aclosing(outputs):
+                    async for output in outputs:
+                        num_completion_tokens += len(output.outputs[0].token_ids)
+                        if output.finished:
+                            self._unfinished.discard(engine_id)
+                        yield _delta(output, len(prompt), num_completion_tokens)
+        finally:
+            if engine_id in self._unfinished:
+                self._unfinished.discard(engine_id)
+                await engine.abort(engine_id)
+
+    def _generate(
+        self,
+        engine: "AsyncLLM",
+        prompt: list[int],
+        options: SamplingOptions,
+        engine_id: str,
+        adapter: "LoRARequest | None",
+    ) -> AsyncGenerator["RequestOutput", None]:
         from vllm.inputs.engine import tokens_input
 
-        num_completion_tokens = 0
-        try:
-            outputs = engine.generate(tokens_input(prompt), self._sampling(engine, options), engine_id)
-            async with aclosing(outputs):
-                async for output in outputs:
-                    num_completion_tokens += len(output.outputs[0].token_ids)
-                    yield _delta(output, len(prompt), num_completion_tokens)
-        except VLLMClientError as error:
-            raise InvalidRequestError(str(error)) from error
-        except GracefulHTTPError as error:
-            raise OverloadedError(STAGE) from error
-        except VLLMServerError as error:
-            raise StageUnavailableError(STAGE) from error
+        sampling = self._sampling(options)
+        return engine.generate(tokens_input(prompt), sampling, engine_id, lora_request=adapter)
 
-    def _sampling(self, engine: "AsyncLLM", options: SamplingOptions) -> "SamplingParams":
+    def _sampling(self, options: SamplingOptions) -> "SamplingParams":
         """The request's options, else the config's, else those of the checkpoint's generation_config."""
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         temperature = self._config.temperature if options.temperature is None else options.temperature
         chosen = {"temperature": temperature, "top_p": options.top_p, "seed": options.seed}
         given = {option: value for option, value in chosen.items() if value is not None}
+        schema = options.response_schema
         return SamplingParams(
-            **{**engine.model_config.get_diff_sampling_param(), **given, "max_tokens": self._max_tokens(options)},
+            **{**self._defaults, **given, "max_tokens": self._max_tokens(options)},
             stop=list(options.stop),
+            structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
             output_kind=RequestOutputKind.DELTA,
         )
+
+
+def _shut_down(engine: "AsyncLLM") -> None:
+    """Returns once the engine's processes are gone, with their memory."""
+    manager = engine.engine_core.resources.engine_manager
+    engine.shutdown(_STOP_S)
+    for process in getattr(manager, "processes", ()):
+        process.join()  # vLLM does not wait for one that it had to kill
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """vLLM's errors as ours."""
+    from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError
+
+    try:
+        yield
+    except VLLMClientError as error:
+        raise InvalidRequestError(str(error)) from error
+    except GracefulHTTPError as error:
+        raise OverloadedError(STAGE) from error
+    except VLLMServerError as error:
+        raise StageUnavailableError(STAGE) from error
 
 
 def _delta(output: "RequestOutput", num_prompt_tokens: int, num_completion_tokens: int) -> GenerationDelta:
@@ -248,15 +246,14 @@ def _delta(output: "RequestOutput", num_prompt_tokens: int, num_completion_token
     if not output.finished:
         return GenerationDelta(text)
     reason = str(output.outputs[0].finish_reason)
-    if reason not in _FINISH_REASONS:
+    if reason in ABORTED:
         raise StageUnavailableError(STAGE)
-    return GenerationDelta(text, _FINISH_REASONS[reason], num_prompt_tokens, num_completion_tokens)
+    return GenerationDelta(text, OWN_REASONS.get(reason, reason), num_prompt_tokens, num_completion_tokens)
 
 
-def _engine_argument_names() -> list[str]:
-    """Raises ConfigError where vLLM is not installed."""
-    try:
-        from vllm.engine.arg_utils import AsyncEngineArgs
-    except ImportError as error:
-        raise ConfigError("engine_kwargs", f"vLLM cannot be imported, so nothing may stand here: {error}") from None
-    return [argument.name for argument in fields(AsyncEngineArgs)]
+async def _escaped(deltas: AsyncGenerator[GenerationDelta, None]) -> AsyncGenerator[GenerationDelta, None]:
+    """The deltas, whose text reads as it stands: what looks like a marker is escaped."""
+    escaper = MarkerEscaper()
+    async with aclosing(deltas):
+        async for delta in deltas:
+            yield replace(delta, text=escaper.read(delta.text, is_last=delta.finish_reason is not None))

@@ -3,7 +3,7 @@
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class FaissConfig(BaseModel):
@@ -16,6 +16,10 @@ class FaissConfig(BaseModel):
 
     kind: Literal["flat", "hnsw", "ivf_pq"] = Field(
         default="flat", description="flat compares with every vector; hnsw and ivf_pq are approximate."
+    )
+    gpu: bool = Field(
+        default=False,
+        description="flat alone: vectors are compared on the replica's GPU, where they take 4 dim bytes each.",
     )
     num_threads: int = Field(default=1, ge=1, le=256, description="OpenMP threads of one search or write.")
     exact_below: int = Field(
@@ -40,6 +44,12 @@ class FaissConfig(BaseModel):
         default=50_000, ge=256, description="IVF-PQ: vectors from which it is trained; with fewer it is flat."
     )
 
+    @model_validator(mode="after")
+    def _gpu_is_flat(self) -> "FaissConfig":
+        if self.gpu and self.kind != "flat":
+            raise ValueError(f"gpu is for kind flat, which is exact and quick enough there; kind is {self.kind}")
+        return self
+
     def num_cells(self, num_vectors: int) -> int:
         return min(self.ivf_nlist or int(4 * math.sqrt(num_vectors)), num_vectors)
 
@@ -50,5 +60,5 @@ class FaissConfig(BaseModel):
     @property
     def structure(self) -> dict[str, Any]:
         """What a saved index must agree in: not how it is searched."""
-        searched = {"num_threads", "exact_below", "hnsw_ef_search", "ivf_nprobe", "refine_factor"}
+        searched = {"gpu", "num_threads", "exact_below", "hnsw_ef_search", "ivf_nprobe", "refine_factor"}
         return self.model_dump(exclude=searched)

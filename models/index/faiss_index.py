@@ -12,8 +12,9 @@ from models.filters import Attributes, Filter
 from models.index.attributes import FileAttributes
 from models.index.attributes_snapshot import read_state, write_state
 from models.index.base import check_vectors
+from models.index.device_engine import DeviceFlatEngine
 from models.index.faiss_config import FaissConfig
-from models.index.faiss_engine import Allowed, Found, make_engine, selector
+from models.index.faiss_engine import Allowed, Engine, Found, make_engine, selector
 from models.index.faiss_rows import FaissRows
 from models.types import FloatArray, KeyArray, Ranking
 
@@ -29,13 +30,13 @@ class FaissIndex:
     """
 
     def __init__(self, dim: int, config: FaissConfig) -> None:
-        """Raises ConfigError if `config` does not fit `dim`."""
+        """Raises ConfigError if `config` does not fit `dim`, or asks for a GPU that is not there."""
         import faiss
 
         self.dim = dim
         self._faiss: Any = faiss
         self._config = config
-        self._engine = make_engine(config, dim)
+        self._engine: Engine = DeviceFlatEngine(dim, "cuda") if config.gpu else make_engine(config, dim)
         self._rows = FaissRows()
         self._files = FileAttributes()
         self._lock = threading.Lock()
@@ -112,6 +113,8 @@ class FaissIndex:
     def _search(self, vectors: FloatArray, depth: int, allowed: Allowed) -> Found:
         if allowed.num == len(self._rows):
             found = self._engine.search(vectors, depth, None)
+        elif self._engine.is_exact and allowed.share > GATHERED_SHARE:
+            return self._engine.search(vectors, depth, allowed)
         elif self._engine.is_exact or allowed.num < min(self._config.exact_below, self._rows.num_alive):
             return self._search_exactly(vectors, depth, allowed)
         else:

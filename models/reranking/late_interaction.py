@@ -5,107 +5,99 @@ Source: Khattab and Zaharia, ColBERT, SIGIR 2020 (MaxSim); the weighting by inve
 """
 
 import re
-import threading
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.embedding.sentence_transformers_model import load_sentence_transformer
-from models.errors import ModelLoadError
-from models.reranking.base import RerankRequest
+from models.embedding.transformer import (
+    TransformerConfig,
+    encoder_tokenizer,
+    load_sentence_transformer,
+    padded_features,
+)
+from models.encoding import Encoding
+from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.token_cache import TokenVectorCache, TokenVectors
-from models.source import SourceConfig
 from models.types import FloatArray
 
 WORD = re.compile(r"[^\W_]+")  # as the keyword index cuts words, so that its weights find them
 LEAST_SIMILARITY = -1.0  # the cosine of opposite vectors: what a candidate without a word gets
-OFFSETS, SPECIAL = "offset_mapping", "special_tokens_mask"
 
 
-class LateInteractionConfig(SourceConfig):
+class LateInteractionConfig(TransformerConfig):
     """An entry of kind `late_interaction`; `source` and `package` are an embedding model's."""
 
     max_tokens: int = Field(ge=8, le=131_072, description="Tokens of a text that count, special tokens included.")
-    batch_size: int = Field(default=8, ge=1, le=1024, description="Texts of one forward pass.")
     cache_bytes: int = Field(
         default=256 * 2**20, ge=0, le=2**40, description="Bound on the token vectors kept of candidates seen lately."
     )
 
 
 @dataclass(frozen=True)
-class EncodedText:
-    """`vectors` (n, dim): unit rows, one a token; `spans` (n, 2): the characters of the text that each stands for."""
+class Remembered:
+    """What of a request is known before the forward pass.
 
-    vectors: TokenVectors
+    `spans` (n, 2): the characters of the query that each of its tokens stands for; `documents`: the candidates' token
+    vectors that were in the cache; `missing`: the candidates that were not, each once.
+    """
+
     spans: NDArray[np.int64]
+    documents: dict[str, TokenVectors]
+    missing: tuple[str, ...]
 
 
 class LateInteractionModel:
-    """A RerankingModel. Calls from several threads take turns: a fast tokenizer cannot be shared."""
+    """A RerankingModel. Its encodings are the query's, always, and those of the candidates not in the cache."""
 
     retrieval_weight = 0.4  # measured on four public sets, see docs/quality.md
 
     def __init__(self, name: str, config: LateInteractionConfig) -> None:
         """Loads the weights. Raises ModelLoadError."""
         self.name = name
-        self._config = config
         self._model = load_sentence_transformer(name, config, config.max_tokens)
-        self._tokenizer = self._model.tokenizer
-        if not self._tokenizer.is_fast:
-            raise ModelLoadError(name, "its tokenizer does not tell where in the text a token is")
+        self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self._cache = TokenVectorCache(config.cache_bytes)
-        self._lock = threading.Lock()
 
-    def score(self, requests: list[RerankRequest]) -> list[FloatArray]:
-        queries, documents = self._encode_requests(requests)
-        return [
-            _match(request, queries[request.query], [documents[text] for text in request.texts]) for request in requests
-        ]
-
-    def _encode_requests(self, requests: list[RerankRequest]) -> tuple[dict[str, EncodedText], dict[str, TokenVectors]]:
-        """The queries, always encoded anew, and the candidates, of which only the unseen go through the model."""
-        queries = list(dict.fromkeys(request.query for request in requests))
-        texts = list(dict.fromkeys(text for request in requests for text in request.texts))
+    def tokenize(self, request: RerankRequest) -> RerankWork:
+        if not request.texts:
+            return RerankWork(request, ())
+        texts = list(dict.fromkeys(request.texts))
         documents = self._cache.get_many(texts)
-        missing = [text for text in texts if text not in documents]
-        encoded = self._encode(queries + missing)
-        for text, fresh in zip(missing, encoded[len(queries) :], strict=True):
-            documents[text] = fresh.vectors
-            self._cache.put(text, fresh.vectors)
-        return dict(zip(queries, encoded, strict=False)), documents
+        missing = tuple(text for text in texts if text not in documents)
+        query, spans = self._tokenizer.encode_with_spans(request.query)
+        return RerankWork(request, (query, *self._tokenizer.encode(missing)), Remembered(spans, documents, missing))
 
-    def _encode(self, texts: list[str]) -> list[EncodedText]:
-        # Neighbours in length share a batch, so that little of it is padding.
-        by_length = sorted(range(len(texts)), key=lambda position: len(texts[position]))
-        encoded: dict[int, EncodedText] = {}
-        with self._lock:
-            for start in range(0, len(by_length), self._config.batch_size):
-                batch = by_length[start : start + self._config.batch_size]
-                encoded |= zip(batch, self._forward([texts[position] for position in batch]), strict=True)
-        return [encoded[position] for position in range(len(texts))]
-
-    def _forward(self, texts: list[str]) -> list[EncodedText]:
+    def forward(self, batch: Sequence[Encoding]) -> list[TokenVectors]:
+        """The unit vectors of each encoding's tokens (len(encoding), dim), float16."""
         import torch
 
-        features = self._tokenizer(
-            texts,
-            padding=True,
-            truncation=True,
-            max_length=self._config.max_tokens,
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-            return_tensors="pt",
-        )
-        spans, special = features.pop(OFFSETS).numpy(), features.pop(SPECIAL).numpy()
         with torch.inference_mode():
-            hidden = self._model[0].auto_model(**features.to(self._model.device)).last_hidden_state
-            unit = torch.nn.functional.normalize(hidden.float(), dim=-1)
-            vectors = unit.half().cpu().numpy()
-        # Padding is marked as special too.
-        return [EncodedText(vectors[row][mask == 0], spans[row][mask == 0]) for row, mask in enumerate(special)]
+            features = padded_features(batch, self._tokenizer.pad_id, self._model.device)
+            hidden = self._model[0](features)["token_embeddings"]
+            vectors = torch.nn.functional.normalize(hidden.float(), dim=-1).half().cpu().numpy()
+        return [rows[: len(encoding)] for rows, encoding in zip(vectors, batch, strict=True)]
+
+    def finish(self, work: RerankWork, outputs: Sequence[TokenVectors]) -> FloatArray:
+        if not work.encodings:
+            return np.empty(0, np.float32)
+        request, remembered = work.request, work.kept
+        # Copies: a slice of a batch would keep the whole batch in memory for as long as it is in the cache.
+        query, *fresh = [self._tokenizer.inner(vectors).copy() for vectors in outputs]
+        documents = remembered.documents | dict(zip(remembered.missing, fresh, strict=True))
+        for text, vectors in zip(remembered.missing, fresh, strict=True):
+            self._cache.put(text, vectors)
+        weights = token_weights(request.query, self._tokenizer.inner(remembered.spans), request.term_weights)
+        candidates = [documents[text] for text in request.texts]
+        tokens = np.concatenate([query[:0], *candidates])
+        return max_sim(_widen(query), weights, _widen(tokens), [len(one) for one in candidates])
+
+    def to_relevance(self, scores: FloatArray) -> FloatArray:
+        """The mean cosine, none below 0."""
+        return np.clip(scores, 0, 1)
 
 
 def token_weights(query: str, spans: NDArray[np.int64], term_weights: dict[str, float]) -> FloatArray:
@@ -140,12 +132,6 @@ def max_sim(query: FloatArray, weights: FloatArray, tokens: FloatArray, lengths:
     best = np.maximum.reduceat(query @ tokens.T, starts, axis=1)
     scores[filled] = weights @ best / weights.sum()
     return scores
-
-
-def _match(request: RerankRequest, query: EncodedText, documents: list[TokenVectors]) -> FloatArray:
-    weights = token_weights(request.query, query.spans, request.term_weights)
-    tokens = np.concatenate([query.vectors[:0], *documents])
-    return max_sim(_widen(query.vectors), weights, _widen(tokens), [len(document) for document in documents])
 
 
 def _widen(vectors: TokenVectors) -> FloatArray:

@@ -214,7 +214,7 @@ def test_a_corpus_with_something_in_it_is_not_replaced_unasked(corpus: Corpus, b
 
 
 def test_a_backup_while_others_write_is_of_one_moment(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
-    stop, written, deleted = threading.Event(), itertools.count(), []
+    stop, written, deleted = threading.Event(), itertools.count(), threading.Event()
 
     def write() -> None:
         while not stop.is_set():
@@ -222,18 +222,18 @@ def test_a_backup_while_others_write_is_of_one_moment(corpus: Corpus, blob_root:
             file_id = ingest(corpus, f"{number}.md", f"{number:>9} " * 20)
             if number % 2:
                 corpus.files.delete(TENANT, file_id)
-                deleted.append(file_id)
+                deleted.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        assert deleted.wait(60)
         for number in range(6):
             create_backup(corpus.database, blob_root, state_folder / f"backup-{number}")
     finally:
         stop.set()
         writer.join(60)
 
-    assert deleted
     for number in range(6):
         check_backup(state_folder / f"backup-{number}")
 

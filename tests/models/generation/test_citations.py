@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.generation.citations import Citation, CitationStream
-from models.generation.markers import WORD_JOINER, escape_markers
+from models.generation.markers import WORD_JOINER, MarkerEscaper, escape_markers
 from models.types import Passage
 from tests.models.generation.samples import RIVER, TOWER, passage
 
@@ -166,3 +166,21 @@ def test_every_quote_is_the_text_that_its_offsets_name(text: str) -> None:
 @given(TEXTS)
 def test_escaping_survives_any_text(text: str) -> None:
     assert read([escape_markers(text)]) == (text, [])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.sampled_from(PIECES), max_size=25))
+def test_pieces_are_escaped_as_their_whole_is(pieces: list[str]) -> None:
+    escaper = MarkerEscaper()
+
+    escaped = [escaper.read(piece) for piece in pieces] + [escaper.read("", is_last=True)]
+
+    assert "".join(escaped) == escape_markers("".join(pieces))
+    assert read(escaped) == ("".join(pieces), [])
+
+
+def test_the_arrays_of_an_answer_in_json_are_no_citations() -> None:
+    answer = '{"sure": [1], "also": [ 2 , 99 ]}'
+    escaper = MarkerEscaper()
+
+    assert read([escaper.read(character) for character in answer] + [escaper.read("", is_last=True)]) == (answer, [])

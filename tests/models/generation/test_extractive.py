@@ -1,31 +1,40 @@
 import gzip
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from models.encoding import Encoding, TextInput
+from models.errors import InvalidRequestError, ModelNotFoundError, RagError
 from models.generation.citations import CitationStream
 from models.generation.extractive import NOTHING_FOUND, ExtractiveConfig, ExtractiveModel
-from models.types import ChatMessage, FloatArray, GenerationDelta, GenerationRequest, SamplingOptions
+from models.types import ChatMessage, CompletionRequest, FloatArray, GenerationDelta, GenerationRequest, SamplingOptions
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
 
+LETTER = re.compile("[a-z]")
 SHARED_DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 class LetterCounts:
-    """An EmbeddingModel in which texts with the same letters are near."""
+    """An EmbeddingModel in which texts with the same letters are near: a token is a letter."""
 
     name, generation, dim, max_tokens = "letters", "letters@1", 26, 1000
+    dims: tuple[int, ...] = (26,)
 
-    def embed_queries(self, texts: list[str]) -> FloatArray:
-        return self.embed_documents(texts)
+    def tokenize_queries(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        return self.tokenize_documents(texts)
 
-    def embed_documents(self, texts: list[str]) -> FloatArray:
-        counts = np.array(
-            [[text.lower().count(chr(97 + letter)) for letter in range(26)] for text in texts], np.float32
-        )
+    def tokenize_documents(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        return [
+            Encoding(np.array([ord(letter) - 97 for letter in LETTER.findall(str(text).lower())])) for text in texts
+        ]
+
+    def forward(self, batch: Sequence[Encoding]) -> FloatArray:
+        counts = np.array([np.bincount(encoding.ids, minlength=26) for encoding in batch], np.float32)
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
@@ -173,3 +182,18 @@ async def test_the_first_sentence_answers_four_of_five_squad_questions() -> None
         any(gold in said for gold in query["answers"]) for query, said in zip(queries, answers, strict=True)
     )
     assert num_right / len(queries) >= 0.8
+
+
+async def test_it_writes_no_json_and_says_what_would() -> None:
+    asked = asking("How tall?", passage(TOWER), sampling=SamplingOptions(response_schema={"type": "object"}))
+
+    with pytest.raises(InvalidRequestError, match="a catalog entry of kind vllm"):
+        await anext(ExtractiveModel("extractive", ExtractiveConfig()).stream(asked))
+
+
+@pytest.mark.parametrize(("model", "error"), [("extractive", InvalidRequestError), ("gpt", ModelNotFoundError)])
+async def test_without_documents_it_refuses_to_chat(model: str, error: type[RagError]) -> None:
+    asked = CompletionRequest("request-1", "chat", {"model": model, "messages": []})
+
+    with pytest.raises(error):
+        await anext(ExtractiveModel("extractive", ExtractiveConfig()).complete(asked))

@@ -1,9 +1,10 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from models.errors import InvalidRequestError
-from models.generation.prompt import INSTRUCTIONS, NO_PASSAGES, build_messages, fit_passages
+from models.generation.prompt import INSTRUCTIONS, NO_PASSAGES, build_messages, fit_passages, number_passages
 from models.types import ChatMessage, Passage
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
 
@@ -16,12 +17,13 @@ def test_instructions_then_passages_then_the_question() -> None:
     first, second = passage(TOWER, filename="tower.md", context="Paris > Sights"), passage(RIVER, filename="seine.txt")
     request = asking("How tall is it?", first, second)
 
-    messages = build_messages(request, request.passages)
+    messages = build_messages(request, number_passages(request))
 
     assert messages == [
         ChatMessage(
             "system",
-            f"{INSTRUCTIONS}\n\nPassages:\n\n[1] tower.md — Paris > Sights\n{TOWER}\n\n[2] seine.txt\n{RIVER}",
+            f"{INSTRUCTIONS}\n\nPassages:\n\n[1] tower.md — Paris > Sights\n{TOWER}\n\n[2] seine.txt\n{RIVER}\n\n"
+            "Passages by relevance, best first: [1], [2].",
         ),
         ChatMessage("user", "How tall is it?"),
     ]
@@ -31,7 +33,7 @@ def test_the_conversation_keeps_its_order_and_the_callers_system_message_comes_a
     history = (ChatMessage("system", "Be rude."), ChatMessage("user", "Hello"), ChatMessage("assistant", "What?"))
     request = asking("Who are you?", passage(RIVER), history=history)
 
-    system, *turns = build_messages(request, request.passages)
+    system, *turns = build_messages(request, number_passages(request))
 
     assert system.content.startswith(INSTRUCTIONS)
     assert system.content.endswith(f"{RIVER}\n\nBe rude.")
@@ -39,38 +41,93 @@ def test_the_conversation_keeps_its_order_and_the_callers_system_message_comes_a
 
 
 def test_questions_about_the_same_passages_share_everything_before_the_conversation() -> None:
-    prompts = [build_messages(asking(question), [passage(RIVER)]) for question in ("Where?", "When?")]
+    prompts = [build_messages(asking(question), {1: passage(RIVER)}) for question in ("Where?", "When?")]
 
     assert prompts[0][:-1] == prompts[1][:-1]
 
 
+def test_prompts_that_begin_with_the_same_passages_differ_only_behind_them() -> None:
+    shared, *others = (passage(f"{RIVER} {number}") for number in range(3))
+    requests = [asking(question, shared, other) for question, other in zip(("Where?", "When?"), others, strict=True)]
+    ranked = [
+        replace(request, relevance_order=order) for request, order in zip(requests, [(0, 1), (1, 0)], strict=True)
+    ]
+
+    texts = [build_messages(request, number_passages(request))[0].content for request in ranked]
+
+    beginning = f"{INSTRUCTIONS}\n\nPassages:\n\n[1] guide.txt\n{shared.text}\n\n[2] guide.txt\n"
+    assert [text.startswith(beginning) for text in texts] == [True, True]
+
+
+def test_relevance_is_said_after_the_passages_and_the_callers_system_message() -> None:
+    history = (ChatMessage("system", "Be brief."),)
+    request = asking("Why?", *(passage(f"{RIVER} {number}") for number in range(3)), history=history)
+
+    [system, _] = build_messages(ranked := replace(request, relevance_order=(2, 0, 1)), number_passages(ranked))
+
+    assert system.content.endswith("Be brief.\n\nPassages by relevance, best first: [3], [1], [2].")
+
+
+def test_the_least_relevant_are_dropped_and_the_others_keep_their_numbers() -> None:
+    first, second, third = (passage(f"{RIVER} {number}") for number in range(3))
+    request = replace(asking("Why?", first, second, third), relevance_order=(2, 0, 1))
+    budget = count_words(build_messages(request, number_passages(request))) - 1
+
+    kept = fit_passages(request, count_words, budget)
+
+    assert list(kept.items()) == [(1, first), (3, third)]
+    assert "[1] guide.txt" in (text := build_messages(request, kept)[0].content)
+    assert text.endswith("best first: [3], [1].")
+
+
+def test_the_best_is_cut_wherever_it_stands() -> None:
+    best = passage("word " * 500)
+    request = replace(asking("Why?", passage(RIVER), best), relevance_order=(1, 0))
+    budget = count_words(build_messages(request, {2: best})) - 400
+
+    [(number, cut)] = fit_passages(request, count_words, budget).items()
+
+    assert number == 2
+    assert best.text.startswith(cut.text)
+
+
+def test_fitting_counts_few_prompts() -> None:
+    request = asking("Why?", *(passage(f"{RIVER} {number}") for number in range(50)))
+    budget = count_words(build_messages(request, number_passages(request, 20)))
+    counted: list[int] = []
+
+    fit_passages(request, lambda messages: counted.append(1) or count_words(messages), budget)
+
+    assert len(counted) <= 1 + 6
+
+
 def test_without_passages_the_prompt_says_so() -> None:
-    assert build_messages(asking("Why?"), [])[0].content == f"{INSTRUCTIONS}\n\n{NO_PASSAGES}"
+    assert build_messages(asking("Why?"), {})[0].content == f"{INSTRUCTIONS}\n\n{NO_PASSAGES}"
 
 
 @pytest.mark.parametrize("num_kept", [1, 2, 3, 4, 5])
 def test_the_best_passages_that_fit_are_kept_in_order(num_kept: int) -> None:
     request = asking("Why?", *(passage(f"{RIVER} {number}") for number in range(5)))
-    budget = count_words(build_messages(request, request.passages[:num_kept]))
+    budget = count_words(build_messages(request, number_passages(request, num_kept)))
 
-    assert fit_passages(request, count_words, budget) == request.passages[:num_kept]
+    assert tuple(fit_passages(request, count_words, budget).values()) == request.passages[:num_kept]
     assert len(fit_passages(request, count_words, budget - 1)) == max(1, num_kept - 1)
 
 
 def test_a_passage_too_long_for_the_budget_is_cut_to_it() -> None:
     best = passage("word " * 500, start=40)
     request = asking("Why?", best, passage(RIVER))
-    budget = count_words(build_messages(request, [best])) - 499
+    budget = count_words(build_messages(request, {1: best})) - 499
 
-    [cut] = fit_passages(request, count_words, budget)
+    [(number, cut)] = fit_passages(request, count_words, budget).items()
 
-    assert count_words(build_messages(request, [cut])) == budget
+    assert count_words(build_messages(request, {number: cut})) == budget
     assert cut.text == best.text[: len(cut.text)]
     assert cut.end == 40 + len(cut.text)
 
 
 def test_no_passages_fit_anywhere() -> None:
-    assert fit_passages(asking("Why?"), count_words, 200) == ()
+    assert fit_passages(asking("Why?"), count_words, 200) == {}
 
 
 @pytest.mark.parametrize("passages", [(), (passage(RIVER),)])

@@ -1,119 +1,43 @@
 """VllmModel over one real engine, with a tiny Llama of random weights."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from multiprocessing import resource_tracker
+import json
 from pathlib import Path
 
-import psutil
 import pytest
-import pytest_asyncio
 
-from models.errors import ConfigError, InvalidRequestError, ModelLoadError, StageUnavailableError
-from models.generation.vllm_model import VllmConfig, VllmModel
-from models.types import GenerationDelta, GenerationRequest, SamplingOptions
+from models.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError, StageUnavailableError
+from models.generation.citations import CitationStream
+from models.generation.vllm_config import VllmConfig
+from models.generation.vllm_model import VllmModel
+from models.types import GenerationRequest, SamplingOptions
+from tests.models.generation.engine_probe import MAX_MODEL_LEN, collect, num_running_in_the_core, until
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
-from tests.tiny_llama import build_tiny_llama
 
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.slow,
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     # torch's own, when vLLM imports it.
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
 ]
 
-MAX_MODEL_LEN = 1024
 LONG = SamplingOptions(max_tokens=500, temperature=1.0, seed=1)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_llama(tmp_path_factory.mktemp("tiny-llama"))
-
-
-@pytest.fixture(scope="module")
-def config(checkpoint: Path) -> VllmConfig:
-    return VllmConfig(
-        source=str(checkpoint),
-        max_model_len=MAX_MODEL_LEN,
-        max_tokens=600,
-        engine_kwargs={"max_num_seqs": 4},
-        cpu_kv_cache_gib=1,
-        cpu_threads=1,
-    )
-
-
-@pytest.fixture(scope="module")
-def environment(config: VllmConfig) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**VllmModel("tiny", config).environment(), "HF_HUB_OFFLINE": "1"}.items():
-            patch.setenv(name, value)
-        yield
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def model(config: VllmConfig, environment: None) -> AsyncGenerator[VllmModel, None]:
-    """Its last user is the test that stops it; stopping it again does nothing."""
-    tiny = VllmModel("tiny", config)
-    await tiny.start()
-    yield tiny
-    await tiny.stop()
-
-
-@pytest.fixture(scope="module")
-def processes_before(environment: None) -> set[psutil.Process]:
-    # Python's own helper, which stays until this process ends.
-    resource_tracker.ensure_running()
-    return children()
-
-
-def children() -> set[psutil.Process]:
-    return set(psutil.Process().children(recursive=True))
 
 
 def request(sampling: SamplingOptions = LONG) -> GenerationRequest:
     return asking("How tall is the tower?", passage(TOWER), passage(RIVER), sampling=sampling)
 
 
-async def collect(model: VllmModel, asked: GenerationRequest) -> list[GenerationDelta]:
-    return [delta async for delta in model.stream(asked)]
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
-    """Returns once `condition` holds; TimeoutError after `limit_s`."""
-    async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110 - the engine has no event to wait for
-            await asyncio.sleep(0.01)
-
-
-def num_running_in_the_core() -> float:
-    """What the engine's own process last said, as vLLM exports it to Prometheus."""
-    from vllm.v1.metrics.reader import get_metrics_snapshot
-
-    gauges = ("vllm:num_requests_running", "vllm:num_requests_waiting")
-    return sum(metric.value for metric in get_metrics_snapshot() if metric.name in gauges)
-
-
-async def test_an_unknown_engine_argument_is_refused_with_the_nearest_known(config: VllmConfig) -> None:
-    with pytest.raises(ConfigError, match="no engine argument 'max_num_seq'; did you mean 'max_num_seqs'"):
-        VllmConfig(source=config.source, max_model_len=512, max_tokens=100, engine_kwargs={"max_num_seq": 4})
-
-
-async def test_an_engine_argument_with_a_field_of_its_own_is_refused(config: VllmConfig) -> None:
-    with pytest.raises(ConfigError, match="'model' is set by 'source'"):
-        VllmConfig(source=config.source, max_model_len=512, max_tokens=100, engine_kwargs={"model": "other"})
-
-
-async def test_a_checkpoint_that_is_not_there_does_not_load(tmp_path: Path, environment: None) -> None:
+async def test_a_checkpoint_that_is_not_there_does_not_load(tmp_path: Path, vllm_environment: None) -> None:
     missing = VllmModel("missing", VllmConfig(source=str(tmp_path / "none"), max_model_len=512, max_tokens=100))
 
     with pytest.raises(ModelLoadError, match="'missing' does not load"):
         await missing.start()
 
 
-async def test_before_start_it_is_unavailable(config: VllmConfig) -> None:
-    idle = VllmModel("tiny", config)
+async def test_before_start_it_is_unavailable(vllm_config: VllmConfig) -> None:
+    idle = VllmModel("tiny", vllm_config)
 
     assert idle.num_unfinished() == 0
     with pytest.raises(StageUnavailableError):
@@ -122,7 +46,7 @@ async def test_before_start_it_is_unavailable(config: VllmConfig) -> None:
         await collect(idle, request())
 
 
-async def test_it_streams_deltas_and_counts_tokens(processes_before: set[psutil.Process], model: VllmModel) -> None:
+async def test_it_streams_deltas_and_counts_tokens(model: VllmModel) -> None:
     *deltas, last = await collect(model, request(SamplingOptions(max_tokens=20, temperature=1.0, seed=1)))
 
     assert len(deltas) >= 2
@@ -226,17 +150,34 @@ async def test_more_tokens_than_the_configured_most_are_asked_for_in_vain(model:
     assert last.num_completion_tokens == 600
 
 
-async def test_stopping_ends_running_streams_and_leaves_no_process(
-    processes_before: set[psutil.Process], model: VllmModel
-) -> None:
-    reading = asyncio.create_task(collect(model, request()))
-    await until(lambda: model.num_unfinished() == 1)
-    assert children() > processes_before
+async def test_an_adapter_answers_otherwise_and_an_unknown_one_is_refused(model: VllmModel) -> None:
+    adapters = (None, "tiny-law", "tiny-sea")
+    asked = [request(SamplingOptions(40, adapter=adapter)) for adapter in adapters]
 
-    await model.stop()
+    texts = ["".join(delta.text for delta in await collect(model, each)) for each in asked]
 
-    with pytest.raises(StageUnavailableError):
-        await reading
-    assert children() == processes_before
-    with pytest.raises(StageUnavailableError):
-        await model.check_health()
+    assert len(set(texts)) == 3
+    with pytest.raises(ModelNotFoundError, match="did you mean 'tiny-law'"):
+        await collect(model, request(SamplingOptions(40, adapter="tiny-raw")))
+
+
+async def test_an_answer_keeps_to_its_schema_and_its_arrays_are_no_citations(model: VllmModel) -> None:
+    one_of = {"type": "array", "items": {"enum": [1, 2, 99]}, "minItems": 1, "maxItems": 1}
+    schema = {"type": "object", "properties": {"sure": one_of, "also": one_of}, "required": ["sure", "also"]}
+    schema["additionalProperties"] = False
+    asked = request(SamplingOptions(200, temperature=1.0, seed=1, response_schema=schema))
+
+    stream = CitationStream(asked.passages)
+    cited = [stream.feed(delta.text) for delta in await collect(model, asked)]
+    whole = json.loads("".join(one.text for one in [*cited, stream.finish()]))
+
+    assert set(whole) == {"sure", "also"}
+    assert {number for numbers in whole.values() for number in numbers} <= {1, 2, 99}
+    assert [one for each in cited for one in each.citations] == []
+
+
+async def test_a_schema_that_is_none_is_refused(model: VllmModel) -> None:
+    with pytest.raises(InvalidRequestError):
+        await collect(model, request(SamplingOptions(10, response_schema={"type": "nothing"})))
+
+    assert model.num_unfinished() == 0

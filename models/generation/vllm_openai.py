@@ -1,0 +1,247 @@
+"""vLLM's own OpenAI server without its HTTP: what reads tools, schemas, logprobs and adapters is vLLM's, and right.
+
+The only module that follows the inside of vLLM's server, which moves from version to version.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, RagError, StageUnavailableError
+from models.generation.vllm_config import VllmConfig
+
+if TYPE_CHECKING:
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+    from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion
+    from vllm.entrypoints.openai.models.serving import OpenAIServingModels
+    from vllm.entrypoints.serve.engine.protocol import ErrorInfo
+    from vllm.lora.request import LoRARequest
+    from vllm.renderers.online_renderer import OnlineRenderer
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+Kind = Literal["chat", "completion"]
+
+STAGE = "generate"
+# vLLM's own reasons to finish: what they are at the API, and those that are no answer.
+OWN_REASONS = {"repetition": "stop"}
+ABORTED = ("abort", "error")
+_LIMITS = ("max_tokens", "max_completion_tokens")
+_DONE = "[DONE]"
+
+
+class OpenAIServer:
+    """Answers OpenAI's request bodies with its response objects, over one engine, under the names it is given."""
+
+    def __init__(self, name: str, config: VllmConfig, engine: "AsyncLLM", models: "OpenAIServingModels") -> None:
+        self._name = name
+        self._config = config
+        self._engine = engine
+        self._models = models
+        self._running: set[_Started] = set()
+        renderer = _renderer(config, engine)
+        self._serving = {
+            "chat": _chat_serving(config, engine, models, renderer),
+            "completion": _completion_serving(config, engine, models, renderer),
+        }
+
+    @staticmethod
+    async def start(name: str, config: VllmConfig, engine: "AsyncLLM") -> "OpenAIServer":
+        """Loads the adapters. Raises ValueError for one that does not fit the model."""
+        from vllm.entrypoints.openai.models.protocol import BaseModelPath, LoRAModulePath
+        from vllm.entrypoints.openai.models.serving import OpenAIServingModels
+
+        adapters = [LoRAModulePath(name=adapter, path=path) for adapter, path in config.adapters.items()]
+        models = OpenAIServingModels(engine, [BaseModelPath(name, config.source)], lora_modules=adapters)
+        await models.init_static_loras()
+        return OpenAIServer(name, config, engine, models)
+
+    def adapter(self, name: str | None) -> "LoRARequest | None":
+        """The adapter that the engine calls by `name`; None for the model as it is. Raises ModelNotFoundError."""
+        if name is None or name == self._name:
+            return None
+        if name not in self._models.lora_requests:
+            raise ModelNotFoundError("model", name, [self._name, *self._models.lora_requests])
+        return self._models.lora_requests[name]
+
+    async def answer(self, kind: Kind, body: dict[str, Any], request_id: str) -> AsyncGenerator[dict[str, Any], None]:
+        """The response object, or its chunks if the body says `stream`. Closing it frees the engine at once.
+
+        Raises InvalidRequestError, ModelNotFoundError, OverloadedError, StageUnavailableError.
+        """
+        self.adapter(body.get("model"))
+        serving = copy(self._serving[kind])
+        serving.engine_client = started = _Started(self._engine)
+        limits = {name: min(body[name], self._config.max_tokens) for name in _LIMITS if _is_count(body.get(name))}
+        self._running.add(started)
+        try:
+            async with aclosing(_responses(serving, {**body, **limits, "request_id": request_id})) as responses:
+                async for response in responses:
+                    yield response
+            started.request_ids.clear()
+        finally:
+            self._running.discard(started)
+            # What vLLM's generators leave behind is only aborted once the garbage collector finds it.
+            await self._abort(started)
+
+    async def abort(self) -> None:
+        """Ends what runs, with StageUnavailableError."""
+        for started in list(self._running):
+            await self._abort(started)
+
+    async def _abort(self, started: "_Started") -> None:
+        if started.request_ids:
+            await self._engine.abort(started.request_ids)
+
+
+class _Started:
+    """The engine, as one request sees it: with the ids of what it has started there."""
+
+    def __init__(self, engine: "AsyncLLM") -> None:
+        self._engine = engine
+        self.request_ids: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def generate(self, prompt: Any, sampling_params: Any, request_id: str, **options: Any) -> AsyncGenerator[Any, None]:
+        self.request_ids.append(request_id)
+        return self._engine.generate(prompt, sampling_params, request_id, **options)
+
+
+def _renderer(config: VllmConfig, engine: "AsyncLLM") -> "OnlineRenderer":
+    from vllm.renderers.online_renderer import OnlineRenderer
+
+    return OnlineRenderer(
+        engine.model_config,
+        engine.renderer,
+        request_logger=None,
+        chat_template=None,
+        chat_template_content_format="auto",
+        enable_auto_tools=config.tool_parser is not None,
+        tool_parser=config.tool_parser,
+        reasoning_parser=config.reasoning_parser,
+        default_chat_template_kwargs=dict(config.chat_template_options),
+    )
+
+
+def _chat_serving(
+    config: VllmConfig, engine: "AsyncLLM", models: "OpenAIServingModels", renderer: "OnlineRenderer"
+) -> "OpenAIServingChat":
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+
+    serving = OpenAIServingChat(
+        engine,
+        models,
+        "assistant",
+        online_renderer=renderer,
+        request_logger=None,
+        chat_template=None,
+        chat_template_content_format="auto",
+        enable_auto_tools=config.tool_parser is not None,
+        tool_parser=config.tool_parser,
+        reasoning_parser=config.reasoning_parser or "",
+        enable_prompt_tokens_details=True,
+        default_chat_template_kwargs=dict(config.chat_template_options),
+    )
+    serving.override_max_tokens = config.max_tokens
+    return serving
+
+
+def _completion_serving(
+    config: VllmConfig, engine: "AsyncLLM", models: "OpenAIServingModels", renderer: "OnlineRenderer"
+) -> "OpenAIServingCompletion":
+    from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion
+
+    serving = OpenAIServingCompletion(
+        engine, models, online_renderer=renderer, request_logger=None, enable_prompt_tokens_details=True
+    )
+    serving.override_max_tokens = config.max_tokens
+    return serving
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+async def _responses(
+    serving: "OpenAIServingChat | OpenAIServingCompletion", body: dict[str, Any]
+) -> AsyncGenerator[dict[str, Any], None]:
+    """What vLLM answers, and its errors as ours."""
+    from jinja2 import TemplateError
+    from vllm.entrypoints.serve import create_error_response
+    from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+    from vllm.exceptions import VLLMError
+
+    try:
+        response = await _created(serving, body)
+    # What vLLM's own server answers for the client; it raises these for values that no validator sees.
+    except (VLLMError, ValueError, TypeError, OverflowError, NotImplementedError, TemplateError) as error:
+        raise _to_error(create_error_response(error).error) from error
+    if isinstance(response, ErrorResponse):
+        _raise_if_cancelled()
+        raise _to_error(response.error)
+    if not isinstance(response, AsyncGenerator):
+        yield _checked(response.model_dump(mode="json"))
+        return
+    async with aclosing(response):
+        async for chunk in _without_frames(response):
+            yield _checked(chunk)
+
+
+async def _created(serving: "OpenAIServingChat | OpenAIServingCompletion", body: dict[str, Any]) -> Any:
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    try:
+        if isinstance(serving, OpenAIServingChat):
+            return await serving.create_chat_completion(ChatCompletionRequest.model_validate(body))
+        return await serving.create_completion(CompletionRequest.model_validate(body))
+    except ValidationError as error:
+        first = error.errors()[0]
+        param = str(first["loc"][0]) if first["loc"] else None
+        raise InvalidRequestError(f"{param}: {first['msg']}" if param else first["msg"], param) from None
+
+
+async def _without_frames(frames: AsyncIterator[str]) -> AsyncGenerator[dict[str, Any], None]:
+    """The objects of a stream of server-sent events, up to its end. Raises the error that one of them tells of."""
+    from vllm.entrypoints.serve.engine.protocol import ErrorInfo
+
+    async for frame in frames:
+        content = frame.removeprefix("data: ").rstrip()
+        if content == _DONE:
+            return
+        chunk = from_json(content)
+        if "error" in chunk:
+            raise _to_error(ErrorInfo(**chunk["error"]))
+        yield chunk
+
+
+def _checked(response: dict[str, Any]) -> dict[str, Any]:
+    """The response, with OpenAI's reasons to finish. Raises StageUnavailableError if the engine gave up on it."""
+    for choice in response["choices"]:
+        reason = choice.get("finish_reason")
+        if reason in ABORTED:
+            raise StageUnavailableError(STAGE)
+        choice["finish_reason"] = OWN_REASONS.get(reason, reason)
+    return response
+
+
+def _raise_if_cancelled() -> None:
+    """vLLM answers a cancellation with an error of its own, and forgets it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _to_error(error: "ErrorInfo") -> RagError:
+    if error.code in (500, 502, 504):
+        return StageUnavailableError(STAGE)
+    if error.code in (429, 503):
+        return OverloadedError(STAGE)
+    return InvalidRequestError(error.message, error.param)

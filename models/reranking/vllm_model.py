@@ -1,0 +1,65 @@
+"""Reranking with vLLM: cross-encoders on a GPU, and language models that are asked whether a document answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from models.embedding.vllm_pooling import VllmPooling, VllmPoolingConfig, load_pooling_tokenizer
+from models.encoding import Encoding
+from models.errors import ModelLoadError
+from models.reranking.base import RerankRequest, RerankWork
+from models.reranking.cross_encoder import sigmoid
+from models.types import FloatArray
+
+
+class VllmRerankingConfig(VllmPoolingConfig):
+    """An entry of kind `vllm`. The three pieces are the words around a query and a document, for a language model.
+
+    Without them the two are read as the pair that a cross-encoder's tokenizer makes of them.
+    """
+
+    before_query: str = Field(default="", description="System prompt, instruction, and what announces the query.")
+    before_document: str = Field(default="", description="What stands between the query and the document.")
+    after_document: str = Field(default="", description="What makes the model say its word; never cut.")
+
+    @property
+    def has_template(self) -> bool:
+        return bool(self.before_query or self.before_document or self.after_document)
+
+
+class VllmRerankingModel:
+    """A RerankingModel. A score is the model's logit, or yes's logit less no's. Term weights are ignored."""
+
+    retrieval_weight = 0.0  # it reads both texts together: not measured to gain from retrieval's order
+
+    def __init__(self, name: str, config: VllmRerankingConfig) -> None:
+        """Starts the engine. Raises ModelLoadError."""
+        self.name = name
+        self._config = config
+        self._tokenizer = load_pooling_tokenizer(name, config)
+        self._pooling = VllmPooling(name, config, "classify")
+        found = self._pooling.run(self.tokenize(RerankRequest("warm", ("up",))).encodings, use_activation=False).shape[
+            1
+        ]
+        if found != 1:
+            raise ModelLoadError(name, f"it has {found} outputs; a reranker has one")
+
+    def tokenize(self, request: RerankRequest) -> RerankWork:
+        if not self._config.has_template:
+            return RerankWork(request, tuple(self._tokenizer.encode_pairs(request.query, request.texts)))
+        opening = self._config.before_query + request.query + self._config.before_document
+        pieces = self._tokenizer.encode_between(opening, request.texts, self._config.after_document)
+        return RerankWork(request, tuple(pieces))
+
+    def forward(self, batch: Sequence[Encoding]) -> list[float]:
+        """A logit a pair."""
+        return self._pooling.run(batch, use_activation=False)[:, 0].tolist()
+
+    def finish(self, work: RerankWork, outputs: Sequence[Any]) -> FloatArray:
+        return np.array(outputs, np.float32)
+
+    def to_relevance(self, scores: FloatArray) -> FloatArray:
+        """The logits' probabilities."""
+        return sigmoid(scores)

@@ -1,0 +1,70 @@
+import numpy as np
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from models.embedding.tokenizing import EncoderTokenizer, pad
+
+WORDS = ["[PAD]", "[CLS]", "[SEP]", "a", "b", "c", "d", "query:"]
+PAD, CLS, SEP, A, B, C, D, QUERY = range(len(WORDS))
+
+
+def tokenizer(max_tokens: int = 8, with_specials: bool = True) -> EncoderTokenizer:
+    words = Tokenizer(models.WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="[PAD]"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if with_specials:
+        words.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
+        )
+    return EncoderTokenizer(words, max_tokens, PAD)
+
+
+def test_a_text_is_cut_with_its_special_tokens() -> None:
+    (encoding,) = tokenizer(max_tokens=4).encode(["a b c d"])
+
+    assert encoding.ids.tolist() == [CLS, A, B, SEP]
+    assert encoding.ids.dtype == np.int32
+
+
+def test_token_ids_are_wrapped_prefixed_and_cut_as_the_text_is() -> None:
+    by_text, by_ids = tokenizer(max_tokens=5).encode(["a b c d", [A, B, C, D]], prefix="query: ")
+
+    assert by_text.ids.tolist() == by_ids.ids.tolist() == [CLS, QUERY, A, B, SEP]
+
+
+def test_an_empty_text_without_special_tokens_is_one_token_of_padding() -> None:
+    assert tokenizer(with_specials=False).encode([""])[0].ids.tolist() == [PAD]
+
+
+def test_a_pair_has_types_and_loses_the_end_of_its_longer_text() -> None:
+    (encoding,) = tokenizer(max_tokens=6).encode_pairs("a", ["b c d d"])
+
+    assert encoding.ids.tolist() == [CLS, A, SEP, B, C, SEP]
+    assert encoding.type_ids is not None
+    assert encoding.type_ids.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_what_stands_around_a_document_is_never_cut() -> None:
+    short, long = tokenizer(max_tokens=5).encode_between("a b", ["c", "c c c c c"], "d")
+
+    assert short.ids.tolist() == [A, B, C, D]
+    assert long.ids.tolist() == [A, B, C, C, D]
+
+
+def test_a_query_that_leaves_no_room_is_cut_before_the_end() -> None:
+    (encoding,) = tokenizer(max_tokens=3).encode_between("a b c", ["c"], "d")
+
+    assert encoding.ids.tolist() == [A, B, D]
+
+
+def test_spans_are_the_characters_of_each_token() -> None:
+    encoding, spans = tokenizer().encode_with_spans("a bb")
+
+    assert encoding.ids.tolist() == [CLS, A, PAD, SEP]
+    assert tokenizer().inner(spans).tolist() == [[0, 1], [2, 4]]
+
+
+def test_rows_are_padded_at_their_ends() -> None:
+    rows = [np.arange(1, length + 1, dtype=np.int32) for length in (2, 1, 3)]
+
+    assert pad(rows, 9).tolist() == [[1, 2, 9], [1, 9, 9], [1, 2, 3]]
