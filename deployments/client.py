@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any
 
 from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
 
+from deployments.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig
 from deployments.telemetry import metrics
 from models.errors import (
     DeadlineExceededError,
@@ -27,20 +29,37 @@ logger = logging.getLogger(__name__)
 class StageClient:
     """Calls one stage's replicas. Every call has a deadline and is cancelled at the replica when nobody waits.
 
-    Every typed client (EmbedderClient, …) goes through `call` and `stream_call`, so this is where concurrent
-    calls can be coalesced into one message, and where a stage placed in the caller's process would be reached.
+    Every typed client (EmbedderClient, …) goes through `call`, `shared_call` and `stream_call`, so this is where a
+    stage placed in the caller's process would be reached.
     """
 
-    def __init__(self, handle: DeploymentHandle, stage: str) -> None:
+    def __init__(self, handle: DeploymentHandle, stage: str, coalescing: CoalescingConfig = AS_SHIPPED) -> None:
         self.stage = stage
         self._handle = handle
         self._streaming = handle.options(stream=True)
+        self._coalescing = coalescing
+        self._coalescers: dict[str, Coalescer] = {}  # by method
 
     async def call(self, method: str, *args: object, deadline: Deadline) -> Any:
         """The replica's answer. Raises what the replica raised, or one of ours for overload, deadline and absence."""
         budget_s = deadline.remaining_s()
         with self._observed():
             return await self._call(method, args, budget_s)
+
+    async def shared_call(self, method: str, item: object, deadline: Deadline) -> Any:
+        """As `call`, in one message with the concurrent calls of the method.
+
+        The replica's method takes the items and the seconds that each has left, and gives an answer an item: a
+        RagError in the place of one that fails alone.
+        """
+        if method not in self._coalescers:
+            send = partial(self._send, method)
+            self._coalescers[method] = Coalescer(send, self._coalescing, self.stage)
+        with self._observed():
+            return await self._coalescers[method].call(item, deadline)
+
+    async def _send(self, method: str, items: list[Any], budgets_s: list[float]) -> Sequence[Any]:
+        return await self._call(method, (items, budgets_s), max(budgets_s))
 
     async def _call(self, method: str, args: tuple[object, ...], budget_s: float) -> Any:
         response = getattr(self._handle, method).remote(*args)

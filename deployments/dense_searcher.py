@@ -8,6 +8,7 @@ from pydantic import Field
 from ray.serve.handle import DeploymentHandle
 
 from deployments.client import StageClient
+from deployments.coalescer import AS_SHIPPED, CoalescingConfig
 from deployments.searcher import Search, Searcher
 from deployments.stage import BatchedStageConfig, parse_user_config, set_batching
 from deployments.storage import StorageConfig
@@ -55,12 +56,12 @@ class DenseSearcherClient:
 
     stage = "dense"
 
-    def __init__(self, handles: Sequence[DeploymentHandle]) -> None:
-        self._shards = [StageClient(handle, self.stage) for handle in handles]
+    def __init__(self, handles: Sequence[DeploymentHandle], coalescing: CoalescingConfig = AS_SHIPPED) -> None:
+        self._shards = [StageClient(handle, self.stage, coalescing) for handle in handles]
 
     async def search(self, request: DenseRequest, deadline: Deadline) -> Ranking:
         """The best of all shards. Raises what a shard that failed raised: half a ranking is none."""
-        calls = (shard.call("search", request, deadline=deadline) for shard in self._shards)
+        calls = (shard.shared_call("search", request, deadline) for shard in self._shards)
         return merge(await asyncio.gather(*calls), request.k)
 
     async def status(self, deadline: Deadline) -> StageStatus:

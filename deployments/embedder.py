@@ -1,134 +1,219 @@
-"""Embedding: texts into vectors. Queries share forward passes; documents let queries in between."""
+"""Embedding: texts into vectors. Queries and documents share forward passes, batched by tokens."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from pydantic import Field
-from ray import serve
 
 from deployments.client import StageClient
-from deployments.stage import BatchedStageConfig, load_if_changed, parse_user_config, set_batching
+from deployments.coalescer import answers_of
+from deployments.model_slot import ModelSlot
+from deployments.stage import ModelChoice, parse_user_config
 from deployments.telemetry.logs import join_serve_log
+from deployments.token_batcher import TokenBatchedConfig, TokenBatcher
 from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel
-from models.errors import ConflictError
+from models.encoding import Encoding, TextInput
+from models.errors import ConflictError, InvalidRequestError, OverloadedError, RagError, StageUnavailableError
 from models.types import Deadline, Embeddings, FloatArray, StageStatus
 
-QueryCall = tuple[list[str], EmbeddingModel]
+Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]
+MAX_SHARED_TEXTS = 16  # a call of more goes alone, so that nobody waits for it and it can be cancelled
+HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
 
 
-class EmbedderConfig(BatchedStageConfig):
+@dataclass(frozen=True)
+class InputsCall:
+    """Texts of one caller: in the space of `generation`, or of the configured model; cut to `dimensions`."""
+
+    inputs: Sequence[TextInput]
+    as_queries: bool
+    generation: str | None = None
+    dimensions: int | None = None
+
+
+class EmbedderConfig(TokenBatchedConfig):
     """Embedder's user_config."""
 
     model: str = Field(default="minilm", description="Catalog alias of an embedding model.")
-    max_texts_per_pass: int = Field(
-        default=32, ge=1, le=1024, description="Chunks of one forward pass; queries get in between passes."
-    )
     max_other_models: int = Field(
         default=1, ge=1, le=8, description="Models kept for vector stores that are not yet, or no longer, at `model`."
     )
 
 
 class Embedder:
-    """The replica: the configured model, the models of other generations that are still asked for, and one thread.
+    """The replica: the configured model, the models of other generations that are still asked for, and one batcher.
 
-    A vector store is searched in its own generation until the configured model's is built, so both are loaded then.
+    A vector store is searched in its own generation until the configured model's is built, so both are loaded then: a
+    new model always comes beside the old one. There is no canary, whose vectors would be of another space.
     """
-
-    _model: EmbeddingModel
-    _config: EmbedderConfig
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
         self._catalog = catalog
+        self._config = EmbedderConfig()
+        self._slot: ModelSlot[EmbeddingModel] = ModelSlot("embed", self._load_next, _forget)
         self._others: dict[str, EmbeddingModel] = {}  # by generation
         self._loading = asyncio.Lock()
-        # One thread: forward passes queue here in order and never fight over the cores.
-        self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
+        self._batcher = TokenBatcher("embed", self._config)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        config = parse_user_config(EmbedderConfig, user_config)
-        current = getattr(self, "_model", None)
-        model = await load_if_changed(self._catalog, "embedding", config.model, current)
-        if current is not None and current is not model:
-            self._others[current.generation] = current
-        self._model, self._config = model, config
-        self._others.pop(model.generation, None)
+        """Returns at once: a new model takes over when it is loaded, see ModelSlot. The first one is waited for."""
+        self._config = parse_user_config(EmbedderConfig, user_config)
+        self._batcher.configure(self._config)
+        await self._slot.choose(ModelChoice(self._config.model, "beside"))
         self._let_go()
-        set_batching(self._query_batches, config)
 
-    async def embed_queries(self, texts: list[str], generation: str | None = None) -> Embeddings:
-        """Vectors of search queries; concurrent calls in one generation share a forward pass.
+    async def embed_documents(self, texts: list[str], generation: str | None, budget_s: float) -> Embeddings:
+        """Vectors of chunks. Raises ConflictError if no model gives that generation any more."""
+        model = await self._model_of(generation)
+        return await self._embed(model, model.tokenize_documents, texts, Deadline.after(budget_s))
 
-        Raises ConflictError if no model of the catalog gives that generation any more.
-        """
-        return await self._query_batches((texts, await self._model_of(generation)))
+    async def embed_inputs(self, asked: InputsCall, budget_s: float) -> Embeddings:
+        """Raises InvalidRequestError if the vectors cannot be cut so, ConflictError as above."""
+        (found,) = await self.embed_together([asked], [budget_s])
+        if isinstance(found, RagError):
+            raise found
+        return found
 
-    async def embed_documents(self, texts: list[str], generation: str | None = None) -> Embeddings:
-        """Vectors of chunks, `max_texts_per_pass` at a time, so that a query never waits for a whole document."""
-        model, step = await self._model_of(generation), self._config.max_texts_per_pass
-        # An empty document still is a matrix, of no rows.
-        slices = [texts[start : start + step] for start in range(0, max(1, len(texts)), step)]
-        vectors = [await self._run(model.embed_documents, part) for part in slices]
-        return Embeddings(np.concatenate(vectors), model.generation, model.name)
+    async def embed_together(self, message: list[InputsCall], budgets_s: list[float]) -> list[Embeddings | RagError]:
+        """A message of small calls: alike ones are tokenised and computed as one; an error in a bad one's place."""
+        kinds = {(call.generation, call.as_queries) for call in message}
+        if len(kinds) == 1:
+            try:
+                return await self._embed_alike(message, Deadline.after(max(budgets_s)))
+            except RagError as error:
+                if len(message) == 1:
+                    return [error]
+        alone = (self.embed_inputs(call, budget_s) for call, budget_s in zip(message, budgets_s, strict=True))
+        return await answers_of("embed", alone)
 
-    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def _query_batches(self, calls: list[QueryCall]) -> list[Embeddings]:
-        return await self.embed_query_calls(calls)
+    async def _embed_alike(self, message: list[InputsCall], deadline: Deadline) -> list[Embeddings | RagError]:
+        model = await self._model_of(message[0].generation)
+        for call in message:
+            _check_dimensions(model, call.dimensions)
+        tokenize = model.tokenize_queries if message[0].as_queries else model.tokenize_documents
+        inputs = [text for call in message for text in call.inputs]
+        vectors, lengths = await self._vectors(model, tokenize, inputs, deadline)
+        ends = list(accumulate(len(call.inputs) for call in message))
+        found: list[Embeddings | RagError] = []
+        for call, start, end in zip(message, [0, *ends], ends, strict=False):
+            rows = _cut(vectors[start:end], call.dimensions or model.dim)
+            found.append(Embeddings(rows, model.generation, model.name, sum(lengths[start:end])))
+        return found
 
-    async def embed_query_calls(self, calls: list[QueryCall]) -> list[Embeddings]:
-        """One forward pass a model for the texts of all `calls`, taken apart again."""
-        results: list[Embeddings | None] = [None] * len(calls)
-        for model in {id(model): model for _, model in calls}.values():
-            places = [place for place, (_, wanted) in enumerate(calls) if wanted is model]
-            texts = [calls[place][0] for place in places]
-            vectors = await self._run(model.embed_queries, [text for part in texts for text in part])
-            borders = list(accumulate(len(part) for part in texts))[:-1]
-            for place, part in zip(places, np.split(vectors, borders), strict=True):
-                results[place] = Embeddings(part, model.generation, model.name)
-        return [result for result in results if result is not None]
+    async def _embed(
+        self, model: EmbeddingModel, tokenize: Tokenize, inputs: Sequence[TextInput], deadline: Deadline
+    ) -> Embeddings:
+        vectors, lengths = await self._vectors(model, tokenize, inputs, deadline)
+        return Embeddings(vectors, model.generation, model.name, sum(lengths))
+
+    async def _vectors(
+        self, model: EmbeddingModel, tokenize: Tokenize, inputs: Sequence[TextInput], deadline: Deadline
+    ) -> tuple[FloatArray, list[int]]:
+        """A row an input, and how many tokens each has."""
+        lengths: list[int] = []
+
+        async def encodings() -> AsyncGenerator[list[Encoding], None]:
+            async for part in self._batcher.tokenize_all(tokenize, inputs):
+                lengths.extend(map(len, part))
+                yield part
+
+        rows = await self._batcher.run_parts(model, encodings(), deadline)
+        # Without inputs it still is a matrix, of no rows.
+        return np.stack(rows) if rows else np.empty((0, model.dim), np.float32), lengths
 
     async def _model_of(self, generation: str | None) -> EmbeddingModel:
-        if generation is None or generation == self._model.generation:
-            return self._model
+        serving = self._slot.serving
+        if generation is None or generation == serving.generation:
+            return serving
         async with self._loading:
             if generation not in self._others:
                 self._others[generation] = await asyncio.to_thread(self._load, generation)
                 self._let_go()
         return self._others[generation]
 
+    async def _load_next(self, alias: str) -> EmbeddingModel:
+        """The model of `alias`, warm; the one that it is to follow then is among the others."""
+        model = await asyncio.to_thread(_load_warm, self._catalog, alias)
+        with suppress(StageUnavailableError):  # the first one follows none
+            self._others[self._slot.serving.generation] = self._slot.serving
+        return model
+
     def _load(self, generation: str) -> EmbeddingModel:
         alias = generation.rpartition("@")[0]
-        model: EmbeddingModel = self._catalog.load("embedding", alias)
+        model = _load_warm(self._catalog, alias)
         if model.generation != generation:
             raise ConflictError(f"model {alias!r} is {model.generation!r} now; nothing embeds for {generation!r}")
         return model
 
     def _let_go(self) -> None:
         """Of the other generations' models the last `max_other_models` stay."""
+        self._others.pop(self._slot.serving.generation, None)
         for generation in list(self._others)[: max(0, len(self._others) - self._config.max_other_models)]:
             del self._others[generation]
 
     async def status(self) -> StageStatus:
-        return StageStatus(model=self._model.name, generation=self._model.generation)
+        return self._slot.status(self._batcher.num_unfinished, self._slot.serving.generation)
 
     async def check_health(self) -> None:
         """Serve's probe: embeds a word, so a broken model or a stuck device is found out."""
-        await self._run(self._model.embed_queries, ["health"])
+        # A full queue is work, not illness; that of a stuck device empties as the time of its calls runs out.
+        with suppress(OverloadedError):
+            await self.embed_inputs(InputsCall(["health"], as_queries=True), HEALTH_BUDGET_S)
 
-    async def _run(self, embed: Callable[[list[str]], FloatArray], texts: list[str]) -> FloatArray:
-        return await asyncio.get_running_loop().run_in_executor(self._compute, embed, texts)
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Read by Serve: see deployments/autoscaling.py."""
+        return self._batcher.meter.stats()
+
+
+def _load_warm(catalog: Catalog, alias: str) -> EmbeddingModel:
+    """The model after its first forward pass, which is slower than the others."""
+    # What a library reads from the environment has to be there before it is imported.
+    os.environ.update(catalog.environment("embedding", alias))
+    model: EmbeddingModel = catalog.load("embedding", alias)
+    model.forward(model.tokenize_queries(["warm"]))
+    return model
+
+
+async def _forget(model: EmbeddingModel) -> None:
+    """Nothing to do: a model that is still asked for is among the others, and the last reference takes its memory."""
+
+
+def _check_dimensions(model: EmbeddingModel, dimensions: int | None) -> None:
+    if dimensions is not None and dimensions not in model.dims:
+        allowed = ", ".join(map(str, model.dims))
+        raise InvalidRequestError(f"{model.name} has vectors of {allowed} dimensions, not {dimensions}", "dimensions")
+
+
+def _cut(vectors: FloatArray, dim: int) -> FloatArray:
+    """The first `dim` columns, each row of unit length again."""
+    if vectors.shape[1] == dim:
+        return vectors
+    cut = vectors[:, :dim]
+    lengths = np.linalg.norm(cut, axis=1, keepdims=True)
+    return cut / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 class EmbedderClient(StageClient):
     """What the pipelines call. Satisfies serve.pipelines.stages.EmbedStage."""
 
     async def embed_query(self, text: str, deadline: Deadline, generation: str | None = None) -> Embeddings:
-        return await self.call("embed_queries", [text], generation, deadline=deadline)
+        return await self.shared_call("embed_together", InputsCall([text], True, generation), deadline)
 
     async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
-        return await self.call("embed_documents", texts, generation, deadline=deadline)
+        return await self.call("embed_documents", texts, generation, deadline.remaining_s(), deadline=deadline)
+
+    async def embed_inputs(
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, deadline: Deadline
+    ) -> Embeddings:
+        asked = InputsCall(inputs, as_queries, None, dimensions)
+        if len(inputs) <= MAX_SHARED_TEXTS:
+            return await self.shared_call("embed_together", asked, deadline)
+        return await self.call("embed_inputs", asked, deadline.remaining_s(), deadline=deadline)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -10,74 +11,118 @@ from typing import Any
 from pydantic import Field
 
 from deployments.client import StageClient
-from deployments.stage import StageConfig, parse_user_config
+from deployments.memory import fits_beside
+from deployments.model_slot import ModelSlot
+from deployments.stage import CanariedConfig, parse_user_config
+from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
-from models.errors import StageUnavailableError
-from models.generation.base import GenerationModel
-from models.types import Deadline, GenerationDelta, GenerationRequest, StageStatus
+from models.generation.base import CompletionModel, GenerationModel
+from models.types import CompletionRequest, Deadline, GenerationDelta, GenerationRequest, StageStatus
+
+STAGE = "generate"
 
 
-class GeneratorConfig(StageConfig):
+class GeneratorConfig(CanariedConfig):
     """Generator's user_config. Its batching is the engine's own (continuous batching); see the catalog's options."""
 
     model: str = Field(default="extractive", description="Catalog alias of a generation model.")
 
 
 class Generator:
-    """The replica: one model at a time."""
-
-    _model: GenerationModel | None = None
+    """The replica: one model, and perhaps a canary. A request under way ends with the model that it began with."""
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
         self._catalog = catalog
+        self._slot: ModelSlot[CompletionModel] = ModelSlot(STAGE, self._started, _stopped, self._fits_beside)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        config = parse_user_config(GeneratorConfig, user_config)
-        current = self._model
-        if current is not None and current.name == config.model:
-            return
-        # The old engine goes first: two engines seldom fit into one device's memory.
-        if current is not None:
-            self._model = None
-            await current.stop()
-        self._model = await self._started(config.model)
+        """Returns at once: a new model takes over when it has started, see ModelSlot. The first one is waited for."""
+        await self._slot.choose(parse_user_config(GeneratorConfig, user_config).choice)
 
-    async def _started(self, alias: str) -> GenerationModel:
-        model: GenerationModel = await asyncio.to_thread(self._catalog.load, "generation", alias)
+    async def stream(self, request: GenerationRequest, budget_s: float) -> AsyncGenerator[GenerationDelta, None]:
+        """Deltas as they come. Closing it, as a cancelled caller does, frees the engine at once.
+
+        Raises StageUnavailableError at once between two models, for quotes can stand in; JSON is worth waiting for.
+        """
+        failed = ""
+        with self._slot.lease_canary(_key(request)) as canary:
+            if canary is not None:
+                async with aclosing(canary.stream(request)) as deltas:
+                    try:
+                        first = await anext(deltas)
+                    except Exception as error:  # noqa: BLE001, if the request is to blame, it fails again
+                        failed = self._slot.note_canary_failure(canary, error)
+                    else:
+                        yield replace(first, model=canary.name)
+                        async for delta in deltas:
+                            yield replace(delta, model=canary.name)
+                        return
+        wait_s = budget_s if request.sampling.response_schema is not None else 0.0
+        async with self._slot.lease(None, wait_s) as model, aclosing(model.stream(request)) as deltas:
+            async for delta in deltas:
+                yield replace(delta, model=model.name, failed_canary=failed)
+
+    async def complete(self, request: CompletionRequest, budget_s: float) -> AsyncGenerator[dict[str, Any], None]:
+        """OpenAI's objects, by the model that the request names: the canary too, but only by a name of its own."""
+        name = str(request.body.get("model"))
+        lease = self._slot.lease_named(lambda model: name in model.served_names, budget_s)
+        async with lease as model, aclosing(model.complete(request)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def status(self) -> StageStatus:
+        return self._slot.status(sum(model.num_unfinished() for model in self._slot.models))
+
+    async def check_health(self) -> None:
+        """Serve's probe: the engine's own. A canary that is ill goes, and the replica stays."""
+        self._slot.check_health()
+        if not self._slot.status().model:
+            return  # between two models, in turn
+        async with self._slot.lease() as model:
+            await model.check_health()
+        canary = self._slot.canary
+        if canary is not None:
+            try:
+                await canary.check_health()
+            except Exception as error:  # noqa: BLE001, whatever an engine dies of
+                self._slot.drop_canary(canary, error)
+
+    async def _started(self, alias: str) -> CompletionModel:
+        """Loaded and warm: every model's `start` ends with a first answer."""
+        model: CompletionModel = await asyncio.to_thread(self._catalog.load, "generation", alias)
         # What an engine reads from the environment has to be there before it is imported.
         os.environ.update(model.environment())
         await model.start()
         return model
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
-        """Deltas as they come. Closing it, as a cancelled caller does, frees the engine at once."""
-        model = self._serving()
-        async with aclosing(model.stream(request)) as deltas:
-            async for delta in deltas:
-                yield replace(delta, model=model.name)
+    async def _fits_beside(self, alias: str) -> bool:
+        return await asyncio.to_thread(fits_beside, self._catalog, "generation", alias)
 
-    async def status(self) -> StageStatus:
-        model = self._serving()
-        return StageStatus(model.name, model.num_unfinished())
 
-    async def check_health(self) -> None:
-        """Serve's probe: the engine's own."""
-        if self._model is not None:
-            await self._model.check_health()
+async def _stopped(model: GenerationModel) -> None:
+    await model.stop()
 
-    def _serving(self) -> GenerationModel:
-        if self._model is None:
-            raise StageUnavailableError("generate")
-        return self._model
+
+def _key(request: GenerationRequest) -> str | None:
+    """The same question goes the same way; an adapter belongs to one model."""
+    return None if request.sampling.adapter else request.question
 
 
 class GeneratorClient(StageClient):
-    """What the query path calls. Satisfies serve.pipelines.stages.GenerateStage."""
+    """What the query path calls. Satisfies serve.pipelines.stages.GenerateStage and CompletionStage."""
 
-    def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
-        return self.stream_call("stream", request, deadline=deadline)
+    async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+        start = time.perf_counter()
+        async with aclosing(self.stream_call("stream", request, deadline.remaining_s(), deadline=deadline)) as deltas:
+            async for delta in deltas:
+                if delta.finish_reason is not None:
+                    metrics.observe_model(self.stage, delta.model, time.perf_counter() - start, delta.failed_canary)
+                yield delta
+
+    def complete(self, request: CompletionRequest, deadline: Deadline) -> AsyncGenerator[dict[str, Any], None]:
+        return self.stream_call("complete", request, deadline.remaining_s(), deadline=deadline)
 
 
 class InlineGenerator:

@@ -36,4 +36,4 @@ class LexicalSearcherClient(StageClient):
     """What the query path calls. Satisfies serve.pipelines.stages.LexicalStage."""
 
     async def search(self, request: LexicalRequest, deadline: Deadline) -> LexicalRanking:
-        return await self.call("search", request, deadline=deadline)
+        return await self.shared_call("search", request, deadline)

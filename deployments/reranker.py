@@ -1,22 +1,35 @@
 """Reranking: the stage that reads query and candidates together and puts them in order."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import os
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from pydantic import Field
-from ray import serve
 
 from deployments.client import StageClient
-from deployments.stage import BatchedStageConfig, load_if_changed, parse_user_config, set_batching
+from deployments.coalescer import answers_of
+from deployments.memory import fits_beside
+from deployments.model_slot import ModelSlot
+from deployments.stage import CanariedConfig, parse_user_config
+from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
+from deployments.token_batcher import TokenBatchedConfig, TokenBatcher
 from models.catalog import Catalog
+from models.errors import OverloadedError, RagError
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
-from models.types import Deadline, Passage, Reranking, StageStatus
+from models.types import Deadline, FloatArray, Passage, Relevance, Reranking, StageStatus
+
+R = TypeVar("R", Reranking, Relevance)
+HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
+PROBE = RerankRequest("health", ("health",))
 
 
-class RerankerConfig(BatchedStageConfig):
+class RerankerConfig(TokenBatchedConfig, CanariedConfig):
     """Reranker's user_config."""
 
     model: str = Field(default="late-interaction", description="Catalog alias of a reranking model.")
@@ -26,49 +39,94 @@ class RerankerConfig(BatchedStageConfig):
         le=1,
         description="Share of retrieval's rank in the final order; 0 is the reranker alone. None: the model's own.",
     )
-    max_batch_size: int = Field(default=4, ge=1, le=256, description="Requests, each with its candidates, of a batch.")
 
 
 class Reranker:
-    """The replica: one model, and one thread that computes."""
+    """The replica: one batcher, in which the candidates of concurrent requests share forward passes, and its model.
 
-    _model: RerankingModel
-    _config: RerankerConfig
+    A canary gets its share of the queries, the same ones every time.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
         self._catalog = catalog
-        self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rerank")
+        self._config = RerankerConfig()
+        self._slot: ModelSlot[RerankingModel] = ModelSlot("rerank", self._load, _forget, self._fits_beside)
+        self._batcher = TokenBatcher("rerank", self._config)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        config = parse_user_config(RerankerConfig, user_config)
-        current = getattr(self, "_model", None)
-        self._model = await load_if_changed(self._catalog, "reranking", config.model, current)
-        set_batching(self._batches, config)
-        self._config = config
+        """Returns at once: a new model takes over when it is loaded, see ModelSlot. The first one is waited for."""
+        self._config = parse_user_config(RerankerConfig, user_config)
+        self._batcher.configure(self._config)
+        await self._slot.choose(self._config.choice)
 
-    async def rerank(self, request: RerankRequest) -> Reranking:
-        """Scores in the order of the request's texts; concurrent requests share a forward pass."""
-        return await self._batches(request)
+    async def rerank(self, request: RerankRequest, budget_s: float) -> Reranking:
+        """Scores in the order of the request's texts, blended with that order, which is retrieval's."""
 
-    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.0)
-    async def _batches(self, requests: list[RerankRequest]) -> list[Reranking]:
-        return await self.rerank_all(requests)
+        async def work(model: RerankingModel, deadline: Deadline) -> Reranking:
+            scores, _ = await self._score(model, request, deadline)
+            weight = model.retrieval_weight if self._config.retrieval_weight is None else self._config.retrieval_weight
+            return Reranking(blend(scores, weight), model.name)
 
-    async def rerank_all(self, requests: list[RerankRequest]) -> list[Reranking]:
-        """One call of the model for all `requests`, each then blended with its retrieval order."""
-        model = self._model
-        weight = model.retrieval_weight if self._config.retrieval_weight is None else self._config.retrieval_weight
-        scores = await asyncio.get_running_loop().run_in_executor(self._compute, model.score, requests)
-        return [Reranking(blend(one, weight), model.name) for one in scores]
+        reranking, failed = await self._slot.answer(request.query, work, Deadline.after(budget_s))
+        return replace(reranking, failed_canary=failed)
+
+    async def rerank_together(
+        self, requests: list[RerankRequest], budgets_s: list[float]
+    ) -> list[Reranking | RagError]:
+        """A message of requests, each of which may fail alone."""
+        return await answers_of("rerank", map(self.rerank, requests, budgets_s))
+
+    async def score(self, query: str, texts: Sequence[str], budget_s: float) -> Relevance:
+        """The model's own scores and what they say of relevance, in the order of `texts`, which means nothing."""
+
+        async def work(model: RerankingModel, deadline: Deadline) -> Relevance:
+            scores, num_tokens = await self._score(model, RerankRequest(query, tuple(texts)), deadline)
+            return Relevance(model.to_relevance(scores), scores, model.name, num_tokens)
+
+        relevance, failed = await self._slot.answer(query, work, Deadline.after(budget_s))
+        return replace(relevance, failed_canary=failed)
+
+    async def _score(self, model: RerankingModel, request: RerankRequest, deadline: Deadline) -> tuple[FloatArray, int]:
+        """A score a text, and the number of tokens that the model read for them."""
+        work = await self._batcher.tokenize(model.tokenize, request)
+        outputs = await self._batcher.run(model, work.encodings, deadline)
+        scores = await self._batcher.tokenize(model.finish, work, outputs)
+        return scores, sum(map(len, work.encodings))
+
+    async def _load(self, alias: str) -> RerankingModel:
+        return await asyncio.to_thread(_load_warm, self._catalog, alias)
+
+    async def _fits_beside(self, alias: str) -> bool:
+        return await asyncio.to_thread(fits_beside, self._catalog, "reranking", alias)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Read by Serve: see deployments/autoscaling.py."""
+        return self._batcher.meter.stats()
 
     async def status(self) -> StageStatus:
-        return StageStatus(model=self._model.name)
+        return self._slot.status(self._batcher.num_unfinished)
 
     async def check_health(self) -> None:
         """Serve's probe: scores one pair, so a broken model or a stuck device is found out."""
-        probe = [RerankRequest("health", ("health",))]
-        await asyncio.get_running_loop().run_in_executor(self._compute, self._model.score, probe)
+        if not self._slot.status().model:
+            return  # between two models, in turn
+        # A full queue is work, not illness; that of a stuck device empties as the time of its calls runs out.
+        with suppress(OverloadedError):
+            await self._score(self._slot.serving, PROBE, Deadline.after(HEALTH_BUDGET_S))
+
+
+def _load_warm(catalog: Catalog, alias: str) -> RerankingModel:
+    """The model after its first forward pass, which is slower than the others."""
+    # What a library reads from the environment has to be there before it is imported.
+    os.environ.update(catalog.environment("reranking", alias))
+    model: RerankingModel = catalog.load("reranking", alias)
+    model.forward(model.tokenize(PROBE).encodings)
+    return model
+
+
+async def _forget(model: RerankingModel) -> None:
+    """Nothing to do: the last reference takes the memory with it."""
 
 
 class RerankerClient(StageClient):
@@ -78,4 +136,16 @@ class RerankerClient(StageClient):
         self, query: str, candidates: list[Passage], term_weights: dict[str, float], deadline: Deadline
     ) -> Reranking:
         texts = tuple(passage.indexed_text for passage in candidates)
-        return await self.call("rerank", RerankRequest(query, texts, term_weights), deadline=deadline)
+        request = RerankRequest(query, texts, term_weights)
+        return await self._observed_by_model(self.shared_call("rerank_together", request, deadline))
+
+    async def score(self, query: str, texts: Sequence[str], deadline: Deadline) -> Relevance:
+        return await self._observed_by_model(
+            self.call("score", query, texts, deadline.remaining_s(), deadline=deadline)
+        )
+
+    async def _observed_by_model(self, call: Coroutine[Any, Any, R]) -> R:
+        start = time.perf_counter()
+        found = await call
+        metrics.observe_model(self.stage, found.model, time.perf_counter() - start, found.failed_canary)
+        return found

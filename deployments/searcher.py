@@ -1,16 +1,19 @@
 """What both searchers are: a view of the log that batches its searches and can be killed at any time."""
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from ray import serve
 
+from deployments.autoscaling import WorkMeter
 from deployments.storage import StorageConfig
 from deployments.telemetry.logs import join_serve_log
-from models.errors import RagError, StageUnavailableError
-from models.types import StageStatus
+from models.errors import DeadlineExceededError, RagError, StageUnavailableError
+from models.types import Deadline, StageStatus
 
+Timed = tuple[Any, Deadline]  # a request, and until when its answer is wanted
 MAINTAIN_S = 1.0  # how often to look for what changed while nobody searches
 
 
@@ -36,6 +39,7 @@ class Searcher:
         # One thread owns the indexes: they must not be searched while they are written.
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="search")
         self._maintenance: asyncio.Task[None] | None = None
+        self._meter = WorkMeter()
 
     def start(self, search: Search) -> None:
         """Searches with `search` from the next batch on."""
@@ -43,16 +47,32 @@ class Searcher:
         if self._maintenance is None:
             self._maintenance = asyncio.create_task(self._maintain())
 
-    async def search(self, request: Any) -> Any:
-        """The best chunks; concurrent requests share the look at the log and the search of an index."""
-        result = await self._batches(request)
-        if isinstance(result, RagError):
-            raise result
-        return result
+    async def search(self, requests: list[Any], budgets_s: list[float]) -> list[Any]:
+        """A ranking a request, in order; its error in the place of one that cannot be answered, or not in time.
+
+        Concurrent messages share the look at the log and the search of an index.
+        """
+        deadlines = [Deadline.after(budget_s) for budget_s in budgets_s]
+        self._meter.arrived(len(requests))
+        try:
+            return await self._batches(list(zip(requests, deadlines, strict=True)))
+        finally:
+            self._meter.left(len(requests))
 
     @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def _batches(self, requests: list[Any]) -> list[Any]:
-        return await self.search_all(requests)
+    async def _batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        return await self.search_messages(messages)
+
+    async def search_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        """One search for the requests of all `messages`, without those whose time is up, taken apart again."""
+        timed = [one for message in messages for one in message]
+        is_late = [not deadline.remaining_s() for _, deadline in timed]
+        asked = [request for (request, _), late in zip(timed, is_late, strict=True) if not late]
+        start = time.perf_counter()
+        found = iter(await self.search_all(asked) if asked else [])
+        self._meter.worked(len(asked), time.perf_counter() - start)
+        answers = iter([DeadlineExceededError("search", 0.0) if late else next(found) for late in is_late])
+        return [[next(answers) for _ in message] for message in messages]
 
     async def search_all(self, requests: list[Any]) -> list[Any]:
         """A ranking a request, in order; its error in the place of one that cannot be answered."""
@@ -70,6 +90,10 @@ class Searcher:
             search = self._search
             has_more = await asyncio.get_running_loop().run_in_executor(self._compute, search.maintain)
             await asyncio.sleep(0 if has_more else MAINTAIN_S)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Read by Serve: see deployments/autoscaling.py."""
+        return self._meter.stats()
 
     async def status(self) -> StageStatus:
         await self.check_health()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from models.errors import InvalidRequestError
+from models.errors import InvalidRequestError, RagError
 
 
 class Probe:
@@ -11,6 +11,7 @@ class Probe:
 
     def __init__(self) -> None:
         self.cancelled = 0
+        self.messages: list[list[float]] = []
 
     async def wait(self, seconds: float) -> float:
         try:
@@ -19,6 +20,15 @@ class Probe:
             self.cancelled += 1
             raise
         return seconds
+
+    async def wait_all(self, seconds: list[float], budgets_s: list[float]) -> list[float | RagError]:
+        """A message of calls: a negative wait is refused alone."""
+        self.messages.append(seconds)
+        await self.wait(max(seconds))
+        return [InvalidRequestError("negative", "seconds") if one < 0 else one for one in seconds]
+
+    async def message_sizes(self) -> list[int]:
+        return [len(message) for message in self.messages]
 
     async def refuse(self) -> None:
         raise InvalidRequestError("the text is empty", "text")

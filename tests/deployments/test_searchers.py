@@ -12,9 +12,9 @@ from deployments.lexical_searcher import LexicalSearcher
 from deployments.storage import StorageConfig
 from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
-from models.errors import ConfigError, NotFoundError
+from models.errors import ConfigError, DeadlineExceededError, NotFoundError
 from models.index.follow import DenseRequest, LexicalRequest, merge
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Scope
+from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Deadline, FloatArray, Ranking, Scope
 
 GENERATION, DIM = "tiny@1", 8
 SCOPE = Scope(DEFAULT_TENANT, (DEFAULT_VECTOR_STORE,))
@@ -114,3 +114,23 @@ async def test_milvus_lite_by_its_uri_holds_the_vectors_and_tantivy_the_words(st
 
     assert ranking.keys[0] == 8
     assert words.ranking.keys.tolist() == [8]
+
+
+async def test_messages_are_searched_together_and_what_is_late_is_not_searched(storage: StorageConfig) -> None:
+    corpus = storage.open()
+    fill(corpus, 8)
+    searcher = DenseSearcher(storage)
+    await searcher.reconfigure({})
+    in_time, late = Deadline.after(30), Deadline.after(0)
+
+    answers = await searcher.search_messages(
+        [[(request(1), in_time), (request(2), late)], [], [(request(3), in_time), (request(3), late)]]
+    )
+
+    assert [len(message) for message in answers] == [2, 0, 2]
+    (first, expired), (third, also_expired) = answers[0], answers[2]
+    assert isinstance(first, Ranking)
+    assert (first.keys[0], third.keys[0]) == (2, 4)
+    assert isinstance(expired, DeadlineExceededError)
+    assert isinstance(also_expired, DeadlineExceededError)
+    corpus.close()

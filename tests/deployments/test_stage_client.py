@@ -60,6 +60,34 @@ async def test_a_cancelled_caller_cancels_the_replica(client: Any) -> None:
     await until(cancelled)
 
 
+async def test_concurrent_shared_calls_arrive_as_one_message(client: Any) -> None:
+    before = await client.call("message_sizes", deadline=Deadline.after(10))
+
+    waits = [0.0, 0.01, -1.0, 0.02]
+    answers = await asyncio.gather(
+        *(client.shared_call("wait_all", wait, Deadline.after(10)) for wait in waits), return_exceptions=True
+    )
+
+    assert answers[:2] + answers[3:] == [0.0, 0.01, 0.02]
+    assert isinstance(answers[2], InvalidRequestError)
+    assert await client.call("message_sizes", deadline=Deadline.after(10)) == [*before, 4]
+
+
+async def test_a_message_that_nobody_waits_for_is_cancelled_at_the_replica(client: Any) -> None:
+    before = await client.call("num_cancelled", deadline=Deadline.after(10))
+
+    late = await asyncio.gather(
+        *(client.shared_call("wait_all", 30.0, Deadline.after(0.2)) for _ in range(2)), return_exceptions=True
+    )
+
+    assert [type(one) for one in late] == [DeadlineExceededError] * 2
+
+    async def cancelled() -> bool:
+        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+
+    await until(cancelled)
+
+
 async def test_leaving_a_stream_cancels_the_replica(client: Any) -> None:
     before = await client.call("num_cancelled", deadline=Deadline.after(10))
     stream = client.stream_call("count", 100_000, deadline=Deadline.after(60))

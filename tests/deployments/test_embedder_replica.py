@@ -1,0 +1,219 @@
+"""The embedder's replica as a plain object: forward passes shared by calls, generations, dimensions, token counts."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deployments.embedder import Embedder, InputsCall
+from models.catalog import Catalog
+from models.embedding.hashing_model import HashingConfig, HashingModel
+from models.embedding.offline import embed_documents
+from models.errors import ConfigError, ConflictError, DeadlineExceededError, InvalidRequestError, ModelNotFoundError
+from models.types import FloatArray
+
+BUDGET_S = 30.0
+CATALOG = """
+embedding:
+  hashing-64: {kind: hashing, licence: Apache-2.0, options: {dim: 64}}
+  hashing-32: {kind: hashing, licence: Apache-2.0, options: {dim: 32}}
+"""
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    path = tmp_path / "catalog.yaml"
+    path.write_text(CATALOG)
+    return Catalog.open(path)
+
+
+async def embedder(catalog: Catalog, **user_config: Any) -> Embedder:
+    replica = Embedder(catalog)
+    await replica.reconfigure({"model": "hashing-64"} | user_config)
+    return replica
+
+
+def expected(texts: list[str], dim: int = 64) -> FloatArray:
+    return embed_documents(HashingModel(f"hashing-{dim}", HashingConfig(dim=dim)), texts)
+
+
+def texts_of(*num_words: int) -> list[str]:
+    return [" ".join(f"word{place}x{number}" for number in range(count)) for place, count in enumerate(num_words)]
+
+
+async def test_vectors_do_not_depend_on_batching(catalog: Catalog) -> None:
+    texts = texts_of(3, 90, 0, 1, 40, 17, 300, 2)
+
+    for knobs in ({}, {"max_batch_tokens": 64}, {"max_batch_size": 1}):
+        embedded = await (await embedder(catalog, **knobs)).embed_documents(texts, None, BUDGET_S)
+        np.testing.assert_array_equal(embedded.vectors, expected(texts))
+
+
+async def test_concurrent_calls_get_their_own_vectors(catalog: Catalog) -> None:
+    replica, calls = await embedder(catalog), [texts_of(*range(first, first + 5)) for first in range(1, 20)]
+
+    embedded = await asyncio.gather(*(replica.embed_inputs(InputsCall(call, True), BUDGET_S) for call in calls))
+
+    for call, answer in zip(calls, embedded, strict=True):
+        np.testing.assert_array_equal(answer.vectors, expected(call))
+
+
+async def test_a_whole_document_is_embedded_in_order(catalog: Catalog) -> None:
+    texts = [f"chunk{number} of a document" for number in range(500)]
+
+    embedded = await (await embedder(catalog)).embed_documents(texts, None, BUDGET_S)
+
+    np.testing.assert_array_equal(embedded.vectors, expected(texts))
+
+
+async def test_tokens_are_counted_with_the_special_ones(catalog: Catalog) -> None:
+    embedded = await (await embedder(catalog)).embed_inputs(InputsCall(["one two three", [5, 6]], False), BUDGET_S)
+
+    assert embedded.num_tokens == (1 + 3) + (1 + 2)
+    assert (embedded.model, embedded.generation) == ("hashing-64", "hashing-64@64")
+
+
+async def test_no_texts_make_a_matrix_of_no_rows(catalog: Catalog) -> None:
+    embedded = await (await embedder(catalog)).embed_documents([], None, BUDGET_S)
+
+    assert embedded.vectors.shape == (0, 64)
+    assert embedded.num_tokens == 0
+
+
+async def test_dimensions_that_the_model_lacks_are_refused_with_those_it_has(catalog: Catalog) -> None:
+    replica = await embedder(catalog)
+
+    assert (await replica.embed_inputs(InputsCall(["a"], True, None, 64), BUDGET_S)).vectors.shape == (1, 64)
+    with pytest.raises(InvalidRequestError, match="hashing-64 has vectors of 64 dimensions, not 48") as caught:
+        await replica.embed_inputs(InputsCall(["a"], True, None, 48), BUDGET_S)
+    assert caught.value.param == "dimensions"
+
+
+async def test_vectors_are_cut_to_the_dimensions_and_of_unit_length_again(catalog: Catalog) -> None:
+    replica = await embedder(catalog)
+    replica._slot.serving.dims = (16, 64)  # as a Matryoshka model's
+
+    cut = await replica.embed_inputs(InputsCall(["how do I get my money back"], True, None, 16), BUDGET_S)
+
+    whole = expected(["how do I get my money back"])[:, :16]
+    np.testing.assert_allclose(cut.vectors, whole / np.linalg.norm(whole), rtol=1e-6)
+    assert cut.num_tokens == 8
+
+
+async def test_unknown_token_ids_fail_their_own_call_alone(catalog: Catalog) -> None:
+    replica = await embedder(catalog)
+
+    good, bad = await asyncio.gather(
+        replica.embed_inputs(InputsCall([[5, 6]], False), BUDGET_S),
+        replica.embed_inputs(InputsCall([[5, 10_000]], False), BUDGET_S),
+        return_exceptions=True,
+    )
+
+    assert not isinstance(good, BaseException)
+    assert isinstance(bad, InvalidRequestError)
+
+
+async def test_a_call_without_time_left_is_not_computed(catalog: Catalog) -> None:
+    replica = await embedder(catalog)
+
+    with pytest.raises(DeadlineExceededError):
+        await replica.embed_inputs(InputsCall(["late"], True), 0.0)
+
+    assert replica._batcher.num_passes == 0
+
+
+async def test_a_call_embeds_in_the_generation_that_it_asks_for(catalog: Catalog) -> None:
+    replica, texts = await embedder(catalog), texts_of(4)
+
+    now, other = await asyncio.gather(
+        replica.embed_inputs(InputsCall(texts, True), BUDGET_S),
+        replica.embed_inputs(InputsCall(texts, True, "hashing-32@32"), BUDGET_S),
+    )
+
+    np.testing.assert_array_equal(now.vectors, expected(texts))
+    np.testing.assert_array_equal(other.vectors, expected(texts, 32))
+    with pytest.raises(ConflictError, match="nothing embeds for"):
+        await replica.embed_inputs(InputsCall(texts, True, "hashing-32@48"), BUDGET_S)
+    with pytest.raises(ModelNotFoundError):
+        await replica.embed_inputs(InputsCall(texts, True, "gone@1"), BUDGET_S)
+
+
+async def test_unknown_knobs_are_refused(catalog: Catalog) -> None:
+    with pytest.raises(ConfigError, match="max_texts_per_pass"):
+        await embedder(catalog, max_texts_per_pass=8)
+    with pytest.raises(ConfigError, match="max_batch_tokens"):
+        await embedder(catalog, max_batch_tokens=1)
+
+
+async def test_a_healthy_replica_stays_so_when_its_queue_is_full(catalog: Catalog) -> None:
+    replica = await embedder(catalog, max_queued_tokens=64)
+    document = asyncio.create_task(replica.embed_documents(texts_of(*[200] * 200), None, BUDGET_S))
+    async with asyncio.timeout(BUDGET_S):
+        while not replica._batcher.num_queued_tokens:  # noqa: ASYNC110, it has no event for it
+            await asyncio.sleep(0)
+
+    await replica.check_health()
+
+    assert len((await document).vectors) == 200
+    await replica.check_health()
+
+
+async def test_a_new_model_takes_over_and_the_old_one_still_embeds_for_its_generation(catalog: Catalog) -> None:
+    replica, texts = await embedder(catalog), texts_of(5)
+    old = replica._slot.serving
+
+    await replica.reconfigure({"model": "hashing-32"})
+    await replica._slot.until_settled()
+
+    status = await replica.status()
+    assert (status.model, status.generation) == ("hashing-32", "hashing-32@32")
+    now = await replica.embed_inputs(InputsCall(texts, True), BUDGET_S)
+    before = await replica.embed_inputs(InputsCall(texts, True, old.generation), BUDGET_S)
+    np.testing.assert_array_equal(now.vectors, expected(texts, 32))
+    np.testing.assert_array_equal(before.vectors, expected(texts))
+    assert await replica._model_of(old.generation) is old
+
+
+async def test_a_model_that_does_not_load_leaves_the_old_one(catalog: Catalog) -> None:
+    replica = await embedder(catalog)
+
+    await replica.reconfigure({"model": "gone"})
+    await replica._slot.until_settled()
+
+    status = await replica.status()
+    assert (status.model, status.generation) == ("hashing-64", "hashing-64@64")
+    assert "no model named 'gone'" in status.error
+    np.testing.assert_array_equal(
+        (await replica.embed_inputs(InputsCall(["still"], True), BUDGET_S)).vectors, expected(["still"])
+    )
+
+
+async def test_there_is_no_canary_of_a_vector_space(catalog: Catalog) -> None:
+    with pytest.raises(ConfigError, match="canary"):
+        await embedder(catalog, canary={"model": "hashing-32", "share": 0.1})
+
+
+async def test_a_message_of_small_calls_is_computed_as_one_and_taken_apart(catalog: Catalog) -> None:
+    replica = await embedder(catalog)
+    calls = [InputsCall(texts_of(2, 3), True), InputsCall([], True), InputsCall(texts_of(5), True, None, 64)]
+
+    first, none, cut = await replica.embed_together(calls, [BUDGET_S] * 3)
+
+    np.testing.assert_array_equal(first.vectors, expected(texts_of(2, 3)))
+    assert none.vectors.shape == (0, 64)
+    assert cut.vectors.shape == (1, 64)
+    assert (first.num_tokens, none.num_tokens, cut.num_tokens) == (7, 0, 6)  # a text has one special token
+    assert replica._batcher.num_passes == 1
+
+
+async def test_a_bad_call_fails_alone_in_its_message(catalog: Catalog) -> None:
+    replica = await embedder(catalog)
+    calls = [InputsCall(["good"], True), InputsCall([[10_000]], True), InputsCall(["good"], True, "gone@1")]
+
+    good, bad, gone = await replica.embed_together(calls, [BUDGET_S] * 3)
+
+    np.testing.assert_array_equal(good.vectors, expected(["good"]))
+    assert isinstance(bad, InvalidRequestError)
+    assert isinstance(gone, ModelNotFoundError)

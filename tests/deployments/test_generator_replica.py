@@ -1,0 +1,160 @@
+"""The generator's replica, without Ray around it: which model answers, and what becomes of one that fails."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from deployments.generator import Generator
+from models.catalog import Catalog, CatalogEntry
+from models.errors import InvalidRequestError, StageUnavailableError
+from models.generation.extractive import ExtractiveConfig, ExtractiveModel
+from models.registry import KINDS, Kind
+from models.types import (
+    ChatMessage,
+    CompletionRequest,
+    GenerationDelta,
+    GenerationRequest,
+    Passage,
+    SamplingOptions,
+)
+
+LIMIT_S = 10.0
+TEXT = "The spring tide comes twice a month. The neap tide follows a week later."
+PASSAGE = Passage(1, "chunk", "file", "tides.md", TEXT, 0, len(TEXT))
+
+
+class FailingConfig(ExtractiveConfig):
+    """When it fails: as it starts, or at the first word of an answer."""
+
+    starts: bool = True
+
+
+class FailingModel(ExtractiveModel):
+    """Fails as an engine does that has died."""
+
+    def __init__(self, name: str, config: FailingConfig) -> None:
+        super().__init__(name, config)
+        self._starts = config.starts
+
+    async def start(self) -> None:
+        if not self._starts:
+            raise RuntimeError("out of memory")
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+        raise StageUnavailableError("generate")
+        yield GenerationDelta("")
+
+    async def check_health(self) -> None:
+        raise RuntimeError("the engine is dead")
+
+
+def entry(kind: str, **options: Any) -> CatalogEntry:
+    return CatalogEntry(kind=kind, licence="Apache-2.0", options=options)
+
+
+@pytest_asyncio.fixture
+async def generator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Generator]:
+    failing = Kind(__name__, FailingConfig.__name__, FailingModel.__name__)
+    monkeypatch.setitem(KINDS["generation"], "failing", failing)
+    entries = {
+        "long": entry("extractive"),
+        "short": entry("extractive", max_sentences=1),
+        "failing": entry("failing"),
+        "unstartable": entry("failing", starts=False),
+    }
+    made = Generator(Catalog({"embedding": {}, "reranking": {}, "generation": entries}))
+    await made.reconfigure({"model": "long"})
+    yield made
+    await made._slot.close()
+
+
+async def chosen(generator: Generator, **user_config: Any) -> None:
+    await generator.reconfigure(user_config)
+    async with asyncio.timeout(LIMIT_S):
+        await generator._slot.until_settled()
+
+
+def asked(question: str = "When does the spring tide come?", **sampling: Any) -> GenerationRequest:
+    return GenerationRequest("r", (ChatMessage("user", question),), (PASSAGE,), SamplingOptions(**sampling))
+
+
+async def answer(generator: Generator, request: GenerationRequest) -> list[GenerationDelta]:
+    return [delta async for delta in generator.stream(request, LIMIT_S)]
+
+
+async def test_a_swapped_model_answers_the_next_request(generator: Generator) -> None:
+    first = await answer(generator, asked())
+    await chosen(generator, model="short")
+    second = await answer(generator, asked())
+
+    assert ({delta.model for delta in first}, {delta.model for delta in second}) == ({"long"}, {"short"})
+    assert (await generator.status()).model == "short"
+
+
+async def test_a_stream_under_way_ends_with_the_model_that_it_began_with(generator: Generator) -> None:
+    async with aclosing(generator.stream(asked("spring neap tide"), LIMIT_S)) as deltas:
+        models = [(await anext(deltas)).model]
+        await generator.reconfigure({"model": "short"})
+        async with asyncio.timeout(LIMIT_S):
+            while (await generator.status()).model != "short":  # noqa: ASYNC110, settled it is once the stream ends
+                await asyncio.sleep(0)
+        models += [delta.model async for delta in deltas]
+
+    assert len(models) > 1
+    assert set(models) == {"long"}
+
+
+async def test_a_model_that_does_not_start_leaves_the_old_one(generator: Generator) -> None:
+    await chosen(generator, model="unstartable", swap="in_turn")
+
+    status = await generator.status()
+    assert status.model == "long"
+    assert status.error == "model 'unstartable' does not load: RuntimeError; the log has the details"
+    assert {delta.model for delta in await answer(generator, asked())} == {"long"}
+
+
+async def test_what_a_canary_cannot_answer_the_serving_model_does(generator: Generator) -> None:
+    await chosen(generator, model="long", canary={"model": "failing", "share": 0.999})
+
+    deltas = await answer(generator, asked())
+
+    assert {(delta.model, delta.failed_canary) for delta in deltas} == {("long", "failing")}
+    assert deltas[-1].finish_reason == "stop"
+
+
+async def test_a_canary_answers_its_share_but_no_adapters(generator: Generator) -> None:
+    await chosen(generator, model="long", canary={"model": "short", "share": 0.999})
+
+    plain = await answer(generator, asked())
+    adapted = await answer(generator, asked(adapter="law"))
+
+    assert ({delta.model for delta in plain}, {delta.model for delta in adapted}) == ({"short"}, {"long"})
+
+
+async def test_the_probe_takes_a_dead_canary_out_and_keeps_the_replica(generator: Generator) -> None:
+    await chosen(generator, model="long", canary={"model": "failing", "share": 0.5})
+
+    await generator.check_health()
+
+    status = await generator.status()
+    assert (status.model, status.canary) == ("long", "")
+    assert status.error == "canary 'failing' failed: RuntimeError"
+
+
+async def test_the_probe_fails_with_the_serving_model(generator: Generator) -> None:
+    await chosen(generator, model="failing")
+
+    with pytest.raises(RuntimeError, match="the engine is dead"):
+        await generator.check_health()
+
+
+async def test_a_model_that_only_quotes_completes_nothing_and_says_so(generator: Generator) -> None:
+    request = CompletionRequest("r", "chat", {"model": "long", "messages": [{"role": "user", "content": "Hello"}]})
+
+    with pytest.raises(InvalidRequestError, match="answers from documents alone"):
+        async for _ in generator.complete(request, LIMIT_S):
+            pass
