@@ -184,11 +184,19 @@ def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
     user_configs = {deployment["name"]: deployment.get("user_config") or {} for deployment in deployments}
     for (stage, key), task in ALIASES.items():
         alias = user_configs.get(stage, {}).get(key) or STAGES[stage].model_fields[key].default
-        try:
-            catalog.config(task, alias)
-        except RagError as error:
-            yield Problem(f"{where}.deployments ({stage}).user_config.{key}", str(error))
+        yield from _check_alias(catalog, task, alias, f"{where}.deployments ({stage}).user_config.{key}")
+        canary = user_configs.get(stage, {}).get("canary")
+        if isinstance(canary, dict) and "model" in canary:
+            where_canary = f"{where}.deployments ({stage}).user_config.canary.model"
+            yield from _check_alias(catalog, task, canary["model"], where_canary)
     yield from _check_tokenizer(user_configs, where)
+
+
+def _check_alias(catalog: Catalog, task: Task, alias: str, where: str) -> Iterator[Problem]:
+    try:
+        catalog.config(task, alias)
+    except RagError as error:
+        yield Problem(where, str(error))
 
 
 def _check_tokenizer(user_configs: dict[str, dict[str, Any]], where: str) -> Iterator[Problem]:

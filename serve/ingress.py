@@ -21,7 +21,7 @@ from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from serve.access.keys import KeyRing
-from serve.api import chat, errors, files, health, models, query, vector_stores
+from serve.api import chat, completions, embeddings, errors, files, health, models, query, rerank, vector_stores
 from serve.api.services import BackgroundWork, Services
 from serve.middleware import MULTIPART_OVERHEAD_BYTES, BodyLimit, JsonByDefault, RequestContext
 from serve.pipelines.housekeeping import Housekeeper
@@ -55,9 +55,12 @@ class Ingress:
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
         join_serve_log()
         corpus = settings.storage.open()
-        embedder, generator = EmbedderClient(stages.embedder, "embed"), GeneratorClient(stages.generator, "generate")
-        dense, lexical = DenseSearcherClient(stages.dense), LexicalSearcherClient(stages.lexical, "lexical")
-        reranker, parser = RerankerClient(stages.reranker, "rerank"), ParserClient(stages.parser, "parse")
+        shared = settings.coalescing
+        embedder = EmbedderClient(stages.embedder, "embed", shared)
+        dense = DenseSearcherClient(stages.dense, shared)
+        lexical = LexicalSearcherClient(stages.lexical, "lexical", shared)
+        reranker = RerankerClient(stages.reranker, "rerank", shared)
+        generator, parser = GeneratorClient(stages.generator, "generate"), ParserClient(stages.parser, "parse")
         fallback = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
         retrieval_stages = RetrievalStages(embedder, dense, lexical, reranker, corpus.views, corpus.generations)
         retrieval = RetrievalPipeline(retrieval_stages, settings.retrieval)
@@ -69,6 +72,9 @@ class Ingress:
             access=KeyRing(settings.api.keys_file) if settings.api.keys_file else None,
             retrieval=retrieval,
             query=QueryPipeline(QueryStages(retrieval, generator, fallback), settings.query),
+            completions=generator,
+            embedder=embedder,
+            reranker=reranker,
             ingest=IngestWorker(ingest, corpus, settings.ingest),
             background=(
                 GenerationBuilder(embedder, corpus, settings.migration),
@@ -90,7 +96,7 @@ def create_app(services: Services) -> FastAPI:
     """The application: routes, errors, and middleware in order. Plain FastAPI, so any server runs it."""
     app = FastAPI(title="ragserve", summary="Cited answers from your documents.", lifespan=_lifespan)
     app.state.services = services
-    for module in (query, chat, files, vector_stores, models, health):
+    for module in (query, chat, completions, embeddings, rerank, files, vector_stores, models, health):
         app.include_router(module.router)
     errors.install(app)
     # The last one added is the outermost.

@@ -63,14 +63,22 @@ class RemoteService:
 
     def wait_until_ready(self, timeout_s: float) -> None:
         """Returns once every stage answers. Raises RemoteError."""
+        self._poll_readiness(timeout_s, lambda readiness: [] if readiness["ready"] else _unready(readiness))
+
+    def wait_until_swapped(self, timeout_s: float) -> None:
+        """Returns once every stage answers, with the model it is to have or an error. Raises RemoteError."""
+        self._poll_readiness(timeout_s, lambda readiness: _unready(readiness) + _loading(readiness))
+
+    def _poll_readiness(self, timeout_s: float, missing: Callable[[dict[str, Any]], list[str]]) -> None:
+        """Returns once `missing` finds nothing in what /readyz says."""
         end = time.monotonic() + timeout_s
         last = "no answer"
         while time.monotonic() < end:
             try:
-                readiness = self.readiness()
-                if readiness["ready"]:
+                found = missing(self.readiness())
+                if not found:
                     return
-                last = ", ".join(name for name, stage in readiness["stages"].items() if not stage["ready"])
+                last = ", ".join(found)
             except (RemoteError, ValueError, KeyError) as error:
                 last = str(error)
             time.sleep(POLL_FIRST_S)
@@ -153,6 +161,14 @@ class RemoteService:
         if response.status_code not in allowed:
             raise RemoteError(_message(response))
         return response
+
+
+def _unready(readiness: dict[str, Any]) -> list[str]:
+    return [name for name, stage in readiness["stages"].items() if not stage["ready"]]
+
+
+def _loading(readiness: dict[str, Any]) -> list[str]:
+    return [f"{name}: {stage['loading']}" for name, stage in readiness["stages"].items() if stage["loading"]]
 
 
 def _last_error(file: dict[str, Any]) -> str | None:

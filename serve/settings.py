@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from deployments.coalescer import CoalescingConfig
 from deployments.storage import StorageConfig
 from models.corpus.views import Shard
 from serve.pipelines.housekeeping import HousekeepingConfig
@@ -25,6 +26,15 @@ class ApiConfig(BaseModel):
         default=None, description="Who may call, and as which tenant; without it everybody is the default tenant."
     )
     max_query_chars: int = Field(default=8_000, ge=16, le=100_000, description="Length of one question.")
+    max_texts_chars: int = Field(
+        default=2_000_000,
+        ge=1_000,
+        le=50_000_000,
+        description="Length of all texts of one request to embed or to rerank; a token id counts as four characters.",
+    )
+    max_rerank_texts: int = Field(default=1_000, ge=1, le=10_000, description="Texts of one request to rerank.")
+    embed_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one request to embed, in seconds.")
+    rerank_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one request to rerank, in seconds.")
 
 
 class SearchConfig(BaseModel):
@@ -68,6 +78,7 @@ class Settings(BaseModel):
     storage: StorageConfig = StorageConfig()
     catalog: Path | None = Field(default=None, description="A YAML file of models, added to models/catalog.yaml.")
     search: SearchConfig = SearchConfig()
+    coalescing: CoalescingConfig = CoalescingConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()
     ingest: IngestConfig = IngestConfig()

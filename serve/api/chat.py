@@ -1,126 +1,43 @@
-"""POST /v1/chat/completions in OpenAI's shape, over the same path as /v1/query: the official client works unchanged."""
+"""POST /v1/chat/completions in OpenAI's shape: answers from documents, over the same path as /v1/query, or plain chat.
+
+Documents are searched where the request names vector stores, or the service itself as its model. What else names a
+language model goes to that model as it is: see plain_chat.
+"""
 
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from models.catalog import Catalog
 from models.errors import InvalidRequestError, ModelNotFoundError, RagError
 from models.generation.citations import Citation
-from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
+from models.types import Scope
+from serve.api.chat_request import DEFAULT_NUM_RESULTS, AnyChatRequest, ChatRequest
 from serve.api.disconnect import begun, unless_disconnected
 from serve.api.errors import error_body
-from serve.api.filters import FilterBody, to_filter
+from serve.api.filters import to_filter
 from serve.api.models import SERVICE_MODEL
-from serve.api.query import VectorStoreIds, admitted, answered, evidence
-from serve.api.ranking import RankingOptions, to_options
+from serve.api.plain_chat import PlainChat, plain_response
+from serve.api.query import admitted, answered, evidence
+from serve.api.ranking import to_options
 from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep, TenantRoute
 from serve.pipelines.query import Answered, Event, Query, TextGenerated
-from serve.pipelines.retrieve import Mode
 
 router = APIRouter(route_class=TenantRoute)
-
-DEFAULT_MAX_TOKENS = 512
-DEFAULT_NUM_RESULTS = 5
-DEFAULT_STORES = (DEFAULT_VECTOR_STORE,)
-
-
-class TextPart(BaseModel):
-    """A part of a message. Only text can be asked about."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["text"]
-    text: str
-
-
-class Message(BaseModel):
-    """A turn of the conversation; `developer` is what newer clients call `system`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | tuple[TextPart, ...]
-
-    def to_chat_message(self) -> ChatMessage:
-        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
-        return ChatMessage("system" if self.role == "developer" else self.role, text)
-
-
-class FileSearchTool(BaseModel):
-    """Which vector stores to answer from, and how, in the words of OpenAI's hosted tool."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["file_search"]
-    vector_store_ids: VectorStoreIds
-    max_num_results: int | None = Field(default=None, ge=1, le=50)
-    filters: FilterBody | None = None
-    ranking_options: RankingOptions | None = None
-
-
-class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    include_usage: bool = False
-    include_obfuscation: bool = False
-
-
-class ChatRequest(BaseModel):
-    """OpenAI's request. What has no meaning here is refused, but for what a client may send by habit (`user`, …)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    messages: tuple[Message, ...] = Field(min_length=1, max_length=256)
-    model: str = SERVICE_MODEL
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1, le=32_768)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    stop: str | tuple[str, ...] | None = Field(default=None, max_length=4)
-    seed: int | None = None
-    n: Literal[1] = 1
-    tools: tuple[FileSearchTool, ...] = Field(default=(), max_length=1)
-    vector_store_ids: VectorStoreIds | None = None
-    top_k: int | None = Field(default=None, ge=1, le=50)
-    filters: FilterBody | None = None
-    mode: Mode = "auto"
-    ranking_options: RankingOptions | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    store: bool | None = None
-    metadata: dict[str, str] | None = None
-    service_tier: str | None = None
-
-    def sampling(self) -> SamplingOptions:
-        stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
-        max_tokens = self.max_completion_tokens or self.max_tokens or DEFAULT_MAX_TOKENS
-        return SamplingOptions(max_tokens, self.temperature, self.top_p, stop, self.seed)
-
-    @property
-    def search(self) -> FileSearchTool:
-        """Where and how to search: what stands in the request itself goes before the tool's."""
-        tool = self.tools[0] if self.tools else FileSearchTool(type="file_search", vector_store_ids=DEFAULT_STORES)
-        return FileSearchTool(
-            type="file_search",
-            vector_store_ids=self.vector_store_ids or tool.vector_store_ids,
-            max_num_results=self.top_k or tool.max_num_results or DEFAULT_NUM_RESULTS,
-            filters=self.filters or tool.filters,
-            ranking_options=self.ranking_options or tool.ranking_options,
-        )
 
 
 @router.post("/v1/chat/completions", response_model=None)
 async def chat_completions(
-    body: ChatRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
+    body: AnyChatRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
 ) -> Response | dict[str, Any]:
-    """Answers the last user message from the documents, with citations in `citations` and `annotations`."""
+    """Answers the last user message: from documents, with `citations` and `annotations`, or plainly."""
+    if isinstance(body, PlainChat):
+        return await plain_response(body.to_request("chat", request_id), request, services)
     asked = await admitted(_to_query(body, services, tenant, request_id), services)
     completion = Completion(request_id, body.model, str(request.base_url))
     if body.stream:
@@ -131,9 +48,7 @@ async def chat_completions(
 
 
 def _to_query(body: ChatRequest, services: Services, tenant: str, request_id: str) -> Query:
-    known = [SERVICE_MODEL, *services.catalog.names("generation")]
-    if body.model not in known:
-        raise ModelNotFoundError("model", body.model, known)
+    adapter = _adapter(body.model, services.catalog)
     messages = tuple(message.to_chat_message() for message in body.messages)
     if messages[-1].role != "user":
         raise InvalidRequestError("the last message must be the user's question", "messages")
@@ -143,10 +58,21 @@ def _to_query(body: ChatRequest, services: Services, tenant: str, request_id: st
         messages=messages,
         scope=Scope(tenant, search.vector_store_ids),
         top_k=search.max_num_results or DEFAULT_NUM_RESULTS,
-        sampling=body.sampling(),
+        sampling=body.sampling(adapter),
         where=to_filter(search.filters),
         options=to_options(body.mode, search.ranking_options),
     )
+
+
+def _adapter(model: str, catalog: Catalog) -> str | None:
+    """The LoRA adapter that `model` names; None for the service itself and for an alias. Raises ModelNotFoundError."""
+    aliases = catalog.names("generation")
+    if model in (SERVICE_MODEL, *aliases):
+        return None
+    adapters = [name for alias in aliases for name in catalog.entry("generation", alias).options.get("adapters", {})]
+    if model not in adapters:
+        raise ModelNotFoundError("model", model, [SERVICE_MODEL, *aliases, *adapters])
+    return model
 
 
 class Completion:

@@ -22,7 +22,11 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
-    """200 once every stage answers, 503 until then; either way, which do, with what model, and how busy it is."""
+    """200 once every stage answers, 503 until then; either way, which do, with what model, and how busy it is.
+
+    `loading` is the model that is to follow, and `error` says why the last one asked for does not serve. A stage that
+    is between two models is not ready itself, and the service is: it answers without.
+    """
     statuses = await stage_statuses(services)
     ready = all(status is not None for status in statuses.values())
     response.status_code = 200 if ready else 503
@@ -50,5 +54,13 @@ async def _status(stage: StatusSource) -> StageStatus | None:
 
 def _stage(status: StageStatus | None) -> dict[str, Any]:
     if status is None:
-        return {"ready": False, "model": None, "unfinished": None}
-    return {"ready": True, "model": status.model or None, "unfinished": status.num_unfinished}
+        return {"ready": False} | dict.fromkeys(("model", "unfinished", "loading", "error", "canary"))
+    canary = {"model": status.canary, "share": status.canary_share} if status.canary else None
+    return {
+        "ready": bool(status.model) or not status.loading,
+        "model": status.model or None,
+        "unfinished": status.num_unfinished,
+        "loading": status.loading or None,
+        "error": status.error or None,
+        "canary": canary,
+    }

@@ -4,7 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from models.errors import NotFoundError
+from models.errors import ModelNotFoundError, NotFoundError
+from models.types import Deadline
 from serve.api.health import stage_statuses
 from serve.api.services import Services, ServicesDep, TenantRoute
 
@@ -35,3 +36,22 @@ async def _models(services: Services) -> list[dict[str, Any]]:
         {"id": name, "object": "model", "created": 0, "owned_by": "ragserve", "stage": stage}
         for name, stage in entries.items()
     ]
+
+
+async def check_served(name: str, stage: str, services: Services, deadline: Deadline) -> None:
+    """Raises ModelNotFoundError unless `name` is the service's, or the alias of the model that the stage serves.
+
+    The stage is only asked about a name that is not the last one it gave: no request of a steady client pays for it.
+    """
+    if name in (SERVICE_MODEL, services.aliases.get(stage)):
+        return
+    served = services.aliases[stage] = (await services.stages[stage].status(deadline)).model
+    if name != served:
+        raise ModelNotFoundError("model", name, [SERVICE_MODEL, served])
+
+
+async def check_answered(name: str, answered_by: str, stage: str, services: Services, deadline: Deadline) -> None:
+    """As check_served, once the stage has answered: it may have another model by now, or let one on trial answer."""
+    if name not in (SERVICE_MODEL, answered_by):
+        services.aliases.pop(stage, None)
+        await check_served(name, stage, services, deadline)

@@ -71,7 +71,7 @@ class CitationBody(BaseModel):
 
 
 class PassageBody(BaseModel):
-    """A chunk that the answer was written from, best first."""
+    """A chunk that the answer could be written from, best first; `cited` if it does cite it, else merely retrieved."""
 
     file_id: str
     filename: str
@@ -81,6 +81,7 @@ class PassageBody(BaseModel):
     end: int
     score: float
     attributes: dict[str, str | bool | int | float]
+    cited: bool
 
 
 class UsageBody(BaseModel):
@@ -146,7 +147,8 @@ async def _events(events: AsyncGenerator[Event, None], request_id: str) -> Async
 def _to_sse(event: Event, request_id: str) -> ServerSentEvent:
     match event:
         case PassagesFound():
-            passages = [to_passage(passage).model_dump() for passage in event.passages]
+            # Nothing is cited before anything is said.
+            passages = [to_passage(passage, cited=False).model_dump(exclude={"cited"}) for passage in event.passages]
             return ServerSentEvent(json.dumps({"passages": passages}), event="passages")
         case TextGenerated():
             return ServerSentEvent(json.dumps({"text": event.text}), event="text")
@@ -168,9 +170,10 @@ def to_response(event: Answered, request_id: str) -> QueryResponse:
 
 def evidence(event: Answered) -> dict[str, Any]:
     """What an answer rests on and what it went through, the same in every API shape."""
+    cited = {citation.passage.key for citation in event.citations}
     return {
         "citations": [to_citation(citation) for citation in event.citations],
-        "passages": [to_passage(passage) for passage in event.passages],
+        "passages": [to_passage(passage, passage.key in cited) for passage in event.passages],
         "timings": {stage: round(seconds, 6) for stage, seconds in event.trace.timings_s.items()},
         "models": event.trace.models,
         "degraded": event.trace.degraded,
@@ -191,5 +194,6 @@ def to_citation(citation: Citation) -> CitationBody:
     )
 
 
-def to_passage(passage: Passage) -> PassageBody:
-    return PassageBody(**{name: getattr(passage, name) for name in PassageBody.model_fields})
+def to_passage(passage: Passage, cited: bool) -> PassageBody:
+    fields = PassageBody.model_fields.keys() - {"cited"}
+    return PassageBody(**{name: getattr(passage, name) for name in fields}, cited=cited)

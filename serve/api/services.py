@@ -1,7 +1,7 @@
 """What the routes work with: one object on the application's state, and the caller's tenant."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request, Response
@@ -14,6 +14,7 @@ from serve.access.keys import KeyRing
 from serve.pipelines.ingest import IngestWorker
 from serve.pipelines.query import QueryPipeline
 from serve.pipelines.retrieve import RetrievalPipeline
+from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage
 from serve.settings import Settings
 
 
@@ -29,17 +30,24 @@ class BackgroundWork(Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """`access` None: everybody is the default tenant, and what credential a caller sends is ignored."""
+    """`access` None: everybody is the default tenant, and what credential a caller sends is ignored.
+
+    `aliases` remembers, by stage, the model that it last said to serve: see check_served.
+    """
 
     settings: Settings
     catalog: Catalog
     corpus: Corpus
     retrieval: RetrievalPipeline
     query: QueryPipeline
+    completions: CompletionStage
+    embedder: EmbedStage
+    reranker: RerankStage
     ingest: IngestWorker
     background: Sequence[BackgroundWork]
     stages: Mapping[str, StatusSource]
     access: KeyRing | None = None
+    aliases: dict[str, str] = field(default_factory=dict)
 
 
 class TenantRoute(APIRoute):

@@ -11,6 +11,7 @@ from deployments.telemetry import metrics
 from models.errors import DeadlineExceededError, RagError
 from models.filters import Filter
 from models.generation.citations import Citation, CitationStream, CitedText
+from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from models.types import (
     ChatMessage,
     Deadline,
@@ -20,7 +21,14 @@ from models.types import (
     SamplingOptions,
     Scope,
 )
-from serve.pipelines.retrieve import RetrievalOptions, RetrievalPipeline, RetrievalQuery, attempt, raise_mistakes
+from serve.pipelines.retrieve import (
+    RetrievalOptions,
+    RetrievalPipeline,
+    RetrievalQuery,
+    Retrieved,
+    attempt,
+    raise_mistakes,
+)
 from serve.pipelines.stages import GenerateStage
 from serve.pipelines.trace import Trace
 
@@ -35,6 +43,10 @@ class QueryConfig(BaseModel):
     total_s: float = Field(default=60.0, gt=0, le=3600, description="A question's whole budget, in seconds.")
     first_text_s: float = Field(
         default=30.0, gt=0, le=3600, description="How long an LLM may take to begin; past it, sentences are quoted."
+    )
+    passage_order: OrderName = Field(
+        default="popularity",
+        description="Of the passages in a prompt. popularity: what recent requests had first, for the prefix cache.",
     )
 
 
@@ -101,6 +113,7 @@ class QueryPipeline:
     def __init__(self, stages: QueryStages, config: QueryConfig) -> None:
         self._stages = stages
         self._config = config
+        self._order = passage_order(config.passage_order)
 
     async def answer(self, query: Query) -> AsyncGenerator[Event, None]:
         """Events as they come, `Answered` last. Raises RagError when no answer can be had."""
@@ -108,9 +121,8 @@ class QueryPipeline:
         deadline = Deadline.after(self._config.total_s)
         sought = RetrievalQuery(query.text, query.scope, query.top_k, query.where, query.options)
         retrieved = await self._stages.retrieval.retrieve(sought, deadline, trace)
-        passages, weights = retrieved.passages, retrieved.term_weights
-        yield PassagesFound(passages)
-        request = GenerationRequest(query.request_id, query.messages, passages, query.sampling, weights)
+        yield PassagesFound(retrieved.passages)
+        request = generation_request(query, retrieved, self._order)
         async with aclosing(self._generate(request, trace, deadline)) as events:
             async for event in events:
                 yield event
@@ -132,11 +144,13 @@ class QueryPipeline:
                         yield event
         trace.models["generate"] = last.model
         trace.timings_s["total"] = trace.elapsed_s()
+        passages = tuple(request.passages[place] for place in request.best_first)
         _observe(trace, last)
+        _observe_citations(trace, citations, passages)
         yield Answered(
             "".join(texts),
             tuple(citations),
-            request.passages,
+            passages,
             last.finish_reason or "stop",
             last.num_prompt_tokens,
             last.num_completion_tokens,
@@ -155,6 +169,8 @@ class QueryPipeline:
                     yield delta
                 return
         raise_mistakes(first)
+        if request.sampling.response_schema is not None:
+            raise first  # quotes keep to no schema
         trace.degraded.append("generate")
         async with aclosing(self._stages.fallback.stream(request, deadline)) as deltas:
             async for delta in deltas:
@@ -169,12 +185,29 @@ class QueryPipeline:
             raise DeadlineExceededError("generate", budget_s) from None
 
 
+def generation_request(query: Query, found: Retrieved, order: PassageOrder) -> GenerationRequest:
+    """The passages in the order of the prompt, and how they rank."""
+    places = order.arrange(query.scope, [passage.key for passage in found.passages])
+    passages = tuple(found.passages[place] for place in places)
+    ranks = tuple(places.index(rank) for rank in range(len(places)))
+    return GenerationRequest(query.request_id, query.messages, passages, query.sampling, found.term_weights, ranks)
+
+
 def _observe(trace: Trace, last: GenerationDelta) -> None:
     for stage in trace.degraded:
         metrics.DEGRADED_ANSWERS.labels(stage).inc()
     if "first_text" in trace.timings_s:
         metrics.TIME_TO_FIRST_TEXT_SECONDS.observe(trace.timings_s["first_text"])
     metrics.GENERATED_TOKENS.labels(last.model).inc(last.num_completion_tokens)
+
+
+def _observe_citations(trace: Trace, citations: list[Citation], passages: tuple[Passage, ...]) -> None:
+    """What tells models apart: how much an answer cites, and how far up the passages stand that it could use."""
+    cited = {citation.passage.key for citation in citations}
+    metrics.ANSWER_CITATIONS.labels(trace.models["generate"]).observe(len(cited))
+    ranks = [rank for rank, passage in enumerate(passages, 1) if passage.key in cited]
+    if ranks and "rerank" in trace.models:
+        metrics.FIRST_CITED_RANK.labels(trace.models["rerank"]).observe(ranks[0])
 
 
 def _read(stream: CitationStream, delta: GenerationDelta) -> CitedText:

@@ -1,11 +1,13 @@
 """The seams of the request path: clients of replicas satisfy them in production, the models themselves in a test."""
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Protocol
 
 from models.documents.chunk import ChunkingOptions
+from models.encoding import TextInput
 from models.index.follow import DenseRequest, LexicalRequest
 from models.types import (
+    CompletionRequest,
     Deadline,
     Embeddings,
     FloatArray,
@@ -16,6 +18,7 @@ from models.types import (
     ParsedFile,
     Passage,
     Ranking,
+    Relevance,
     Reranking,
     Scope,
     StageStatus,
@@ -28,6 +31,14 @@ class EmbedStage(Protocol):
 
     async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
         """A row a text, in order, in the space of `generation`, or of the configured model."""
+
+    async def embed_inputs(
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, deadline: Deadline
+    ) -> Embeddings:
+        """A row an input, in order, by the configured model, cut to `dimensions` and scaled to unit length again.
+
+        Raises InvalidRequestError for dimensions that the model cannot be cut to, and for unknown token ids.
+        """
 
     async def status(self, deadline: Deadline) -> StageStatus:
         """Its model, and the generation that it embeds in."""
@@ -49,10 +60,23 @@ class RerankStage(Protocol):
     ) -> Reranking:
         """A score for each candidate, which come best first from retrieval."""
 
+    async def score(self, query: str, texts: Sequence[str], deadline: Deadline) -> Relevance:
+        """The model's own word on each text, whose order means nothing."""
+
 
 class GenerateStage(Protocol):
     def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
         """Deltas as they come; closing it frees the model at once."""
+
+
+class CompletionStage(Protocol):
+    """A generator asked in OpenAI's own words, without retrieval."""
+
+    def complete(self, request: CompletionRequest, deadline: Deadline) -> AsyncGenerator[dict[str, Any], None]:
+        """OpenAI's response object; or its chunks as they come, if the body says `stream`. Closing it frees the model.
+
+        Raises InvalidRequestError for what the model cannot do.
+        """
 
 
 class ParseStage(Protocol):

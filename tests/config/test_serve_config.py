@@ -95,6 +95,15 @@ def test_an_unknown_alias_is_refused_with_the_nearest_known_one(
     assert repr(nearest) in found
 
 
+def test_an_unknown_canary_is_refused_with_the_nearest_known_one(raw: dict[str, Any]) -> None:
+    deployment(raw, "Generator")["user_config"]["canary"] = {"model": "qwen3-0.6", "share": 0.1}
+
+    (problem,) = check(raw)
+
+    assert problem.where == "applications[0].deployments (Generator).user_config.canary.model"
+    assert "did you mean 'qwen3-0.6b'?" in problem.message
+
+
 def test_a_misnamed_deployment_is_refused(raw: dict[str, Any]) -> None:
     deployment(raw, "Reranker")["name"] = "Rerankr"
 

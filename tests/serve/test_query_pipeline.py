@@ -1,11 +1,13 @@
 """The query path over real indexes and a real corpus, without Ray; also with one stage after the other down."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from deployments.generator import InlineGenerator
 from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
 from models.errors import (
@@ -17,7 +19,9 @@ from models.errors import (
     RagError,
     StageUnavailableError,
 )
-from models.types import Scope
+from models.generation.extractive import ExtractiveConfig, ExtractiveModel
+from models.generation.passage_order import OrderName
+from models.types import Deadline, GenerationDelta, GenerationRequest, SamplingOptions, Scope
 from serve.pipelines.query import (
     Answered,
     Cited,
@@ -55,6 +59,13 @@ async def answer_of(corpus: Corpus, query: Query, **stages: object) -> Answered:
     last = (await events_of(pipeline, query))[-1]
     assert isinstance(last, Answered)
     return last
+
+
+async def test_quotes_do_not_stand_in_for_an_answer_in_a_schema(corpus: Corpus) -> None:
+    asked = replace(question("oven"), sampling=SamplingOptions(response_schema={"type": "object"}))
+
+    with pytest.raises(StageUnavailableError):
+        await answer_of(corpus, asked, generator=Failing(StageUnavailableError("generate")))
 
 
 async def test_events_come_in_the_order_a_reader_needs(corpus: Corpus) -> None:
@@ -179,3 +190,75 @@ async def test_a_deleted_file_is_gone_from_the_next_answer(corpus: Corpus) -> No
     last = (await events_of(pipeline, question("oven")))[-1]
     assert isinstance(last, Answered)
     assert "bread.md" not in {passage.filename for passage in last.passages}
+
+
+MORE_FILES = {
+    "oven.md": b"# Oven\n\nThe oven reaches its heat in two hours. Its door is cast iron.\n",
+    "cellar.md": b"# Cellar\n\nThe cellar stays at eight degrees. Bread and oven tools are kept in it.\n",
+    "wood.md": b"# Wood\n\nBeech wood dries for two years. The oven burns four logs an hour.\n",
+}
+QUESTIONS = ["What is the oven heated with?", "How many logs does the oven burn?", "Where is bread kept?", "beech wood"]
+
+
+class Recording:
+    """A generator that remembers the last request it was asked, and answers with the extractive model."""
+
+    def __init__(self) -> None:
+        self._generator = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
+        self.request: GenerationRequest | None = None
+
+    def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+        self.request = request
+        return self._generator.stream(request, deadline)
+
+
+async def test_answers_and_citations_do_not_depend_on_the_order_in_the_prompt(corpus: Corpus) -> None:
+    for name, content in MORE_FILES.items():
+        await ingest(corpus, name, content)
+    recording = {order: Recording() for order in get_args(OrderName)}
+    pipelines = {
+        order: QueryPipeline(inline_stages(corpus, generator=generator), QueryConfig(passage_order=order))
+        for order, generator in recording.items()
+    }
+
+    num_moved = 0
+    for text in QUESTIONS * 2:
+        said = {order: (await events_of(one, question(text)))[-1] for order, one in pipelines.items()}
+
+        by_relevance, by_popularity = said["relevance"], said["popularity"]
+        assert isinstance(by_relevance, Answered)
+        assert isinstance(by_popularity, Answered)
+        assert by_popularity.text == by_relevance.text
+        assert by_popularity.citations == by_relevance.citations
+        assert by_popularity.passages == by_relevance.passages
+        asked = recording["popularity"].request
+        assert asked is not None
+        assert tuple(asked.passages[place] for place in asked.best_first) == by_relevance.passages
+        num_moved += asked.passages != by_relevance.passages
+    assert num_moved > 0
+
+
+class CitingEach:
+    """A generator that says each passage's first words and cites it, in the order of the prompt."""
+
+    async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+        for number, passage in enumerate(request.passages, 1):
+            yield GenerationDelta(f"{passage.text[:40]} [{number}]. ")
+        yield GenerationDelta("", "stop")
+
+
+@pytest.mark.parametrize("order", get_args(OrderName))
+async def test_a_marker_cites_the_passage_that_has_its_number_in_the_prompt(corpus: Corpus, order: OrderName) -> None:
+    for name, content in MORE_FILES.items():
+        await ingest(corpus, name, content)
+    stages = inline_stages(corpus, generator=CitingEach())
+    pipeline = QueryPipeline(stages, QueryConfig(passage_order=order))
+    await events_of(pipeline, question("What is the oven heated with?", top_k=1))
+
+    answered = (await events_of(pipeline, question("ships bread oven masts", top_k=5)))[-1]
+
+    assert isinstance(answered, Answered)
+    assert len(answered.citations) == len(answered.passages) == 5
+    for citation in answered.citations:
+        said = answered.text.split(f"[{citation.id}]")[0].split("]. ")[-1]
+        assert citation.passage.text.startswith(said.strip())

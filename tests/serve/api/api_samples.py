@@ -1,9 +1,11 @@
 """The whole HTTP application without Ray: real routes, corpus, indexes and ingestion in this process."""
 
+import asyncio
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ from fastapi import FastAPI
 
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
+from models.types import Embeddings, Relevance
 from serve.access.keys import KeyRing
 from serve.api.services import Services
 from serve.ingress import create_app
 from serve.pipelines.ingest import IngestConfig, IngestPipeline, IngestWorker
 from serve.pipelines.query import QueryConfig, QueryPipeline
 from serve.settings import ApiConfig, Settings
-from tests.inline import InlineEmbedder, InlineParser, inline_stages
+from tests.inline import InlineCompletions, InlineEmbedder, InlineParser, ShortestFirst, inline_stages
 
 URL = "http://ragserve"
 INGEST = IngestConfig(poll_s=0.05, retry_s=0.05)
@@ -44,6 +47,13 @@ class Running:
     app: FastAPI
     corpus: Corpus
 
+    def replace(self, **services: Any) -> None:
+        """Puts other parts in the place of some of the services, or of the bounds in `settings.api`: `api`."""
+        current: Services = self.app.state.services
+        if "api" in services:
+            services["settings"] = current.settings.model_copy(update={"api": services.pop("api")})
+        self.app.state.services = replace(current, **services)
+
     def official(self, key: str) -> openai.AsyncOpenAI:
         """The official client, with nothing but its address and key set."""
         transport = httpx2.ASGITransport(app=self.app)
@@ -58,16 +68,19 @@ class Running:
 def application(folder: Path, clock: Clock, keys_file: Path | None = None) -> Running:
     """It ingests once its lifespan has begun."""
     corpus = Corpus.open(f"sqlite:///{folder / 'corpus.db'}", folder / "files", clock)
-    stages = inline_stages(corpus)
+    stages, embedder, reranker = inline_stages(corpus), InlineEmbedder(), ShortestFirst()
     services = Services(
         settings=Settings(api=ApiConfig(max_upload_bytes=MAX_UPLOAD_BYTES, keys_file=keys_file)),
         catalog=Catalog.open(None),
         corpus=corpus,
         retrieval=stages.retrieval,
         query=QueryPipeline(stages, QueryConfig()),
+        completions=InlineCompletions(),
+        embedder=embedder,
+        reranker=reranker,
         ingest=IngestWorker(IngestPipeline(InlineParser(), InlineEmbedder(), corpus, INGEST), corpus, INGEST),
         background=(),
-        stages={"embed": InlineEmbedder()},
+        stages={"embed": embedder, "rerank": reranker},
         access=None if keys_file is None else KeyRing(keys_file),
     )
     return Running(create_app(services), corpus)
@@ -94,3 +107,46 @@ def error_of(response: httpx.Response) -> tuple[int, str, str | None]:
     """Status, code and param of a refusal."""
     error = response.json()["error"]
     return response.status_code, error["code"], error["param"]
+
+
+class Hanging:
+    """A stage that never answers, and says when it was asked and when it was cancelled."""
+
+    def __init__(self) -> None:
+        self.asked, self.cancelled = asyncio.Event(), asyncio.Event()
+
+    async def embed_inputs(self, *_: object) -> Embeddings:
+        await self._hang()
+        raise AssertionError("unreachable")
+
+    async def score(self, *_: object) -> Relevance:
+        await self._hang()
+        raise AssertionError("unreachable")
+
+    async def _hang(self) -> None:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+
+async def hang_up_once(asked: asyncio.Event, app: FastAPI, path: str, body: dict[str, Any]) -> int:
+    """The status that a caller would have got, who sends `body` and disconnects as soon as `asked` is set."""
+    pending = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        if pending:
+            return pending.pop()
+        await asked.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+    async with asyncio.timeout(10):
+        await app(scope | {"headers": [(b"content-type", b"application/json")]}, receive, send)
+    return statuses[0]

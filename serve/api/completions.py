@@ -1,0 +1,33 @@
+"""POST /v1/completions in OpenAI's legacy shape: a prompt goes to the language model as it is."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import field_validator
+from pydantic_core import PydanticCustomError
+
+from serve.api.plain_chat import MAX_CHOICES, PlainRequest, plain_response
+from serve.api.services import RequestIdDep, ServicesDep, TenantDep, TenantRoute
+
+router = APIRouter(route_class=TenantRoute)
+
+
+class PlainCompletion(PlainRequest):
+    """OpenAI's request to a language model or one of its adapters. `prompt`: texts, or token ids of the model's."""
+
+    prompt: str | list[str] | list[int] | list[list[int]]
+
+    @field_validator("prompt")
+    @classmethod
+    def _are_few(cls, prompt: Any) -> Any:
+        if isinstance(prompt, list) and len(prompt) > MAX_CHOICES and not isinstance(prompt[0], int):
+            raise PydanticCustomError("prompts", "at most {limit} prompts in a request", {"limit": MAX_CHOICES})
+        return prompt
+
+
+@router.post("/v1/completions", response_model=None)
+async def completions(
+    body: PlainCompletion, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
+) -> Response | dict[str, Any]:
+    """Continues the prompt, without documents."""
+    return await plain_response(body.to_request("completion", request_id), request, services)

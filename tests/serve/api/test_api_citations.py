@@ -1,0 +1,48 @@
+"""What an answer cites and what was merely retrieved for it are told apart, in every shape of the API."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.serve.api.api_samples import Running, ingested
+
+QUESTION = "How tall is the tower?"
+
+
+@pytest.fixture
+async def http(service: Running, client: openai.AsyncOpenAI) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with five files about towers, of which an answer quotes at most three sentences."""
+    for number, city in enumerate(("Paris", "Rome", "Oslo", "Bern", "Lima")):
+        await ingested(client, f"{city}.txt", f"The tower of {city} is {300 + number} metres tall.".encode(), "default")
+    async with service.http() as made:
+        yield made
+
+
+def cited_files(body: dict[str, Any]) -> dict[str, bool]:
+    return {passage["filename"]: passage["cited"] for passage in body["passages"]}
+
+
+def events_of(response: httpx.Response) -> list[dict[str, Any]]:
+    data = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data: ")]
+    return [json.loads(one) for one in data if one != "[DONE]"]
+
+
+async def test_each_passage_says_whether_it_is_cited(http: httpx.AsyncClient) -> None:
+    question = {"messages": [{"role": "user", "content": QUESTION}]}
+
+    native = (await http.post("/v1/query", json={"query": QUESTION})).json()
+    chat = (await http.post("/v1/chat/completions", json=question)).json()
+    native_events = events_of(await http.post("/v1/query", json={"query": QUESTION, "stream": True}))
+    chat_events = events_of(await http.post("/v1/chat/completions", json=question | {"stream": True}))
+
+    for body in (native, chat, native_events[-1], chat_events[-1]):
+        cited = {citation["filename"] for citation in body["citations"]}
+        assert 0 < len(cited) < 5
+        assert cited_files(body) == {passage["filename"]: passage["filename"] in cited for passage in body["passages"]}
+        assert set(cited_files(body).values()) == {True, False}
+    # Before anything is said, nothing is cited: the first event names what was found.
+    assert "cited" not in native_events[0]["passages"][0]
