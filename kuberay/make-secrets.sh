@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Prints the Secrets that the pods refer to. Nothing is written to disk; the API key is shown once, on standard error.
+#
+#   DATABASE_URL=postgresql+psycopg://user:password@host:5432/ragserve kuberay/make-secrets.sh \
+#     | kubectl apply --server-side --field-manager=ragserve-secrets -f -
+#
+# The field manager matters: the overlays hold the same Secrets without data, and whoever applies those under the same
+# name would take the data away. Optional: HF_TOKEN, MILVUS_TOKEN, TENANT (default), REDIS_PASSWORD, API_KEY.
+set -euo pipefail
+
+: "${DATABASE_URL:?the SQLAlchemy URL of a PostgreSQL database, postgresql+psycopg://…}"
+namespace=${NAMESPACE:-ragserve}
+random() { head -c 32 /dev/urandom | sha256sum | cut -d' ' -f1; }
+redis_password=${REDIS_PASSWORD:-$(random)}
+api_key=${API_KEY:-$(random)}
+digest=$(printf %s "$api_key" | sha256sum | cut -d' ' -f1)
+
+secret() { # name, then key=value pairs; empty values are left out
+    printf -- '---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\n  namespace: %s\ndata:\n' "$1" "$namespace"
+    shift
+    for pair in "$@"; do
+        [[ -z ${pair#*=} ]] || printf '  %s: %s\n' "${pair%%=*}" "$(printf %s "${pair#*=}" | base64 -w0)"
+    done
+}
+
+secret ragserve "database-url=$DATABASE_URL" "hf-token=${HF_TOKEN:-}" "milvus-token=${MILVUS_TOKEN:-}"
+secret ragserve-redis "password=$redis_password"
+secret ragserve-api-keys "keys.yaml=${TENANT:-default}: [$digest]"
+[[ -n ${API_KEY:-} ]] || echo "API key of tenant ${TENANT:-default}, not kept anywhere: $api_key" >&2

@@ -1,0 +1,82 @@
+"""Overlays, their inputs, and the manifest checker."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+KUBERAY = ROOT / "kuberay"
+CHECKER = ROOT.parent / "shared" / "tools" / "check_manifests.py"
+
+Documents = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def checker() -> ModuleType:
+    """check_manifests.py: the CRDs' schemas and the operator's own rules."""
+    if not CHECKER.exists():
+        pytest.skip(f"no manifest checker at {CHECKER}")
+    spec = importlib.util.spec_from_file_location("check_manifests", CHECKER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def problems(checker: ModuleType) -> Callable[..., list[str]]:
+    """Every error and warning of some manifests, as one text each."""
+    schemas = cache(checker.Catalog)
+
+    def check(text: str, minor: str = "1.34") -> list[str]:
+        found = checker.check_texts([("manifests", text)], checker.Options(minor=minor), schemas(minor))
+        return [str(one) for one in found if one.level != "info"]
+
+    return check
+
+
+@cache
+def kustomize(folder: Path) -> str:
+    """What would be applied. Skips where there is neither kubectl nor kustomize."""
+    for command in (["kubectl", "kustomize"], ["kustomize", "build"]):
+        if shutil.which(command[0]):
+            done = subprocess.run([*command, str(folder)], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+    pytest.skip("neither kubectl nor kustomize is installed")
+
+
+def base_text() -> str:
+    """The resources of the base, as one text; kustomize adds nothing to them but the namespace."""
+    listed = yaml.safe_load((KUBERAY / "base" / "kustomization.yaml").read_text())["resources"]
+    return "\n---\n".join((KUBERAY / "base" / name).read_text() for name in listed)
+
+
+def service_of(text: str) -> dict[str, Any]:
+    found = [one for one in yaml.safe_load_all(text) if one and one["kind"] == "RayService"]
+    assert len(found) == 1
+    return found[0]
+
+
+def serve_config_of(service: dict[str, Any]) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(service["spec"]["serveConfigV2"])
+    return config
+
+
+def deployments_of(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one for one in serve_config_of(service)["applications"][0]["deployments"]}
+
+
+def groups_of(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["groupName"]: one for one in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]}

@@ -1,0 +1,95 @@
+"""docs/kubernetes.md: its figures are the manifests', its files and commands exist."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from serve.cli import app
+from tests.kuberay.conftest import KUBERAY, ROOT, groups_of, kustomize, service_of
+
+DOCS = ROOT / "docs" / "kubernetes.md"
+GIB = {"Mi": Decimal(1) / 1024, "Gi": Decimal(1), "Ti": Decimal(1024)}
+Size = tuple[Decimal, Decimal, int]
+
+
+def size_of(resources: dict[str, str]) -> Size:
+    """CPUs, GiB, GPUs."""
+    cpu, memory = resources["cpu"], resources["memory"]
+    cpus = Decimal(cpu[:-1]) / 1000 if cpu.endswith("m") else Decimal(cpu)
+    return cpus, Decimal(memory[:-2]) * GIB[memory[-2:]], int(resources.get("nvidia.com/gpu", 0))
+
+
+def reserved(overlay: str, bound: str) -> Size:
+    """What the pods of an overlay reserve together, at the least (minReplicas) or the most (maxReplicas)."""
+    service = service_of((KUBERAY / "overlays" / overlay / "generated.yaml").read_text())
+    cluster = service["spec"]["rayClusterConfig"]
+    redis = next(
+        one for one in yaml.safe_load_all((KUBERAY / "base/redis.yaml").read_text()) if one["kind"] == "StatefulSet"
+    )
+    pods = [(redis["spec"], 1), (cluster["headGroupSpec"], 1)]
+    pods += [(group, group[bound]) for group in groups_of(service).values()]
+    sizes = [(size_of(cluster["autoscalerOptions"]["resources"]["requests"]), 1)]
+    for group, count in pods:
+        sizes += [(size_of(one["resources"]["requests"]), count) for one in group["template"]["spec"]["containers"]]
+    totals = [sum(size[place] * count for size, count in sizes) for place in range(3)]
+    return Decimal(totals[0]), Decimal(totals[1]), int(totals[2])
+
+
+def row(overlay: str) -> str:
+    cells = [
+        f"{part.normalize():f}" if isinstance(part, Decimal) else str(part)
+        for bound in ("minReplicas", "maxReplicas")
+        for part in reserved(overlay, bound)
+    ]
+    return f"| `{overlay}` | {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("overlay", ["cpu", "gpu", "gpu-tight", "milvus"])
+def test_the_cost_table_is_the_manifests(overlay: str) -> None:
+    assert row(overlay) in DOCS.read_text()
+
+
+def test_every_file_that_it_names_exists() -> None:
+    linked = re.findall(r"\]\((?!http)([^)#]+)", DOCS.read_text())
+    named = re.findall(r"`(kuberay/[\w./-]+)`", DOCS.read_text())
+
+    assert linked
+    assert not [path for path in linked if not (DOCS.parent / path).exists()]
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_every_command_of_ours_in_it_exists() -> None:
+    commands = set(re.findall(r"^ragserve ((?:[a-z-]+ ?)+)", DOCS.read_text(), flags=re.MULTILINE))
+
+    assert commands
+    for command in commands:
+        assert CliRunner().invoke(app, [*command.split(), "--help"]).exit_code == 0, command
+
+
+def test_the_overlay_of_your_own_in_it_builds(tmp_path: Path, problems: Callable[..., list[str]]) -> None:
+    """The page's example, beside ours so that its relative paths hold."""
+    blocks = re.findall(r"```yaml\n# (kustomization\.yaml|values\.yaml)\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
+    mine = tmp_path / "kuberay" / "overlays" / "mine"
+    for path in KUBERAY.rglob("*.yaml"):
+        copy = tmp_path / "kuberay" / path.relative_to(KUBERAY)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text())
+    mine.mkdir()
+    assert {name for name, _ in blocks} == {"kustomization.yaml", "values.yaml"}
+    for name, text in blocks:
+        (mine / name).write_text(text)
+
+    arguments = ["kubernetes", "render", str(mine), "--folder", str(tmp_path / "kuberay")]
+    done = CliRunner().invoke(app, [*arguments, "--config", str(ROOT / "serve_config.yaml")])
+
+    assert done.exit_code == 0, done.output
+    built = kustomize(mine)
+    assert problems(built) == []
+    service = service_of(built)
+    images = {one["template"]["spec"]["containers"][0]["image"] for one in groups_of(service).values()}
+    assert images == {"registry.example.com/ragserve-cpu:1.4.0", "registry.example.com/ragserve-cuda:1.4.0"}
