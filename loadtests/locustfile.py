@@ -1,0 +1,120 @@
+"""The load test: `make load`, or `locust -f loadtests/locustfile.py --headless`, against a service that is running.
+
+It ends by itself, after --duration or --max-requests; it goes to this machine unless --allow-remote says otherwise;
+and it fails, with exit code 1, if an endpoint breaks its budget.
+"""
+
+import ipaddress
+import logging
+import socket
+import time
+from argparse import ArgumentTypeError
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from locust import LoadTestShape, events
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from loadtests.budgets import BUILT_IN as BUILT_IN_BUDGETS
+from loadtests.budgets import Budgets, broken
+from loadtests.questions import Questions
+from loadtests.recorder import Recorder, Sample
+from loadtests.report import write_report
+from loadtests.shapes import SHAPES
+from loadtests.users import ChatUser, EmbeddingUser, IngestUser, QueryUser, Reader, RerankUser, SearchUser
+
+__all__ = ["ChatUser", "EmbeddingUser", "IngestUser", "QueryUser", "RerankUser", "SearchUser", "TestShape"]
+
+MAX_PEAK, MAX_DURATION_S, MAX_REQUESTS = 1_000, 4 * 3600, 10_000_000
+DEFAULT_HOST = "http://127.0.0.1:8000"
+logger = logging.getLogger("loadtests")
+recorder = Recorder()
+started_at = time.perf_counter()
+
+
+def bounded(limit: int) -> Any:
+    def number(text: str) -> int:
+        value = int(text)
+        if not 1 <= value <= limit:
+            raise ArgumentTypeError(f"{value} is not between 1 and {limit}")
+        return value
+
+    return number
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: LocustArgumentParser) -> None:
+    shapes = "; ".join(f"{shape.name}: {shape.help}" for shape in SHAPES.values())
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="ramp", help=f"Users over time. {shapes}.")
+    parser.add_argument("--peak", type=bounded(MAX_PEAK), default=8, help="Users at the most.")
+    parser.add_argument("--duration", type=bounded(MAX_DURATION_S), default=60, help="Seconds.")
+    parser.add_argument("--max-requests", type=bounded(MAX_REQUESTS), default=100_000, help="Ends the test early.")
+    parser.add_argument("--questions", default="", help="Folder in BEIR's layout; else our docs' questions.")
+    parser.add_argument("--budgets", default=str(BUILT_IN_BUDGETS), help="YAML file of limits by endpoint.")
+    parser.add_argument("--report", default="loadtest-report", help="Folder for report.html, CSV files and plots.")
+    parser.add_argument("--seed", type=int, default=0, help="Of the questions' order.")
+    parser.add_argument("--allow-remote", action="store_true", help="Let it go to another machine than this one.")
+
+
+@events.test_start.add_listener
+def prepare(environment: Environment, **_: Any) -> None:
+    options = environment.parsed_options
+    host = environment.host or DEFAULT_HOST
+    if not options.allow_remote and not is_loopback(urlsplit(host).hostname or ""):
+        logger.error("%s is not this machine; --allow-remote if you mean it", host)
+        environment.process_exit_code = 2
+        environment.runner.quit()
+        return
+    folder = options.questions
+    Reader.questions = Questions.of_set(Path(folder), options.seed) if folder else Questions.built_in(options.seed)
+    environment.ragserve_budgets = Budgets.read(Path(options.budgets))
+
+
+@events.request.add_listener
+def record(request_type: str, name: str, response_time: float, exception: BaseException | None, **_: Any) -> None:
+    at_s = time.perf_counter() - started_at
+    recorder.add(request_type, name, Sample(at_s, response_time / 1e3, exception is not None))
+
+
+@events.quitting.add_listener
+def judge(environment: Environment, **_: Any) -> None:
+    """Writes the report, and fails the run if a budget was broken or nothing was answered."""
+    if environment.process_exit_code == 2 or isinstance(environment.runner, WorkerRunner):
+        return
+    options = environment.parsed_options
+    problems = broken(environment.ragserve_budgets, recorder.by_endpoint())
+    if not recorder.num_requests:
+        problems.append("nothing was asked: is the service running?")
+    path = write_report(recorder, problems, Path(options.report), f"{options.shape}, {options.peak} users at the most")
+    for problem in problems:
+        logger.error("over budget: %s", problem)
+    logger.info("report: %s", path)
+    environment.process_exit_code = 1 if problems else 0
+
+
+class TestShape(LoadTestShape):
+    """Locust asks every second how many users there are to be."""
+
+    def tick(self) -> tuple[int, float] | None:
+        assert self.runner is not None
+        options = self.runner.environment.parsed_options
+        elapsed_s = self.get_run_time()
+        if recorder.num_requests >= options.max_requests:
+            return None
+        users = SHAPES[options.shape].users(elapsed_s, options.duration, options.peak)
+        if users is None:
+            return None
+        recorder.users.append((time.perf_counter() - started_at, self.get_current_user_count()))
+        return users, max(1.0, float(options.peak))
+
+
+def is_loopback(host: str) -> bool:
+    """Every address of the name is this machine's loopback."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(address).is_loopback for address in found)

@@ -1,0 +1,73 @@
+"""Which question comes next: real questions, asked as unevenly as people ask.
+
+The skew is that of RAGPulse, a trace of 7,106 requests of a real service (arXiv 2511.12979): 11.5 % of the questions
+repeat an earlier one word for word, and 5 % of the documents take 43 % of the accesses.
+"""
+
+import random
+from bisect import bisect_left
+from collections import deque
+from itertools import accumulate
+from pathlib import Path
+
+from serve.evaluation.question_set import QuestionSet, read_question_set
+
+REPEATED_SHARE = 0.115
+HOT_DOCUMENTS, HOT_ACCESSES = 0.05, 0.43
+REMEMBERED = 1_000
+BUILT_IN = Path(__file__).with_name("questions.txt")
+
+
+class Questions:
+    """Draws questions, each from a topic; how often a topic comes follows Zipf's law. The same seed, the same draws."""
+
+    def __init__(self, by_topic: list[list[str]], seed: int = 0) -> None:
+        self._random = random.Random(seed)
+        self._topics = [list(questions) for questions in by_topic if questions]
+        self._random.shuffle(self._topics)
+        exponent = skew_exponent(len(self._topics))
+        self._cumulative = list(accumulate(zipf_weights(len(self._topics), exponent)))
+        self._asked: deque[str] = deque(maxlen=REMEMBERED)
+
+    @staticmethod
+    def built_in(seed: int = 0) -> "Questions":
+        """Questions about ragserve's own documentation, which `make up` ingests."""
+        lines = [line.strip() for line in BUILT_IN.read_text().splitlines()]
+        return Questions([[line] for line in lines if line and not line.startswith("#")], seed)
+
+    @staticmethod
+    def of_set(folder: Path, seed: int = 0) -> "Questions":
+        """The questions of a set in BEIR's layout; a topic is a document that answers some of them."""
+        return Questions(list(questions_by_document(read_question_set(folder)).values()), seed)
+
+    def next(self) -> str:
+        if self._asked and self._random.random() < REPEATED_SHARE:
+            return self._random.choice(self._asked)
+        at = self._random.random() * self._cumulative[-1]
+        question = self._random.choice(self._topics[bisect_left(self._cumulative, at)])
+        self._asked.append(question)
+        return question
+
+
+def questions_by_document(questions: QuestionSet) -> dict[str, list[str]]:
+    """Each query under the first document that is relevant to it."""
+    found: dict[str, list[str]] = {}
+    for query_id, text in questions.queries.items():
+        document = min(questions.qrels[query_id])
+        found.setdefault(document, []).append(text)
+    return found
+
+
+def zipf_weights(count: int, exponent: float) -> list[float]:
+    return [rank**-exponent for rank in range(1, count + 1)]
+
+
+def skew_exponent(count: int) -> float:
+    """The exponent at which the first HOT_DOCUMENTS of `count` topics have HOT_ACCESSES of the weight, by bisection."""
+    hot = max(1, round(HOT_DOCUMENTS * count))
+    low, high = 0.0, 4.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        weights = zipf_weights(count, middle)
+        low, high = (middle, high) if sum(weights[:hot]) / sum(weights) < HOT_ACCESSES else (low, middle)
+    return (low + high) / 2
