@@ -1,0 +1,56 @@
+"""A virtual environment for each peer, with pinned versions, built once and kept in a cache folder.
+
+Nothing of a peer's is installed beside ragserve. Packages come from wherever pip is configured to look.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from models.errors import RagError
+
+REQUIREMENTS = Path(__file__).parent
+INSTALL_TIMEOUT_S = 1800.0
+READY = "installed"
+
+
+class PeerError(RagError):
+    """A peer cannot be run; the message says why, and becomes its row."""
+
+    code = "peer_not_run"
+
+    def __init__(self, peer: str, reason: str) -> None:
+        super().__init__(peer, reason)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} cannot be run: {self.args[1]}"
+
+
+def default_folder() -> Path:
+    """The user's cache folder, by the XDG rules."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragserve" / "peers"
+
+
+def environment_of(peer: str, folder: Path) -> Path:
+    """The folder of the peer's programs (`python`, …); built first where it is absent or its versions have changed.
+
+    Raises PeerError with pip's last words.
+    """
+    requirements = REQUIREMENTS / f"{peer}.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
+    home = folder / f"{peer}-{digest}"
+    programs = home / "bin"
+    if not (home / READY).exists():
+        _run(peer, [sys.executable, "-m", "venv", "--clear", str(home)])
+        _run(peer, [str(programs / "python"), "-m", "pip", "install", "--quiet", "-r", str(requirements)])
+        (home / READY).touch()
+    return programs
+
+
+def _run(peer: str, command: list[str]) -> None:
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+    if ran.returncode != 0:
+        lines = [line for line in ran.stderr.splitlines() if line.strip()]
+        raise PeerError(peer, lines[-1] if lines else f"{command[0]} ended with {ran.returncode}")
