@@ -14,7 +14,15 @@ INSTALLED := $(VENV)/.installed-$(LOCK)
 INSTALLED_DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: up test test-quick check lock clean
+# The load test, against a service that runs.
+URL ?= http://127.0.0.1:$(PORT)
+SHAPE ?= ramp
+PEAK ?= 8
+DURATION ?= 60
+BUDGETS ?= loadtests/budgets.yaml
+REPORT ?= loadtest-report
+
+.PHONY: up test test-quick check load lock clean
 
 up: $(INSTALLED)
 	@$(BIN)/ragserve up --config $(CONFIG) --port $(PORT) --data $(DATA) \
@@ -25,6 +33,11 @@ test: $(INSTALLED_DEV)
 
 test-quick: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+load: $(INSTALLED_DEV)
+	PYTHONPATH=. $(BIN)/locust -f loadtests/locustfile.py --headless --only-summary --host $(URL) --shape $(SHAPE) \
+		--peak $(PEAK) --duration $(DURATION) --budgets $(BUDGETS) --report $(REPORT) \
+		--html $(REPORT)/locust.html --csv $(REPORT)/locust $(ARGS)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
@@ -50,7 +63,7 @@ $(INSTALLED_DEV): $(INSTALLED) requirements/dev.txt
 # After a change of a .in file; needs uv. The CUDA lock is resolved for a machine that has a GPU.
 lock:
 	uv pip compile requirements/cpu.in $(LOCK_OPTIONS) $(addprefix --extra-index-url ,$(TORCH_INDEX)) \
-		$(addprefix --no-emit-package ,torchvision torchaudio torchcodec) -o requirements/cpu.txt
+		$(addprefix --no-emit-package ,torchvision torchaudio torchcodec openvino-telemetry) -o requirements/cpu.txt
 	uv pip compile requirements/cuda.in $(LOCK_OPTIONS) -o requirements/cuda.txt
 	uv pip compile requirements/dev.in -c requirements/cpu.txt $(LOCK_OPTIONS) -o requirements/dev.txt
 

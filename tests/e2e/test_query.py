@@ -156,7 +156,14 @@ def test_health_readiness_models_and_metrics(http: httpx.Client) -> None:
     assert http.get("/healthz").json() == {"status": "ok"}
     readiness = http.get("/readyz")
     assert readiness.status_code == 200
-    assert readiness.json()["stages"]["embed"] == {"ready": True, "model": "minilm", "unfinished": 0}
+    assert readiness.json()["stages"]["embed"] == {
+        "ready": True,
+        "model": "minilm",
+        "unfinished": 0,
+        "loading": None,
+        "error": None,
+        "canary": None,
+    }
     assert {model["id"] for model in http.get("/v1/models").json()["data"]} == {
         "ragserve",
         "minilm",

@@ -68,7 +68,7 @@ MESSAGES = [{"role": "user", "content": "When does the spring tide come?"}]
 
 def test_tokens_stream_from_the_engine(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
-        model="tiny-llama", messages=MESSAGES, max_tokens=64, stream=True, stream_options={"include_usage": True}
+        model="ragserve", messages=MESSAGES, max_tokens=64, stream=True, stream_options={"include_usage": True}
     )
 
     chunks = list(stream)
@@ -90,10 +90,10 @@ def test_the_native_call_names_the_model_and_counts_tokens(llm: Service) -> None
 
 
 def test_a_stop_string_ends_the_answer(client: openai.OpenAI) -> None:
-    whole = client.chat.completions.create(model="tiny-llama", messages=MESSAGES, max_tokens=64).choices[0].message
+    whole = client.chat.completions.create(model="ragserve", messages=MESSAGES, max_tokens=64).choices[0].message
     stop = whole.content[5:8]
 
-    stopped = client.chat.completions.create(model="tiny-llama", messages=MESSAGES, max_tokens=64, stop=stop)
+    stopped = client.chat.completions.create(model="ragserve", messages=MESSAGES, max_tokens=64, stop=stop)
 
     assert stopped.choices[0].finish_reason == "stop"
     assert stop not in stopped.choices[0].message.content
@@ -107,14 +107,22 @@ async def engine_reaches(num_unfinished: int, http: httpx.AsyncClient, limit_s: 
             await asyncio.sleep(0.02)
 
 
+DISCONNECTING = {
+    "query": ("/v1/query", {"query": "tide?"}),
+    "documents": ("/v1/chat/completions", {"messages": MESSAGES}),
+    "chat": ("/v1/chat/completions", {"messages": MESSAGES, "model": "tiny-llama", "ignore_eos": True}),
+    "completion": ("/v1/completions", {"prompt": "The tide", "model": "tiny-llama", "ignore_eos": True}),
+}
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-@pytest.mark.parametrize("path", ["/v1/query", "/v1/chat/completions"])
+@pytest.mark.parametrize("asked", DISCONNECTING)
 async def test_a_client_that_disconnects_frees_the_engine_within_a_second(
-    llm: Service, path: str, stream: bool
+    llm: Service, asked: str, stream: bool
 ) -> None:
+    path, body = DISCONNECTING[asked]
     # Some three seconds' worth of tokens, so that only an abort ends it within one.
-    body = {"stream": stream, "max_tokens": 1700}
-    body |= {"query": "tide?"} if path == "/v1/query" else {"messages": MESSAGES}
+    body = body | {"stream": stream, "max_tokens": 1700}
     async with httpx.AsyncClient(base_url=llm.url, timeout=120, trust_env=False) as http:
         connection = await post_without_reading(llm.url, path, json.dumps(body).encode())
         await engine_reaches(1, http, limit_s=30)
@@ -138,7 +146,97 @@ async def post_without_reading(url: str, path: str, body: bytes) -> asyncio.Stre
 def test_a_conversation_that_is_too_long_is_the_callers_error(client: openai.OpenAI) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         client.chat.completions.create(
-            model="tiny-llama", messages=[{"role": "user", "content": "tide " * 2500}], max_tokens=8
+            model="ragserve", messages=[{"role": "user", "content": "tide " * 2500}], max_tokens=8
         )
 
     assert caught.value.code == "invalid_request"
+
+
+def test_the_language_model_itself_chats_without_documents(client: openai.OpenAI) -> None:
+    fields = {"model": "tiny-llama", "messages": MESSAGES, "max_tokens": 24, "temperature": 0}
+
+    whole = client.chat.completions.create(**fields, logprobs=True)
+    chunks = list(client.chat.completions.create(**fields, stream=True, stream_options={"include_usage": True}))
+
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert whole.model == "tiny-llama"
+    assert text == whole.choices[0].message.content
+    assert len(whole.choices[0].logprobs.content) == whole.usage.completion_tokens
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert not hasattr(whole, "citations")
+
+
+def test_a_prompt_is_continued(client: openai.OpenAI) -> None:
+    fields = {"model": "tiny-llama", "prompt": "The spring tide", "max_tokens": 12, "temperature": 0}
+
+    whole = client.completions.create(**fields)
+    chunks = list(client.completions.create(**fields, stream=True))
+
+    assert whole.object == "text_completion"
+    assert "".join(chunk.choices[0].text for chunk in chunks) == whole.choices[0].text
+
+
+def test_an_adapter_answers_with_and_without_documents(client: openai.OpenAI) -> None:
+    fields = {"messages": MESSAGES, "max_tokens": 24, "temperature": 0}
+    stores = {"vector_store_ids": ["default"]}
+
+    plain = [client.chat.completions.create(model=name, **fields) for name in ("tiny-llama", "tiny-law")]
+    found = [
+        client.chat.completions.create(model=name, extra_body=stores, **fields) for name in ("tiny-llama", "tiny-law")
+    ]
+
+    assert [answer.model for answer in plain] == ["tiny-llama", "tiny-law"]
+    for base, adapted in (plain, found):
+        assert base.choices[0].message.content != adapted.choices[0].message.content
+    assert all(answer.passages and not answer.degraded for answer in found)
+
+
+def test_an_answer_from_documents_keeps_to_its_schema(client: openai.OpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"tides": {"type": "array", "items": {"enum": [1, 2]}, "minItems": 1, "maxItems": 1}},
+        "required": ["tides"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "tides", "schema": schema}}
+
+    answer = client.chat.completions.create(
+        model="ragserve", messages=MESSAGES, response_format=form, max_tokens=400, temperature=1, seed=1
+    )
+
+    assert json.loads(answer.choices[0].message.content)["tides"] in ([1], [2])
+    assert answer.citations == []
+    assert answer.passages
+
+
+def test_a_tool_is_called(client: openai.OpenAI) -> None:
+    parameters = {"type": "object", "properties": {"day": {"enum": ["Monday", "Friday"]}}, "required": ["day"]}
+    function = {"name": "tide_on", "strict": True, "parameters": parameters | {"additionalProperties": False}}
+    tool = {"type": "function", "function": function}
+
+    answer = client.chat.completions.create(
+        model="tiny-llama",
+        messages=MESSAGES,
+        tools=[tool],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        max_tokens=300,
+        seed=1,
+    )
+
+    call = answer.choices[0].message.tool_calls[0].function
+    assert call.name == "tide_on"
+    assert json.loads(call.arguments)["day"] in ("Monday", "Friday")
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_what_the_engine_refuses_is_the_callers_error(client: openai.OpenAI, stream: bool) -> None:
+    with pytest.raises(openai.UnprocessableEntityError, match="maximum context length"):
+        client.chat.completions.create(
+            model="tiny-llama", messages=[{"role": "user", "content": "tide " * 2500}], max_tokens=8, stream=stream
+        )
+
+
+def test_a_model_that_does_not_serve_is_not_found(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="tiny-llama"):
+        client.chat.completions.create(model="qwen3-4b", messages=MESSAGES)
