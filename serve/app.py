@@ -7,11 +7,13 @@ from ray.serve import Application
 from deployments.dense_searcher import DenseSearcher
 from deployments.embedder import Embedder
 from deployments.generator import Generator
+from deployments.inline import InlineStage
 from deployments.lexical_searcher import LexicalSearcher
 from deployments.parser import Parser
 from deployments.reranker import Reranker
 from models.catalog import Catalog
 from serve.ingress import Ingress, Stages
+from serve.placement import InlineConfig
 from serve.settings import Settings
 
 
@@ -21,18 +23,31 @@ def build(settings: Settings) -> Application:
     How many replicas, their batching, queues and models are in serve_config.yaml, under `deployments`.
     """
     catalog = Catalog.open(settings.catalog)
+    place = Placement(settings.inline)
     stages = Stages(
-        embedder=replicas_of(Embedder).bind(catalog),
+        embedder=place(Embedder, catalog),
         dense=[
-            replicas_of(DenseSearcher, name=name).bind(settings.storage, shard)
-            for name, shard in settings.search.shards().items()
+            place(DenseSearcher, settings.storage, shard, name=name) for name, shard in settings.search.shards().items()
         ],
-        lexical=replicas_of(LexicalSearcher).bind(settings.storage),
-        reranker=replicas_of(Reranker).bind(catalog),
-        generator=replicas_of(Generator).bind(catalog),
-        parser=replicas_of(Parser).bind(catalog),
+        lexical=place(LexicalSearcher, settings.storage),
+        reranker=place(Reranker, catalog),
+        generator=place(Generator, catalog),
+        parser=place(Parser, catalog),
     )
     return replicas_of(Ingress).bind(settings, catalog, stages)
+
+
+class Placement:
+    """Replicas of their own, or one inside the ingress, as the settings have it."""
+
+    def __init__(self, inline: InlineConfig) -> None:
+        self._user_configs = inline.user_configs()
+
+    def __call__(self, kind: type, *arguments: object, name: str | None = None) -> Application | InlineStage:
+        name = name or kind.__name__
+        if name in self._user_configs:
+            return InlineStage(kind, arguments, self._user_configs[name])
+        return replicas_of(kind, name=name).bind(*arguments)
 
 
 replicas_of = ray_serve.deployment

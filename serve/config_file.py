@@ -111,18 +111,29 @@ def _check_application(application: dict[str, Any], where: str) -> Iterator[Prob
 
 
 def _stages(arguments: dict[str, Any]) -> dict[str, type[StageConfig]]:
-    """The deployments that these settings make: the dense search may be several."""
+    """The deployments that these settings make: the dense search may be several, and an inline stage is none."""
     try:
         shards = SearchConfig(**(arguments.get("search") or {})).shards()
     except (ValidationError, TypeError):
         return STAGES  # reported with the settings
-    return STAGES | dict.fromkeys(shards, DenseSearcherConfig)
+    stages = STAGES | dict.fromkeys(shards, DenseSearcherConfig)
+    return {name: config for name, config in stages.items() if name not in _inline(arguments)}
+
+
+def _inline(arguments: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The user_config of each stage inside the ingress."""
+    inline = arguments.get("inline")
+    configs = inline.items() if isinstance(inline, dict) else ()
+    return {name: config for name, config in configs if isinstance(config, dict)}
 
 
 def _check_deployment(
     deployment: dict[str, Any], stages: dict[str, type[StageConfig]], where: str
 ) -> Iterator[Problem]:
     name = deployment["name"]
+    if name not in stages and name in STAGES:
+        yield Problem(f"{where}.name", f"{name} is inline (args.inline), so it can have no deployment")
+        return
     if name not in stages:
         yield Problem(f"{where}.name", f"no deployment named {name!r}{did_you_mean(name, stages)}")
         return
@@ -165,9 +176,10 @@ def _check_milvus(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
         return
     if (arguments.get("search") or {}).get("dense_shards", 1) != 1:
         yield Problem(f"{where}.args.search.dense_shards", "must be 1 with Milvus, which spreads its vectors itself")
-    replicas = max((_most_replicas(one) for one in deployments if one["name"] == "DenseSearcher"), default=1)
+    holder = "Ingress" if "DenseSearcher" in _inline(arguments) else "DenseSearcher"
+    replicas = max((_most_replicas(one) for one in deployments if one["name"] == holder), default=1)
     if str(milvus.get("uri", "")).endswith(".db") and replicas != 1:
-        message = f"Milvus Lite belongs to one process, but DenseSearcher may have {replicas} replicas"
+        message = f"Milvus Lite belongs to one process, but {holder} may have {replicas} replicas"
         yield Problem(f"{where}.args.storage.milvus.uri", message)
 
 
@@ -182,6 +194,7 @@ def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
         yield Problem(f"{where}.args.catalog", str(error))
         return
     user_configs = {deployment["name"]: deployment.get("user_config") or {} for deployment in deployments}
+    user_configs |= _inline(arguments)
     for (stage, key), task in ALIASES.items():
         alias = user_configs.get(stage, {}).get(key) or STAGES[stage].model_fields[key].default
         yield from _check_alias(catalog, task, alias, f"{where}.deployments ({stage}).user_config.{key}")

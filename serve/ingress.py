@@ -14,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.dense_searcher import DenseSearcherClient
 from deployments.embedder import EmbedderClient
 from deployments.generator import GeneratorClient, InlineGenerator
+from deployments.inline import InlineHandle, InlineStage
 from deployments.lexical_searcher import LexicalSearcherClient
 from deployments.parser import ParserClient
 from deployments.reranker import RerankerClient
@@ -38,14 +39,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stages:
-    """The handles of every stage; Serve fills them in where build() put bound deployments."""
+    """Every stage: a handle, which Serve fills in where build() put a bound deployment, or what is to be run here."""
 
-    embedder: DeploymentHandle
-    dense: list[DeploymentHandle]
-    lexical: DeploymentHandle
-    reranker: DeploymentHandle
-    generator: DeploymentHandle
-    parser: DeploymentHandle
+    embedder: DeploymentHandle | InlineStage
+    dense: list[DeploymentHandle | InlineStage]
+    lexical: DeploymentHandle | InlineStage
+    reranker: DeploymentHandle | InlineStage
+    generator: DeploymentHandle | InlineStage
+    parser: DeploymentHandle | InlineStage
 
 
 @ray_serve.ingress()
@@ -56,11 +57,13 @@ class Ingress:
         join_serve_log()
         corpus = settings.storage.open()
         shared = settings.coalescing
-        embedder = EmbedderClient(stages.embedder, "embed", shared)
-        dense = DenseSearcherClient(stages.dense, shared)
-        lexical = LexicalSearcherClient(stages.lexical, "lexical", shared)
-        reranker = RerankerClient(stages.reranker, "rerank", shared)
-        generator, parser = GeneratorClient(stages.generator, "generate"), ParserClient(stages.parser, "parse")
+        inline: list[InlineHandle] = []
+        embedder = EmbedderClient(_handle(stages.embedder, inline), "embed", shared)
+        dense = DenseSearcherClient([_handle(shard, inline) for shard in stages.dense], shared)
+        lexical = LexicalSearcherClient(_handle(stages.lexical, inline), "lexical", shared)
+        reranker = RerankerClient(_handle(stages.reranker, inline), "rerank", shared)
+        generator = GeneratorClient(_handle(stages.generator, inline), "generate")
+        parser = ParserClient(_handle(stages.parser, inline), "parse")
         fallback = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
         retrieval_stages = RetrievalStages(embedder, dense, lexical, reranker, corpus.views, corpus.generations)
         retrieval = RetrievalPipeline(retrieval_stages, settings.retrieval)
@@ -81,15 +84,25 @@ class Ingress:
                 Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s),
             ),
             stages={client.stage: client for client in (embedder, dense, lexical, reranker, generator, parser)},
+            inline=inline,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services)
 
     async def check_health(self) -> None:
-        """Serve's probe: the database answers, and ingestion goes on."""
+        """Serve's probe: the database answers, ingestion goes on, and what is inside this process is well."""
         self._services.ingest.check_health()
+        await asyncio.gather(*(stage.check_health() for stage in self._services.inline))
         await asyncio.to_thread(self._services.corpus.views.heads, [("", "")])
+
+
+def _handle(stage: DeploymentHandle | InlineStage, inline: list[InlineHandle]) -> DeploymentHandle | InlineHandle:
+    """How the stage is called; one that is to be run here is opened, and added to `inline`."""
+    if not isinstance(stage, InlineStage):
+        return stage
+    inline.append(stage.open())
+    return inline[-1]
 
 
 def create_app(services: Services) -> FastAPI:
@@ -112,6 +125,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # The default pool has a handful of threads, which slow disk writes of ingestion would take from questions.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_THREADS, "blocking"))
     background = (asyncio.create_task(_kept_running(one)) for one in services.background)
+    await asyncio.gather(*(stage.start() for stage in services.inline))
     workers = [asyncio.create_task(services.ingest.run()), *background]
     try:
         yield

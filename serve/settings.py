@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,7 @@ from serve.pipelines.ingest import IngestConfig
 from serve.pipelines.migrate import MigrationConfig
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
+from serve.placement import InlineConfig
 
 
 class ApiConfig(BaseModel):
@@ -75,9 +76,16 @@ class Settings(BaseModel):
             storage["milvus"] = {"token": os.environ[MILVUS_TOKEN]} | storage["milvus"]
         return arguments | {"storage": storage} if storage else arguments
 
+    @model_validator(mode="after")
+    def _check_placement(self) -> Self:
+        if self.inline.DenseSearcher is not None and self.search.dense_shards != 1:
+            raise ValueError("inline.DenseSearcher: an inline search has no shards; search.dense_shards must be 1")
+        return self
+
     storage: StorageConfig = StorageConfig()
     catalog: Path | None = Field(default=None, description="A YAML file of models, added to models/catalog.yaml.")
     search: SearchConfig = SearchConfig()
+    inline: InlineConfig = InlineConfig()
     coalescing: CoalescingConfig = CoalescingConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()

@@ -4,6 +4,7 @@ import copy
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,14 +97,23 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     return running
 
 
+@contextmanager
+def put_back_afterwards(service: Service) -> Iterator[Service]:
+    """The service, whose file the block may change."""
+    before = copy.deepcopy(service.raw)
+    try:
+        yield service
+    finally:
+        service.raw.clear()
+        service.raw.update(before)
+        service.apply()
+
+
 @pytest.fixture
 def changing(service: Service) -> Iterator[Service]:
     """The service, whose file is put back afterwards."""
-    before = copy.deepcopy(service.raw)
-    yield service
-    service.raw.clear()
-    service.raw.update(before)
-    service.apply()
+    with put_back_afterwards(service):
+        yield service
 
 
 TEST_CATALOG = """

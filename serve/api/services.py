@@ -28,6 +28,16 @@ class BackgroundWork(Protocol):
         """Works until cancelled."""
 
 
+class InlineReplica(Protocol):
+    """A stage inside this process."""
+
+    async def start(self) -> None:
+        """Loads what it serves, before the first request."""
+
+    async def check_health(self) -> None:
+        """Raises if it is ill."""
+
+
 @dataclass(frozen=True)
 class Services:
     """`access` None: everybody is the default tenant, and what credential a caller sends is ignored.
@@ -47,6 +57,7 @@ class Services:
     background: Sequence[BackgroundWork]
     stages: Mapping[str, StatusSource]
     access: KeyRing | None = None
+    inline: Sequence[InlineReplica] = ()
     aliases: dict[str, str] = field(default_factory=dict)
 
 

@@ -104,6 +104,56 @@ def test_an_unknown_canary_is_refused_with_the_nearest_known_one(raw: dict[str, 
     assert "did you mean 'qwen3-0.6b'?" in problem.message
 
 
+def inline(raw: dict[str, Any], name: str) -> None:
+    """Moves a stage from `deployments` into the ingress."""
+    application, moved = raw["applications"][0], deployment(raw, name)
+    application["deployments"].remove(moved)
+    application["args"].setdefault("inline", {})[name] = moved["user_config"]
+
+
+@pytest.mark.parametrize("name", ["Embedder", "DenseSearcher", "LexicalSearcher", "Reranker", "Generator"])
+def test_a_stage_can_be_inside_the_ingress(raw: dict[str, Any], name: str) -> None:
+    user_config = deployment(raw, name)["user_config"]
+
+    inline(raw, name)
+
+    assert messages(raw) == []
+    assert settings_of(raw).inline.user_configs() == {name: user_config}
+
+
+def test_an_inline_stage_has_no_deployment(raw: dict[str, Any]) -> None:
+    raw["applications"][0]["args"]["inline"] = {"LexicalSearcher": {}}
+
+    (message,) = messages(raw)
+
+    assert message.endswith("LexicalSearcher is inline (args.inline), so it can have no deployment")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"Parser": {}}, "applications[0].args.inline.Parser: unknown key"),
+        ({"LexicalSearcher": {"max_batchsize": 4}}, "unknown key; did you mean 'max_batch_size'?"),
+        ({"Generator": {"model": "extractiv"}}, "did you mean 'extractive'?"),
+        ({"Embedder": {"model": "granite-small"}}, "'minilm', but Embedder's model is 'granite-small'"),
+    ],
+)
+def test_what_an_inline_stage_cannot_be_is_refused(raw: dict[str, Any], config: dict[str, Any], said: str) -> None:
+    for name in config:
+        if name != "Parser":
+            inline(raw, name)
+    raw["applications"][0]["args"]["inline"] = config
+
+    assert any(said in message for message in messages(raw)), messages(raw)
+
+
+def test_an_inline_search_has_no_shards(raw: dict[str, Any]) -> None:
+    inline(raw, "DenseSearcher")
+    raw["applications"][0]["args"]["search"] = {"dense_shards": 2}
+
+    assert any("search.dense_shards must be 1" in message for message in messages(raw))
+
+
 def test_a_misnamed_deployment_is_refused(raw: dict[str, Any]) -> None:
     deployment(raw, "Reranker")["name"] = "Rerankr"
 

@@ -3,7 +3,6 @@
 Every route against every guessed id is in tests/serve/api/test_api_tenants.py.
 """
 
-import copy
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import openai
 import pytest
 
 from serve.access.keys import digest_of
-from tests.conftest import Service
+from tests.conftest import Service, put_back_afterwards
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -35,13 +34,10 @@ def write_keys(path: Path, *tenants: str) -> None:
 @pytest.fixture(scope="module")
 def keyed(service: Service, keys: Path) -> Iterator[Service]:
     """The service with a keys file; it is put back as it was."""
-    before = copy.deepcopy(service.raw)
-    service.raw["applications"][0]["args"]["api"]["keys_file"] = str(keys)
-    service.apply()
-    yield service
-    service.raw.clear()
-    service.raw.update(before)
-    service.apply()
+    with put_back_afterwards(service):
+        service.raw["applications"][0]["args"]["api"]["keys_file"] = str(keys)
+        service.apply()
+        yield service
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Generation by a real vLLM engine inside its replica: streamed, swapped in by one line, freed when the client goes."""
 
 import asyncio
-import copy
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import openai
 import pytest
 
 from serve.remote import RemoteService
-from tests.conftest import Service
+from tests.conftest import Service, put_back_afterwards
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.slow]
 
@@ -24,21 +23,18 @@ DURING_THE_SWAP: list[httpx.Response] = []
 @pytest.fixture(scope="module")
 def llm(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service with the tiny Llama as its generator, which is one line of its file; put back afterwards."""
-    before = copy.deepcopy(service.raw)
     path: Path = tmp_path_factory.mktemp("llm") / "tides.md"
     path.write_text("# Tides\n\nThe spring tide comes twice a month.\n")
     with RemoteService(service.url) as remote:
         remote.ingest(path, "tides.md", "default")
-    service.deployment("Generator")["user_config"]["model"] = "tiny-llama"
-    with ThreadPoolExecutor(1) as pool:
-        swap = pool.submit(service.apply)
-        while not swap.done():
-            DURING_THE_SWAP.append(ask(service))
-    swap.result()
-    yield service
-    service.raw.clear()
-    service.raw.update(before)
-    service.apply()
+    with put_back_afterwards(service):
+        service.deployment("Generator")["user_config"]["model"] = "tiny-llama"
+        with ThreadPoolExecutor(1) as pool:
+            swap = pool.submit(service.apply)
+            while not swap.done():
+                DURING_THE_SWAP.append(ask(service))
+        swap.result()
+        yield service
 
 
 @pytest.fixture
@@ -186,6 +182,7 @@ def test_an_adapter_answers_with_and_without_documents(client: openai.OpenAI) ->
     ]
 
     assert [answer.model for answer in plain] == ["tiny-llama", "tiny-law"]
+    assert client.models.retrieve("tiny-law").parent == "tiny-llama"
     for base, adapted in (plain, found):
         assert base.choices[0].message.content != adapted.choices[0].message.content
     assert all(answer.passages and not answer.degraded for answer in found)
