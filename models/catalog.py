@@ -53,6 +53,10 @@ class Catalog:
     def names(self, task: Task) -> list[str]:
         return sorted(self.entries[task])
 
+    def adapters(self, alias: str) -> list[str]:
+        """The LoRA adapters of a generation model, by the names that requests give. Raises ModelNotFoundError."""
+        return list(self.entry("generation", alias).options.get("adapters") or {})
+
     def entry(self, task: Task, alias: str) -> CatalogEntry:
         """The entry under `alias`. Raises ModelNotFoundError with the nearest known one."""
         try:

@@ -69,7 +69,7 @@ def _adapter(model: str, catalog: Catalog) -> str | None:
     aliases = catalog.names("generation")
     if model in (SERVICE_MODEL, *aliases):
         return None
-    adapters = [name for alias in aliases for name in catalog.entry("generation", alias).options.get("adapters", {})]
+    adapters = [name for alias in aliases for name in catalog.adapters(alias)]
     if model not in adapters:
         raise ModelNotFoundError("model", model, [SERVICE_MODEL, *aliases, *adapters])
     return model

@@ -12,11 +12,12 @@ from serve.api.services import Services, ServicesDep, TenantRoute
 router = APIRouter(route_class=TenantRoute)
 
 SERVICE_MODEL = "ragserve"
+GENERATE = "generate"
 
 
 @router.get("/v1/models")
 async def list_models(services: ServicesDep) -> dict[str, Any]:
-    """The service itself, then the models that its stages hold."""
+    """The service itself, the models that its stages hold, and the generation model's adapters."""
     return {"object": "list", "data": await _models(services)}
 
 
@@ -31,11 +32,15 @@ async def get_model(model_id: str, services: ServicesDep) -> dict[str, Any]:
 async def _models(services: Services) -> list[dict[str, Any]]:
     statuses = await stage_statuses(services)
     held = {status.model: stage for stage, status in statuses.items() if status is not None and status.model}
-    entries = {SERVICE_MODEL: "pipeline", **held}
-    return [
-        {"id": name, "object": "model", "created": 0, "owned_by": "ragserve", "stage": stage}
-        for name, stage in entries.items()
-    ]
+    models = [_model(name, stage) for name, stage in {SERVICE_MODEL: "pipeline", **held}.items()]
+    generating = [name for name, stage in held.items() if stage == GENERATE]
+    adapters = [(adapter, alias) for alias in generating for adapter in services.catalog.adapters(alias)]
+    return models + [_model(adapter, GENERATE) | {"parent": alias} for adapter, alias in adapters]
+
+
+def _model(name: str, stage: str) -> dict[str, Any]:
+    """OpenAI's object, and the stage that the model belongs to."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "ragserve", "stage": stage}
 
 
 async def check_served(name: str, stage: str, services: Services, deadline: Deadline) -> None:
