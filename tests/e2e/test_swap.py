@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openai import OpenAI
 from typer.testing import CliRunner
 
 from serve.cli import app
@@ -23,7 +24,7 @@ NUM_CLIENTS = 20
 PAUSE_S = 2.0  # between questions of a client: the cores are to load models as well
 BUDGET_S = 60.0  # args.query.total_s
 runner = CliRunner()
-BODY = {"query": "When does the spring tide come?", "max_tokens": 8}
+QUESTION = "When does the spring tide come?"
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,27 @@ class Answered:
     degraded: tuple[str, ...]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tides(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.fixture(scope="module")
+def tides(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store of one short text: the models are swapped here, not measured, and some are slow."""
     path: Path = tmp_path_factory.mktemp("swap") / "swap-tides.md"
     path.write_text("# Spring tides\n\nThe spring tide comes twice a month, at full and at new moon.\n")
-    with RemoteService(service.url) as remote:
-        assert remote.ingest(path, "swap-tides.md", "default")[1].status == "completed"
+    with OpenAI(base_url=f"{service.url}/v1", api_key="unused") as client, RemoteService(service.url) as remote:
+        store = client.vector_stores.create(name="tides").id
+        assert remote.ingest(path, "swap-tides.md", store)[1].status == "completed"
+    return store
 
 
 @contextmanager
-def clients(service: Service) -> Iterator[list[Answered]]:
+def clients(service: Service, store: str) -> Iterator[list[Answered]]:
     """Twenty of them, who ask until the block ends; what they got, so far. A request past its budget raises."""
     stopped, answers = threading.Event(), list[Answered]()
+    question = {"query": QUESTION, "max_tokens": 8, "vector_store_ids": [store]}
 
     def keep_asking() -> None:
         with httpx.Client(base_url=service.url, timeout=BUDGET_S, trust_env=False) as http:
             while not stopped.is_set():
-                response = http.post("/v1/query", json=BODY)
+                response = http.post("/v1/query", json=question)
                 body = response.json()
                 answers.append(Answered(response.status_code, body.get("models", {}), tuple(body.get("degraded", ()))))
                 stopped.wait(PAUSE_S)
@@ -84,8 +89,8 @@ def answers_by(answers: list[Answered], name: str, model: str, limit_s: float = 
         time.sleep(0.05)
 
 
-def test_rerankers_are_swapped_tried_and_refused_without_a_failure(changing: Service) -> None:
-    with clients(changing) as answers:
+def test_rerankers_are_swapped_tried_and_refused_without_a_failure(changing: Service, tides: str) -> None:
+    with clients(changing, tides) as answers:
         swap(changing, "Reranker", model="late-interaction-fp32")
         answers_by(answers, "rerank", "late-interaction-fp32")
         swap(changing, "Reranker", model="absent-reranker")
@@ -109,8 +114,8 @@ def test_rerankers_are_swapped_tried_and_refused_without_a_failure(changing: Ser
 
 
 @pytest.mark.vllm
-def test_generators_are_swapped_and_rolled_back_without_a_failure(changing: Service) -> None:
-    with clients(changing) as answers:
+def test_generators_are_swapped_and_rolled_back_without_a_failure(changing: Service, tides: str) -> None:
+    with clients(changing, tides) as answers:
         swap(changing, "Generator", model="absent-llama", swap="in_turn")
         rolled_back = stage(changing, "generate")
         swap(changing, "Generator", model="tiny-llama", swap="beside")
