@@ -76,6 +76,21 @@ def tax(
 
 
 @bench.command()
+def settings(
+    clients: Annotated[str, typer.Option(help="Numbers of clients, separated by commas.")] = "1,64",
+    turn_s: Annotated[float, typer.Option("--seconds", help="Length of one turn.", min=0.5, max=60)] = 4.0,
+    num_turns: Annotated[int, typer.Option("--turns", help="Turns of each; the median counts.", min=1, max=99)] = 3,
+    body_bytes: Annotated[int, typer.Option("--body", help="Bytes of a question.", min=4, max=1_000_000)] = 200,
+) -> None:
+    """What each setting of Ray Serve's and of our clients is worth: the graph of `bench tax`, with one left out."""
+    from serve.benchmarks.ray_settings import HEAD, VARIANTS, Job, run
+
+    jobs = [Job(variant, _numbers(clients), turn_s, num_turns, body_bytes) for variant in VARIANTS]
+    rows = list(run(jobs, lambda line: console.print(line, style="dim", markup=False)))
+    console.print("\n".join([HEAD, *(row.line() for row in rows)]), markup=False)
+
+
+@bench.command()
 def backup(
     chunks: Annotated[int, typer.Option(help="How many chunks.", min=100, max=10_000_000)] = 100_000,
     folder: TempOption = None,

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
 from ray import serve
+from ray.serve.schema import LoggingConfig
 
 from deployments import environment
 from deployments.cluster import ClusterSize, local_cluster
@@ -29,6 +30,8 @@ HOST = "127.0.0.1"
 START_S = 60.0
 NUM_BODIES = 64
 MAX_ONGOING = 1_000
+# As the deployment file has it; a line in a log for every request costs every server the same.
+QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
 # Of plain Ray Serve's throughput at 64 clients; at one client ours is to be no slower.
 ENOUGH_AT_64 = 3.0
 HEAD = (
@@ -74,9 +77,7 @@ def run(plan: TaxPlan, folder: Path, say: Callable[[str], None]) -> Iterator[Tax
 
     Raises StageUnavailableError if a server does not start or answers with errors.
     """
-    bodies = folder / "bodies.jsonl"
-    texts = (_text(number, plan.body_bytes) for number in range(NUM_BODIES))
-    bodies.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    bodies = write_bodies(plan, folder)
     with _uvicorn() as port, _graphs() as serve_port:
         targets = {
             "uvicorn": (port, PATH),
@@ -85,15 +86,33 @@ def run(plan: TaxPlan, folder: Path, say: Callable[[str], None]) -> Iterator[Tax
             "ours": (serve_port, f"/ours{PATH}"),
         }
         for target in targets.values():
-            _wait_until_it_answers(*target)
-            _turn(target, bodies, clients=8, seconds=1.0)  # warm
+            warm_up(target, bodies)
         for clients in plan.clients:
             say(f"{clients} clients")
-            turns: dict[str, list[LoadResult]] = {name: [] for name in targets}
-            for _ in range(plan.num_turns):
-                for name, target in targets.items():
-                    turns[name].append(_turn(target, bodies, clients, plan.turn_s))
-            yield TaxRow(clients, **{name: _median(results) for name, results in turns.items()})
+            yield TaxRow(clients, **medians(targets, bodies, clients, plan))
+
+
+def medians(targets: Mapping[str, tuple[int, str]], bodies: Path, clients: int, plan: TaxPlan) -> dict[str, LoadResult]:
+    """The median turn of each target, a port and a path; they take turns."""
+    turns: dict[str, list[LoadResult]] = {name: [] for name in targets}
+    for _ in range(plan.num_turns):
+        for name, target in targets.items():
+            turns[name].append(_turn(target, bodies, clients, plan.turn_s))
+    return {name: _median(results) for name, results in turns.items()}
+
+
+def write_bodies(plan: TaxPlan, folder: Path) -> Path:
+    """What the clients send, a body a line."""
+    bodies = folder / "bodies.jsonl"
+    texts = (_text(number, plan.body_bytes) for number in range(NUM_BODIES))
+    bodies.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return bodies
+
+
+def warm_up(target: tuple[int, str], bodies: Path) -> None:
+    """Returns once it answers, and has answered for a second."""
+    _wait_until_it_answers(*target)
+    _turn(target, bodies, clients=8, seconds=1.0)
 
 
 def _turn(target: tuple[int, str], bodies: Path, clients: int, seconds: float) -> LoadResult:
@@ -118,16 +137,17 @@ def _graphs() -> Iterator[int]:
     """The three applications on Ray Serve, behind its proxy on the port given."""
     port = environment.free_port()
     with local_cluster(ClusterSize(num_cpus=4)):
-        serve.start(proxy_location="HeadOnly", http_options={"host": HOST, "port": port})
+        serve.start(proxy_location="HeadOnly", http_options={"host": HOST, "port": port}, logging_config=QUIET)
         for name, ingress in (("plain", PlainIngress), ("ours", OurIngress)):
-            stages = [_replica(Echo, f"{name}-{stage}").bind() for stage in ("first", "second")]
-            serve.run(_replica(ingress, f"{name}-ingress").bind(*stages), name=name, route_prefix=f"/{name}")
-        serve.run(_replica(LoneIngress, "lone-ingress").bind(), name="lone", route_prefix="/lone")
+            stages = [replica(Echo, f"{name}-{stage}").bind() for stage in ("first", "second")]
+            serve.run(replica(ingress, f"{name}-ingress").bind(*stages), name=name, route_prefix=f"/{name}")
+        serve.run(replica(LoneIngress, "lone-ingress").bind(), name="lone", route_prefix="/lone")
         yield port
 
 
-def _replica(kind: type, name: str) -> serve.Deployment:
-    return serve.deployment(kind, name=name, max_ongoing_requests=MAX_ONGOING, ray_actor_options={"num_cpus": 0.1})
+def replica(kind: type, name: str, num_replicas: int = 1) -> serve.Deployment:
+    options = {"max_ongoing_requests": MAX_ONGOING, "ray_actor_options": {"num_cpus": 0.1}}
+    return serve.deployment(kind, name=name, num_replicas=num_replicas, **options)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.client import StageClient
+from deployments.coalescer import AS_SHIPPED, CoalescingConfig
+from deployments.inline import InlineStage
 from models.types import Deadline
 
 BUDGET_S = 60.0
@@ -60,8 +62,14 @@ class PlainIngress:
 class OurIngress:
     """The same graph through the clients that the request path uses."""
 
-    def __init__(self, first: DeploymentHandle, second: DeploymentHandle) -> None:
-        self._first, self._second = StageClient(first, "first"), StageClient(second, "second")
+    def __init__(
+        self,
+        first: DeploymentHandle | InlineStage,
+        second: DeploymentHandle | InlineStage,
+        coalescing: CoalescingConfig = AS_SHIPPED,
+    ) -> None:
+        handles = [stage.open() if isinstance(stage, InlineStage) else stage for stage in (first, second)]
+        self._first, self._second = (StageClient(handle, "echo", coalescing) for handle in handles)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return echo_app(self._answer)
