@@ -42,9 +42,10 @@ class Load:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """`per_s` counts items, each by the share of its request's time that lay within the turn. Times in seconds.
+    """`per_s` is what was done over the time from the first request to the last answer: no request is begun after the
+    turn, but every one is waited for. A stream's tokens come evenly, so those within the turn count, and no others.
 
-    `first_s` is the time to the first token, of streams alone.
+    Times in seconds. `first_s` is the time to the first token, of streams alone.
     """
 
     per_s: float
@@ -120,7 +121,7 @@ async def run(load: Load, bodies: list[bytes]) -> LoadResult:
     for client in done:
         client.result()
     ended = max((answer.ended for answer in turn.answers), default=began)
-    end = turn.end if load.repeats else min(turn.end, ended)
+    end = turn.end if load.stream and load.repeats else ended
     busy = (time.process_time() - cpu) / max(ended - began, 1e-9)
     return _summary(turn.answers, began, end, busy)
 
