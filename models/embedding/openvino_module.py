@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 CALIBRATION = Path(__file__).with_name("calibration.txt")
 KEPT_NAME = "model.xml"
+ONE_AT_A_TIME = threading.Lock()  # torch's tracing, and the filters of warnings, belong to the process
 EXAMPLE = {"input_ids": [[1, 2, 3, 4], [1, 2, 0, 0]], "attention_mask": [[1, 1, 1, 1], [1, 1, 0, 0]]}
 
 
@@ -55,8 +56,9 @@ class OpenVinoModule(torch.nn.Module):
         return {self._output: torch.from_numpy(outputs[0])}
 
     def _convert(self, model: "PreTrainedModel", calibration: Sequence[Mapping[str, torch.Tensor]]) -> Any:
-        converted = _convert(model, self._output, self._inputs)
-        return _quantize(converted, calibration) if calibration else converted
+        with ONE_AT_A_TIME:
+            converted = _convert(model, self._output, self._inputs)
+            return _quantize(converted, calibration) if calibration else converted
 
 
 class _OneOutput(torch.nn.Module):

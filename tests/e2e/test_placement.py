@@ -58,8 +58,8 @@ def test_two_ingresses_with_their_stages_inside_answer_alike(compact: Service, i
     answers = [ingress.post("/v1/query", json=body).json() for ingress in ingresses]
 
     assert len(answers) == 2
-    assert {answer["text"] for answer in answers} == {answers[0]["text"]}
-    assert "every 5 seconds" in answers[0]["text"]
+    assert {answer["answer"] for answer in answers} == {answers[0]["answer"]}
+    assert "every 5 seconds" in answers[0]["answer"]
     assert [answer["degraded"] for answer in answers] == [[], []]
     assert answers[0]["models"] == {"embed": "minilm", "rerank": "late-interaction", "generate": "extractive"}
 

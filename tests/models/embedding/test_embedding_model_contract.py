@@ -285,6 +285,18 @@ def test_what_openvino_converted_is_kept_and_read_again(tmp_path: Path) -> None:
     assert (folder / "model.xml").stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
+@needs_weights
+@needs_openvino
+def test_two_models_are_converted_at_the_same_time() -> None:
+    config = minilm(engine="openvino")
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda name: SentenceTransformersModel(name, config), ("first", "second"))
+
+    assert cosine(embed_queries(first, ["tide"])[0], embed_queries(second, ["tide"])[0]) > 0.9999
+
+
 def test_int8_without_openvino_is_refused() -> None:
     with pytest.raises(ValidationError, match="int8 needs engine openvino"):
         minilm(precision="int8")
