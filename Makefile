@@ -28,11 +28,14 @@ up: $(INSTALLED)
 	@$(BIN)/ragserve up --config $(CONFIG) --port $(PORT) --data $(DATA) \
 		--ingest README.md --ingest docs --ask "How do I swap the reranker?"
 
+# What needs no cluster first, two files at a time; then the cluster's tests, one after the other, for they need both cores.
+# Status 5: no such test among those that ARGS names.
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadfile $(ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest -m ray $(ARGS) || test $$? -eq 5
 
 test-quick: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
 
 load: $(INSTALLED_DEV)
 	PYTHONPATH=. $(BIN)/locust -f loadtests/locustfile.py --headless --only-summary --host $(URL) --shape $(SHAPE) \
@@ -45,7 +48,7 @@ check: $(INSTALLED_DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/ragserve check-config $(CONFIG) --cpus 2
-	$(BIN)/python -m pytest -q tests/docs
+	$(BIN)/python -m pytest -q -m "not ray" tests/docs
 
 # torch first and on its own: resolved together with the rest it becomes the CUDA build, gigabytes of it. The lock is
 # whole, so nothing is resolved again (--no-deps); it leaves out what is asked for and not used, see docs/dependencies.md.
