@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from deployments.autoscaling import LatencyBudgetConfig, LatencyBudgetPolicy
 from deployments.dense_searcher import DenseSearcherConfig
 from deployments.embedder import EmbedderConfig
 from deployments.generator import GeneratorConfig
@@ -35,6 +36,7 @@ STAGES: dict[str, type[StageConfig]] = {
     "Generator": GeneratorConfig,
     "Parser": ParserConfig,
 }
+LATENCY_BUDGET_POLICY = f"{LatencyBudgetPolicy.__module__}:{LatencyBudgetPolicy.__name__}"
 # The keys of user_config that name a catalog alias, and of what task.
 ALIASES: dict[tuple[str, str], Task] = {
     ("Embedder", "model"): "embedding",
@@ -151,6 +153,15 @@ def _check_autoscaling(autoscaling: dict[str, Any] | None, where: str) -> Iterat
         yield Problem(where, "must be declared from the first day; min = max holds it still")
     else:
         yield from check_autoscaling(autoscaling, where)
+        yield from _check_policy(autoscaling.get("policy"), f"{where}.policy")
+
+
+def _check_policy(policy: Any, where: str) -> Iterator[Problem]:
+    """What our own policy takes, which Serve hands on as it stands."""
+    if isinstance(policy, dict) and policy.get("policy_function") == LATENCY_BUDGET_POLICY:
+        kwargs = policy.get("policy_kwargs") or {}
+        yield from unknown_keys(kwargs, LatencyBudgetConfig, f"{where}.policy_kwargs")
+        yield from invalid_values(kwargs, LatencyBudgetConfig, f"{where}.policy_kwargs")
 
 
 def _check_resources(options: dict[str, Any], where: str) -> Iterator[Problem]:

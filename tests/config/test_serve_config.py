@@ -184,6 +184,20 @@ def test_replica_bounds_that_contradict_each_other_are_refused(raw: dict[str, An
     assert "max_replicas" in "\n".join(messages(raw))
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "said"),
+    [
+        ({"budget": 1.0}, "policy_kwargs.budget: unknown key; did you mean 'budget_s'?"),
+        ({"budget_s": 0}, "policy_kwargs.budget_s: Input should be greater than 0"),
+    ],
+)
+def test_what_our_policy_does_not_take_is_refused(raw: dict[str, Any], kwargs: dict[str, float], said: str) -> None:
+    policy = {"policy_function": "deployments.autoscaling:LatencyBudgetPolicy", "policy_kwargs": kwargs}
+    deployment(raw, "Reranker")["autoscaling_config"]["policy"] = policy
+
+    assert [message.endswith(said) for message in messages(raw)] == [True]
+
+
 def test_a_missing_autoscaling_config_is_refused(raw: dict[str, Any]) -> None:
     del deployment(raw, "Embedder")["autoscaling_config"]
 
