@@ -11,6 +11,7 @@ from models.types import DEFAULT_VECTOR_STORE
 from serve.benchmarks.commands import bench
 from serve.evaluation.command import evaluate_command
 from serve.kubernetes.commands import kubernetes
+from serve.planning.command import plan_command
 
 app = typer.Typer(
     help="Cited answers from your documents: a Ray Serve application and the tools around it.",
@@ -152,6 +153,7 @@ def restore(
 
 
 app.command("eval")(evaluate_command)
+app.command("plan")(plan_command)
 app.add_typer(bench, name="bench")
 app.add_typer(kubernetes, name="kubernetes")
 
