@@ -4,12 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
+from deployments.autoscaling import SlotMeter
 from deployments.client import StageClient
 from deployments.memory import fits_beside
 from deployments.model_slot import ModelSlot
@@ -17,6 +18,7 @@ from deployments.stage import CanariedConfig, parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
+from models.errors import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel
 from models.types import CompletionRequest, Deadline, GenerationDelta, GenerationRequest, StageStatus
 
@@ -36,6 +38,7 @@ class Generator:
         join_serve_log()
         self._catalog = catalog
         self._slot: ModelSlot[CompletionModel] = ModelSlot(STAGE, self._started, _stopped, self._fits_beside)
+        self._meter = SlotMeter()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Returns at once: a new model takes over when it has started, see ModelSlot. The first one is waited for."""
@@ -46,6 +49,13 @@ class Generator:
 
         Raises StageUnavailableError at once between two models, for quotes can stand in; JSON is worth waiting for.
         """
+        with self._meter.request():
+            async with aclosing(self._deltas(request, budget_s)) as deltas:
+                async for delta in deltas:
+                    yield delta
+
+    async def _deltas(self, request: GenerationRequest, budget_s: float) -> AsyncGenerator[GenerationDelta, None]:
+        """The canary's if the request is its, else, and if it fails, the serving model's."""
         failed = ""
         with self._slot.lease_canary(_key(request)) as canary:
             if canary is not None:
@@ -68,9 +78,16 @@ class Generator:
         """OpenAI's objects, by the model that the request names: the canary too, but only by a name of its own."""
         name = str(request.body.get("model"))
         lease = self._slot.lease_named(lambda model: name in model.served_names, budget_s)
-        async with lease as model, aclosing(model.complete(request)) as answers:
-            async for answer in answers:
-                yield answer
+        with self._meter.request():
+            async with lease as model, aclosing(model.complete(request)) as answers:
+                async for answer in answers:
+                    yield answer
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Read by Serve: see deployments/autoscaling.py. A request is worked on while the engine runs it."""
+        with suppress(StageUnavailableError):  # between two models it is as before
+            self._meter.slots = self._slot.serving.max_running
+        return self._meter.stats()
 
     async def status(self) -> StageStatus:
         return self._slot.status(sum(model.num_unfinished() for model in self._slot.models))

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from deployments.autoscaling import SlotMeter
 from deployments.client import StageClient
 from deployments.stage import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
@@ -38,6 +39,7 @@ class Parser:
         join_serve_log()
         self._catalog = catalog
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
+        self._meter = SlotMeter()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(ParserConfig, user_config)
@@ -47,9 +49,14 @@ class Parser:
     async def parse(self, content: bytes, filename: str, chunking: ChunkingOptions | None) -> ParsedFile:
         """Text and chunks of a file. Raises UnreadableDocumentError."""
         options = chunking or self._config.chunking
-        return await asyncio.get_running_loop().run_in_executor(
-            self._compute, parse_and_chunk, content, filename, self._tokenizer, options
-        )
+        with self._meter.request():
+            return await asyncio.get_running_loop().run_in_executor(
+                self._compute, parse_and_chunk, content, filename, self._tokenizer, options
+            )
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Read by Serve: see deployments/autoscaling.py."""
+        return self._meter.stats()
 
     async def status(self) -> StageStatus:
         return StageStatus()

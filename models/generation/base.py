@@ -15,6 +15,10 @@ class GenerationModel(Protocol):
     def served_names(self) -> tuple[str, ...]:
         """What a request may call it by: its alias, and its adapters."""
 
+    @property
+    def max_running(self) -> int:
+        """Requests that it works on at once; others wait for their turn."""
+
     def environment(self) -> dict[str, str]:
         """Environment variables that the model's library reads when it is imported; set before `start`."""
 

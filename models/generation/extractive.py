@@ -52,6 +52,11 @@ class ExtractiveModel:
     def served_names(self) -> tuple[str, ...]:
         return (self.name,)
 
+    @property
+    def max_running(self) -> int:
+        """1: it computes on the event loop, one answer after the other."""
+        return 1
+
     def environment(self) -> dict[str, str]:
         """Nothing."""
         return {}

@@ -48,6 +48,11 @@ class VllmModel:
         """What a request may call it by: its alias, and its adapters."""
         return (self.name, *self._config.adapters)
 
+    @property
+    def max_running(self) -> int:
+        """The engine's max_num_seqs. Raises StageUnavailableError before `start` and after `stop`."""
+        return int(self._running_engine().vllm_config.scheduler_config.max_num_seqs)
+
     def environment(self) -> dict[str, str]:
         return self._config.environment()
 

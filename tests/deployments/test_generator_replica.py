@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from deployments.autoscaling import BACKLOG_S, DEMAND
 from deployments.generator import Generator
 from models.catalog import Catalog, CatalogEntry
 from models.errors import InvalidRequestError, StageUnavailableError
@@ -52,6 +53,12 @@ class FailingModel(ExtractiveModel):
         raise RuntimeError("the engine is dead")
 
 
+class WideModel(ExtractiveModel):
+    """Runs many requests at once, as an engine does."""
+
+    max_running = 16
+
+
 def entry(kind: str, **options: Any) -> CatalogEntry:
     return CatalogEntry(kind=kind, licence="Apache-2.0", options=options)
 
@@ -60,7 +67,9 @@ def entry(kind: str, **options: Any) -> CatalogEntry:
 async def generator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Generator]:
     failing = Kind(__name__, FailingConfig.__name__, FailingModel.__name__)
     monkeypatch.setitem(KINDS["generation"], "failing", failing)
+    monkeypatch.setitem(KINDS["generation"], "wide", Kind(__name__, ExtractiveConfig.__name__, WideModel.__name__))
     entries = {
+        "wide": entry("wide"),
         "long": entry("extractive"),
         "short": entry("extractive", max_sentences=1),
         "failing": entry("failing"),
@@ -158,3 +167,23 @@ async def test_a_model_that_only_quotes_completes_nothing_and_says_so(generator:
     with pytest.raises(InvalidRequestError, match="answers from documents alone"):
         async for _ in generator.complete(request, LIMIT_S):
             pass
+
+
+async def test_a_request_under_way_is_work_and_one_that_ended_is_none(generator: Generator) -> None:
+    async with aclosing(generator.stream(asked(), LIMIT_S)) as deltas:
+        await anext(deltas)
+        await answer(generator, asked())
+        under_way = generator.record_autoscaling_stats()
+    ended = generator.record_autoscaling_stats()
+
+    assert under_way[DEMAND] > 0
+    assert under_way[BACKLOG_S] > 0
+    assert ended[BACKLOG_S] == 0
+
+
+async def test_a_request_costs_its_share_of_what_the_model_runs_at_once(generator: Generator) -> None:
+    await chosen(generator, model="wide")
+
+    generator.record_autoscaling_stats()
+
+    assert generator._meter.slots == WideModel.max_running

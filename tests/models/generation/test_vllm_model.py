@@ -54,6 +54,7 @@ async def test_it_streams_deltas_and_counts_tokens(model: VllmModel) -> None:
     assert (last.finish_reason, last.num_completion_tokens) == ("length", 20)
     assert 300 < last.num_prompt_tokens < MAX_MODEL_LEN
     assert model.num_unfinished() == 0
+    assert model.max_running == 4  # the config's max_num_seqs
     await model.check_health()
 
 
