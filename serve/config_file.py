@@ -187,11 +187,20 @@ def _check_milvus(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
         return
     if (arguments.get("search") or {}).get("dense_shards", 1) != 1:
         yield Problem(f"{where}.args.search.dense_shards", "must be 1 with Milvus, which spreads its vectors itself")
-    holder = "Ingress" if "DenseSearcher" in _inline(arguments) else "DenseSearcher"
-    replicas = max((_most_replicas(one) for one in deployments if one["name"] == holder), default=1)
-    if str(milvus.get("uri", "")).endswith(".db") and replicas != 1:
-        message = f"Milvus Lite belongs to one process, but {holder} may have {replicas} replicas"
-        yield Problem(f"{where}.args.storage.milvus.uri", message)
+    if str(milvus.get("uri", "")).endswith(".db"):
+        yield from _check_milvus_lite(arguments, deployments, where)
+
+
+def _check_milvus_lite(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
+    """Its file belongs to one process, also while a replica is replaced."""
+    name = "Ingress" if "DenseSearcher" in _inline(arguments) else "DenseSearcher"
+    for holder in (one for one in deployments if one["name"] == name):
+        if _most_replicas(holder) != 1:
+            message = f"Milvus Lite belongs to one process, but {name} may have {_most_replicas(holder)} replicas"
+            yield Problem(f"{where}.args.storage.milvus.uri", message)
+        if holder.get("max_surge_percent"):
+            message = "must be 0: Milvus Lite belongs to one process, so the old replica goes before the new one comes"
+            yield Problem(f"{where}.deployments ({name}).max_surge_percent", message)
 
 
 def _most_replicas(deployment: dict[str, Any]) -> int:

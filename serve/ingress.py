@@ -22,9 +22,10 @@ from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from serve.access.keys import KeyRing
+from serve.admission import Admission
 from serve.api import chat, completions, embeddings, errors, files, health, models, query, rerank, vector_stores
 from serve.api.services import BackgroundWork, Services
-from serve.middleware import MULTIPART_OVERHEAD_BYTES, BodyLimit, JsonByDefault, RequestContext
+from serve.middleware import MULTIPART_OVERHEAD_BYTES, AdmissionLimit, BodyLimit, JsonByDefault, RequestContext
 from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.ingest import IngestPipeline, IngestWorker
 from serve.pipelines.migrate import GenerationBuilder
@@ -115,6 +116,7 @@ def create_app(services: Services) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(JsonByDefault)
     app.add_middleware(BodyLimit, max_bytes=services.settings.api.max_upload_bytes + MULTIPART_OVERHEAD_BYTES)
+    app.add_middleware(AdmissionLimit, admission=Admission(services.settings.admission))
     app.add_middleware(RequestContext)
     return app
 

@@ -1,17 +1,19 @@
-"""ASGI layers around the routes, outermost first: request id, access log and metrics, JSON by default."""
+"""ASGI layers around the routes, outermost first: request id, access log and metrics; limits; JSON by default."""
 
 import logging
 import re
 import time
 import uuid
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.telemetry import metrics
-from models.errors import PayloadTooLargeError
-from serve.api.errors import error_body, status_of
+from models.errors import OverloadedError, PayloadTooLargeError
+from serve.admission import Admission
+from serve.api.errors import refusal
 
 logger = logging.getLogger("ragserve.access")
 # Borders and headers of the parts of an upload, beside the file itself.
@@ -54,6 +56,56 @@ class RequestContext:
         logger.info("%s %s %d %.1fms %s", scope["method"], route, status, elapsed_s * 1000, request_id)
 
 
+@dataclass(frozen=True)
+class LimitedRoute:
+    """What stands in for a route where none was looked for: its template is the label of a refusal's metrics."""
+
+    path: str
+    pattern: re.Pattern[str]
+
+
+# Whatever asks a stage to compute. Files, stores and probes have no limit here: they are what a person needs to see
+# and to mend an overload, and ingestion has its queue in the database.
+LIMITED = (
+    "/v1/query",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/vector_stores/{vector_store_id}/search",
+    "/v1/embeddings",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/rerank",
+)
+LIMITED_ROUTES = tuple(LimitedRoute(path, compile_path(path)[0]) for path in LIMITED)
+
+
+class AdmissionLimit:
+    """Refuses a question past the limit before its body is read; an admitted one counts until its answer has ended."""
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self.app, self.admission = app, admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = _limited(scope)
+        if route is None:
+            await self.app(scope, receive, send)
+            return
+        try:
+            permit = self.admission.admit()
+        except OverloadedError as error:
+            scope["route"] = route
+            await refusal(error)(scope, receive, send)
+            return
+        with permit:
+            await self.app(scope, receive, send)
+
+
+def _limited(scope: Scope) -> LimitedRoute | None:
+    if scope["type"] != "http" or scope["method"] != "POST":
+        return None
+    return next((route for route in LIMITED_ROUTES if route.pattern.match(scope["path"])), None)
+
+
 class BodyLimit:
     """Refuses a body that says it is too long before it is read, and cuts off one that turns out to be."""
 
@@ -67,7 +119,7 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdecimal() or int(declared) > self.max_bytes:
             error = PayloadTooLargeError(f"the body is longer than {self.max_bytes} bytes")
-            await JSONResponse(error_body(error), status_of(error))(scope, receive, send)
+            await refusal(error)(scope, receive, send)
             return
         num_bytes = 0
 

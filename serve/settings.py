@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from deployments.coalescer import CoalescingConfig
 from deployments.storage import StorageConfig
 from models.corpus.views import Shard
+from serve.admission import AdmissionConfig
 from serve.pipelines.housekeeping import HousekeepingConfig
 from serve.pipelines.ingest import IngestConfig
 from serve.pipelines.migrate import MigrationConfig
@@ -86,6 +87,7 @@ class Settings(BaseModel):
     catalog: Path | None = Field(default=None, description="A YAML file of models, added to models/catalog.yaml.")
     search: SearchConfig = SearchConfig()
     inline: InlineConfig = InlineConfig()
+    admission: AdmissionConfig = AdmissionConfig()
     coalescing: CoalescingConfig = CoalescingConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()

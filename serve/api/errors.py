@@ -61,6 +61,11 @@ def error_body(error: RagError) -> dict[str, object]:
     return envelope(str(error), status_of(error), error.code, getattr(error, "param", None))
 
 
+def refusal(error: RagError) -> JSONResponse:
+    """The whole response, with what its headers say of when to ask again."""
+    return JSONResponse(error_body(error), status_of(error), headers=_headers(error))
+
+
 def install(app: FastAPI) -> None:
     """Every failure of a route, foreseen or not, leaves through one of these."""
     app.add_exception_handler(RagError, _rag_error)
@@ -72,7 +77,7 @@ def install(app: FastAPI) -> None:
 
 async def _rag_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)
-    return JSONResponse(error_body(error), status_of(error), headers=_headers(error))
+    return refusal(error)
 
 
 def _headers(error: RagError) -> dict[str, str]:

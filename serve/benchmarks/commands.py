@@ -177,6 +177,118 @@ def prefix(  # noqa: PLR0913
         draw(rows, plot)
 
 
+@bench.command()
+def plan(
+    seconds: Annotated[float, typer.Option(help="Length of one turn.", min=1, max=120)] = 10.0,
+    service: Annotated[bool, typer.Option("--service", help="The running service, too, as it ships.")] = False,
+    config: ConfigOption = Path("serve_config.yaml"),
+    profile: Annotated[Path | None, typer.Option(help="Of this machine; else measured.", dir_okay=False)] = None,
+) -> None:
+    """`ragserve plan` held against runs: replicas that sleep as a profile says, and a thousand queries/s on paper."""
+    from deployments import environment
+
+    environment.apply()
+    os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = "0"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a measured profile is of one thread a replica
+    from serve.benchmarks.plan_check import HEAD, run
+
+    def say(line: str) -> None:
+        console.print(line, style="dim", markup=False)
+
+    rows = run(seconds, say)
+    if service:
+        from serve.benchmarks.plan_service import check_service
+
+        with TemporaryDirectory() as temporary:
+            rows.append(check_service(config, profile, seconds, Path(temporary), say))
+    console.print("\n".join([HEAD, *(row.line() for row in rows)]), markup=False)
+
+
+# A command's options are its arguments.
+@bench.command()
+def step(  # noqa: PLR0913
+    base_per_s: Annotated[float, typer.Option("--base-rate", help="Questions a second at 1x.", min=0.1, max=100)] = 5.0,
+    factor: Annotated[float, typer.Option(help="How many times as many in the middle.", min=1.1, max=20)] = 5.0,
+    phase_s: Annotated[float, typer.Option("--phase", help="Seconds of each phase.", min=20, max=1800)] = 80.0,
+    budget_s: Annotated[float, typer.Option("--budget", help="Seconds for a question.", min=0.1, max=60)] = 2.5,
+    seed: Annotated[int, typer.Option(help="Of the arrivals.", min=0)] = 0,
+    output: OutputOption = None,
+    plot: PlotOption = None,
+) -> None:
+    """1x, 5x, 1x: each stage's replicas over time, and the latency, with stages that sleep as long as GPUs compute."""
+    from deployments import environment
+
+    environment.apply()
+    os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = "0"
+    from serve.benchmarks.step import StepPlan
+    from serve.benchmarks.step_command import measure
+
+    plan = StepPlan(base_per_s=base_per_s, factor=factor, phase_s=phase_s, budget_s=budget_s, seed=seed)
+    measure(plan, output, plot, console)
+
+
+# A command's options are its arguments.
+@bench.command()
+def overload(  # noqa: PLR0913
+    clients: Annotated[str, typer.Option(help="Numbers of clients of the closed loops.")] = "4,8,16,32",
+    shares: Annotated[str, typer.Option(help="What is offered, in parts of the peak.")] = "0.5,1,1.5,2",
+    turn_s: Annotated[float, typer.Option("--seconds", help="Length of one turn.", min=2, max=300)] = 15.0,
+    num_turns: Annotated[int, typer.Option("--turns", help="Turns of each; the median counts.", min=1, max=99)] = 3,
+    answer_s: Annotated[float, typer.Option(help="After which a request hangs: query.total_s and a grace.")] = 70.0,
+    documents: Annotated[list[Path] | None, typer.Option(help="To ask about; else the README and docs.")] = None,
+    questions: Annotated[Path, typer.Option(help="A question a line.")] = Path("loadtests/questions.txt"),
+    config: ConfigOption = Path("serve_config.yaml"),
+    output: OutputOption = None,
+    plot: PlotOption = None,
+) -> None:
+    """What the service still answers at twice its peak: goodput, refusals, and whether any request hangs."""
+    from serve.benchmarks.overload import OverloadPlan
+    from serve.benchmarks.overload_run import measure
+
+    asked = tuple(documents or (Path("README.md"), Path("docs")))
+    parts = tuple(float(part) for part in shares.split(","))
+    loops = _numbers(clients)
+    measure(OverloadPlan(config, asked, questions, loops, parts, turn_s, num_turns, answer_s), output, plot, console)
+
+
+# A command's options are its arguments.
+@bench.command()
+def peers(  # noqa: PLR0913
+    questions: Annotated[
+        Path | None, typer.Option(help="A file with a question a line; else the documents' own.", exists=True)
+    ] = None,
+    documents: Annotated[
+        Path | None, typer.Option(help="A question set's folder in BEIR's layout; else README and docs.", exists=True)
+    ] = None,
+    clients: Annotated[str, typer.Option(help="Numbers of clients, separated by commas.")] = "1,16",
+    turn_s: Annotated[float, typer.Option("--seconds", help="Length of one turn.", min=1, max=300)] = 20.0,
+    num_turns: Annotated[int, typer.Option("--turns", help="Turns of each; the median counts.", min=1, max=99)] = 3,
+    peer_threads: Annotated[int, typer.Option(help="Threads of a peer's forward pass.", min=1, max=256)] = 1,
+    peer_bfloat16: Annotated[bool, typer.Option(help="The peers' models in bfloat16, not their float32.")] = False,
+    config: ConfigOption = Path("serve_config.yaml"),
+    environments: PeersOption = None,
+    output: OutputOption = None,
+    plot: PlotOption = None,
+) -> None:
+    """The whole query path over HTTP against Haystack and LangChain services with the same models and index."""
+    from serve.benchmarks.peers.environments import default_folder
+    from serve.benchmarks.peers_bench import PeersPlan
+    from serve.benchmarks.peers_command import measure
+
+    plan = PeersPlan(
+        config,
+        environments or default_folder(),
+        documents,
+        questions,
+        _numbers(clients),
+        turn_s,
+        num_turns,
+        peer_threads,
+        "bfloat16" if peer_bfloat16 else "float32",
+    )
+    measure(plan, output, plot, console)
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))

@@ -37,7 +37,8 @@ def rows(session: Session) -> Iterator[Row]:
 
 
 def write_catalog(path: Path, cross_encoder: Path) -> Path:
-    entry = {"kind": "cross_encoder", "licence": "Apache-2.0", "options": {"source": str(cross_encoder)}}
+    options = {"source": str(cross_encoder), "engine": "auto"}
+    entry = {"kind": "cross_encoder", "licence": "Apache-2.0", "options": options}
     path.write_text(yaml.safe_dump({"reranking": {CROSS_ENCODER: entry}}))
     return path
 

@@ -270,6 +270,19 @@ def test_what_milvus_cannot_do_is_refused(arguments: dict[str, Any], replicas: i
     assert any(problem in str(one) for one in check(raw))
 
 
+def test_milvus_lite_is_served_by_one_replica_that_goes_before_the_next_comes(raw: dict[str, Any]) -> None:
+    raw["applications"][0]["args"]["storage"]["milvus"] = {"uri": "/folder/milvus.db"}
+    (refused,) = messages(raw)
+
+    deployment(raw, "DenseSearcher")["max_surge_percent"] = 0
+
+    assert refused.endswith(
+        "max_surge_percent: must be 0: Milvus Lite belongs to one process, so the old replica goes "
+        "before the new one comes"
+    )
+    assert messages(raw) == []
+
+
 def test_every_shard_must_be_listed() -> None:
     raw = read(ROOT / "serve_config.yaml")
     application = raw["applications"][0]

@@ -1,0 +1,51 @@
+"""A graph of the shape of ours, called through our clients, whose stages sleep: what a drain must not interrupt."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from ray import serve as ray_serve
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from deployments.client import StageClient
+from models.types import Deadline
+
+SEARCH_S, TOKEN_S, NUM_TOKENS = 0.02, 0.05, 20
+BUDGET_S = 60.0
+
+
+class Search:
+    async def search(self, items: list[str], budgets_s: list[float]) -> list[str]:
+        await asyncio.sleep(SEARCH_S)
+        return items
+
+
+class Generate:
+    async def stream(self, question: str) -> AsyncIterator[str]:
+        for number in range(NUM_TOKENS):
+            await asyncio.sleep(TOKEN_S)
+            yield f"{question} {number}"
+
+
+class Ingress:
+    def __init__(self, search: DeploymentHandle, generate: DeploymentHandle) -> None:
+        self._search, self._generate = StageClient(search, "search"), StageClient(generate, "generate")
+
+    async def __call__(self, request: Request) -> StreamingResponse:
+        deadline = Deadline.after(BUDGET_S)
+        found = await self._search.shared_call("search", (await request.json())["query"], deadline)
+        return StreamingResponse(self._events(found, deadline), media_type="text/event-stream")
+
+    async def _events(self, found: str, deadline: Deadline) -> AsyncIterator[str]:
+        async for text in self._generate.stream_call("stream", found, deadline=deadline):
+            yield f"data: {json.dumps({'text': text})}\n\n"
+        yield "data: [DONE]\n\n"
+
+
+def build(_: dict[str, str]) -> Application:
+    """The ingress and its stages; replicas and labels are in the config."""
+    search, generate = ray_serve.deployment(Search).bind(), ray_serve.deployment(Generate).bind()
+    return ray_serve.deployment(Ingress).bind(search, generate)

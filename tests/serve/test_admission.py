@@ -1,0 +1,158 @@
+"""The limit of what one ingress replica takes on: who is refused, how, and when there is room again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from prometheus_client import REGISTRY
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from models.errors import OverloadedError
+from serve.admission import Admission, AdmissionConfig
+from serve.middleware import LIMITED, AdmissionLimit, RequestContext
+from tests.serve.api.api_samples import Clock, application
+
+# What has no limit though it is sent with a body: it writes to the database or to the disk, and asks no stage.
+UNLIMITED = {
+    "/v1/files",
+    "/v1/files/{file_id}/content",
+    "/v1/vector_stores",
+    "/v1/vector_stores/{vector_store_id}",
+    "/v1/vector_stores/{vector_store_id}/files",
+    "/v1/vector_stores/{vector_store_id}/files/{file_id}",
+    "/v1/vector_stores/{vector_store_id}/file_batches",
+    "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
+}
+
+
+class Gate:
+    """An application whose answers begin at once, and end when they are let go."""
+
+    def __init__(self) -> None:
+        self.num_begun = 0
+        self.changed = asyncio.Condition()
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
+            await Response("well")(scope, receive, send)
+            return
+        async with self.changed:
+            self.num_begun += 1
+            self.changed.notify_all()
+        await StreamingResponse(self._parts())(scope, receive, send)
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        yield b"first"
+        await self.may_end.wait()
+        yield b"last"
+
+    async def until_begun(self, number: int) -> None:
+        async with asyncio.timeout(30), self.changed:
+            await self.changed.wait_for(lambda: self.num_begun >= number)
+
+
+@asynccontextmanager
+async def limited(gate: Gate, max_questions: int) -> AsyncIterator[tuple[httpx.AsyncClient, Admission]]:
+    permits = Admission(AdmissionConfig(max_questions=max_questions))
+    transport = httpx.ASGITransport(app=RequestContext(AdmissionLimit(gate, permits)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://ragserve") as http:
+        yield http, permits
+
+
+async def test_past_the_limit_a_question_is_refused_until_another_has_ended() -> None:
+    gate = Gate()
+    async with limited(gate, max_questions=2) as (http, permits):
+        under_way = [asyncio.create_task(http.post("/v1/query")) for _ in range(2)]
+        await gate.until_begun(2)
+
+        refused = await http.post("/v1/chat/completions")
+        gate.may_end.set()
+        answered = await asyncio.gather(*under_way)
+        after = await http.post("/v1/chat/completions")
+
+    assert refused.status_code == 429
+    assert refused.json()["error"] | {"message": ""} == {
+        "message": "",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "overloaded",
+    }
+    assert refused.headers["retry-after"] == "1"
+    assert refused.headers["x-request-id"].startswith("req_")
+    assert [response.status_code for response in answered] == [200, 200]
+    assert after.status_code == 200
+    assert (gate.num_begun, permits.num_under_way) == (3, 0)
+
+
+async def test_probes_and_files_have_no_limit() -> None:
+    gate = Gate()
+    async with limited(gate, max_questions=1) as (http, _):
+        under_way = asyncio.create_task(http.post("/v1/vector_stores/default/search"))
+        await gate.until_begun(1)
+
+        refused = await http.post("/v1/embeddings")
+        ready = await http.get("/readyz")
+        uploading = asyncio.create_task(http.post("/v1/files"))
+        await gate.until_begun(2)
+        gate.may_end.set()
+        await asyncio.gather(under_way, uploading)
+
+    assert (refused.status_code, ready.status_code) == (429, 200)
+
+
+async def test_a_caller_who_goes_makes_room() -> None:
+    gate = Gate()
+    async with limited(gate, max_questions=1) as (http, permits):
+        gone = asyncio.create_task(http.post("/v1/query"))
+        await gate.until_begun(1)
+
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+
+        assert permits.num_under_way == 0
+
+
+async def test_a_refusal_is_counted_under_its_route() -> None:
+    gate, labels = Gate(), {"method": "POST", "route": "/v1/vector_stores/{vector_store_id}/search", "status": "429"}
+    before = REGISTRY.get_sample_value("ragserve_http_requests_total", labels) or 0.0
+    async with limited(gate, max_questions=1) as (http, _):
+        under_way = asyncio.create_task(http.post("/v1/query"))
+        await gate.until_begun(1)
+
+        await http.post("/v1/vector_stores/default/search")
+        gate.may_end.set()
+        await under_way
+
+    assert REGISTRY.get_sample_value("ragserve_http_requests_total", labels) == before + 1
+
+
+def test_who_is_refused_is_told_to_return_when_those_under_way_have_left() -> None:
+    now = [0.0]
+    permits = Admission(AdmissionConfig(max_questions=1), clock=lambda: now[0])
+    for _ in range(400):
+        with permits.admit():
+            now[0] += 2.5
+
+    with permits.admit(), pytest.raises(OverloadedError) as refused:
+        permits.admit()
+
+    assert refused.value.retry_after_s == 3.0
+    assert permits.num_under_way == 0
+
+
+def test_every_route_that_asks_a_stage_has_the_limit(tmp_path: Path) -> None:
+    app = application(tmp_path, Clock()).app
+
+    posted = {path for path, methods in _routes(app) if methods & {"POST", "PUT"}}
+
+    assert posted == set(LIMITED) | UNLIMITED
+
+
+def _routes(app: object) -> list[tuple[str, set[str]]]:
+    return [(route.path, route.methods) for route in app.routes if isinstance(route, APIRoute)]
