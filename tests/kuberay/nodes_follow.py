@@ -1,0 +1,64 @@
+"""`python -m tests.kuberay.nodes_follow`: rehearses how nodes follow load; the last line that it prints is the report.
+
+A process of its own: a process knows one Ray cluster, and the tests' process has the session's.
+"""
+
+import json
+import os
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from deployments import environment
+from deployments.reaper import reaper
+
+# What deployments/environment.py leaves to Ray.
+VARIABLES = {
+    "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+    # Otherwise each node starts a worker for each of its CPUs, which are counted here, not owned.
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
+}
+ROOT = Path(__file__).parents[2]
+LAST_LINES = 40
+
+
+def prepare(folder: Path) -> None:
+    """Sets what every process of the cluster reads, this one as well. Before Ray is imported."""
+    environment.apply()
+    os.environ.update(VARIABLES)
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_TMPDIR"] = str(folder)
+    os.environ["AUTOSCALER_METRIC_PORT"] = str(environment.free_port())
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ["PYTHONPATH"] = str(ROOT)  # replicas import timed_stages
+
+
+def main() -> None:
+    # Not pytest's own folder: a socket's path may have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray-") as name, reaper():
+        folder = Path(name)
+        prepare(folder)
+        from tests.kuberay.rehearsal import rehearse
+
+        try:
+            report = rehearse(folder)
+        except BaseException:
+            _print_logs(folder)
+            raise
+        sys.stdout.write(json.dumps(report) + "\n")
+
+
+def _print_logs(folder: Path) -> None:
+    """How they end, before the folder goes."""
+    for path in sorted(folder.glob("*.log")):
+        end = "\n".join(path.read_text(errors="replace").splitlines()[-LAST_LINES:])
+        sys.stderr.write(f"--- {path.name}\n{end}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The RayService of the rehearsal: what the renderer makes of the overlay `cpu`, with the times to scale made short."""
+
+from pathlib import Path
+from typing import Any
+
+from deployments.environment import free_port
+from serve.kubernetes.render import TEMPLATE_FILE, render
+from tests.kuberay.conftest import KUBERAY, ROOT, service_of
+
+# Groups, labels, placement and the sizes of pods and replicas are the overlay's, and the renderer computes the least
+# and the most of pods. Fewer replicas stand: two cores carry it all. A pod of the class `embedding` is full with one
+# replica of each of its stages, one of `generation` with one.
+VALUES = """
+extends: {cpu}
+classes:
+  cpu: {{idle_timeout_s: 5}}
+  embedding: {{idle_timeout_s: 5}}
+  generation: {{idle_timeout_s: 5}}
+deployments:
+  Ingress: {{autoscaling_config: {{min_replicas: 1, max_replicas: 1}}}}
+  DenseSearcher: {{autoscaling_config: {{min_replicas: 1, max_replicas: 1}}}}
+  LexicalSearcher: {{autoscaling_config: {{min_replicas: 1, max_replicas: 1}}}}
+  Parser: {{autoscaling_config: {{min_replicas: 1, max_replicas: 1}}}}
+  Reranker: {{autoscaling_config: {{min_replicas: 1, max_replicas: 1}}}}
+  Embedder: {{autoscaling_config: {{min_replicas: 1, max_replicas: 2, {scaling}}}}}
+  Generator: {{autoscaling_config: {{min_replicas: 0, max_replicas: 1, {scaling}}}}}
+"""
+SCALING = (
+    "upscale_delay_s: 1, downscale_delay_s: 2, look_back_period_s: 2, metrics_interval_s: 1, "
+    "policy: {policy_function: 'deployments.autoscaling:LatencyBudgetPolicy', policy_kwargs: {hold_s: 2}}"
+)
+DEPLOYED = ("Ingress", "Embedder", "Reranker", "Generator")
+COLD_START_S = 180  # a request that waits for the first node of its class is not timed out
+
+
+def rendered(folder: Path) -> dict[str, Any]:
+    """The RayService. `folder` gets the overlay."""
+    overlay = folder / "overlay"
+    overlay.mkdir()
+    (overlay / "values.yaml").write_text(VALUES.format(cpu=KUBERAY / "overlays" / "cpu", scaling=SCALING))
+    return service_of(render(ROOT / "serve_config.yaml", overlay, KUBERAY / TEMPLATE_FILE))
+
+
+def on_this_machine(serve_config: dict[str, Any]) -> dict[str, Any]:
+    """With stages that only take time, and without those that nobody asks; one proxy, on a port of its own."""
+    application = serve_config["applications"][0]
+    deployments = [one for one in application["deployments"] if one["name"] in DEPLOYED]
+    for deployment in deployments:
+        deployment.pop("user_config", None)
+    application |= {"import_path": "tests.kuberay.timed_stages:build", "args": {}, "deployments": deployments}
+    listen = {"host": "127.0.0.1", "port": free_port(), "request_timeout_s": COLD_START_S}
+    return serve_config | {"proxy_location": "HeadOnly", "http_options": listen}
