@@ -28,14 +28,14 @@ up: $(INSTALLED)
 	@$(BIN)/ragserve up --config $(CONFIG) --port $(PORT) --data $(DATA) \
 		--ingest README.md --ingest docs --ask "How do I swap the reranker?"
 
-# What needs no cluster first, two files at a time; then the cluster's tests, one after the other, for they need both cores.
+# What needs no cluster first, in two processes; then the cluster's tests, one after the other, for they need both cores.
 # Status 5: no such test among those that ARGS names.
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadfile $(ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadgroup $(ARGS) || test $$? -eq 5
 	$(BIN)/python -m pytest -m ray $(ARGS) || test $$? -eq 5
 
 test-quick: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup $(ARGS)
 
 load: $(INSTALLED_DEV)
 	PYTHONPATH=. $(BIN)/locust -f loadtests/locustfile.py --headless --only-summary --host $(URL) --shape $(SHAPE) \

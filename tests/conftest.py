@@ -28,6 +28,15 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 START_TIMEOUT_S = 300.0
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests stay together in one process: those of a file, which share fixtures, and all that need Milvus."""
+    for item in items:
+        # Two of its servers on one machine take each other's ports.
+        group = "milvus" if "milvus" in item.nodeid else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The public evaluation data, which stand beside the repository on some machines."""

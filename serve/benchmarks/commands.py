@@ -263,6 +263,7 @@ def peers(  # noqa: PLR0913
     clients: Annotated[str, typer.Option(help="Numbers of clients, separated by commas.")] = "1,16",
     turn_s: Annotated[float, typer.Option("--seconds", help="Length of one turn.", min=1, max=300)] = 20.0,
     num_turns: Annotated[int, typer.Option("--turns", help="Turns of each; the median counts.", min=1, max=99)] = 3,
+    threads: Annotated[int, typer.Option(help="Threads of a forward pass of ragserve's.", min=1, max=256)] = 2,
     peer_threads: Annotated[int, typer.Option(help="Threads of a peer's forward pass.", min=1, max=256)] = 1,
     peer_bfloat16: Annotated[bool, typer.Option(help="The peers' models in bfloat16, not their float32.")] = False,
     config: ConfigOption = Path("serve_config.yaml"),
@@ -283,6 +284,7 @@ def peers(  # noqa: PLR0913
         _numbers(clients),
         turn_s,
         num_turns,
+        threads,
         peer_threads,
         "bfloat16" if peer_bfloat16 else "float32",
     )

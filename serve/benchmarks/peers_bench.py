@@ -24,8 +24,8 @@ HAYSTACK, LANGCHAIN = "Haystack + hayhooks", "LangChain + FastAPI"
 class PeersPlan:
     """What to ask of whom. `documents`: a question set's folder, None for this repository's own pages.
 
-    `questions`: a file with a question a line, None for the set's own. `peer_threads` of each forward pass, and
-    `peer_dtype` of the weights, are the peers' alone: ragserve chooses its own.
+    `questions`: a file with a question a line, None for the set's own. `threads` are those of a forward pass of
+    ragserve's, `peer_threads` and `peer_dtype` the peers': each is to have what suits it best.
     Raises InvalidRequestError for `clients` that are not from 1 to MAX_CLIENTS.
     """
 
@@ -36,6 +36,7 @@ class PeersPlan:
     clients: tuple[int, ...]
     turn_s: float
     num_turns: int
+    threads: int = 1
     peer_threads: int = 1
     peer_dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -44,8 +45,8 @@ class PeersPlan:
             raise InvalidRequestError(f"clients are {self.clients}; each is from 1 to {MAX_CLIENTS}", "clients")
 
     def of_servers(self) -> Plan:
-        """The part of it that servers and turns are made from; ragserve's replicas have a thread each, as from Ray."""
-        return Plan((), self.config, self.peers, self.turn_s, self.num_turns, max(self.clients), 1)
+        """The part of it that servers and turns are made from."""
+        return Plan((), self.config, self.peers, self.turn_s, self.num_turns, max(self.clients), self.threads)
 
 
 @dataclass(frozen=True)

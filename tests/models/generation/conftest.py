@@ -1,7 +1,6 @@
 """One engine for all the tests of vLLM: starting it takes most of their time."""
 
 from collections.abc import AsyncGenerator, Iterator
-from multiprocessing import resource_tracker
 
 import psutil
 import pytest
@@ -41,8 +40,6 @@ def vllm_environment(vllm_config: VllmConfig) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def processes_before(vllm_environment: None) -> set[psutil.Process]:
-    # Python's own helper, which stays until this process ends.
-    resource_tracker.ensure_running()
     return children()
 
 
