@@ -31,11 +31,11 @@ up: $(INSTALLED)
 # What needs no cluster first, in two processes; then the cluster's tests, one after the other, for they need both cores.
 # Status 5: no such test among those that ARGS names.
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -m "not ray" --numprocesses 2 --dist loadgroup $(ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest -m "not ray" --numprocesses 2 $(ARGS) || test $$? -eq 5
 	$(BIN)/python -m pytest -m ray $(ARGS) || test $$? -eq 5
 
 test-quick: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 $(ARGS)
 
 load: $(INSTALLED_DEV)
 	PYTHONPATH=. $(BIN)/locust -f loadtests/locustfile.py --headless --only-summary --host $(URL) --shape $(SHAPE) \

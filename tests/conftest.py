@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from deployments import environment
 
@@ -28,13 +29,18 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 START_TIMEOUT_S = 300.0
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests stay together in one process: those of a file, which share fixtures, and all that need Milvus."""
-    for item in items:
-        # Two of its servers on one machine take each other's ports.
-        group = "milvus" if "milvus" in item.nodeid else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+class TogetherScheduling(LoadScopeScheduling):
+    """Which tests stay together in one process: those of a file, which share fixtures, and all that need Milvus.
+
+    Two of its servers on one machine take each other's ports.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "milvus" if "milvus" in nodeid else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:
+    return TogetherScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
