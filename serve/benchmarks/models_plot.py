@@ -13,7 +13,7 @@ from serve.benchmarks.models import OURS, Row
 NUM_COLUMNS = 3
 PANEL_INCHES = (4.6, 2.3)
 OUR_COLOUR, THEIR_COLOUR, SHORT_COLOUR = "tab:blue", "0.7", "tab:red"
-DPI, TITLE_CHARS = 150, 52
+DPI, TITLE_CHARS = 150, 44
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
