@@ -28,26 +28,32 @@ HAPROXY_PORTS = (
 )
 INGRESS_PORTS = ("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT")
 OWN_PORTS = (*HAPROXY_PORTS, *INGRESS_PORTS)
-# Above the ports of Ray's workers, below those that Linux gives to clients.
-FIRST_INGRESS_PORT, LAST_INGRESS_PORT, INGRESS_RANGE = 20_000, 32_000, 100
+# Above the ports of Ray's workers, below those that Linux gives to clients: one of those may be taken again by the time
+# that HAProxy starts. A service has a range of its own, the replicas of its ingress the first ports of it.
+FIRST_PORT, LAST_PORT, RANGE = 20_000, 32_000, 100
+INGRESS_RANGE = RANGE - len(HAPROXY_PORTS)
 
 
 def apply() -> None:
     """Sets what is not set: an operator's own choice stands."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in HAPROXY_PORTS:
-        os.environ.setdefault(name, str(free_port()))
+    first = free_range()
+    for number, name in enumerate(HAPROXY_PORTS):
+        os.environ.setdefault(name, str(first + INGRESS_RANGE + number))
     if not any(name in os.environ for name in INGRESS_PORTS):
-        first = free_range()
         os.environ.update(zip(INGRESS_PORTS, (str(first), str(first + INGRESS_RANGE - 1)), strict=True))
 
 
 def free_range() -> int:
-    """The first port of a range whose first port nobody listens on: each service begins with its range's first."""
-    ranges = list(range(FIRST_INGRESS_PORT, LAST_INGRESS_PORT, INGRESS_RANGE))
+    """The first port of a range where nobody listens, neither as an ingress' first replica nor as HAProxy."""
+    ranges = list(range(FIRST_PORT, LAST_PORT, RANGE))
     random.shuffle(ranges)
-    return next((first for first in ranges if is_free("127.0.0.1", first)), FIRST_INGRESS_PORT)
+    return next((first for first in ranges if _is_free_range(first)), FIRST_PORT)
+
+
+def _is_free_range(first: int) -> bool:
+    return all(is_free("127.0.0.1", first + offset) for offset in (0, INGRESS_RANGE))
 
 
 def free_port() -> int:

@@ -5,13 +5,16 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 from deployments.environment import (
-    FIRST_INGRESS_PORT,
+    FIRST_PORT,
     HAPROXY_PORTS,
     INGRESS_PORTS,
     INGRESS_RANGE,
-    LAST_INGRESS_PORT,
+    LAST_PORT,
     OWN_PORTS,
+    RANGE,
     free_range,
 )
 from tests.conftest import ROOT
@@ -31,20 +34,25 @@ def ports_of(names: tuple[str, ...], **environment: str) -> list[int]:
 def test_a_service_takes_a_range_of_its_own() -> None:
     first, last = ports_of(INGRESS_PORTS)
 
-    assert FIRST_INGRESS_PORT <= first < last == first + INGRESS_RANGE - 1 < LAST_INGRESS_PORT + INGRESS_RANGE
+    assert FIRST_PORT <= first < last == first + INGRESS_RANGE - 1 < LAST_PORT + INGRESS_RANGE
 
 
-def test_two_services_share_no_port() -> None:
-    assert not set(ports_of(HAPROXY_PORTS)) & set(ports_of(HAPROXY_PORTS))
+def test_haproxys_ports_are_none_that_linux_gives_to_clients_nor_an_ingress_ones() -> None:
+    *haproxy, first, last = ports_of(OWN_PORTS)
+
+    assert haproxy == list(range(last + 1, first + RANGE))
+    assert max(haproxy) < 32_768
 
 
 def test_an_operators_own_range_stands() -> None:
     assert ports_of(INGRESS_PORTS, **dict(zip(INGRESS_PORTS, ("25000", "25010"), strict=True))) == [25000, 25010]
 
 
-def test_a_range_whose_first_port_is_taken_is_another_services() -> None:
+@pytest.mark.parametrize("offset", [0, INGRESS_RANGE])
+def test_a_range_where_an_ingress_or_haproxy_listens_is_another_services(offset: int) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", free_range()))
+        first = free_range()
+        taken.bind(("127.0.0.1", first + offset))
         taken.listen()
 
-        assert taken.getsockname()[1] not in {free_range() for _ in range(500)}
+        assert first not in {free_range() for _ in range(500)}
