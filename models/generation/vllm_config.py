@@ -34,6 +34,13 @@ class VllmConfig(VllmEngineConfig):
     reasoning_parser: str | None = Field(
         default=None, description="How the checkpoint thinks aloud, such as qwen3: kept apart from what it answers."
     )
+    stream_gather_s: float = Field(
+        default=0.03,
+        ge=0,
+        le=1,
+        description="A stream's messages after the first are at least so many seconds apart, and carry the tokens that "
+        "came meanwhile. 0: a message a token, at a price in throughput. With tools it is always 0.",
+    )
     cpu_kv_cache_gib: int = Field(default=4, ge=1, description="Memory of the KV cache where the engine runs on a CPU.")
 
     @model_validator(mode="after")

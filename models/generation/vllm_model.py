@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
+from models.generation.gathering import gathered
 from models.generation.markers import MarkerEscaper
 from models.generation.prompt import build_messages, fit_passages
 from models.generation.vllm_arguments import lora_arguments
@@ -71,7 +72,7 @@ class VllmModel:
             raise ModelLoadError(self.name, f"vLLM does not start: {error}") from error
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
-        """Deltas of the tokens that gathered since the last one was taken: a slow reader gets fewer, longer ones.
+        """Deltas of the tokens that gathered since the last one was taken: see `stream_gather_s`.
 
         Raises InvalidRequestError if the conversation is too long or a sampling option out of range,
         ModelNotFoundError for an adapter that it lacks, OverloadedError, StageUnavailableError.
@@ -204,7 +205,8 @@ class VllmModel:
         from vllm.inputs.engine import tokens_input
 
         sampling = self._sampling(options)
-        return engine.generate(tokens_input(prompt), sampling, engine_id, lora_request=adapter)
+        outputs = engine.generate(tokens_input(prompt), sampling, engine_id, lora_request=adapter)
+        return gathered(outputs, self._config.stream_gather_s)
 
     def _sampling(self, options: SamplingOptions) -> "SamplingParams":
         """The request's options, else the config's, else those of the checkpoint's generation_config."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, RagError, StageUnavailableError
+from models.generation.gathering import gathered
 from models.generation.vllm_config import VllmConfig
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class OpenAIServer:
         """
         self.adapter(body.get("model"))
         serving = copy(self._serving[kind])
-        serving.engine_client = started = _Started(self._engine)
+        # vLLM's readers of tool calls are made for a token at a time.
+        gather_s = 0.0 if body.get("tools") else self._config.stream_gather_s
+        serving.engine_client = started = _Started(self._engine, gather_s)
         limits = {name: min(body[name], self._config.max_tokens) for name in _LIMITS if _is_count(body.get(name))}
         self._running.add(started)
         try:
@@ -101,8 +104,9 @@ class OpenAIServer:
 class _Started:
     """The engine, as one request sees it: with the ids of what it has started there."""
 
-    def __init__(self, engine: "AsyncLLM") -> None:
+    def __init__(self, engine: "AsyncLLM", gather_s: float) -> None:
         self._engine = engine
+        self._gather_s = gather_s
         self.request_ids: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -110,7 +114,7 @@ class _Started:
 
     def generate(self, prompt: Any, sampling_params: Any, request_id: str, **options: Any) -> AsyncGenerator[Any, None]:
         self.request_ids.append(request_id)
-        return self._engine.generate(prompt, sampling_params, request_id, **options)
+        return gathered(self._engine.generate(prompt, sampling_params, request_id, **options), self._gather_s)
 
 
 def _renderer(config: VllmConfig, engine: "AsyncLLM") -> "OnlineRenderer":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,15 @@ async def test_a_slow_reader_gets_what_has_gathered_in_one_delta(model: VllmMode
     assert first.finish_reason is None
     assert len(rest) == 1
     assert rest[0].num_completion_tokens == 500
+
+
+async def test_a_stream_carries_what_gathers_within_its_pace(model: VllmModel, vllm_config: VllmConfig) -> None:
+    start = time.perf_counter()
+
+    *deltas, last = await collect(model, request())
+
+    assert last.num_completion_tokens == LONG.max_tokens
+    assert len(deltas) <= 1 + (time.perf_counter() - start) / vllm_config.stream_gather_s
 
 
 async def test_closing_the_stream_frees_the_engine(model: VllmModel) -> None:

@@ -1,0 +1,59 @@
+"""The pace at which a stream is read: the first output at once, and no pause after the last."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from models.generation.gathering import gathered
+
+LONG_S = 60.0
+
+
+@dataclass
+class Output:
+    """As far as an engine's output is looked at."""
+
+    finished: bool
+
+
+class Engine:
+    """Outputs as they are taken; `is_closed` once nobody reads them any more."""
+
+    def __init__(self, num_outputs: int) -> None:
+        self._num_outputs = num_outputs
+        self.num_taken = 0
+        self.is_closed = False
+
+    async def outputs(self) -> AsyncGenerator[Any, None]:
+        try:
+            for number in range(1, self._num_outputs + 1):
+                self.num_taken += 1
+                yield Output(finished=number == self._num_outputs)
+        finally:
+            self.is_closed = True
+
+
+async def test_the_first_output_comes_at_once_and_the_second_after_the_pause() -> None:
+    engine = Engine(3)
+    outputs = gathered(engine.outputs(), LONG_S)
+
+    async with asyncio.timeout(5):
+        assert (await anext(outputs)).finished is False
+    second = asyncio.ensure_future(anext(outputs))
+    await asyncio.sleep(0.01)
+
+    assert (engine.num_taken, second.done()) == (1, False)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    assert engine.is_closed
+
+
+async def test_nothing_is_waited_for_after_the_last_output() -> None:
+    async with asyncio.timeout(5):
+        assert [output.finished async for output in gathered(Engine(1).outputs(), LONG_S)] == [True]
+
+
+async def test_every_output_arrives() -> None:
+    for gather_s in (0.0, 0.001):
+        assert [output.finished async for output in gathered(Engine(4).outputs(), gather_s)] == [False] * 3 + [True]
