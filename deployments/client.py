@@ -8,6 +8,7 @@ from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import Any
 
+from prometheus_client import Histogram
 from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 from ray.serve.handle import DeploymentHandle
@@ -37,6 +38,8 @@ class StageClient:
         self.stage = stage
         self._handle = handle
         self._streaming = handle.options(stream=True)
+        self._methods: dict[str, Any] = {}  # Ray makes a handle anew for every access to one
+        self._seconds: dict[str, Histogram] = {}  # by outcome
         self._coalescing = coalescing
         self._coalescers: dict[str, Coalescer] = {}  # by method
 
@@ -62,7 +65,9 @@ class StageClient:
         return await self._call(method, (items, budgets_s), max(budgets_s))
 
     async def _call(self, method: str, args: tuple[object, ...], budget_s: float) -> Any:
-        response = getattr(self._handle, method).remote(*args)
+        if method not in self._methods:
+            self._methods[method] = getattr(self._handle, method)
+        response = self._methods[method].remote(*args)
         try:
             async with asyncio.timeout(budget_s):
                 return await response
@@ -114,7 +119,9 @@ class StageClient:
             outcome = "cancelled"
             raise
         finally:
-            metrics.STAGE_SECONDS.labels(self.stage, outcome).observe(time.perf_counter() - start)
+            if outcome not in self._seconds:
+                self._seconds[outcome] = metrics.STAGE_SECONDS.labels(self.stage, outcome)
+            self._seconds[outcome].observe(time.perf_counter() - start)
 
     def _translated(self, error: BaseException, budget_s: float) -> BaseException:
         match error:

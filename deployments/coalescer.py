@@ -22,7 +22,7 @@ class CoalescingConfig(BaseModel):
 
     max_items: int = Field(default=32, ge=1, le=1024, description="Calls of one message; 1 sends each alone.")
     max_wait_s: float = Field(
-        default=0.002,
+        default=0.01,
         ge=0,
         le=1,
         description="How long a call waits for company, in seconds, while another message is on its way.",
@@ -58,29 +58,76 @@ class Coalescer:
         self._stage = stage
         self._waiting: list[SharedCall] = []
         self._messages: set[asyncio.Task[None]] = set()  # owned here: each ends with its answers
+        self._num_alone = 0  # calls on their way by themselves
         self._flushing: asyncio.Handle | None = None  # the next flush
 
     async def call(self, item: Any, deadline: Deadline) -> Any:
         """The answer to `item`. Raises DeadlineExceededError, or what became of the message or of the item."""
         budget_s, answer = deadline.remaining_s(), asyncio.get_running_loop().create_future()
-        self._waiting.append(SharedCall(item, deadline, answer))
-        self._plan()
+        call, is_first = SharedCall(item, deadline, answer), not (self._waiting or self._num_on_their_way())
+        self._waiting.append(call)
+        if not is_first or self._config.max_items == 1:
+            self._plan()
+        elif await self._is_alone(call):
+            return await self._send_alone(call, budget_s)
+        # A timer in place of asyncio.timeout, which costs as much as all the rest of a call that shares its message.
+        timer = asyncio.get_running_loop().call_later(budget_s, _settle, answer, self._too_late(budget_s))
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+
+    def _too_late(self, budget_s: float) -> DeadlineExceededError:
+        return DeadlineExceededError(self._stage, budget_s)
+
+    async def _is_alone(self, call: SharedCall) -> bool:
+        """Of the first call while nothing is on its way: whether this turn of the loop brings no other.
+
+        If it brings any, they are sent together.
+        """
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            call.answer.cancel()  # it has left, and is passed over
+            self._go_on()
+            raise
+        if self._waiting == [call]:
+            self._waiting.clear()
+            return True
+        self._go_on()
+        return False
+
+    async def _send_alone(self, call: SharedCall, budget_s: float) -> Any:
+        """A message of one, sent by its caller: without a task of its own, which costs as much as the sending."""
+        self._num_alone += 1
         try:
             async with asyncio.timeout(budget_s):
-                return await answer
+                answers = await self._send([call.item], [budget_s])
         except TimeoutError:
-            raise DeadlineExceededError(self._stage, budget_s) from None
+            raise self._too_late(budget_s) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the caller left
+            raise StageUnavailableError(self._stage) from None  # it was the replica that was cancelled
+        finally:
+            self._num_alone -= 1
+            self._go_on()
+        return _value_of(answers[0] if answers else StageUnavailableError(self._stage))
 
     def _plan(self) -> None:
-        """When what waits is sent: now if it fills a message, within `max_wait_s` if another is on its way."""
-        loop = asyncio.get_running_loop()
+        """When what waits is sent: now if it fills a message, within `max_wait_s` if another is on its way.
+
+        Else by the first call of this turn.
+        """
         if len(self._waiting) >= self._config.max_items:
             self._flush()
-        elif self._flushing is None:
-            # Idle: at the end of this turn of the loop, so that what else this turn brings comes along.
-            self._flushing = (
-                loop.call_later(self._config.max_wait_s, self._flush) if self._messages else loop.call_soon(self._flush)
-            )
+        elif self._flushing is None and self._num_on_their_way():
+            loop = asyncio.get_running_loop()
+            self._flushing = loop.call_later(self._config.max_wait_s, self._flush)
+
+    def _num_on_their_way(self) -> int:
+        return len(self._messages) + self._num_alone
 
     def _flush(self) -> None:
         """Sends what waits, without those that nobody waits for any more."""
@@ -95,7 +142,11 @@ class Coalescer:
 
     def _delivered(self, message: asyncio.Task[None]) -> None:
         self._messages.discard(message)
-        if not self._messages:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """What waits for a message on its way need not wait any longer."""
+        if not self._num_on_their_way():
             self._flush()
 
     async def _deliver(self, calls: list[SharedCall]) -> None:
@@ -150,6 +201,12 @@ def _cancelled_when_nobody_waits(calls: list[SharedCall]) -> Iterator[None]:
     finally:
         for call in calls:
             call.answer.remove_done_callback(one_gave_up)
+
+
+def _value_of(answer: Any) -> Any:
+    if isinstance(answer, RagError):
+        raise answer
+    return answer
 
 
 def _settle(future: asyncio.Future[Any], answer: Any) -> None:

@@ -147,7 +147,7 @@ def _graphs() -> Iterator[int]:
 
 def replica(kind: type, name: str, num_replicas: int = 1) -> serve.Deployment:
     options = {"max_ongoing_requests": MAX_ONGOING, "ray_actor_options": {"num_cpus": 0.1}}
-    return serve.deployment(kind, name=name, num_replicas=num_replicas, **options)
+    return serve.deployment(kind, name=name, num_replicas=num_replicas, logging_config=QUIET, **options)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ class IngressTimes(YamlModel):
     cpu_s: float = Field(gt=0, le=10, description="CPU of a query in the ingress, without its messages.")
     message_cpu_s: float = Field(default=0.0, ge=0, le=1, description="CPU that a message costs at either end.")
     hop_s: float = Field(default=0.0, ge=0, le=1, description="That a message and its answer are on their way.")
-    max_wait_s: float = Field(default=0.002, ge=0, le=1, description="The coalescer's, see CoalescingConfig.")
+    max_wait_s: float = Field(default=0.01, ge=0, le=1, description="The coalescer's, see CoalescingConfig.")
     memory_gb: float = Field(default=0.5, gt=0, le=65_536, description="Of a replica.")
 
     def sharing(self, queries_per_s: float) -> float:

@@ -111,6 +111,13 @@ async def test_a_full_message_leaves_at_once(stage: Stage) -> None:
     assert await asyncio.gather(*asked) == [0, 2, 4, 6, 8]
 
 
+async def test_no_message_is_larger_than_it_may_be(stage: Stage) -> None:
+    calls = coalescer(stage, max_items=1)
+
+    assert await asyncio.gather(*(calls.call(number, soon()) for number in range(3))) == [0, 2, 4]
+    assert stage.messages == [[0], [1], [2]]
+
+
 async def test_one_bad_item_fails_alone(stage: Stage) -> None:
     calls = coalescer(stage)
 
@@ -177,6 +184,49 @@ async def test_a_call_that_was_left_before_it_was_sent_is_not_sent(stage: Stage)
 
     assert await asyncio.gather(first, stayer) == [2, 6]
     assert stage.messages == [[1], [3]]
+
+
+async def test_the_first_of_a_turn_may_leave_before_the_others_are_sent(stage: Stage) -> None:
+    calls = coalescer(stage, max_wait_s=1)
+    leaver, stayer = (asyncio.create_task(calls.call(number, soon())) for number in (1, 2))
+    await turns(1)
+
+    leaver.cancel()
+
+    assert await stayer == 4
+    assert stage.messages == [[2]]
+    assert await calls.call(3, soon()) == 6
+
+
+async def test_a_lone_call_whose_caller_leaves_is_cancelled(stage: Stage) -> None:
+    calls = coalescer(stage)
+    stage.gate.clear()
+    leaver = asyncio.create_task(calls.call(1, soon()))
+    await turns()
+
+    leaver.cancel()
+
+    assert isinstance((await asyncio.gather(leaver, return_exceptions=True))[0], asyncio.CancelledError)
+    assert stage.cancelled == [[1]]
+
+
+async def test_a_lone_call_has_its_deadline_and_fails_alone(stage: Stage) -> None:
+    calls = coalescer(stage)
+    with pytest.raises(NotFoundError):
+        await calls.call(-1, soon())
+    stage.gate.clear()
+
+    with pytest.raises(DeadlineExceededError):
+        await calls.call(1, Deadline.after(0.01))
+
+    assert stage.cancelled == [[1]]
+
+
+async def test_a_lone_call_whose_replica_was_cancelled_is_without_a_stage(stage: Stage) -> None:
+    calls, stage.error = coalescer(stage), asyncio.CancelledError()
+
+    with pytest.raises(StageUnavailableError):
+        await calls.call(1, soon())
 
 
 async def test_after_a_failed_message_calls_go_on(stage: Stage) -> None:
