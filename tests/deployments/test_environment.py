@@ -9,7 +9,6 @@ import pytest
 
 from deployments.environment import (
     FIRST_PORT,
-    HAPROXY_PORTS,
     INGRESS_PORTS,
     INGRESS_RANGE,
     LAST_PORT,
