@@ -127,8 +127,9 @@ class IngressTimes(YamlModel):
     memory_gb: float = Field(default=0.5, gt=0, le=65_536, description="Of a replica.")
 
     def sharing(self, queries_per_s: float) -> float:
-        """Queries of one message: those that come while it waits, see Coalescer."""
-        return 1 + queries_per_s * self.max_wait_s
+        """Queries of one message: those that come while the one before is on its way, see Coalescer."""
+        wait_s = min(self.max_wait_s, self.hop_s) if self.hop_s else self.max_wait_s
+        return 1 + queries_per_s * wait_s
 
     def as_batch(self, queries_per_s: float) -> BatchTimes:
         """One query after the other, each with its share of the messages to send, and one to the generator."""

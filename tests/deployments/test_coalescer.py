@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.coalescer import Coalescer, CoalescingConfig
+from deployments.coalescer import Coalescer, CoalescingConfig, wait_s
 from models.errors import DeadlineExceededError, NotFoundError, OverloadedError, RagError, StageUnavailableError
 from models.types import Deadline
 
@@ -97,6 +97,13 @@ async def test_nobody_waits_longer_than_max_wait_for_a_message_on_its_way(stage:
 
     stage.gate.set()
     assert await asyncio.gather(first, second) == [2, 4]
+
+
+def test_where_messages_take_long_company_is_not_waited_for_as_long() -> None:
+    config = CoalescingConfig(max_wait_s=0.01)
+
+    assert wait_s(config, mean_s=0.0) == wait_s(config, mean_s=0.015) == 0.01
+    assert wait_s(config, mean_s=0.05) == pytest.approx(0.002)
 
 
 async def test_a_full_message_leaves_at_once(stage: Stage) -> None:
