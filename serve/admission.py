@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.errors import OverloadedError
 
 STAGE = "ingress"
+MAX_QUESTIONS = 4096
 RECENT = 0.05  # weight of the last question in the mean time of one
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0  # OpenAI's clients do not wait longer than a minute
 
@@ -27,7 +28,7 @@ class AdmissionConfig(BaseModel):
     max_questions: int = Field(
         default=64,
         ge=1,
-        le=4096,
+        le=MAX_QUESTIONS,
         description="Requests for answers, passages, vectors or scores under way at once; past it a 429.",
     )
 

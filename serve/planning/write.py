@@ -1,11 +1,13 @@
 """The plan, laid over a deployment file."""
 
 import copy
+import math
 from typing import Any
 
 from deployments.coalescer import CoalescingConfig
 from deployments.token_batcher import TokenBatchedConfig
 from models.errors import ConfigError
+from serve.admission import MAX_QUESTIONS
 from serve.config_file import check
 from serve.planning.plan import Plan, StagePlan
 from serve.planning.profile import COALESCED, DEPLOYMENTS
@@ -26,6 +28,7 @@ def laid_over(raw: dict[str, Any], plan: Plan) -> dict[str, Any]:
             if deployment["name"].split("-")[0] == DEPLOYMENTS[name]:
                 _lay_stage(deployment, stage, len(plan.hardware.classes) > 1)
     _bound_messages(application, plan)
+    _bound_admission(application, plan)
     problems = check(planned)
     if problems:
         raise ConfigError("the plan's deployment file", "\n  ".join(["is refused", *map(str, problems)]))
@@ -74,6 +77,28 @@ def _lay_batch(deployment: dict[str, Any], stage: StagePlan) -> None:
 def _bound_messages(application: dict[str, Any], plan: Plan) -> None:
     coalescing = application["args"].setdefault("coalescing", {})
     coalescing["max_items"] = max_items(plan, coalescing.get("max_items", CoalescingConfig().max_items))
+
+
+def _bound_admission(application: dict[str, Any], plan: Plan) -> None:
+    most = max_questions(plan)
+    application["args"].setdefault("admission", {})["max_questions"] = most
+    ingress = next(one for one in application["deployments"] if one["name"] == DEPLOYMENTS["ingress"])
+    # Where the file allows another ingress, it comes before anything is refused.
+    ingress.setdefault("autoscaling_config", {})["target_ongoing_requests"] = max(1, most // 2)
+
+
+def max_questions(plan: Plan) -> int:
+    """What one ingress takes on: what the whole path, at its most, answers within the latency wanted (Little's law).
+
+    Any more could only be late. Yet as many as fill every stage's batches, for full ones are the cheapest.
+    """
+    under_way = max(plan.per_s * plan.target.latency_s, *map(_num_to_fill, plan.stages.values()))
+    return min(MAX_QUESTIONS, math.ceil(under_way / plan.stages["ingress"].replicas))
+
+
+def _num_to_fill(stage: StagePlan) -> int:
+    """A batch that is computed and one that gathers; an engine that batches continuously has room for one."""
+    return (1 if stage.times.is_continuous else 2) * stage.replicas * stage.batch
 
 
 def max_items(plan: Plan, now: int) -> int:

@@ -7,7 +7,7 @@ from serve.config_file import Machine, check, read
 from serve.planning.plan import Plan, Target
 from serve.planning.profile import BatchTimes, Growth
 from serve.planning.solve import solve
-from serve.planning.write import laid_over
+from serve.planning.write import laid_over, max_questions
 from tests.serve.planning.profiles import CPU, HARDWARE, profile
 
 SHIPPED = read(Path(__file__).parents[3] / "serve_config.yaml")
@@ -56,6 +56,18 @@ def test_documents_keep_the_tokens_of_their_passes() -> None:
     embedder = _deployments(laid_over(SHIPPED, _plan()))["Embedder"]
 
     assert embedder["user_config"]["max_batch_tokens"] >= 2048
+
+
+def test_an_ingress_takes_on_what_can_be_answered_in_time() -> None:
+    plan = _plan()
+
+    raw = laid_over(SHIPPED, plan)
+
+    ingress = plan.stages["ingress"].replicas
+    most = raw["applications"][0]["args"]["admission"]["max_questions"]
+    assert most == max_questions(plan)
+    assert plan.per_s * plan.target.latency_s <= most * ingress < plan.per_s * plan.target.latency_s + ingress
+    assert _deployments(raw)["Ingress"]["autoscaling_config"]["target_ongoing_requests"] == most // 2
 
 
 def test_the_file_that_was_read_stays_as_it_is() -> None:
