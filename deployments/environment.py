@@ -31,6 +31,7 @@ OWN_PORTS = (*HAPROXY_PORTS, *INGRESS_PORTS)
 # Above the ports of Ray's workers, below those that Linux gives to clients: one of those may be taken again by the time
 # that HAProxy starts. A service has a range of its own, the replicas of its ingress the first ports of it.
 FIRST_PORT, LAST_PORT, RANGE = 20_000, 32_000, 100
+LAST_CLIENT_PORT, LAST_TCP_PORT = 60_999, 65_535
 INGRESS_RANGE = RANGE - len(HAPROXY_PORTS)
 
 
@@ -57,10 +58,9 @@ def _is_free_range(first: int) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback address that was free a moment ago, and that Linux gives to no client meanwhile."""
+    ports = range(LAST_CLIENT_PORT + 1, LAST_TCP_PORT)
+    return next(port for port in random.sample(ports, len(ports)) if is_free("127.0.0.1", port))
 
 
 def is_free(host: str, port: int) -> bool:

@@ -21,7 +21,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     left, right = figure.subplots(1, 2)
     _draw_panel(left, "queries/s, more is better", rows, lambda row: row.per_s, "{:.2f}")
     _draw_panel(right, "p95 in ms, less is better", rows, lambda row: row.p95_ms, "{:,.0f}")
-    left.legend(fontsize=7, frameon=False)
+    handles, names = left.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
 

@@ -14,6 +14,7 @@ from deployments.environment import (
     LAST_PORT,
     OWN_PORTS,
     RANGE,
+    free_port,
     free_range,
 )
 from tests.conftest import ROOT
@@ -41,6 +42,10 @@ def test_haproxys_ports_are_none_that_linux_gives_to_clients_nor_an_ingress_ones
 
     assert haproxy == list(range(last + 1, first + RANGE))
     assert max(haproxy) < 32_768
+
+
+def test_a_free_port_is_none_that_linux_gives_to_clients() -> None:
+    assert 61_000 <= free_port() < 65_536
 
 
 def test_an_operators_own_range_stands() -> None:
