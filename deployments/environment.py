@@ -12,6 +12,9 @@ SETTINGS = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     # Throughput mode would hold back a thousand log lines; warnings are few, and wanted at once.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+    # Ray starts on purpose, never by a call that finds none: one of Serve's threads makes such a call while Ray is shut
+    # down, and the two wait for each other for good.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     # No reports of usage from a machine that may have no network.
     "RAY_USAGE_STATS_ENABLED": "0",
     # A tokenizer's own threads fight over the cores that each replica was given.
