@@ -12,14 +12,14 @@ SETTINGS = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     # Throughput mode would hold back a thousand log lines; warnings are few, and wanted at once.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-    # Ray starts on purpose, never by a call that finds none: one of Serve's threads makes such a call while Ray is shut
-    # down, and the two wait for each other for good.
-    "RAY_ENABLE_AUTO_CONNECT": "0",
     # No reports of usage from a machine that may have no network.
     "RAY_USAGE_STATS_ENABLED": "0",
     # A tokenizer's own threads fight over the cores that each replica was given.
     "TOKENIZERS_PARALLELISM": "false",
 }
+# Where this process starts Ray and ends it: Ray starts on purpose, never by a call that finds none. One of Serve's
+# threads makes such a call while Ray is shut down, and the two wait for each other for good.
+OWN_RAY = {"RAY_ENABLE_AUTO_CONNECT": "0"}
 # Two services on one machine must not meet. HAProxy listens on the first two for its own pages, and sends requests to
 # the fallback proxy until a replica of the ingress is there, and then to that, on a port of the range. Serve's own
 # are the same for every service, and two proxies share one in silence: a question then goes to the other service.
@@ -40,7 +40,7 @@ INGRESS_RANGE = RANGE - len(HAPROXY_PORTS)
 
 def apply() -> None:
     """Sets what is not set: an operator's own choice stands."""
-    for name, value in SETTINGS.items():
+    for name, value in (SETTINGS | OWN_RAY).items():
         os.environ.setdefault(name, value)
     first = free_range()
     for number, name in enumerate(HAPROXY_PORTS):
