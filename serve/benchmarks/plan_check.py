@@ -58,17 +58,16 @@ def run(seconds: float, say: Callable[[str], None]) -> list[Check]:
     """The plan on paper in simulated time, then each case on Ray."""
     say("1,000 queries/s over 10 million chunks, in simulated time")
     checks = list(check_simulated(paper_plan(), PAPER_S))
-    with local_cluster(ClusterSize(num_cpus=4)):
-        checks += asyncio.run(_check_all_on_ray(seconds, say))
-    return checks
+    return checks + asyncio.run(_check_all_on_ray(seconds, say))
 
 
 async def _check_all_on_ray(seconds: float, say: Callable[[str], None]) -> list[Check]:
-    """In one event loop, to which Ray's handles belong."""
+    """In one event loop, to which Ray's handles belong: it outlives them."""
     checks: list[Check] = []
-    for case in cases():
-        say(f"bottleneck {case.expected}: on Ray Serve")
-        checks.append(await check_on_ray(case, seconds))
+    with local_cluster(ClusterSize(num_cpus=4)):
+        for case in cases():
+            say(f"bottleneck {case.expected}: on Ray Serve")
+            checks.append(await check_on_ray(case, seconds))
     return checks
 
 
