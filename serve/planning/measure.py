@@ -16,9 +16,11 @@ from serve.benchmarks.tax import TaxPlan
 from serve.benchmarks.tax import run as run_tax
 from serve.config_file import read, settings_of
 from serve.planning.fit import rounded
+from serve.planning.hardware import HERE, this_machine
 from serve.planning.measure_pipeline import pipeline_seconds
-from serve.planning.measure_search import Stored, measure_dense, measure_lexical, stored
+from serve.planning.measure_search import measure_dense, measure_lexical, stored
 from serve.planning.measure_stages import measure_embed, measure_generate, measure_rerank
+from serve.planning.neighbours import busy_neighbours
 from serve.planning.profile import BatchTimes, GenerationTimes, IngressTimes, Profile
 from serve.planning.texts import Texts
 from serve.settings import Settings
@@ -33,33 +35,42 @@ class MeasurePlan:
 
     `cached`: of a question's candidates, the share that the reranker has seen lately. In the RAGPulse trace (arXiv
     2511.12979) 82 % of the passages were seen within the last 1,000 requests. `hops`: measure Ray Serve, too, which
-    takes a cluster; without it, what docs/benchmarks.md has is taken.
+    takes a cluster; without it, what docs/benchmarks.md has is taken. `neighbours`: cores that are kept busy beside
+    the one that computes; None is all others.
     """
 
     turn_s: float = 0.5
     chunks: tuple[int, int] = (2_000, 20_000)
     cached: float = 0.82
     hops: bool = True
+    neighbours: int | None = None
 
 
 def measure(config: Path, plan: MeasurePlan, hardware: str, say: Say) -> Profile:
     """Takes one to two minutes with the models that ship. Raises ConfigError, ModelLoadError."""
     raw = read(config)
     texts, settings, user_configs = Texts(), settings_of(raw), _user_configs(raw)
-    models, dim = _models(settings, user_configs, plan, texts, say)
+    neighbours = this_machine().classes[HERE].cpus - 1 if plan.neighbours is None else plan.neighbours
+    with busy_neighbours(neighbours):
+        models, dim = _models(settings, user_configs, plan, texts, say)
     with TemporaryDirectory() as folder:
         say(f"dense and lexical, {plan.chunks[0]:,} and {plan.chunks[1]:,} chunks")
         few, many = (stored(size, dim, texts, Path(folder) / str(size)) for size in plan.chunks)
         index, depth = DenseSearcherConfig(**user_configs["DenseSearcher"]).index, settings.retrieval.candidates
-        searches = {
-            "dense": {hardware: measure_dense(index, few, many, depth, plan.turn_s)},
-            "lexical": {hardware: measure_lexical(few, many, texts, depth, plan.turn_s)},
-        }
-        say("ingress")
-        ingress = _ingress(settings, many, plan, texts, Path(folder), say)
+        with busy_neighbours(neighbours):
+            searches = {
+                "dense": {hardware: measure_dense(index, few, many, depth, plan.turn_s)},
+                "lexical": {hardware: measure_lexical(few, many, texts, depth, plan.turn_s)},
+            }
+            say("ingress")
+            pipeline_s = asyncio.run(pipeline_seconds(settings, many, texts))
+        ingress = _ingress(settings, pipeline_s, plan, Path(folder), say)
         for one in (few, many):
             one.corpus.close()
-    note = f"Measured with {config.name}, one thread a replica, {100 * plan.cached:g} % of the candidates cached."
+    note = (
+        f"Measured with {config.name}, one thread a replica, {neighbours} busy cores beside it, "
+        f"{100 * plan.cached:g} % of the candidates cached."
+    )
     stages = {name: {hardware: times} for name, times in models.items()}
     return Profile.model_validate({"note": note, "ingress": {hardware: ingress}} | stages | searches)
 
@@ -79,11 +90,8 @@ def _models(
     return {"embed": embed, "rerank": rerank, "generate": generate}, dim
 
 
-def _ingress(
-    settings: Settings, corpus: Stored, plan: MeasurePlan, texts: Texts, folder: Path, say: Say
-) -> IngressTimes:
+def _ingress(settings: Settings, pipeline_s: float, plan: MeasurePlan, folder: Path, say: Say) -> IngressTimes:
     """One call at a time is computed from end to end, and half of a hop at either."""
-    pipeline_s = asyncio.run(pipeline_seconds(settings, corpus, texts))
     http_s, hop_s = _hops(folder, say) if plan.hops else (HTTP_S, HOP_S)
     return IngressTimes(
         cpu_s=rounded(http_s + pipeline_s),
