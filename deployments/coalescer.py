@@ -37,9 +37,6 @@ AS_SHIPPED = CoalescingConfig()
 LONG_IN_WAITS = 2.0
 SHORT_WAIT = 0.2  # of max_wait_s
 RECENT = 0.2  # weight of the last message in the mean time of one
-# After a message of so many calls the next one is worth its whole wait: under such load a message costs its sender more
-# than the wait costs its calls, see `ragserve bench tax` at 64 clients.
-MANY = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +67,6 @@ class Coalescer:
         self._messages: set[asyncio.Task[None]] = set()  # owned here: each ends with its answers
         self._num_alone = 0  # calls on their way by themselves
         self._mean_s = 0.0  # of a message
-        self._num_last = 0  # calls of the last message
         self._flushing: asyncio.Handle | None = None  # the next flush
 
     async def call(self, item: Any, deadline: Deadline) -> Any:
@@ -157,13 +153,12 @@ class Coalescer:
         self._go_on()
 
     def _go_on(self) -> None:
-        """What waits for a message on its way need not wait any longer, unless more is sure to come."""
-        is_busy = self._num_last >= MANY and self._flushing is not None
-        if not self._num_on_their_way() and not is_busy:
+        """What waits for a message on its way need not wait any longer."""
+        if not self._num_on_their_way():
             self._flush()
 
     async def _sent(self, calls: list[SharedCall]) -> Sequence[Any]:
-        start, self._num_last = time.perf_counter(), len(calls)
+        start = time.perf_counter()
         answers = await self._send([call.item for call in calls], [call.deadline.remaining_s() for call in calls])
         self._mean_s += RECENT * (time.perf_counter() - start - self._mean_s)
         return answers

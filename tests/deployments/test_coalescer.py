@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.coalescer import MANY, Coalescer, CoalescingConfig, wait_s
+from deployments.coalescer import Coalescer, CoalescingConfig, wait_s
 from models.errors import DeadlineExceededError, NotFoundError, OverloadedError, RagError, StageUnavailableError
 from models.types import Deadline
 
@@ -104,22 +104,6 @@ def test_where_messages_take_long_company_is_not_waited_for_as_long() -> None:
 
     assert wait_s(config, mean_s=0.0) == wait_s(config, mean_s=0.015) == 0.01
     assert wait_s(config, mean_s=0.05) == pytest.approx(0.002)
-
-
-async def test_after_a_message_of_many_the_next_one_gathers_for_its_whole_wait(stage: Stage) -> None:
-    calls = coalescer(stage, max_wait_s=0.5)
-    stage.gate.clear()
-    many = [asyncio.create_task(calls.call(number, soon())) for number in range(MANY)]
-    await turns()
-    one = asyncio.create_task(calls.call(10, soon()))
-    await turns()
-
-    stage.gate.set()
-    assert await asyncio.gather(*many) == [2 * number for number in range(MANY)]
-    another = asyncio.create_task(calls.call(11, soon()))
-
-    assert await asyncio.gather(one, another) == [20, 22]
-    assert stage.messages == [[*range(MANY)], [10, 11]]
 
 
 async def test_a_full_message_leaves_at_once(stage: Stage) -> None:
