@@ -78,7 +78,7 @@ class Coalescer:
             self._plan()
         elif await self._is_alone(call):
             return await self._send_alone(call, budget_s)
-        # A timer in place of asyncio.timeout, which costs as much as all the rest of a call that shares its message.
+        # A timer of its own is cheaper than asyncio.timeout, and this is where every request passes.
         timer = asyncio.get_running_loop().call_later(budget_s, _settle, answer, self._too_late(budget_s))
         try:
             return await answer
