@@ -36,7 +36,7 @@ AS_SHIPPED = CoalescingConfig()
 # company only starves the next batch.
 LONG_IN_WAITS = 2.0
 SHORT_WAIT = 0.2  # of max_wait_s
-RECENT = 0.2  # weight of the last message in the mean time of one
+RECENT = 0.05  # weight of a slower message in the time of a quick one
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Coalescer:
         self._waiting: list[SharedCall] = []
         self._messages: set[asyncio.Task[None]] = set()  # owned here: each ends with its answers
         self._num_alone = 0  # calls on their way by themselves
-        self._mean_s = 0.0  # of a message
+        self._quick_s = 0.0  # that a quick message takes
         self._flushing: asyncio.Handle | None = None  # the next flush
 
     async def call(self, item: Any, deadline: Deadline) -> Any:
@@ -132,7 +132,7 @@ class Coalescer:
             self._flush()
         elif self._flushing is None and self._num_on_their_way():
             loop = asyncio.get_running_loop()
-            self._flushing = loop.call_later(wait_s(self._config, self._mean_s), self._flush)
+            self._flushing = loop.call_later(wait_s(self._config, self._quick_s), self._flush)
 
     def _num_on_their_way(self) -> int:
         return len(self._messages) + self._num_alone
@@ -160,7 +160,7 @@ class Coalescer:
     async def _sent(self, calls: list[SharedCall]) -> Sequence[Any]:
         start = time.perf_counter()
         answers = await self._send([call.item for call in calls], [call.deadline.remaining_s() for call in calls])
-        self._mean_s += RECENT * (time.perf_counter() - start - self._mean_s)
+        self._quick_s = quick_s(self._quick_s, time.perf_counter() - start)
         return answers
 
     async def _deliver(self, calls: list[SharedCall]) -> None:
@@ -178,9 +178,17 @@ class Coalescer:
                 _settle(call.answer, answer)
 
 
-def wait_s(config: CoalescingConfig, mean_s: float) -> float:
-    """How long a call waits for company at most, where a message takes `mean_s` on the mean of late."""
-    return config.max_wait_s * (SHORT_WAIT if mean_s > LONG_IN_WAITS * config.max_wait_s else 1.0)
+def wait_s(config: CoalescingConfig, message_s: float) -> float:
+    """How long a call waits for company at most, where a quick message takes `message_s`."""
+    return config.max_wait_s * (SHORT_WAIT if message_s > LONG_IN_WAITS * config.max_wait_s else 1.0)
+
+
+def quick_s(before_s: float, took_s: float) -> float:
+    """What a quick message takes, after one more that took `took_s`; `before_s` is 0 before the first.
+
+    At once by a quicker one, slowly by slower ones: where this process is busy, nearly all of them wait for it.
+    """
+    return min(took_s, before_s + RECENT * (took_s - before_s)) if before_s else took_s
 
 
 async def answers_of(stage: str, calls: Iterable[Awaitable[Any]]) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.coalescer import Coalescer, CoalescingConfig, wait_s
+from deployments.coalescer import Coalescer, CoalescingConfig, quick_s, wait_s
 from models.errors import DeadlineExceededError, NotFoundError, OverloadedError, RagError, StageUnavailableError
 from models.types import Deadline
 
@@ -102,8 +102,19 @@ async def test_nobody_waits_longer_than_max_wait_for_a_message_on_its_way(stage:
 def test_where_messages_take_long_company_is_not_waited_for_as_long() -> None:
     config = CoalescingConfig(max_wait_s=0.01)
 
-    assert wait_s(config, mean_s=0.0) == wait_s(config, mean_s=0.015) == 0.01
-    assert wait_s(config, mean_s=0.05) == pytest.approx(0.002)
+    assert wait_s(config, message_s=0.0) == wait_s(config, message_s=0.015) == 0.01
+    assert wait_s(config, message_s=0.05) == pytest.approx(0.002)
+
+
+def test_what_messages_take_follows_the_quick_ones() -> None:
+    config, quick = CoalescingConfig(max_wait_s=0.01), 0.0
+    for took_s in (0.004, 0.06, 0.05, 0.005, 0.06):  # a busy process answers most of them late
+        quick = quick_s(quick, took_s)
+    assert wait_s(config, quick) == 0.01
+
+    for _ in range(50):
+        quick = quick_s(quick, 0.06)
+    assert wait_s(config, quick) == pytest.approx(0.002)
 
 
 async def test_a_full_message_leaves_at_once(stage: Stage) -> None:
