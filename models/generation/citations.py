@@ -7,8 +7,8 @@ markers carry citation ids, and into the citations: which characters of which fi
 from dataclasses import dataclass
 
 from models.generation.markers import MarkerScanner, Token
+from models.generation.reading import Sentence, sentence, sentences
 from models.generation.sentences import MAX_UNIT_CHARS, Span, sentence_spans
-from models.generation.words import stems
 from models.types import Passage
 
 # A claim is one sentence: two of the longest units are enough to see where it begins.
@@ -53,7 +53,6 @@ class CitationStream:
         self._said = _Said()
         self._after_word = False  # a letter or digit was read last
         self._ids_here: list[int] = []  # cited since the last word
-        self._sentences: dict[int, list[_Sentence]] = {}  # of the passages cited so far
         self._citations: dict[tuple[int, Span], Citation] = {}
 
     def feed(self, delta: str) -> CitedText:
@@ -95,9 +94,8 @@ class CitationStream:
     def _citation(self, number: int) -> Citation:
         """The citation of passage `number` for the claim just made: a known one, if it has the same quote."""
         passage = self._passages[number - 1]
-        if number not in self._sentences:
-            self._sentences[number] = _sentences(passage.text) or [_sentence(passage.text, (0, len(passage.text)))]
-        pairs = [(claim, sentence) for claim in self._said.claims() for sentence in self._sentences[number]]
+        quotable = sentences(passage.text) or (sentence(passage.text, (0, len(passage.text))),)
+        pairs = [(claim, one) for claim in self._said.claims() for one in quotable]
         claim, quoted = max(pairs, key=lambda pair: (_similarity(*pair), pair[0].text == pair[1].text))
         key = (number, quoted.span)
         if key not in self._citations:
@@ -105,15 +103,6 @@ class CitationStream:
             score = _similarity(claim, quoted)
             self._citations[key] = Citation(len(self._citations) + 1, passage, quoted.text, start, end, score)
         return self._citations[key]
-
-
-@dataclass(frozen=True)
-class _Sentence:
-    """Characters `span` of a text, and their stems."""
-
-    span: Span
-    text: str
-    stems: frozenset[str]
 
 
 @dataclass
@@ -133,22 +122,18 @@ class _Said:
     def mark(self) -> None:
         self.is_marked = True
 
-    def claims(self) -> list[_Sentence]:
+    def claims(self) -> list[Sentence]:
         """What a marker here may stand for: "A [1] and B [2]" claims "A and B" or "and B" of passage 2."""
-        said = [sentences[-1] for sentences in map(_sentences, (self.whole, self.since_marker)) if sentences]
-        return said or [_sentence("", (0, 0))]
+        said = [_last_sentence(text) for text in dict.fromkeys((self.whole, self.since_marker))]
+        return [one for one in said if one is not None] or [sentence("", (0, 0))]
 
 
-def _similarity(one: _Sentence, other: _Sentence) -> float:
+def _similarity(one: Sentence, other: Sentence) -> float:
     """F1 of the stems that the two share."""
     total = len(one.stems) + len(other.stems)
     return 2 * len(one.stems & other.stems) / total if total else 0.0
 
 
-def _sentences(text: str) -> list[_Sentence]:
-    return [_sentence(text, span) for span in sentence_spans(text)]
-
-
-def _sentence(text: str, span: Span) -> _Sentence:
-    piece = text[slice(*span)]
-    return _Sentence(span, piece, frozenset(stems(piece)))
+def _last_sentence(text: str) -> Sentence | None:
+    spans = sentence_spans(text)
+    return sentence(text, spans[-1]) if spans else None

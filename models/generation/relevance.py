@@ -8,8 +8,8 @@ import math
 import re
 from dataclasses import dataclass
 
-from models.generation.sentences import looks_like_code, sentence_spans
-from models.generation.words import stem, stems, words
+from models.generation.reading import Sentence, sentences, stems_and_size
+from models.generation.words import stem, words
 from models.types import Passage
 
 # All relative to 1, the score of a sentence that has every word of the question.
@@ -21,8 +21,6 @@ HEADING_WEIGHT = 0.5  # of a word that only the heading above the sentence has
 HEADING_PENALTY = 0.6  # for a heading itself: more than it lends to what stands under it
 ECHO_PENALTY = 2.0  # for a unit with the whole question in it, such as an example of how to ask: it asks, too
 
-# A short line without a full stop is taken for a heading.
-_MAX_HEADING_WORDS = 7
 _MIN_ECHO_WORDS = 3  # fewer may well be a name, and "Irene Adler" is no echo
 
 # Words of a question that say nothing of its subject. Without this list the first sentence has the answer in 62.2% of
@@ -47,13 +45,20 @@ _NAME = re.compile(r"\w\s+[A-Z]\w+")
 
 @dataclass(frozen=True)
 class Unit:
-    """A sentence of passage `number` (from 1) at `place` (from 0), its stems, and the stems of the heading above it."""
+    """A sentence of passage `number` (from 1) at `place` (from 0), and the stems of the heading above it."""
 
     number: int
     place: int
-    text: str
-    stems: frozenset[str]
+    sentence: Sentence
     heading: frozenset[str]
+
+    @property
+    def text(self) -> str:
+        return self.sentence.text
+
+    @property
+    def stems(self) -> frozenset[str]:
+        return self.sentence.stems
 
 
 def answer_units(passages: tuple[Passage, ...]) -> list[Unit]:
@@ -69,8 +74,8 @@ def lexical_scores(
     `idf` weighs the question's lower-cased words; without it, they are weighed by how few of the units have them.
     """
     weights = _stem_weights(question, idf, units)
-    asked = words(question)
-    passage_shares = [_share(weights, frozenset(stems(passage.indexed_text))) for passage in passages]
+    asked = tuple(words(question))
+    passage_shares = [_share(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages]
     return [
         _share(weights, unit.stems)
         + HEADING_WEIGHT * _share(weights, unit.heading - unit.stems)
@@ -78,8 +83,8 @@ def lexical_scores(
         + RANK_WEIGHT / unit.number
         + PLACE_WEIGHT / (unit.place + 1)
         + _expected(question.lower(), unit.text)
-        - HEADING_PENALTY * is_heading(unit.text)
-        - ECHO_PENALTY * _echoes(asked, unit.text)
+        - HEADING_PENALTY * unit.sentence.is_heading
+        - ECHO_PENALTY * _echoes(asked, unit.sentence.words)
         for unit in units
     ]
 
@@ -87,28 +92,17 @@ def lexical_scores(
 def _units(number: int, passage: Passage) -> list[Unit]:
     units: list[Unit] = []
     heading: frozenset[str] = frozenset()
-    for place, (start, end) in enumerate(sentence_spans(passage.text)):
-        text = passage.text[start:end]
-        unit = Unit(number, place, text, frozenset(stems(text)), heading)
-        units.append(unit)
-        heading = unit.stems if is_heading(text) else heading
+    for place, sentence in enumerate(sentences(passage.text)):
+        units.append(Unit(number, place, sentence, heading))
+        heading = sentence.stems if sentence.is_heading else heading
     return units
 
 
-def is_heading(text: str) -> bool:
-    """Whether a unit leads to an answer and is none: a heading, a question, or a short line without a full stop.
-
-    A whole sentence that ends in a colon has often said it all before what it introduces.
-    """
-    if "\n" in text or looks_like_code(text):
+def _echoes(asked: tuple[str, ...], said: tuple[str, ...]) -> bool:
+    """Whether the words of the question, three at least, stand in the sentence one after the other."""
+    if len(asked) < _MIN_ECHO_WORDS or asked[0] not in said:
         return False
-    is_short = len(words(text)) <= _MAX_HEADING_WORDS
-    return text.startswith("#") or text[-1] == "?" or (is_short and (text[-1] == ":" or text[-1].isalnum()))
-
-
-def _echoes(asked: list[str], text: str) -> bool:
-    """Whether the words of the question, three at least, stand in the text one after the other."""
-    return len(asked) >= _MIN_ECHO_WORDS and f" {' '.join(asked)} " in f" {' '.join(words(text))} "
+    return any(said[start : start + len(asked)] == asked for start in range(len(said) - len(asked) + 1))
 
 
 def _stem_weights(question: str, idf: dict[str, float], units: list[Unit]) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """The words of a text as matching sees them: lower-cased, without their commonest English endings."""
 
 import re
+from functools import lru_cache
 
 _WORD = re.compile(r"\w+")
 _ENDINGS = ("ing", "ed", "ly", "er", "ion", "e")
 _MIN_STEM_CHARS = 4
+_NUM_REMEMBERED = 65_536  # words: a few thousand make up most of any text
 
 
 def words(text: str) -> list[str]:
@@ -12,6 +14,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+@lru_cache(_NUM_REMEMBERED)
 def stem(word: str) -> str:
     """`word` without its plural and then without one of six endings, if four characters remain.
 
@@ -23,11 +26,6 @@ def stem(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM_CHARS:
             return word.removesuffix(ending)
     return word
-
-
-def stems(text: str) -> list[str]:
-    """The stem of each word of `text`, in order."""
-    return [stem(word) for word in words(text)]
 
 
 def _singular(word: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -141,7 +141,7 @@ class RetrievalPipeline:
             keys = fused.keys[: self._depth(query)].tolist()
             found = await asyncio.to_thread(self._stages.passages.passages, keys, query.scope)
             scored = zip(keys, fused.scores.tolist(), strict=False)
-            passages = [replace(found[key], score=score) for key, score in scored if key in found]
+            passages = [found[key].scored(score) for key, score in scored if key in found]
             if plan.phrases:
                 passages = [one for one in passages if contains_phrases(one.indexed_text, plan.phrases)]
             if query.options.dedup:
@@ -229,10 +229,10 @@ class RetrievalPipeline:
             return candidates
         trace.models["rerank"] = reranking.model
         order = np.argsort(-reranking.scores, kind="stable")
-        reranked = [replace(head[index], score=float(reranking.scores[index])) for index in order]
+        reranked = [head[index].scored(float(reranking.scores[index])) for index in order]
         # Two scales meet here: the tail's is shrunk to end below the head's.
         floor = max(0.0, reranked[-1].score)
-        return reranked + [replace(one, score=floor * one.score / max(tail[0].score, 1e-9)) for one in tail]
+        return reranked + [one.scored(floor * one.score / max(tail[0].score, 1e-9)) for one in tail]
 
     async def _select(self, query: RetrievalQuery, candidates: list[Passage]) -> tuple[Passage, ...]:
         """The `top_k` best above the threshold; unlike each other, as far as the request asks for that."""

@@ -53,16 +53,12 @@ async def test_the_sentence_that_answers_comes_verbatim_with_its_marker() -> Non
     assert await answer(request) == "The Eiffel Tower was completed in 1889. [2]"
 
 
-async def test_each_sentence_is_a_delta_and_the_last_one_has_the_counts() -> None:
-    *said, last = await deltas_of(asking("How tall is it?", passage(TOWER)))
+async def test_sentences_come_best_first_in_one_delta_with_the_counts() -> None:
+    (delta,) = await deltas_of(asking("How tall is it?", passage(TOWER)))
 
-    assert [delta.text for delta in said] == [
-        "It is 330 metres tall. [1]",
-        " Construction began in 1887. [1]",
-        " The Eiffel Tower was completed in 1889. [1]",
-    ]
+    said = "It is 330 metres tall. [1] Construction began in 1887. [1] The Eiffel Tower was completed in 1889. [1]"
     # The passage has 16 words; with its marker each sentence has one more.
-    assert last == GenerationDelta("", "stop", 16, 19)
+    assert delta == GenerationDelta(said, "stop", 16, 19)
 
 
 async def test_an_example_of_asking_the_question_is_not_its_answer() -> None:
@@ -141,19 +137,17 @@ async def test_the_last_user_message_is_the_question() -> None:
 
 
 async def test_without_passages_it_says_so_and_cites_nothing() -> None:
-    text, last = await deltas_of(asking("Why?"))
+    (delta,) = await deltas_of(asking("Why?"))
 
-    assert text.text == NOTHING_FOUND
-    assert last.finish_reason == "stop"
+    assert (delta.text, delta.finish_reason) == (NOTHING_FOUND, "stop")
 
 
 async def test_a_limit_of_words_leaves_out_whole_sentences_but_the_first() -> None:
     request = asking("How tall is it?", passage(TOWER), sampling=SamplingOptions(max_tokens=3))
 
-    *said, last = await deltas_of(request)
+    (delta,) = await deltas_of(request)
 
-    assert [delta.text for delta in said] == ["It is 330 metres tall. [1]"]
-    assert last.finish_reason == "length"
+    assert (delta.text, delta.finish_reason) == ("It is 330 metres tall. [1]", "length")
 
 
 async def test_an_encoder_finds_what_shares_no_word_with_the_question() -> None:
