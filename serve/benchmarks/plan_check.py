@@ -40,18 +40,16 @@ class Check:
     predicted_s: float = 0.0
     found_s: float = 0.0
 
-    @property
-    def is_close(self) -> bool:
-        ratios = [self.found_per_s / self.predicted_per_s]
-        ratios += [self.found_s / self.predicted_s] if self.predicted_s else []
-        return all(abs(ratio - 1) <= CLOSE for ratio in ratios)
-
     def line(self) -> str:
-        off = "" if self.is_close else " (off)"
-        times = [f"{one:.3f}" if self.predicted_s else "" for one in (self.predicted_s, self.found_s)]
-        per_s = [f"{self.predicted_per_s:,.1f}", f"{self.found_per_s:,.1f}"]
-        ratio = f"{self.found_per_s / self.predicted_per_s:.2f}{off}"
-        return f"| {' | '.join([self.how, self.bottleneck, str(self.replicas), *per_s, ratio, *times])} |"
+        ratio = f"{self.found_per_s / self.predicted_per_s:.2f}{_off(self.found_per_s, self.predicted_per_s)}"
+        cells = [f"{self.predicted_per_s:,.1f}", f"{self.found_per_s:,.1f}", ratio, "", ""]
+        if self.predicted_s:
+            cells[3:] = [f"{self.predicted_s:.3f}", f"{self.found_s:.3f}{_off(self.found_s, self.predicted_s)}"]
+        return f"| {' | '.join([self.how, self.bottleneck, str(self.replicas), *cells])} |"
+
+
+def _off(found: float, predicted: float) -> str:
+    return "" if abs(found / predicted - 1) <= CLOSE else " (off)"
 
 
 def run(seconds: float, say: Callable[[str], None]) -> list[Check]:

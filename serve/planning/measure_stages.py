@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import count
@@ -68,24 +69,31 @@ def measure_rerank(
     return BatchTimes(fixed_s=fixed_s, per_item_s=per_item_s, max_batch=8, tokens_per_item=max(1, tokens[-1]))
 
 
-async def measure_generate(catalog: Catalog, config: GeneratorConfig, texts: Texts) -> BatchTimes | GenerationTimes:
-    """An engine's steps and prefill; or one answer after the other, where the model quotes."""
+async def measure_generate(
+    catalog: Catalog, config: GeneratorConfig, texts: Texts, cached: float
+) -> BatchTimes | GenerationTimes:
+    """An engine's steps and prefill; or one answer after the other, where the model quotes.
+
+    Of an answer's passages the share `cached` was seen before.
+    """
     model: GenerationModel = catalog.load("generation", config.model)
     # What an engine reads from the environment has to be there before it is imported.
     os.environ.update(model.environment())
     await model.start()
     try:
         if catalog.entry("generation", config.model).kind == "extractive":
-            return BatchTimes(per_item_s=rounded(await _one_by_one(model, texts)))
+            return BatchTimes(per_item_s=rounded(await _one_by_one(model, texts, cached)))
         return await _engine(model, texts)
     finally:
         await model.stop()
 
 
-async def _one_by_one(model: GenerationModel, texts: Texts, repeats: int = 30) -> float:
+async def _one_by_one(model: GenerationModel, texts: Texts, cached: float, repeats: int = 30) -> float:
+    seen = texts.passages(round(cached * PASSAGES))
+    await _stream(model, texts, seen)
     start = time.perf_counter()
     for _ in range(repeats):
-        await _stream(model, texts)
+        await _stream(model, texts, seen)
     return (time.perf_counter() - start) / repeats
 
 
@@ -111,19 +119,19 @@ async def _engine(model: GenerationModel, texts: Texts) -> GenerationTimes:
 _numbers = count()
 
 
-async def _stream(model: GenerationModel, texts: Texts) -> tuple[float, float]:
+async def _stream(model: GenerationModel, texts: Texts, seen: Sequence[str] = ()) -> tuple[float, float]:
     """Seconds until the first text, and of the whole answer."""
     start, first = time.perf_counter(), 0.0
-    async with aclosing(model.stream(_request(texts))) as deltas:
+    async with aclosing(model.stream(_request(texts, seen))) as deltas:
         async for _ in deltas:
             first = first or time.perf_counter() - start
     return first, time.perf_counter() - start
 
 
-def _request(texts: Texts) -> GenerationRequest:
+def _request(texts: Texts, seen: Sequence[str]) -> GenerationRequest:
     question, number = ChatMessage("user", texts.questions(1)[0]), next(_numbers)
     passages = tuple(
         Passage(key, f"chunk-{key}", "file-1", "file.txt", text, 0, len(text))
-        for key, text in enumerate(texts.passages(PASSAGES), 1)
+        for key, text in enumerate([*seen, *texts.passages(PASSAGES - len(seen))], 1)
     )
     return GenerationRequest(f"plan-{number}", (question,), passages, SamplingOptions(max_tokens=STREAM_TOKENS))

@@ -21,6 +21,9 @@ DEPLOYMENTS: dict[StageName, str] = {
 }
 
 
+MESSAGE_CPU = "CPU that a message costs the replica; else as much as it costs the ingress."
+
+
 class Growth(YamlModel):
     """The part of a search's time per item that grows with the chunks that one replica holds.
 
@@ -56,6 +59,7 @@ class BatchTimes(YamlModel):
     tokens_per_item: int | None = Field(default=None, ge=1, description="Of stages that batch by tokens.")
     growth: Growth | None = Field(default=None, description="Of a search: what its chunks add to per_item_s.")
     bytes_per_chunk: float = Field(default=0.0, ge=0, description="Of the index in memory.")
+    message_cpu_s: float | None = Field(default=None, ge=0, le=1, description=MESSAGE_CPU)
 
     def seconds(self, items: float) -> float:
         """The time of a batch."""
@@ -91,6 +95,7 @@ class GenerationTimes(YamlModel):
     cpus: float = Field(default=1.0, gt=0, le=512, description="Cores of a replica.")
     gpus: float = Field(default=0.0, ge=0, le=16, description="GPUs of a replica, or its share of one.")
     memory_gb: float = Field(default=4.0, gt=0, le=65_536, description="Host memory of a replica.")
+    message_cpu_s: float | None = Field(default=None, ge=0, le=1, description=MESSAGE_CPU)
 
     def as_batch(self) -> "ContinuousTimes":
         """The same in a query's terms.
@@ -106,6 +111,7 @@ class GenerationTimes(YamlModel):
             cpus=self.cpus,
             gpus=self.gpus,
             memory_gb=self.memory_gb,
+            message_cpu_s=self.message_cpu_s,
         )
 
 
@@ -121,7 +127,7 @@ class IngressTimes(YamlModel):
     """The HTTP replica: one event loop, whose time is CPU time."""
 
     cpu_s: float = Field(gt=0, le=10, description="CPU of a query in the ingress, without its messages.")
-    message_cpu_s: float = Field(default=0.0, ge=0, le=1, description="CPU that a message costs at either end.")
+    message_cpu_s: float = Field(default=0.0, ge=0, le=1, description="CPU that a message costs.")
     hop_s: float = Field(default=0.0, ge=0, le=1, description="That a message and its answer are on their way.")
     max_wait_s: float = Field(default=0.01, ge=0, le=1, description="The coalescer's, see CoalescingConfig.")
     memory_gb: float = Field(default=0.5, gt=0, le=65_536, description="Of a replica.")
@@ -163,7 +169,8 @@ class Profile(YamlModel):
         if ingress is None or times.gpus:
             return times
         sharing = ingress.sharing(queries_per_s) if stage in COALESCED else 1.0
-        return times.model_copy(update={"per_item_s": times.per_item_s + ingress.message_cpu_s / sharing})
+        message_s = ingress.message_cpu_s if times.message_cpu_s is None else times.message_cpu_s
+        return times.model_copy(update={"per_item_s": times.per_item_s + message_s / sharing})
 
     @property
     def hop_s(self) -> float:
