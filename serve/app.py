@@ -1,6 +1,8 @@
 """The whole graph on one screen. OPEN FIRST; then ingress.py, api/query.py, pipelines/query.py, and a stage."""
 
 # No `from __future__ import annotations` here: Ray reads the builder's annotation to make a typed Settings.
+from functools import partial
+
 from ray import serve as ray_serve
 from ray.serve import Application
 
@@ -11,6 +13,7 @@ from deployments.inline import InlineStage
 from deployments.lexical_searcher import LexicalSearcher
 from deployments.parser import Parser
 from deployments.reranker import Reranker
+from deployments.routing import ROUTING
 from models.catalog import Catalog
 from serve.ingress import Ingress, Stages
 from serve.placement import InlineConfig
@@ -50,4 +53,4 @@ class Placement:
         return replicas_of(kind, name=name).bind(*arguments)
 
 
-replicas_of = ray_serve.deployment
+replicas_of = partial(ray_serve.deployment, request_router_config=ROUTING)

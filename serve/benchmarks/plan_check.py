@@ -13,6 +13,7 @@ from ray import serve
 
 from deployments.cluster import ClusterSize, local_cluster
 from deployments.coalescer import CoalescingConfig
+from deployments.routing import ROUTING
 from serve.benchmarks.plan_cases import Case, cases, paper_plan
 from serve.benchmarks.plan_stages import BUDGET_S, Graph, SimulatedEngine, SimulatedStage
 from serve.planning.plan import Plan, StagePlan
@@ -127,6 +128,7 @@ def _stage(stage: StagePlan, name: str) -> serve.Application:
         name=name,
         num_replicas=stage.replicas,
         max_ongoing_requests=10_000,
+        request_router_config=ROUTING,
         ray_actor_options={"num_cpus": SHARE_OF_CPU},
     )
     return deployment.bind(stage.times, stage.batch)

@@ -21,6 +21,7 @@ from ray import serve
 
 from deployments import environment
 from deployments.cluster import ClusterSize, local_cluster
+from deployments.routing import ROUTING
 from serve.benchmarks.step_load import ASK, BODY, TIMEOUT_S, Phase, Sent, StepLoad
 from serve.benchmarks.step_stages import (
     BatchTime,
@@ -162,6 +163,7 @@ def _deployment(stage: Stage) -> serve.Deployment:
         max_ongoing_requests=stage.max_ongoing,
         max_queued_requests=MAX_ONGOING,
         autoscaling_config=stage.autoscaling(),
+        request_router_config=ROUTING,
         ray_actor_options={"num_cpus": 0.05},
     )
 
