@@ -1,8 +1,6 @@
 """The whole graph on one screen. OPEN FIRST; then ingress.py, api/query.py, pipelines/query.py, and a stage."""
 
 # No `from __future__ import annotations` here: Ray reads the builder's annotation to make a typed Settings.
-from functools import partial
-
 from ray import serve as ray_serve
 from ray.serve import Application
 
@@ -37,7 +35,7 @@ def build(settings: Settings) -> Application:
         generator=place(Generator, catalog),
         parser=place(Parser, catalog),
     )
-    return replicas_of(Ingress).bind(settings, catalog, stages)
+    return ray_serve.deployment(Ingress).bind(settings, catalog, stages)  # its replicas are HAProxy's to choose
 
 
 class Placement:
@@ -50,7 +48,4 @@ class Placement:
         name = name or kind.__name__
         if name in self._user_configs:
             return InlineStage(kind, arguments, self._user_configs[name])
-        return replicas_of(kind, name=name).bind(*arguments)
-
-
-replicas_of = partial(ray_serve.deployment, request_router_config=ROUTING)
+        return ray_serve.deployment(kind, name=name, request_router_config=ROUTING).bind(*arguments)
