@@ -1,5 +1,6 @@
 """The service as it ships, one question at a time: what CPU a query takes in each process, beside its computing."""
 
+import copy
 import re
 import time
 from collections import Counter
@@ -12,12 +13,14 @@ from typing import Any
 
 import httpx
 import psutil
+import yaml
 from rich.console import Console
 
 from models.types import DEFAULT_VECTOR_STORE
 from serve.benchmarks.load import Load, LoadResult, drive
 from serve.benchmarks.models_servers import HOST, RAGSERVE, Launch, Server, running
 from serve.benchmarks.models_workload import write_bodies
+from serve.config_file import read
 from serve.ingest_files import ingest_files
 from serve.planning.profile import DEPLOYMENTS, STAGES, StageName
 from serve.planning.texts import Texts
@@ -71,9 +74,13 @@ class ServiceTimes:
 
 @contextmanager
 def loaded_service(config: Path, folder: Path) -> Iterator[LoadedService]:
-    """`ragserve up` of the deployment file, until the block ends. Raises PeerError if it does not start."""
-    before = frozenset(psutil.pids())
-    command = [*RAGSERVE, "up", "--config", str(config), "--data", str(folder / "state"), "--port", "{port}"]
+    """`ragserve up` of the deployment file, with storage of its own, until the block ends.
+
+    Raises PeerError if it does not start.
+    """
+    before, apart = frozenset(psutil.pids()), folder / "serve_config.yaml"
+    apart.write_text(yaml.safe_dump(with_own_storage(read(config), folder / "state"), sort_keys=False))
+    command = [*RAGSERVE, "up", "--config", str(apart), "--port", "{port}"]
     with running(Launch("ragserve", command, "/readyz", {}), folder, 1) as server:
         texts, documents = Texts(seed=1), folder / "documents"
         documents.mkdir()
@@ -106,6 +113,18 @@ def service_times(service: LoadedService, warm_s: float, seconds: float) -> Serv
         {stage: median(one[stage] for one in timings) for stage in STAGES if all(stage in one for one in timings)},
         sum(idle.values()),
     )
+
+
+def with_own_storage(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The deployment file, so that what is done to it touches nobody's documents: SQLite and files in `folder`.
+
+    Neither its database, nor Milvus, nor its keys are used; RAGSERVE_DATABASE_URL does not count where a URL is given.
+    """
+    apart = copy.deepcopy(raw)
+    arguments = apart["applications"][0].setdefault("args", {})
+    arguments["storage"] = {"data_dir": str(folder), "database_url": f"sqlite:///{folder / 'ragserve.db'}"}
+    (arguments.get("api") or {}).pop("keys_file", None)
+    return apart
 
 
 def _ask(service: LoadedService, seconds: float) -> list[dict[StageName, float]]:

@@ -8,11 +8,26 @@ import httpx
 import pytest
 
 from serve.benchmarks.models_servers import Server
-from serve.planning.measure_service import LoadedService, service_times
+from serve.config_file import settings_of
+from serve.planning.measure_service import LoadedService, service_times, with_own_storage
 from serve.planning.profile import STAGES
 from serve.planning.texts import Texts
 from serve.remote import RemoteService
 from tests.conftest import Service
+
+
+def test_measuring_touches_no_documents_of_anybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGSERVE_DATABASE_URL", "postgresql+psycopg://somebody@database/ragserve")
+    storage = {"data_dir": "/srv/ragserve", "milvus": {"uri": "http://milvus:19530"}}
+    raw = {"applications": [{"args": {"storage": storage, "api": {"keys_file": "keys.yaml", "embed_s": 5}}}]}
+
+    apart = with_own_storage(raw, tmp_path)
+
+    settings = settings_of(apart)
+    assert settings.storage.url == f"sqlite:///{tmp_path}/ragserve.db"
+    assert (settings.storage.data_dir, settings.storage.milvus) == (tmp_path, None)
+    assert (settings.api.keys_file, settings.api.embed_s) == (None, 5)
+    assert raw["applications"][0]["args"]["storage"] is storage
 
 
 @pytest.mark.ray
