@@ -53,6 +53,16 @@ class FailingModel(ExtractiveModel):
         raise RuntimeError("the engine is dead")
 
 
+class WordByWordModel(ExtractiveModel):
+    """Streams, as a language model does."""
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+        async for delta in super().stream(request):
+            for word in delta.text.split():
+                yield GenerationDelta(word)
+            yield GenerationDelta("", delta.finish_reason)
+
+
 class WideModel(ExtractiveModel):
     """Runs many requests at once, as an engine does."""
 
@@ -68,9 +78,11 @@ async def generator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Generator]
     failing = Kind(__name__, FailingConfig.__name__, FailingModel.__name__)
     monkeypatch.setitem(KINDS["generation"], "failing", failing)
     monkeypatch.setitem(KINDS["generation"], "wide", Kind(__name__, ExtractiveConfig.__name__, WideModel.__name__))
+    streaming = Kind(__name__, ExtractiveConfig.__name__, WordByWordModel.__name__)
+    monkeypatch.setitem(KINDS["generation"], "word-by-word", streaming)
     entries = {
         "wide": entry("wide"),
-        "long": entry("extractive"),
+        "long": entry("word-by-word"),
         "short": entry("extractive", max_sentences=1),
         "failing": entry("failing"),
         "unstartable": entry("failing", starts=False),
