@@ -47,7 +47,6 @@ def test_a_query_is_followed_through_the_processes_of_the_service(service: Servi
 
     assert set(found.cpu_s) == set(STAGES)
     assert all(found.cpu_s[stage] > 0 for stage in ("ingress", "embed", "rerank"))
-    # The ingress waits for the slower of two, and the times of neither are its own.
     assert {"embed", "dense", "lexical", "rerank", "generate"} <= set(found.call_s)
     assert all(seconds > 0 for seconds in found.call_s.values())
     assert 0 < found.idle_cpus < 16
