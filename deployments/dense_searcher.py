@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import Field
 from ray.serve.handle import DeploymentHandle
 
-from deployments.client import StageClient
-from deployments.coalescer import AS_SHIPPED, CoalescingConfig
-from deployments.searcher import Search, Searcher
-from deployments.stage import BatchedStageConfig, parse_user_config, set_batching
-from deployments.storage import StorageConfig
+from deployments.calls.client import StageClient
+from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
+from deployments.replica.searcher import Search, Searcher
+from deployments.replica.storage import StorageConfig
+from deployments.replica.user_config import BatchedStageConfig, parse_user_config, set_batching
 from models.corpus.views import Shard
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex

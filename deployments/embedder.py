@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from deployments.client import StageClient
-from deployments.coalescer import answers_of
-from deployments.model_slot import ModelSlot
-from deployments.stage import ModelChoice, parse_user_config
+from deployments.calls.client import StageClient
+from deployments.calls.coalescer import answers_of
+from deployments.replica.model_slot import ModelSlot
+from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
+from deployments.replica.user_config import ModelChoice, parse_user_config
 from deployments.telemetry.logs import join_serve_log
-from deployments.token_batcher import TokenBatchedConfig, TokenBatcher
 from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel
 from models.encoding import Encoding, TextInput

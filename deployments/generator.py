@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import Field
 
 from deployments.autoscaling import SlotMeter
-from deployments.client import StageClient
-from deployments.memory import fits_beside
-from deployments.model_slot import ModelSlot
-from deployments.stage import CanariedConfig, parse_user_config
+from deployments.calls.client import StageClient
+from deployments.replica.memory import fits_beside
+from deployments.replica.model_slot import ModelSlot
+from deployments.replica.user_config import CanariedConfig, parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog

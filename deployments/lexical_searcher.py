@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from deployments.client import StageClient
-from deployments.searcher import Search, Searcher
-from deployments.stage import BatchedStageConfig, parse_user_config, set_batching
+from deployments.calls.client import StageClient
+from deployments.replica.searcher import Search, Searcher
+from deployments.replica.user_config import BatchedStageConfig, parse_user_config, set_batching
 from models.index.follow import LexicalRequest, LexicalSearch
 from models.index.milvus_search import MilvusLexicalSearch
 from models.index.tantivy_index import TantivyIndex

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from deployments.autoscaling import SlotMeter
-from deployments.client import StageClient
-from deployments.stage import StageConfig, parse_user_config
+from deployments.calls.client import StageClient
+from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.documents.chunk import ChunkingOptions, chunk

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from deployments.client import StageClient
-from deployments.coalescer import answers_of
-from deployments.memory import fits_beside
-from deployments.model_slot import ModelSlot
-from deployments.stage import CanariedConfig, parse_user_config
+from deployments.calls.client import StageClient
+from deployments.calls.coalescer import answers_of
+from deployments.replica.memory import fits_beside
+from deployments.replica.model_slot import ModelSlot
+from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
+from deployments.replica.user_config import CanariedConfig, parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
-from deployments.token_batcher import TokenBatchedConfig, TokenBatcher
 from models.catalog import Catalog
 from models.errors import OverloadedError, RagError
 from models.reranking.base import RerankingModel, RerankRequest

@@ -10,7 +10,7 @@ from collections import deque
 from itertools import accumulate
 from pathlib import Path
 
-from serve.evaluation.question_set import QuestionSet, read_question_set
+from serve.cli.driver.question_set import QuestionSet, read_question_set
 
 REPEATED_SHARE = 0.115
 HOT_DOCUMENTS, HOT_ACCESSES = 0.05, 0.43

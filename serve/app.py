@@ -4,14 +4,14 @@
 from ray import serve as ray_serve
 from ray.serve import Application
 
+from deployments.calls.inline import InlineStage
+from deployments.calls.routing import ROUTING
 from deployments.dense_searcher import DenseSearcher
 from deployments.embedder import Embedder
 from deployments.generator import Generator
-from deployments.inline import InlineStage
 from deployments.lexical_searcher import LexicalSearcher
 from deployments.parser import Parser
 from deployments.reranker import Reranker
-from deployments.routing import ROUTING
 from models.catalog import Catalog
 from serve.ingress import Ingress, Stages
 from serve.placement import InlineConfig

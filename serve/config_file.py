@@ -9,14 +9,20 @@ import yaml
 from pydantic import ValidationError
 
 from deployments.autoscaling import LatencyBudgetConfig, LatencyBudgetPolicy
+from deployments.cluster.strict_schema import (
+    Problem,
+    check_autoscaling,
+    check_deploy_schema,
+    invalid_values,
+    unknown_keys,
+)
 from deployments.dense_searcher import DenseSearcherConfig
 from deployments.embedder import EmbedderConfig
 from deployments.generator import GeneratorConfig
 from deployments.lexical_searcher import LexicalSearcherConfig
 from deployments.parser import ParserConfig
+from deployments.replica.user_config import StageConfig
 from deployments.reranker import RerankerConfig
-from deployments.stage import StageConfig
-from deployments.strict import Problem, check_autoscaling, check_deploy_schema, invalid_values, unknown_keys
 from models.catalog import Catalog
 from models.errors import ConfigError, RagError, did_you_mean
 from models.registry import Task

@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from ray import serve as ray_serve
 from ray.serve.handle import DeploymentHandle
 
+from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.dense_searcher import DenseSearcherClient
 from deployments.embedder import EmbedderClient
 from deployments.generator import GeneratorClient, InlineGenerator
-from deployments.inline import InlineHandle, InlineStage
 from deployments.lexical_searcher import LexicalSearcherClient
 from deployments.parser import ParserClient
 from deployments.reranker import RerankerClient

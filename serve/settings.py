@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from deployments.coalescer import CoalescingConfig
-from deployments.storage import StorageConfig
+from deployments.calls.coalescer import CoalescingConfig
+from deployments.replica.storage import StorageConfig
 from models.corpus.views import Shard
 from serve.admission import AdmissionConfig
 from serve.pipelines.housekeeping import HousekeepingConfig

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from deployments import environment
+from deployments.cluster import environment
 
 # Before anything imports Ray or a model library.
 environment.apply()
@@ -59,7 +59,7 @@ def cluster() -> Iterator[dict[str, Any]]:
     """
     from ray import serve
 
-    from deployments.cluster import ClusterSize, local_cluster
+    from deployments.cluster.start import ClusterSize, local_cluster
     from serve.config_file import read
 
     http_options = read(ROOT / "serve_config.yaml")["http_options"] | {"port": environment.free_port()}
@@ -80,8 +80,8 @@ class Service:
 
     def apply(self) -> None:
         """Deploys `raw` as it stands and waits until every stage answers with the models it names, or with an error."""
-        from deployments.cluster import deploy, wait_until_running
-        from serve.remote import RemoteService
+        from deployments.cluster.start import deploy, wait_until_running
+        from serve.cli.remote import RemoteService
 
         deploy(self.raw)
         wait_until_running("ragserve", START_TIMEOUT_S)

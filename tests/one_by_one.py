@@ -7,7 +7,7 @@ from collections import deque
 
 from ray.serve.handle import DeploymentHandle
 
-from deployments.client import StageClient
+from deployments.calls.client import StageClient
 from models.types import Deadline
 
 CALLERS, WORK_S, SECONDS = 40, 0.02, 4.0

@@ -2,8 +2,8 @@
 
 from pydantic import Field, JsonValue, model_validator
 
-from models.generation.vllm_arguments import check_parsers
-from models.generation.vllm_engine import VllmEngineConfig
+from models.vllm.arguments import check_parsers
+from models.vllm.engine import VllmEngineConfig
 
 
 class VllmConfig(VllmEngineConfig):

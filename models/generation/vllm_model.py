@@ -12,11 +12,11 @@ from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, 
 from models.generation.gathering import gathered
 from models.generation.markers import MarkerEscaper
 from models.generation.prompt import build_messages, fit_passages
-from models.generation.vllm_arguments import lora_arguments
 from models.generation.vllm_config import VllmConfig
-from models.generation.vllm_engine import on_this_platform
 from models.generation.vllm_openai import ABORTED, OWN_REASONS, STAGE, OpenAIServer
 from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
+from models.vllm.arguments import lora_arguments
+from models.vllm.engine import on_this_platform
 
 if TYPE_CHECKING:
     from vllm import SamplingParams

@@ -12,7 +12,7 @@ import pytest
 
 import models.errors
 import models.types
-from deployments import environment
+from deployments.cluster import environment
 from models.errors import RagError
 from models.index.follow import DenseRequest, LexicalRequest
 from models.reranking.base import RerankRequest
@@ -26,7 +26,7 @@ WIRE_TYPES = [
 
 
 def _errors(kind: type[RagError] = RagError) -> list[type[RagError]]:
-    importlib.import_module("serve.remote")
+    importlib.import_module("serve.cli.remote")
     return [kind, *(found for sub in kind.__subclasses__() for found in _errors(sub))]
 
 
@@ -95,7 +95,7 @@ def test_rays_auth_mode_is_set_on_purpose() -> None:
 
 def test_a_batched_method_is_one_line_that_delegates() -> None:
     # @serve.batch fails outside a replica, so nothing worth testing may live under it.
-    tree = ast.parse((ROOT / "deployments" / "searcher.py").read_text())
+    tree = ast.parse((ROOT / "deployments" / "replica" / "searcher.py").read_text())
     batched = [
         node
         for node in ast.walk(tree)

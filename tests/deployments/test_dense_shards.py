@@ -22,7 +22,7 @@ async def client(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Any
     from ray import serve
 
     from deployments.dense_searcher import DenseSearcher, DenseSearcherClient
-    from deployments.storage import StorageConfig
+    from deployments.replica.storage import StorageConfig
     from models.corpus.views import Shard
 
     storage = StorageConfig(data_dir=tmp_path_factory.mktemp("shards") / Path("data"))

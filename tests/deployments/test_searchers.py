@@ -9,7 +9,7 @@ import pytest
 
 from deployments.dense_searcher import DenseSearcher
 from deployments.lexical_searcher import LexicalSearcher
-from deployments.storage import StorageConfig
+from deployments.replica.storage import StorageConfig
 from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
 from models.errors import ConfigError, DeadlineExceededError, NotFoundError

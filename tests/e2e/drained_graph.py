@@ -10,7 +10,7 @@ from ray.serve.handle import DeploymentHandle
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from deployments.client import StageClient
+from deployments.calls.client import StageClient
 from models.types import Deadline
 
 SEARCH_S, TOKEN_S, NUM_TOKENS = 0.02, 0.05, 20

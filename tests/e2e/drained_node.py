@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from deployments import environment
+from deployments.cluster import environment
 from tests.e2e.steady_clients import SteadyClients, streamed
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,7 @@ def nodes_of_replicas() -> dict[str, list[str]]:
 def run() -> dict[str, Any]:
     import ray
 
-    from deployments.cluster import ClusterSize, deploy, local_cluster, wait_until_running
+    from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
 
     port = environment.free_port()
     with local_cluster(ClusterSize(num_cpus=0, object_store_bytes=80_000_000)):

@@ -11,8 +11,8 @@ import yaml
 from rich.console import Console
 
 from models.errors import ConflictError
-from serve.backup import back_up, restore
-from serve.remote import RemoteService
+from serve.cli.backup.run import back_up, restore
+from serve.cli.remote import RemoteService
 from tests.conftest import Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

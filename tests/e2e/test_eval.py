@@ -14,10 +14,10 @@ import typer
 from ir_measures import RR, P, R, nDCG
 from typer.testing import CliRunner, Result
 
-from serve.evaluation.command import evaluate_command
-from serve.evaluation.modes import DEFAULT_MODES
-from serve.evaluation.question_set import read_question_set
-from serve.remote import RemoteService
+from serve.cli.driver.question_set import read_question_set
+from serve.cli.eval.command import evaluate_command
+from serve.cli.eval.modes import DEFAULT_MODES
+from serve.cli.remote import RemoteService
 from tests.conftest import SHARED_DATA, Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]

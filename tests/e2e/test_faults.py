@@ -10,7 +10,7 @@ import httpx
 import pytest
 from ray.serve.context import _get_global_client
 
-from serve.remote import RemoteService
+from serve.cli.remote import RemoteService
 from tests.conftest import START_TIMEOUT_S, Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

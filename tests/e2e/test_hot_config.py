@@ -3,7 +3,7 @@
 import pytest
 from ray.serve.context import _get_global_client
 
-from serve.remote import RemoteService
+from serve.cli.remote import RemoteService
 from tests.conftest import Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

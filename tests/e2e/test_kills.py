@@ -14,7 +14,7 @@ import openai
 import psutil
 import pytest
 
-from serve.remote import RemoteService
+from serve.cli.remote import RemoteService
 from tests.conftest import START_TIMEOUT_S, Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.remote import RemoteService
+from serve.cli.remote import RemoteService
 from tests.conftest import ROOT, Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

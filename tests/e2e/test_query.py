@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serve.remote import RemoteService
+from serve.cli.remote import RemoteService
 from tests.conftest import Service, curl
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from serve.ingest_files import ingest_files
-from serve.remote import RemoteService
+from serve.cli.ingest.files import ingest_files
+from serve.cli.remote import RemoteService
 from tests.conftest import Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]

@@ -14,8 +14,8 @@ import pytest
 from openai import OpenAI
 from typer.testing import CliRunner
 
-from serve.cli import app
-from serve.remote import RemoteService
+from serve.cli.main import app
+from serve.cli.remote import RemoteService
 from tests.conftest import Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

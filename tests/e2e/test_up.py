@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from deployments.environment import OWN_PORTS, free_port
-from serve.remote import RemoteService
+from deployments.cluster.environment import OWN_PORTS, free_port
+from serve.cli.remote import RemoteService
 from tests.conftest import ROOT, START_TIMEOUT_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -21,9 +21,9 @@ import pytest
 import yaml
 from ray.serve.context import _get_global_client
 
-from deployments.environment import OWN_PORTS, free_port
+from deployments.cluster.environment import OWN_PORTS, free_port
+from serve.cli.remote import RemoteService
 from serve.config_file import STAGES, read
-from serve.remote import RemoteService
 from tests.conftest import ROOT, START_TIMEOUT_S, Service, put_back_afterwards
 from tests.e2e.steady_clients import SteadyClients, posted, streamed
 

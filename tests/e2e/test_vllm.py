@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from serve.remote import RemoteService
+from serve.cli.remote import RemoteService
 from tests.conftest import Service, put_back_afterwards
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.slow]

@@ -10,10 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deployments import environment
-from deployments.reaper import reaper
+from deployments.cluster import environment
+from deployments.cluster.reaper import reaper
 
-# What deployments/environment.py leaves to Ray.
+# What deployments/cluster/environment.py leaves to Ray.
 VARIABLES = {
     "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",

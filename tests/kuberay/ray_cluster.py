@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployments.environment import free_port
-from serve.kubernetes.values import SUFFIXES
+from deployments.cluster.environment import free_port
+from serve.cli.kubernetes.values import SUFFIXES
 
 NAME = NAMESPACE = "ragserve"
 HEAD_GROUP, HEAD_POD = "headgroup", f"{NAME}-head"

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import ray
 
-from deployments.cluster import deploy, wait_until_running
-from serve.kubernetes.render import CLASS_LABEL
+from deployments.cluster.start import deploy, wait_until_running
+from serve.cli.kubernetes.render import CLASS_LABEL
 from tests.kuberay.conftest import serve_config_of
 from tests.kuberay.ray_cluster import HEAD_POD, NAME, NAMESPACE, Kubelet, RayCluster, operator
 from tests.kuberay.rehearsed_service import on_this_machine, rendered

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from deployments.environment import free_port
-from serve.kubernetes.render import TEMPLATE_FILE, render
+from deployments.cluster.environment import free_port
+from serve.cli.kubernetes.render import TEMPLATE_FILE, render
 from tests.kuberay.conftest import KUBERAY, ROOT, service_of
 
 # Groups, labels, placement and the sizes of pods and replicas are the overlay's, and the renderer computes the least

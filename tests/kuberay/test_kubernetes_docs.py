@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from serve.cli import app
+from serve.cli.main import app
 from tests.kuberay.conftest import KUBERAY, ROOT, groups_of, kustomize, service_of
 
 DOCS = ROOT / "docs" / "kubernetes.md"

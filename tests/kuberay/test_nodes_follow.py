@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deployments.environment import OWN_PORTS
+from deployments.cluster.environment import OWN_PORTS
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1260)]

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from deployments import environment
+from deployments.cluster import environment
 from serve.access.keys import read_keys
-from serve.cli import app
-from serve.kubernetes.render import CLASS_LABEL, GENERATED_FILE, TEMPLATE_FILE, render
+from serve.cli.kubernetes.render import CLASS_LABEL, GENERATED_FILE, TEMPLATE_FILE, render
+from serve.cli.main import app
 from tests.kuberay.conftest import KUBERAY, ROOT, deployments_of, groups_of, kustomize, serve_config_of, service_of
 
 OVERLAYS = ["cpu", "gpu", "gpu-tight", "milvus"]
@@ -104,7 +104,7 @@ def test_the_tight_overlay_puts_every_model_on_one_gpu() -> None:
 
 @overlays
 def test_the_periods_of_shutting_down_fit_into_each_other(name: str) -> None:
-    """As in serve/kubernetes/drain.py: 60 s for a question, 120 s for any request."""
+    """As in serve/cli/kubernetes/drain.py: 60 s for a question, 120 s for any request."""
     service = committed(name)
     config, stages = serve_config_of(service), deployments_of(service)
     request_s, question_s = (

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from models.errors import ConfigError
+from serve.cli.kubernetes.groups import Replica, num_pods
+from serve.cli.kubernetes.render import TEMPLATE_FILE, render
+from serve.cli.kubernetes.values import HardwareClass
 from serve.config_file import read
-from serve.kubernetes.groups import Replica, num_pods
-from serve.kubernetes.render import TEMPLATE_FILE, render
-from serve.kubernetes.values import HardwareClass
 from tests.kuberay.conftest import KUBERAY, ROOT, base_text, deployments_of, groups_of, serve_config_of, service_of
 
 Raw = dict[str, Any]

@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from models.errors import ConfigError
-from models.generation.vllm_arguments import lora_arguments
 from models.generation.vllm_config import VllmConfig
-from models.generation.vllm_engine import cpu_engine_environment
+from models.vllm.arguments import lora_arguments
+from models.vllm.engine import cpu_engine_environment
 
 # Importing vLLM takes ten seconds; torch warns of itself then.
 needs_vllm = [

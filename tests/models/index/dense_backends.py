@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from milvus_server import lite_uri, make_dense, server
 
 from models.index.base import DenseIndex
 from models.index.exact import ExactIndex
 from models.index.faiss_index import FaissConfig, FaissIndex
+from serve.cli.driver.milvus_server import lite_uri, make_dense, server
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from milvus_server import lite_uri, make_lexical
 
 from models.index.base import LexicalIndex
 from models.index.tantivy_index import MAX_IN_MEMORY, TantivyIndex
+from serve.cli.driver.milvus_server import lite_uri, make_lexical
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import logging
 
 import numpy as np
 import pytest
-from milvus_server import lite_uri, make_dense, make_lexical, new_prefix, server
 
 from models.errors import ConfigError, ConflictError, InvalidRequestError, StageUnavailableError
 from models.filters import Attributes, Comparison, Compound, Filter, matches
@@ -12,6 +11,7 @@ from models.index.milvus_collection import Milvus, Server
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_index import BATCH_SIZE, MilvusDenseIndex, MilvusLexicalIndex
 from models.types import FloatArray
+from serve.cli.driver.milvus_server import lite_uri, make_dense, make_lexical, new_prefix, server
 
 AXES = np.eye(3, dtype=np.float32)
 ATTRIBUTES: list[Attributes] = [

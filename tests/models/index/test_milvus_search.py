@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from milvus_server import lite_uri, new_prefix, server
 
 from models.corpus.corpus import Corpus
 from models.corpus.positions import Positions, ViewKey
@@ -21,6 +20,7 @@ from models.index.milvus_config import MilvusConfig
 from models.index.milvus_index import MilvusDenseIndex
 from models.index.milvus_search import MilvusDenseSearch, MilvusLexicalSearch
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Scope
+from serve.cli.driver.milvus_server import lite_uri, new_prefix, server
 
 TENANT, STORE = DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))

@@ -1,0 +1,1 @@
+"""How a stage is called: handles, clients, shared messages, inline stages, routing."""

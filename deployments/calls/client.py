@@ -1,0 +1,145 @@
+"""The one place that knows Ray's handles: deadlines in, our errors out, and the replica told when nobody waits."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from functools import partial
+from typing import Any
+
+from prometheus_client import Histogram
+from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig
+from deployments.telemetry import metrics
+from models.errors import (
+    DeadlineExceededError,
+    InternalError,
+    OverloadedError,
+    RagError,
+    StageUnavailableError,
+)
+from models.types import Deadline, StageStatus
+
+logger = logging.getLogger(__name__)
+
+
+class StageClient:
+    """Calls one stage's replicas. Every call has a deadline and is cancelled at the replica when nobody waits.
+
+    Every typed client (EmbedderClient, …) goes through `call`, `shared_call` and `stream_call`, so this is where a
+    stage placed in the caller's process would be reached.
+    """
+
+    def __init__(self, handle: DeploymentHandle, stage: str, coalescing: CoalescingConfig = AS_SHIPPED) -> None:
+        self.stage = stage
+        self._handle = handle
+        self._streaming = handle.options(stream=True)
+        self._methods: dict[str, Any] = {}  # Ray makes a handle anew for every access to one
+        self._seconds: dict[str, Histogram] = {}  # by outcome
+        self._coalescing = coalescing
+        self._coalescers: dict[str, Coalescer] = {}  # by method
+
+    async def call(self, method: str, *args: object, deadline: Deadline) -> Any:
+        """The replica's answer. Raises what the replica raised, or one of ours for overload, deadline and absence."""
+        budget_s = deadline.remaining_s()
+        with self._observed():
+            return await self._call(method, args, budget_s)
+
+    async def shared_call(self, method: str, item: object, deadline: Deadline) -> Any:
+        """As `call`, in one message with the concurrent calls of the method.
+
+        The replica's method takes the items and the seconds that each has left, and gives an answer an item: a
+        RagError in the place of one that fails alone.
+        """
+        if method not in self._coalescers:
+            send = partial(self._send, method)
+            self._coalescers[method] = Coalescer(send, self._coalescing, self.stage)
+        with self._observed():
+            return await self._coalescers[method].call(item, deadline)
+
+    async def _send(self, method: str, items: list[Any], budgets_s: list[float]) -> Sequence[Any]:
+        return await self._call(method, (items, budgets_s), max(budgets_s))
+
+    async def _call(self, method: str, args: tuple[object, ...], budget_s: float) -> Any:
+        if method not in self._methods:
+            self._methods[method] = getattr(self._handle, method)
+        response = self._methods[method].remote(*args)
+        try:
+            async with asyncio.timeout(budget_s):
+                return await response
+        except (TimeoutError, asyncio.CancelledError) as error:
+            # Ray does not cancel the replica when our await times out or is cancelled.
+            response.cancel()
+            raise self._translated(error, budget_s) from None
+        except Exception as error:  # noqa: BLE001, whatever a replica raised arrives here
+            raise self._translated(error, budget_s) from None
+
+    async def stream_call(self, method: str, *args: object, deadline: Deadline) -> AsyncGenerator[Any, None]:
+        """What the replica yields, as it comes. Closing it cancels the replica."""
+        with self._observed():
+            async with aclosing(self._stream(method, args, deadline)) as items:
+                async for item in items:
+                    yield item
+
+    async def _stream(self, method: str, args: tuple[object, ...], deadline: Deadline) -> AsyncGenerator[Any, None]:
+        budget_s = deadline.remaining_s()
+        response = getattr(self._streaming, method).remote(*args)
+        try:
+            # One timeout an item: a timeout must not span a yield, whose consumer may be another task.
+            while True:
+                async with asyncio.timeout(deadline.remaining_s()):
+                    item = await anext(response)
+                yield item
+        except StopAsyncIteration:
+            return
+        except (GeneratorExit, TimeoutError, asyncio.CancelledError) as error:
+            response.cancel()
+            raise self._translated(error, budget_s) from None
+        except Exception as error:  # noqa: BLE001, whatever a replica raised arrives here
+            raise self._translated(error, budget_s) from None
+
+    async def status(self, deadline: Deadline) -> StageStatus:
+        """What a replica says of itself; raises if none can answer."""
+        return await self.call("status", deadline=deadline)
+
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        """Times the block, and counts it under how it ended."""
+        start, outcome = time.perf_counter(), "ok"
+        try:
+            yield
+        except RagError as error:
+            outcome = error.code
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = "cancelled"
+            raise
+        finally:
+            if outcome not in self._seconds:
+                self._seconds[outcome] = metrics.STAGE_SECONDS.labels(self.stage, outcome)
+            self._seconds[outcome].observe(time.perf_counter() - start)
+
+    def _translated(self, error: BaseException, budget_s: float) -> BaseException:
+        match error:
+            case RayTaskError() if isinstance(error.cause, RagError):
+                return error.cause
+            case RagError() | GeneratorExit():
+                return error
+            case TimeoutError():
+                return DeadlineExceededError(self.stage, budget_s)
+            case asyncio.CancelledError() | RequestCancelledError() | TaskCancelledError():
+                return asyncio.CancelledError()
+            case BackPressureError():
+                return OverloadedError(self.stage)
+            case RayActorError() | DeploymentUnavailableError():
+                return StageUnavailableError(self.stage)
+        self._log(error)
+        return InternalError(self.stage)
+
+    def _log(self, error: BaseException) -> None:
+        # The remote traceback, pid and address belong in our log and nowhere else.
+        logger.error("stage %s failed", self.stage, exc_info=error)

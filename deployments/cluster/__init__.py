@@ -1,0 +1,1 @@
+"""A local Ray cluster: environment, start, end, the strict deployment schema."""

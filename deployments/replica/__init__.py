@@ -1,0 +1,1 @@
+"""What replicas share: typed user_config, model slot, token batcher, memory."""

@@ -1,0 +1,106 @@
+"""What both searchers are: a view of the log that batches its searches and can be killed at any time."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from ray import serve
+
+from deployments.autoscaling import WorkMeter
+from deployments.replica.storage import StorageConfig
+from deployments.telemetry.logs import join_serve_log
+from models.errors import DeadlineExceededError, RagError, StageUnavailableError
+from models.types import Deadline, StageStatus
+
+Timed = tuple[Any, Deadline]  # a request, and until when its answer is wanted
+MAINTAIN_S = 1.0  # how often to look for what changed while nobody searches
+
+
+class Search(Protocol):
+    """Dense or keyword search over every vector store. One caller at a time."""
+
+    def search(self, requests: list[Any]) -> list[Any]:
+        """A ranking a request, level with the log."""
+
+    def maintain(self) -> bool:
+        """One step of work that no search should wait for; whether there is more."""
+
+
+class Searcher:
+    """A replica's base. `_search` is set by reconfigure; it reads its indexes anew, from a snapshot and the log."""
+
+    _search: Search
+
+    def __init__(self, storage: StorageConfig) -> None:
+        join_serve_log()
+        self._storage = storage
+        self._corpus = storage.open()
+        # One thread owns the indexes: they must not be searched while they are written.
+        self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="search")
+        self._maintenance: asyncio.Task[None] | None = None
+        self._meter = WorkMeter()
+
+    def start(self, search: Search) -> None:
+        """Searches with `search` from the next batch on."""
+        self._search = search
+        if self._maintenance is None:
+            self._maintenance = asyncio.create_task(self._maintain())
+
+    async def search(self, requests: list[Any], budgets_s: list[float]) -> list[Any]:
+        """A ranking a request, in order; its error in the place of one that cannot be answered, or not in time.
+
+        Concurrent messages share the look at the log and the search of an index.
+        """
+        deadlines = [Deadline.after(budget_s) for budget_s in budgets_s]
+        self._meter.arrived(len(requests))
+        try:
+            return await self._batches(list(zip(requests, deadlines, strict=True)))
+        finally:
+            self._meter.left(len(requests))
+
+    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
+    async def _batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        return await self.search_messages(messages)
+
+    async def search_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        """One search for the requests of all `messages`, without those whose time is up, taken apart again."""
+        timed = [one for message in messages for one in message]
+        is_late = [not deadline.remaining_s() for _, deadline in timed]
+        asked = [request for (request, _), late in zip(timed, is_late, strict=True) if not late]
+        start = time.perf_counter()
+        found = iter(await self.search_all(asked) if asked else [])
+        self._meter.worked(len(asked), time.perf_counter() - start)
+        answers = iter([DeadlineExceededError("search", 0.0) if late else next(found) for late in is_late])
+        return [[next(answers) for _ in message] for message in messages]
+
+    async def search_all(self, requests: list[Any]) -> list[Any]:
+        """A ranking a request, in order; its error in the place of one that cannot be answered."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._compute, self._search.search, requests)
+        except RagError as error:
+            if len(requests) == 1:
+                return [error]
+        # One of them is to blame, as by a vector store that is not there: it alone is to fail.
+        return [(await self.search_all([request]))[0] for request in requests]
+
+    async def _maintain(self) -> None:
+        """Keeps the indexes level while nobody searches, a step at a time, so that searches get in between."""
+        while True:
+            search = self._search
+            has_more = await asyncio.get_running_loop().run_in_executor(self._compute, search.maintain)
+            await asyncio.sleep(0 if has_more else MAINTAIN_S)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Read by Serve: see deployments/autoscaling.py."""
+        return self._meter.stats()
+
+    async def status(self) -> StageStatus:
+        await self.check_health()
+        return StageStatus()
+
+    async def check_health(self) -> None:
+        """Serve's probe: the database answers, and the indexes are kept level."""
+        if self._maintenance is not None and self._maintenance.done():
+            raise StageUnavailableError("search") from self._maintenance.exception()
+        await asyncio.to_thread(self._corpus.views.heads, [("", "")])

@@ -1,0 +1,1 @@
+"""vLLM engines for generation and pooling, and their arguments."""

@@ -1,0 +1,1 @@
+"""The command line: a folder a command, above what they share (driver, capacity, remote)."""

@@ -1,0 +1,1 @@
+"""`ragserve backup` and `ragserve restore`."""

@@ -1,0 +1,86 @@
+"""`ragserve backup` and `ragserve restore`: on the database and the folder of a service, whether it runs or not."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from deployments.replica.storage import StorageConfig
+from models.corpus.backup.create import create_backup
+from models.corpus.backup.manifest import Manifest
+from models.corpus.backup.manifest import Progress as Report
+from models.corpus.backup.restore import restore_backup
+from models.corpus.database import Database, open_database
+from models.errors import ConfigError
+from serve.config_file import read, settings_of
+
+SQLITE = "sqlite:///"
+
+
+def back_up(config: Path, data: Path | None, destination: Path, since: Path | None, console: Console) -> None:
+    """Raises ConflictError if `destination` exists, ConfigError."""
+    storage = _storage(config, data)
+    _check_there(storage)
+    start = time.perf_counter()
+    with _opened(storage) as database, _progress(console) as report:
+        manifest = create_backup(database, _blob_root(storage), destination, since, report)
+    console.print(f"{_contents(manifest)} in {destination}, {time.perf_counter() - start:.1f} s", markup=False)
+
+
+def restore(config: Path, data: Path | None, source: Path, replace: bool, console: Console) -> None:
+    """Raises ConflictError if there is something to lose and `replace` is not said, ConfigError."""
+    storage = _storage(config, data)
+    start = time.perf_counter()
+    with _opened(storage) as database, _progress(console) as report:
+        manifest = restore_backup(database, _blob_root(storage), source, replace, report)
+    seconds = time.perf_counter() - start
+    console.print(f"{_contents(manifest)} restored as of {manifest.created_at}, {seconds:.1f} s", markup=False)
+
+
+def _storage(config: Path, data: Path | None) -> StorageConfig:
+    storage = settings_of(read(config)).storage
+    return storage if data is None else storage.model_copy(update={"data_dir": data})
+
+
+def _blob_root(storage: StorageConfig) -> Path:
+    return storage.data_dir.resolve() / "files"
+
+
+def _check_there(storage: StorageConfig) -> None:
+    """Opening a database makes it where there is none, and a mistyped folder would be backed up, empty, as asked."""
+    if storage.url.startswith(SQLITE) and not Path(storage.url.removeprefix(SQLITE)).exists():
+        raise ConfigError(str(storage.data_dir), "has no corpus; name the service's folder with --data")
+
+
+@contextmanager
+def _opened(storage: StorageConfig) -> Iterator[Database]:
+    database = open_database(storage.url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Report]:
+    """Shows what is being done, one line for each kind of thing."""
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    tasks: dict[str, TaskID] = {}
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield report
+
+
+def _contents(manifest: Manifest) -> str:
+    rows = manifest.rows
+    return f"{rows['files']} files, {rows['chunks']} chunks, {manifest.blob_bytes / 1e6:.1f} MB of uploads"

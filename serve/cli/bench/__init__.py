@@ -1,0 +1,1 @@
+"""`ragserve bench`: a folder a benchmark."""

@@ -1,0 +1,1 @@
+"""`ragserve bench backup`: how long a backup and a restore take."""

@@ -1,0 +1,1 @@
+"""Extractive answers by variant: how often they contain the gold answer."""

@@ -1,0 +1,1 @@
+"""`ragserve bench gpu`: the rows of `bench models` on CUDA."""

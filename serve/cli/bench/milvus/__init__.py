@@ -1,0 +1,1 @@
+"""Milvus as the index: its cost beside FAISS and Tantivy."""

@@ -1,0 +1,1 @@
+"""`ragserve bench models`: the model stages against offline calls and other servers."""

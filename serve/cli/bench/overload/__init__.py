@@ -1,0 +1,1 @@
+"""`ragserve bench overload`: what the service still answers past its peak."""

@@ -1,0 +1,1 @@
+"""`ragserve bench peers`: the whole query path against Haystack and LangChain services."""

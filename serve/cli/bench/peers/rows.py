@@ -1,0 +1,114 @@
+"""`ragserve bench peers`: the whole query path over HTTP against Haystack and LangChain services that do the same work.
+
+Same models, chunks, vectors, questions and number of candidates; all servers are up at once on one machine and take
+turns under the same load, which a process of its own makes. The turn with the median throughput counts.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from models.errors import InvalidRequestError
+from serve.cli.bench.models.rows import OURS, Plan
+from serve.cli.driver.closed_loop import LoadResult
+
+TARGET_CLIENTS = 16
+MAX_CLIENTS = 256
+MIN_RATIO = 3.0  # of queries a second, with a p95 no worse
+HAYSTACK, LANGCHAIN = "Haystack + hayhooks", "LangChain + FastAPI"
+
+
+@dataclass(frozen=True)
+class PeersPlan:
+    """What to ask of whom. `documents`: a question set's folder, None for this repository's own pages.
+
+    `questions`: a file with a question a line, None for the set's own. `threads` are those of a forward pass of
+    ragserve's, `peer_threads` and `peer_dtype` the peers': each is to have what suits it best.
+    Raises InvalidRequestError for `clients` that are not from 1 to MAX_CLIENTS.
+    """
+
+    config: Path
+    peers: Path
+    documents: Path | None
+    questions: Path | None
+    clients: tuple[int, ...]
+    turn_s: float
+    num_turns: int
+    threads: int = 1
+    peer_threads: int = 1
+    peer_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        if not all(1 <= clients <= MAX_CLIENTS for clients in self.clients):
+            raise InvalidRequestError(f"clients are {self.clients}; each is from 1 to {MAX_CLIENTS}", "clients")
+
+    def of_servers(self) -> Plan:
+        """The part of it that servers and turns are made from."""
+        return Plan((), self.config, self.peers, self.turn_s, self.num_turns, max(self.clients), self.threads)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One server under one number of clients. `ratio` is ragserve's queries a second over its own, None for ragserve.
+
+    `is_short`: ragserve does not reach the target against it, which is set at TARGET_CLIENTS alone.
+    """
+
+    by: str
+    clients: int
+    per_s: float
+    p50_ms: float
+    p95_ms: float
+    errors: int
+    ratio: float | None = None
+    is_short: bool = False
+    note: str = ""
+
+
+def rows_of(clients: int, results: Mapping[str, LoadResult], notes: Mapping[str, str]) -> list[Row]:
+    """A row a server, in the order of `results`, which has ragserve's."""
+    return [_row(by, clients, result, results[OURS], notes.get(by, "")) for by, result in results.items()]
+
+
+def _row(by: str, clients: int, result: LoadResult, ours: LoadResult, note: str) -> Row:
+    note = "; ".join(part for part in (note, *result.messages) if part)
+    times = result.p50_s * 1000, result.p95_s * 1000
+    if by == OURS:
+        return Row(by, clients, result.per_s, *times, result.errors, note=note)
+    ratio = ours.per_s / result.per_s if result.per_s else None
+    is_short = clients == TARGET_CLIENTS and not reaches_target(ours, result)
+    return Row(by, clients, result.per_s, *times, result.errors, ratio, is_short, note)
+
+
+def reaches_target(ours: LoadResult, theirs: LoadResult) -> bool:
+    """MIN_RATIO times their queries a second, no higher p95, and no error of ours."""
+    return ours.per_s >= MIN_RATIO * theirs.per_s and ours.p95_s <= theirs.p95_s and not ours.errors
+
+
+HEAD = (
+    "| clients | by | queries/s | p50 / p95 ms | errors | ragserve against it | asked for | note |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def table_row(row: Row) -> str:
+    """A line of Markdown under HEAD. Where it falls short of the target it says so."""
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}{' (short)' if row.is_short else ''}"
+    asked = f"{MIN_RATIO:g}, p95 no worse" if row.ratio is not None and row.clients == TARGET_CLIENTS else ""
+    times = f"{row.p50_ms:,.0f} / {row.p95_ms:,.0f}"
+    cells = (str(row.clients), row.by, f"{row.per_s:.2f}", times, str(row.errors), ratio, asked)
+    return f"| {' | '.join(cells)} | {' '.join(row.note.split()).replace('|', '/')} |"
+
+
+def overlap(ours: Sequence[Sequence[str]], theirs: Sequence[Sequence[str]]) -> float:
+    """The share of our passages that theirs hold as well, in the mean of the questions, whatever their order."""
+    shares = [len(set(one) & set(other)) / max(len(one), 1) for one, other in zip(ours, theirs, strict=True)]
+    return sum(shares) / max(len(shares), 1)
+
+
+def write_json(path: Path, rows: Sequence[Row], facts: Mapping[str, str]) -> None:
+    """The rows, and what they were measured on and with."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"facts": dict(facts), "rows": [asdict(row) for row in rows]}, indent=1) + "\n")

@@ -1,0 +1,92 @@
+"""The three servers of `ragserve bench peers`: how each starts, how it is asked, and what of its answer is compared."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from serve.cli.bench.models.rerank import CROSS_ENCODER
+from serve.cli.bench.peers.rows import HAYSTACK, LANGCHAIN, PeersPlan
+from serve.cli.bench.peers.workload import ROOT
+from serve.cli.driver import servers
+from serve.cli.driver.peers import environments
+from serve.cli.driver.peers.environments import environment_of
+from serve.cli.driver.peers.settings import VARIABLE
+from serve.cli.driver.servers import HOST, Launch
+from serve.config_file import read
+
+CANDIDATES, TOP_K = 30, 5
+BUDGET_S = 120.0  # of every stage: under this load an answer is to wait, not to do without its reranking
+PIPELINES = Path(environments.__file__).with_name("haystack_pipelines")
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """How a server is asked a question: the path, the body of one, and the ids of the chunks in its answer."""
+
+    path: str
+    body: Callable[[str], dict[str, object]]
+    chunk_ids: Callable[[Mapping[str, Any]], list[str]]
+
+
+def _passages(answer: Mapping[str, Any]) -> list[str]:
+    return [passage["chunk_id"] for passage in answer["passages"]]
+
+
+def our_dialogue(store_id: str) -> Dialogue:
+    """Every question goes through both searches, their ranks are fused, and nothing is left out as a duplicate."""
+    asked: dict[str, object] = {"top_k": TOP_K, "mode": "hybrid", "vector_store_ids": [store_id]}
+    asked["ranking_options"] = {"fusion": "rrf", "dedup": False}
+    return Dialogue("/v1/query", lambda question: {"query": question, **asked}, _passages)
+
+
+def ragserve(plan: PeersPlan, folder: Path, catalog: Path) -> Launch:
+    """The deployment file with the cross-encoder as its reranker, CANDIDATES of each search, and budgets to wait."""
+    raw = copy.deepcopy(read(plan.config))
+    arguments = raw["applications"][0].setdefault("args", {})
+    retrieval = {"candidates": CANDIDATES, "rerank_candidates": CANDIDATES, "search_s": BUDGET_S, "rerank_s": BUDGET_S}
+    arguments["retrieval"] = (arguments.get("retrieval") or {}) | retrieval
+    arguments["query"] = (arguments.get("query") or {}) | {"total_s": 2 * BUDGET_S}
+    path = folder / "peers_config.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return servers.ragserve(replace(plan.of_servers(), config=path), folder, {"Reranker": CROSS_ENCODER}, catalog)
+
+
+def haystack(plan: PeersPlan, settings: Path) -> Launch:
+    """hayhooks, as its page on deployment says: the pipelines' folder."""
+    program = str(environment_of("haystack", plan.peers) / "hayhooks")
+    command = [program, "run", "--host", HOST, "--port", "{port}", "--pipelines-dir", str(PIPELINES)]
+    quiet = {"HAYSTACK_TELEMETRY_ENABLED": "False", "HAYHOOKS_LOG_LEVEL": "WARNING"}
+    return Launch(HAYSTACK, command, "/status", _environment(settings) | quiet)
+
+
+def langchain(plan: PeersPlan, settings: Path) -> Launch:
+    """uvicorn, as FastAPI's page on deployment says."""
+    program = str(environment_of("langchain", plan.peers) / "python")
+    command = [program, "-m", "uvicorn", "serve.cli.driver.peers.langchain_server:app", "--host", HOST]
+    command += ["--port", "{port}", "--log-level", "warning"]
+    return Launch(LANGCHAIN, command, "/health", _environment(settings))
+
+
+def _environment(settings: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(ROOT), VARIABLE: str(settings)}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How a peer starts and is asked."""
+
+    launch: Callable[[PeersPlan, Path], Launch]
+    dialogue: Dialogue
+
+
+PEERS = {
+    HAYSTACK: Peer(
+        haystack,
+        Dialogue("/rag/run", lambda question: {"query": question}, lambda answer: _passages(answer["result"])),
+    ),
+    LANGCHAIN: Peer(langchain, Dialogue("/query", lambda question: {"query": question}, _passages)),
+}

@@ -1,0 +1,1 @@
+"""`ragserve bench plan`: predictions of `ragserve plan` against runs."""

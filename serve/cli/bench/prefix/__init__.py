@@ -1,0 +1,1 @@
+"""`ragserve bench prefix`: prefix cache hits by the order of the passages."""

@@ -1,0 +1,1 @@
+"""Retrieval quality by variant of fusion and reranking, without a service."""

@@ -1,0 +1,1 @@
+"""`ragserve bench search`: the served searchers against the libraries called directly."""

@@ -1,0 +1,1 @@
+"""`ragserve bench step`: how each stage's replicas follow a step of load."""

@@ -1,0 +1,1 @@
+"""How long each stage takes on which hardware, and what that means for a fleet: profiles, formulas, a simulation."""

@@ -1,0 +1,1 @@
+"""The programs and pinned requirements of the servers that ragserve is compared with."""

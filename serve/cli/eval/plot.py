@@ -1,0 +1,55 @@
+"""A run as a picture: a panel a question set, a group of bars a metric, a bar a mode, with its 95 % interval."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from serve.cli.eval.measures import Estimate
+from serve.cli.eval.run import SetRun
+
+PANEL_INCHES = (11.0, 3.4)
+GROUP_WIDTH = 0.82
+DPI = 150
+
+
+def draw(sets: Sequence[SetRun], path: Path) -> None:
+    """Writes the picture; the suffix names the format, such as .png or .svg."""
+    width, height = PANEL_INCHES
+    figure = Figure(figsize=(width, height * len(sets)), layout="constrained")
+    panels = figure.subplots(len(sets), 1, squeeze=False)
+    for axes, measured in zip(panels[:, 0], sets, strict=True):
+        _draw_set(axes, measured)
+    panels[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=len(sets[0].modes), frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+
+
+def _draw_set(axes: Axes, measured: SetRun) -> None:
+    metrics = list(dict.fromkeys(metric for mode in measured.modes.values() for metric in mode.values))
+    width = GROUP_WIDTH / len(measured.modes)
+    for place, (name, mode) in enumerate(measured.modes.items()):
+        centres = [group - GROUP_WIDTH / 2 + (place + 0.5) * width for group in range(len(metrics))]
+        figures = mode.estimates
+        _draw_bars(axes, [figures[metric] for metric in metrics], centres, width * 0.94, name)
+    axes.set_title(
+        f"{measured.name}: {len(measured.query_ids):,} questions, {measured.num_documents:,} documents", loc="left"
+    )
+    axes.set_xticks(range(len(metrics)), metrics)
+    axes.set_xlim(-0.5, len(metrics) - 0.5)
+    axes.set_ylim(0, 1.05)
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_bars(axes: Axes, figures: list[Estimate], centres: list[float], width: float, name: str) -> None:
+    """A bar a figure, its interval, and its value above both."""
+    means = [figure.mean for figure in figures]
+    arms = [[figure.mean - figure.low for figure in figures], [figure.high - figure.mean for figure in figures]]
+    axes.bar(centres, means, width, label=name)
+    axes.errorbar(centres, means, arms, fmt="none", ecolor="0.25", elinewidth=0.8, capsize=1.5)
+    for centre, figure in zip(centres, figures, strict=True):
+        value = f"{figure.mean:.2f}".removeprefix("0")
+        axes.text(centre, figure.high + 0.012, value, ha="center", va="bottom", fontsize=6.5)

@@ -1,0 +1,1 @@
+"""`ragserve ingest`: files and folders into a vector store."""

@@ -1,0 +1,118 @@
+"""`ragserve ingest`: files and folders into a vector store, several at a time, with a progress bar."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from models.documents.parse import SUPPORTED_EXTENSIONS
+from serve.cli.remote import MAX_BATCH_FILES, IngestedFile, RemoteError, RemoteService
+
+PARALLEL_UPLOADS = 16
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """A file at the service: its id, or the `error` for which it has none; older files of its name."""
+
+    filename: str
+    file_id: str | None = None
+    error: str | None = None
+    superseded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Files that were uploaded together, and the batch in which they were put into the store."""
+
+    uploads: list[_Upload]
+    batch_id: str | None
+
+
+def ingest_files(service: RemoteService, paths: list[Path], store: str, console: Console) -> list[IngestedFile]:
+    """Ingests them all and gives the failed ones. A file of a known name is that file's next version.
+
+    The version before is found until the new one is searchable; a file that has not changed is not ingested again.
+    """
+    files = list(dict(found for path in paths for found in _walk(path)).items())
+    service.vector_store(store)  # one that is not there is refused before anything is sent
+    columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        batches = _upload_all(service, files, store, progress)
+        results = _await_all(service, batches, store, progress)
+    failed = [result for result in results if result.status != "completed"]
+    for result in failed:
+        console.print(f"{result.filename}: {result.status}: {result.error}", markup=False, style="red")
+    console.print(f"{len(results) - len(failed)} of {len(results)} files are searchable in {store}")
+    return failed
+
+
+def _upload_all(service: RemoteService, files: list[tuple[str, Path]], store: str, progress: Progress) -> list[_Batch]:
+    """Each batch is ingested while the next one is uploaded."""
+    task, batches = progress.add_task("uploading", total=len(files)), []
+    upload = partial(_upload, service, service.file_ids_by_name())
+    with ThreadPoolExecutor(PARALLEL_UPLOADS) as pool:
+        for start in range(0, len(files), MAX_BATCH_FILES):
+            uploads = []
+            for done in pool.map(upload, files[start : start + MAX_BATCH_FILES]):
+                uploads.append(done)
+                progress.advance(task)
+            file_ids = [one.file_id for one in uploads if one.file_id is not None]
+            batches.append(_Batch(uploads, service.attach(store, file_ids) if file_ids else None))
+    return batches
+
+
+def _upload(service: RemoteService, known: dict[str, list[str]], file: tuple[str, Path]) -> _Upload:
+    filename, path = file
+    older = known.get(filename, [])
+    try:
+        file_id = service.upload(path, filename, older[-1] if older else None)
+    except (RemoteError, OSError) as error:
+        return _Upload(filename, error=str(error))
+    return _Upload(filename, file_id, superseded=tuple(older[:-1]))
+
+
+def _await_all(service: RemoteService, batches: list[_Batch], store: str, progress: Progress) -> list[IngestedFile]:
+    task = progress.add_task("ingesting", total=sum(len(batch.uploads) for batch in batches))
+    results: list[IngestedFile] = []
+    for batch in batches:
+        failures = {}
+        if batch.batch_id is not None:
+            ended = partial(_show, progress, task, len(results))
+            failures = service.await_batch(store, batch.batch_id, ended)
+        results += [_result(service, upload, failures) for upload in batch.uploads]
+        progress.update(task, completed=len(results))
+    return results
+
+
+def _show(progress: Progress, task: TaskID, before: int, num_ended: int) -> None:
+    progress.update(task, completed=before + num_ended)
+
+
+def _result(service: RemoteService, upload: _Upload, failures: dict[str, str]) -> IngestedFile:
+    """How the upload ended. What it supersedes goes only when it is searchable itself."""
+    error = upload.error if upload.file_id is None else failures.get(upload.file_id)
+    if error is not None:
+        return IngestedFile(upload.filename, "failed", error)
+    try:
+        for file_id in upload.superseded:
+            service.delete_file(file_id)
+    except RemoteError as refusal:
+        return IngestedFile(upload.filename, "failed", str(refusal))
+    return IngestedFile(upload.filename, "completed")
+
+
+def _walk(path: Path) -> Iterator[tuple[str, Path]]:
+    """(name, path) of a file itself, or of every readable kind of file below a folder, hidden ones left out."""
+    if path.is_file():
+        yield path.name, path
+        return
+    for file in sorted(path.rglob("*")):
+        inside = file.relative_to(path)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if file.is_file() and not hidden and file.suffix.lower() in SUPPORTED_EXTENSIONS:
+            yield f"{path.resolve().name}/{inside.as_posix()}", file

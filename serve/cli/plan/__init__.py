@@ -1,0 +1,1 @@
+"""`ragserve plan`: replicas and hardware for a target of load and latency."""

@@ -1,0 +1,1 @@
+"""`ragserve up`: a local cluster with the application on it."""

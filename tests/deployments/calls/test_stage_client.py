@@ -1,0 +1,149 @@
+"""StageClient against real replicas: the traps of Ray's handles, each sprung once."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from models.errors import DeadlineExceededError, InternalError, InvalidRequestError, OverloadedError, RagError
+from models.types import Deadline
+from tests.probe import Probe
+
+# One event loop for all: a handle belongs to the loop that made it.
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def client(cluster: None) -> Any:
+    from ray import serve
+
+    from deployments.calls.client import StageClient
+
+    deployment = serve.deployment(
+        Probe, max_ongoing_requests=2, max_queued_requests=1, ray_actor_options={"num_cpus": 0.1}
+    )
+    return StageClient(serve.run(deployment.bind(), name="probe", route_prefix=None), "probe")
+
+
+async def until(condition: Any, limit_s: float = 5.0) -> None:
+    """Returns when `condition` holds; fails after `limit_s`."""
+    async with asyncio.timeout(limit_s):
+        while not await condition():  # noqa: ASYNC110, the condition is in another process
+            await asyncio.sleep(0.01)
+
+
+async def test_timeout_cancels_the_replica(client: Any) -> None:
+    before = await client.call("num_cancelled", deadline=Deadline.after(10))
+
+    with pytest.raises(DeadlineExceededError, match="the probe stage did not answer within"):
+        await client.call("wait", 30.0, deadline=Deadline.after(0.2))
+
+    async def cancelled() -> bool:
+        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+
+    await until(cancelled)
+
+
+async def test_a_cancelled_caller_cancels_the_replica(client: Any) -> None:
+    before = await client.call("num_cancelled", deadline=Deadline.after(10))
+    call = asyncio.create_task(client.call("wait", 30.0, deadline=Deadline.after(60)))
+    await asyncio.sleep(0.2)  # until the call is at the replica: one that never left needs no cancelling
+
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    async def cancelled() -> bool:
+        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+
+    await until(cancelled)
+
+
+async def test_concurrent_shared_calls_arrive_as_one_message(client: Any) -> None:
+    before = await client.call("message_sizes", deadline=Deadline.after(10))
+
+    waits = [0.0, 0.01, -1.0, 0.02]
+    answers = await asyncio.gather(
+        *(client.shared_call("wait_all", wait, Deadline.after(10)) for wait in waits), return_exceptions=True
+    )
+
+    assert answers[:2] + answers[3:] == [0.0, 0.01, 0.02]
+    assert isinstance(answers[2], InvalidRequestError)
+    assert await client.call("message_sizes", deadline=Deadline.after(10)) == [*before, 4]
+
+
+async def test_a_message_that_nobody_waits_for_is_cancelled_at_the_replica(client: Any) -> None:
+    before = await client.call("num_cancelled", deadline=Deadline.after(10))
+
+    late = await asyncio.gather(
+        *(client.shared_call("wait_all", 30.0, Deadline.after(0.2)) for _ in range(2)), return_exceptions=True
+    )
+
+    assert [type(one) for one in late] == [DeadlineExceededError] * 2
+
+    async def cancelled() -> bool:
+        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+
+    await until(cancelled)
+
+
+async def test_leaving_a_stream_cancels_the_replica(client: Any) -> None:
+    before = await client.call("num_cancelled", deadline=Deadline.after(10))
+    stream = client.stream_call("count", 100_000, deadline=Deadline.after(60))
+
+    seen = [await anext(stream) for _ in range(3)]
+    await stream.aclose()
+
+    async def cancelled() -> bool:
+        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+
+    assert seen == [0, 1, 2]
+    await until(cancelled)
+
+
+async def test_a_stream_past_its_deadline_is_an_error(client: Any) -> None:
+    with pytest.raises(DeadlineExceededError):
+        async for _ in client.stream_call("count", 100_000, deadline=Deadline.after(0.3)):
+            pass
+
+
+async def test_a_whole_stream_arrives(client: Any) -> None:
+    assert [item async for item in client.stream_call("count", 5, deadline=Deadline.after(30))] == [0, 1, 2, 3, 4]
+
+
+async def test_our_error_crosses_a_handle_as_itself(client: Any) -> None:
+    with pytest.raises(RagError) as caught:
+        await client.call("refuse", deadline=Deadline.after(30))
+
+    # No remote traceback, pid or address in what a user may see.
+    assert type(caught.value) is InvalidRequestError
+    assert str(caught.value) == "the text is empty"
+    assert caught.value.__cause__ is None
+
+
+async def test_our_error_inside_a_stream_comes_after_what_was_yielded(client: Any) -> None:
+    stream = client.stream_call("refuse_in_stream", deadline=Deadline.after(30))
+
+    assert await anext(stream) == 1
+    with pytest.raises(InvalidRequestError, match="no more"):
+        await anext(stream)
+
+
+async def test_a_bug_in_a_replica_shows_nothing_of_its_inside(client: Any) -> None:
+    with pytest.raises(InternalError) as caught:
+        await client.call("break_down", deadline=Deadline.after(30))
+
+    assert "division" not in str(caught.value)
+    assert "pid" not in str(caught.value)
+
+
+async def test_a_full_queue_is_an_overload(client: Any) -> None:
+    calls = [client.call("wait", 0.5, deadline=Deadline.after(30)) for _ in range(12)]
+
+    results = await asyncio.gather(*calls, return_exceptions=True)
+
+    overloads = [result for result in results if isinstance(result, OverloadedError)]
+    assert overloads
+    assert len(overloads) + results.count(0.5) == 12
+    assert overloads[0].retry_after_s == 1.0

@@ -1,0 +1,76 @@
+"""`ragserve eval` refuses what it cannot use before it asks the service anything."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from deployments.cluster.environment import free_port
+from serve.cli.eval.command import evaluate_command
+from serve.cli.eval.modes import DEFAULT_MODES, MODES, PARENTS
+from serve.cli.remote import RemoteError
+from tests.serve.cli.eval.evaluation_samples import run_of, set_run, write_set
+
+app = typer.Typer(rich_markup_mode=None)
+app.command("eval")(evaluate_command)
+
+
+def run_eval(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--modes", "bm25,dens"], "did you mean 'dense'?"),
+        (["--modes", ","], "no mode is named"),
+        (["--k", "51"], "it must be 1 to 50"),
+        (["--plot", "run.doc"], "a plot ends in .png"),
+        (["--split", "dev"], "there is no"),
+        (["--compare", "missing.json"], "cannot be read"),
+        (["--queries", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_unusable_input_exits_with_2(tmp_path: Path, arguments: list[str], complaint: str) -> None:
+    result = run_eval(write_set(tmp_path / "birds"), *arguments)
+
+    assert result.exit_code == 2
+    assert complaint in " ".join(result.output.split())
+
+
+def test_what_would_fail_at_the_end_fails_at_the_beginning(tmp_path: Path) -> None:
+    folder, nobody = write_set(tmp_path / "birds"), f"http://127.0.0.1:{free_port()}"
+    run_of(set_run({"dense": {"nDCG@10": [1]}}, digest="another")).save(tmp_path / "run.json")
+
+    compared = run_eval(folder, "--url", nobody, "--compare", tmp_path / "run.json")
+    written = run_eval(folder, "--url", nobody, "--run-files", tmp_path / "runs")
+
+    assert (compared.exit_code, written.exit_code) == (2, 2)
+    assert "the saved run is of other documents" in " ".join(compared.output.split())
+    assert "a TREC file cannot hold it" in " ".join(written.output.split())
+
+
+def test_two_sets_of_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [write_set(tmp_path / where / "birds") for where in ("a", "b")]
+
+    result = run_eval(*folders)
+
+    assert result.exit_code == 2
+    assert "two of the folders have one name" in " ".join(result.output.split())
+
+
+def test_a_service_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
+    result = run_eval(write_set(tmp_path / "birds"), "--url", f"http://127.0.0.1:{free_port()}")
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, RemoteError)
+    assert "is `ragserve up` running?" in str(result.exception)
+
+
+def test_the_command_line_names_modes_that_exist() -> None:
+    result = run_eval("--help")
+
+    assert ",".join(DEFAULT_MODES) in result.output
+    assert all(mode in result.output for mode in MODES)
+    assert {parent for parents in PARENTS.values() for parent in parents} <= set(DEFAULT_MODES)
