@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.documents.tokenizer import FastTokenizer, load_tokenizer
 from models.errors import ConfigError, ModelNotFoundError, did_you_mean
-from models.registry import KINDS, Task
+from models.registry import Task, check_kind, load_class
 from models.source import SourceConfig, fetch_folder
 
 BUILT_IN = Path(__file__).with_name("catalog.yaml")
@@ -17,11 +17,11 @@ TASKS: tuple[Task, ...] = get_args(Task)
 
 
 class CatalogEntry(BaseModel):
-    """One model. `options` is what its kind needs; the kind's config class is their type."""
+    """One model. The type of `options` is the `config_class` of the kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: str = Field(description="How it is loaded; see models/registry.py.")
+    kind: str = Field(description="A built-in kind from models/registry.py, or module:Class for a class of your own.")
     licence: str = Field(description="SPDX name of the weights' licence.")
     note: str = Field(default="", description="What it is good for, in a line.")
     options: dict[str, Any] = Field(default_factory=dict, description="The kind's own configuration.")
@@ -67,15 +67,16 @@ class Catalog:
     def config(self, task: Task, alias: str) -> BaseModel:
         """The typed options of `alias`. Raises ModelNotFoundError, ConfigError."""
         entry = self.entry(task, alias)
-        config_class = KINDS[task][entry.kind].config_class()
+        config_class = load_class(task, entry.kind, _location(task, alias)).config_class
         try:
             return config_class(**entry.options)
         except ValidationError as error:
-            raise first_problem(f"catalog.{task}.{alias}.options", error, config_class) from None
+            raise first_problem(f"{_location(task, alias)}.options", error, config_class) from None
 
     def load(self, task: Task, alias: str) -> Any:
         """The model itself. Slow: reads weights. Raises ModelNotFoundError, ConfigError, ModelLoadError."""
-        return KINDS[task][self.entry(task, alias).kind].build(alias, self.config(task, alias))
+        kind_class = load_class(task, self.entry(task, alias).kind, _location(task, alias))
+        return kind_class(alias, self.config(task, alias))
 
     def environment(self, task: Task, alias: str) -> dict[str, str]:
         """Environment variables that the library of `alias` reads when it is imported; set before `load`."""
@@ -103,16 +104,20 @@ def _read(path: Path) -> dict[Task, dict[str, CatalogEntry]]:
 
 
 def _entry(task: Task, alias: str, fields: dict[str, Any]) -> CatalogEntry:
-    where = f"catalog.{task}.{alias}"
+    where = _location(task, alias)
     try:
         entry = CatalogEntry(**fields)
     except (ValidationError, TypeError) as error:
         if isinstance(error, TypeError):
             raise ConfigError(where, "must be a mapping of kind, licence, note and options") from None
         raise first_problem(where, error, CatalogEntry) from None
-    if entry.kind not in KINDS[task]:
-        raise ConfigError(where, f"unknown kind {entry.kind!r}; it is one of {', '.join(sorted(KINDS[task]))}")
+    check_kind(task, entry.kind, where)
     return entry
+
+
+def _location(task: Task, alias: str) -> str:
+    """The entry's place in the catalog, for error messages."""
+    return f"catalog.{task}.{alias}"
 
 
 def first_problem(where: str, error: ValidationError, kind: type[BaseModel]) -> ConfigError:

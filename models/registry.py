@@ -1,45 +1,59 @@
-"""Kinds of model, by task: where their config and class live. Imported on first use: torch stays out until then."""
+"""Kinds by task: which class implements a catalog entry. Its module is imported on first use, and torch with it.
+
+A kind is a name from KINDS or the `module:Class` of a class of your own. The class has an attribute `config_class`, a
+pydantic model, and a constructor `(name, config)`, where `name` is the catalog alias. Models load their weights in the
+constructor, unless they have a `start`; they raise ModelLoadError.
+"""
 
 import importlib
-from dataclasses import dataclass
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from models.errors import ConfigError, did_you_mean
+
 Task = Literal["embedding", "reranking", "generation"]
 
-
-@dataclass(frozen=True)
-class Kind:
-    """`module` holds both the config class, which is cheap to import, and the model class, which loads weights."""
-
-    module: str
-    config: str
-    model: str
-
-    def config_class(self) -> type[BaseModel]:
-        return getattr(importlib.import_module(self.module), self.config)
-
-    def build(self, name: str, config: BaseModel) -> Any:
-        """The model itself, its weights loaded unless it has a `start`. Raises ModelLoadError."""
-        return getattr(importlib.import_module(self.module), self.model)(name, config)
-
-
-KINDS: dict[Task, dict[str, Kind]] = {
+KINDS: dict[Task, dict[str, str]] = {
     "embedding": {
-        "sentence_transformers": Kind(
-            "models.embedding.sentence_transformers_model", "SentenceTransformersConfig", "SentenceTransformersModel"
-        ),
-        "vllm": Kind("models.embedding.vllm_model", "VllmEmbeddingConfig", "VllmEmbeddingModel"),
-        "hashing": Kind("models.embedding.hashing_model", "HashingConfig", "HashingModel"),
+        "sentence_transformers": "models.embedding.sentence_transformers_model:SentenceTransformersModel",
+        "vllm": "models.embedding.vllm_model:VllmEmbeddingModel",
+        "hashing": "models.embedding.hashing_model:HashingModel",
     },
     "reranking": {
-        "late_interaction": Kind("models.reranking.late_interaction", "LateInteractionConfig", "LateInteractionModel"),
-        "cross_encoder": Kind("models.reranking.cross_encoder", "CrossEncoderConfig", "CrossEncoderModel"),
-        "vllm": Kind("models.reranking.vllm_model", "VllmRerankingConfig", "VllmRerankingModel"),
+        "late_interaction": "models.reranking.late_interaction:LateInteractionModel",
+        "cross_encoder": "models.reranking.cross_encoder:CrossEncoderModel",
+        "vllm": "models.reranking.vllm_model:VllmRerankingModel",
     },
     "generation": {
-        "extractive": Kind("models.generation.extractive", "ExtractiveConfig", "ExtractiveModel"),
-        "vllm": Kind("models.generation.vllm_model", "VllmConfig", "VllmModel"),
+        "extractive": "models.generation.extractive:ExtractiveModel",
+        "vllm": "models.generation.vllm_model:VllmModel",
     },
 }
+CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def check_kind(task: Task, kind: str, where: str) -> None:
+    """Raises ConfigError unless `kind` is a built-in kind of `task` or has the form `module:Class`. Imports nothing."""
+    if kind not in KINDS[task] and not CLASS_PATH.fullmatch(kind):
+        hint = did_you_mean(kind, sorted(KINDS[task]))
+        raise ConfigError(where, f"unknown kind {kind!r}{hint}; for a class of your own, write module:Class")
+
+
+def load_class(task: Task, kind: str, where: str) -> type[Any]:
+    """Import the class of a kind. Raises ConfigError if it cannot be imported or has no `config_class`."""
+    check_kind(task, kind, where)
+    module_name, _, class_name = KINDS[task].get(kind, kind).partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the module's own code runs here and may raise anything
+        problem = f"module {module_name!r} cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError(where, f"kind {kind!r}: {problem}") from error
+    kind_class = getattr(module, class_name, None)
+    if not isinstance(kind_class, type):
+        raise ConfigError(where, f"kind {kind!r}: module {module_name!r} has no class {class_name!r}")
+    config_class = getattr(kind_class, "config_class", None)
+    if not (isinstance(config_class, type) and issubclass(config_class, BaseModel)):
+        raise ConfigError(where, f"kind {kind!r}: the class needs an attribute config_class, a pydantic model")
+    return kind_class

@@ -30,6 +30,7 @@ class HashingModel:
     Source: Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML 2009.
     """
 
+    config_class = HashingConfig
     max_tokens = 1_000_000
 
     def __init__(self, name: str, config: HashingConfig) -> None:

@@ -36,6 +36,8 @@ class SentenceTransformersConfig(TransformerConfig):
 class SentenceTransformersModel:
     """An EmbeddingModel. Pooling and whatever follows it are the modules that the weights come with."""
 
+    config_class = SentenceTransformersConfig
+
     def __init__(self, name: str, config: SentenceTransformersConfig) -> None:
         """Loads the weights. Raises ModelLoadError."""
         self.name, self.dim, self.dims, self.max_tokens = name, config.dim, config.dims, config.max_tokens

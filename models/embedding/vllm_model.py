@@ -25,6 +25,8 @@ class VllmEmbeddingConfig(VllmPoolingConfig):
 class VllmEmbeddingModel:
     """An EmbeddingModel. How token vectors become one is what the weights come with."""
 
+    config_class = VllmEmbeddingConfig
+
     def __init__(self, name: str, config: VllmEmbeddingConfig) -> None:
         """Starts the engine. Raises ModelLoadError."""
         self.name, self.dim, self.max_tokens = name, config.dim, config.max_tokens

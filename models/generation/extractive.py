@@ -45,6 +45,8 @@ class ExtractiveModel:
     first in 2 to 3 of 100 more questions with distractors, and takes 11 ms of CPU a sentence: hence none by default.
     """
 
+    config_class = ExtractiveConfig
+
     def __init__(self, name: str, config: ExtractiveConfig, encoder: EmbeddingModel | None = None) -> None:
         self.name = name
         self._config = config

@@ -33,6 +33,8 @@ _WARM_UP = GenerationRequest("warm-up", (ChatMessage("user", "Ready?"),), (), Sa
 class VllmModel:
     """A CompletionModel over vLLM's AsyncLLM, which runs its engine in child processes."""
 
+    config_class = VllmConfig
+
     def __init__(self, name: str, config: VllmConfig) -> None:
         self.name = name
         self._config = config

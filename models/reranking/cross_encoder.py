@@ -29,6 +29,7 @@ class CrossEncoderConfig(TransformerConfig):
 class CrossEncoderModel:
     """A RerankingModel. A score is the model's logit. Term weights are ignored."""
 
+    config_class = CrossEncoderConfig
     retrieval_weight = 0.0  # it reads both texts together: not measured to gain from retrieval's order
 
     def __init__(self, name: str, config: CrossEncoderConfig) -> None:

@@ -53,6 +53,7 @@ class Remembered:
 class LateInteractionModel:
     """A RerankingModel. Its encodings are the query's, always, and those of the candidates not in the cache."""
 
+    config_class = LateInteractionConfig
     retrieval_weight = 0.4  # measured on four public sets, see docs/quality.md
 
     def __init__(self, name: str, config: LateInteractionConfig) -> None:

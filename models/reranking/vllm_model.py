@@ -32,6 +32,7 @@ class VllmRerankingConfig(VllmPoolingConfig):
 class VllmRerankingModel:
     """A RerankingModel. A score is the model's logit, or yes's logit less no's. Term weights are ignored."""
 
+    config_class = VllmRerankingConfig
     retrieval_weight = 0.0  # it reads both texts together: not measured to gain from retrieval's order
 
     def __init__(self, name: str, config: VllmRerankingConfig) -> None:

@@ -13,7 +13,6 @@ from deployments.generator import Generator
 from models.catalog import Catalog, CatalogEntry
 from models.errors import InvalidRequestError, StageUnavailableError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
-from models.registry import KINDS, Kind
 from models.types import (
     ChatMessage,
     CompletionRequest,
@@ -36,6 +35,8 @@ class FailingConfig(ExtractiveConfig):
 
 class FailingModel(ExtractiveModel):
     """Fails as an engine does that has died."""
+
+    config_class = FailingConfig
 
     def __init__(self, name: str, config: FailingConfig) -> None:
         super().__init__(name, config)
@@ -69,23 +70,22 @@ class WideModel(ExtractiveModel):
     max_running = 16
 
 
+def kind_of(model_class: type[ExtractiveModel]) -> str:
+    return f"{model_class.__module__}:{model_class.__name__}"
+
+
 def entry(kind: str, **options: Any) -> CatalogEntry:
     return CatalogEntry(kind=kind, licence="Apache-2.0", options=options)
 
 
 @pytest_asyncio.fixture
-async def generator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Generator]:
-    failing = Kind(__name__, FailingConfig.__name__, FailingModel.__name__)
-    monkeypatch.setitem(KINDS["generation"], "failing", failing)
-    monkeypatch.setitem(KINDS["generation"], "wide", Kind(__name__, ExtractiveConfig.__name__, WideModel.__name__))
-    streaming = Kind(__name__, ExtractiveConfig.__name__, WordByWordModel.__name__)
-    monkeypatch.setitem(KINDS["generation"], "word-by-word", streaming)
+async def generator() -> AsyncIterator[Generator]:
     entries = {
-        "wide": entry("wide"),
-        "long": entry("word-by-word"),
+        "wide": entry(kind_of(WideModel)),
+        "long": entry(kind_of(WordByWordModel)),
         "short": entry("extractive", max_sentences=1),
-        "failing": entry("failing"),
-        "unstartable": entry("failing", starts=False),
+        "failing": entry(kind_of(FailingModel)),
+        "unstartable": entry(kind_of(FailingModel), starts=False),
     }
     made = Generator(Catalog({"embedding": {}, "reranking": {}, "generation": entries}))
     await made.reconfigure({"model": "long"})
