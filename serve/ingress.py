@@ -23,7 +23,20 @@ from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from serve.access.keys import KeyRing
 from serve.admission import Admission
-from serve.api import chat, completions, embeddings, errors, files, health, models, query, rerank, vector_stores
+from serve.api import (
+    chat,
+    completions,
+    embeddings,
+    errors,
+    files,
+    health,
+    models,
+    query,
+    rerank,
+    search,
+    store_files,
+    vector_stores,
+)
 from serve.api.services import BackgroundWork, Services
 from serve.middleware import MULTIPART_OVERHEAD_BYTES, AdmissionLimit, BodyLimit, JsonByDefault, RequestContext
 from serve.pipelines.housekeeping import Housekeeper
@@ -35,6 +48,19 @@ from serve.settings import Settings
 
 BLOCKING_THREADS = 32
 BACKGROUND_PAUSE_S = 5.0
+ROUTERS = (
+    query,
+    chat,
+    completions,
+    embeddings,
+    rerank,
+    files,
+    vector_stores,
+    store_files,
+    search,
+    models,
+    health,
+)
 logger = logging.getLogger(__name__)
 
 
@@ -110,7 +136,7 @@ def create_app(services: Services) -> FastAPI:
     """The application: routes, errors, and middleware in order. Plain FastAPI, so any server runs it."""
     app = FastAPI(title="ragserve", summary="Cited answers from your documents.", lifespan=_lifespan)
     app.state.services = services
-    for module in (query, chat, completions, embeddings, rerank, files, vector_stores, models, health):
+    for module in ROUTERS:
         app.include_router(module.router)
     errors.install(app)
     # The last one added is the outermost.

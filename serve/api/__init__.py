@@ -1,1 +1,5 @@
-"""One router a resource, its request and response models beside it. Only errors.py knows status codes."""
+"""The HTTP API. Each router has its requests and responses beside it; what routers share has a module of its own.
+
+Routers: chat, completions, embeddings, files, health, models, query, rerank, search, store_files, vector_stores.
+No router imports another. Only errors.py knows status codes.
+"""

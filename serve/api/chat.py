@@ -1,7 +1,7 @@
-"""POST /v1/chat/completions in OpenAI's shape: answers from documents, over the same path as /v1/query, or plain chat.
+"""POST /v1/chat/completions in OpenAI's shape: answers from documents, as /v1/query gives them, or plain chat.
 
-Documents are searched where the request names vector stores, or the service itself as its model. What else names a
-language model goes to that model as it is: see plain_chat.
+The request is answered from documents if it names vector stores, or the service itself as its model. A request that
+names another language model is plain chat: see plain_chat.
 """
 
 import json
@@ -17,14 +17,15 @@ from models.catalog import Catalog
 from models.errors import InvalidRequestError, ModelNotFoundError, RagError
 from models.generation.citations import Citation
 from models.types import Scope
-from serve.api.chat_request import DEFAULT_NUM_RESULTS, AnyChatRequest, ChatRequest
-from serve.api.disconnect import begun, unless_disconnected
+from serve.api.answers import accept_query, final_answer
+from serve.api.chat_request import AnyChatRequest, ChatRequest
+from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
+from serve.api.evidence import evidence
 from serve.api.filters import to_filter
-from serve.api.models import SERVICE_MODEL
 from serve.api.plain_chat import PlainChat, plain_response
-from serve.api.query import admitted, answered, evidence
-from serve.api.ranking import to_options
+from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
+from serve.api.served_models import SERVICE_MODEL
 from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep, TenantRoute
 from serve.pipelines.query import Answered, Event, Query, TextGenerated
 
@@ -35,23 +36,24 @@ router = APIRouter(route_class=TenantRoute)
 async def chat_completions(
     body: AnyChatRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
 ) -> Response | dict[str, Any]:
-    """Answers the last user message: from documents, with `citations` and `annotations`, or plainly."""
+    """Answers the last user message: from documents, with `citations` and `annotations`, or as plain chat."""
     if isinstance(body, PlainChat):
         return await plain_response(body.to_request("chat", request_id), request, services)
-    asked = await admitted(_to_query(body, services, tenant, request_id), services)
+    query = _to_query(body, services, tenant, request_id)
+    await accept_query(query, services)
     completion = Completion(request_id, body.model, str(request.base_url))
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
-        events = await begun(request, services.query.answer(asked))
+        events = await start_stream(request, services.query.answer(query))
         return EventSourceResponse(_chunks(events, completion, include_usage))
-    return completion.whole(await unless_disconnected(request, answered(services, asked)))
+    return completion.response(await cancel_on_disconnect(request, final_answer(query, services)))
 
 
 def _to_query(body: ChatRequest, services: Services, tenant: str, request_id: str) -> Query:
     adapter = _adapter(body.model, services.catalog)
     messages = tuple(message.to_chat_message() for message in body.messages)
     if messages[-1].role != "user":
-        raise InvalidRequestError("the last message must be the user's question", "messages")
+        raise InvalidRequestError("the last message must have the role user", "messages")
     search = body.search
     return Query(
         request_id=request_id,
@@ -76,13 +78,13 @@ def _adapter(model: str, catalog: Catalog) -> str | None:
 
 
 class Completion:
-    """Builds one response's objects: they share an id, a time and a model."""
+    """Build the response, or its chunks; all of them share an id, a time and a model."""
 
     def __init__(self, request_id: str, model: str, base_url: str) -> None:
         self._id, self._model, self._created = f"chatcmpl-{request_id}", model, int(time.time())
         self._base_url = base_url.rstrip("/")
 
-    def whole(self, event: Answered) -> dict[str, Any]:
+    def response(self, event: Answered) -> dict[str, Any]:
         message = {"role": "assistant", "content": event.text, "refusal": None, "annotations": self._annotations(event)}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": event.finish_reason}
         return {**self._head("chat.completion"), "choices": [choice], "usage": _usage(event), **evidence(event)}
@@ -92,7 +94,7 @@ class Completion:
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
     def last_chunk(self, event: Answered) -> dict[str, Any]:
-        """The chunk with the finish_reason carries what the answer rests on, as an extension."""
+        """The chunk with the finish_reason. It also has the evidence, which OpenAI's chunks do not."""
         delta = {"annotations": self._annotations(event)}
         return {**self.chunk(delta, event.finish_reason), **evidence(event)}
 
@@ -103,11 +105,11 @@ class Completion:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
 
     def _annotations(self, event: Answered) -> list[dict[str, Any]]:
-        """OpenAI's url_citation, one for each place in the text where a citation's marker stands."""
+        """OpenAI's url_citation for each citation marker in the text."""
         by_id = {citation.id: citation for citation in event.citations}
         return [
-            {"type": "url_citation", "url_citation": self._url_citation(by_id[cited], start, end)}
-            for cited, start, end in marker_spans(event.text, by_id)
+            {"type": "url_citation", "url_citation": self._url_citation(by_id[citation_id], start, end)}
+            for citation_id, start, end in marker_spans(event.text, by_id)
         ]
 
     def _url_citation(self, citation: Citation, start: int, end: int) -> dict[str, Any]:
@@ -117,13 +119,14 @@ class Completion:
         return {"url": url, "title": citation.passage.filename, "start_index": start, "end_index": end}
 
 
-def marker_spans(text: str, ids: dict[int, Citation]) -> list[tuple[int, int, int]]:
-    """(citation id, start, end) of each marker `[id]` in `text`, in order."""
+def marker_spans(text: str, citations: dict[int, Citation]) -> list[tuple[int, int, int]]:
+    """(citation id, start, end) of each marker `[id]` in `text`, in order. `citations` is by id."""
     spans = []
-    for cited in ids:
-        marker, start = f"[{cited}]", text.find(f"[{cited}]")
+    for citation_id in citations:
+        marker = f"[{citation_id}]"
+        start = text.find(marker)
         while start >= 0:
-            spans.append((cited, start, start + len(marker)))
+            spans.append((citation_id, start, start + len(marker)))
             start = text.find(marker, start + 1)
     return sorted(spans, key=lambda span: span[1])
 
@@ -131,7 +134,7 @@ def marker_spans(text: str, ids: dict[int, Citation]) -> list[tuple[int, int, in
 async def _chunks(
     events: AsyncGenerator[Event, None], completion: Completion, include_usage: bool
 ) -> AsyncIterator[ServerSentEvent]:
-    """OpenAI's chunks: the role, the text as it comes, the finish_reason, the usage if asked for, [DONE]."""
+    """OpenAI's chunks: the role, the text, the finish_reason, the usage if requested, [DONE]. An error ends them."""
     try:
         yield _sse(completion.chunk({"role": "assistant", "content": ""}))
         async for event in events:

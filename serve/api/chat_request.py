@@ -1,4 +1,4 @@
-"""What may be asked of POST /v1/chat/completions, and which of it is answered from documents."""
+"""The request of POST /v1/chat/completions, and the choice between an answer from documents and plain chat."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,20 +7,20 @@ from pydantic_core import PydanticCustomError
 
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions
 from serve.api.filters import FilterBody
-from serve.api.models import SERVICE_MODEL
+from serve.api.ids import VectorStoreIds
 from serve.api.plain_chat import PlainChat
-from serve.api.query import VectorStoreIds
-from serve.api.ranking import RankingOptions
+from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions
+from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
+from serve.api.served_models import SERVICE_MODEL
 from serve.pipelines.retrieve import Mode
 
-TOOL = "file_search"
-DEFAULT_MAX_TOKENS = 512
-DEFAULT_NUM_RESULTS = 5
+FILE_SEARCH = "file_search"
 DEFAULT_STORES = (DEFAULT_VECTOR_STORE,)
+IGNORED = "Accepted for OpenAI's clients; ignored."
 
 
 class TextPart(BaseModel):
-    """A part of a message. Only text can be asked about."""
+    """A text part of a message. Answers from documents take no other type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +29,7 @@ class TextPart(BaseModel):
 
 
 class Message(BaseModel):
-    """A turn of the conversation; `developer` is what newer clients call `system`."""
+    """A turn of the conversation. Newer clients send `developer` for `system`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,31 +37,33 @@ class Message(BaseModel):
     content: str | tuple[TextPart, ...]
 
     def to_chat_message(self) -> ChatMessage:
-        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        text = self.content if isinstance(self.content, str) else "\n".join(block.text for block in self.content)
         return ChatMessage("system" if self.role == "developer" else self.role, text)
 
 
 class FileSearchTool(BaseModel):
-    """Which vector stores to answer from, and how, in the words of OpenAI's hosted tool."""
+    """OpenAI's hosted tool: which vector stores to answer from, and how to search them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["file_search"]
     vector_store_ids: VectorStoreIds
-    max_num_results: int | None = Field(default=None, ge=1, le=50)
+    max_num_results: NumResults | None = None
     filters: FilterBody | None = None
     ranking_options: RankingOptions | None = None
 
 
 class StreamOptions(BaseModel):
+    """`include_usage` adds a last chunk with the token counts."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     include_usage: bool = False
-    include_obfuscation: bool = False
+    include_obfuscation: bool = Field(default=False, description=IGNORED)
 
 
 class TextFormat(BaseModel):
-    """Prose, with citations."""
+    """Text, with citations."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,7 +87,7 @@ class JsonObjectFormat(BaseModel):
 
 
 class NamedSchema(BaseModel):
-    """`strict` changes nothing: every schema is kept to."""
+    """A JSON schema. Answers always follow it, with or without `strict`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,7 +98,7 @@ class NamedSchema(BaseModel):
 
 
 class JsonSchemaFormat(BaseModel):
-    """JSON of this schema, without citations."""
+    """JSON that follows this schema, without citations."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,7 +114,10 @@ ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Fie
 
 
 class ChatRequest(BaseModel):
-    """OpenAI's request. What has no meaning here is refused, but for what a client may send by habit (`user`, …)."""
+    """OpenAI's request, answered from documents. Fields that have no effect are refused, except common ones (`user`).
+
+    `vector_store_ids`, `top_k`, `filters` and `ranking_options` override those of the file_search tool.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -120,34 +125,34 @@ class ChatRequest(BaseModel):
     model: str = SERVICE_MODEL
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1, le=32_768)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    stop: str | tuple[str, ...] | None = Field(default=None, max_length=4)
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    stop: str | tuple[str, ...] | None = Field(default=None, max_length=MAX_STOPS)
     seed: int | None = None
     n: Literal[1] = 1
     response_format: ResponseFormat | None = None
     tools: tuple[FileSearchTool, ...] = Field(default=(), max_length=1)
-    vector_store_ids: VectorStoreIds | None = None
-    top_k: int | None = Field(default=None, ge=1, le=50)
-    filters: FilterBody | None = None
-    mode: Mode = "auto"
+    vector_store_ids: VectorStoreIds | None = Field(default=None, description="Vector stores to search.")
+    top_k: NumResults | None = Field(default=None, description="Most passages to write the answer from.")
+    filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
+    mode: Mode = Field(default="auto", description="Which searches to run.")
     ranking_options: RankingOptions | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    store: bool | None = None
-    metadata: dict[str, str] | None = None
-    service_tier: str | None = None
+    user: str | None = Field(default=None, description=IGNORED)
+    safety_identifier: str | None = Field(default=None, description=IGNORED)
+    store: bool | None = Field(default=None, description=IGNORED)
+    metadata: dict[str, str] | None = Field(default=None, description=IGNORED)
+    service_tier: str | None = Field(default=None, description=IGNORED)
 
     @field_validator("tools", mode="before")
     @classmethod
-    def _search(cls, tools: Any) -> Any:
-        if isinstance(tools, list) and any(isinstance(tool, dict) and tool.get("type") == "function" for tool in tools):
+    def _no_functions(cls, tools: Any) -> Any:
+        if _has_tool(tools, "function"):
             raise PydanticCustomError(
                 "function_tool",
-                "functions are for a language model without documents: name it as `model`, without file_search or "
-                "vector_store_ids",
+                "answers from documents call no functions; to call functions, name a language model as `model` and "
+                "send neither file_search nor vector_store_ids",
             )
         return tools
 
@@ -159,7 +164,7 @@ class ChatRequest(BaseModel):
 
     @property
     def search(self) -> FileSearchTool:
-        """Where and how to search: what stands in the request itself goes before the tool's."""
+        """The search to run. The request's own fields override those of its tool."""
         tool = self.tools[0] if self.tools else FileSearchTool(type="file_search", vector_store_ids=DEFAULT_STORES)
         return FileSearchTool(
             type="file_search",
@@ -170,14 +175,17 @@ class ChatRequest(BaseModel):
         )
 
 
+def _has_tool(tools: Any, kind: str) -> bool:
+    return isinstance(tools, list) and any(isinstance(tool, dict) and tool.get("type") == kind for tool in tools)
+
+
 def _kind_of(body: Any) -> str:
-    """What a request asks for: an answer from `documents`, or `plain` chat."""
+    """`documents` for an answer from documents, `plain` for plain chat."""
     if not isinstance(body, dict):
         return "plain" if isinstance(body, PlainChat) else "documents"
-    tools = body.get("tools")
-    searches = isinstance(tools, list) and any(isinstance(tool, dict) and tool.get("type") == TOOL for tool in tools)
-    is_ours = body.get("model", SERVICE_MODEL) == SERVICE_MODEL
-    return "documents" if is_ours or searches or body.get("vector_store_ids") is not None else "plain"
+    names_service = body.get("model", SERVICE_MODEL) == SERVICE_MODEL
+    names_documents = _has_tool(body.get("tools"), FILE_SEARCH) or body.get("vector_store_ids") is not None
+    return "documents" if names_service or names_documents else "plain"
 
 
 AnyChatRequest = Annotated[

@@ -1,4 +1,4 @@
-"""POST /v1/completions in OpenAI's legacy shape: a prompt goes to the language model as it is."""
+"""POST /v1/completions in OpenAI's legacy shape: the language model continues a prompt, without documents."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ router = APIRouter(route_class=TenantRoute)
 
 
 class PlainCompletion(PlainRequest):
-    """OpenAI's request to a language model or one of its adapters. `prompt`: texts, or token ids of the model's."""
+    """OpenAI's request to a language model or one of its adapters. `prompt` has texts, or the model's token ids."""
 
     prompt: str | list[str] | list[int] | list[list[int]]
 
     @field_validator("prompt")
     @classmethod
-    def _are_few(cls, prompt: Any) -> Any:
+    def _within_limit(cls, prompt: Any) -> Any:
         if isinstance(prompt, list) and len(prompt) > MAX_CHOICES and not isinstance(prompt[0], int):
-            raise PydanticCustomError("prompts", "at most {limit} prompts in a request", {"limit": MAX_CHOICES})
+            raise PydanticCustomError("prompts", "send at most {limit} prompts in a request", {"limit": MAX_CHOICES})
         return prompt
 
 

@@ -1,4 +1,4 @@
-"""A caller who hangs up stops the work: a stream that runs does it by itself, whatever comes before through this."""
+"""Stop the work of a request whose client disconnects before the response begins. A running stream stops by itself."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
@@ -11,33 +11,33 @@ T = TypeVar("T")
 
 
 class ClientDisconnectedError(Exception):
-    """Nobody is there to read the response."""
+    """The client closed the connection before its response."""
 
 
-async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; if the caller goes first, `work` is cancelled and ClientDisconnectedError raised.
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. If the client disconnects first, cancel `work` and raise ClientDisconnectedError.
 
-    The request's body must have been read before: what remains to be received is the disconnect.
+    Read the request's body before this call: the next message received must be the disconnect.
     """
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+    task, disconnect = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         raise ClientDisconnectedError
     finally:
-        for pending in (task, gone):
+        for pending in (task, disconnect):
             pending.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        await asyncio.gather(task, disconnect, return_exceptions=True)
 
 
-async def begun(request: Request, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """`events`, the first of which has been awaited: what fails before it is an HTTP error, not part of a stream."""
+async def start_stream(request: Request, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Wait for the first event, then return all of them. A failure before it becomes an HTTP error, not an event."""
 
     async def first() -> T:
         return await anext(events)
 
-    return _joined(await unless_disconnected(request, first()), events)
+    return _joined(await cancel_on_disconnect(request, first()), events)
 
 
 async def _joined(first: T, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

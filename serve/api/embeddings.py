@@ -1,4 +1,4 @@
-"""POST /v1/embeddings in OpenAI's shape: texts, or their tokens, into unit vectors."""
+"""POST /v1/embeddings in OpenAI's shape: unit vectors of texts, or of their tokens."""
 
 import base64
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 from models.encoding import TextInput
 from models.errors import InvalidRequestError, ModelNotFoundError
 from models.types import Deadline, Embeddings
-from serve.api.disconnect import unless_disconnected
-from serve.api.models import SERVICE_MODEL, check_served
+from serve.api.disconnect import cancel_on_disconnect
+from serve.api.served_models import SERVICE_MODEL, check_served
 from serve.api.services import Services, ServicesDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
@@ -22,11 +22,11 @@ router = APIRouter(route_class=TenantRoute)
 STAGE = "embed"
 MAX_INPUTS = 2048  # OpenAI's
 MAX_TOKEN_ID = 2**31 - 1
-CHARS_PER_TOKEN = 4  # about, in English: https://help.openai.com/en/articles/4936856
+CHARS_PER_TOKEN = 4  # roughly, in English: https://help.openai.com/en/articles/4936856
 
 
 def _to_inputs(value: object) -> list[TextInput]:
-    """The inputs that `value` stands for. By hand, as a union would try 2,048 items against four types in turn."""
+    """Check the types by hand: a union would try 2,048 inputs against four types in turn."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):
@@ -36,7 +36,7 @@ def _to_inputs(value: object) -> list[TextInput]:
         if kinds <= {str} or (kinds == {list} and all(set(map(type, tokens)) <= {int} for tokens in value)):
             return value
     raise PydanticCustomError(
-        "input_type", "it is a string, a list of strings, the token ids of one, or a list of such"
+        "input_type", "send a string, a list of strings, a list of token ids, or a list of such lists"
     )
 
 
@@ -45,59 +45,66 @@ Inputs = Annotated[Sequence[TextInput], PlainValidator(_to_inputs, json_schema_i
 
 
 class EmbeddingsRequest(BaseModel):
-    """OpenAI's request. Ours: `input_type`, as models may embed what is searched for and what is found differently."""
+    """OpenAI's request. `input_type` is our own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: Inputs
     model: str = SERVICE_MODEL
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(default=None, ge=1, le=65_536)
-    input_type: Literal["query", "document"] = "document"
-    user: str | None = None
+    encoding_format: Literal["float", "base64"] = Field(
+        default="float", description="base64 encodes little-endian float32."
+    )
+    dimensions: int | None = Field(
+        default=None, ge=1, le=65_536, description="Cut vectors to this length. The model must be trained for it."
+    )
+    input_type: Literal["query", "document"] = Field(
+        default="document", description="Some models embed queries and documents differently."
+    )
+    user: str | None = Field(default=None, description="Accepted for OpenAI's clients; ignored.")
 
 
 @router.post("/v1/embeddings", response_model=None)
 async def create_embeddings(body: EmbeddingsRequest, request: Request, services: ServicesDep) -> Response:
-    """A vector an input, in order."""
+    """Returns a vector for each input, in order."""
     check_inputs(body.input, services.settings.api.max_texts_chars)
-    embeddings = await unless_disconnected(request, _embedded(body, services))
+    embeddings = await cancel_on_disconnect(request, _embed(body, services))
     return Response(to_json(embeddings, body.encoding_format), media_type="application/json")
 
 
-async def _embedded(body: EmbeddingsRequest, services: Services) -> Embeddings:
+async def _embed(body: EmbeddingsRequest, services: Services) -> Embeddings:
     deadline = Deadline.after(services.settings.api.embed_s)
     await check_served(body.model, STAGE, services, deadline)
     as_queries = body.input_type == "query"
     try:
-        found = await services.embedder.embed_inputs(body.input, as_queries, body.dimensions, deadline)
+        embeddings = await services.embedder.embed_inputs(body.input, as_queries, body.dimensions, deadline)
     except InvalidRequestError as error:
-        # A model that does not know a token does not know the field either that it came in.
+        # The model refuses a token id without the name of the request's field.
         raise InvalidRequestError(error.message, error.param or "input") from None
-    if body.model not in (SERVICE_MODEL, found.model):
-        # Swapped since it was checked: vectors of another model must not pass for those of the one that was named.
-        services.aliases[STAGE] = found.model
-        raise ModelNotFoundError("model", body.model, [SERVICE_MODEL, found.model])
-    return found
+    if body.model not in (SERVICE_MODEL, embeddings.model):
+        # The stage changed its model after the check. Never return vectors of a model that the client did not name.
+        services.aliases[STAGE] = embeddings.model
+        raise ModelNotFoundError("model", body.model, [SERVICE_MODEL, embeddings.model])
+    return embeddings
 
 
 def check_inputs(inputs: Sequence[TextInput], max_chars: int) -> None:
-    """Raises InvalidRequestError for too many, too long and empty ones."""
+    """Raises InvalidRequestError for too many inputs, an empty one, an impossible token id, or too much text."""
     if not inputs or len(inputs) > MAX_INPUTS:
-        raise InvalidRequestError(f"there are {len(inputs)} inputs; 1 to {MAX_INPUTS} are embedded at once", "input")
-    for number, one in enumerate(inputs):
-        if not one:
+        raise InvalidRequestError(f"the request has {len(inputs)} inputs; send 1 to {MAX_INPUTS}", "input")
+    for number, text in enumerate(inputs):
+        if not text:
             raise InvalidRequestError(f"input {number} is empty", "input")
-        if not isinstance(one, str) and (min(one) < 0 or max(one) > MAX_TOKEN_ID):
-            raise InvalidRequestError(f"input {number} has token ids that no model has", "input")
-    num_chars = sum(len(one) if isinstance(one, str) else CHARS_PER_TOKEN * len(one) for one in inputs)
+        if not isinstance(text, str) and (min(text) < 0 or max(text) > MAX_TOKEN_ID):
+            message = f"input {number} has a token id outside 0 to {MAX_TOKEN_ID}; use the model's own tokenizer"
+            raise InvalidRequestError(message, "input")
+    num_chars = sum(len(text) if isinstance(text, str) else CHARS_PER_TOKEN * len(text) for text in inputs)
     if num_chars > max_chars:
-        problem = f"the inputs have {num_chars} characters together, a token counting as {CHARS_PER_TOKEN}"
-        raise InvalidRequestError(f"{problem}; at most {max_chars} are read", "input")
+        message = f"the inputs have {num_chars} characters in total, counting {CHARS_PER_TOKEN} for a token id"
+        raise InvalidRequestError(f"{message}; send at most {max_chars}", "input")
 
 
 def to_json(embeddings: Embeddings, encoding_format: Literal["float", "base64"]) -> bytes:
-    """OpenAI's response. Floats have the digits that give the same float32 again; base64 is little-endian float32."""
+    """OpenAI's response. Floats are written with enough digits to restore the same float32."""
     vectors = np.ascontiguousarray(embeddings.vectors, "<f4")
     rows: list[Any] = list(vectors)
     if encoding_format == "base64":

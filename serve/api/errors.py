@@ -1,4 +1,4 @@
-"""The one place that turns errors into HTTP: a status code each, and OpenAI's envelope around all of them."""
+"""Turn errors into HTTP responses: a status code for each class, in OpenAI's error object. Only here."""
 
 import logging
 import math
@@ -29,7 +29,7 @@ from serve.api.disconnect import ClientDisconnectedError
 
 logger = logging.getLogger(__name__)
 
-# The first class that an error is an instance of decides; subclasses stand before their bases.
+# The first matching class decides, so a subclass comes before its base.
 STATUS: dict[type[RagError], int] = {
     PayloadTooLargeError: 413,
     InvalidRequestError: 422,
@@ -52,7 +52,7 @@ def status_of(error: RagError) -> int:
 
 
 def envelope(message: str, status: int, code: str, param: str | None = None) -> dict[str, object]:
-    """OpenAI's error object; `code` is stable, `message` is for people."""
+    """OpenAI's error object. `code` is stable; `message` is for people and may change."""
     kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
@@ -62,16 +62,16 @@ def error_body(error: RagError) -> dict[str, object]:
 
 
 def refusal(error: RagError) -> JSONResponse:
-    """The whole response, with what its headers say of when to ask again."""
+    """The full response, with the headers that tell a client when to retry."""
     return JSONResponse(error_body(error), status_of(error), headers=_headers(error))
 
 
 def install(app: FastAPI) -> None:
-    """Every failure of a route, foreseen or not, leaves through one of these."""
+    """Register a handler for every failure of a route, expected or not."""
     app.add_exception_handler(RagError, _rag_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnectedError, _nobody_reads)
+    app.add_exception_handler(ClientDisconnectedError, _client_disconnected)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -84,7 +84,7 @@ def _headers(error: RagError) -> dict[str, str]:
     if isinstance(error, UnauthorizedError):
         return {"www-authenticate": "Bearer"}
     if isinstance(error, ConflictError):
-        return {"x-should-retry": "false"}  # OpenAI's clients take a 409 for a lock, and would ask again
+        return {"x-should-retry": "false"}  # OpenAI's clients retry a 409 by default
     return {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
 
 
@@ -97,23 +97,23 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
 
 
 def _param(location: Sequence[str | int], body: Any, is_missing: bool) -> str | None:
-    """What the caller wrote wrong, by the names that it has in what they wrote: `filters.0.value`.
+    """Path of the wrong field in the request, such as `filters.0.value`.
 
-    `location` also names the branches of unions, which nobody wrote.
+    pydantic's `location` also names the branches of unions. They are not in the request, so they are left out.
     """
-    source, *rest = location
+    source, *path = location
     if source != "body":
-        return ".".join(map(str, rest))
+        return ".".join(map(str, path))
     if isinstance(body, str | bytes):
-        return None  # not JSON, or no object
+        return None  # not JSON, or not an object
     names = []
-    for position, part in enumerate(rest):
+    for depth, key in enumerate(path):
         try:
-            body = body[part]
+            body = body[key]
         except (KeyError, IndexError, TypeError):
-            if not is_missing or position < len(rest) - 1:
+            if not is_missing or depth < len(path) - 1:
                 continue
-        names.append(str(part))
+        names.append(str(key))
     return ".".join(names) or None
 
 
@@ -123,8 +123,8 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(envelope(str(error.detail), error.status_code, code), error.status_code, headers=error.headers)
 
 
-async def _nobody_reads(_: Request, __: Exception) -> Response:
-    """The status that proxies log for it; nobody sees it."""
+async def _client_disconnected(_: Request, __: Exception) -> Response:
+    """The status that proxies log for a closed connection. The client does not receive it."""
     return Response(status_code=499)
 
 

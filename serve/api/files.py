@@ -1,4 +1,4 @@
-"""/v1/files in OpenAI's shape; ours: each file's versions, and its extracted text, which citations point into."""
+"""/v1/files in OpenAI's shape. Versions and the extracted text, which citations refer to, are our own."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from serve.api.services import ServicesDep, TenantDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
 
-# What OpenAI's clients may send; all mean the same here.
+# What OpenAI's clients may send. All have the same effect here.
 Purpose = Literal["assistants", "user_data", "batch", "fine-tune", "vision", "evals"]
 Filename = Annotated[str | None, Query(min_length=1, max_length=1024)]
 ExpiryAnchor = Annotated[Literal["created_at"] | None, Form(alias="expires_after[anchor]")]
@@ -30,7 +30,7 @@ async def upload_file(
     anchor: ExpiryAnchor = None,
     seconds: ExpirySeconds = None,
 ) -> dict[str, Any]:
-    """Stores a file durably before it answers. The same name and bytes again are the same file, unchanged."""
+    """Stores a file durably before the response. The same name and bytes return the existing file, unchanged."""
     expires_at = _expires_at(anchor, seconds)
     limit = services.settings.api.max_upload_bytes
     content = _checked(await file.read(limit + 1), limit)
@@ -42,7 +42,7 @@ async def upload_file(
 async def list_files(
     services: ServicesDep, tenant: TenantDep, page: FilesPageDep, purpose: str | None = None, filename: Filename = None
 ) -> dict[str, Any]:
-    """All files, or those of one purpose, or of one name."""
+    """Lists all files, or those of one purpose or one name."""
     return to_list(await asyncio.to_thread(services.corpus.files.page, tenant, page, purpose, filename), to_file)
 
 
@@ -53,16 +53,16 @@ async def get_file(file_id: str, services: ServicesDep, tenant: TenantDep) -> di
 
 @router.delete("/v1/files/{file_id}")
 async def delete_file(file_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
-    """Deletes the file and takes it out of every vector store: no search finds it from now on."""
+    """Deletes the file and removes it from every vector store: from now on no search returns it."""
     await asyncio.to_thread(services.corpus.files.delete, tenant, file_id)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
 @router.get("/v1/files/{file_id}/content")
 async def get_content(file_id: str, services: ServicesDep, tenant: TenantDep) -> Response:
-    """The bytes of the newest version, as they were uploaded."""
+    """Returns the bytes of the newest version, as they were uploaded."""
     content = await asyncio.to_thread(services.corpus.files.content, tenant, file_id)
-    # Never a type that a browser would run: these bytes are a stranger's.
+    # A browser must not run these bytes: anyone may have uploaded them.
     return Response(content, media_type="application/octet-stream", headers={"content-disposition": "attachment"})
 
 
@@ -70,11 +70,13 @@ async def get_content(file_id: str, services: ServicesDep, tenant: TenantDep) ->
 async def replace_content(
     file_id: str, request: Request, services: ServicesDep, tenant: TenantDep, filename: Filename = None
 ) -> dict[str, Any]:
-    """The file's next version: the body as it is, or `file` of a multipart form. `filename` in the query renames it.
+    """Uploads the file's next version: the raw body, or `file` of a multipart form. `filename` renames the file.
 
-    Vector stores that have the file go on finding the version before until the new one is ingested.
+    Vector stores with this file return the previous version until the new one is ingested.
     """
-    await asyncio.to_thread(services.corpus.files.get, tenant, file_id)  # before the body is read for nothing
+    await asyncio.to_thread(
+        services.corpus.files.get, tenant, file_id
+    )  # refuse an unknown file before its body is read
     limit = services.settings.api.max_upload_bytes
     content = _checked(await _read(request, limit), limit)
     replaced = await asyncio.to_thread(services.corpus.files.replace, tenant, file_id, content, filename)
@@ -84,7 +86,7 @@ async def replace_content(
 
 @router.get("/v1/files/{file_id}/text")
 async def get_text(file_id: str, services: ServicesDep, tenant: TenantDep) -> Response:
-    """The extracted text. A citation's `start` and `end` count its characters (Unicode code points)."""
+    """Returns the extracted text. The `start` and `end` of a citation count its characters (Unicode code points)."""
     text = await asyncio.to_thread(services.corpus.files.text, tenant, file_id)
     return Response(text, media_type="text/plain", headers={"x-content-type-options": "nosniff"})
 
@@ -96,22 +98,22 @@ def _expires_at(anchor: str | None, seconds: int | None) -> int | None:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """The body, or the file of its form. One byte past the limit tells enough; the rest is not kept in memory."""
+    """The body, or the file in its form. Keeps at most one byte more than the limit in memory."""
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         async with request.form(max_files=1) as form:
             file = form.get("file")
             if not isinstance(file, FormFile):
-                raise InvalidRequestError("the form has no file named `file`", "file")
+                raise InvalidRequestError("the form has no field `file` with a file", "file")
             return await file.read(limit + 1)
     content = bytearray()
-    async for part in request.stream():
-        content += part[: limit + 1 - len(content)]
+    async for block in request.stream():
+        content += block[: limit + 1 - len(content)]
     return bytes(content)
 
 
 def _checked(content: bytes, limit: int) -> bytes:
     if len(content) > limit:
-        raise PayloadTooLargeError(f"the file is larger than {limit} bytes; split it", "file")
+        raise PayloadTooLargeError(f"the file is larger than {limit} bytes; split it into smaller files", "file")
     if not content:
         raise InvalidRequestError("the file is empty", "file")
     return content

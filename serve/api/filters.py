@@ -1,4 +1,4 @@
-"""OpenAI's attribute filters as a request carries them."""
+"""OpenAI's attribute filters, as requests carry them."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ Value = Text | bool | int | float
 
 
 class ComparisonBody(BaseModel):
-    """One attribute against a value, or with `in` and `nin` against a list of them."""
+    """Compare a file's attribute with a value; `in` and `nin` take a list of values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,7 +25,7 @@ class ComparisonBody(BaseModel):
 
 
 class CompoundBody(BaseModel):
-    """All of `filters`, or any of them."""
+    """Match all of `filters` (`and`), or any of them (`or`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,14 +34,14 @@ class CompoundBody(BaseModel):
 
     def to_filter(self) -> Compound:
         op: CompoundOp = self.type
-        return Compound(op, tuple(one.to_filter() for one in self.filters))
+        return Compound(op, tuple(body.to_filter() for body in self.filters))
 
 
 FilterBody = Annotated[ComparisonBody | CompoundBody, Field(discriminator="type")]
 
 
 def to_filter(body: ComparisonBody | CompoundBody | None) -> Filter | None:
-    """Raises InvalidRequestError for a filter that means nothing, is too deep or too large."""
+    """Raises InvalidRequestError for an invalid value, and for a filter that is too deep or too large."""
     if body is None:
         return None
     where = body.to_filter()

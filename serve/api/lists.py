@@ -1,4 +1,4 @@
-"""OpenAI's list calls: cursor paging in, a list object out."""
+"""OpenAI's lists: paging by cursor in requests, a list object in responses."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,7 +11,7 @@ Record = TypeVar("Record")
 Order = Literal["asc", "desc"]
 Cursor = Annotated[str | None, Query(min_length=1, max_length=128)]
 
-MAX_FILES_LIMIT = 10_000  # OpenAI's, of the list of files alone
+MAX_FILES_LIMIT = 10_000  # OpenAI's; other lists have MAX_PAGE_LIMIT
 
 
 async def _page(
@@ -28,7 +28,7 @@ async def _files_page(
     after: Cursor = None,
     order: Order = "desc",
 ) -> PageRequest:
-    # A page may be shorter than asked for: `has_more` says so, and clients go on.
+    # A page may be shorter than `limit`. It has `has_more` then, and clients fetch the next one.
     return PageRequest(min(limit, MAX_PAGE_LIMIT), after, order)
 
 
@@ -38,6 +38,6 @@ FilesPageDep = Annotated[PageRequest, Depends(_files_page)]
 
 def to_list(page: Page[Record], to_body: Callable[[Record], dict[str, Any]]) -> dict[str, Any]:
     """OpenAI's list object."""
-    bodies = [to_body(item) for item in page.items]
+    bodies = [to_body(record) for record in page.items]
     first, last = (bodies[0]["id"], bodies[-1]["id"]) if bodies else (None, None)
     return {"object": "list", "data": bodies, "first_id": first, "last_id": last, "has_more": page.has_more}

@@ -1,4 +1,4 @@
-"""Chat and completions without documents: OpenAI's requests go to the language model as they are, and come back so."""
+"""Chat and completions without documents: the language model gets OpenAI's request, and its answer is sent as it is."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.errors import RagError
 from models.types import CompletionRequest, Deadline
-from serve.api.disconnect import begun, unless_disconnected
+from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
 from serve.api.services import Services
 
@@ -21,7 +21,7 @@ SEARCH_FIELDS = ("filters", "mode", "ranking_options")
 
 
 class PlainRequest(BaseModel):
-    """What is ours to check of a request; every other field is the language model's, which checks it."""
+    """The fields that this service checks. The language model gets every field, and checks the others itself."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -40,27 +40,31 @@ class PlainChat(PlainRequest):
 
     @model_validator(mode="before")
     @classmethod
-    def _searches_nothing(cls, body: Any) -> Any:
+    def _no_search(cls, body: Any) -> Any:
         for name in SEARCH_FIELDS:
             if isinstance(body, dict) and body.get(name) is not None:
-                raise PydanticCustomError("search", "{name} needs documents: add vector_store_ids", {"name": name})
+                raise PydanticCustomError(
+                    "search", "{name} needs documents to search; add vector_store_ids", {"name": name}
+                )
         return body
 
     @field_validator("messages")
     @classmethod
-    def _bring_their_media(cls, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _no_remote_media(cls, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         # The engine would fetch any address that its machine can reach.
-        if any(_is_remote(part) for message in messages for part in _parts(message)):
-            raise PydanticCustomError("media", "images, audio and video must be data: URLs; nothing is fetched")
+        if any(_is_remote(block) for message in messages for block in _blocks(message)):
+            raise PydanticCustomError("media", "send images, audio and video as data: URLs; other URLs are refused")
         return messages
 
 
-async def plain_response(asked: CompletionRequest, request: Request, services: Services) -> Response | dict[str, Any]:
-    """The model's answer: OpenAI's object, or a stream of its chunks if the body says so."""
-    answers = services.completions.complete(asked, Deadline.after(services.settings.query.total_s))
-    if asked.body.get("stream"):
-        return EventSourceResponse(_events(await begun(request, answers)))
-    return await unless_disconnected(request, _last(answers))
+async def plain_response(
+    completion: CompletionRequest, request: Request, services: Services
+) -> Response | dict[str, Any]:
+    """The model's answer: OpenAI's object, or a stream of chunks if the request has `stream`."""
+    answers = services.completions.complete(completion, Deadline.after(services.settings.query.total_s))
+    if completion.body.get("stream"):
+        return EventSourceResponse(_events(await start_stream(request, answers)))
+    return await cancel_on_disconnect(request, _last(answers))
 
 
 async def _last(answers: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
@@ -70,7 +74,7 @@ async def _last(answers: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]
 
 
 async def _events(chunks: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[ServerSentEvent]:
-    """The chunks, then [DONE]; or an error, which ends the stream."""
+    """The chunks, then [DONE]. An error ends the stream."""
     try:
         async for chunk in chunks:
             yield ServerSentEvent(json.dumps(chunk, ensure_ascii=False, separators=(",", ":")))
@@ -81,13 +85,14 @@ async def _events(chunks: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator
         await chunks.aclose()
 
 
-def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
+def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The content parts of a message; none for a plain string."""
     content = message.get("content")
-    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
 
 
-def _is_remote(part: dict[str, Any]) -> bool:
+def _is_remote(block: dict[str, Any]) -> bool:
     urls = [
-        value.get("url") if isinstance(value, dict) else value for key, value in part.items() if key.endswith("_url")
+        value.get("url") if isinstance(value, dict) else value for key, value in block.items() if key.endswith("_url")
     ]
     return not all(isinstance(url, str) and url.startswith("data:") for url in urls)

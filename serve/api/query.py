@@ -1,48 +1,46 @@
-"""POST /v1/query: a question in, a cited answer with everything that led to it out. JSON, or events with `stream`."""
+"""POST /v1/query: a query in, a cited answer with its evidence out, as JSON or as server-sent events."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.errors import RagError
-from models.generation.citations import Citation
-from models.types import DEFAULT_VECTOR_STORE, ChatMessage, Passage, SamplingOptions, Scope
-from serve.api.disconnect import begun, unless_disconnected
+from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
+from serve.api.answers import accept_query, final_answer
+from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
+from serve.api.evidence import CitationBody, PassageBody, evidence, to_citation, to_passage
 from serve.api.filters import FilterBody, to_filter
-from serve.api.ranking import RankingOptions, to_options
-from serve.api.search import check_queries
-from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep, TenantRoute
+from serve.api.ids import VectorStoreIds
+from serve.api.query_text import QueryText
+from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, to_options
+from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
+from serve.api.services import RequestIdDep, ServicesDep, TenantDep, TenantRoute
 from serve.pipelines.query import Answered, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.retrieve import Mode
 
 router = APIRouter(route_class=TenantRoute)
 
-VectorStoreId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-VectorStoreIds = Annotated[tuple[VectorStoreId, ...], Field(min_length=1, max_length=16)]
-
 
 class QueryRequest(BaseModel):
-    """A question over vector stores. `top_k` is how many passages the answer may be written from."""
+    """A query over vector stores."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    query: str = Field(min_length=1)
-    top_k: int = Field(default=5, ge=1, le=50)
-    stream: bool = False
-    vector_store_ids: VectorStoreIds = (DEFAULT_VECTOR_STORE,)
-    max_tokens: int = Field(default=512, ge=1, le=32_768)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    stop: tuple[str, ...] = Field(default=(), max_length=4)
+    query: QueryText
+    top_k: NumResults = Field(default=DEFAULT_NUM_RESULTS, description="Most passages to write the answer from.")
+    stream: bool = Field(default=False, description="Send server-sent events instead of one JSON object.")
+    vector_store_ids: VectorStoreIds = Field(default=(DEFAULT_VECTOR_STORE,), description="Vector stores to search.")
+    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    stop: tuple[str, ...] = Field(default=(), max_length=MAX_STOPS, description="Texts that end the answer.")
     seed: int | None = None
-    filters: FilterBody | None = None
-    mode: Mode = "auto"
+    filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
+    mode: Mode = Field(default="auto", description="Which searches to run.")
     ranking_options: RankingOptions | None = None
 
     def to_query(self, request_id: str, tenant: str) -> Query:
@@ -57,84 +55,42 @@ class QueryRequest(BaseModel):
         )
 
 
-class CitationBody(BaseModel):
-    """`[id]` in the answer. `quote` is characters `start` to `end` of the file's text: GET /v1/files/{file_id}/text."""
-
-    id: int
-    file_id: str
-    filename: str
-    chunk_id: str
-    quote: str
-    start: int
-    end: int
-    score: float
-
-
-class PassageBody(BaseModel):
-    """A chunk that the answer could be written from, best first; `cited` if it does cite it, else merely retrieved."""
-
-    file_id: str
-    filename: str
-    chunk_id: str
-    text: str
-    start: int
-    end: int
-    score: float
-    attributes: dict[str, str | bool | int | float]
-    cited: bool
-
-
 class UsageBody(BaseModel):
+    """Tokens of the language model."""
+
     prompt_tokens: int
     completion_tokens: int
 
 
 class QueryResponse(BaseModel):
-    """The answer; what it rests on; seconds and model of each stage; the stages it had to go without."""
+    """The answer, and the evidence for it."""
 
-    id: str
+    id: str = Field(description="The request's id, as in the header x-request-id.")
     answer: str
     citations: list[CitationBody]
     passages: list[PassageBody]
-    timings: dict[str, float]
-    models: dict[str, str]
-    degraded: list[str]
+    timings: dict[str, float] = Field(description="Seconds by stage.")
+    models: dict[str, str] = Field(description="Catalog alias by stage.")
+    degraded: list[str] = Field(description="Stages that failed; the answer was made without them.")
     finish_reason: str
     usage: UsageBody
 
 
 @router.post("/v1/query", response_model=QueryResponse)
-async def query(
+async def answer_query(
     body: QueryRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
 ) -> Response | QueryResponse:
-    """Answers a question from the documents, with citations."""
-    asked = await admitted(body.to_query(request_id, tenant), services)
+    """Answers a query from the documents, with citations."""
+    query = body.to_query(request_id, tenant)
+    await accept_query(query, services)
     if body.stream:
-        events = await begun(request, services.query.answer(asked))
+        events = await start_stream(request, services.query.answer(query))
         return EventSourceResponse(_events(events, request_id))
-    return to_response(await unless_disconnected(request, answered(services, asked)), request_id)
-
-
-async def admitted(asked: Query, services: Services) -> Query:
-    """The query, if its question is one and its vector stores can be searched, which then count as used.
-
-    Raises InvalidRequestError, NotFoundError, ConflictError for an expired store.
-    """
-    check_queries((asked.text,), services)
-    await asyncio.to_thread(services.corpus.vector_stores.touch, asked.scope.tenant, asked.scope.vector_store_ids)
-    return asked
-
-
-async def answered(services: Services, asked: Query) -> Answered:
-    """The last event of the pipeline, once it is there."""
-    async for event in services.query.answer(asked):
-        if isinstance(event, Answered):
-            return event
-    raise AssertionError("the query path ends with Answered or raises")
+    return to_response(await cancel_on_disconnect(request, final_answer(query, services)), request_id)
 
 
 async def _events(events: AsyncGenerator[Event, None], request_id: str) -> AsyncIterator[ServerSentEvent]:
-    """`passages`, then `text` and `citation` as they come, then `done` with the whole response; or `error`."""
+    """`passages`, then `text` and `citation` as they are generated, then `done` with the full response; or `error`."""
     try:
         async for event in events:
             yield _to_sse(event, request_id)
@@ -147,7 +103,7 @@ async def _events(events: AsyncGenerator[Event, None], request_id: str) -> Async
 def _to_sse(event: Event, request_id: str) -> ServerSentEvent:
     match event:
         case PassagesFound():
-            # Nothing is cited before anything is said.
+            # `cited` is not known before the answer is complete.
             passages = [to_passage(passage, cited=False).model_dump(exclude={"cited"}) for passage in event.passages]
             return ServerSentEvent(json.dumps({"passages": passages}), event="passages")
         case TextGenerated():
@@ -166,34 +122,3 @@ def to_response(event: Answered, request_id: str) -> QueryResponse:
         usage=UsageBody(prompt_tokens=event.num_prompt_tokens, completion_tokens=event.num_completion_tokens),
         **evidence(event),
     )
-
-
-def evidence(event: Answered) -> dict[str, Any]:
-    """What an answer rests on and what it went through, the same in every API shape."""
-    cited = {citation.passage.key for citation in event.citations}
-    return {
-        "citations": [to_citation(citation) for citation in event.citations],
-        "passages": [to_passage(passage, passage.key in cited) for passage in event.passages],
-        "timings": {stage: round(seconds, 6) for stage, seconds in event.trace.timings_s.items()},
-        "models": event.trace.models,
-        "degraded": event.trace.degraded,
-    }
-
-
-def to_citation(citation: Citation) -> CitationBody:
-    passage = citation.passage
-    return CitationBody(
-        id=citation.id,
-        file_id=passage.file_id,
-        filename=passage.filename,
-        chunk_id=passage.chunk_id,
-        quote=citation.quote,
-        start=citation.start,
-        end=citation.end,
-        score=citation.score,
-    )
-
-
-def to_passage(passage: Passage, cited: bool) -> PassageBody:
-    fields = PassageBody.model_fields.keys() - {"cited"}
-    return PassageBody(**{name: getattr(passage, name) for name in fields}, cited=cited)

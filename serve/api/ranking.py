@@ -1,15 +1,18 @@
-"""How a search ranks: OpenAI's `ranking_options`, and what is ours beside them."""
+"""How a search ranks: OpenAI's `ranking_options`, with our own additions."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.index.fusion import FusionMethod
 from serve.pipelines.retrieve import Mode, RetrievalOptions
 
+DEFAULT_NUM_RESULTS = 5
+NumResults = Annotated[int, Field(ge=1, le=50)]
+
 
 class HybridSearch(BaseModel):
-    """How much each of the two searches counts where their rankings are merged."""
+    """The weights of dense search and keyword search where their rankings are fused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -17,23 +20,23 @@ class HybridSearch(BaseModel):
     text_weight: float = Field(ge=0, le=1000)
 
     @model_validator(mode="after")
-    def _one_counts(self) -> "HybridSearch":
+    def _has_weight(self) -> "HybridSearch":
         if not self.embedding_weight + self.text_weight:
             raise ValueError("embedding_weight or text_weight must be above 0")
         return self
 
 
 class RankingOptions(BaseModel):
-    """`ranker` none leaves the reranker out; ours: `fusion`, `diversity` (0 to 1) and `dedup`."""
+    """OpenAI's ranking options. `fusion`, `diversity` and `dedup` are our own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ranker: Literal["auto", "default-2024-11-15", "none"] = "auto"
-    score_threshold: float = Field(default=0.0, ge=0, le=1)
+    ranker: Literal["auto", "default-2024-11-15", "none"] = Field(default="auto", description="none: do not rerank.")
+    score_threshold: float = Field(default=0.0, ge=0, le=1, description="Drop passages with a lower score.")
     hybrid_search: HybridSearch | None = None
-    fusion: FusionMethod | None = None
-    diversity: float = Field(default=0.0, ge=0, le=1)
-    dedup: bool = True
+    fusion: FusionMethod | None = Field(default=None, description="How the two rankings are fused.")
+    diversity: float = Field(default=0.0, ge=0, le=1, description="Above 0, passages that repeat others rank lower.")
+    dedup: bool = Field(default=True, description="Drop passages that nearly repeat a better one.")
 
 
 def to_options(mode: Mode, ranking: RankingOptions | None) -> RetrievalOptions:

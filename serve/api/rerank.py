@@ -1,7 +1,7 @@
-"""POST /v1/rerank, /v2/rerank and /rerank: texts in the order of their relevance to a query.
+"""POST /v1/rerank, /v2/rerank and /rerank: sort texts by their relevance to a query.
 
-Cohere's and Jina's requests have `documents`, those of Hugging Face's text-embeddings-inference (TEI) `texts`. Every
-path takes both, and answers in the shape that belongs to the field.
+Requests of Cohere and Jina have `documents`; those of Hugging Face's text-embeddings-inference (TEI) have `texts`.
+Every path takes both. The field decides the shape of the response.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from models.errors import InvalidRequestError
 from models.types import Deadline, FloatArray, Relevance
-from serve.api.disconnect import unless_disconnected
-from serve.api.models import SERVICE_MODEL, check_answered, check_served
-from serve.api.search import check_queries
+from serve.api.disconnect import cancel_on_disconnect
+from serve.api.query_text import check_query_texts
+from serve.api.served_models import SERVICE_MODEL, check_answered, check_served
 from serve.api.services import RequestIdDep, Services, ServicesDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
@@ -27,9 +27,9 @@ TEXT_FIELDS = ("text",)
 
 
 class DocumentsRequest(BaseModel):
-    """Cohere's and Jina's. Of a document that is an object, `rank_fields` are read, each on a line.
+    """The request of Cohere and Jina. A document is a text, or an object with fields of text.
 
-    A document is cut where the model's own limit is, whatever `max_tokens_per_doc` and `max_chunks_per_doc` say.
+    Long documents are cut at the model's own limit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,36 +37,45 @@ class DocumentsRequest(BaseModel):
     query: str
     documents: list[str | dict[str, str]] = Field(min_length=1)
     model: str = SERVICE_MODEL
-    top_n: int | None = Field(default=None, ge=1)
+    top_n: int | None = Field(default=None, ge=1, description="Return only the best ones.")
     return_documents: bool | None = None
-    rank_fields: list[str] | None = Field(default=None, min_length=1, max_length=32)
-    max_tokens_per_doc: int | None = Field(default=None, ge=1)
-    max_chunks_per_doc: int | None = Field(default=None, ge=1)
+    rank_fields: list[str] | None = Field(
+        default=None, min_length=1, max_length=32, description="Fields of an object to read; `text` by default."
+    )
+    max_tokens_per_doc: int | None = Field(default=None, ge=1, description="Accepted and ignored.")
+    max_chunks_per_doc: int | None = Field(default=None, ge=1, description="Accepted and ignored.")
 
     def to_texts(self) -> list[str]:
-        """Raises InvalidRequestError for an object that lacks one of the fields."""
+        """The texts to rank; the fields of an object are joined by line breaks.
+
+        Raises InvalidRequestError for an object without one of the fields.
+        """
         fields = self.rank_fields or TEXT_FIELDS
         try:
-            return [one if isinstance(one, str) else "\n".join(one[name] for name in fields) for one in self.documents]
+            return [
+                document if isinstance(document, str) else "\n".join(document[name] for name in fields)
+                for document in self.documents
+            ]
         except KeyError as error:
-            raise InvalidRequestError(f"a document has no field {error.args[0]!r}", "documents") from None
+            message = f"a document has no field {error.args[0]!r}; add it, or name other fields in rank_fields"
+            raise InvalidRequestError(message, "documents") from None
 
     def document(self, index: int) -> dict[str, str]:
-        one = self.documents[index]
-        return {"text": one} if isinstance(one, str) else one
+        document = self.documents[index]
+        return {"text": document} if isinstance(document, str) else document
 
 
 class TextsRequest(BaseModel):
-    """TEI's. A text is cut at the model's limit, on the right, whatever `truncate` says."""
+    """TEI's request. Long texts are cut on the right, at the model's own limit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     query: str
     texts: list[str] = Field(min_length=1)
     model: str = SERVICE_MODEL
-    raw_scores: bool = False
+    raw_scores: bool = Field(default=False, description="Return the model's scores instead of 0 to 1.")
     return_text: bool = False
-    truncate: bool | None = None
+    truncate: bool | None = Field(default=None, description="Accepted and ignored.")
     truncation_direction: Literal["right", "Right"] = "right"
 
     def to_texts(self) -> list[str]:
@@ -74,7 +83,7 @@ class TextsRequest(BaseModel):
 
 
 def _shape_of(body: Any) -> str:
-    # The tags stand in the places of errors, where no name of a field must be.
+    # A tag appears in the location of a validation error, so it must not be the name of a field.
     return "TEI's" if isinstance(body, dict) and "texts" in body else "Cohere's"
 
 
@@ -87,47 +96,47 @@ RerankRequest = Annotated[
 @router.post(SECOND_VERSION, response_model=None)
 @router.post("/rerank", response_model=None)
 async def rerank(body: RerankRequest, request: Request, services: ServicesDep, request_id: RequestIdDep) -> Response:
-    """The texts' places in the request, best first, each with its relevance from 0 to 1."""
+    """Returns the index of each text in the request, best first, with its relevance from 0 to 1."""
     texts = body.to_texts()
     check_texts(body.query, texts, "documents" if isinstance(body, DocumentsRequest) else "texts", services)
-    found = await unless_disconnected(request, _scored(body, texts, services))
+    scored = await cancel_on_disconnect(request, _score(body, texts, services))
     if isinstance(body, TextsRequest):
-        return JSONResponse(to_ranks(body, found))
-    results = to_results(body, found, is_second=request.url.path == SECOND_VERSION)
+        return JSONResponse(to_ranks(body, scored))
+    results = to_results(body, scored, is_second=request.url.path == SECOND_VERSION)
     return JSONResponse({"id": request_id, **results})
 
 
-async def _scored(body: DocumentsRequest | TextsRequest, texts: list[str], services: Services) -> Relevance:
+async def _score(body: DocumentsRequest | TextsRequest, texts: list[str], services: Services) -> Relevance:
     deadline = Deadline.after(services.settings.api.rerank_s)
     await check_served(body.model, STAGE, services, deadline)
-    found = await services.reranker.score(body.query, texts, deadline)
-    await check_answered(body.model, found.model, STAGE, services, deadline)
-    return found
+    scored = await services.reranker.score(body.query, texts, deadline)
+    await check_answered(body.model, scored.model, STAGE, services, deadline)
+    return scored
 
 
 def check_texts(query: str, texts: list[str], param: str, services: Services) -> None:
-    """Raises InvalidRequestError for what is too many, too long, or no query."""
+    """Raises InvalidRequestError for too many texts, too much text, or an invalid query."""
     limits = services.settings.api
-    check_queries((query,), services)
+    check_query_texts((query,), limits.max_query_chars)
     if len(texts) > limits.max_rerank_texts:
-        problem = f"there are {len(texts)} {param}; at most {limits.max_rerank_texts} are ranked at once"
-        raise InvalidRequestError(problem, param)
+        message = f"the request has {len(texts)} {param}; send at most {limits.max_rerank_texts}"
+        raise InvalidRequestError(message, param)
     num_chars = sum(map(len, texts))
     if num_chars > limits.max_texts_chars:
-        problem = f"the {param} have {num_chars} characters together; at most {limits.max_texts_chars} are read"
-        raise InvalidRequestError(problem, param)
+        message = f"the {param} have {num_chars} characters in total; send at most {limits.max_texts_chars}"
+        raise InvalidRequestError(message, param)
 
 
 def best_first(scores: FloatArray) -> list[int]:
-    """Their indices, highest first; equals stay in order."""
+    """Indices by score, highest first; equal scores stay in order."""
     return np.argsort(-scores, kind="stable").tolist()
 
 
-def to_results(body: DocumentsRequest, found: Relevance, is_second: bool) -> dict[str, Any]:
-    """Cohere's response; `model` and `usage`, which its second version has not, are Jina's."""
-    relevance = found.relevance.tolist()
+def to_results(body: DocumentsRequest, scored: Relevance, is_second: bool) -> dict[str, Any]:
+    """Cohere's response. Except in its second version, it also has `model` and `usage`, which are Jina's."""
+    relevance = scored.relevance.tolist()
     results = [
-        {"index": index, "relevance_score": relevance[index]} for index in best_first(found.scores)[: body.top_n]
+        {"index": index, "relevance_score": relevance[index]} for index in best_first(scored.scores)[: body.top_n]
     ]
     if body.return_documents:
         results = [result | {"document": body.document(result["index"])} for result in results]
@@ -136,11 +145,11 @@ def to_results(body: DocumentsRequest, found: Relevance, is_second: bool) -> dic
     meta = {"api_version": version, "billed_units": {"search_units": num_units}}
     if is_second:
         return {"results": results, "meta": meta}
-    return {"model": found.model, "results": results, "meta": meta, "usage": {"total_tokens": found.num_tokens}}
+    return {"model": scored.model, "results": results, "meta": meta, "usage": {"total_tokens": scored.num_tokens}}
 
 
-def to_ranks(body: TextsRequest, found: Relevance) -> list[dict[str, Any]]:
+def to_ranks(body: TextsRequest, scored: Relevance) -> list[dict[str, Any]]:
     """TEI's response."""
-    shown = (found.scores if body.raw_scores else found.relevance).tolist()
-    ranks = [{"index": index, "score": shown[index]} for index in best_first(found.scores)]
+    scores = (scored.scores if body.raw_scores else scored.relevance).tolist()
+    ranks = [{"index": index, "score": scores[index]} for index in best_first(scored.scores)]
     return [rank | {"text": body.texts[rank["index"]]} for rank in ranks] if body.return_text else ranks

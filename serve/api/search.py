@@ -1,4 +1,4 @@
-"""POST /v1/vector_stores/{id}/search in OpenAI's shape: passages without an answer written from them."""
+"""POST /v1/vector_stores/{id}/search in OpenAI's shape: passages, without an answer."""
 
 import asyncio
 import hashlib
@@ -9,42 +9,37 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import InvalidRequestError, RagError
 from models.index.fusion import Fusion, fuse
 from models.types import Passage, Ranking, Scope
-from serve.api.disconnect import unless_disconnected
+from serve.api.disconnect import cancel_on_disconnect
 from serve.api.filters import FilterBody, to_filter
-from serve.api.ranking import RankingOptions, to_options
+from serve.api.query_text import QueryText, check_query_texts
+from serve.api.ranking import NumResults, RankingOptions, to_options
 from serve.api.services import Services, ServicesDep, TenantDep, TenantRoute
 from serve.pipelines.retrieve import Mode, RetrievalQuery, Retrieved, attempt
 
 router = APIRouter(route_class=TenantRoute)
 
 MAX_QUERIES = 16
-MAX_FOUND = 500  # how far pages lead
+MAX_PAGED_RESULTS = 500  # pages end here
 PAGE_TOKEN = re.compile(r"page_([0-9]{1,3})_([0-9a-f]{16})")
-
-QueryText = Annotated[str, StringConstraints(min_length=1)]
 
 
 class SearchRequest(BaseModel):
-    """OpenAI's request. Several queries are searched each for itself, and their results merged by rank.
-
-    Ours: `mode`, and `page`, the `next_page` of the response before. No model rewrites queries here: with
-    `rewrite_query` too, `search_query` in the response shows what was searched, as it was sent.
-    """
+    """OpenAI's request, with our own `mode` and `page`. Several queries are searched separately and merged by rank."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     query: QueryText | Annotated[tuple[QueryText, ...], Field(min_length=1, max_length=MAX_QUERIES)]
-    filters: FilterBody | None = None
-    max_num_results: int = Field(default=10, ge=1, le=50)
+    filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
+    max_num_results: NumResults = Field(default=10, description="Results on a page.")
     ranking_options: RankingOptions | None = None
-    rewrite_query: bool = False
-    mode: Mode = "auto"
-    page: str | None = None
+    rewrite_query: bool = Field(default=False, description="Accepted; queries are searched as they were sent.")
+    mode: Mode = Field(default="auto", description="Which searches to run.")
+    page: str | None = Field(default=None, description="`next_page` of the previous response.")
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -55,36 +50,25 @@ class SearchRequest(BaseModel):
 async def search_vector_store(
     vector_store_id: str, body: SearchRequest, request: Request, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
-    """The best passages for a query."""
+    """Returns the best passages for a query, without an answer."""
     digest = _digest(vector_store_id, body)
     start = _start(body.page, digest)
     end = start + body.max_num_results
-    # One more than the page holds tells whether there is a next one.
+    # One result past the page shows whether there is a next page.
     queries = _to_queries(body, Scope(tenant, (vector_store_id,)), end + 1)
-    check_queries(body.queries, services)
+    check_query_texts(body.queries, services.settings.api.max_query_chars)
     await asyncio.to_thread(services.corpus.vector_stores.touch, tenant, (vector_store_id,))
-    found = await unless_disconnected(request, _retrieve(services, queries))
-    passages = _merge(found)
-    has_more = len(passages) > end and end < MAX_FOUND
+    results = await cancel_on_disconnect(request, _retrieve(services, queries))
+    passages = _merge(results)
+    has_more = len(passages) > end and end < MAX_PAGED_RESULTS
     return {
         "object": "vector_store.search_results.page",
         "search_query": body.queries,
         "data": [_to_result(passage) for passage in passages[start:end]],
         "has_more": has_more,
         "next_page": f"page_{end}_{digest}" if has_more else None,
-        **_traces(found),
+        **_traces(results),
     }
-
-
-def check_queries(texts: Sequence[str], services: Services) -> None:
-    """Raises InvalidRequestError for a text that is no question, or too long to be one."""
-    limit = services.settings.api.max_query_chars
-    for text in texts:
-        if not text.strip():
-            raise InvalidRequestError("the question is empty", "query")
-        if len(text) > limit:
-            problem = f"the question has {len(text)} characters; at most {limit} are read"
-            raise InvalidRequestError(problem, "query")
 
 
 def _to_queries(body: SearchRequest, scope: Scope, top_k: int) -> list[RetrievalQuery]:
@@ -93,7 +77,7 @@ def _to_queries(body: SearchRequest, scope: Scope, top_k: int) -> list[Retrieval
 
 
 async def _retrieve(services: Services, queries: list[RetrievalQuery]) -> list[Retrieved]:
-    """All at once; the first one's error is raised when all have ended."""
+    """Search all queries at once. Raises the first query's error after all have ended."""
     results = await asyncio.gather(*(attempt(services.retrieval.retrieve(query)) for query in queries))
     for result in results:
         if isinstance(result, RagError):
@@ -101,12 +85,12 @@ async def _retrieve(services: Services, queries: list[RetrievalQuery]) -> list[R
     return [result for result in results if isinstance(result, Retrieved)]
 
 
-def _merge(found: list[Retrieved]) -> tuple[Passage, ...]:
-    """Several queries' passages by reciprocal rank fusion; a score of 1 is for the first of every query."""
-    if len(found) == 1:
-        return found[0].passages
-    passages = {passage.key: passage for retrieved in found for passage in retrieved.passages}
-    fused = fuse([_to_ranking(retrieved.passages) for retrieved in found], Fusion("rrf"))
+def _merge(results: list[Retrieved]) -> tuple[Passage, ...]:
+    """The passages of several queries by reciprocal rank fusion. The best one of every query gets a score of 1."""
+    if len(results) == 1:
+        return results[0].passages
+    passages = {passage.key: passage for retrieved in results for passage in retrieved.passages}
+    fused = fuse([_to_ranking(retrieved.passages) for retrieved in results], Fusion("rrf"))
     scored = zip(fused.keys.tolist(), fused.scores.tolist(), strict=True)
     return tuple(replace(passages[key], score=score) for key, score in scored)
 
@@ -117,7 +101,7 @@ def _to_ranking(passages: Sequence[Passage]) -> Ranking:
 
 
 def _to_result(passage: Passage) -> dict[str, Any]:
-    part = {
+    content = {
         "type": "text",
         "text": passage.text,
         "chunk_id": passage.chunk_id,
@@ -130,33 +114,33 @@ def _to_result(passage: Passage) -> dict[str, Any]:
         "filename": passage.filename,
         "score": passage.score,
         "attributes": passage.attributes,
-        "content": [part],
+        "content": [content],
     }
 
 
-def _traces(found: list[Retrieved]) -> dict[str, Any]:
-    """What the search went through; of several queries, the slowest of each stage."""
+def _traces(results: list[Retrieved]) -> dict[str, Any]:
+    """Timings, models and degraded stages. With several queries, each stage's time is that of the slowest query."""
     timings: dict[str, float] = {}
     models: dict[str, str] = {}
-    for trace in (retrieved.trace for retrieved in found):
+    for trace in (retrieved.trace for retrieved in results):
         models |= trace.models
         for stage, seconds in trace.timings_s.items():
             timings[stage] = max(round(seconds, 6), timings.get(stage, 0.0))
-    degraded = dict.fromkeys(stage for retrieved in found for stage in retrieved.trace.degraded)
+    degraded = dict.fromkeys(stage for retrieved in results for stage in retrieved.trace.degraded)
     return {"timings": timings, "models": models, "degraded": list(degraded)}
 
 
 def _digest(vector_store_id: str, body: SearchRequest) -> str:
-    """Names the search, whatever its page."""
-    asked = vector_store_id + body.model_dump_json(exclude={"page"})
-    return hashlib.sha256(asked.encode()).hexdigest()[:16]
+    """Identify a search: the same on each of its pages."""
+    search = vector_store_id + body.model_dump_json(exclude={"page"})
+    return hashlib.sha256(search.encode()).hexdigest()[:16]
 
 
 def _start(page: str | None, digest: str) -> int:
-    """Where the page begins. Raises InvalidRequestError for one that belongs to another search."""
+    """Rank of the page's first result, from 0. Raises InvalidRequestError for a page of another search."""
     if page is None:
         return 0
     token = PAGE_TOKEN.fullmatch(page)
-    if token is None or token[2] != digest or not 0 < int(token[1]) < MAX_FOUND:
-        raise InvalidRequestError("page is not a next_page of this search", "page")
+    if token is None or token[2] != digest or not 0 < int(token[1]) < MAX_PAGED_RESULTS:
+        raise InvalidRequestError("page is not a next_page of this search; leave it out to start over", "page")
     return int(token[1])

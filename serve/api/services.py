@@ -1,4 +1,4 @@
-"""What the routes work with: one object on the application's state, and the caller's tenant."""
+"""The dependencies of the routes: one object on the application's state, the request id, and the caller's tenant."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,29 +20,29 @@ from serve.settings import Settings
 
 class StatusSource(Protocol):
     async def status(self, deadline: Deadline) -> StageStatus:
-        """Raises if no replica of the stage can answer."""
+        """Raises RagError if no replica of the stage answers."""
 
 
 class BackgroundWork(Protocol):
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Run until cancelled."""
 
 
 class InlineReplica(Protocol):
     """A stage inside this process."""
 
     async def start(self) -> None:
-        """Loads what it serves, before the first request."""
+        """Load the model or index, before the first request."""
 
     async def check_health(self) -> None:
-        """Raises if it is ill."""
+        """Raises if the replica cannot serve."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """`access` None: everybody is the default tenant, and what credential a caller sends is ignored.
+    """Everything that routes call. Without `access`, every caller is the default tenant and keys are ignored.
 
-    `aliases` remembers, by stage, the model that it last said to serve: see check_served.
+    `aliases` caches the model that each stage last reported: see check_served.
     """
 
     settings: Settings
@@ -62,21 +62,21 @@ class Services:
 
 
 class TenantRoute(APIRoute):
-    """A route for callers with a tenant. Others are refused before their body is read."""
+    """A route that needs a tenant. A caller without a valid key is refused before the body is read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
-        async def admitted(request: Request) -> Response:
+        async def authorized(request: Request) -> Response:
             access: KeyRing | None = request.app.state.services.access
             authorization = request.headers.get("authorization")
             request.state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(authorization)
             return await handler(request)
 
-        return admitted
+        return authorized
 
 
-# Plain functions would each cost a request a trip through the thread pool.
+# FastAPI runs a dependency that is not async in the thread pool, which takes time.
 async def _services(request: Request) -> Services:
     return request.app.state.services
 
@@ -86,7 +86,7 @@ async def _request_id(request: Request) -> str:
 
 
 async def _tenant(request: Request) -> str:
-    # A route that is no TenantRoute has none, and fails rather than serve a stranger.
+    # Fails on a route that is not a TenantRoute, instead of serving an unknown caller.
     return request.state.tenant
 
 

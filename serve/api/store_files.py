@@ -1,42 +1,25 @@
-"""Files in a vector store, one by one and in batches, in OpenAI's shape: attached, watched, described, detached."""
+"""Files in a vector store, in OpenAI's shape: attach them singly or in batches, poll, update, detach."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.corpus.file_batches import MAX_BATCH_FILES, BatchItem
-from models.corpus.records import Chunking, FileBatch, FileStatus, StoredChunk, StoreFile
-from models.errors import InvalidRequestError
+from models.corpus.records import FileBatch, FileStatus, StoredChunk, StoreFile
+from serve.api.chunking import ChunkingStrategy, to_chunking, to_strategy_body
+from serve.api.ids import FileId
 from serve.api.lists import PageDep, to_list
 from serve.api.services import ServicesDep, TenantDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
 
-# What OpenAI's clients wait between two looks at what is in progress, instead of their second.
+# OpenAI's clients wait this long between two polls; their default is one second.
 POLL_HEADERS = {"openai-poll-after-ms": "200"}
-AUTO_CHUNKING = {"type": "auto"}
 
-FileId = Annotated[str, Field(min_length=1, max_length=128)]
 AttributesBody = dict[str, str | bool | int | float]
 StatusFilter = Annotated[FileStatus | None, Query(alias="filter")]
-
-
-class StaticChunking(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_chunk_size_tokens: int = Field(ge=100, le=4096)
-    chunk_overlap_tokens: int = Field(ge=0, le=2048)
-
-
-class ChunkingStrategy(BaseModel):
-    """`auto` leaves the size to the parser stage's configuration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["auto", "static"]
-    static: StaticChunking | None = None
 
 
 class AttachRequest(BaseModel):
@@ -53,7 +36,7 @@ class AttachRequest(BaseModel):
 
 
 class UpdateRequest(BaseModel):
-    """The attributes that take the place of those that stand; null: none."""
+    """New attributes; they replace all existing ones. null clears them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,11 +54,11 @@ class BatchRequest(BaseModel):
     chunking_strategy: ChunkingStrategy | None = None
 
     @model_validator(mode="after")
-    def _one_kind(self) -> "BatchRequest":
+    def _either_ids_or_files(self) -> "BatchRequest":
         if (self.file_ids is None) == (self.files is None):
-            raise ValueError("give either file_ids or files")
+            raise ValueError("send either file_ids or files, not both")
         if self.files is not None and (self.attributes is not None or self.chunking_strategy is not None):
-            raise ValueError("attributes and chunking_strategy belong into each of files")
+            raise ValueError("with files, set attributes and chunking_strategy in each file")
         return self
 
     def to_items(self) -> list[BatchItem]:
@@ -89,7 +72,7 @@ class BatchRequest(BaseModel):
 async def attach_file(
     vector_store_id: str, body: AttachRequest, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
-    """Takes the file in, durably; it is searchable once its status is `completed`."""
+    """Adds a file to the store, durably. It can be searched once its status is `completed`."""
     attached = await asyncio.to_thread(
         services.corpus.store_files.attach,
         tenant,
@@ -106,24 +89,24 @@ async def attach_file(
 async def list_store_files(
     vector_store_id: str, services: ServicesDep, tenant: TenantDep, page: PageDep, status: StatusFilter = None
 ) -> dict[str, Any]:
-    found = await asyncio.to_thread(services.corpus.store_files.page, tenant, vector_store_id, page, status)
-    return to_list(found, to_store_file)
+    files = await asyncio.to_thread(services.corpus.store_files.page, tenant, vector_store_id, page, status)
+    return to_list(files, to_store_file)
 
 
 @router.get("/v1/vector_stores/{vector_store_id}/files/{file_id}")
 async def get_store_file(
     vector_store_id: str, file_id: str, services: ServicesDep, tenant: TenantDep, response: Response
 ) -> dict[str, Any]:
-    found = await asyncio.to_thread(services.corpus.store_files.get, tenant, vector_store_id, file_id)
+    file = await asyncio.to_thread(services.corpus.store_files.get, tenant, vector_store_id, file_id)
     response.headers.update(POLL_HEADERS)
-    return to_store_file(found)
+    return to_store_file(file)
 
 
 @router.post("/v1/vector_stores/{vector_store_id}/files/{file_id}")
 async def update_store_file(
     vector_store_id: str, file_id: str, body: UpdateRequest, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
-    """Replaces the attributes; the next search filters by them. Nothing is embedded anew."""
+    """Replaces the attributes. The next search filters by them; nothing is embedded again."""
     set_attributes = services.corpus.store_files.set_attributes
     return to_store_file(
         await asyncio.to_thread(set_attributes, tenant, vector_store_id, file_id, body.attributes or {})
@@ -132,7 +115,7 @@ async def update_store_file(
 
 @router.delete("/v1/vector_stores/{vector_store_id}/files/{file_id}")
 async def detach_file(vector_store_id: str, file_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
-    """Takes the file out of the store: no search finds it there from now on. The file itself stays."""
+    """Removes the file from the store: from now on no search of the store returns it. The file itself stays."""
     await asyncio.to_thread(services.corpus.store_files.detach, tenant, vector_store_id, file_id)
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
@@ -141,7 +124,7 @@ async def detach_file(vector_store_id: str, file_id: str, services: ServicesDep,
 async def get_store_file_content(
     vector_store_id: str, file_id: str, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
-    """The chunks that are searched, in the file's order."""
+    """Returns the file's searchable chunks, in order."""
     chunks = await asyncio.to_thread(services.corpus.store_files.chunks, tenant, vector_store_id, file_id)
     data = [to_content(chunk) for chunk in chunks]
     return {"object": "vector_store.file_content.page", "data": data, "has_more": False, "next_page": None}
@@ -151,7 +134,7 @@ async def get_store_file_content(
 async def create_file_batch(
     vector_store_id: str, body: BatchRequest, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
-    """Takes all the files in, durably, or none of them."""
+    """Adds all the files, durably, or none of them."""
     batch = await asyncio.to_thread(services.corpus.file_batches.create, tenant, vector_store_id, body.to_items())
     services.ingest.wake()
     return to_file_batch(batch)
@@ -170,7 +153,7 @@ async def get_file_batch(
 async def cancel_file_batch(
     vector_store_id: str, batch_id: str, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
-    """Gives up those of its files that are still in progress; what is completed stays."""
+    """Cancels the files that are still in progress. Completed ones stay."""
     return to_file_batch(
         await asyncio.to_thread(services.corpus.file_batches.cancel, tenant, vector_store_id, batch_id)
     )
@@ -189,21 +172,6 @@ async def list_batch_files(
     return to_list(await asyncio.to_thread(files, tenant, vector_store_id, batch_id, page, status), to_store_file)
 
 
-def to_chunking(strategy: ChunkingStrategy | None) -> Chunking | None:
-    """None for auto. Raises InvalidRequestError."""
-    if strategy is None or strategy.type == "auto":
-        return None
-    if strategy.static is None:
-        raise InvalidRequestError("a static chunking_strategy needs `static`", "chunking_strategy.static")
-    size, overlap = strategy.static.max_chunk_size_tokens, strategy.static.chunk_overlap_tokens
-    if overlap > size // 2:
-        raise InvalidRequestError(
-            f"chunk_overlap_tokens is {overlap}; at most half of max_chunk_size_tokens ({size // 2}) is allowed",
-            "chunking_strategy.static.chunk_overlap_tokens",
-        )
-    return Chunking(size, overlap)
-
-
 def to_store_file(file: StoreFile) -> dict[str, Any]:
     error = {"code": file.last_error_code, "message": file.last_error_message} if file.last_error_code else None
     return {
@@ -215,7 +183,7 @@ def to_store_file(file: StoreFile) -> dict[str, Any]:
         "usage_bytes": file.usage_bytes,
         "last_error": error,
         "attributes": file.attributes,
-        "chunking_strategy": _chunking_strategy(file.chunking),
+        "chunking_strategy": to_strategy_body(file.chunking),
         "version": file.version,
     }
 
@@ -232,12 +200,5 @@ def to_file_batch(batch: FileBatch) -> dict[str, Any]:
 
 
 def to_content(chunk: StoredChunk) -> dict[str, Any]:
-    """OpenAI's part of a text, and where it stands: `text` is characters `start` to `end` of the file's text."""
+    """OpenAI's text content. `text` is characters `start` to `end` of the file's text."""
     return {"type": "text", **vars(chunk)}
-
-
-def _chunking_strategy(chunking: Chunking | None) -> dict[str, Any]:
-    if chunking is None:
-        return AUTO_CHUNKING
-    static = {"max_chunk_size_tokens": chunking.max_tokens, "chunk_overlap_tokens": chunking.overlap_tokens}
-    return {"type": "static", "static": static}

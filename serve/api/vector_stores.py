@@ -1,4 +1,4 @@
-"""/v1/vector_stores in OpenAI's shape. The files in a store and its search are in files of their own."""
+"""/v1/vector_stores in OpenAI's shape. store_files.py has the files in a store, search.py its search."""
 
 import asyncio
 from typing import Any, Literal
@@ -8,21 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.corpus.corpus import Corpus
 from models.corpus.file_batches import MAX_BATCH_FILES, BatchItem
-from models.corpus.records import VectorStore
+from models.corpus.records import PageRequest, VectorStore
 from models.corpus.vector_stores import UNCHANGED, VectorStoreChanges
 from models.errors import RagError
-from serve.api import search, store_files
+from serve.api.chunking import ChunkingStrategy, to_chunking
+from serve.api.ids import FileId
 from serve.api.lists import PageDep, to_list
 from serve.api.services import ServicesDep, TenantDep, TenantRoute
-from serve.api.store_files import ChunkingStrategy, FileId, to_chunking
 
 router = APIRouter(route_class=TenantRoute)
-router.include_router(store_files.router)
-router.include_router(search.router)
 
 
 class ExpiresAfter(BaseModel):
-    """A store goes `days` after its last search or change."""
+    """A store expires `days` after its last search or change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,7 +29,7 @@ class ExpiresAfter(BaseModel):
 
 
 class CreateRequest(BaseModel):
-    """A new store, with files to make searchable in it."""
+    """A new store, with its first files."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +41,7 @@ class CreateRequest(BaseModel):
 
 
 class ModifyRequest(BaseModel):
-    """What is left out stays; null takes it away."""
+    """New values. A field that is left out keeps its value; null clears it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,29 +50,25 @@ class ModifyRequest(BaseModel):
     expires_after: ExpiresAfter | None = None
 
     def to_changes(self) -> VectorStoreChanges:
-        given = self.model_fields_set
+        fields = self.model_fields_set
         return VectorStoreChanges(
-            name=(self.name or "") if "name" in given else UNCHANGED,
-            metadata=(self.metadata or {}) if "metadata" in given else UNCHANGED,
-            expires_after_days=_days(self.expires_after) if "expires_after" in given else UNCHANGED,
+            name=(self.name or "") if "name" in fields else UNCHANGED,
+            metadata=(self.metadata or {}) if "metadata" in fields else UNCHANGED,
+            expires_after_days=_days(self.expires_after) if "expires_after" in fields else UNCHANGED,
         )
 
 
 @router.post("/v1/vector_stores")
 async def create_vector_store(body: CreateRequest, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
-    """Makes a store and takes the files in; with a file that cannot be had, nothing is made."""
-    made = await asyncio.to_thread(_create, services.corpus, tenant, body)
+    """Creates a store with its files. If a file does not exist, no store is created."""
+    store = await asyncio.to_thread(_create, services.corpus, tenant, body)
     services.ingest.wake()
-    return made
+    return store
 
 
 @router.get("/v1/vector_stores")
 async def list_vector_stores(services: ServicesDep, tenant: TenantDep, page: PageDep) -> dict[str, Any]:
-    def listed() -> dict[str, Any]:
-        found = services.corpus.vector_stores.page(tenant, page)
-        return to_list(found, lambda store: to_vector_store(services.corpus, store))
-
-    return await asyncio.to_thread(listed)
+    return await asyncio.to_thread(_list, services.corpus, tenant, page)
 
 
 @router.get("/v1/vector_stores/{vector_store_id}")
@@ -94,13 +88,16 @@ async def modify_vector_store(
 
 @router.delete("/v1/vector_stores/{vector_store_id}")
 async def delete_vector_store(vector_store_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
-    """Deletes the store and what was searchable in it; the files stay. `default` comes back empty."""
+    """Deletes the store and its search index; the files stay. The store `default` is created again, empty."""
     await asyncio.to_thread(services.corpus.vector_stores.delete, tenant, vector_store_id)
     return {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True}
 
 
 def to_vector_store(corpus: Corpus, store: VectorStore) -> dict[str, Any]:
-    """OpenAI's object, and as `index` the generation of the vectors that are searched. Blocks while one is built."""
+    """OpenAI's object; `index` names the generation of vectors that is searched, and one that is being built.
+
+    Reads the database while a generation is being built, so call it in a thread.
+    """
     days = store.expires_after_days
     return {
         "id": store.vector_store_id,
@@ -125,19 +122,24 @@ def _building(corpus: Corpus, store: VectorStore) -> dict[str, Any] | None:
     return None if progress is None else vars(progress)
 
 
+def _list(corpus: Corpus, tenant: str, page: PageRequest) -> dict[str, Any]:
+    stores = corpus.vector_stores.page(tenant, page)
+    return to_list(stores, lambda store: to_vector_store(corpus, store))
+
+
 def _create(corpus: Corpus, tenant: str, body: CreateRequest) -> dict[str, Any]:
     chunking = to_chunking(body.chunking_strategy)
     stores = corpus.vector_stores
-    made = stores.create(tenant, body.name, body.metadata, _days(body.expires_after))
+    store = stores.create(tenant, body.name, body.metadata, _days(body.expires_after))
     if body.file_ids:
         items = [BatchItem(file_id, chunking, None) for file_id in body.file_ids]
         try:
-            corpus.file_batches.create(tenant, made.vector_store_id, items)
+            corpus.file_batches.create(tenant, store.vector_store_id, items)
         except RagError:
-            stores.delete(tenant, made.vector_store_id)
+            stores.delete(tenant, store.vector_store_id)
             raise
-        made = stores.get(tenant, made.vector_store_id)
-    return to_vector_store(corpus, made)
+        store = stores.get(tenant, store.vector_store_id)
+    return to_vector_store(corpus, store)
 
 
 def _days(expires_after: ExpiresAfter | None) -> int | None:

@@ -118,8 +118,8 @@ async def test_documents_are_searched_for_the_service_and_where_stores_are_named
 @pytest.mark.parametrize(
     ("fields", "param", "message"),
     [
-        ({"tools": [FUNCTION]}, "tools", "functions are for a language model without documents"),
-        ({"model": "qwen3-4b", "tools": [SEARCH, FUNCTION]}, "tools", "functions are for a language model"),
+        ({"tools": [FUNCTION]}, "tools", "answers from documents call no functions"),
+        ({"model": "qwen3-4b", "tools": [SEARCH, FUNCTION]}, "tools", "answers from documents call no functions"),
         ({"response_format": SCHEMA}, "response_format", "writes no JSON"),
         ({"response_format": {"type": "xml"}}, "response_format", "json_schema"),
         ({"model": "extractive"}, "model", "set user_config.model of the Generator"),

@@ -102,27 +102,27 @@ async def test_dimensions_that_the_model_has_are_given(client: openai.AsyncOpenA
 
 REFUSED: list[tuple[Any, str]] = [
     ("", "input 0 is empty"),
-    ([], "there are 0 inputs; 1 to 2048"),
+    ([], "the request has 0 inputs; send 1 to 2048"),
     (["a", ""], "input 1 is empty"),
     ([[1], []], "input 1 is empty"),
-    (["a"] * (MAX_INPUTS + 1), "there are 2049 inputs"),
-    ([1, -1], "input 0 has token ids that no model has"),
-    ([[1], [2**40]], "input 1 has token ids that no model has"),
+    (["a"] * (MAX_INPUTS + 1), "the request has 2049 inputs"),
+    ([1, -1], "input 0 has a token id outside 0 to 2147483647"),
+    ([[1], [2**40]], "input 1 has a token id outside 0 to 2147483647"),
     ([[1], [1025]], "1025 is no token id of this model; they are 1 to 1024"),
-    (["a", 1], "it is a string, a list of strings"),
-    ([[1], "a"], "it is a string, a list of strings"),
-    ([[1.5]], "it is a string, a list of strings"),
-    ([True], "it is a string, a list of strings"),
-    ([None], "it is a string, a list of strings"),
-    ({"text": "a"}, "it is a string, a list of strings"),
-    (7, "it is a string, a list of strings"),
-    (None, "it is a string, a list of strings"),
+    (["a", 1], "send a string, a list of strings"),
+    ([[1], "a"], "send a string, a list of strings"),
+    ([[1.5]], "send a string, a list of strings"),
+    ([True], "send a string, a list of strings"),
+    ([None], "send a string, a list of strings"),
+    ({"text": "a"}, "send a string, a list of strings"),
+    (7, "send a string, a list of strings"),
+    (None, "send a string, a list of strings"),
 ]
 
 
 async def test_bad_inputs_are_refused_by_name(http: httpx.AsyncClient) -> None:
-    for given, message in REFUSED:
-        response = await http.post(URL, json={"input": given})
+    for inputs, message in REFUSED:
+        response = await http.post(URL, json={"input": inputs})
         assert error_of(response) == (422, "invalid_request", "input"), message
         assert message in response.json()["error"]["message"]
 
