@@ -15,7 +15,7 @@ from ir_measures import RR, P, R, nDCG
 from typer.testing import CliRunner, Result
 
 from serve.cli.driver.question_set import read_question_set
-from serve.cli.eval.command import evaluate_command
+from serve.cli.eval.command import evaluate
 from serve.cli.eval.modes import DEFAULT_MODES
 from serve.cli.remote import RemoteService
 from tests.conftest import SHARED_DATA, Service
@@ -26,7 +26,7 @@ NUM_DOCUMENTS, NUM_QUERIES = 150, 60
 MEASURES = {"nDCG@10": nDCG @ 10, "MRR@10": RR @ 10, "recall@5": R @ 5, "precision@5": P @ 5}
 
 app = typer.Typer(rich_markup_mode=None)
-app.command("eval")(evaluate_command)
+app.command("eval")(evaluate)
 
 
 def run_eval(*arguments: object) -> Result:
@@ -142,7 +142,7 @@ def test_a_second_run_takes_the_same_store_and_finds_no_difference(service: Serv
     assert [store["id"] for store in eval_stores(service.url)] == [store["id"] for store in before]
     assert len(before) == 1
     assert "mode of eval_sample reranked: only in the saved run" in result.output
-    assert "6 figures are the same for every question" in result.output
+    assert "6 metrics are the same for every question" in result.output
 
 
 def test_a_fall_against_the_saved_run_exits_with_1(service: Service, evaluated: Evaluated, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two rankings of the same questions against each other: a run and a saved one, or a mode and what it is made of."""
+"""Compare two rankings of the same questions: a run with a saved run, or a mode with the modes it combines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from serve.cli.eval.run import ModeRun, Run, SetRun
 
 @dataclass(frozen=True)
 class Difference:
-    """`new` minus `old` over the questions that both have: `change` is their mean difference, paired by question.
+    """The mean of `new` minus `old` over the questions of both, paired by question: `change`.
 
-    `old` and `new` are means; `against` names what was compared with, another run or another mode.
+    `old` and `new` are means. `against` names the baseline: the saved run or another mode.
     """
 
     set_name: str
@@ -28,46 +28,61 @@ class Difference:
     change: Estimate
 
     @property
-    def is_none(self) -> bool:
+    def is_zero(self) -> bool:
         return self.change.low == self.change.mean == self.change.high == 0
 
     @property
-    def is_sure(self) -> bool:
-        """Whether the 95 % interval of the change leaves out zero."""
+    def is_significant(self) -> bool:
+        """Whether the 95 % interval of the change excludes zero."""
         return self.change.low > 0 or self.change.high < 0
 
     def fell_by_more_than(self, tolerance: float) -> bool:
-        """By the mean alone: the same questions of the same documents have no luck of the draw, so a fall is real here.
+        """Judge by the mean alone: questions and documents are the same, so a fall is not a sampling error.
 
-        The interval says whether other questions would see it too.
+        The interval says whether other questions would show it too.
         """
         return self.change.mean < -tolerance
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`notes`: what only one of the runs has, and what else keeps them apart, a line each."""
+    """`notes`: one line for each set, mode, model or setting that only one run has or that differs."""
 
     differences: list[Difference]
     notes: list[str]
 
 
+@dataclass(frozen=True)
+class _Side:
+    """One side of a comparison: a mode's values, and the positions of the common questions in them."""
+
+    mode_run: ModeRun
+    positions: list[int]
+
+    def values(self, metrics: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """Shape (metrics, common questions)."""
+        return np.array([self.mode_run.values[metric] for metric in metrics])[:, self.positions]
+
+
 def check_documents(saved: Run, digests: dict[str, str]) -> None:
-    """Raises InvalidRequestError if the saved run has a set of one of these names with another digest."""
-    for one in saved.sets:
-        digest = digests.get(one.name, one.digest)
-        if digest != one.digest:
-            detail = f"digest {one.digest}, here {digest}"
-            raise InvalidRequestError(f"{one.name}: the saved run is of other documents ({detail}); save a new one")
+    """Raises InvalidRequestError if a set of the saved run has the name but not the digest of a set in `digests`."""
+    for saved_set in saved.sets:
+        digest = digests.get(saved_set.name, saved_set.digest)
+        if digest != saved_set.digest:
+            detail = f"digest {saved_set.digest}, now {digest}"
+            raise InvalidRequestError(
+                f"{saved_set.name}: the saved run used other documents ({detail}); save a new run"
+            )
 
 
 def compare(old: Run, new: Run) -> Comparison:
-    """Every set, mode and metric that both runs have.
+    """Compare every set, mode and metric that both runs have.
 
-    Raises InvalidRequestError if they have nothing in common, or a set of one name with other documents.
+    Raises InvalidRequestError if the runs have nothing in common, or if a set's documents changed.
     """
-    check_documents(old, {one.name: one.digest for one in new.sets})
-    old_sets, new_sets = {one.name: one for one in old.sets}, {one.name: one for one in new.sets}
+    check_documents(old, {new_set.name: new_set.digest for new_set in new.sets})
+    old_sets = {old_set.name: old_set for old_set in old.sets}
+    new_sets = {new_set.name: new_set for new_set in new.sets}
     notes = [*_only_in_one("question set", old_sets, new_sets), *_changed_conditions(old, new)]
     differences: list[Difference] = []
     for name in new_sets:
@@ -79,54 +94,49 @@ def compare(old: Run, new: Run) -> Comparison:
 
 
 def against_parents(measured: SetRun) -> list[Difference]:
-    """nDCG@10 of each mode against each mode that it is made of, where both were measured."""
-    pairs = [
-        (mode, parent)
-        for mode in measured.modes
-        for parent in PARENTS.get(mode, ())
-        if parent in measured.modes and MAIN_METRIC in measured.modes[mode].values
-    ]
-    places = list(range(len(measured.query_ids)))
-    found: list[Difference] = []
-    for mode, parent in pairs:
-        old, new = measured.modes[parent], measured.modes[mode]
-        found += _differences(measured.name, (mode, parent), (old, places), (new, places), [MAIN_METRIC])
-    return found
+    """nDCG@10 of each mode against each mode it combines, where both were measured."""
+    positions = list(range(len(measured.query_ids)))
+    differences: list[Difference] = []
+    for mode, mode_run in measured.modes.items():
+        for parent in PARENTS.get(mode, ()):
+            if parent in measured.modes and MAIN_METRIC in mode_run.values:
+                old, new = _Side(measured.modes[parent], positions), _Side(mode_run, positions)
+                differences += _differences(measured.name, (mode, parent), old, new, [MAIN_METRIC])
+    return differences
 
 
 def _compare_sets(old: SetRun, new: SetRun, notes: list[str]) -> list[Difference]:
+    """Appends to `notes`."""
     notes += _only_in_one(f"mode of {new.name}", old.modes, new.modes)
-    old_places = {query_id: place for place, query_id in enumerate(old.query_ids)}
-    common = [(old_places[query_id], place) for place, query_id in enumerate(new.query_ids) if query_id in old_places]
-    if len(common) < max(len(old.query_ids), len(new.query_ids)):
-        notes.append(
-            f"{new.name}: {len(common)} questions are in both runs, of {len(old.query_ids)} and {len(new.query_ids)}"
-        )
-    if not common:
+    old_positions = {query_id: position for position, query_id in enumerate(old.query_ids)}
+    common_ids = [query_id for query_id in new.query_ids if query_id in old_positions]
+    if len(common_ids) < max(len(old.query_ids), len(new.query_ids)):
+        sizes = f"the saved run has {len(old.query_ids)}, this run {len(new.query_ids)}"
+        notes.append(f"{new.name}: compared on {len(common_ids)} questions; {sizes}")
+    if not common_ids:
         return []
-    before, now = [one for one, _ in common], [other for _, other in common]
-    found: list[Difference] = []
-    for mode in new.modes:
+    before = [old_positions[query_id] for query_id in common_ids]
+    new_positions = {query_id: position for position, query_id in enumerate(new.query_ids)}
+    after = [new_positions[query_id] for query_id in common_ids]
+    differences: list[Difference] = []
+    for mode, mode_run in new.modes.items():
         if mode in old.modes:
-            metrics = [metric for metric in new.modes[mode].values if metric in old.modes[mode].values]
-            names = (mode, "saved run")
-            found += _differences(new.name, names, (old.modes[mode], before), (new.modes[mode], now), metrics)
-    return found
+            metrics = [metric for metric in mode_run.values if metric in old.modes[mode].values]
+            sides = _Side(old.modes[mode], before), _Side(mode_run, after)
+            differences += _differences(new.name, (mode, "saved run"), *sides, metrics)
+    return differences
 
 
 def _differences(
-    set_name: str,
-    names: tuple[str, str],
-    old: tuple[ModeRun, list[int]],
-    new: tuple[ModeRun, list[int]],
-    metrics: Sequence[str],
+    set_name: str, names: tuple[str, str], old: _Side, new: _Side, metrics: Sequence[str]
 ) -> list[Difference]:
-    """`old` and `new`: figures, and the places in them of the questions in common, pair by pair."""
+    """`names`: the mode and its baseline."""
     if not metrics:
         return []
-    before, now = (np.array([run.values[metric] for metric in metrics])[:, places] for run, places in (old, new))
-    means = zip(metrics, before.mean(axis=1).tolist(), now.mean(axis=1).tolist(), estimates(now - before), strict=True)
-    return [Difference(set_name, *names, metric, now.shape[1], *figures) for metric, *figures in means]
+    before, after = old.values(metrics), new.values(metrics)
+    changes = estimates(after - before)
+    means = zip(metrics, before.mean(axis=1).tolist(), after.mean(axis=1).tolist(), changes, strict=True)
+    return [Difference(set_name, *names, metric, after.shape[1], *figures) for metric, *figures in means]
 
 
 def _only_in_one(
@@ -139,11 +149,11 @@ def _only_in_one(
 
 
 def _changed_conditions(old: Run, new: Run) -> list[str]:
-    """Models and settings that differ: no reason not to compare, but perhaps the reason for a difference."""
+    """Models and settings that differ. They do not prevent a comparison, but may explain its result."""
     pairs = [("model of", old.models, new.models), ("setting", old.settings, new.settings)]
     return [
-        f"{kind} {name}: {before.get(name)} in the saved run, {now.get(name)} here"
-        for kind, before, now in pairs
-        for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name)
+        f"{kind} {name}: {before.get(name)} in the saved run, {after.get(name)} in this run"
+        for kind, before, after in pairs
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
     ]

@@ -25,7 +25,7 @@ def parse_modes(text: str) -> tuple[str, ...]:
     """The modes of a comma-separated list. Raises InvalidRequestError."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise InvalidRequestError(f"no mode is named{did_you_mean('', MODES)}", "modes")
+        raise InvalidRequestError(f"no mode given{did_you_mean('', MODES)}", "modes")
     for name in names:
         if name not in MODES:
             raise InvalidRequestError(f"no mode named {name!r}{did_you_mean(name, MODES)}", "modes")

@@ -1,4 +1,4 @@
-"""A run: what was asked of which models, and each query's figures. Saved as JSON, to be compared with later."""
+"""A run: the settings, the models and each query's metrics. Saved as JSON, to compare later runs with."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ DECIMALS = 6
 
 
 class ModeRun(BaseModel):
-    """One way to search: the body that asked for it, and each metric's value for each of the set's `query_ids`.
+    """One search mode: its request body, and each metric's values in the order of the set's `query_ids`.
 
-    `num_degraded` counts the searches that had to go without one of their stages.
+    `num_degraded`: searches in which a stage was skipped.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,12 +26,12 @@ class ModeRun(BaseModel):
 
     @property
     def estimates(self) -> dict[str, Estimate]:
-        """Each metric's mean with its interval."""
+        """Each metric's mean and its 95 % interval."""
         return dict(zip(self.values, estimates(np.array(list(self.values.values()))), strict=True))
 
 
 class SetRun(BaseModel):
-    """One question set. `digest` names its documents, `left_out` counts what was not asked or cannot be found."""
+    """One question set. `digest` identifies its documents; `left_out` counts excluded queries and documents."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,7 +52,7 @@ class SetRun(BaseModel):
 
 
 class Run(BaseModel):
-    """`created_at` in UTC; `models` by stage, as the service reports them; `settings` as the command was given them."""
+    """`created_at` is ISO 8601, UTC; `models` are keyed by stage, as /readyz reports them; `settings`: the options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,18 +61,23 @@ class Run(BaseModel):
     models: dict[str, str | None]
     sets: list[SetRun] = Field(min_length=1)
 
+    @property
+    def num_degraded(self) -> int:
+        """Searches of all sets and modes in which a stage was skipped."""
+        return sum(mode.num_degraded for measured in self.sets for mode in measured.modes.values())
+
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.model_dump_json(indent=None) + "\n", encoding="utf-8")
 
     @staticmethod
     def load(path: Path) -> "Run":
-        """Raises InvalidRequestError for a file that holds no run."""
+        """Raises InvalidRequestError if the file is missing or not a saved run."""
         try:
             return Run.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRequestError(f"{path}: cannot be read: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise InvalidRequestError(f"{path}: no saved run: {where}: {first['msg']}") from None
+            location = ".".join(map(str, first["loc"])) or "the file"
+            raise InvalidRequestError(f"{path}: not a saved run: {location}: {first['msg']}") from None

@@ -4,50 +4,67 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption, console, errors
 
 kubernetes = typer.Typer(
-    help="The manifests in kuberay/; docs/kubernetes.md says how to use them.", no_args_is_help=True
+    help="Generate the manifests in kuberay/; see docs/kubernetes.md.", no_args_is_help=True, rich_markup_mode=None
 )
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 @kubernetes.callback()
 def _group() -> None:
-    """Keeps `render` a command of its own while it is the only one."""
+    """Typer would drop the name `render` without this, because it is the only command."""
 
 
 @kubernetes.command()
 def render(
     overlays: Annotated[
         list[Path] | None,
-        typer.Argument(help="Overlays with a values.yaml, instead of all.", file_okay=False, exists=True),
+        typer.Argument(help="Overlay folders with a values.yaml; default: all.", file_okay=False, exists=True),
     ] = None,
-    config: Annotated[Path, typer.Option("--config", "-c", help="The deployment file.", dir_okay=False)] = Path(
-        "serve_config.yaml"
-    ),
-    folder: Annotated[Path, typer.Option(help="Where template.yaml and overlays/ are.", file_okay=False)] = Path(
+    config: ConfigOption = DEFAULT_CONFIG,
+    folder: Annotated[Path, typer.Option(help="Folder with template.yaml and overlays/.", file_okay=False)] = Path(
         "kuberay"
     ),
-    only_check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file would change.")] = False,
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 2 if a file is out of date.")
+    ] = False,
 ) -> None:
-    """Write each overlay's generated.yaml from serve_config.yaml, template.yaml and the overlay's values.yaml."""
+    """Write generated.yaml of each overlay.
+
+    Combines serve_config.yaml, template.yaml and the overlay's values.yaml.
+    """
     from deployments.cluster import environment
 
-    environment.apply()
+    environment.apply()  # before Ray is imported
     from serve.cli.kubernetes.render import GENERATED_FILE, TEMPLATE_FILE, overlays_of
     from serve.cli.kubernetes.render import render as render_overlay
 
-    stale = False
+    is_current = True
     for overlay in overlays or overlays_of(folder):
-        text, path = render_overlay(config, overlay, folder / TEMPLATE_FILE), overlay / GENERATED_FILE
-        same = path.exists() and path.read_text() == text
-        if only_check and not same:
-            stale = True
-            errors.print(f"{path}: is not what {config} and the values give; run `ragserve kubernetes render`")
-        elif not only_check:
-            path.write_text(text)
-            console.print(f"{path}: {'unchanged' if same else 'written'}")
-    if stale:
+        manifest = render_overlay(config, overlay, folder / TEMPLATE_FILE)
+        path = overlay / GENERATED_FILE
+        is_current &= _check(path, manifest) if only_check else _write(path, manifest)
+    if not is_current:
         raise typer.Exit(2)
+
+
+def _check(path: Path, manifest: str) -> bool:
+    """Whether the file is up to date; prints what to do if not."""
+    is_current = _is_current(path, manifest)
+    if not is_current:
+        errors.print(f"{path}: out of date; run `ragserve kubernetes render`", markup=False)
+    return is_current
+
+
+def _write(path: Path, manifest: str) -> bool:
+    """Always true: the file is up to date afterwards."""
+    outcome = "unchanged" if _is_current(path, manifest) else "written"
+    path.write_text(manifest)
+    console.print(f"{path}: {outcome}", markup=False)
+    return True
+
+
+def _is_current(path: Path, manifest: str) -> bool:
+    return path.exists() and path.read_text() == manifest

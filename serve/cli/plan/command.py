@@ -5,62 +5,89 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
-from rich.console import Console
+
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption, console
 
 if TYPE_CHECKING:
+    from serve.cli.capacity.plan import Plan
     from serve.cli.capacity.profile import Profile
 
-TABLE_WIDTH = 120  # where no terminal says how wide it is
+QpsOption = Annotated[float, typer.Option("--qps", help="Target load, in queries per second.", min=0.001)]
+LatencyOption = Annotated[
+    float, typer.Option("--latency", help="Target 95th percentile of the answer time, in seconds.", min=0.001)
+]
+ChunksOption = Annotated[int, typer.Option(help="Number of chunks in all vector stores.", min=1)]
+HardwareOption = Annotated[
+    Path | None, typer.Option(help="YAML file of node classes and prices; default: this machine.", dir_okay=False)
+]
+ProfileOption = Annotated[
+    Path | None, typer.Option(help="YAML file of stage times; default: measure them here.", dir_okay=False)
+]
+UtilizationOption = Annotated[
+    float, typer.Option(help="Highest load of a stage, as a fraction of its capacity.", min=0.05, max=0.95)
+]
+SaveProfileOption = Annotated[
+    Path | None, typer.Option(help="Write the measured stage times to this file.", dir_okay=False)
+]
+WriteOption = Annotated[
+    Path | None, typer.Option(help="Write the deployment file with the plan applied to this file.", dir_okay=False)
+]
 
 
 # A command's options are its arguments.
-def plan_command(  # noqa: PLR0913
-    queries_per_s: Annotated[float, typer.Option("--qps", help="Queries a second to bear.", min=0.001)],
-    latency_s: Annotated[float, typer.Option("--latency", help="Seconds that 95 of 100 answers keep.", min=0.001)],
-    chunks: Annotated[int, typer.Option(help="Chunks in all vector stores.", min=1)] = 100_000,
-    config: Annotated[Path, typer.Option("--config", "-c", help="The deployment file.", dir_okay=False)] = Path(
-        "serve_config.yaml"
-    ),
-    hardware: Annotated[
-        Path | None, typer.Option(help="Classes of nodes and their prices; else this machine.", dir_okay=False)
-    ] = None,
-    profile: Annotated[
-        Path | None, typer.Option(help="Times of the stages; else they are measured here.", dir_okay=False)
-    ] = None,
-    utilization: Annotated[
-        float, typer.Option(help="Share of its capacity that a stage may be given.", min=0.05, max=0.95)
-    ] = 0.8,
-    save_profile: Annotated[Path | None, typer.Option(help="Keep what was measured.", dir_okay=False)] = None,
-    write: Annotated[Path | None, typer.Option(help="The deployment file with the plan in it.", dir_okay=False)] = None,
+def plan(  # noqa: PLR0913
+    queries_per_s: QpsOption,
+    latency_s: LatencyOption,
+    chunks: ChunksOption = 100_000,
+    config: ConfigOption = DEFAULT_CONFIG,
+    hardware: HardwareOption = None,
+    profile: ProfileOption = None,
+    utilization: UtilizationOption = 0.8,
+    save_profile: SaveProfileOption = None,
+    write: WriteOption = None,
 ) -> None:
-    """How many replicas, where, in what batches and at what cost a target takes; what would be the bottleneck."""
+    """Compute replicas, batches and nodes for a target load.
+
+    Prints the cheapest plan that meets the load and the latency, its cost, and its bottleneck.
+    """
     from deployments.cluster import environment
 
-    environment.apply()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as Ray gives it to a replica with a share of a core
+    environment.apply()  # before Ray is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as Ray sets it in a replica with a fraction of a core
     from serve.cli.capacity.hardware import Hardware, this_machine
     from serve.cli.capacity.plan import Target
-    from serve.cli.capacity.profile import Profile
     from serve.cli.capacity.solve import solve
     from serve.cli.plan.report import show
-    from serve.cli.plan.write import laid_over
-    from serve.config_file import read
 
-    console = Console(highlight=False, soft_wrap=True)
     target = Target(queries_per_s=queries_per_s, latency_s=latency_s, chunks=chunks, utilization=utilization)
-    times = Profile.read(profile) if profile else _measured(config, console)
-    if save_profile is not None:
-        times.write(save_profile)
-    found = solve(times, target, Hardware.read(hardware) if hardware else this_machine())
-    show(found, console if console.is_terminal else Console(highlight=False, width=TABLE_WIDTH))
+    times = _stage_times(config, profile, save_profile)
+    solution = solve(times, target, Hardware.read(hardware) if hardware else this_machine())
+    show(solution, console)
     if write is not None:
-        write.write_text(yaml.safe_dump(laid_over(read(config), found), sort_keys=False, width=TABLE_WIDTH))
-        console.print(f"written: {write}", markup=False)
+        _write(write, config, solution)
 
 
-def _measured(config: Path, console: Console) -> "Profile":
+def _stage_times(config: Path, profile: Path | None, save_profile: Path | None) -> "Profile":
+    """Read the profile, or measure one on this machine."""
     from serve.cli.capacity.hardware import HERE
     from serve.cli.capacity.measure import MeasurePlan, measure
+    from serve.cli.capacity.profile import Profile
 
-    return measure(config, MeasurePlan(), HERE, lambda line: console.print(f"measuring {line}", style="dim"))
+    if profile is not None:
+        times = Profile.read(profile)
+    else:
+        times = measure(config, MeasurePlan(), HERE, lambda step: console.print(f"measuring {step}", style="dim"))
+    if save_profile is not None:
+        times.write(save_profile)
+    return times
+
+
+def _write(path: Path, config: Path, solution: "Plan") -> None:
+    import yaml
+
+    from serve.cli.plan.write import apply_plan
+    from serve.config_file import read
+
+    planned = apply_plan(read(config), solution)
+    path.write_text(yaml.safe_dump(planned, sort_keys=False, width=120))
+    console.print(f"{path}: written", markup=False)

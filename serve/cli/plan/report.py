@@ -1,4 +1,4 @@
-"""A plan, for a person."""
+"""A plan as a table on the console."""
 
 from rich.console import Console
 from rich.table import Table
@@ -6,36 +6,36 @@ from rich.table import Table
 from serve.cli.capacity.plan import Plan, StagePlan
 
 COLUMNS = ("stage", "on", "replicas", "batch", "cpus", "gpus", "GB", "queries/s", "busy", "p95 ms")
+TABLE_WIDTH = 120  # where the output is no terminal
 
 
 def show(plan: Plan, console: Console) -> None:
-    """The stages, the nodes, the costs, the bottleneck and the next one."""
+    """Print the stages, the nodes, the cost, the bottleneck and the next bottleneck."""
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"
     for stage in plan.stages.values():
         table.add_row(*_cells(stage))
-    console.print(table)
-    for line in lines(plan):
+    console.print(table, width=None if console.is_terminal else TABLE_WIDTH)
+    for line in summary(plan):
         console.print(line, markup=False)
 
 
-def lines(plan: Plan) -> list[str]:
-    """What stands under the table."""
+def summary(plan: Plan) -> list[str]:
+    """The lines below the table."""
     target = plan.target
-    nodes = [f"{len(placed.nodes)} x {placed.hardware}" for placed in plan.placed]
-    costs = f"{plan.price_per_hour:,.2f} an hour, {plan.price_per_thousand:,.4f} per 1,000 queries"
-    found = [
-        f"nodes: {', '.join(nodes)}; {costs}",
-        f"bears {plan.per_s:,.4g} queries/s of the {target.queries_per_s:,.4g} wanted; "
-        f"p95 at those {plan.delay.p95_s:.3g} s of {target.latency_s:g} s, with {target.chunks:,} chunks",
-    ]
-    first, following = (
+    nodes = ", ".join(f"{len(placed.nodes)} x {placed.hardware}" for placed in plan.placed)
+    bottleneck, next_limit = (
         f"{limit.name} ({limit.per_s:,.4g} queries/s, {100 * target.queries_per_s / limit.per_s:.0f} % used)"
         for limit in plan.limits[:2]
     )
-    found.append(f"bottleneck: {first}; next: {following}")
-    return found + ["These times are simulated: nobody measured them."] * plan.is_simulated
+    lines = [
+        f"nodes: {nodes}; {plan.price_per_hour:,.2f} per hour, {plan.price_per_thousand:,.4f} per 1,000 queries",
+        f"capacity: {plan.per_s:,.4g} queries/s (target {target.queries_per_s:,.4g}); "
+        f"p95 at the target {plan.delay.p95_s:.3g} s (limit {target.latency_s:g} s), with {target.chunks:,} chunks",
+        f"bottleneck: {bottleneck}; next: {next_limit}",
+    ]
+    return lines + ["These stage times are simulated, not measured."] * plan.is_simulated
 
 
 def _cells(stage: StagePlan) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from serve.config_file import check
 CLASS_LABEL = "ragserve/class"  # as in kuberay/: a node's label, by which a stage finds its hardware
 
 
-def laid_over(raw: dict[str, Any], plan: Plan) -> dict[str, Any]:
+def apply_plan(raw: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """`raw` with the plan's replicas, batches, shares, shards and classes. Raises ConfigError if it is refused then.
 
     Every other key stays. A stage that had more replicas at most may still grow to them.

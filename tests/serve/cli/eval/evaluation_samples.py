@@ -1,4 +1,4 @@
-"""A question set so small that every figure can be worked out by hand, and runs made of given values."""
+"""A question set small enough to check by hand, and runs built from given values."""
 
 import json
 from pathlib import Path
@@ -16,10 +16,10 @@ QRELS = [("q1", "kestrel", 2), ("q1", "swift", 1), ("q2", "heron", 1), ("q3", "s
 
 
 def write_set(folder: Path) -> Path:
-    """The sample in BEIR's own layout."""
+    """Write the sample in BEIR's layout."""
     (folder / "qrels").mkdir(parents=True)
-    corpus = [{"_id": one, "title": title, "text": text} for one, (title, text) in DOCUMENTS.items()]
-    queries = [{"_id": one, "text": text} for one, text in QUERIES.items()]
+    corpus = [{"_id": document_id, "title": title, "text": text} for document_id, (title, text) in DOCUMENTS.items()]
+    queries = [{"_id": query_id, "text": text} for query_id, text in QUERIES.items()]
     write_lines(folder / "corpus.jsonl", corpus)
     write_lines(folder / "queries.jsonl", queries)
     rows = ["\t".join(map(str, row)) for row in [("query-id", "corpus-id", "score"), *QRELS]]
@@ -27,19 +27,19 @@ def write_set(folder: Path) -> Path:
     return folder
 
 
-def write_lines(path: Path, objects: list[dict[str, str]]) -> None:
-    path.write_text("".join(json.dumps(one) + "\n" for one in objects))
+def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def set_run(values: dict[str, dict[str, list[float]]], name: str = "birds", digest: str = "d1") -> SetRun:
-    """`values` by mode and metric; the queries are q0, q1 and so on."""
+    """`values`: by mode, then metric. The queries are q0, q1 and so on."""
     num_queries = len(next(iter(next(iter(values.values())).values())))
     return SetRun(
         name=name,
         digest=digest,
         num_documents=4,
         left_out={},
-        query_ids=[f"q{place}" for place in range(num_queries)],
+        query_ids=[f"q{number}" for number in range(num_queries)],
         modes={mode: ModeRun(body={}, values=metrics) for mode, metrics in values.items()},
     )
 

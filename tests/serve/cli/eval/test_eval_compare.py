@@ -1,4 +1,4 @@
-"""Runs against saved runs, modes against what they are made of."""
+"""Runs compared with saved runs, modes compared with the modes they combine."""
 
 from pathlib import Path
 
@@ -14,13 +14,14 @@ def test_a_difference_is_paired_by_question() -> None:
     old = run_of(set_run({"dense": {"nDCG@10": [0.1, 0.5, 0.9, 0.3]}}))
     new = run_of(set_run({"dense": {"nDCG@10": [0.2, 0.6, 1.0, 0.4]}}))
 
-    (found,) = compare(old, new).differences
+    (difference,) = compare(old, new).differences
 
-    assert (found.old, found.new) == (pytest.approx(0.45), pytest.approx(0.55))
-    # Every question gained the same, so however different they are there is no doubt.
-    assert (found.change.low, found.change.mean, found.change.high) == pytest.approx((0.1, 0.1, 0.1))
-    assert found.is_sure
-    assert not found.fell_by_more_than(0)
+    assert (difference.old, difference.new) == (pytest.approx(0.45), pytest.approx(0.55))
+    # Every question gained the same amount, so the interval has no width.
+    change = difference.change
+    assert (change.low, change.mean, change.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert difference.is_significant
+    assert not difference.fell_by_more_than(0)
 
 
 def test_a_fall_is_measured_against_the_tolerance() -> None:
@@ -29,43 +30,43 @@ def test_a_fall_is_measured_against_the_tolerance() -> None:
 
     differences = compare(old, new).differences
 
-    assert [one.fell_by_more_than(0.005) for one in differences] == [True, False]
-    assert [one.fell_by_more_than(0.015) for one in differences] == [False, False]
-    assert not differences[0].is_sure  # half of the resamples have none of the fallen question
+    assert [difference.fell_by_more_than(0.005) for difference in differences] == [True, False]
+    assert [difference.fell_by_more_than(0.015) for difference in differences] == [False, False]
+    assert not differences[0].is_significant  # a quarter of the resamples leave out the question that fell
 
 
 def test_only_the_questions_in_both_runs_are_compared() -> None:
     old = run_of(set_run({"dense": {"nDCG@10": [0.1, 0.2, 0.3]}}))
     sample = set_run({"dense": {"nDCG@10": [0.3, 0.5]}}).model_copy(update={"query_ids": ["q2", "q7"]})
 
-    found = compare(old, run_of(sample))
+    comparison = compare(old, run_of(sample))
 
-    (difference,) = found.differences
+    (difference,) = comparison.differences
     assert (difference.num_queries, difference.old, difference.new) == (1, 0.3, 0.3)
-    assert any("1 questions are in both runs, of 3 and 2" in note for note in found.notes)
+    assert "birds: compared on 1 questions; the saved run has 3, this run 2" in comparison.notes
 
 
-def test_what_is_not_compared_is_said() -> None:
+def test_sets_and_modes_of_only_one_run_are_listed() -> None:
     old = run_of(
         set_run({"bm25": {"nDCG@10": [1]}, "dense": {"nDCG@10": [1]}}), set_run({"dense": {"nDCG@10": [1]}}, "fish")
     )
     new = run_of(set_run({"dense": {"nDCG@10": [1]}, "rrf": {"nDCG@10": [1]}}), model="granite")
 
-    found = compare(old, new)
+    comparison = compare(old, new)
 
-    assert [one.mode for one in found.differences] == ["dense"]
-    assert found.notes == [
+    assert [difference.mode for difference in comparison.differences] == ["dense"]
+    assert comparison.notes == [
         "question set fish: only in the saved run",
-        "model of embed: minilm in the saved run, granite here",
+        "model of embed: minilm in the saved run, granite in this run",
         "mode of birds bm25: only in the saved run",
         "mode of birds rrf: not in the saved run",
     ]
 
 
-def test_runs_of_other_documents_are_refused() -> None:
+def test_runs_over_other_documents_are_refused() -> None:
     old, new = (run_of(set_run({"dense": {"nDCG@10": [1]}}, digest=digest)) for digest in ("d1", "d2"))
 
-    with pytest.raises(InvalidRequestError, match="birds: the saved run is of other documents"):
+    with pytest.raises(InvalidRequestError, match="birds: the saved run used other documents"):
         compare(old, new)
 
 
@@ -76,7 +77,7 @@ def test_runs_with_nothing_in_common_are_refused() -> None:
         compare(old, new)
 
 
-def test_each_mode_is_held_against_what_it_is_made_of() -> None:
+def test_each_mode_is_compared_with_the_modes_it_combines() -> None:
     measured = set_run(
         {
             "bm25": {"nDCG@10": [0.4]},
@@ -87,9 +88,9 @@ def test_each_mode_is_held_against_what_it_is_made_of() -> None:
         }
     )
 
-    found = against_parents(measured)
+    differences = against_parents(measured)
 
-    changes = {(one.mode, one.against): round(one.change.mean, 6) for one in found}
+    changes = {(each.mode, each.against): round(each.change.mean, 6) for each in differences}
     assert changes == {("hybrid", "bm25"): 0.1, ("hybrid", "dense"): -0.1, ("reranked", "hybrid"): 0.2}
 
 
@@ -104,15 +105,15 @@ def test_a_saved_run_is_read_back_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "no saved run: the file: Invalid JSON"),
-        ("{}", "no saved run: created_at: Field required"),
+        ("", "not a saved run: the file: Invalid JSON"),
+        ("{}", "not a saved run: created_at: Field required"),
         (
             run_of(set_run({"dense": {"nDCG@10": [1, 2]}})).model_dump_json().replace('["q0","q1"]', '["q0"]'),
             "2 values",
         ),
     ],
 )
-def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: str, complaint: str) -> None:
+def test_a_file_that_is_not_a_run_is_refused(tmp_path: Path, content: str, complaint: str) -> None:
     path = tmp_path / "run.json"
     path.write_text(content)
 
@@ -120,6 +121,6 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: str, complain
         Run.load(path)
 
 
-def test_a_run_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="cannot be read"):
         Run.load(tmp_path / "missing.json")

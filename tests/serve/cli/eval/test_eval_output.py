@@ -1,4 +1,4 @@
-"""What a run leaves behind: tables, a picture, and files that trec_eval reads."""
+"""The outputs of a run: tables, a chart, and files for trec_eval."""
 
 import io
 from pathlib import Path
@@ -29,7 +29,7 @@ def printed(console: Console) -> str:
     return console.file.getvalue()
 
 
-def test_trec_files_give_the_same_figures(tmp_path: Path) -> None:
+def test_trec_files_give_the_same_metrics(tmp_path: Path) -> None:
     write_run(tmp_path / "out" / "birds.run", RANKINGS, "dense")
     write_qrels(tmp_path / "out" / "birds.qrels", QRELS)
 
@@ -40,7 +40,7 @@ def test_trec_files_give_the_same_figures(tmp_path: Path) -> None:
     qrels = ir_measures.read_trec_qrels(str(tmp_path / "out" / "birds.qrels"))
     run = ir_measures.read_trec_run(str(tmp_path / "out" / "birds.run"))
     ndcg = ir_measures.nDCG @ 10
-    values = {one.query_id: one.value for one in ir_measures.iter_calc([ndcg], list(qrels), list(run))}
+    values = {metric.query_id: metric.value for metric in ir_measures.iter_calc([ndcg], list(qrels), list(run))}
     assert list(values.values()) == measure(RANKINGS, QRELS, ks=(5,))["nDCG@10"]
 
 
@@ -49,7 +49,7 @@ def test_an_id_with_white_space_is_refused(tmp_path: Path) -> None:
         check_ids(read_question_set(write_set(tmp_path / "birds")))
 
 
-def test_the_table_has_every_figure_and_what_to_know_before_trusting_it() -> None:
+def test_the_table_shows_every_metric_and_the_excluded_data() -> None:
     measured = set_run({"bm25": {"nDCG@10": [0.5, 0.5]}, "dense": {"nDCG@10": [0.75, 0.75]}})
     dense = measured.modes["dense"].model_copy(update={"num_degraded": 1})
     measured = measured.model_copy(
@@ -65,10 +65,10 @@ def test_the_table_has_every_figure_and_what_to_know_before_trusting_it() -> Non
     assert "0.750 ±0.000" in text
     assert "3 questions have no relevant document" in text
     assert "no text" not in text
-    assert "dense: 1 searches went without one of their stages" in text
+    assert "dense: 1 searches skipped a stage" in text
 
 
-def test_a_fall_is_named_and_a_sure_change_has_a_star() -> None:
+def test_a_fall_is_marked_and_a_significant_change_has_a_star() -> None:
     old = run_of(set_run({"dense": {"nDCG@10": [0.5, 0.5], "MRR@10": [0.5, 0.5], "recall@5": [1, 1]}}))
     new = run_of(set_run({"dense": {"nDCG@10": [0.4, 0.4], "MRR@10": [0.5, 0.7], "recall@5": [1, 1]}}))
     console = text_console()
@@ -80,11 +80,11 @@ def test_a_fall_is_named_and_a_sure_change_has_a_star() -> None:
     assert "fell" in fallen
     assert "+0.1000 " in risen
     assert "fell" not in risen
-    assert "1 figures are the same for every question" in printed(console)
+    assert "1 metrics are the same for every question" in printed(console)
 
 
 @pytest.mark.parametrize(("suffix", "opening"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
-def test_a_plot_is_a_picture_of_every_set(tmp_path: Path, suffix: str, opening: bytes) -> None:
+def test_a_chart_shows_every_set(tmp_path: Path, suffix: str, opening: bytes) -> None:
     modes = {mode: {"nDCG@10": [0.2, 0.8, 0.5], "MRR@10": [0.0, 1.0, 1.0]} for mode in ("bm25", "dense", "hybrid")}
     path = tmp_path / "plots" / f"run{suffix}"
 

@@ -6,7 +6,7 @@ from typing import Any
 from serve.cli.capacity.plan import Plan, Target
 from serve.cli.capacity.profile import BatchTimes, Growth
 from serve.cli.capacity.solve import solve
-from serve.cli.plan.write import laid_over, max_questions
+from serve.cli.plan.write import apply_plan, max_questions
 from serve.config_file import Machine, check, read
 from tests.serve.cli.capacity.profiles import CPU, HARDWARE, profile
 
@@ -25,13 +25,13 @@ def test_the_written_file_passes_the_check() -> None:
     plan = _plan()
     whole = Machine(num_cpus=400, num_gpus=50)
 
-    assert check(laid_over(SHIPPED, plan), whole) == []
+    assert check(apply_plan(SHIPPED, plan), whole) == []
 
 
 def test_replicas_shares_and_classes_are_the_plans() -> None:
     plan = _plan()
 
-    reranker = _deployments(laid_over(SHIPPED, plan))["Reranker"]
+    reranker = _deployments(apply_plan(SHIPPED, plan))["Reranker"]
 
     planned = plan.stages["rerank"]
     assert reranker["autoscaling_config"]["min_replicas"] == planned.replicas
@@ -44,7 +44,7 @@ def test_the_dense_search_is_spread() -> None:
     growth = Growth(kind="log", at_chunks=1_000, per_item_s=0.0001)
     large = BatchTimes(per_item_s=0.001, max_batch=8, growth=growth, bytes_per_chunk=80_000)
 
-    raw = laid_over(SHIPPED, _plan(dense={CPU: large}))
+    raw = apply_plan(SHIPPED, _plan(dense={CPU: large}))
 
     # 80 GB in nodes with 31.5 GB of room.
     assert raw["applications"][0]["args"]["search"]["dense_shards"] == 3
@@ -53,7 +53,7 @@ def test_the_dense_search_is_spread() -> None:
 
 
 def test_documents_keep_the_tokens_of_their_passes() -> None:
-    embedder = _deployments(laid_over(SHIPPED, _plan()))["Embedder"]
+    embedder = _deployments(apply_plan(SHIPPED, _plan()))["Embedder"]
 
     assert embedder["user_config"]["max_batch_tokens"] >= 2048
 
@@ -61,7 +61,7 @@ def test_documents_keep_the_tokens_of_their_passes() -> None:
 def test_an_ingress_takes_on_what_can_be_answered_in_time() -> None:
     plan = _plan()
 
-    raw = laid_over(SHIPPED, plan)
+    raw = apply_plan(SHIPPED, plan)
 
     ingress = plan.stages["ingress"].replicas
     most = raw["applications"][0]["args"]["admission"]["max_questions"]
@@ -73,6 +73,6 @@ def test_an_ingress_takes_on_what_can_be_answered_in_time() -> None:
 def test_the_file_that_was_read_stays_as_it_is() -> None:
     before = str(SHIPPED)
 
-    laid_over(SHIPPED, _plan())
+    apply_plan(SHIPPED, _plan())
 
     assert str(SHIPPED) == before

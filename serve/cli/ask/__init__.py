@@ -1,0 +1,1 @@
+"""`ragserve ask`: one question, its answer and its citations."""

@@ -1,0 +1,1 @@
+"""`ragserve check-config`: the deployment file, checked before it is deployed."""

@@ -1,0 +1,1 @@
+"""`ragserve status`: is the service ready, and what does it hold."""

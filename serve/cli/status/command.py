@@ -1,0 +1,54 @@
+"""The command `ragserve status`. Exits with 1 if a stage is not ready."""
+
+from typing import Any
+
+import typer
+
+from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, console
+
+
+def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_STORE) -> None:
+    """Show each stage's state and model, and the indexed files.
+
+    Exits with 1 if a stage is not ready.
+    """
+    from serve.cli.remote import RemoteService
+
+    with RemoteService(url) as service:
+        readiness = service.readiness()
+        vector_store = service.vector_store(store)
+    for name, stage in readiness["stages"].items():
+        _print_stage(name, stage)
+    _print_store(store, vector_store)
+    if not readiness["ready"]:
+        raise typer.Exit(1)
+
+
+def _print_stage(name: str, stage: dict[str, Any]) -> None:
+    state = "[green]ready[/green]    " if stage["ready"] else "[red]not ready[/red]"
+    console.print(f"{name:<10} {state} {_models(stage)}")
+    if stage["error"]:
+        console.print(f"{'':<10} {stage['error']}", markup=False, style="red")
+
+
+def _models(stage: dict[str, Any]) -> str:
+    """The stage's model, its canary, and the model that is loading."""
+    canary = stage["canary"]
+    models = (
+        stage["model"],
+        canary and f"canary {canary['model']} ({100 * canary['share']:g} % of requests)",
+        stage["loading"] and f"loading {stage['loading']}",
+    )
+    return ", ".join(filter(None, models))
+
+
+def _print_store(name: str, vector_store: dict[str, Any]) -> None:
+    counts, index = vector_store["file_counts"], vector_store["index"]
+    by_status = ", ".join(
+        f"{count} {file_status.replace('_', ' ')}" for file_status, count in counts.items() if file_status != "total"
+    )
+    console.print(f"{name:<10} {counts['total']} files: {by_status}")
+    building = index["building"]
+    if building:
+        progress = f"{building['num_done']} of {building['num_chunks']} chunks"
+        console.print(f"{'':<10} index {index['generation']} in use; building {building['generation']}: {progress}")

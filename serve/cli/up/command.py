@@ -1,0 +1,41 @@
+"""The command `ragserve up`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve.cli.ask.command import ask
+from serve.cli.ingest.command import ingest
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console
+
+
+def up(
+    config: ConfigOption = DEFAULT_CONFIG,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; overrides the deployment file.", min=1, max=65_535)
+    ] = None,
+    data: DataOption = None,
+    ingest_paths: Annotated[
+        list[Path] | None,
+        typer.Option("--ingest", help="File or folder to ingest once the service is ready; repeatable."),
+    ] = None,
+    question: Annotated[str | None, typer.Option("--ask", help="Question to ask once the service is ready.")] = None,
+) -> None:
+    """Start a local service and run it until Ctrl-C.
+
+    Saving the deployment file while the service runs applies the change.
+    """
+    from deployments.cluster import environment
+
+    environment.apply()  # before Ray is imported
+    from serve.cli.up.run import run_until_stopped
+
+    def when_ready(url: str) -> None:
+        if ingest_paths:
+            ingest(ingest_paths, url)
+        if question:
+            console.print(f"\n[bold]{question}[/bold]\n")
+            ask(question, url)
+
+    run_until_stopped(config, port, data, console, when_ready)
