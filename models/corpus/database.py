@@ -83,10 +83,14 @@ def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
     return database
 
 
+def insert_for(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The dialect's own INSERT, which has an ON CONFLICT clause; both dialects write it alike."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
 def insert_if_new(connection: Connection, table: Table, row: Mapping[str, str | int | None]) -> bool:
     """Whether `row` went in: False where a unique key stands already. Race-free."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(row).on_conflict_do_nothing()
+    statement = insert_for(connection, table).values(row).on_conflict_do_nothing()
     # By what comes back: of an INSERT, SQLAlchemy does not always know the row count (on PostgreSQL it is -1).
     return connection.execute(statement.returning(*table.primary_key.columns)).first() is not None
 

@@ -1,10 +1,10 @@
 """How far views that live elsewhere (Milvus) have read the log, and which replica may write to them.
 
 Many replicas share such a view, so its positions are in the database, not in a replica. A row a (view, tenant, store,
-generation); beside it a lease of the same key, kept under the view's name with " lease" after it: its `log_id` is the
-owner, its `seq` the millisecond at which it ends.
+generation); a replica writes under a lease on the same key (leases.py).
 """
 
+import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,12 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, not_, or_, select, update
 
 from models.corpus.database import Database, insert_if_new
+from models.corpus.leases import claim_lease, is_leased, release_lease, renew_lease
 from models.corpus.records import Head
 from models.corpus.schema import removed_chunks, store_files, vector_stores, view_positions
 from models.corpus.vector_stores import is_store
 from models.filters import Attributes
 from models.types import KeyArray
-
-_LEASE = " lease"
 
 
 @dataclass(frozen=True, order=True)
@@ -32,8 +31,9 @@ class ViewKey:
     generation: str
 
     @property
-    def lease(self) -> "ViewKey":
-        return ViewKey(self.view + _LEASE, self.tenant, self.vector_store_id, self.generation)
+    def resource(self) -> str:
+        """The resource's name for leases. JSON, so that no two keys share one."""
+        return json.dumps(["view", self.view, self.tenant, self.vector_store_id, self.generation])
 
     @property
     def row(self) -> dict[str, str]:
@@ -63,18 +63,18 @@ class Positions:
         """Whether `owner` may write now. From then on the key has a position, so that what is written is swept."""
         with self.database.reading() as connection:
             # Those who wait ask often: they do not take SQLite's write lock for nothing.
-            if (connection.scalar(select(view_positions.c.seq).where(_is(key.lease))) or 0) > self._now():
+            if is_leased(connection, key.resource, self.clock()):
                 return False
         with self.database.writing() as connection:
+            if not claim_lease(connection, key.resource, owner, self.clock(), lease_s):
+                return False
             insert_if_new(connection, view_positions, key.row | {"log_id": "", "seq": 0})
-            insert_if_new(connection, view_positions, key.lease.row | {"log_id": "", "seq": 0})
-            is_free = and_(_is(key.lease), view_positions.c.seq <= self._now())
-            return _set(connection, is_free, Head(self._end_of(lease_s), owner))
+            return True
 
     def advance(self, key: ViewKey, owner: str, head: Head, lease_s: float) -> bool:
         """Moves the position and prolongs the lease; False, and nothing is done, if the lease was lost."""
         with self.database.writing() as connection:
-            if not _set(connection, _is_held(key, owner), Head(self._end_of(lease_s), owner)):
+            if not renew_lease(connection, key.resource, owner, self.clock(), lease_s):
                 return False
             return _set(connection, _is(key), head)
 
@@ -92,12 +92,12 @@ class Positions:
 
     def release(self, key: ViewKey, owner: str) -> None:
         with self.database.writing() as connection:
-            _set(connection, _is_held(key, owner), Head(0, ""))
+            release_lease(connection, key.resource, owner)
 
     def forget(self, key: ViewKey, owner: str) -> None:
         """Position and lease go, if the lease is held."""
         with self.database.writing() as connection:
-            if connection.execute(delete(view_positions).where(_is_held(key, owner))).rowcount:
+            if release_lease(connection, key.resource, owner):
                 connection.execute(delete(view_positions).where(_is(key)))
 
     def orphans(self, view: str) -> list[ViewKey]:
@@ -129,23 +129,12 @@ class Positions:
         with self.database.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query) if row[1]}
 
-    def _now(self) -> int:
-        return int(self.clock() * 1000)
-
-    def _end_of(self, lease_s: float) -> int:
-        return int((self.clock() + lease_s) * 1000)
-
 
 _STORE = ("tenant", "vector_store_id", "generation")
 
 
 def _is(key: ViewKey) -> ColumnElement[bool]:
     return and_(*(view_positions.c[name] == value for name, value in key.row.items()))
-
-
-def _is_held(key: ViewKey, owner: str) -> ColumnElement[bool]:
-    """Also past its time, as long as nobody else has taken it."""
-    return and_(_is(key.lease), view_positions.c.log_id == owner)
 
 
 def _set(connection: Connection, which: ColumnElement[bool], head: Head) -> bool:

@@ -6,7 +6,7 @@ store_files ── jobs, batch_files        a file in a vector store; a job stan
   │      └── vector_stores              `seq` counts the store's changes, `log_id` names the log that they make
 chunks ── vectors                       of the file's version that is searched; a vector a generation
 removed_chunks                          what a running view must forget
-view_positions                          how far a view that lives elsewhere (Milvus) has read the log
+view_positions, leases                  how far a shared view (Milvus) has read the log, and which replica writes to it
 """
 
 from sqlalchemy import (
@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -238,4 +238,14 @@ view_positions = Table(
     _text("log_id"),
     _count("seq"),
     PrimaryKeyConstraint("view", "tenant", "vector_store_id", "generation"),
+)
+
+# Not tied to another table: a resource is a name (leases.py).
+leases = Table(
+    "leases",
+    metadata,
+    _text("resource"),
+    _text("owner"),
+    Column("expires_at", Float, nullable=False),  # Unix seconds
+    PrimaryKeyConstraint("resource"),
 )

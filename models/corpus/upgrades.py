@@ -33,6 +33,14 @@ def _from_1_to_2(connection: Connection) -> None:
     _run(connection, _GENERATIONS)
 
 
+def _from_2_to_3(connection: Connection) -> None:
+    """A table for leases, which were rows of view_positions, under the view's name with " lease" after it.
+
+    Those rows are dropped. A replica that held such a lease fails to renew it, and has its page applied again.
+    """
+    _run(connection, _LEASES)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -159,4 +167,14 @@ UPDATE store_files SET status = 'in_progress' WHERE status = 'completed' AND EXI
 )
 """
 
-_STEPS: dict[int, Step] = {1: _from_1_to_2}
+_LEASES = """
+CREATE TABLE leases (
+    resource TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    expires_at FLOAT NOT NULL,
+    PRIMARY KEY (resource)
+);
+DELETE FROM view_positions WHERE view LIKE '% lease'
+"""
+
+_STEPS: dict[int, Step] = {1: _from_1_to_2, 2: _from_2_to_3}

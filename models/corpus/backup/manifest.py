@@ -19,6 +19,8 @@ from models.corpus.schema import SCHEMA_VERSION, metadata
 from models.errors import ConfigError, OverloadedError
 
 FORMAT_VERSION = 1
+# Version 3 added the table of leases. A restore reads no leases, so it reads the tables of both versions alike.
+RESTORABLE_SCHEMA_VERSIONS = (2, SCHEMA_VERSION)
 MANIFEST = "manifest.json"
 DATABASE = "corpus.db"
 FILES = "files"
@@ -44,18 +46,19 @@ class Manifest(BaseModel):
     def read(backup: Path) -> "Manifest":
         """Raises ConfigError for what is not a backup, or not one that this code can restore."""
         try:
-            found = Manifest.model_validate_json((backup / MANIFEST).read_bytes())
+            manifest = Manifest.model_validate_json((backup / MANIFEST).read_bytes())
         except OSError as error:
             raise ConfigError(str(backup), f"is not a backup: {MANIFEST} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             raise ConfigError(str(backup), f"is not a backup: {MANIFEST} is damaged: {error}") from None
-        if (found.format_version, found.schema_version) != (FORMAT_VERSION, SCHEMA_VERSION):
+        if manifest.format_version != FORMAT_VERSION or manifest.schema_version not in RESTORABLE_SCHEMA_VERSIONS:
+            versions = " and ".join(map(str, RESTORABLE_SCHEMA_VERSIONS))
             raise ConfigError(
                 str(backup),
-                f"has format {found.format_version} and schema version {found.schema_version}, this code restores "
-                f"format {FORMAT_VERSION} and schema version {SCHEMA_VERSION}; run the release that wrote it",
+                f"has format {manifest.format_version} and schema version {manifest.schema_version}; this release "
+                f"restores format {FORMAT_VERSION} and schema versions {versions}; run the release that wrote it",
             )
-        return found
+        return manifest
 
     def check(self, backup: Path) -> None:
         """Raises ConfigError if the tables are not those that were written."""

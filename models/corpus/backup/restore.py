@@ -31,6 +31,7 @@ from models.corpus.schema import (
     chunks,
     files,
     jobs,
+    leases,
     metadata,
     removed_chunks,
     schema_version,
@@ -42,9 +43,11 @@ from models.types import DEFAULT_VECTOR_STORE
 
 SQLITE_CACHE_KIB = 256 * 1024  # the indexes are written in an order of their own: 2 MB of cache would thrash
 DIGESTS_A_STEP = 500
-# Removals are for views that have read part of the log, and nobody has read the new one. How far views elsewhere are is
-# about the corpus that was: each row names a log that is gone, which is how they learn what to clear away.
-UNRESTORED = (schema_version, removed_chunks, view_positions)
+# removed_chunks: a view needs removals if it has read part of the log. No view has read the new log.
+# view_positions: each names a log of the replaced corpus that is gone, which tells a view to clear its rows.
+# leases: they belong to running replicas. A restore brings no lease back and takes none from a replica that is writing.
+UNRESTORED = (schema_version, removed_chunks, view_positions, leases)
+UNTOUCHED = (schema_version, view_positions, leases)
 LOCK_ORDER = ("files", "vector_stores", "jobs", "store_files")  # of every writer
 
 
@@ -148,7 +151,7 @@ def _replace_rows(connection: Connection, tables: Path, progress: Progress) -> N
     given = sequence_values(connection)
     offset = max(given.values(), default=0)
     for table in reversed(metadata.sorted_tables):
-        if table not in (schema_version, view_positions):
+        if table not in UNTOUCHED:
             connection.execute(delete(table))
     with open_tables(tables) as backup:
         restored = dict(backup.execute("SELECT name, seq FROM sqlite_sequence").fetchall())

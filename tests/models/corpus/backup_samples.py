@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, make_url, select, text
 
 from models.corpus.backup.keys import KEY_COLUMNS
 from models.corpus.backup.restore import UNRESTORED, restore_backup
@@ -106,6 +106,16 @@ def postgresql_server() -> Iterator[str]:
     finally:
         _run(*control, "-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+def new_database(server: str, name: str) -> str:
+    """The URL of an empty database on the server."""
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 def _run(*command: str | Path) -> None:

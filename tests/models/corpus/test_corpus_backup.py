@@ -11,18 +11,26 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from backup_samples import contents, lost_blobs, postgresql_server, restore_and_be_killed, restore_and_die
+from backup_samples import (
+    contents,
+    lost_blobs,
+    new_database,
+    postgresql_server,
+    restore_and_be_killed,
+    restore_and_die,
+)
 from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Clock, ingest, stored_texts
-from sqlalchemy import BigInteger, create_engine, insert, text
+from sqlalchemy import BigInteger, insert
 
 from models.corpus.backup.blob_files import blob_path, list_digests
 from models.corpus.backup.create import create_backup
 from models.corpus.backup.keys import KEY_COLUMNS, key_column, keyed_tables
-from models.corpus.backup.manifest import DATABASE, FILES, MANIFEST, Manifest
+from models.corpus.backup.manifest import DATABASE, FILES, MANIFEST, Manifest, sha256_of
 from models.corpus.backup.restore import restore_backup
 from models.corpus.corpus import Corpus
+from models.corpus.leases import claim_lease, is_leased, release_lease
 from models.corpus.records import PageRequest
-from models.corpus.schema import SCHEMA_VERSION, metadata, view_positions
+from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version, view_positions
 from models.errors import ConfigError, ConflictError
 
 PAGE = PageRequest(limit=100, order="asc")
@@ -59,15 +67,6 @@ def opened(url: str, blob_root: Path) -> Iterator[Corpus]:
     corpus = Corpus.open(url, blob_root, Clock())
     yield corpus
     corpus.close()
-
-
-def new_database(server: str, name: str) -> str:
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.replace("/postgres", f"/{name}") if server.endswith("/postgres") else f"{server}_{name}"
 
 
 def check_round_trip(source_url: str, target_url: str, folder: Path) -> None:
@@ -202,6 +201,36 @@ def test_how_far_other_views_are_is_left_alone(corpus: Corpus, blob_root: Path, 
 
     with corpus.database.reading() as connection:
         assert connection.execute(view_positions.select()).mappings().all() == [row | {"seq": 9}]
+
+
+def test_a_restore_leaves_the_leases_of_running_replicas(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+    ingest(corpus, "a.md", "alpha")
+    with corpus.database.writing() as connection:
+        claim_lease(connection, "in the backup", "dead", 0, 1e9)
+    create_backup(corpus.database, blob_root, state_folder / "backup")
+    with corpus.database.writing() as connection:
+        release_lease(connection, "in the backup", "dead")
+        claim_lease(connection, "since the backup", "running", 0, 1e9)
+
+    restore_backup(corpus.database, blob_root, state_folder / "backup", replace=True)
+
+    with corpus.database.reading() as connection:
+        assert not is_leased(connection, "in the backup", 1)
+        assert is_leased(connection, "since the backup", 1)
+
+
+def test_a_backup_of_the_schema_without_leases_is_restored(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+    with closing(sqlite3.connect(backup / DATABASE)) as tables:
+        tables.execute("DROP TABLE leases")
+        tables.execute("UPDATE schema_version SET version = 2")
+        tables.commit()
+    change_manifest(backup, schema_version=2, database_sha256=sha256_of(backup / DATABASE))
+
+    restore_backup(corpus.database, blob_root, backup, replace=True)
+
+    assert "beta" in " ".join(stored_texts(corpus))
+    with corpus.database.reading() as connection:
+        assert connection.execute(schema_version.select()).scalar_one() == SCHEMA_VERSION
 
 
 def test_a_corpus_with_something_in_it_is_not_replaced_unasked(corpus: Corpus, blob_root: Path, backup: Path) -> None:

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Follower, complete, cut, embed, stored_texts
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Follower, complete, cut, embed, ingest, stored_texts
+from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
 from models.corpus.blobs import FolderBlobStore
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
-from models.corpus.schema import metadata
+from models.corpus.positions import ViewKey
+from models.corpus.records import Head
+from models.corpus.schema import metadata, view_positions
 
 # What version 1 created, word for word but for the two types that differ between the databases.
 VERSION_1 = """
@@ -259,6 +262,29 @@ def test_an_upgrade_that_fails_has_left_no_trace(old: Release1, reopen: Callable
 
     assert version == 1
     assert reopen().files.get(TENANT, "file-a").version == 1
+
+
+def test_leases_of_version_2_are_dropped_and_positions_kept(
+    database_url: str, state_folder: Path, old_engine: Engine
+) -> None:
+    key = ViewKey("milvus vectors", TENANT, STORE, GENERATION)
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        ingest(corpus, "a.md", "alpha")
+        corpus.positions.claim(key, "replica", 60)
+        corpus.positions.advance(key, "replica", Head(1, "log_a"), 60)
+    with old_engine.begin() as connection:
+        connection.execute(text("DROP TABLE leases"))
+        connection.execute(text("UPDATE schema_version SET version = 2"))
+        lease = {"view": f"{key.view} lease", "log_id": "replica", "seq": 9_999_999_999_999}
+        connection.execute(insert(view_positions).values(key.row | lease))
+
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        assert stored_texts(corpus) == ["Title\nalpha"]
+        with corpus.database.reading() as connection:
+            rows = connection.execute(select(view_positions)).mappings().all()
+        assert rows == [key.row | {"log_id": "log_a", "seq": 1}]
+        assert not corpus.positions.advance(key, "replica", Head(2, "log_a"), 60)
+        assert corpus.positions.claim(key, "another replica", 60)
 
 
 def _describe(engine: Engine) -> dict[str, object]:
