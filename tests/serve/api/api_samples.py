@@ -31,7 +31,7 @@ MAX_UPLOAD_BYTES = 4096
 
 
 class Clock:
-    """The corpus' time, which a test may let pass."""
+    """The corpus' clock, which a test can move ahead."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
@@ -42,20 +42,20 @@ class Clock:
 
 @dataclass(frozen=True)
 class Running:
-    """An application that serves: its corpus, and clients of it."""
+    """A running application: its corpus, and its clients."""
 
     app: FastAPI
     corpus: Corpus
 
     def replace(self, **services: Any) -> None:
-        """Puts other parts in the place of some of the services, or of the bounds in `settings.api`: `api`."""
+        """Replace services by name; `api` replaces `settings.api`."""
         current: Services = self.app.state.services
         if "api" in services:
             services["settings"] = current.settings.model_copy(update={"api": services.pop("api")})
         self.app.state.services = replace(current, **services)
 
     def official(self, key: str) -> openai.AsyncOpenAI:
-        """The official client, with nothing but its address and key set."""
+        """OpenAI's client, with only its address and key set."""
         transport = httpx2.ASGITransport(app=self.app)
         http_client = openai.DefaultAsyncHttpxClient(transport=transport)
         return openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key=key, http_client=http_client, max_retries=0)
@@ -66,7 +66,7 @@ class Running:
 
 
 def application(folder: Path, clock: Clock, keys_file: Path | None = None) -> Running:
-    """It ingests once its lifespan has begun."""
+    """Build the application. It ingests from the start of its lifespan."""
     corpus = Corpus.open(f"sqlite:///{folder / 'corpus.db'}", folder / "files", clock)
     stages, embedder, reranker = inline_stages(corpus), InlineEmbedder(), ShortestFirst()
     services = Services(
@@ -94,7 +94,7 @@ async def running(folder: Path, clock: Clock, keys_file: Path | None = None) -> 
 
 
 async def ingested(client: openai.AsyncOpenAI, name: str, content: bytes, store: str, **attach: Any) -> str:
-    """The id of a file that is searchable in the store."""
+    """Upload a file, wait until the store can search it, and return its id."""
     uploaded = await client.files.create(file=(name, content), purpose="assistants")
     attached = await client.vector_stores.files.create_and_poll(
         uploaded.id, vector_store_id=store, poll_interval_ms=10, **attach
@@ -104,16 +104,16 @@ async def ingested(client: openai.AsyncOpenAI, name: str, content: bytes, store:
 
 
 def error_of(response: httpx.Response) -> tuple[int, str, str | None]:
-    """Status, code and param of a refusal."""
+    """Status, code and param of an error response."""
     error = response.json()["error"]
     return response.status_code, error["code"], error["param"]
 
 
 class Hanging:
-    """A stage that never answers, and says when it was asked and when it was cancelled."""
+    """A stage that never answers, and reports when it is called and when it is cancelled."""
 
     def __init__(self) -> None:
-        self.asked, self.cancelled = asyncio.Event(), asyncio.Event()
+        self.called, self.cancelled = asyncio.Event(), asyncio.Event()
 
     async def embed_inputs(self, *_: object) -> Embeddings:
         await self._hang()
@@ -124,22 +124,22 @@ class Hanging:
         raise AssertionError("unreachable")
 
     async def _hang(self) -> None:
-        self.asked.set()
+        self.called.set()
         try:
             await asyncio.Event().wait()
         finally:
             self.cancelled.set()
 
 
-async def hang_up_once(asked: asyncio.Event, app: FastAPI, path: str, body: dict[str, Any]) -> int:
-    """The status that a caller would have got, who sends `body` and disconnects as soon as `asked` is set."""
+async def disconnect_once(called: asyncio.Event, app: FastAPI, path: str, body: dict[str, Any]) -> int:
+    """Send `body`, disconnect as soon as `called` is set, and return the status of the unread response."""
     pending = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
     statuses: list[int] = []
 
     async def receive() -> dict[str, Any]:
         if pending:
             return pending.pop()
-        await asked.wait()
+        await called.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:

@@ -21,11 +21,11 @@ async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
 
 @pytest.fixture
 async def client(service: Running) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with service.official("any") as made:
-        yield made
+    async with service.official("any") as opened:
+        yield opened
 
 
 @pytest.fixture
 async def http(service: Running) -> AsyncIterator[httpx.AsyncClient]:
-    async with service.http() as made:
-        yield made
+    async with service.http() as opened:
+        yield opened

@@ -1,4 +1,4 @@
-"""What an answer cites and what was merely retrieved for it are told apart, in every shape of the API."""
+"""Every shape of the API says which retrieved passages the answer cites."""
 
 import json
 from collections.abc import AsyncIterator
@@ -15,20 +15,20 @@ QUESTION = "How tall is the tower?"
 
 @pytest.fixture
 async def http(service: Running, client: openai.AsyncOpenAI) -> AsyncIterator[httpx.AsyncClient]:
-    """The application with five files about towers, of which an answer quotes at most three sentences."""
+    """The application with five files about towers. An answer quotes at most three sentences of them."""
     for number, city in enumerate(("Paris", "Rome", "Oslo", "Bern", "Lima")):
         await ingested(client, f"{city}.txt", f"The tower of {city} is {300 + number} metres tall.".encode(), "default")
-    async with service.http() as made:
-        yield made
+    async with service.http() as opened:
+        yield opened
 
 
-def cited_files(body: dict[str, Any]) -> dict[str, bool]:
+def cited_by_filename(body: dict[str, Any]) -> dict[str, bool]:
     return {passage["filename"]: passage["cited"] for passage in body["passages"]}
 
 
 def events_of(response: httpx.Response) -> list[dict[str, Any]]:
     data = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data: ")]
-    return [json.loads(one) for one in data if one != "[DONE]"]
+    return [json.loads(line) for line in data if line != "[DONE]"]
 
 
 async def test_each_passage_says_whether_it_is_cited(http: httpx.AsyncClient) -> None:
@@ -42,7 +42,9 @@ async def test_each_passage_says_whether_it_is_cited(http: httpx.AsyncClient) ->
     for body in (native, chat, native_events[-1], chat_events[-1]):
         cited = {citation["filename"] for citation in body["citations"]}
         assert 0 < len(cited) < 5
-        assert cited_files(body) == {passage["filename"]: passage["filename"] in cited for passage in body["passages"]}
-        assert set(cited_files(body).values()) == {True, False}
-    # Before anything is said, nothing is cited: the first event names what was found.
+        assert cited_by_filename(body) == {
+            passage["filename"]: passage["filename"] in cited for passage in body["passages"]
+        }
+        assert set(cited_by_filename(body).values()) == {True, False}
+    # The first event comes before the answer, so it cannot say which passages are cited.
     assert "cited" not in native_events[0]["passages"][0]

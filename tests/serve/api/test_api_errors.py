@@ -1,4 +1,4 @@
-"""Refusals that belong to no resource: what every route says to a body that it cannot read."""
+"""Errors of every route: a body that cannot be read, and the headers for retries."""
 
 import httpx
 import openai
@@ -7,25 +7,25 @@ import pytest
 from tests.serve.api.api_samples import Running, error_of
 
 
-async def test_a_body_that_is_no_object_is_refused_without_a_param(http: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_not_an_object_is_refused_without_a_param(http: httpx.AsyncClient) -> None:
     for body in (b"{not json", b'"a string"', b"[]", b"7", b""):
         status, code, param = error_of(await http.post("/v1/query", content=body))
         assert (status, code, param) == (422, "invalid_request", None), body
 
 
-async def test_a_body_nested_past_all_reason_is_refused(http: httpx.AsyncClient) -> None:
+async def test_a_deeply_nested_body_is_refused(http: httpx.AsyncClient) -> None:
     deep: dict[str, object] = {"type": "eq", "key": "a", "value": 1}
     for _ in range(20):
         deep = {"type": "and", "filters": [deep]}
 
     response = await http.post("/v1/vector_stores/default/search", json={"query": "x", "filters": deep})
-    bottomless = await http.post("/v1/query", content=b'{"a":' * 10_000)
+    deepest = await http.post("/v1/query", content=b'{"a":' * 10_000)
 
     assert error_of(response) == (422, "invalid_request", "filters")
-    assert bottomless.status_code in (400, 422)
+    assert deepest.status_code in (400, 422)
 
 
-async def test_openais_client_does_not_ask_again_after_a_conflict(service: Running) -> None:
+async def test_openais_client_does_not_retry_a_conflict(service: Running) -> None:
     statuses: list[int] = []
 
     async def count(response: object) -> None:

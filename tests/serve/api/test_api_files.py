@@ -1,4 +1,4 @@
-"""/v1/files by OpenAI's own client, and what is ours beside it."""
+"""/v1/files with OpenAI's own client, and our additions to it."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from tests.serve.api.api_samples import MAX_UPLOAD_BYTES, error_of, ingested
 
 
-async def test_a_file_is_kept_listed_and_deleted(client: openai.AsyncOpenAI) -> None:
+async def test_a_file_is_stored_and_deleted(client: openai.AsyncOpenAI) -> None:
     uploaded = await client.files.create(file=("a.md", b"alpha"), purpose="user_data")
 
     assert (uploaded.filename, uploaded.bytes, uploaded.purpose) == ("a.md", 5, "user_data")
@@ -32,7 +32,7 @@ async def test_a_file_may_expire(client: openai.AsyncOpenAI) -> None:
     assert await client.files.retrieve(uploaded.id) == uploaded
 
 
-async def test_lists_page_by_themselves_and_take_openais_largest_limit(client: openai.AsyncOpenAI) -> None:
+async def test_lists_are_paged_and_take_openais_largest_limit(client: openai.AsyncOpenAI) -> None:
     names = [f"{number}.md" for number in range(5)]
     for name in names:
         await client.files.create(file=(name, name.encode()), purpose="assistants")
@@ -48,7 +48,7 @@ async def test_lists_page_by_themselves_and_take_openais_largest_limit(client: o
 
 
 @pytest.mark.parametrize("form", ["raw", "multipart", "without a type"])
-async def test_replaced_content_is_the_same_files_next_version(
+async def test_replaced_content_is_the_files_next_version(
     client: openai.AsyncOpenAI, http: httpx.AsyncClient, form: str
 ) -> None:
     file_id = await ingested(client, "tide.md", b"The tide is at noon.", "default")
@@ -68,8 +68,8 @@ async def test_replaced_content_is_the_same_files_next_version(
     assert (attached.status, attached.version) == ("completed", 2)
     assert (await client.files.content(file_id)).content == content
     assert (await http.get(f"/v1/files/{file_id}/text")).text == content.decode()
-    found = await client.vector_stores.search("default", query="tide")
-    assert [one.content[0].text for one in found.data] == [content.decode()]
+    results = await client.vector_stores.search("default", query="tide")
+    assert [result.content[0].text for result in results.data] == [content.decode()]
 
 
 async def test_a_new_version_may_have_a_new_name(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
@@ -100,17 +100,17 @@ BAD_UPLOADS: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-async def test_bad_uploads_are_refused_by_name(http: httpx.AsyncClient) -> None:
+async def test_invalid_uploads_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for body, status, param in BAD_UPLOADS:
         assert error_of(await http.post("/v1/files", **body))[0::2] == (status, param), body
 
 
-async def test_bad_list_calls_are_refused_by_name(http: httpx.AsyncClient) -> None:
+async def test_invalid_list_calls_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for query, param in (("limit=0", "limit"), ("limit=10001", "limit"), ("order=up", "order"), ("after=x", "after")):
         assert error_of(await http.get(f"/v1/files?{query}")) == (422, "invalid_request", param), query
 
 
-async def test_bad_versions_are_refused(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
+async def test_invalid_versions_are_refused(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
     uploaded = await client.files.create(file=("a.md", b"alpha"), purpose="assistants")
     bodies: list[tuple[dict[str, Any], int]] = [
         ({"content": b""}, 422),
@@ -124,7 +124,7 @@ async def test_bad_versions_are_refused(client: openai.AsyncOpenAI, http: httpx.
     assert await client.files.retrieve(uploaded.id) == uploaded
 
 
-async def test_what_is_not_there_is_not_found(http: httpx.AsyncClient) -> None:
+async def test_an_unknown_file_is_not_found(http: httpx.AsyncClient) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/content"), ("PUT", "/content"), ("GET", "/text")):
         response = await http.request(method, f"/v1/files/file-none{path}")
         assert error_of(response) == (404, "not_found", None)

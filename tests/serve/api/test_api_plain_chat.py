@@ -1,4 +1,4 @@
-"""Which chat requests are answered from documents, which go to the language model as they are, and how that ends."""
+"""Which chat requests are answered from documents, and how the others pass through to the language model."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -21,25 +21,25 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"t
 
 
 class Parrot:
-    """A CompletionStage that repeats the last message, a word a chunk, and is overloaded by the word `four`."""
+    """A CompletionStage that repeats the last message, one word a chunk. The word `four` overloads it."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
 
     async def complete(self, request: CompletionRequest, deadline: Deadline) -> AsyncGenerator[dict[str, Any], None]:
         self.bodies.append(request.body)
-        said = request.body["prompt"] if request.kind == "completion" else request.body["messages"][-1]["content"]
+        text = request.body["prompt"] if request.kind == "completion" else request.body["messages"][-1]["content"]
         if not request.body.get("stream"):
-            yield self._object("chat.completion", {"message": {"role": "assistant", "content": said}})
+            yield self._object("chat.completion", {"message": {"role": "assistant", "content": text}})
             return
-        for word in said.split():
+        for word in text.split():
             if word == "four":
                 raise OverloadedError("generate")
             yield self._object("chat.completion.chunk", {"delta": {"content": word}})
 
     def _object(self, kind: str, choice: dict[str, Any]) -> dict[str, Any]:
-        whole = {"index": 0, "finish_reason": "stop", **choice}
-        return {"id": "parrot-1", "object": kind, "created": 1, "model": "parrot", "choices": [whole]}
+        choice = {"index": 0, "finish_reason": "stop", **choice}
+        return {"id": "parrot-1", "object": kind, "created": 1, "model": "parrot", "choices": [choice]}
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def parrot() -> Parrot:
 
 
 @pytest.fixture
-def spoken(service: Running, parrot: Parrot) -> Running:
-    """The application, with the parrot for a language model."""
+def parroting(service: Running, parrot: Parrot) -> Running:
+    """The application with the parrot as its language model."""
     return Running(create_app(replace(service.app.state.services, completions=parrot)), service.corpus)
 
 
@@ -57,8 +57,8 @@ async def post(http: httpx.AsyncClient, path: str = "/v1/chat/completions", **fi
     return await http.post(path, json={"messages": MESSAGES, **fields})
 
 
-async def test_a_language_model_gets_the_request_as_it_is(spoken: Running, parrot: Parrot) -> None:
-    async with spoken.official("any") as client:
+async def test_a_language_model_gets_the_request_unchanged(parroting: Running, parrot: Parrot) -> None:
+    async with parroting.official("any") as client:
         answer = await client.chat.completions.create(
             model="qwen3-4b", messages=MESSAGES, tools=[FUNCTION], top_p=0.5, extra_body={"min_p": 0.1}
         )
@@ -69,16 +69,16 @@ async def test_a_language_model_gets_the_request_as_it_is(spoken: Running, parro
     ]
 
 
-async def test_its_chunks_are_streamed(spoken: Running) -> None:
-    async with spoken.official("any") as client:
+async def test_the_models_chunks_are_streamed(parroting: Running) -> None:
+    async with parroting.official("any") as client:
         stream = await client.chat.completions.create(model="qwen3-4b", messages=MESSAGES, stream=True)
         words = [chunk.choices[0].delta.content async for chunk in stream]
 
     assert words == ["one", "two", "three"]
 
 
-async def test_what_fails_inside_a_stream_ends_it_with_an_error(spoken: Running) -> None:
-    async with spoken.official("any") as client:
+async def test_a_failure_inside_a_stream_ends_it_with_an_error(parroting: Running) -> None:
+    async with parroting.official("any") as client:
         messages = [{"role": "user", "content": "three four"}]
         stream = await client.chat.completions.create(model="qwen3-4b", messages=messages, stream=True)
 
@@ -88,8 +88,8 @@ async def test_what_fails_inside_a_stream_ends_it_with_an_error(spoken: Running)
     assert caught.value.code == "overloaded"
 
 
-async def test_what_fails_before_a_stream_is_an_http_error(spoken: Running) -> None:
-    async with spoken.http() as http:
+async def test_a_failure_before_a_stream_is_an_http_error(parroting: Running) -> None:
+    async with parroting.http() as http:
         response = await post(http, model="qwen3-4b", messages=[{"role": "user", "content": "four"}], stream=True)
 
     assert error_of(response) == (429, "overloaded", None)
@@ -105,10 +105,10 @@ async def test_what_fails_before_a_stream_is_an_http_error(spoken: Running) -> N
     ],
     ids=["no-model", "service", "stores", "tool"],
 )
-async def test_documents_are_searched_for_the_service_and_where_stores_are_named(
-    spoken: Running, parrot: Parrot, fields: dict[str, Any]
+async def test_naming_the_service_or_a_store_searches_documents(
+    parroting: Running, parrot: Parrot, fields: dict[str, Any]
 ) -> None:
-    async with spoken.http() as http:
+    async with parroting.http() as http:
         response = await post(http, **fields)
 
     assert response.json()["models"]["generate"] == "extractive"
@@ -130,7 +130,7 @@ async def test_documents_are_searched_for_the_service_and_where_stores_are_named
     ],
     ids=["function", "both", "schema", "format", "extractive", "stream", "search", "n", "messages"],
 )
-async def test_what_cannot_be_done_is_refused_with_what_can(
+async def test_unsupported_requests_are_refused_with_the_alternative(
     http: httpx.AsyncClient, fields: dict[str, Any], param: str | None, message: str
 ) -> None:
     response = await post(http, **fields)
@@ -140,10 +140,10 @@ async def test_what_cannot_be_done_is_refused_with_what_can(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/a.png", "file:///etc/passwd", {"url": "https://example.org/a.png"}])
-async def test_no_address_is_fetched_for_a_caller(spoken: Running, parrot: Parrot, url: Any) -> None:
-    part = {"type": "image_url", "image_url": url}
-    async with spoken.http() as http:
-        response = await post(http, model="qwen3-4b", messages=[{"role": "user", "content": [part]}])
+async def test_remote_media_is_refused(parroting: Running, parrot: Parrot, url: Any) -> None:
+    image = {"type": "image_url", "image_url": url}
+    async with parroting.http() as http:
+        response = await post(http, model="qwen3-4b", messages=[{"role": "user", "content": [image]}])
 
     assert error_of(response) == (422, "invalid_request", "messages")
     assert parrot.bodies == []
@@ -157,14 +157,14 @@ async def test_an_unknown_model_is_not_found(http: httpx.AsyncClient, path: str)
     assert "extractive" in response.json()["error"]["message"]
 
 
-async def test_an_adapter_that_no_entry_has_is_not_found(http: httpx.AsyncClient) -> None:
+async def test_an_unknown_adapter_is_not_found(http: httpx.AsyncClient) -> None:
     response = await post(http, model="law", vector_store_ids=["default"])
 
     assert error_of(response) == (404, "model_not_found", None)
 
 
-async def test_a_completion_continues_its_prompt(spoken: Running, parrot: Parrot) -> None:
-    async with spoken.http() as http:
+async def test_a_completion_continues_its_prompt(parroting: Running, parrot: Parrot) -> None:
+    async with parroting.http() as http:
         response = await http.post("/v1/completions", json={"model": "qwen3-4b", "prompt": "one two", "echo": True})
         many = await http.post("/v1/completions", json={"model": "qwen3-4b", "prompt": ["one"] * 200})
 

@@ -1,4 +1,4 @@
-"""Searching a vector store by OpenAI's own client, and asking with the same filters and ranking options."""
+"""Search a vector store with OpenAI's own client, and query with the same filters and ranking options."""
 
 from typing import Any
 
@@ -18,27 +18,28 @@ NOTES = {
 
 @pytest.fixture
 async def store(client: openai.AsyncOpenAI) -> str:
-    made = await client.vector_stores.create(name="notes")
+    created = await client.vector_stores.create(name="notes")
     for name, (content, attributes) in NOTES.items():
-        await ingested(client, name, content, made.id, attributes=attributes)
-    return made.id
+        await ingested(client, name, content, created.id, attributes=attributes)
+    return created.id
 
 
 async def names(client: openai.AsyncOpenAI, store: str, query: str = "opens", **options: Any) -> list[str]:
-    return [found.filename for found in (await client.vector_stores.search(store, query=query, **options)).data]
+    page = await client.vector_stores.search(store, query=query, **options)
+    return [result.filename for result in page.data]
 
 
-async def test_a_result_has_all_that_openais_has(client: openai.AsyncOpenAI, store: str) -> None:
+async def test_a_result_has_all_of_openais_fields(client: openai.AsyncOpenAI, store: str) -> None:
     page = await client.vector_stores.search(
         store, query="orchard apples", max_num_results=1, rewrite_query=True, ranking_options={"ranker": "none"}
     )
 
-    (found,) = page.data
-    assert (found.filename, found.attributes) == ("orchard.md", NOTES["orchard.md"][1])
-    assert (found.content[0].type, found.content[0].text) == ("text", NOTES["orchard.md"][0].decode())
-    assert 0 <= found.score <= 1
+    (result,) = page.data
+    assert (result.filename, result.attributes) == ("orchard.md", NOTES["orchard.md"][1])
+    assert (result.content[0].type, result.content[0].text) == ("text", NOTES["orchard.md"][0].decode())
+    assert 0 <= result.score <= 1
     assert (page.object, page.search_query) == ("vector_store.search_results.page", ["orchard apples"])
-    assert (found.content[0].start, found.content[0].end) == (0, len(NOTES["orchard.md"][0]))
+    assert (result.content[0].start, result.content[0].end) == (0, len(NOTES["orchard.md"][0]))
     assert page.degraded == []
 
 
@@ -71,12 +72,12 @@ FILTERS: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-async def test_filters_let_through_what_they_say(client: openai.AsyncOpenAI, store: str) -> None:
+async def test_filters_select_files_by_their_attributes(client: openai.AsyncOpenAI, store: str) -> None:
     query = "harbour orchard mill ferry"
     for filters, expected in FILTERS:
         for mode in ("dense", "lexical", "hybrid"):
-            found = await names(client, store, query, filters=filters, extra_body={"mode": mode})
-            assert {name.removesuffix(".md") for name in found} == expected, (mode, filters)
+            filenames = await names(client, store, query, filters=filters, extra_body={"mode": mode})
+            assert {name.removesuffix(".md") for name in filenames} == expected, (mode, filters)
 
 
 RANKINGS: list[dict[str, Any]] = [
@@ -90,13 +91,13 @@ RANKINGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("mode", ["auto", "hybrid", "dense", "lexical"])
-async def test_every_way_of_ranking_finds_it(client: openai.AsyncOpenAI, store: str, mode: str) -> None:
+async def test_every_ranking_finds_the_file(client: openai.AsyncOpenAI, store: str, mode: str) -> None:
     for ranking in RANKINGS:
-        found = await names(client, store, "the ferry leaves", ranking_options=ranking, extra_body={"mode": mode})
-        assert "ferry.md" in found, ranking
+        filenames = await names(client, store, "the ferry leaves", ranking_options=ranking, extra_body={"mode": mode})
+        assert "ferry.md" in filenames, ranking
 
 
-async def test_a_threshold_leaves_out_what_scores_below(client: openai.AsyncOpenAI, store: str) -> None:
+async def test_a_threshold_drops_lower_scores(client: openai.AsyncOpenAI, store: str) -> None:
     ranking = {"ranker": "none"}
     everything = (await client.vector_stores.search(store, query="opens at dawn", ranking_options=ranking)).data
     threshold = everything[0].score
@@ -106,7 +107,9 @@ async def test_a_threshold_leaves_out_what_scores_below(client: openai.AsyncOpen
     )
 
     assert everything[0].filename == "harbour.md"
-    assert [one.score for one in best.data] == [one.score for one in everything if one.score >= threshold]
+    assert [result.score for result in best.data] == [
+        result.score for result in everything if result.score >= threshold
+    ]
     assert len(best.data) < len(everything)
 
 
@@ -117,21 +120,22 @@ async def test_several_queries_are_merged(client: openai.AsyncOpenAI, store: str
 
     assert page.search_query == queries
     assert {page.data[0].filename, page.data[1].filename} == {"ferry.md", "orchard.md"}
-    assert len({one.file_id for one in page.data}) == len(page.data)
-    assert [one.score for one in page.data] == sorted((one.score for one in page.data), reverse=True)
-    assert all(0 <= one.score <= 1 for one in page.data)
+    assert len({result.file_id for result in page.data}) == len(page.data)
+    scores = [result.score for result in page.data]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
 
 
-async def test_pages_lead_through_everything_once(client: openai.AsyncOpenAI, store: str) -> None:
-    whole = await names(client, store, "opens")
-    found, token = [], None
-    for _ in range(len(whole)):
+async def test_pages_list_every_result_once(client: openai.AsyncOpenAI, store: str) -> None:
+    in_one_page = await names(client, store, "opens")
+    paged, token = [], None
+    for _ in range(len(in_one_page)):
         page = await client.vector_stores.search(store, query="opens", max_num_results=1, extra_body={"page": token})
-        found += [one.filename for one in page.data]
+        paged += [result.filename for result in page.data]
         token = page.next_page
         assert page.has_more == (token is not None)
 
-    assert found == whole
+    assert paged == in_one_page
     assert token is None
 
 
@@ -176,13 +180,13 @@ BAD_SEARCHES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_bad_searches_are_refused_by_name(http: httpx.AsyncClient) -> None:
+async def test_invalid_searches_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for body, param in BAD_SEARCHES:
         response = await http.post("/v1/vector_stores/default/search", json={"query": "opens"} | body)
         assert error_of(response) == (422, "invalid_request", param), body
 
 
-async def test_questions_take_filters_mode_and_ranking(http: httpx.AsyncClient, store: str) -> None:
+async def test_queries_take_filters_mode_and_ranking(http: httpx.AsyncClient, store: str) -> None:
     body = {
         "query": "When does it open?",
         "vector_store_ids": [store],

@@ -1,4 +1,4 @@
-"""Files in a vector store by OpenAI's own client: one by one and in batches."""
+"""Files in a vector store with OpenAI's own client: singly and in batches."""
 
 from typing import Any
 
@@ -21,28 +21,29 @@ async def test_a_file_is_uploaded_and_searchable_in_one_call(client: openai.Asyn
     assert (await client.vector_stores.search("default", query="alpha")).data[0].file_id == attached.id
 
 
-async def test_attributes_are_replaced_and_taken_away(client: openai.AsyncOpenAI) -> None:
+async def test_attributes_are_replaced_and_cleared(client: openai.AsyncOpenAI) -> None:
     file_id = await ingested(client, "a.md", b"alpha", "default", attributes={"year": 2024, "tag": "x"})
     files = client.vector_stores.files
 
     replaced = await files.update(file_id, vector_store_id="default", attributes={"year": 2025})
-    found = await client.vector_stores.search("default", query="alpha")
-    bare = await files.update(file_id, vector_store_id="default", attributes=None)
+    results = await client.vector_stores.search("default", query="alpha")
+    cleared = await files.update(file_id, vector_store_id="default", attributes=None)
 
-    assert replaced.attributes == found.data[0].attributes == {"year": 2025}
-    assert (replaced.status, bare.attributes) == ("completed", {})
+    assert replaced.attributes == results.data[0].attributes == {"year": 2025}
+    assert (replaced.status, cleared.attributes) == ("completed", {})
 
 
 async def test_the_content_is_the_chunks_in_order(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
     file_id = await ingested(client, "long.md", LONG, "default")
 
-    parts = [part async for part in client.vector_stores.files.content(file_id, vector_store_id="default")]
+    contents = [content async for content in client.vector_stores.files.content(file_id, vector_store_id="default")]
     text = (await http.get(f"/v1/files/{file_id}/text")).text
 
-    assert len(parts) > 2
-    assert {part.type for part in parts} == {"text"}
-    assert [part.text for part in parts] == [text[part.start : part.end] for part in parts]
-    assert [part.start for part in parts] == sorted(part.start for part in parts)
+    assert len(contents) > 2
+    assert {content.type for content in contents} == {"text"}
+    assert [content.text for content in contents] == [text[content.start : content.end] for content in contents]
+    starts = [content.start for content in contents]
+    assert starts == sorted(starts)
 
 
 async def test_files_are_listed_by_status(client: openai.AsyncOpenAI) -> None:
@@ -58,7 +59,7 @@ async def test_files_are_listed_by_status(client: openai.AsyncOpenAI) -> None:
     assert await listed("cancelled") == []
 
 
-async def test_a_detached_file_is_not_found_and_stays(client: openai.AsyncOpenAI) -> None:
+async def test_a_detached_file_leaves_the_search_and_stays_stored(client: openai.AsyncOpenAI) -> None:
     file_id = await ingested(client, "a.md", b"alpha", "default")
 
     assert (await client.vector_stores.files.delete(file_id, vector_store_id="default")).deleted
@@ -95,13 +96,13 @@ async def test_each_file_of_a_batch_may_have_attributes_and_chunking_of_its_own(
     batch = await client.vector_stores.file_batches.create("default", files=files)
     done = await client.vector_stores.file_batches.poll(batch.id, vector_store_id="default")
 
-    first, second = [await client.vector_stores.files.retrieve(one, vector_store_id="default") for one in ids]
+    first, second = [await client.vector_stores.files.retrieve(file_id, vector_store_id="default") for file_id in ids]
     assert done.file_counts.completed == 2
     assert (first.attributes, first.chunking_strategy.type) == ({"tag": "a"}, "auto")
     assert (second.attributes, second.chunking_strategy.static.max_chunk_size_tokens) == ({"tag": "b"}, 120)
 
 
-async def test_a_batch_is_taken_in_whole_or_not_at_all(client: openai.AsyncOpenAI) -> None:
+async def test_a_batch_is_added_in_full_or_not_at_all(client: openai.AsyncOpenAI) -> None:
     file = await client.files.create(file=("a.md", b"alpha"), purpose="assistants")
 
     with pytest.raises(openai.NotFoundError, match="file-none"):
@@ -110,8 +111,8 @@ async def test_a_batch_is_taken_in_whole_or_not_at_all(client: openai.AsyncOpenA
     assert (await client.vector_stores.retrieve("default")).file_counts.total == 0
 
 
-async def test_a_cancelled_batch_ends_what_is_in_progress(client: openai.AsyncOpenAI) -> None:
-    # Far more than can be ingested between the two calls.
+async def test_cancelling_a_batch_ends_its_files_in_progress(client: openai.AsyncOpenAI) -> None:
+    # More files than the service can ingest between the two calls.
     ids = [
         (await client.files.create(file=(f"{number}.md", b"%d " % number + LONG), purpose="assistants")).id
         for number in range(40)
@@ -146,7 +147,7 @@ BAD_CHUNKINGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_bad_attachments_are_refused_by_name(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
+async def test_invalid_attachments_are_refused_by_name(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
     file = await client.files.create(file=("a.md", b"alpha"), purpose="assistants")
 
     for body, param in BAD_ATTACHMENTS + BAD_CHUNKINGS:
@@ -166,7 +167,7 @@ BAD_BATCHES: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
-async def test_bad_batches_are_refused_by_name(http: httpx.AsyncClient) -> None:
+async def test_invalid_batches_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for body, param in BAD_BATCHES:
         response = await http.post("/v1/vector_stores/default/file_batches", json=body)
         assert error_of(response) == (422, "invalid_request", param), body
@@ -179,7 +180,7 @@ async def test_a_file_twice_in_a_batch_is_refused(client: openai.AsyncOpenAI) ->
         await client.vector_stores.file_batches.create("default", file_ids=[file.id, file.id])
 
 
-async def test_what_is_not_there_is_not_found(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
+async def test_unknown_ids_are_not_found(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
     file = await client.files.create(file=("a.md", b"alpha"), purpose="assistants")
     store, other = "/v1/vector_stores/default", "/v1/vector_stores/vs_none"
     calls = [

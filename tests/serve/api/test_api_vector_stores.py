@@ -1,4 +1,4 @@
-"""/v1/vector_stores by OpenAI's own client: made, described, listed, changed, expired, deleted."""
+"""/v1/vector_stores with OpenAI's own client: create, describe, list, change, expire, delete."""
 
 from typing import Any
 
@@ -11,29 +11,29 @@ from tests.serve.api.api_samples import Clock, error_of, ingested
 DAY_S = 24 * 3600
 
 
-async def test_a_store_is_made_with_everything_that_openais_has(client: openai.AsyncOpenAI) -> None:
+async def test_a_store_has_all_of_openais_fields(client: openai.AsyncOpenAI) -> None:
     file = await client.files.create(file=("a.md", b"alpha beta"), purpose="assistants")
     strategy = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 10}}
 
-    made = await client.vector_stores.create(
+    created = await client.vector_stores.create(
         name="notes",
         file_ids=[file.id],
         chunking_strategy=strategy,
         metadata={"team": "north"},
         expires_after={"anchor": "last_active_at", "days": 7},
     )
-    attached = await client.vector_stores.files.poll(file.id, vector_store_id=made.id, poll_interval_ms=10)
-    store = await client.vector_stores.retrieve(made.id)
+    attached = await client.vector_stores.files.poll(file.id, vector_store_id=created.id, poll_interval_ms=10)
+    store = await client.vector_stores.retrieve(created.id)
 
-    assert (made.name, made.metadata, made.expires_after.days) == ("notes", {"team": "north"}, 7)
-    assert made.expires_at == made.last_active_at + 7 * DAY_S
-    assert (made.status, made.file_counts.in_progress, made.file_counts.total) == ("in_progress", 1, 1)
+    assert (created.name, created.metadata, created.expires_after.days) == ("notes", {"team": "north"}, 7)
+    assert created.expires_at == created.last_active_at + 7 * DAY_S
+    assert (created.status, created.file_counts.in_progress, created.file_counts.total) == ("in_progress", 1, 1)
     assert attached.chunking_strategy.static.max_chunk_size_tokens == 100
     assert (store.status, store.file_counts.completed) == ("completed", 1)
     assert store.usage_bytes > len(b"alpha beta")
 
 
-async def test_a_store_says_which_vectors_are_searched(client: openai.AsyncOpenAI) -> None:
+async def test_a_store_names_its_searched_generation(client: openai.AsyncOpenAI) -> None:
     empty = await client.vector_stores.create(name="empty")
     await ingested(client, "a.md", b"alpha", empty.id)
 
@@ -44,7 +44,7 @@ async def test_a_store_says_which_vectors_are_searched(client: openai.AsyncOpenA
     assert filled.index["building"] is None
 
 
-async def test_with_a_file_that_is_not_there_no_store_is_made(client: openai.AsyncOpenAI) -> None:
+async def test_no_store_is_created_with_an_unknown_file(client: openai.AsyncOpenAI) -> None:
     file = await client.files.create(file=("a.md", b"alpha"), purpose="assistants")
 
     with pytest.raises(openai.NotFoundError, match="file-none"):
@@ -53,19 +53,19 @@ async def test_with_a_file_that_is_not_there_no_store_is_made(client: openai.Asy
     assert [store.id async for store in client.vector_stores.list()] == ["default"]
 
 
-async def test_a_change_touches_what_it_names_and_null_takes_away(client: openai.AsyncOpenAI) -> None:
-    made = await client.vector_stores.create(
+async def test_a_change_sets_the_named_fields_and_null_clears_them(client: openai.AsyncOpenAI) -> None:
+    created = await client.vector_stores.create(
         name="notes", metadata={"team": "north"}, expires_after={"anchor": "last_active_at", "days": 7}
     )
 
-    renamed = await client.vector_stores.update(made.id, name="letters")
-    bare = await client.vector_stores.update(made.id, metadata=None, expires_after=None)
+    renamed = await client.vector_stores.update(created.id, name="letters")
+    cleared = await client.vector_stores.update(created.id, metadata=None, expires_after=None)
 
     assert (renamed.name, renamed.metadata, renamed.expires_after.days) == ("letters", {"team": "north"}, 7)
-    assert (bare.name, bare.metadata, bare.expires_after, bare.expires_at) == ("letters", {}, None, None)
+    assert (cleared.name, cleared.metadata, cleared.expires_after, cleared.expires_at) == ("letters", {}, None, None)
 
 
-async def test_lists_page_forwards_by_themselves_and_backwards(client: openai.AsyncOpenAI) -> None:
+async def test_lists_are_paged_forwards_and_backwards(client: openai.AsyncOpenAI) -> None:
     ids = [(await client.vector_stores.create(name=str(number))).id for number in range(5)]
 
     forwards = [store.id async for store in client.vector_stores.list(limit=2, order="asc") if store.id != "default"]
@@ -77,42 +77,42 @@ async def test_lists_page_forwards_by_themselves_and_backwards(client: openai.As
     assert [store.id for store in before_second.data] == [ids[3], ids[2]]
 
 
-async def test_an_expired_store_is_refused_until_it_is_gone(client: openai.AsyncOpenAI, clock: Clock) -> None:
-    made = await client.vector_stores.create(name="notes", expires_after={"anchor": "last_active_at", "days": 1})
-    await ingested(client, "a.md", b"alpha", made.id)
+async def test_an_expired_store_is_refused(client: openai.AsyncOpenAI, clock: Clock) -> None:
+    created = await client.vector_stores.create(name="notes", expires_after={"anchor": "last_active_at", "days": 1})
+    await ingested(client, "a.md", b"alpha", created.id)
 
     clock.ahead_s = 2 * DAY_S
 
-    assert (await client.vector_stores.retrieve(made.id)).status == "expired"
+    assert (await client.vector_stores.retrieve(created.id)).status == "expired"
     with pytest.raises(openai.ConflictError, match="expired"):
-        await client.vector_stores.search(made.id, query="alpha")
+        await client.vector_stores.search(created.id, query="alpha")
     with pytest.raises(openai.ConflictError, match="expired"):
         await client.chat.completions.create(
             model="ragserve",
             messages=[{"role": "user", "content": "alpha?"}],
-            tools=[{"type": "file_search", "vector_store_ids": [made.id]}],
+            tools=[{"type": "file_search", "vector_store_ids": [created.id]}],
         )
 
 
 async def test_a_search_keeps_a_store_from_expiring(client: openai.AsyncOpenAI, clock: Clock) -> None:
-    made = await client.vector_stores.create(name="notes", expires_after={"anchor": "last_active_at", "days": 1})
+    created = await client.vector_stores.create(name="notes", expires_after={"anchor": "last_active_at", "days": 1})
 
     clock.ahead_s = 0.9 * DAY_S
-    await client.vector_stores.search(made.id, query="alpha")
+    await client.vector_stores.search(created.id, query="alpha")
     clock.ahead_s = 1.8 * DAY_S
 
-    assert (await client.vector_stores.retrieve(made.id)).status == "completed"
+    assert (await client.vector_stores.retrieve(created.id)).status == "completed"
 
 
-async def test_a_deleted_store_is_gone_and_the_default_one_comes_back_empty(client: openai.AsyncOpenAI) -> None:
-    made = await client.vector_stores.create(name="notes")
+async def test_a_deleted_store_is_not_found_and_the_default_store_is_emptied(client: openai.AsyncOpenAI) -> None:
+    created = await client.vector_stores.create(name="notes")
     file_id = await ingested(client, "a.md", b"alpha", "default")
 
-    assert (await client.vector_stores.delete(made.id)).deleted
+    assert (await client.vector_stores.delete(created.id)).deleted
     assert (await client.vector_stores.delete("default")).deleted
 
     with pytest.raises(openai.NotFoundError):
-        await client.vector_stores.retrieve(made.id)
+        await client.vector_stores.retrieve(created.id)
     assert (await client.vector_stores.retrieve("default")).file_counts.total == 0
     assert (await client.vector_stores.search("default", query="alpha")).data == []
     assert (await client.files.retrieve(file_id)).id == file_id
@@ -137,13 +137,13 @@ BAD_STORES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_bad_stores_are_refused_by_name(http: httpx.AsyncClient) -> None:
+async def test_invalid_stores_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for body, param in BAD_STORES:
         assert error_of(await http.post("/v1/vector_stores", json=body)) == (422, "invalid_request", param), body
     assert [store["id"] for store in (await http.get("/v1/vector_stores")).json()["data"]] == ["default"]
 
 
-async def test_bad_list_calls_are_refused_by_name(http: httpx.AsyncClient) -> None:
+async def test_invalid_list_calls_are_refused_by_name(http: httpx.AsyncClient) -> None:
     calls = [
         ("limit=101", "limit"),
         ("after=vs_none", "after"),
@@ -158,6 +158,6 @@ async def test_bad_list_calls_are_refused_by_name(http: httpx.AsyncClient) -> No
 async def test_an_unknown_store_is_not_found(http: httpx.AsyncClient) -> None:
     calls = [("GET", None), ("POST", {"name": "x"}), ("DELETE", None)]
 
-    found = [error_of(await http.request(method, "/v1/vector_stores/vs_none", json=body)) for method, body in calls]
+    errors = [error_of(await http.request(method, "/v1/vector_stores/vs_none", json=body)) for method, body in calls]
 
-    assert found == [(404, "not_found", None)] * 3
+    assert errors == [(404, "not_found", None)] * 3

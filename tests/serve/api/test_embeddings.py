@@ -1,4 +1,4 @@
-"""/v1/embeddings by OpenAI's own client, and what it refuses."""
+"""/v1/embeddings with OpenAI's own client, and the requests that it refuses."""
 
 import base64
 from collections.abc import Sequence
@@ -17,44 +17,45 @@ from models.types import Deadline, Embeddings, StageStatus
 from serve.api.embeddings import MAX_INPUTS, to_json
 from serve.settings import ApiConfig
 from tests.inline import Failing, InlineEmbedder
-from tests.serve.api.api_samples import Hanging, Running, error_of, hang_up_once
+from tests.serve.api.api_samples import Hanging, Running, disconnect_once, error_of
 
 URL = "/v1/embeddings"
 MODEL = HashingModel("hashing", HashingConfig(dim=512))
 TEXTS = ["The orchard sells apples.", "The harbour opens at dawn."]
 
 
-async def test_texts_become_the_models_own_vectors_in_order(client: openai.AsyncOpenAI) -> None:
-    made = await client.embeddings.create(model="hashing", input=TEXTS)
+async def test_texts_become_the_models_vectors_in_order(client: openai.AsyncOpenAI) -> None:
+    response = await client.embeddings.create(model="hashing", input=TEXTS)
 
-    assert [one.index for one in made.data] == [0, 1]
-    assert (made.object, made.data[0].object, made.model) == ("list", "embedding", "hashing")
-    np.testing.assert_array_equal(np.float32([one.embedding for one in made.data]), embed_documents(MODEL, TEXTS))
-    # Four words each, and the token that opens a text; the last text has one more.
-    assert (made.usage.prompt_tokens, made.usage.total_tokens) == (11, 11)
+    assert [row.index for row in response.data] == [0, 1]
+    assert (response.object, response.data[0].object, response.model) == ("list", "embedding", "hashing")
+    vectors = np.float32([row.embedding for row in response.data])
+    np.testing.assert_array_equal(vectors, embed_documents(MODEL, TEXTS))
+    # Four and five words, each with the token that starts a text.
+    assert (response.usage.prompt_tokens, response.usage.total_tokens) == (11, 11)
 
 
 async def test_floats_and_base64_are_the_same_numbers(client: openai.AsyncOpenAI) -> None:
     floats = await client.embeddings.create(model="ragserve", input=TEXTS, encoding_format="float")
     packed = await client.embeddings.create(model="ragserve", input=TEXTS, encoding_format="base64")
 
-    raw = [np.frombuffer(base64.b64decode(one.embedding), "<f4") for one in packed.data]
-    np.testing.assert_array_equal(np.float32([one.embedding for one in floats.data]), raw)
+    raw = [np.frombuffer(base64.b64decode(row.embedding), "<f4") for row in packed.data]
+    np.testing.assert_array_equal(np.float32([row.embedding for row in floats.data]), raw)
 
 
-async def test_tokens_are_as_good_as_their_text(client: openai.AsyncOpenAI) -> None:
+async def test_tokens_give_the_same_vectors_as_their_text(client: openai.AsyncOpenAI) -> None:
     tokens = [encoding.ids[1:].tolist() for encoding in MODEL.tokenize_documents(TEXTS)]
 
     from_texts = await client.embeddings.create(model="hashing", input=TEXTS)
     from_tokens = await client.embeddings.create(model="hashing", input=tokens)
-    from_one = await client.embeddings.create(model="hashing", input=tokens[1])
+    from_list = await client.embeddings.create(model="hashing", input=tokens[1])
 
     assert from_tokens == from_texts
-    assert from_one.data[0].embedding == from_texts.data[1].embedding
+    assert from_list.data[0].embedding == from_texts.data[1].embedding
 
 
-class NotesKind(InlineEmbedder):
-    """Notes whether inputs came as queries, and how much time there was for them."""
+class RecordingEmbedder(InlineEmbedder):
+    """Record whether inputs came as queries, and the time left for them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,10 +70,8 @@ class NotesKind(InlineEmbedder):
         return await super().embed_inputs(inputs, as_queries, dimensions, deadline)
 
 
-async def test_inputs_are_documents_unless_they_are_said_to_be_queries(
-    service: Running, client: openai.AsyncOpenAI
-) -> None:
-    embedder = NotesKind()
+async def test_inputs_are_documents_by_default(service: Running, client: openai.AsyncOpenAI) -> None:
+    embedder = RecordingEmbedder()
     service.replace(embedder=embedder)
 
     await client.embeddings.create(model="hashing", input="a", user="me")
@@ -82,8 +81,8 @@ async def test_inputs_are_documents_unless_they_are_said_to_be_queries(
     assert embedder.as_queries == [False, True, False]
 
 
-async def test_the_stage_has_the_time_that_is_configured(service: Running, client: openai.AsyncOpenAI) -> None:
-    embedder = NotesKind()
+async def test_the_stage_gets_the_configured_budget(service: Running, client: openai.AsyncOpenAI) -> None:
+    embedder = RecordingEmbedder()
     service.replace(embedder=embedder, api=ApiConfig(embed_s=3000))
 
     await client.embeddings.create(model="hashing", input="a")
@@ -91,10 +90,10 @@ async def test_the_stage_has_the_time_that_is_configured(service: Running, clien
     assert 2000 < embedder.budgets_s[0] <= 3000
 
 
-async def test_dimensions_that_the_model_has_are_given(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
-    whole = await client.embeddings.create(model="hashing", input="a", dimensions=512)
+async def test_only_the_models_dimensions_are_accepted(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
+    full = await client.embeddings.create(model="hashing", input="a", dimensions=512)
 
-    assert len(whole.data[0].embedding) == 512
+    assert len(full.data[0].embedding) == 512
     for dimensions in (256, 513, 0, -1, "a"):
         refused = await http.post(URL, json={"input": "a", "dimensions": dimensions})
         assert error_of(refused) == (422, "invalid_request", "dimensions"), dimensions
@@ -120,29 +119,29 @@ REFUSED: list[tuple[Any, str]] = [
 ]
 
 
-async def test_bad_inputs_are_refused_by_name(http: httpx.AsyncClient) -> None:
+async def test_invalid_inputs_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for inputs, message in REFUSED:
         response = await http.post(URL, json={"input": inputs})
         assert error_of(response) == (422, "invalid_request", "input"), message
         assert message in response.json()["error"]["message"]
 
 
-async def test_what_is_not_known_is_refused_by_name(http: httpx.AsyncClient) -> None:
+async def test_invalid_fields_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for extra in ({"encoding_format": "int8"}, {"input_type": "passage"}, {"truncate": True}, {"model": 7}):
         response = await http.post(URL, json={"input": "a"} | extra)
         assert error_of(response) == (422, "invalid_request", next(iter(extra)))
     assert error_of(await http.post(URL, json={"model": "hashing"})) == (422, "invalid_request", "input")
 
 
-async def test_the_length_of_all_inputs_is_bounded(service: Running, http: httpx.AsyncClient) -> None:
+async def test_the_total_length_of_inputs_is_bounded(service: Running, http: httpx.AsyncClient) -> None:
     service.replace(api=ApiConfig(max_texts_chars=1000))
 
-    for fits, does_not in ((["a" * 500] * 2, ["a" * 500, "a" * 501]), ([[1] * 125] * 2, [[1] * 125, [1] * 126])):
-        assert (await http.post(URL, json={"input": fits})).status_code == 200
-        assert error_of(await http.post(URL, json={"input": does_not})) == (422, "invalid_request", "input")
+    for accepted, too_long in ((["a" * 500] * 2, ["a" * 500, "a" * 501]), ([[1] * 125] * 2, [[1] * 125, [1] * 126])):
+        assert (await http.post(URL, json={"input": accepted})).status_code == 200
+        assert error_of(await http.post(URL, json={"input": too_long})) == (422, "invalid_request", "input")
 
 
-async def test_only_the_model_that_serves_can_be_named(client: openai.AsyncOpenAI) -> None:
+async def test_only_the_served_model_can_be_named(client: openai.AsyncOpenAI) -> None:
     for name in ("minilm", "text-embedding-3-small", ""):
         with pytest.raises(openai.NotFoundError, match="ragserve") as refused:
             await client.embeddings.create(model=name, input="a")
@@ -151,34 +150,32 @@ async def test_only_the_model_that_serves_can_be_named(client: openai.AsyncOpenA
 
 
 class Swapped(InlineEmbedder):
-    """Another model than the one that it says to serve, until it is told. Counts how often it is asked which."""
+    """An embedder whose model a test can swap. Counts the calls of `status`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.alias, self.num_asked = "hashing", 0
+        self.alias, self.num_status_calls = "hashing", 0
 
     async def embed_inputs(self, *call: Any) -> Embeddings:
-        found = await super().embed_inputs(*call)
-        return Embeddings(found.vectors, found.generation, self.alias, found.num_tokens)
+        embeddings = await super().embed_inputs(*call)
+        return Embeddings(embeddings.vectors, embeddings.generation, self.alias, embeddings.num_tokens)
 
     async def status(self, deadline: Deadline) -> StageStatus:
-        self.num_asked += 1
+        self.num_status_calls += 1
         return StageStatus(self.alias)
 
 
-async def test_a_steady_client_costs_no_question_about_the_model(service: Running, client: openai.AsyncOpenAI) -> None:
+async def test_a_steady_client_asks_for_the_model_once(service: Running, client: openai.AsyncOpenAI) -> None:
     embedder = Swapped()
     service.replace(embedder=embedder, stages={"embed": embedder})
 
     for name in ("ragserve", "hashing", "hashing", "ragserve", "hashing"):
         await client.embeddings.create(model=name, input="a")
 
-    assert embedder.num_asked == 1
+    assert embedder.num_status_calls == 1
 
 
-async def test_after_a_swap_the_old_name_gets_no_vectors_of_the_new_model(
-    service: Running, client: openai.AsyncOpenAI
-) -> None:
+async def test_after_a_swap_the_old_alias_is_not_found(service: Running, client: openai.AsyncOpenAI) -> None:
     embedder = Swapped()
     service.replace(embedder=embedder, stages={"embed": embedder})
     await client.embeddings.create(model="hashing", input="a")
@@ -192,7 +189,7 @@ async def test_after_a_swap_the_old_name_gets_no_vectors_of_the_new_model(
     assert (await client.embeddings.create(model="ragserve", input="a")).model == "hashing-2"
 
 
-async def test_every_model_that_is_listed_for_the_stage_can_be_used(client: openai.AsyncOpenAI) -> None:
+async def test_every_listed_embedding_model_can_be_named(client: openai.AsyncOpenAI) -> None:
     listed = [model async for model in client.models.list()]
 
     names = [model.id for model in listed if model.stage in ("pipeline", "embed")]
@@ -209,7 +206,7 @@ DOWN: list[tuple[RagError, int]] = [
 ]
 
 
-async def test_a_stage_that_is_down_is_said_to_be(service: Running, http: httpx.AsyncClient) -> None:
+async def test_a_stage_that_is_down_has_its_own_status(service: Running, http: httpx.AsyncClient) -> None:
     for error, status in DOWN:
         service.replace(embedder=Failing(error))
         response = await http.post(URL, json={"input": "a"})
@@ -217,22 +214,22 @@ async def test_a_stage_that_is_down_is_said_to_be(service: Running, http: httpx.
         assert ("retry-after" in response.headers) == (status in (429, 503))
 
 
-async def test_a_caller_that_hangs_up_stops_the_work(service: Running) -> None:
+async def test_a_disconnect_cancels_the_stage(service: Running) -> None:
     stage = Hanging()
     service.replace(embedder=stage)
 
-    status = await hang_up_once(stage.asked, service.app, URL, {"input": "a"})
+    status = await disconnect_once(stage.called, service.app, URL, {"input": "a"})
 
     assert stage.cancelled.is_set()
     assert status == 499
 
 
-def test_floats_are_written_with_the_digits_that_give_them_back() -> None:
+def test_written_floats_restore_the_same_numbers() -> None:
     vectors = np.random.default_rng(0).standard_normal((4, 384)).astype(np.float32)
 
     written = to_json(Embeddings(vectors[:, ::2], "g", 'a "name"', 7), "float")
 
     body = httpx.Response(200, content=written).json()
-    np.testing.assert_array_equal(np.float32([one["embedding"] for one in body["data"]]), vectors[:, ::2])
+    np.testing.assert_array_equal(np.float32([row["embedding"] for row in body["data"]]), vectors[:, ::2])
     assert (body["model"], body["usage"]) == ('a "name"', {"prompt_tokens": 7, "total_tokens": 7})
     assert len(written) < 4 * 192 * 14
