@@ -86,11 +86,11 @@ class Generator:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py. A request is worked on while the engine runs it."""
         with suppress(StageUnavailableError):  # between two models it is as before
-            self._meter.slots = self._slot.serving.max_running
+            self._meter.slots = self._slot.serving.activity().max_running
         return self._meter.stats()
 
     async def status(self) -> StageStatus:
-        return self._slot.status(sum(model.num_unfinished() for model in self._slot.models))
+        return self._slot.status(sum(model.activity().num_unfinished for model in self._slot.models))
 
     async def check_health(self) -> None:
         """Serve's probe: the engine's own. A canary that is ill goes, and the replica stays."""
@@ -110,7 +110,7 @@ class Generator:
         """Loaded and warm: every model's `start` ends with a first answer."""
         model: CompletionModel = await asyncio.to_thread(self._catalog.load, "generation", alias)
         # What an engine reads from the environment has to be there before it is imported.
-        os.environ.update(model.environment())
+        os.environ.update(self._catalog.environment("generation", alias))
         await model.start()
         return model
 

@@ -1,35 +1,25 @@
-"""The seam of generation: a question and its passages in, text as it comes out."""
+"""The seams of generation: an engine that starts and stops, and the text that it streams for a request."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from models.types import CompletionRequest, GenerationDelta, GenerationRequest
 
 
-class GenerationModel(Protocol):
-    """Writes an answer that marks what it takes from passage n (from 1, in the request's order) with `[n]`."""
+@dataclass(frozen=True)
+class EngineActivity:
+    """`num_unfinished` requests run or wait in the engine, which runs up to `max_running` at once, 1 or more."""
 
-    name: str
+    num_unfinished: int = 0
+    max_running: int = 1
 
-    @property
-    def served_names(self) -> tuple[str, ...]:
-        """What a request may call it by: its alias, and its adapters."""
 
-    @property
-    def max_running(self) -> int:
-        """Requests that it works on at once; others wait for their turn."""
-
-    def environment(self) -> dict[str, str]:
-        """Environment variables that the model's library reads when it is imported; set before `start`."""
+class Engine(Protocol):
+    """The life of a model. Set the catalog's environment variables for it before `start`."""
 
     async def start(self) -> None:
         """Load and warm up. Raises ModelLoadError."""
-
-    def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
-        """Deltas as they come, the last with a finish_reason. Closing the generator frees the engine at once."""
-
-    def num_unfinished(self) -> int:
-        """Requests that it is working on now."""
 
     async def check_health(self) -> None:
         """Raises if the model cannot generate any more."""
@@ -37,9 +27,25 @@ class GenerationModel(Protocol):
     async def stop(self) -> None:
         """Free memory and processes."""
 
+    def activity(self) -> EngineActivity:
+        """What the engine works on now."""
+
+
+class GenerationModel(Engine, Protocol):
+    """Writes an answer that marks what it takes from passage n (from 1, in the request's order) with `[n]`.
+
+    `served_names` are the names that a request may call it by: `name`, its catalog alias, and its adapters.
+    """
+
+    name: str
+    served_names: tuple[str, ...]
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+        """Deltas as they come, the last with a finish_reason. Closing the generator frees the engine at once."""
+
 
 class CompletionModel(GenerationModel, Protocol):
-    """A language model that is also asked in OpenAI's own words: tools, JSON schemas, log probabilities, adapters."""
+    """A language model that also answers OpenAI's own requests: tools, JSON schemas, log probabilities, adapters."""
 
     def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
         """OpenAI's response object; or its chunks as they come, if the body says `stream`, each without framing.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
 from models.errors import InvalidRequestError, ModelNotFoundError
+from models.generation.base import EngineActivity
 from models.generation.markers import escape_markers
 from models.generation.reading import stems_and_size
 from models.generation.relevance import Unit, answer_units, lexical_scores
@@ -49,21 +50,9 @@ class ExtractiveModel:
 
     def __init__(self, name: str, config: ExtractiveConfig, encoder: EmbeddingModel | None = None) -> None:
         self.name = name
+        self.served_names: tuple[str, ...] = (name,)
         self._config = config
         self._encoder = encoder
-
-    @property
-    def served_names(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    @property
-    def max_running(self) -> int:
-        """1: it computes on the event loop, one answer after the other."""
-        return 1
-
-    def environment(self) -> dict[str, str]:
-        """Nothing."""
-        return {}
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -93,9 +82,9 @@ class ExtractiveModel:
         raise InvalidRequestError(f"model {self.name!r} answers from documents alone; {_NEEDS_LLM}", "model")
         yield {}
 
-    def num_unfinished(self) -> int:
-        """0: an answer is whole before its first delta."""
-        return 0
+    def activity(self) -> EngineActivity:
+        """Nothing unfinished: it computes on the event loop, and an answer is whole before its first delta."""
+        return EngineActivity()
 
     async def check_health(self) -> None:
         """Always well."""

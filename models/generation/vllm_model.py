@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
+from models.generation.base import EngineActivity
 from models.generation.gathering import gathered
 from models.generation.markers import MarkerEscaper
 from models.generation.prompt import build_messages, fit_passages
@@ -37,6 +38,7 @@ class VllmModel:
 
     def __init__(self, name: str, config: VllmConfig) -> None:
         self.name = name
+        self.served_names: tuple[str, ...] = (name, *config.adapters)
         self._config = config
         self._engine: AsyncLLM | None = None
         self._server: OpenAIServer | None = None
@@ -45,19 +47,6 @@ class VllmModel:
         self._unfinished: set[str] = set()  # the engine's request ids
         # One thread: a fast tokenizer cannot be shared, and vLLM would deep-copy it for each further one.
         self._tokenizing = ThreadPoolExecutor(1, "tokenizing")
-
-    @property
-    def served_names(self) -> tuple[str, ...]:
-        """What a request may call it by: its alias, and its adapters."""
-        return (self.name, *self._config.adapters)
-
-    @property
-    def max_running(self) -> int:
-        """The engine's max_num_seqs. Raises StageUnavailableError before `start` and after `stop`."""
-        return int(self._running_engine().vllm_config.scheduler_config.max_num_seqs)
-
-    def environment(self) -> dict[str, str]:
-        return self._config.environment()
 
     async def start(self) -> None:
         """Start the engine: half a minute to minutes. Raises ModelLoadError, and leaves no process behind then."""
@@ -89,9 +78,12 @@ class VllmModel:
             async for answer in answers:
                 yield answer
 
-    def num_unfinished(self) -> int:
-        """Requests that wait or run in the engine."""
-        return self._engine.get_num_unfinished_requests() if self._engine else 0
+    def activity(self) -> EngineActivity:
+        """Of the running engine, whose max_num_seqs is `max_running`; no activity before `start` and after `stop`."""
+        if self._engine is None:
+            return EngineActivity()
+        max_running = int(self._engine.vllm_config.scheduler_config.max_num_seqs)
+        return EngineActivity(self._engine.get_num_unfinished_requests(), max_running)
 
     async def check_health(self) -> None:
         """Raises StageUnavailableError before `start` and after `stop`, vLLM's EngineDeadError if its process died."""

@@ -12,6 +12,7 @@ from deployments.autoscaling import BACKLOG_S, DEMAND
 from deployments.generator import Generator
 from models.catalog import Catalog, CatalogEntry
 from models.errors import InvalidRequestError, StageUnavailableError
+from models.generation.base import EngineActivity
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.types import (
     ChatMessage,
@@ -67,7 +68,8 @@ class WordByWordModel(ExtractiveModel):
 class WideModel(ExtractiveModel):
     """Runs many requests at once, as an engine does."""
 
-    max_running = 16
+    def activity(self) -> EngineActivity:
+        return EngineActivity(max_running=16)
 
 
 def kind_of(model_class: type[ExtractiveModel]) -> str:
@@ -198,4 +200,4 @@ async def test_a_request_costs_its_share_of_what_the_model_runs_at_once(generato
 
     generator.record_autoscaling_stats()
 
-    assert generator._meter.slots == WideModel.max_running
+    assert generator._meter.slots == 16

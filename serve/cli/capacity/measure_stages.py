@@ -78,7 +78,7 @@ async def measure_generate(
     """
     model: GenerationModel = catalog.load("generation", config.model)
     # What an engine reads from the environment has to be there before it is imported.
-    os.environ.update(model.environment())
+    os.environ.update(catalog.environment("generation", config.model))
     await model.start()
     try:
         if catalog.entry("generation", config.model).kind == "extractive":

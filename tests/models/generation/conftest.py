@@ -33,7 +33,7 @@ def vllm_config(tmp_path_factory: pytest.TempPathFactory) -> VllmConfig:
 @pytest.fixture(scope="session")
 def vllm_environment(vllm_config: VllmConfig) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**VllmModel("tiny", vllm_config).environment(), "HF_HUB_OFFLINE": "1"}.items():
+        for name, value in {**vllm_config.environment(), "HF_HUB_OFFLINE": "1"}.items():
             patch.setenv(name, value)
         yield
 

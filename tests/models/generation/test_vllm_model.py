@@ -40,7 +40,7 @@ async def test_a_checkpoint_that_is_not_there_does_not_load(tmp_path: Path, vllm
 async def test_before_start_it_is_unavailable(vllm_config: VllmConfig) -> None:
     idle = VllmModel("tiny", vllm_config)
 
-    assert idle.num_unfinished() == 0
+    assert idle.activity().num_unfinished == 0
     with pytest.raises(StageUnavailableError):
         await idle.check_health()
     with pytest.raises(StageUnavailableError):
@@ -54,8 +54,8 @@ async def test_it_streams_deltas_and_counts_tokens(model: VllmModel) -> None:
     assert all(delta.finish_reason is None for delta in deltas)
     assert (last.finish_reason, last.num_completion_tokens) == ("length", 20)
     assert 300 < last.num_prompt_tokens < MAX_MODEL_LEN
-    assert model.num_unfinished() == 0
-    assert model.max_running == 4  # the config's max_num_seqs
+    assert model.activity().num_unfinished == 0
+    assert model.activity().max_running == 4  # the config's max_num_seqs
     await model.check_health()
 
 
@@ -82,7 +82,7 @@ async def test_a_slow_reader_gets_what_has_gathered_in_one_delta(model: VllmMode
     async with asyncio.timeout(60):
         deltas = model.stream(request())
         first = await anext(deltas)
-        await until(lambda: model.num_unfinished() == 0)
+        await until(lambda: model.activity().num_unfinished == 0)
         rest = [delta async for delta in deltas]
 
     assert first.finish_reason is None
@@ -102,23 +102,23 @@ async def test_a_stream_carries_what_gathers_within_its_pace(model: VllmModel, v
 async def test_closing_the_stream_frees_the_engine(model: VllmModel) -> None:
     deltas = model.stream(request())
     await anext(deltas)
-    assert model.num_unfinished() == 1
+    assert model.activity().num_unfinished == 1
 
     await deltas.aclose()
 
-    assert model.num_unfinished() == 0
+    assert model.activity().num_unfinished == 0
     await until(lambda: num_running_in_the_core() == 0)
 
 
 async def test_cancelling_the_reader_frees_the_engine(model: VllmModel) -> None:
     reading = asyncio.create_task(collect(model, request()))
-    await until(lambda: model.num_unfinished() == 1)
+    await until(lambda: model.activity().num_unfinished == 1)
 
     reading.cancel()
     await asyncio.wait([reading])
 
     assert reading.cancelled()
-    assert model.num_unfinished() == 0
+    assert model.activity().num_unfinished == 0
     await until(lambda: num_running_in_the_core() == 0)
 
 
@@ -126,7 +126,7 @@ async def test_four_streams_run_at_once_even_under_one_id(model: VllmModel) -> N
     streams = [model.stream(request()) for _ in range(4)]
 
     await asyncio.gather(*(anext(stream) for stream in streams))
-    num_at_once = model.num_unfinished()
+    num_at_once = model.activity().num_unfinished
     await streams[0].aclose()
     rest = [[delta async for delta in stream] for stream in streams[1:]]
 
@@ -147,7 +147,7 @@ async def test_a_question_that_does_not_fit_is_refused(model: VllmModel) -> None
     with pytest.raises(InvalidRequestError, match="too long"):
         await collect(model, asking("Why? " * MAX_MODEL_LEN, passage(TOWER), sampling=LONG))
 
-    assert model.num_unfinished() == 0
+    assert model.activity().num_unfinished == 0
 
 
 async def test_a_sampling_option_out_of_range_is_refused(model: VllmModel) -> None:
@@ -191,4 +191,4 @@ async def test_a_schema_that_is_none_is_refused(model: VllmModel) -> None:
     with pytest.raises(InvalidRequestError):
         await collect(model, request(SamplingOptions(10, response_schema={"type": "nothing"})))
 
-    assert model.num_unfinished() == 0
+    assert model.activity().num_unfinished == 0

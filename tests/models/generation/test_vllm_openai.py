@@ -72,7 +72,7 @@ async def test_a_chat_is_one_object_and_its_stream_the_same_text(model: VllmMode
     assert chunks[-2]["choices"][0]["finish_reason"] == "length"
     assert chunks[-1]["usage"]["completion_tokens"] == 30
     assert {chunk["id"] for chunk in chunks} != {response["id"]}
-    assert model.num_unfinished() == 0
+    assert model.activity().num_unfinished == 0
 
 
 async def test_a_completion_echoes_counts_and_streams(model: VllmModel) -> None:
@@ -179,7 +179,7 @@ async def test_what_vllm_refuses_is_the_callers_error(
     with pytest.raises(InvalidRequestError, match=message):
         await responses(model, chat(**{"max_tokens": 8, "stream": stream, **fields}))
 
-    assert model.num_unfinished() == 0
+    assert model.activity().num_unfinished == 0
 
 
 async def test_more_tokens_than_the_configured_most_are_asked_for_in_vain(model: VllmModel) -> None:
@@ -193,24 +193,24 @@ async def test_more_tokens_than_the_configured_most_are_asked_for_in_vain(model:
 async def test_closing_the_stream_frees_the_engine_at_once(model: VllmModel, asked: Any) -> None:
     chunks = model.complete(asked(**FOREVER, max_tokens=500, n=2, stream=True))
     await anext(chunks)
-    assert model.num_unfinished() == 2
+    assert model.activity().num_unfinished == 2
 
     await chunks.aclose()
 
-    assert model.num_unfinished() == 0
+    assert model.activity().num_unfinished == 0
     await until(lambda: num_running_in_the_core() == 0)
 
 
 @pytest.mark.parametrize("asked", [chat, completion], ids=["chat", "completion"])
 async def test_cancelling_the_wait_for_a_whole_answer_frees_the_engine_at_once(model: VllmModel, asked: Any) -> None:
     waiting = asyncio.create_task(whole(model, asked(**FOREVER, max_tokens=500)))
-    await until(lambda: model.num_unfinished() == 1)
+    await until(lambda: model.activity().num_unfinished == 1)
 
     waiting.cancel()
     await asyncio.wait([waiting])
 
     assert waiting.cancelled()
-    assert model.num_unfinished() == 0
+    assert model.activity().num_unfinished == 0
     await until(lambda: num_running_in_the_core() == 0)
 
 

@@ -32,7 +32,7 @@ async def test_stopping_ends_running_streams_and_leaves_no_process(
 ) -> None:
     asked = asking("How tall is the tower?", passage(TOWER), sampling=SamplingOptions(500, temperature=1.0, seed=1))
     reading = [asyncio.create_task(collect(model, asked)), asyncio.create_task(complete(model))]
-    await until(lambda: model.num_unfinished() == 2)
+    await until(lambda: model.activity().num_unfinished == 2)
     engine = children() - processes_before
     assert engine
 

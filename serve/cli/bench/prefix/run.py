@@ -45,8 +45,9 @@ def run(plan: Plan, say: Say) -> Iterator[Row]:
 
 
 async def _on_engine(trace: Trace, plan: Plan, llm: Path, say: Say) -> list[Row]:
-    model = VllmModel("bench", _engine_config(llm, plan))
-    os.environ.update({"VLLM_LOGGING_LEVEL": "ERROR", **model.environment()})
+    config = _engine_config(llm, plan)
+    model = VllmModel("bench", config)
+    os.environ.update({"VLLM_LOGGING_LEVEL": "ERROR", **config.environment()})
     say("starting vLLM")
     await model.start()
     try:
