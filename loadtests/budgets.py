@@ -1,4 +1,4 @@
-"""Budgets of the endpoints: what a run may take, and which of them it broke."""
+"""Latency and error budgets by endpoint, and the check of a run against them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,24 +16,26 @@ class Budget(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     p50_s: float | None = Field(default=None, gt=0, description="Median seconds to the end of the response.")
-    p95_s: float | None = Field(default=None, gt=0, description="95th percentile of the same.")
-    p99_s: float | None = Field(default=None, gt=0, description="99th percentile of the same.")
-    ttft_p95_s: float | None = Field(default=None, gt=0, description="95th percentile to a stream's first text.")
-    max_error_ratio: float = Field(default=0.0, ge=0, le=1, description="Failed and refused requests of all.")
+    p95_s: float | None = Field(default=None, gt=0, description="95th percentile of the same time.")
+    p99_s: float | None = Field(default=None, gt=0, description="99th percentile of the same time.")
+    ttft_p95_s: float | None = Field(
+        default=None, gt=0, description="95th percentile to a stream's first text, in seconds."
+    )
+    max_error_ratio: float = Field(default=0.0, ge=0, le=1, description="Fraction of failed and refused requests.")
 
 
 class Budgets(RootModel[dict[str, Budget]]):
-    """By endpoint."""
+    """A budget by endpoint."""
 
     @staticmethod
     def read(path: Path = BUILT_IN) -> "Budgets":
-        """Raises pydantic.ValidationError for a key that is not known or a value out of range."""
+        """Raises pydantic.ValidationError for an unknown key and for a value out of range."""
         return Budgets.model_validate(yaml.safe_load(path.read_text()) or {})
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What was seen of one endpoint: seconds of those that succeeded, in any order."""
+    """Measurements of one endpoint: seconds of its successful requests, in any order, and its errors."""
 
     seconds: Sequence[float]
     first_text_s: Sequence[float]
@@ -45,16 +47,16 @@ class Samples:
         return self.num_errors / count if count else 0.0
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """By nearest rank. Raises IndexError without values."""
+def quantile(values: Sequence[float], fraction: float) -> float:
+    """Quantile by nearest rank. Raises IndexError without values."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))]
 
 
-def broken(budgets: Budgets, seen: dict[str, Samples]) -> list[str]:
-    """A line a limit that was passed, and one for an endpoint with a budget that was asked and never answered."""
+def violations(budgets: Budgets, samples_by_endpoint: dict[str, Samples]) -> list[str]:
+    """One line for each limit that an endpoint exceeded. Endpoints without a budget are skipped."""
     lines = []
-    for name, samples in seen.items():
+    for name, samples in samples_by_endpoint.items():
         budget = budgets.root.get(name)
         if budget is None:
             continue
@@ -66,7 +68,7 @@ def broken(budgets: Budgets, seen: dict[str, Samples]) -> list[str]:
             ("p99", samples.seconds, 0.99, budget.p99_s),
             ("time to first text, p95", samples.first_text_s, 0.95, budget.ttft_p95_s),
         ]
-        for label, values, share, limit_s in limits:
-            if limit_s is not None and values and quantile(values, share) > limit_s:
-                lines.append(f"{name}: {label} {quantile(values, share):.3f} s, {limit_s:g} s allowed")
+        for label, values, fraction, limit_s in limits:
+            if limit_s is not None and values and quantile(values, fraction) > limit_s:
+                lines.append(f"{name}: {label} {quantile(values, fraction):.3f} s, {limit_s:g} s allowed")
     return lines

@@ -1,7 +1,7 @@
-"""The load test: `make load`, or `locust -f loadtests/locustfile.py --headless`, against a service that is running.
+"""The load test of a running service: `make load`, or `locust -f loadtests/locustfile.py --headless`.
 
-It ends by itself, after --duration or --max-requests; it goes to this machine unless --allow-remote says otherwise;
-and it fails, with exit code 1, if an endpoint breaks its budget.
+It ends after --duration or --max-requests. It refuses another machine without --allow-remote (exit code 2).
+It fails with exit code 1 if an endpoint exceeds its budget.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadtests.budgets import BUILT_IN as BUILT_IN_BUDGETS
-from loadtests.budgets import Budgets, broken
+from loadtests.budgets import Budgets, violations
 from loadtests.questions import Questions
 from loadtests.recorder import Recorder, Sample
 from loadtests.report import write_report
@@ -39,7 +39,7 @@ def bounded(limit: int) -> Any:
     def number(text: str) -> int:
         value = int(text)
         if not 1 <= value <= limit:
-            raise ArgumentTypeError(f"{value} is not between 1 and {limit}")
+            raise ArgumentTypeError(f"{value} is out of range; choose 1 to {limit}")
         return value
 
     return number
@@ -49,14 +49,19 @@ def bounded(limit: int) -> Any:
 def add_options(parser: LocustArgumentParser) -> None:
     shapes = "; ".join(f"{shape.name}: {shape.help}" for shape in SHAPES.values())
     parser.add_argument("--shape", choices=sorted(SHAPES), default="ramp", help=f"Users over time. {shapes}.")
-    parser.add_argument("--peak", type=bounded(MAX_PEAK), default=8, help="Users at the most.")
-    parser.add_argument("--duration", type=bounded(MAX_DURATION_S), default=60, help="Seconds.")
-    parser.add_argument("--max-requests", type=bounded(MAX_REQUESTS), default=100_000, help="Ends the test early.")
-    parser.add_argument("--questions", default="", help="Folder in BEIR's layout; else our docs' questions.")
-    parser.add_argument("--budgets", default=str(BUILT_IN_BUDGETS), help="YAML file of limits by endpoint.")
-    parser.add_argument("--report", default="loadtest-report", help="Folder for report.html, CSV files and plots.")
-    parser.add_argument("--seed", type=int, default=0, help="Of the questions' order.")
-    parser.add_argument("--allow-remote", action="store_true", help="Let it go to another machine than this one.")
+    parser.add_argument("--peak", type=bounded(MAX_PEAK), default=8, help="Highest number of users.")
+    parser.add_argument("--duration", type=bounded(MAX_DURATION_S), default=60, help="Length of the test in seconds.")
+    parser.add_argument(
+        "--max-requests",
+        type=bounded(MAX_REQUESTS),
+        default=100_000,
+        help="Requests that end the test early.",
+    )
+    parser.add_argument("--questions", default="", help="Folder in BEIR's layout; default: questions.txt.")
+    parser.add_argument("--budgets", default=str(BUILT_IN_BUDGETS), help="YAML file with the limits of each endpoint.")
+    parser.add_argument("--report", default="loadtest-report", help="Folder for report.html and CSV files.")
+    parser.add_argument("--seed", type=int, default=0, help="Seed of the questions' order.")
+    parser.add_argument("--allow-remote", action="store_true", help="Allow a service on another machine.")
 
 
 @events.test_start.add_listener
@@ -64,12 +69,12 @@ def prepare(environment: Environment, **_: Any) -> None:
     options = environment.parsed_options
     host = environment.host or DEFAULT_HOST
     if not options.allow_remote and not is_loopback(urlsplit(host).hostname or ""):
-        logger.error("%s is not this machine; --allow-remote if you mean it", host)
+        logger.error("%s is another machine; add --allow-remote to load it", host)
         environment.process_exit_code = 2
         environment.runner.quit()
         return
     folder = options.questions
-    Reader.questions = Questions.of_set(Path(folder), options.seed) if folder else Questions.built_in(options.seed)
+    Reader.questions = Questions.from_folder(Path(folder), options.seed) if folder else Questions.built_in(options.seed)
     environment.ragserve_budgets = Budgets.read(Path(options.budgets))
 
 
@@ -81,22 +86,22 @@ def record(request_type: str, name: str, response_time: float, exception: BaseEx
 
 @events.quitting.add_listener
 def judge(environment: Environment, **_: Any) -> None:
-    """Writes the report, and fails the run if a budget was broken or nothing was answered."""
+    """Write the report. Fail the run if a budget was exceeded or no request was sent."""
     if environment.process_exit_code == 2 or isinstance(environment.runner, WorkerRunner):
         return
     options = environment.parsed_options
-    problems = broken(environment.ragserve_budgets, recorder.by_endpoint())
+    problems = violations(environment.ragserve_budgets, recorder.by_endpoint())
     if not recorder.num_requests:
-        problems.append("nothing was asked: is the service running?")
-    path = write_report(recorder, problems, Path(options.report), f"{options.shape}, {options.peak} users at the most")
+        problems.append("no request was sent; check that the service runs")
+    path = write_report(recorder, problems, Path(options.report), f"{options.shape}, up to {options.peak} users")
     for problem in problems:
-        logger.error("over budget: %s", problem)
+        logger.error("failed: %s", problem)
     logger.info("report: %s", path)
     environment.process_exit_code = 1 if problems else 0
 
 
 class TestShape(LoadTestShape):
-    """Locust asks every second how many users there are to be."""
+    """Locust calls `tick` every second for the number of users."""
 
     def tick(self) -> tuple[int, float] | None:
         assert self.runner is not None
@@ -112,9 +117,9 @@ class TestShape(LoadTestShape):
 
 
 def is_loopback(host: str) -> bool:
-    """Every address of the name is this machine's loopback."""
+    """Whether every address of the name is a loopback address of this machine."""
     try:
-        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
     except OSError:
         return False
-    return bool(found) and all(ipaddress.ip_address(address).is_loopback for address in found)
+    return bool(addresses) and all(ipaddress.ip_address(address).is_loopback for address in addresses)

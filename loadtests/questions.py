@@ -1,7 +1,7 @@
-"""Which question comes next: real questions, asked as unevenly as people ask.
+"""Draw questions with the skew of real traffic.
 
 The skew is that of RAGPulse, a trace of 7,106 requests of a real service (arXiv 2511.12979): 11.5 % of the questions
-repeat an earlier one word for word, and 5 % of the documents take 43 % of the accesses.
+repeat an earlier question exactly, and 5 % of the documents get 43 % of the accesses.
 """
 
 import random
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from serve.cli.driver.question_set import QuestionSet, read_question_set
 
-REPEATED_SHARE = 0.115
-HOT_DOCUMENTS, HOT_ACCESSES = 0.05, 0.43
-REMEMBERED = 1_000
+REPEAT_PROBABILITY = 0.115
+HOT_DOCUMENTS, HOT_ACCESSES = 0.05, 0.43  # fractions
+MAX_RECENT = 1_000
 BUILT_IN = Path(__file__).with_name("questions.txt")
 
 
 class Questions:
-    """Draws questions, each from a topic; how often a topic comes follows Zipf's law. The same seed, the same draws."""
+    """Draw a topic by Zipf's law, then one of its questions. The same seed gives the same draws."""
 
     def __init__(self, by_topic: list[list[str]], seed: int = 0) -> None:
         self._random = random.Random(seed)
@@ -27,7 +27,7 @@ class Questions:
         self._random.shuffle(self._topics)
         exponent = skew_exponent(len(self._topics))
         self._cumulative = list(accumulate(zipf_weights(len(self._topics), exponent)))
-        self._asked: deque[str] = deque(maxlen=REMEMBERED)
+        self._recent: deque[str] = deque(maxlen=MAX_RECENT)
 
     @staticmethod
     def built_in(seed: int = 0) -> "Questions":
@@ -36,26 +36,26 @@ class Questions:
         return Questions([[line] for line in lines if line and not line.startswith("#")], seed)
 
     @staticmethod
-    def of_set(folder: Path, seed: int = 0) -> "Questions":
-        """The questions of a set in BEIR's layout; a topic is a document that answers some of them."""
+    def from_folder(folder: Path, seed: int = 0) -> "Questions":
+        """The questions of a folder in BEIR's layout. A topic is a document that is relevant to some of them."""
         return Questions(list(questions_by_document(read_question_set(folder)).values()), seed)
 
     def next(self) -> str:
-        if self._asked and self._random.random() < REPEATED_SHARE:
-            return self._random.choice(self._asked)
-        at = self._random.random() * self._cumulative[-1]
-        question = self._random.choice(self._topics[bisect_left(self._cumulative, at)])
-        self._asked.append(question)
+        if self._recent and self._random.random() < REPEAT_PROBABILITY:
+            return self._random.choice(self._recent)
+        weight = self._random.random() * self._cumulative[-1]
+        question = self._random.choice(self._topics[bisect_left(self._cumulative, weight)])
+        self._recent.append(question)
         return question
 
 
 def questions_by_document(questions: QuestionSet) -> dict[str, list[str]]:
-    """Each query under the first document that is relevant to it."""
-    found: dict[str, list[str]] = {}
+    """Queries by the first of their relevant documents."""
+    by_document: dict[str, list[str]] = {}
     for query_id, text in questions.queries.items():
         document = min(questions.qrels[query_id])
-        found.setdefault(document, []).append(text)
-    return found
+        by_document.setdefault(document, []).append(text)
+    return by_document
 
 
 def zipf_weights(count: int, exponent: float) -> list[float]:
@@ -63,7 +63,7 @@ def zipf_weights(count: int, exponent: float) -> list[float]:
 
 
 def skew_exponent(count: int) -> float:
-    """The exponent at which the first HOT_DOCUMENTS of `count` topics have HOT_ACCESSES of the weight, by bisection."""
+    """The exponent that gives the first HOT_DOCUMENTS of `count` topics HOT_ACCESSES of the weight, by bisection."""
     hot = max(1, round(HOT_DOCUMENTS * count))
     low, high = 0.0, 4.0
     for _ in range(40):

@@ -1,17 +1,17 @@
-"""Everything that was measured during a run, by second: what the budgets and the report are made of."""
+"""All measurements of a run, for the budgets and the report."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 from loadtests.budgets import Samples
 
-FIRST_TEXT, STAGE = "TTFT", "STAGE"  # Locust's request types of what is no request of its own
+FIRST_TEXT, STAGE = "TTFT", "STAGE"  # Locust's request types for measurements inside a request
 UNBUDGETED = "setup"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement: seconds since the run began, and its own seconds."""
+    """One measurement: when it ended, in seconds since the start of the run, and how many seconds it took."""
 
     at_s: float
     seconds: float
@@ -36,12 +36,12 @@ class Recorder:
         return sum(len(samples) for samples in self.requests.values())
 
     def by_endpoint(self) -> dict[str, Samples]:
-        """What budgets are checked against."""
+        """The measurements that have budgets, by endpoint."""
         return {
             name: Samples(
-                [one.seconds for one in samples if not one.failed],
-                [one.seconds for one in self.first_texts.get(name, [])],
-                sum(one.failed for one in samples),
+                [sample.seconds for sample in samples if not sample.failed],
+                [sample.seconds for sample in self.first_texts.get(name, [])],
+                sum(sample.failed for sample in samples),
             )
             for name, samples in self.requests.items()
             if name != UNBUDGETED

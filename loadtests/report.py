@@ -1,4 +1,4 @@
-"""The run as a page: a table of the endpoints, a table of the stages, and both over time; and the same as CSV."""
+"""The report of a run: tables and plots of the endpoints and the stages, as a page and as CSV files."""
 
 import base64
 import csv
@@ -28,34 +28,35 @@ img { max-width: 100% }
 
 
 def write_report(recorder: Recorder, problems: Sequence[str], folder: Path, title: str) -> Path:
-    """report.html with everything in it, endpoints.csv, stages.csv, samples.csv. Gives the page's path."""
+    """Write report.html, endpoints.csv, stages.csv and samples.csv; return the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     endpoints, stages = rows(recorder.requests), rows(recorder.stages | _first_texts(recorder))
     _write_csv(folder / "endpoints.csv", HEAD, endpoints)
     _write_csv(folder / "stages.csv", HEAD, stages)
     _write_csv(folder / "samples.csv", ("kind", "name", "at_s", "seconds", "failed"), _samples(recorder))
-    verdict = _list(problems, "bad") if problems else '<p class="ok">Every endpoint kept its budget.</p>'
-    parts = [
+    verdict = _list(problems, "bad") if problems else '<p class="ok">Every endpoint is within its budget.</p>'
+    sections = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Load test: {html.escape(title)}</title>",
         f"<style>{CSS}</style><h1>Load test</h1><p>{html.escape(title)}</p>{verdict}",
         f"<h2>Endpoints</h2>{_table(endpoints)}{_image(_draw_endpoints(recorder), 'Endpoints over time')}",
-        f"<h2>Stages of a query, as the service timed them</h2>{_table(stages)}",
+        f"<h2>Stages of a query, timed by the service</h2>{_table(stages)}",
         _image(_draw_stages(recorder), "Stages over time"),
     ]
     path = folder / "report.html"
-    path.write_text("\n".join(parts))
+    path.write_text("\n".join(sections))
     return path
 
 
 def rows(table: dict[str, list[Sample]]) -> list[tuple[str, ...]]:
-    """A row a name, with rates over the time that it was seen."""
+    """One row for each name. A rate is over the time from its first request to its last."""
     return [_row(name, samples) for name, samples in sorted(table.items())]
 
 
 def _row(name: str, samples: list[Sample]) -> tuple[str, ...]:
-    good = [one.seconds for one in samples if not one.failed]
-    span_s = max(one.at_s for one in samples) - min(one.at_s - one.seconds for one in samples)
-    quantiles = [f"{quantile(good, share):.3f}" if good else "" for share in (0.5, 0.95, 0.99)]
+    good = [sample.seconds for sample in samples if not sample.failed]
+    start_s = min(sample.at_s - sample.seconds for sample in samples)
+    span_s = max(sample.at_s for sample in samples) - start_s
+    quantiles = [f"{quantile(good, fraction):.3f}" if good else "" for fraction in (0.5, 0.95, 0.99)]
     return (name, str(len(samples)), str(len(samples) - len(good)), f"{len(good) / max(span_s, 1e-9):.2f}", *quantiles)
 
 
@@ -67,21 +68,21 @@ def _samples(recorder: Recorder) -> Iterable[tuple[str, ...]]:
     tables = {"request": recorder.requests, "first_text": recorder.first_texts, "stage": recorder.stages}
     for kind, table in tables.items():
         for name, samples in table.items():
-            for one in samples:
-                yield kind, name, f"{one.at_s:.3f}", f"{one.seconds:.6f}", str(int(one.failed))
+            for sample in samples:
+                yield kind, name, f"{sample.at_s:.3f}", f"{sample.seconds:.6f}", str(int(sample.failed))
 
 
 def _draw_endpoints(recorder: Recorder) -> Figure:
     figure = Figure(figsize=(10, 7), layout="constrained")
     rate, latency = figure.subplots(2, 1, sharex=True)
-    shown = {name: samples for name, samples in recorder.requests.items() if name != UNBUDGETED}
-    for name, samples in sorted(shown.items()):
-        seconds, good = by_second([one for one in samples if not one.failed])
+    budgeted = {name: samples for name, samples in recorder.requests.items() if name != UNBUDGETED}
+    for name, samples in sorted(budgeted.items()):
+        seconds, good = by_second([sample for sample in samples if not sample.failed])
         rate.plot(seconds, [len(values) for values in good], label=name, linewidth=1.2)
         latency.plot(
             seconds, [quantile(values, 0.95) if values else float("nan") for values in good], marker=".", linewidth=1.2
         )
-    failures = [one for samples in recorder.requests.values() for one in samples if one.failed]
+    failures = [sample for samples in recorder.requests.values() for sample in samples if sample.failed]
     if failures:
         seconds, bad = by_second(failures)
         rate.plot(seconds, [len(values) for values in bad], label="failed", color="crimson", linewidth=2)
@@ -101,7 +102,7 @@ def _draw_stages(recorder: Recorder) -> Figure:
     axes = figure.subplots()
     for name, samples in sorted((recorder.stages | _first_texts(recorder)).items()):
         seconds, values = by_second(samples)
-        medians = [quantile(one, 0.5) if one else float("nan") for one in values]
+        medians = [quantile(durations, 0.5) if durations else float("nan") for durations in values]
         axes.plot(seconds, medians, label=name, linewidth=1.2)
     if recorder.stages:
         axes.set_yscale("log")
@@ -112,13 +113,13 @@ def _draw_stages(recorder: Recorder) -> Figure:
 
 
 def by_second(samples: Sequence[Sample]) -> tuple[list[int], list[list[float]]]:
-    """The seconds of the run from the first sample to the last, and the values that ended in each."""
+    """The seconds of the run from the first sample to the last, and the durations that ended in each."""
     if not samples:
         return [], []
-    first, last = (int(edge(one.at_s for one in samples)) for edge in (min, max))
+    first, last = (int(edge(sample.at_s for sample in samples)) for edge in (min, max))
     values: list[list[float]] = [[] for _ in range(first, last + 1)]
-    for one in samples:
-        values[int(one.at_s) - first].append(one.seconds)
+    for sample in samples:
+        values[int(sample.at_s) - first].append(sample.seconds)
     return list(range(first, last + 1)), values
 
 
@@ -129,10 +130,10 @@ def _label(axes: Axes, text: str) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _image(figure: Figure, alternative: str) -> str:
+def _image(figure: Figure, alt_text: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
-    return f'<img alt="{alternative}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return f'<img alt="{alt_text}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def _table(lines: Sequence[tuple[str, ...]]) -> str:

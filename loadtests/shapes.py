@@ -1,4 +1,4 @@
-"""How many users there are when: ramp, step, spike and soak. Every shape ends by itself."""
+"""The number of users over time: ramp, step, spike and soak. Every shape ends by itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ Users = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Shape:
-    """`users_at` gives the share of the peak, 0 to 1, at a share of the duration, 0 to 1."""
+    """`users_at` maps the fraction of the duration (0 to 1) to the fraction of the peak (0 to 1)."""
 
     name: str
     help: str
     users_at: Users
 
     def users(self, elapsed_s: float, duration_s: float, peak: int) -> int | None:
-        """Users at `elapsed_s`, at least one; None once the test is over."""
+        """Users at `elapsed_s`, at least 1; None when the test has ended."""
         if elapsed_s >= duration_s:
             return None
         return max(1, round(self.users_at(elapsed_s / duration_s) * peak))
@@ -40,9 +40,9 @@ def _soak(_: float) -> float:
 SHAPES = {
     shape.name: shape
     for shape in (
-        Shape("ramp", "from one user to the peak, then a fifth of the time at the peak", _ramp),
-        Shape("step", "a fifth of the peak, the peak, and a fifth again, a third of the time each", _step),
-        Shape("spike", "a tenth of the peak with a burst to the peak for a tenth of the time", _spike),
-        Shape("soak", "the peak all the time", _soak),
+        Shape("ramp", "from one user to the peak, then at the peak for a fifth of the time", _ramp),
+        Shape("step", "a fifth of the peak, then the peak, then a fifth, each for a third of the time", _step),
+        Shape("spike", "a tenth of the peak, with the peak for a tenth of the time", _spike),
+        Shape("soak", "always the peak", _soak),
     )
 }

@@ -1,4 +1,4 @@
-"""What users of the service do, one class a way of using it. Each asks, waits for the whole answer, and thinks."""
+"""The users of the load test, one class for each API. A user sends a request, reads the response, then pauses."""
 
 import json
 import time
@@ -18,14 +18,14 @@ PARAGRAPH = (
 
 
 def fire(kind: str, name: str, seconds: float) -> None:
-    """Adds a measurement to Locust's statistics and to ours."""
+    """Report a measurement to Locust's statistics and to our recorder."""
     events.request.fire(
         request_type=kind, name=name, response_time=seconds * 1e3, response_length=0, exception=None, context={}
     )
 
 
 class Reader:
-    """Has questions; `questions` is set when the test starts and shared by all."""
+    """A user with questions. The start of the test sets `questions` for all users."""
 
     questions: Questions
     model = "ragserve"
@@ -33,12 +33,12 @@ class Reader:
 
 
 class JsonUser(Reader, FastHttpUser):
-    """Asks and reads the answer whole, over a client that costs little."""
+    """A user of JSON responses, over Locust's fast client."""
 
     abstract = True
 
-    def ask(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer's body; None if it failed, which is counted."""
+    def post(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The response's body. A failure is counted and gives None."""
         with self.client.post(path, json=body, name=name, catch_response=True) as response:
             if response.status_code != 200:
                 response.failure(_problem(response))
@@ -47,13 +47,13 @@ class JsonUser(Reader, FastHttpUser):
 
 
 class QueryUser(JsonUser):
-    """Asks the native endpoint, which says what each stage took."""
+    """Calls /v1/query, whose response has the time of each stage."""
 
     weight = 5
 
     @task
     def query(self) -> None:
-        body = self.ask("query", "/v1/query", {"query": self.questions.next(), "max_tokens": 128})
+        body = self.post("query", "/v1/query", {"query": self.questions.next(), "max_tokens": 128})
         for stage, seconds in (body or {}).get("timings", {}).items():
             fire(STAGE, stage, seconds)
 
@@ -63,7 +63,7 @@ class SearchUser(JsonUser):
 
     @task
     def search(self) -> None:
-        self.ask("search", "/v1/vector_stores/default/search", {"query": self.questions.next(), "max_num_results": 10})
+        self.post("search", "/v1/vector_stores/default/search", {"query": self.questions.next(), "max_num_results": 10})
 
 
 class EmbeddingUser(JsonUser):
@@ -72,7 +72,7 @@ class EmbeddingUser(JsonUser):
     @task
     def embed(self) -> None:
         texts = [self.questions.next() for _ in range(4)]
-        self.ask("embeddings", "/v1/embeddings", {"model": self.model, "input": texts, "encoding_format": "base64"})
+        self.post("embeddings", "/v1/embeddings", {"model": self.model, "input": texts, "encoding_format": "base64"})
 
 
 class RerankUser(JsonUser):
@@ -82,11 +82,11 @@ class RerankUser(JsonUser):
     def rerank(self) -> None:
         documents = [PARAGRAPH.format(number=number) for number in range(20)]
         body = {"model": self.model, "query": self.questions.next(), "documents": documents, "top_n": 5}
-        self.ask("rerank", "/v1/rerank", body)
+        self.post("rerank", "/v1/rerank", body)
 
 
 class ChatUser(Reader, HttpUser):
-    """Streams an answer in OpenAI's shape, and times its first text."""
+    """Streams an answer in OpenAI's shape and measures the time to its first text."""
 
     weight = 2
 
@@ -109,10 +109,10 @@ class ChatUser(Reader, HttpUser):
             self._read(response, start)
 
     def _read(self, response: Any, start: float) -> None:
-        first_s, usage, is_whole = 0.0, None, False
+        ttft_s, usage, is_complete = 0.0, None, False
         for line in _sse_lines(response.iter_lines()):
             if line == "[DONE]":
-                is_whole = True
+                is_complete = True
                 break
             chunk = json.loads(line)
             if "error" in chunk:
@@ -120,17 +120,17 @@ class ChatUser(Reader, HttpUser):
                 return
             usage = chunk.get("usage") or usage
             has_text = any((choice.get("delta") or {}).get("content") for choice in chunk["choices"])
-            if has_text and not first_s:
-                first_s = time.perf_counter() - start
-                fire(FIRST_TEXT, "chat", first_s)
-        if not is_whole:
+            if has_text and not ttft_s:
+                ttft_s = time.perf_counter() - start
+                fire(FIRST_TEXT, "chat", ttft_s)
+        if not is_complete:
             response.failure("the stream ended without [DONE]")
-        elif usage and first_s:
-            fire(STAGE, "chat, a token", (time.perf_counter() - start - first_s) / max(1, usage["completion_tokens"]))
+        elif usage and ttft_s:
+            fire(STAGE, "chat, a token", (time.perf_counter() - start - ttft_s) / max(1, usage["completion_tokens"]))
 
 
 class IngestUser(HttpUser):
-    """In the background: uploads a file every few seconds, waits until it is searchable, and deletes it again."""
+    """A background user: uploads a file every few seconds, waits until it can be searched, and deletes it."""
 
     fixed_count = 1
     wait_time = constant_pacing(2)
@@ -146,7 +146,7 @@ class IngestUser(HttpUser):
     @task
     def ingest(self) -> None:
         self._number += 1
-        text = "".join(PARAGRAPH.format(number=self._number * 10 + part) for part in range(10))
+        text = "".join(PARAGRAPH.format(number=self._number * 10 + paragraph) for paragraph in range(10))
         start = time.perf_counter()
         file = self.client.post(
             "/v1/files",
@@ -168,13 +168,13 @@ class IngestUser(HttpUser):
         self.client.delete(f"/v1/files/{file['id']}", name="setup")
 
     def _wait(self, path: str, start: float) -> str:
-        """Why the file did not become searchable; empty once it is."""
+        """Wait until the file can be searched. Returns the problem, or an empty text."""
         while time.perf_counter() - start < self.timeout_s:
             status = self.client.get(path, name="setup").json()["status"]
             if status != "in_progress":
                 return "" if status == "completed" else status
-            time.sleep(0.2)  # Locust's, which lets the other users go on
-        return f"not searchable within {self.timeout_s:g} s"
+            time.sleep(0.2)  # Locust patches sleep, so other users go on
+        return f"not ingested within {self.timeout_s:g} s"
 
 
 def _sse_lines(lines: Iterator[bytes | str]) -> Iterator[str]:
@@ -185,7 +185,7 @@ def _sse_lines(lines: Iterator[bytes | str]) -> Iterator[str]:
 
 
 def _problem(response: Any) -> str:
-    """The status with the stable code of the error, so that failures group."""
+    """Status and error code, so that equal failures are counted together."""
     try:
         return f"{response.status_code} {response.json()['error']['code']}"
     except (ValueError, KeyError, TypeError):

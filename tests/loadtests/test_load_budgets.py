@@ -1,11 +1,11 @@
-"""Shapes that end, budgets that fail a run, and the report of one."""
+"""Shapes, budgets and the report of a load test."""
 
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from loadtests.budgets import Budget, Budgets, Samples, broken, quantile
+from loadtests.budgets import Budget, Budgets, Samples, quantile, violations
 from loadtests.recorder import Recorder, Sample
 from loadtests.report import write_report
 from loadtests.shapes import SHAPES
@@ -16,29 +16,29 @@ def test_every_shape_reaches_its_peak_and_ends(name: str) -> None:
     users = [SHAPES[name].users(second, 100, 20) for second in range(101)]
 
     assert users[-1] is None
-    assert max(one for one in users if one is not None) == 20
-    assert min(one for one in users if one is not None) >= 1
+    assert max(count for count in users if count is not None) == 20
+    assert min(count for count in users if count is not None) >= 1
 
 
-def test_a_step_is_one_five_one() -> None:
+def test_a_step_goes_from_a_fifth_to_the_peak_and_back() -> None:
     assert [SHAPES["step"].users(second, 90, 10) for second in (0, 29, 30, 59, 60, 89)] == [2, 2, 10, 10, 2, 2]
 
 
 def test_quantiles_are_by_nearest_rank() -> None:
-    assert [quantile([3.0, 1.0, 2.0, 4.0], share) for share in (0.5, 0.95)] == [3.0, 4.0]
+    assert [quantile([3.0, 1.0, 2.0, 4.0], fraction) for fraction in (0.5, 0.95)] == [3.0, 4.0]
 
 
-def test_what_breaks_a_budget_is_named() -> None:
+def test_every_exceeded_limit_is_named() -> None:
     budgets = Budgets({"query": Budget(p50_s=0.5, p95_s=1, ttft_p95_s=0.2, max_error_ratio=0.1)})
-    seen = {"query": Samples([0.6] * 9 + [2.0], [0.3], 2), "free": Samples([9.0], [], 1)}
+    samples = {"query": Samples([0.6] * 9 + [2.0], [0.3], 2), "free": Samples([9.0], [], 1)}
 
-    assert broken(budgets, seen) == [
+    assert violations(budgets, samples) == [
         "query: 16.7% errors, 10.0% allowed",
         "query: p50 0.600 s, 0.5 s allowed",
         "query: p95 2.000 s, 1 s allowed",
         "query: time to first text, p95 0.300 s, 0.2 s allowed",
     ]
-    assert broken(budgets, {"query": Samples([0.1] * 20, [0.1], 0)}) == []
+    assert violations(budgets, {"query": Samples([0.1] * 20, [0.1], 0)}) == []
 
 
 def test_the_built_in_budgets_are_read_and_a_typo_is_refused(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_built_in_budgets_are_read_and_a_typo_is_refused(tmp_path: Path) -> 
         Budgets.read(typo)
 
 
-def test_the_report_shows_endpoints_stages_and_what_was_broken(tmp_path: Path) -> None:
+def test_the_report_shows_endpoints_stages_and_violations(tmp_path: Path) -> None:
     recorder = Recorder()
     for second in range(10):
         recorder.add("POST", "query", Sample(second, 0.5, failed=second == 9))
