@@ -17,7 +17,7 @@ from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, merge
 from models.index.milvus_search import MilvusDenseSearch
-from models.types import Deadline, Ranking, StageStatus
+from models.types import Ranking, RequestContext, StageStatus
 
 
 class DenseSearcherConfig(BatchedStageConfig):
@@ -59,11 +59,11 @@ class DenseSearcherClient:
     def __init__(self, handles: Sequence[DeploymentHandle], coalescing: CoalescingConfig = AS_SHIPPED) -> None:
         self._shards = [StageClient(handle, self.stage, coalescing) for handle in handles]
 
-    async def search(self, request: DenseRequest, deadline: Deadline) -> Ranking:
+    async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
         """The best of all shards. Raises what a shard that failed raised: half a ranking is none."""
-        calls = (shard.shared_call("search", request, deadline) for shard in self._shards)
+        calls = (shard.shared_call("search", request, context) for shard in self._shards)
         return merge(await asyncio.gather(*calls), request.k)
 
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         """Raises if a shard has no replica that can answer."""
-        return (await asyncio.gather(*(shard.status(deadline) for shard in self._shards)))[0]
+        return (await asyncio.gather(*(shard.status(context) for shard in self._shards)))[0]

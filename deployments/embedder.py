@@ -13,6 +13,7 @@ from pydantic import Field
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
+from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
 from deployments.replica.user_config import ModelChoice, parse_user_config
@@ -21,7 +22,7 @@ from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel
 from models.encoding import Encoding, TextInput
 from models.errors import ConflictError, InvalidRequestError, OverloadedError, RagError, StageUnavailableError
-from models.types import Deadline, Embeddings, FloatArray, StageStatus
+from models.types import Deadline, Embeddings, FloatArray, RequestContext, StageStatus
 
 Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]
 MAX_SHARED_TEXTS = 16  # a call of more goes alone, so that nobody waits for it and it can be cancelled
@@ -70,29 +71,28 @@ class Embedder:
         await self._slot.choose(ModelChoice(self._config.model, "beside"))
         self._let_go()
 
-    async def embed_documents(self, texts: list[str], generation: str | None, budget_s: float) -> Embeddings:
+    async def embed_documents(self, texts: list[str], generation: str | None, envelope: Envelope) -> Embeddings:
         """Vectors of chunks. Raises ConflictError if no model gives that generation any more."""
         model = await self._model_of(generation)
-        return await self._embed(model, model.tokenize_documents, texts, Deadline.after(budget_s))
+        return await self._embed(model, model.tokenize_documents, texts, Deadline.after(envelope.budget_s))
 
-    async def embed_inputs(self, asked: InputsCall, budget_s: float) -> Embeddings:
+    async def embed_inputs(self, asked: InputsCall, envelope: Envelope) -> Embeddings:
         """Raises InvalidRequestError if the vectors cannot be cut so, ConflictError as above."""
-        (found,) = await self.embed_together([asked], [budget_s])
+        (found,) = await self.embed_together([asked], [envelope])
         if isinstance(found, RagError):
             raise found
         return found
 
-    async def embed_together(self, message: list[InputsCall], budgets_s: list[float]) -> list[Embeddings | RagError]:
+    async def embed_together(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
         """A message of small calls: alike ones are tokenised and computed as one; an error in a bad one's place."""
         kinds = {(call.generation, call.as_queries) for call in message}
         if len(kinds) == 1:
             try:
-                return await self._embed_alike(message, Deadline.after(max(budgets_s)))
+                return await self._embed_alike(message, Deadline.after(longest_budget_s(envelopes)))
             except RagError as error:
                 if len(message) == 1:
                     return [error]
-        alone = (self.embed_inputs(call, budget_s) for call, budget_s in zip(message, budgets_s, strict=True))
-        return await answers_of("embed", alone)
+        return await answers_of("embed", envelopes, map(self.embed_inputs, message, envelopes))
 
     async def _embed_alike(self, message: list[InputsCall], deadline: Deadline) -> list[Embeddings | RagError]:
         model = await self._model_of(message[0].generation)
@@ -166,7 +166,7 @@ class Embedder:
         """Serve's probe: embeds a word, so a broken model or a stuck device is found out."""
         # A full queue is work, not illness; that of a stuck device empties as the time of its calls runs out.
         with suppress(OverloadedError):
-            await self.embed_inputs(InputsCall(["health"], as_queries=True), HEALTH_BUDGET_S)
+            await self.embed_inputs(InputsCall(["health"], as_queries=True), Envelope("health", "", HEALTH_BUDGET_S))
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""
@@ -204,16 +204,18 @@ def _cut(vectors: FloatArray, dim: int) -> FloatArray:
 class EmbedderClient(StageClient):
     """What the pipelines call. Satisfies serve.pipelines.stages.EmbedStage."""
 
-    async def embed_query(self, text: str, deadline: Deadline, generation: str | None = None) -> Embeddings:
-        return await self.shared_call("embed_together", InputsCall([text], True, generation), deadline)
+    async def embed_query(self, text: str, context: RequestContext, generation: str | None = None) -> Embeddings:
+        return await self.shared_call("embed_together", InputsCall([text], True, generation), context)
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
-        return await self.call("embed_documents", texts, generation, deadline.remaining_s(), deadline=deadline)
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None
+    ) -> Embeddings:
+        return await self.call("embed_documents", texts, generation, Envelope.of(context), context=context)
 
     async def embed_inputs(
-        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, deadline: Deadline
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
     ) -> Embeddings:
         asked = InputsCall(inputs, as_queries, None, dimensions)
         if len(inputs) <= MAX_SHARED_TEXTS:
-            return await self.shared_call("embed_together", asked, deadline)
-        return await self.call("embed_inputs", asked, deadline.remaining_s(), deadline=deadline)
+            return await self.shared_call("embed_together", asked, context)
+        return await self.call("embed_inputs", asked, Envelope.of(context), context=context)

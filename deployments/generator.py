@@ -12,6 +12,7 @@ from pydantic import Field
 
 from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
+from deployments.calls.envelope import Envelope
 from deployments.replica.memory import fits_beside
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, parse_user_config
@@ -20,7 +21,7 @@ from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.errors import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel
-from models.types import CompletionRequest, Deadline, GenerationDelta, GenerationRequest, StageStatus
+from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext, StageStatus
 
 STAGE = "generate"
 
@@ -44,17 +45,17 @@ class Generator:
         """Returns at once: a new model takes over when it has started, see ModelSlot. The first one is waited for."""
         await self._slot.choose(parse_user_config(GeneratorConfig, user_config).choice)
 
-    async def stream(self, request: GenerationRequest, budget_s: float) -> AsyncGenerator[GenerationDelta, None]:
+    async def stream(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
         """Deltas as they come. Closing it, as a cancelled caller does, frees the engine at once.
 
         Raises StageUnavailableError at once between two models, for quotes can stand in; JSON is worth waiting for.
         """
         with self._meter.request():
-            async with aclosing(self._deltas(request, budget_s)) as deltas:
+            async with aclosing(self._deltas(request, envelope)) as deltas:
                 async for delta in deltas:
                     yield delta
 
-    async def _deltas(self, request: GenerationRequest, budget_s: float) -> AsyncGenerator[GenerationDelta, None]:
+    async def _deltas(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
         """The canary's if the request is its, else, and if it fails, the serving model's."""
         failed = ""
         with self._slot.lease_canary(_key(request)) as canary:
@@ -63,21 +64,21 @@ class Generator:
                     try:
                         first = await anext(deltas)
                     except Exception as error:  # noqa: BLE001, if the request is to blame, it fails again
-                        failed = self._slot.note_canary_failure(canary, error)
+                        failed = self._slot.note_canary_failure(canary, error, envelope.request_id)
                     else:
                         yield replace(first, model=canary.name)
                         async for delta in deltas:
                             yield replace(delta, model=canary.name)
                         return
-        wait_s = budget_s if request.sampling.response_schema is not None else 0.0
+        wait_s = envelope.budget_s if request.sampling.response_schema is not None else 0.0
         async with self._slot.lease(None, wait_s) as model, aclosing(model.stream(request)) as deltas:
             async for delta in deltas:
                 yield replace(delta, model=model.name, failed_canary=failed)
 
-    async def complete(self, request: CompletionRequest, budget_s: float) -> AsyncGenerator[dict[str, Any], None]:
+    async def complete(self, request: CompletionRequest, envelope: Envelope) -> AsyncGenerator[dict[str, Any], None]:
         """OpenAI's objects, by the model that the request names: the canary too, but only by a name of its own."""
         name = str(request.body.get("model"))
-        lease = self._slot.lease_named(lambda model: name in model.served_names, budget_s)
+        lease = self._slot.lease_named(lambda model: name in model.served_names, envelope.budget_s)
         with self._meter.request():
             async with lease as model, aclosing(model.complete(request)) as answers:
                 async for answer in answers:
@@ -130,16 +131,18 @@ def _key(request: GenerationRequest) -> str | None:
 class GeneratorClient(StageClient):
     """What the query path calls. Satisfies serve.pipelines.stages.GenerateStage and CompletionStage."""
 
-    async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
         start = time.perf_counter()
-        async with aclosing(self.stream_call("stream", request, deadline.remaining_s(), deadline=deadline)) as deltas:
+        async with aclosing(self.stream_call("stream", request, Envelope.of(context), context=context)) as deltas:
             async for delta in deltas:
                 if delta.finish_reason is not None:
                     metrics.observe_model(self.stage, delta.model, time.perf_counter() - start, delta.failed_canary)
                 yield delta
 
-    def complete(self, request: CompletionRequest, deadline: Deadline) -> AsyncGenerator[dict[str, Any], None]:
-        return self.stream_call("complete", request, deadline.remaining_s(), deadline=deadline)
+    def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:
+        return self.stream_call("complete", request, Envelope.of(context), context=context)
 
 
 class InlineGenerator:
@@ -148,7 +151,9 @@ class InlineGenerator:
     def __init__(self, model: GenerationModel) -> None:
         self._model = model
 
-    async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
         async with aclosing(self._model.stream(request)) as deltas:
             async for delta in deltas:
                 yield replace(delta, model=self._model.name)

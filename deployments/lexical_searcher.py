@@ -8,7 +8,7 @@ from deployments.replica.user_config import BatchedStageConfig, parse_user_confi
 from models.index.follow import LexicalRequest, LexicalSearch
 from models.index.milvus_search import MilvusLexicalSearch
 from models.index.tantivy_index import TantivyIndex
-from models.types import Deadline, LexicalRanking
+from models.types import LexicalRanking, RequestContext
 
 
 class LexicalSearcherConfig(BatchedStageConfig):
@@ -35,5 +35,5 @@ class LexicalSearcher(Searcher):
 class LexicalSearcherClient(StageClient):
     """What the query path calls. Satisfies serve.pipelines.stages.LexicalStage."""
 
-    async def search(self, request: LexicalRequest, deadline: Deadline) -> LexicalRanking:
-        return await self.shared_call("search", request, deadline)
+    async def search(self, request: LexicalRequest, context: RequestContext) -> LexicalRanking:
+        return await self.shared_call("search", request, context)

@@ -14,7 +14,7 @@ from models.catalog import Catalog
 from models.documents.chunk import ChunkingOptions, chunk
 from models.documents.parse import parse
 from models.documents.tokenizer import Tokenizer
-from models.types import Deadline, ParsedFile, StageStatus
+from models.types import ParsedFile, RequestContext, StageStatus
 
 
 class ParserConfig(StageConfig):
@@ -75,6 +75,6 @@ class ParserClient(StageClient):
     """What the ingest path calls. Satisfies serve.pipelines.stages.ParseStage."""
 
     async def parse(
-        self, content: bytes, filename: str, chunking: ChunkingOptions | None, deadline: Deadline
+        self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
     ) -> ParsedFile:
-        return await self.call("parse", content, filename, chunking, deadline=deadline)
+        return await self.call("parse", content, filename, chunking, context=context)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
+from deployments.calls.envelope import Envelope
 from deployments.replica.memory import fits_beside
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
@@ -22,7 +23,7 @@ from models.catalog import Catalog
 from models.errors import OverloadedError, RagError
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
-from models.types import Deadline, FloatArray, Passage, Relevance, Reranking, StageStatus
+from models.types import Deadline, FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus
 
 R = TypeVar("R", Reranking, Relevance)
 HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
@@ -60,31 +61,31 @@ class Reranker:
         self._batcher.configure(self._config)
         await self._slot.choose(self._config.choice)
 
-    async def rerank(self, request: RerankRequest, budget_s: float) -> Reranking:
+    async def rerank(self, request: RerankRequest, envelope: Envelope) -> Reranking:
         """Scores in the order of the request's texts, blended with that order, which is retrieval's."""
 
-        async def work(model: RerankingModel, deadline: Deadline) -> Reranking:
-            scores, _ = await self._score(model, request, deadline)
+        async def work(model: RerankingModel, context: RequestContext) -> Reranking:
+            scores, _ = await self._score(model, request, context.deadline)
             weight = model.retrieval_weight if self._config.retrieval_weight is None else self._config.retrieval_weight
             return Reranking(blend(scores, weight), model.name)
 
-        reranking, failed = await self._slot.answer(request.query, work, Deadline.after(budget_s))
+        reranking, failed = await self._slot.answer(request.query, work, envelope.to_context())
         return replace(reranking, failed_canary=failed)
 
     async def rerank_together(
-        self, requests: list[RerankRequest], budgets_s: list[float]
+        self, requests: list[RerankRequest], envelopes: list[Envelope]
     ) -> list[Reranking | RagError]:
         """A message of requests, each of which may fail alone."""
-        return await answers_of("rerank", map(self.rerank, requests, budgets_s))
+        return await answers_of("rerank", envelopes, map(self.rerank, requests, envelopes))
 
-    async def score(self, query: str, texts: Sequence[str], budget_s: float) -> Relevance:
+    async def score(self, query: str, texts: Sequence[str], envelope: Envelope) -> Relevance:
         """The model's own scores and what they say of relevance, in the order of `texts`, which means nothing."""
 
-        async def work(model: RerankingModel, deadline: Deadline) -> Relevance:
-            scores, num_tokens = await self._score(model, RerankRequest(query, tuple(texts)), deadline)
+        async def work(model: RerankingModel, context: RequestContext) -> Relevance:
+            scores, num_tokens = await self._score(model, RerankRequest(query, tuple(texts)), context.deadline)
             return Relevance(model.to_relevance(scores), scores, model.name, num_tokens)
 
-        relevance, failed = await self._slot.answer(query, work, Deadline.after(budget_s))
+        relevance, failed = await self._slot.answer(query, work, envelope.to_context())
         return replace(relevance, failed_canary=failed)
 
     async def _score(self, model: RerankingModel, request: RerankRequest, deadline: Deadline) -> tuple[FloatArray, int]:
@@ -133,16 +134,14 @@ class RerankerClient(StageClient):
     """What the query path calls. Satisfies serve.pipelines.stages.RerankStage."""
 
     async def rerank(
-        self, query: str, candidates: list[Passage], term_weights: dict[str, float], deadline: Deadline
+        self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
     ) -> Reranking:
         texts = tuple(passage.indexed_text for passage in candidates)
         request = RerankRequest(query, texts, term_weights)
-        return await self._observed_by_model(self.shared_call("rerank_together", request, deadline))
+        return await self._observed_by_model(self.shared_call("rerank_together", request, context))
 
-    async def score(self, query: str, texts: Sequence[str], deadline: Deadline) -> Relevance:
-        return await self._observed_by_model(
-            self.call("score", query, texts, deadline.remaining_s(), deadline=deadline)
-        )
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
+        return await self._observed_by_model(self.call("score", query, texts, Envelope.of(context), context=context))
 
     async def _observed_by_model(self, call: Coroutine[Any, Any, R]) -> R:
         start = time.perf_counter()

@@ -4,8 +4,9 @@ Frozen dataclasses without slots pickle faster than slotted ones or pydantic mod
 than half the time of a list of floats, so these are what travels between replicas.
 """
 
+import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,9 @@ KeyArray = NDArray[np.int64]
 
 DEFAULT_TENANT = "default"
 DEFAULT_VECTOR_STORE = "default"
+
+NORMAL_PRIORITY = 0  # somebody waits for the answer
+BACKGROUND_PRIORITY = -1  # ingestion and migration
 
 
 @dataclass(frozen=True)
@@ -266,6 +270,10 @@ class Deadline:
     def after(budget_s: float) -> "Deadline":
         return Deadline(time.monotonic() + budget_s)
 
+    @staticmethod
+    def never() -> "Deadline":
+        return Deadline(math.inf)
+
     def remaining_s(self) -> float:
         """Seconds left, never negative."""
         return max(0.0, self.at - time.monotonic())
@@ -273,3 +281,26 @@ class Deadline:
     def at_most(self, budget_s: float) -> "Deadline":
         """The earlier of this deadline and `budget_s` from now: a stage's own budget inside the request's."""
         return min(self, Deadline.after(budget_s), key=lambda deadline: deadline.at)
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """Who sent a request, how urgent it is, and when its time is up; one argument of every stage.
+
+    `priority`: higher is more urgent. `trace_context` is a W3C traceparent, or empty. Never sent to another process,
+    whose clock differs: an Envelope is (deployments/calls/envelope.py).
+    """
+
+    request_id: str
+    tenant: str
+    deadline: Deadline
+    priority: int = NORMAL_PRIORITY
+    trace_context: str = ""
+
+    def remaining_s(self) -> float:
+        """Seconds left, never negative."""
+        return self.deadline.remaining_s()
+
+    def at_most(self, budget_s: float) -> "RequestContext":
+        """The same with the earlier of its deadline and `budget_s` from now."""
+        return replace(self, deadline=self.deadline.at_most(budget_s))

@@ -38,7 +38,7 @@ from serve.api import (
     vector_stores,
 )
 from serve.api.services import BackgroundWork, Services
-from serve.middleware import MULTIPART_OVERHEAD_BYTES, AdmissionLimit, BodyLimit, JsonByDefault, RequestContext
+from serve.middleware import MULTIPART_OVERHEAD_BYTES, AdmissionLimit, BodyLimit, JsonByDefault, RequestLog
 from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.ingest import IngestPipeline, IngestWorker
 from serve.pipelines.migrate import GenerationBuilder
@@ -143,7 +143,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(JsonByDefault)
     app.add_middleware(BodyLimit, max_bytes=services.settings.api.max_upload_bytes + MULTIPART_OVERHEAD_BYTES)
     app.add_middleware(AdmissionLimit, admission=Admission(services.settings.admission))
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestLog)
     return app
 
 

@@ -21,7 +21,7 @@ MULTIPART_OVERHEAD_BYTES = 64 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
-class RequestContext:
+class RequestLog:
     """Gives each request an id (the caller's `x-request-id` if it is a sane one), logs it, counts and times it."""
 
     def __init__(self, app: ASGIApp) -> None:

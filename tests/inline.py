@@ -24,7 +24,6 @@ from models.index.tantivy_index import TantivyIndex
 from models.types import (
     ChatMessage,
     CompletionRequest,
-    Deadline,
     Embeddings,
     GenerationDelta,
     GenerationRequest,
@@ -33,6 +32,7 @@ from models.types import (
     Passage,
     Ranking,
     Relevance,
+    RequestContext,
     Reranking,
     Scope,
     StageStatus,
@@ -50,15 +50,17 @@ class InlineEmbedder:
         self._models = {model.generation: model for model in models}
         self.generation, self.other_generation = self._models
 
-    async def embed_query(self, text: str, deadline: Deadline, generation: str | None = None) -> Embeddings:
-        return await self.embed_documents([text], deadline, generation)
+    async def embed_query(self, text: str, context: RequestContext, generation: str | None = None) -> Embeddings:
+        return await self.embed_documents([text], context, generation)
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None
+    ) -> Embeddings:
         model = self._models[generation or self.generation]
         return Embeddings(embed_documents(model, texts), model.generation, model.name)
 
     async def embed_inputs(
-        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, deadline: Deadline
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
     ) -> Embeddings:
         model = self._models[self.generation]
         if dimensions not in (None, *model.dims):
@@ -67,7 +69,7 @@ class InlineEmbedder:
         vectors = np.stack(forward_all(model.forward, encodings))
         return Embeddings(vectors, model.generation, model.name, sum(map(len, encodings)))
 
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         return StageStatus(self._models[self.generation].name, generation=self.generation)
 
 
@@ -75,7 +77,7 @@ class InlineDense:
     def __init__(self, corpus: Corpus) -> None:
         self._search = DenseSearch(corpus.views, ExactIndex)
 
-    async def search(self, request: DenseRequest, deadline: Deadline) -> Ranking:
+    async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
         return self._search.search([request])[0]
 
 
@@ -83,7 +85,7 @@ class InlineLexical:
     def __init__(self, corpus: Corpus) -> None:
         self._search = LexicalSearch(corpus.views, TantivyIndex)
 
-    async def search(self, request: LexicalRequest, deadline: Deadline) -> LexicalRanking:
+    async def search(self, request: LexicalRequest, context: RequestContext) -> LexicalRanking:
         return self._search.search([request])[0]
 
 
@@ -91,22 +93,22 @@ class ShortestFirst:
     """A reranker that anyone can check by eye."""
 
     async def rerank(
-        self, query: str, candidates: list[Passage], term_weights: dict[str, float], deadline: Deadline
+        self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
     ) -> Reranking:
         lengths = [len(candidate.text) for candidate in candidates]
         return Reranking(-np.array(lengths, np.float32), "shortest-first")
 
-    async def score(self, query: str, texts: Sequence[str], deadline: Deadline) -> Relevance:
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
         lengths = np.array([len(text) for text in texts], np.float32)
         return Relevance(1 / (1 + lengths), -lengths, "shortest-first", sum(len(text.split()) for text in texts))
 
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         return StageStatus("shortest-first")
 
 
 class InlineParser:
     async def parse(
-        self, content: bytes, filename: str, chunking: ChunkingOptions | None, deadline: Deadline
+        self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
     ) -> ParsedFile:
         return parse_and_chunk(content, filename, WordTokenizer(), chunking or ChunkingOptions(max_tokens=64))
 
@@ -132,7 +134,9 @@ class Failing:
     async def score(self, *_: object) -> Relevance:
         raise self._error
 
-    async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
         for _ in range(self._num_deltas):
             yield GenerationDelta("Half of ")
         raise self._error
@@ -144,14 +148,16 @@ class InlineCompletions:
     def __init__(self) -> None:
         self._model = ExtractiveModel("extractive", ExtractiveConfig())
 
-    def complete(self, request: CompletionRequest, deadline: Deadline) -> AsyncGenerator[dict[str, Any], None]:
+    def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:
         return self._model.complete(request)
 
 
 class Silent:
     """A generator that never begins, as one whose engine is still loading."""
 
-    async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
         await asyncio.Event().wait()
         yield GenerationDelta("never")
 
@@ -181,7 +187,7 @@ async def ingest(corpus: Corpus, filename: str, content: bytes, tenant: str = "d
 
 
 def question(text: str, tenant: str = "default", top_k: int = 3) -> Query:
-    return Query("req", (ChatMessage("user", text),), Scope(tenant, ("default",)), top_k)
+    return Query((ChatMessage("user", text),), Scope(tenant, ("default",)), top_k)
 
 
 def open_corpus(folder: Path) -> Corpus:

@@ -8,7 +8,7 @@ from collections import deque
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.client import StageClient
-from models.types import Deadline
+from tests.contexts import within
 
 CALLERS, WORK_S, SECONDS = 40, 0.02, 4.0
 
@@ -51,6 +51,6 @@ class Callers:
 
     async def _ask_until(self, end: float) -> None:
         while time.monotonic() < end:
-            answer = await self._client.call("ask", deadline=Deadline.after(60))
+            answer = await self._client.call("ask", context=within(60))
             if end - SECONDS / 2 < time.monotonic() < end:
                 self._seen.append(answer)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from deployments.calls.envelope import Envelope
 from models.errors import InvalidRequestError, RagError
 
 
@@ -21,11 +22,16 @@ class Probe:
             raise
         return seconds
 
-    async def wait_all(self, seconds: list[float], budgets_s: list[float]) -> list[float | RagError]:
+    async def wait_all(self, seconds: list[float], envelopes: list[Envelope]) -> list[float | RagError]:
         """A message of calls: a negative wait is refused alone."""
         self.messages.append(seconds)
         await self.wait(max(seconds))
         return [InvalidRequestError("negative", "seconds") if one < 0 else one for one in seconds]
+
+    async def envelopes_of(self, items: list[int], envelopes: list[Envelope]) -> list[Envelope]:
+        """What came beside each item of a message."""
+        self.messages.append([float(item) for item in items])
+        return envelopes
 
     async def message_sizes(self) -> list[int]:
         return [len(message) for message in self.messages]

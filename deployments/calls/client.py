@@ -14,6 +14,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig
+from deployments.calls.envelope import Envelope, longest_budget_s, request_ids
 from deployments.telemetry import metrics
 from models.errors import (
     DeadlineExceededError,
@@ -22,7 +23,7 @@ from models.errors import (
     RagError,
     StageUnavailableError,
 )
-from models.types import Deadline, StageStatus
+from models.types import RequestContext, StageStatus
 
 logger = logging.getLogger(__name__)
 
@@ -43,28 +44,29 @@ class StageClient:
         self._coalescing = coalescing
         self._coalescers: dict[str, Coalescer] = {}  # by method
 
-    async def call(self, method: str, *args: object, deadline: Deadline) -> Any:
+    async def call(self, method: str, *args: object, context: RequestContext) -> Any:
         """The replica's answer. Raises what the replica raised, or one of ours for overload, deadline and absence."""
-        budget_s = deadline.remaining_s()
         with self._observed():
-            return await self._call(method, args, budget_s)
+            return await self._call(method, args, (Envelope.of(context),))
 
-    async def shared_call(self, method: str, item: object, deadline: Deadline) -> Any:
+    async def shared_call(self, method: str, item: object, context: RequestContext) -> Any:
         """As `call`, in one message with the concurrent calls of the method.
 
-        The replica's method takes the items and the seconds that each has left, and gives an answer an item: a
-        RagError in the place of one that fails alone.
+        The replica's method takes the items and an Envelope for each, and returns an answer for each: a RagError in
+        the place of an item that fails alone.
         """
         if method not in self._coalescers:
             send = partial(self._send, method)
             self._coalescers[method] = Coalescer(send, self._coalescing, self.stage)
         with self._observed():
-            return await self._coalescers[method].call(item, deadline)
+            return await self._coalescers[method].call(item, context)
 
-    async def _send(self, method: str, items: list[Any], budgets_s: list[float]) -> Sequence[Any]:
-        return await self._call(method, (items, budgets_s), max(budgets_s))
+    async def _send(self, method: str, items: list[Any], envelopes: list[Envelope]) -> Sequence[Any]:
+        return await self._call(method, (items, envelopes), envelopes)
 
-    async def _call(self, method: str, args: tuple[object, ...], budget_s: float) -> Any:
+    async def _call(self, method: str, args: tuple[object, ...], envelopes: Sequence[Envelope]) -> Any:
+        """The answer to a message of requests, which is late when all of them are."""
+        budget_s = longest_budget_s(envelopes)
         if method not in self._methods:
             self._methods[method] = getattr(self._handle, method)
         response = self._methods[method].remote(*args)
@@ -74,37 +76,39 @@ class StageClient:
         except (TimeoutError, asyncio.CancelledError) as error:
             # Ray does not cancel the replica when our await times out or is cancelled.
             response.cancel()
-            raise self._translated(error, budget_s) from None
+            raise self._translated(error, envelopes) from None
         except Exception as error:  # noqa: BLE001, whatever a replica raised arrives here
-            raise self._translated(error, budget_s) from None
+            raise self._translated(error, envelopes) from None
 
-    async def stream_call(self, method: str, *args: object, deadline: Deadline) -> AsyncGenerator[Any, None]:
+    async def stream_call(self, method: str, *args: object, context: RequestContext) -> AsyncGenerator[Any, None]:
         """What the replica yields, as it comes. Closing it cancels the replica."""
         with self._observed():
-            async with aclosing(self._stream(method, args, deadline)) as items:
+            async with aclosing(self._stream(method, args, context)) as items:
                 async for item in items:
                     yield item
 
-    async def _stream(self, method: str, args: tuple[object, ...], deadline: Deadline) -> AsyncGenerator[Any, None]:
-        budget_s = deadline.remaining_s()
+    async def _stream(
+        self, method: str, args: tuple[object, ...], context: RequestContext
+    ) -> AsyncGenerator[Any, None]:
+        envelopes = (Envelope.of(context),)
         response = getattr(self._streaming, method).remote(*args)
         try:
             # One timeout an item: a timeout must not span a yield, whose consumer may be another task.
             while True:
-                async with asyncio.timeout(deadline.remaining_s()):
+                async with asyncio.timeout(context.remaining_s()):
                     item = await anext(response)
                 yield item
         except StopAsyncIteration:
             return
         except (GeneratorExit, TimeoutError, asyncio.CancelledError) as error:
             response.cancel()
-            raise self._translated(error, budget_s) from None
+            raise self._translated(error, envelopes) from None
         except Exception as error:  # noqa: BLE001, whatever a replica raised arrives here
-            raise self._translated(error, budget_s) from None
+            raise self._translated(error, envelopes) from None
 
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         """What a replica says of itself; raises if none can answer."""
-        return await self.call("status", deadline=deadline)
+        return await self.call("status", context=context)
 
     @contextmanager
     def _observed(self) -> Iterator[None]:
@@ -123,23 +127,23 @@ class StageClient:
                 self._seconds[outcome] = metrics.STAGE_SECONDS.labels(self.stage, outcome)
             self._seconds[outcome].observe(time.perf_counter() - start)
 
-    def _translated(self, error: BaseException, budget_s: float) -> BaseException:
+    def _translated(self, error: BaseException, envelopes: Sequence[Envelope]) -> BaseException:
         match error:
             case RayTaskError() if isinstance(error.cause, RagError):
                 return error.cause
             case RagError() | GeneratorExit():
                 return error
             case TimeoutError():
-                return DeadlineExceededError(self.stage, budget_s)
+                return DeadlineExceededError(self.stage, longest_budget_s(envelopes))
             case asyncio.CancelledError() | RequestCancelledError() | TaskCancelledError():
                 return asyncio.CancelledError()
             case BackPressureError():
                 return OverloadedError(self.stage)
             case RayActorError() | DeploymentUnavailableError():
                 return StageUnavailableError(self.stage)
-        self._log(error)
+        self._log(error, envelopes)
         return InternalError(self.stage)
 
-    def _log(self, error: BaseException) -> None:
+    def _log(self, error: BaseException, envelopes: Sequence[Envelope]) -> None:
         # The remote traceback, pid and address belong in our log and nowhere else.
-        logger.error("stage %s failed", self.stage, exc_info=error)
+        logger.error("stage %s failed for %s", self.stage, request_ids(envelopes), exc_info=error)

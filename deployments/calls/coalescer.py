@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from deployments.calls.envelope import Envelope
 from models.errors import DeadlineExceededError, InternalError, RagError, StageUnavailableError
-from models.types import Deadline
+from models.types import RequestContext
 
 logger = logging.getLogger(__name__)
 
@@ -44,18 +45,18 @@ class SharedCall:
     """One caller's part of a message: what is asked, until when, and where the answer goes."""
 
     item: Any
-    deadline: Deadline
+    context: RequestContext
     answer: asyncio.Future[Any]
 
 
-Send = Callable[[list[Any], list[float]], Awaitable[Sequence[Any]]]
+Send = Callable[[list[Any], list[Envelope]], Awaitable[Sequence[Any]]]
 
 
 class Coalescer:
     """Gathers calls into messages. Belongs to one event loop.
 
-    `send` takes the items and the seconds that each has left, and gives an answer an item, in order: a RagError in the
-    place of one that failed alone. What `send` raises fails every call of its message. It is cancelled once nobody
+    `send` takes the items and an Envelope for each, and returns an answer for each, in order: a RagError in the place
+    of an item that failed alone. What `send` raises fails every call of its message. It is cancelled once nobody
     waits for any of its answers.
     """
 
@@ -69,10 +70,10 @@ class Coalescer:
         self._quick_s = 0.0  # that a quick message takes
         self._flushing: asyncio.Handle | None = None  # the next flush
 
-    async def call(self, item: Any, deadline: Deadline) -> Any:
+    async def call(self, item: Any, context: RequestContext) -> Any:
         """The answer to `item`. Raises DeadlineExceededError, or what became of the message or of the item."""
-        budget_s, answer = deadline.remaining_s(), asyncio.get_running_loop().create_future()
-        call, is_first = SharedCall(item, deadline, answer), not (self._waiting or self._num_on_their_way())
+        budget_s, answer = context.remaining_s(), asyncio.get_running_loop().create_future()
+        call, is_first = SharedCall(item, context, answer), not (self._waiting or self._num_on_their_way())
         self._waiting.append(call)
         if not is_first or self._config.max_items == 1:
             self._plan()
@@ -159,7 +160,7 @@ class Coalescer:
 
     async def _sent(self, calls: list[SharedCall]) -> Sequence[Any]:
         start = time.perf_counter()
-        answers = await self._send([call.item for call in calls], [call.deadline.remaining_s() for call in calls])
+        answers = await self._send([call.item for call in calls], [Envelope.of(call.context) for call in calls])
         self._quick_s = quick_s(self._quick_s, time.perf_counter() - start)
         return answers
 
@@ -191,20 +192,21 @@ def quick_s(before_s: float, took_s: float) -> float:
     return min(took_s, before_s + RECENT * (took_s - before_s)) if before_s else took_s
 
 
-async def answers_of(stage: str, calls: Iterable[Awaitable[Any]]) -> list[Any]:
+async def answers_of(stage: str, envelopes: Sequence[Envelope], calls: Iterable[Awaitable[Any]]) -> list[Any]:
     """In a replica: what each call of a message gives, in order; a RagError in the place of one that failed.
 
     A failure that is not foreseen is an InternalError, logged.
     """
-    return [_answer(stage, found) for found in await asyncio.gather(*calls, return_exceptions=True)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    return [_answer(stage, envelope, result) for envelope, result in zip(envelopes, results, strict=True)]
 
 
-def _answer(stage: str, found: Any) -> Any:
+def _answer(stage: str, envelope: Envelope, found: Any) -> Any:
     if isinstance(found, RagError) or not isinstance(found, BaseException):
         return found
     if isinstance(found, asyncio.CancelledError):
         return StageUnavailableError(stage)
-    logger.error("stage %s failed", stage, exc_info=found)
+    logger.error("stage %s failed for %s", stage, envelope.request_id, exc_info=found)
     return InternalError(stage)
 
 

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from deployments.replica.user_config import Canary, ModelChoice
 from models.errors import RagError, StageUnavailableError
-from models.types import Deadline, StageStatus
+from models.types import Deadline, RequestContext, StageStatus
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -129,23 +129,23 @@ class ModelSlot(Generic[M]):
             yield model
 
     async def answer(
-        self, key: str | None, work: Callable[[M, Deadline], Awaitable[T]], deadline: Deadline
+        self, key: str | None, work: Callable[[M, RequestContext], Awaitable[T]], context: RequestContext
     ) -> tuple[T, str]:
         """What `work` gives, and the alias of the canary that failed at it, or was too slow, and was stood in for."""
         failed = ""
         with self.lease_canary(key) as canary:
             if canary is not None:
                 try:
-                    return await work(canary, deadline.at_most(CANARY_TIME * deadline.remaining_s())), ""
+                    return await work(canary, context.at_most(CANARY_TIME * context.remaining_s())), ""
                 except Exception as error:  # noqa: BLE001, if the request is to blame, it fails again
-                    failed = self.note_canary_failure(canary, error)
-        async with self.lease(None, deadline.remaining_s()) as model:
-            return await work(model, deadline), failed
+                    failed = self.note_canary_failure(canary, error, context.request_id)
+        async with self.lease(None, context.remaining_s()) as model:
+            return await work(model, context), failed
 
-    def note_canary_failure(self, canary: M, error: Exception) -> str:
+    def note_canary_failure(self, canary: M, error: Exception, request_id: str) -> str:
         """Logs it, and gives the canary's alias."""
         alias = next((held.alias for held in self._held if held.model is canary), "")
-        logger.warning("stage %s: canary %s failed: %r", self._stage, alias, error)
+        logger.warning("stage %s: canary %s failed for %s: %r", self._stage, alias, request_id, error)
         return alias
 
     def drop_canary(self, canary: M, error: Exception) -> None:

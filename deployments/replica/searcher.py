@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ray import serve
 
 from deployments.autoscaling import WorkMeter
+from deployments.calls.envelope import Envelope
 from deployments.replica.storage import StorageConfig
 from deployments.telemetry.logs import join_serve_log
 from models.errors import DeadlineExceededError, RagError, StageUnavailableError
@@ -47,12 +48,12 @@ class Searcher:
         if self._maintenance is None:
             self._maintenance = asyncio.create_task(self._maintain())
 
-    async def search(self, requests: list[Any], budgets_s: list[float]) -> list[Any]:
+    async def search(self, requests: list[Any], envelopes: list[Envelope]) -> list[Any]:
         """A ranking a request, in order; its error in the place of one that cannot be answered, or not in time.
 
         Concurrent messages share the look at the log and the search of an index.
         """
-        deadlines = [Deadline.after(budget_s) for budget_s in budgets_s]
+        deadlines = [Deadline.after(envelope.budget_s) for envelope in envelopes]
         self._meter.arrived(len(requests))
         try:
             return await self._batches(list(zip(requests, deadlines, strict=True)))

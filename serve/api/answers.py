@@ -2,6 +2,7 @@
 
 import asyncio
 
+from models.types import RequestContext
 from serve.api.query_text import check_query_texts
 from serve.api.services import Services
 from serve.pipelines.query import Answered, Query
@@ -16,9 +17,9 @@ async def accept_query(query: Query, services: Services) -> None:
     await asyncio.to_thread(services.corpus.vector_stores.touch, query.scope.tenant, query.scope.vector_store_ids)
 
 
-async def final_answer(query: Query, services: Services) -> Answered:
+async def final_answer(query: Query, services: Services, context: RequestContext) -> Answered:
     """Wait for the pipeline's last event."""
-    async for event in services.query.answer(query):
+    async for event in services.query.answer(query, context):
         if isinstance(event, Answered):
             return event
     raise AssertionError("the query pipeline ends with Answered or raises")

@@ -19,6 +19,7 @@ from models.generation.citations import Citation
 from models.types import Scope
 from serve.api.answers import accept_query, final_answer
 from serve.api.chat_request import AnyChatRequest, ChatRequest
+from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
 from serve.api.evidence import evidence
@@ -26,7 +27,7 @@ from serve.api.filters import to_filter
 from serve.api.plain_chat import PlainChat, plain_response
 from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
 from serve.api.served_models import SERVICE_MODEL
-from serve.api.services import RequestIdDep, Services, ServicesDep, TenantDep, TenantRoute
+from serve.api.services import Services, ServicesDep, TenantRoute
 from serve.pipelines.query import Answered, Event, Query, TextGenerated
 
 router = APIRouter(route_class=TenantRoute)
@@ -34,29 +35,28 @@ router = APIRouter(route_class=TenantRoute)
 
 @router.post("/v1/chat/completions", response_model=None)
 async def chat_completions(
-    body: AnyChatRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
+    body: AnyChatRequest, request: Request, services: ServicesDep, context: ContextDep
 ) -> Response | dict[str, Any]:
     """Answers the last user message: from documents, with `citations` and `annotations`, or as plain chat."""
     if isinstance(body, PlainChat):
-        return await plain_response(body.to_request("chat", request_id), request, services)
-    query = _to_query(body, services, tenant, request_id)
+        return await plain_response(body.to_request("chat", context.request_id), request, services, context)
+    query = _to_query(body, services, context.tenant)
     await accept_query(query, services)
-    completion = Completion(request_id, body.model, str(request.base_url))
+    completion = Completion(context.request_id, body.model, str(request.base_url))
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
-        events = await start_stream(request, services.query.answer(query))
+        events = await start_stream(request, services.query.answer(query, context))
         return EventSourceResponse(_chunks(events, completion, include_usage))
-    return completion.response(await cancel_on_disconnect(request, final_answer(query, services)))
+    return completion.response(await cancel_on_disconnect(request, final_answer(query, services, context)))
 
 
-def _to_query(body: ChatRequest, services: Services, tenant: str, request_id: str) -> Query:
+def _to_query(body: ChatRequest, services: Services, tenant: str) -> Query:
     adapter = _adapter(body.model, services.catalog)
     messages = tuple(message.to_chat_message() for message in body.messages)
     if messages[-1].role != "user":
         raise InvalidRequestError("the last message must have the role user", "messages")
     search = body.search
     return Query(
-        request_id=request_id,
         messages=messages,
         scope=Scope(tenant, search.vector_store_ids),
         top_k=search.max_num_results or DEFAULT_NUM_RESULTS,

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
+from serve.api.context import ContextDep
 from serve.api.plain_chat import MAX_CHOICES, PlainRequest, plain_response
-from serve.api.services import RequestIdDep, ServicesDep, TenantDep, TenantRoute
+from serve.api.services import ServicesDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
 
@@ -27,7 +28,7 @@ class PlainCompletion(PlainRequest):
 
 @router.post("/v1/completions", response_model=None)
 async def completions(
-    body: PlainCompletion, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
+    body: PlainCompletion, request: Request, services: ServicesDep, context: ContextDep
 ) -> Response | dict[str, Any]:
     """Continues the prompt, without documents."""
-    return await plain_response(body.to_request("completion", request_id), request, services)
+    return await plain_response(body.to_request("completion", context.request_id), request, services, context)

@@ -12,7 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from models.encoding import TextInput
 from models.errors import InvalidRequestError, ModelNotFoundError
-from models.types import Deadline, Embeddings
+from models.types import Embeddings, RequestContext
+from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.served_models import SERVICE_MODEL, check_served
 from serve.api.services import Services, ServicesDep, TenantRoute
@@ -64,19 +65,21 @@ class EmbeddingsRequest(BaseModel):
 
 
 @router.post("/v1/embeddings", response_model=None)
-async def create_embeddings(body: EmbeddingsRequest, request: Request, services: ServicesDep) -> Response:
+async def create_embeddings(
+    body: EmbeddingsRequest, request: Request, services: ServicesDep, context: ContextDep
+) -> Response:
     """Returns a vector for each input, in order."""
     check_inputs(body.input, services.settings.api.max_texts_chars)
-    embeddings = await cancel_on_disconnect(request, _embed(body, services))
+    embeddings = await cancel_on_disconnect(request, _embed(body, services, context))
     return Response(to_json(embeddings, body.encoding_format), media_type="application/json")
 
 
-async def _embed(body: EmbeddingsRequest, services: Services) -> Embeddings:
-    deadline = Deadline.after(services.settings.api.embed_s)
-    await check_served(body.model, STAGE, services, deadline)
+async def _embed(body: EmbeddingsRequest, services: Services, context: RequestContext) -> Embeddings:
+    context = context.at_most(services.settings.api.embed_s)
+    await check_served(body.model, STAGE, services, context)
     as_queries = body.input_type == "query"
     try:
-        embeddings = await services.embedder.embed_inputs(body.input, as_queries, body.dimensions, deadline)
+        embeddings = await services.embedder.embed_inputs(body.input, as_queries, body.dimensions, context)
     except InvalidRequestError as error:
         # The model refuses a token id without the name of the request's field.
         raise InvalidRequestError(error.message, error.param or "input") from None

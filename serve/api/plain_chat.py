@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.errors import RagError
-from models.types import CompletionRequest, Deadline
+from models.types import CompletionRequest, RequestContext
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
 from serve.api.services import Services
@@ -58,10 +58,10 @@ class PlainChat(PlainRequest):
 
 
 async def plain_response(
-    completion: CompletionRequest, request: Request, services: Services
+    completion: CompletionRequest, request: Request, services: Services, context: RequestContext
 ) -> Response | dict[str, Any]:
     """The model's answer: OpenAI's object, or a stream of chunks if the request has `stream`."""
-    answers = services.completions.complete(completion, Deadline.after(services.settings.query.total_s))
+    answers = services.completions.complete(completion, context.at_most(services.settings.query.total_s))
     if completion.body.get("stream"):
         return EventSourceResponse(_events(await start_stream(request, answers)))
     return await cancel_on_disconnect(request, _last(answers))

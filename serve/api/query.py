@@ -10,6 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from models.errors import RagError
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
 from serve.api.answers import accept_query, final_answer
+from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
 from serve.api.evidence import CitationBody, PassageBody, evidence, to_citation, to_passage
@@ -18,7 +19,7 @@ from serve.api.ids import VectorStoreIds
 from serve.api.query_text import QueryText
 from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, to_options
 from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
-from serve.api.services import RequestIdDep, ServicesDep, TenantDep, TenantRoute
+from serve.api.services import ServicesDep, TenantRoute
 from serve.pipelines.query import Answered, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.retrieve import Mode
 
@@ -43,9 +44,8 @@ class QueryRequest(BaseModel):
     mode: Mode = Field(default="auto", description="Which searches to run.")
     ranking_options: RankingOptions | None = None
 
-    def to_query(self, request_id: str, tenant: str) -> Query:
+    def to_query(self, tenant: str) -> Query:
         return Query(
-            request_id=request_id,
             messages=(ChatMessage("user", self.query),),
             scope=Scope(tenant, self.vector_store_ids),
             top_k=self.top_k,
@@ -78,15 +78,15 @@ class QueryResponse(BaseModel):
 
 @router.post("/v1/query", response_model=QueryResponse)
 async def answer_query(
-    body: QueryRequest, request: Request, services: ServicesDep, tenant: TenantDep, request_id: RequestIdDep
+    body: QueryRequest, request: Request, services: ServicesDep, context: ContextDep
 ) -> Response | QueryResponse:
     """Answers a query from the documents, with citations."""
-    query = body.to_query(request_id, tenant)
+    query = body.to_query(context.tenant)
     await accept_query(query, services)
     if body.stream:
-        events = await start_stream(request, services.query.answer(query))
-        return EventSourceResponse(_events(events, request_id))
-    return to_response(await cancel_on_disconnect(request, final_answer(query, services)), request_id)
+        events = await start_stream(request, services.query.answer(query, context))
+        return EventSourceResponse(_events(events, context.request_id))
+    return to_response(await cancel_on_disconnect(request, final_answer(query, services, context)), context.request_id)
 
 
 async def _events(events: AsyncGenerator[Event, None], request_id: str) -> AsyncIterator[ServerSentEvent]:

@@ -12,11 +12,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from models.errors import InvalidRequestError
-from models.types import Deadline, FloatArray, Relevance
+from models.types import FloatArray, Relevance, RequestContext
+from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.query_text import check_query_texts
 from serve.api.served_models import SERVICE_MODEL, check_answered, check_served
-from serve.api.services import RequestIdDep, Services, ServicesDep, TenantRoute
+from serve.api.services import Services, ServicesDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
 
@@ -95,22 +96,24 @@ RerankRequest = Annotated[
 @router.post("/v1/rerank", response_model=None)
 @router.post(SECOND_VERSION, response_model=None)
 @router.post("/rerank", response_model=None)
-async def rerank(body: RerankRequest, request: Request, services: ServicesDep, request_id: RequestIdDep) -> Response:
+async def rerank(body: RerankRequest, request: Request, services: ServicesDep, context: ContextDep) -> Response:
     """Returns the index of each text in the request, best first, with its relevance from 0 to 1."""
     texts = body.to_texts()
     check_texts(body.query, texts, "documents" if isinstance(body, DocumentsRequest) else "texts", services)
-    scored = await cancel_on_disconnect(request, _score(body, texts, services))
+    scored = await cancel_on_disconnect(request, _score(body, texts, services, context))
     if isinstance(body, TextsRequest):
         return JSONResponse(to_ranks(body, scored))
     results = to_results(body, scored, is_second=request.url.path == SECOND_VERSION)
-    return JSONResponse({"id": request_id, **results})
+    return JSONResponse({"id": context.request_id, **results})
 
 
-async def _score(body: DocumentsRequest | TextsRequest, texts: list[str], services: Services) -> Relevance:
-    deadline = Deadline.after(services.settings.api.rerank_s)
-    await check_served(body.model, STAGE, services, deadline)
-    scored = await services.reranker.score(body.query, texts, deadline)
-    await check_answered(body.model, scored.model, STAGE, services, deadline)
+async def _score(
+    body: DocumentsRequest | TextsRequest, texts: list[str], services: Services, context: RequestContext
+) -> Relevance:
+    context = context.at_most(services.settings.api.rerank_s)
+    await check_served(body.model, STAGE, services, context)
+    scored = await services.reranker.score(body.query, texts, context)
+    await check_answered(body.model, scored.model, STAGE, services, context)
     return scored
 
 

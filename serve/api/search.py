@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import InvalidRequestError, RagError
 from models.index.fusion import Fusion, fuse
-from models.types import Passage, Ranking, Scope
+from models.types import Passage, Ranking, RequestContext, Scope
+from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.filters import FilterBody, to_filter
 from serve.api.query_text import QueryText, check_query_texts
 from serve.api.ranking import NumResults, RankingOptions, to_options
-from serve.api.services import Services, ServicesDep, TenantDep, TenantRoute
+from serve.api.services import Services, ServicesDep, TenantRoute
 from serve.pipelines.retrieve import Mode, RetrievalQuery, Retrieved, attempt
 
 router = APIRouter(route_class=TenantRoute)
@@ -48,17 +49,17 @@ class SearchRequest(BaseModel):
 
 @router.post("/v1/vector_stores/{vector_store_id}/search")
 async def search_vector_store(
-    vector_store_id: str, body: SearchRequest, request: Request, services: ServicesDep, tenant: TenantDep
+    vector_store_id: str, body: SearchRequest, request: Request, services: ServicesDep, context: ContextDep
 ) -> dict[str, Any]:
     """Returns the best passages for a query, without an answer."""
     digest = _digest(vector_store_id, body)
     start = _start(body.page, digest)
     end = start + body.max_num_results
     # One result past the page shows whether there is a next page.
-    queries = _to_queries(body, Scope(tenant, (vector_store_id,)), end + 1)
+    queries = _to_queries(body, Scope(context.tenant, (vector_store_id,)), end + 1)
     check_query_texts(body.queries, services.settings.api.max_query_chars)
-    await asyncio.to_thread(services.corpus.vector_stores.touch, tenant, (vector_store_id,))
-    results = await cancel_on_disconnect(request, _retrieve(services, queries))
+    await asyncio.to_thread(services.corpus.vector_stores.touch, context.tenant, (vector_store_id,))
+    results = await cancel_on_disconnect(request, _retrieve(services, queries, context))
     passages = _merge(results)
     has_more = len(passages) > end and end < MAX_PAGED_RESULTS
     return {
@@ -76,9 +77,10 @@ def _to_queries(body: SearchRequest, scope: Scope, top_k: int) -> list[Retrieval
     return [RetrievalQuery(text, scope, top_k, where, options) for text in body.queries]
 
 
-async def _retrieve(services: Services, queries: list[RetrievalQuery]) -> list[Retrieved]:
+async def _retrieve(services: Services, queries: list[RetrievalQuery], context: RequestContext) -> list[Retrieved]:
     """Search all queries at once. Raises the first query's error after all have ended."""
-    results = await asyncio.gather(*(attempt(services.retrieval.retrieve(query)) for query in queries))
+    context = context.at_most(services.settings.retrieval.budget_s)
+    results = await asyncio.gather(*(attempt(services.retrieval.retrieve(query, context)) for query in queries))
     for result in results:
         if isinstance(result, RagError):
             raise result

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
-from models.types import DEFAULT_TENANT, Deadline, StageStatus
+from models.types import DEFAULT_TENANT, RequestContext, StageStatus
 from serve.access.keys import KeyRing
 from serve.pipelines.ingest import IngestWorker
 from serve.pipelines.query import QueryPipeline
@@ -19,7 +19,7 @@ from serve.settings import Settings
 
 
 class StatusSource(Protocol):
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         """Raises RagError if no replica of the stage answers."""
 
 
@@ -81,10 +81,6 @@ async def _services(request: Request) -> Services:
     return request.app.state.services
 
 
-async def _request_id(request: Request) -> str:
-    return request.state.request_id
-
-
 async def _tenant(request: Request) -> str:
     # Fails on a route that is not a TenantRoute, instead of serving an unknown caller.
     return request.state.tenant
@@ -92,4 +88,3 @@ async def _tenant(request: Request) -> str:
 
 ServicesDep = Annotated[Services, Depends(_services)]
 TenantDep = Annotated[str, Depends(_tenant)]
-RequestIdDep = Annotated[str, Depends(_request_id)]

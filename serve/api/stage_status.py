@@ -3,7 +3,7 @@
 import asyncio
 
 from models.errors import RagError
-from models.types import Deadline, StageStatus
+from models.types import Deadline, RequestContext, StageStatus
 from serve.api.services import Services, StatusSource
 
 STATUS_BUDGET_S = 2.0
@@ -17,6 +17,6 @@ async def stage_statuses(services: Services) -> dict[str, StageStatus | None]:
 
 async def _status(stage: StatusSource) -> StageStatus | None:
     try:
-        return await stage.status(Deadline.after(STATUS_BUDGET_S))
+        return await stage.status(RequestContext("readyz", "", Deadline.after(STATUS_BUDGET_S)))
     except RagError:
         return None

@@ -22,7 +22,7 @@ from models.errors import (
     StageUnavailableError,
     UnreadableDocumentError,
 )
-from models.types import Deadline, FloatArray, ParsedFile
+from models.types import BACKGROUND_PRIORITY, Deadline, FloatArray, ParsedFile, RequestContext
 from serve.pipelines.stages import EmbedStage, ParseStage
 
 logger = logging.getLogger(__name__)
@@ -49,27 +49,28 @@ class IngestPipeline:
     async def ingest(self, job: Job) -> int:
         """Makes the job's file searchable and gives its number of chunks. Raises what the stages raise."""
         deadline = Deadline.after(self._config.file_budget_s)
+        context = RequestContext(f"job-{job.job_id}", job.tenant, deadline, BACKGROUND_PRIORITY)
         content = await asyncio.to_thread(self._corpus.files.content, job.tenant, job.file_id)
         chunking = None if job.chunking is None else ChunkingOptions(**vars(job.chunking))
-        parsed = await self._parser.parse(content, job.filename, chunking, deadline)
+        parsed = await self._parser.parse(content, job.filename, chunking, context)
         generations = await asyncio.to_thread(self._corpus.generations.wanted, job.tenant, job.vector_store_id)
-        vectors = await self._embed(parsed, generations or (None,), deadline)
+        vectors = await self._embed(parsed, generations or (None,), context)
         try:
             await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
         except MissingVectorsError as error:
             # The store has begun to build, or has got, another generation since it was asked.
-            vectors |= await self._embed(parsed, error.generations, deadline)
+            vectors |= await self._embed(parsed, error.generations, context)
             await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
         return len(parsed.chunks)
 
     async def _embed(
-        self, parsed: ParsedFile, generations: tuple[str | None, ...], deadline: Deadline
+        self, parsed: ParsedFile, generations: tuple[str | None, ...], context: RequestContext
     ) -> dict[str, FloatArray]:
         """The chunks' vectors in each generation; None stands for the configured model's."""
         texts = [chunk.indexed_text for chunk in parsed.chunks]
         vectors = {}
         for generation in generations:
-            embedded = await self._embedder.embed_documents(texts, deadline, generation)
+            embedded = await self._embedder.embed_documents(texts, context, generation)
             vectors[embedded.generation] = embedded.vectors
         return vectors
 

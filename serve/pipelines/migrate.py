@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.corpus.corpus import Corpus
 from models.corpus.generations import Build
 from models.errors import ConflictError, RagError, StageUnavailableError
-from models.types import Deadline
+from models.types import BACKGROUND_PRIORITY, Deadline, RequestContext
 from serve.pipelines.stages import EmbedStage
 
 logger = logging.getLogger(__name__)
@@ -62,11 +62,14 @@ class GenerationBuilder:
     async def _target(self) -> str | None:
         """The embedder's generation, once two looks agree: while replicas are reconfigured they may differ."""
         try:
-            status = await self._embedder.status(Deadline.after(STATUS_S))
+            status = await self._embedder.status(self._context("", STATUS_S))
         except RagError:
             return None
         before, self._seen = self._seen, status.generation
         return status.generation if status.generation == before else None
+
+    def _context(self, tenant: str, budget_s: float) -> RequestContext:
+        return RequestContext(self._owner, tenant, Deadline.after(budget_s), BACKGROUND_PRIORITY)
 
     async def _see_through(self, build: Build) -> bool:
         """Whether it went well; if not, it is tried again after a pause, by whoever comes first."""
@@ -101,7 +104,8 @@ class GenerationBuilder:
         if not pending:
             return None
         texts = [chunk.text for chunk in pending]
-        embedded = await self._embedder.embed_documents(texts, Deadline.after(self._config.step_s), build.generation)
+        context = self._context(build.tenant, self._config.step_s)
+        embedded = await self._embedder.embed_documents(texts, context, build.generation)
         await asyncio.to_thread(generations.add, build, pending, embedded.vectors)
         await asyncio.sleep((clock() - start) * (1 - self._config.duty) / self._config.duty)
         if await self._target() not in (None, build.generation):

@@ -14,10 +14,10 @@ from models.generation.citations import Citation, CitationStream, CitedText
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from models.types import (
     ChatMessage,
-    Deadline,
     GenerationDelta,
     GenerationRequest,
     Passage,
+    RequestContext,
     SamplingOptions,
     Scope,
 )
@@ -54,7 +54,6 @@ class QueryConfig(BaseModel):
 class Query:
     """One question. `messages` is the conversation that ends with it; `top_k` the passages to answer from."""
 
-    request_id: str
     messages: tuple[ChatMessage, ...]
     scope: Scope
     top_k: int
@@ -115,25 +114,25 @@ class QueryPipeline:
         self._config = config
         self._order = passage_order(config.passage_order)
 
-    async def answer(self, query: Query) -> AsyncGenerator[Event, None]:
+    async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """Events as they come, `Answered` last. Raises RagError when no answer can be had."""
         trace = Trace()
-        deadline = Deadline.after(self._config.total_s)
+        context = context.at_most(self._config.total_s)
         sought = RetrievalQuery(query.text, query.scope, query.top_k, query.where, query.options)
-        retrieved = await self._stages.retrieval.retrieve(sought, deadline, trace)
+        retrieved = await self._stages.retrieval.retrieve(sought, context, trace)
         yield PassagesFound(retrieved.passages)
-        request = generation_request(query, retrieved, self._order)
-        async with aclosing(self._generate(request, trace, deadline)) as events:
+        request = generation_request(context.request_id, query, retrieved, self._order)
+        async with aclosing(self._generate(request, trace, context)) as events:
             async for event in events:
                 yield event
 
     async def _generate(
-        self, request: GenerationRequest, trace: Trace, deadline: Deadline
+        self, request: GenerationRequest, trace: Trace, context: RequestContext
     ) -> AsyncGenerator[Event, None]:
         """Text and citations as they come, then the whole answer."""
         stream, texts, citations, last = CitationStream(request.passages), list[str](), list[Citation](), _NOTHING
         with trace.timed("generate"):
-            async with aclosing(self._deltas(request, trace, deadline)) as deltas:
+            async with aclosing(self._deltas(request, trace, context)) as deltas:
                 async for last in deltas:
                     cited = _read(stream, last)
                     texts.append(cited.text)
@@ -158,10 +157,10 @@ class QueryPipeline:
         )
 
     async def _deltas(
-        self, request: GenerationRequest, trace: Trace, deadline: Deadline
+        self, request: GenerationRequest, trace: Trace, context: RequestContext
     ) -> AsyncGenerator[GenerationDelta, None]:
         """The generator's deltas; the fallback's if it fails before its first text, which could not be taken back."""
-        async with aclosing(self._stages.generator.stream(request, deadline)) as deltas:
+        async with aclosing(self._stages.generator.stream(request, context)) as deltas:
             first = await attempt(self._first(deltas))
             if not isinstance(first, RagError):
                 yield first
@@ -172,7 +171,7 @@ class QueryPipeline:
         if request.sampling.response_schema is not None:
             raise first  # quotes keep to no schema
         trace.degraded.append("generate")
-        async with aclosing(self._stages.fallback.stream(request, deadline)) as deltas:
+        async with aclosing(self._stages.fallback.stream(request, context)) as deltas:
             async for delta in deltas:
                 yield delta
 
@@ -185,12 +184,12 @@ class QueryPipeline:
             raise DeadlineExceededError("generate", budget_s) from None
 
 
-def generation_request(query: Query, found: Retrieved, order: PassageOrder) -> GenerationRequest:
+def generation_request(request_id: str, query: Query, found: Retrieved, order: PassageOrder) -> GenerationRequest:
     """The passages in the order of the prompt, and how they rank."""
     places = order.arrange(query.scope, [passage.key for passage in found.passages])
     passages = tuple(found.passages[place] for place in places)
     ranks = tuple(places.index(rank) for rank in range(len(places)))
-    return GenerationRequest(query.request_id, query.messages, passages, query.sampling, found.term_weights, ranks)
+    return GenerationRequest(request_id, query.messages, passages, query.sampling, found.term_weights, ranks)
 
 
 def _observe(trace: Trace, last: GenerationDelta) -> None:

@@ -21,7 +21,7 @@ from models.index.fusion import Fusion, FusionMethod, fuse
 from models.retrieval.diversity import maximal_marginal_relevance
 from models.retrieval.duplicates import unique
 from models.retrieval.router import contains_phrases, route
-from models.types import Deadline, FloatArray, LexicalRanking, Passage, Ranking, Scope
+from models.types import FloatArray, LexicalRanking, Passage, Ranking, RequestContext, Scope
 from serve.pipelines.stages import DenseStage, EmbedStage, GenerationSource, LexicalStage, PassageSource, RerankStage
 from serve.pipelines.trace import Trace
 
@@ -48,6 +48,11 @@ class RetrievalConfig(BaseModel):
     duplicate_similarity: float = Field(
         default=0.9, gt=0, le=1, description="Jaccard similarity of shingles from which two passages are the same."
     )
+
+    @property
+    def budget_s(self) -> float:
+        """Budget of a retrieval that belongs to no question."""
+        return self.search_s + self.rerank_s
 
 
 @dataclass(frozen=True)
@@ -116,26 +121,23 @@ class RetrievalPipeline:
     def __init__(self, stages: RetrievalStages, config: RetrievalConfig) -> None:
         self._stages, self._config = stages, config
 
-    async def retrieve(
-        self, query: RetrievalQuery, deadline: Deadline | None = None, trace: Trace | None = None
-    ) -> Retrieved:
+    async def retrieve(self, query: RetrievalQuery, context: RequestContext, trace: Trace | None = None) -> Retrieved:
         """The `top_k` best passages. Raises RagError when no search can answer."""
         trace = trace or Trace()
-        deadline = deadline or Deadline.after(self._config.search_s + self._config.rerank_s)
         plan = _plan(query)
-        candidates, term_weights = await self._candidates(query, plan, trace, deadline)
+        candidates, term_weights = await self._candidates(query, plan, trace, context)
         if plan.is_routed and not candidates:
             plan = _Plan("hybrid", query.options.rerank)
-            candidates, term_weights = await self._candidates(query, plan, trace, deadline)
+            candidates, term_weights = await self._candidates(query, plan, trace, context)
         if plan.does_rerank:
-            candidates = await self._rerank(query, candidates, term_weights, trace, deadline)
+            candidates = await self._rerank(query, candidates, term_weights, trace, context)
         return Retrieved(await self._select(query, candidates), term_weights, trace)
 
     async def _candidates(
-        self, query: RetrievalQuery, plan: _Plan, trace: Trace, deadline: Deadline
+        self, query: RetrievalQuery, plan: _Plan, trace: Trace, context: RequestContext
     ) -> tuple[list[Passage], dict[str, float]]:
         """What the planned searches found, fused, alive and without duplicates, best first."""
-        dense, lexical = await self._search(query, plan, trace, deadline.at_most(self._config.search_s))
+        dense, lexical = await self._search(query, plan, trace, context.at_most(self._config.search_s))
         with trace.timed("fuse"):
             fused = self._fuse(query.options, plan, dense, lexical.ranking)
             keys = fused.keys[: self._depth(query)].tolist()
@@ -150,14 +152,14 @@ class RetrievalPipeline:
         return passages, lexical.term_weights
 
     async def _search(
-        self, query: RetrievalQuery, plan: _Plan, trace: Trace, deadline: Deadline
+        self, query: RetrievalQuery, plan: _Plan, trace: Trace, context: RequestContext
     ) -> tuple[list[Ranking], LexicalRanking]:
         """Both searches at once, or the planned one. One of two may fail; if both do, the dense one's is raised."""
         calls: dict[str, Coroutine[Any, Any, Any]] = {}
         if plan.mode != "lexical":
-            calls["dense"] = self._dense(query, trace, deadline)
+            calls["dense"] = self._dense(query, trace, context)
         if plan.mode != "dense":
-            calls["lexical"] = self._lexical(query, trace, deadline)
+            calls["lexical"] = self._lexical(query, trace, context)
         results = dict(zip(calls, await asyncio.gather(*map(attempt, calls.values())), strict=True))
         failures = {name: result for name, result in results.items() if isinstance(result, RagError)}
         for error in failures.values():
@@ -168,29 +170,29 @@ class RetrievalPipeline:
         found: dict[str, Any] = {name: result for name, result in results.items() if name not in failures}
         return found.get("dense", []), found.get("lexical", NO_WORDS)
 
-    async def _dense(self, query: RetrievalQuery, trace: Trace, deadline: Deadline) -> list[Ranking]:
+    async def _dense(self, query: RetrievalQuery, trace: Trace, context: RequestContext) -> list[Ranking]:
         """A ranking for each generation that the stores in scope are searched in: nearly always one."""
         stores = await asyncio.to_thread(self._stages.generations.searched, query.scope)
         # Not at once: the time of a stage is then its own, and a second generation is rare.
         return [
-            await self._dense_in(query, generation, Scope(query.scope.tenant, ids), trace, deadline)
+            await self._dense_in(query, generation, Scope(query.scope.tenant, ids), trace, context)
             for generation, ids in stores.items()
         ]
 
     async def _dense_in(
-        self, query: RetrievalQuery, generation: str, scope: Scope, trace: Trace, deadline: Deadline
+        self, query: RetrievalQuery, generation: str, scope: Scope, trace: Trace, context: RequestContext
     ) -> Ranking:
         with trace.timed("embed"):
-            embedded = await self._stages.embedder.embed_query(query.text, deadline, generation)
+            embedded = await self._stages.embedder.embed_query(query.text, context, generation)
         trace.models["embed"] = embedded.model
         request = DenseRequest(embedded.vectors[0], generation, scope, self._depth(query), query.where)
         with trace.timed("dense"):
-            return await self._stages.dense.search(request, deadline)
+            return await self._stages.dense.search(request, context)
 
-    async def _lexical(self, query: RetrievalQuery, trace: Trace, deadline: Deadline) -> LexicalRanking:
+    async def _lexical(self, query: RetrievalQuery, trace: Trace, context: RequestContext) -> LexicalRanking:
         request = LexicalRequest(query.text, query.scope, self._depth(query), query.where)
         with trace.timed("lexical"):
-            return await self._stages.lexical.search(request, deadline)
+            return await self._stages.lexical.search(request, context)
 
     def _depth(self, query: RetrievalQuery) -> int:
         return max(self._config.candidates, query.top_k)
@@ -214,14 +216,14 @@ class RetrievalPipeline:
         candidates: list[Passage],
         weights: dict[str, float],
         trace: Trace,
-        deadline: Deadline,
+        context: RequestContext,
     ) -> list[Passage]:
         """The head by the reranker's scores, then the rest. Without its answer in time, retrieval's order stands."""
         head, tail = candidates[: self._config.rerank_candidates], candidates[self._config.rerank_candidates :]
         if not head:
             return []
         with trace.timed("rerank"):
-            call = self._stages.reranker.rerank(query.text, head, weights, deadline.at_most(self._config.rerank_s))
+            call = self._stages.reranker.rerank(query.text, head, weights, context.at_most(self._config.rerank_s))
             reranking = await attempt(call)
         raise_mistakes(reranking)
         if isinstance(reranking, RagError):

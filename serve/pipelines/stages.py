@@ -8,7 +8,6 @@ from models.encoding import TextInput
 from models.index.follow import DenseRequest, LexicalRequest
 from models.types import (
     CompletionRequest,
-    Deadline,
     Embeddings,
     FloatArray,
     GenerationDelta,
@@ -19,6 +18,7 @@ from models.types import (
     Passage,
     Ranking,
     Relevance,
+    RequestContext,
     Reranking,
     Scope,
     StageStatus,
@@ -26,53 +26,55 @@ from models.types import (
 
 
 class EmbedStage(Protocol):
-    async def embed_query(self, text: str, deadline: Deadline, generation: str | None = None) -> Embeddings:
+    async def embed_query(self, text: str, context: RequestContext, generation: str | None = None) -> Embeddings:
         """One row: the query's vector, in the space of `generation`, or of the configured model."""
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None
+    ) -> Embeddings:
         """A row a text, in order, in the space of `generation`, or of the configured model."""
 
     async def embed_inputs(
-        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, deadline: Deadline
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
     ) -> Embeddings:
         """A row an input, in order, by the configured model, cut to `dimensions` and scaled to unit length again.
 
         Raises InvalidRequestError for dimensions that the model cannot be cut to, and for unknown token ids.
         """
 
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         """Its model, and the generation that it embeds in."""
 
 
 class DenseStage(Protocol):
-    async def search(self, request: DenseRequest, deadline: Deadline) -> Ranking:
+    async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
         """The `k` nearest chunks, among those embedded in the request's generation."""
 
 
 class LexicalStage(Protocol):
-    async def search(self, request: LexicalRequest, deadline: Deadline) -> LexicalRanking:
+    async def search(self, request: LexicalRequest, context: RequestContext) -> LexicalRanking:
         """The `k` best chunks by BM25, and what the corpus makes of the query's words."""
 
 
 class RerankStage(Protocol):
     async def rerank(
-        self, query: str, candidates: list[Passage], term_weights: dict[str, float], deadline: Deadline
+        self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
     ) -> Reranking:
         """A score for each candidate, which come best first from retrieval."""
 
-    async def score(self, query: str, texts: Sequence[str], deadline: Deadline) -> Relevance:
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
         """The model's own word on each text, whose order means nothing."""
 
 
 class GenerateStage(Protocol):
-    def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+    def stream(self, request: GenerationRequest, context: RequestContext) -> AsyncGenerator[GenerationDelta, None]:
         """Deltas as they come; closing it frees the model at once."""
 
 
 class CompletionStage(Protocol):
     """A generator asked in OpenAI's own words, without retrieval."""
 
-    def complete(self, request: CompletionRequest, deadline: Deadline) -> AsyncGenerator[dict[str, Any], None]:
+    def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:
         """OpenAI's response object; or its chunks as they come, if the body says `stream`. Closing it frees the model.
 
         Raises InvalidRequestError for what the model cannot do.
@@ -81,7 +83,7 @@ class CompletionStage(Protocol):
 
 class ParseStage(Protocol):
     async def parse(
-        self, content: bytes, filename: str, chunking: ChunkingOptions | None, deadline: Deadline
+        self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
     ) -> ParsedFile:
         """Text and chunks. Raises UnreadableDocumentError."""
 

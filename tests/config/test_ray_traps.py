@@ -12,6 +12,7 @@ import pytest
 
 import models.errors
 import models.types
+from deployments.calls.envelope import Envelope
 from deployments.cluster import environment
 from models.errors import RagError
 from models.index.follow import DenseRequest, LexicalRequest
@@ -21,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 WIRE_TYPES = [
     kind
     for _, kind in inspect.getmembers(models.types, dataclasses.is_dataclass)
-    if kind is not models.types.Deadline  # never leaves its process
-] + [DenseRequest, LexicalRequest, RerankRequest]
+    if kind not in (models.types.Deadline, models.types.RequestContext)  # neither leaves its process
+] + [Envelope, DenseRequest, LexicalRequest, RerankRequest]
 
 
 def _errors(kind: type[RagError] = RagError) -> list[type[RagError]]:

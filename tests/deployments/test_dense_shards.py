@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from models.errors import NotFoundError
 from models.index.follow import DenseRequest
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Deadline, Scope
+from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Scope
+from tests.contexts import within
 
 # One event loop for all: a handle belongs to the loop that made it.
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -49,7 +50,7 @@ def request(number: int, store: str = DEFAULT_VECTOR_STORE) -> DenseRequest:
 
 async def test_every_shard_is_asked_and_the_best_comes_first(client: Any) -> None:
     for number in range(4):
-        ranking = await client.search(request(number), Deadline.after(30))
+        ranking = await client.search(request(number), within(30))
 
         assert ranking.keys[0] == number + 1
         assert sorted(ranking.keys.tolist()) == list(range(1, NUM_CHUNKS + 1))
@@ -57,8 +58,8 @@ async def test_every_shard_is_asked_and_the_best_comes_first(client: Any) -> Non
 
 async def test_an_unknown_store_is_what_the_client_raises(client: Any) -> None:
     with pytest.raises(NotFoundError):
-        await client.search(request(0, "vs_none"), Deadline.after(30))
+        await client.search(request(0, "vs_none"), within(30))
 
 
 async def test_the_stage_is_ready_when_every_shard_is(client: Any) -> None:
-    assert (await client.status(Deadline.after(30))).model == ""
+    assert (await client.status(within(30))).model == ""

@@ -13,8 +13,10 @@ from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents
 from models.errors import ConfigError, ConflictError, DeadlineExceededError, InvalidRequestError, ModelNotFoundError
 from models.types import FloatArray
+from tests.contexts import envelope
 
 BUDGET_S = 30.0
+ENVELOPE = envelope(BUDGET_S)
 CATALOG = """
 embedding:
   hashing-64: {kind: hashing, licence: Apache-2.0, options: {dim: 64}}
@@ -47,14 +49,14 @@ async def test_vectors_do_not_depend_on_batching(catalog: Catalog) -> None:
     texts = texts_of(3, 90, 0, 1, 40, 17, 300, 2)
 
     for knobs in ({}, {"max_batch_tokens": 64}, {"max_batch_size": 1}):
-        embedded = await (await embedder(catalog, **knobs)).embed_documents(texts, None, BUDGET_S)
+        embedded = await (await embedder(catalog, **knobs)).embed_documents(texts, None, ENVELOPE)
         np.testing.assert_array_equal(embedded.vectors, expected(texts))
 
 
 async def test_concurrent_calls_get_their_own_vectors(catalog: Catalog) -> None:
     replica, calls = await embedder(catalog), [texts_of(*range(first, first + 5)) for first in range(1, 20)]
 
-    embedded = await asyncio.gather(*(replica.embed_inputs(InputsCall(call, True), BUDGET_S) for call in calls))
+    embedded = await asyncio.gather(*(replica.embed_inputs(InputsCall(call, True), ENVELOPE) for call in calls))
 
     for call, answer in zip(calls, embedded, strict=True):
         np.testing.assert_array_equal(answer.vectors, expected(call))
@@ -63,20 +65,20 @@ async def test_concurrent_calls_get_their_own_vectors(catalog: Catalog) -> None:
 async def test_a_whole_document_is_embedded_in_order(catalog: Catalog) -> None:
     texts = [f"chunk{number} of a document" for number in range(500)]
 
-    embedded = await (await embedder(catalog)).embed_documents(texts, None, BUDGET_S)
+    embedded = await (await embedder(catalog)).embed_documents(texts, None, ENVELOPE)
 
     np.testing.assert_array_equal(embedded.vectors, expected(texts))
 
 
 async def test_tokens_are_counted_with_the_special_ones(catalog: Catalog) -> None:
-    embedded = await (await embedder(catalog)).embed_inputs(InputsCall(["one two three", [5, 6]], False), BUDGET_S)
+    embedded = await (await embedder(catalog)).embed_inputs(InputsCall(["one two three", [5, 6]], False), ENVELOPE)
 
     assert embedded.num_tokens == (1 + 3) + (1 + 2)
     assert (embedded.model, embedded.generation) == ("hashing-64", "hashing-64@64")
 
 
 async def test_no_texts_make_a_matrix_of_no_rows(catalog: Catalog) -> None:
-    embedded = await (await embedder(catalog)).embed_documents([], None, BUDGET_S)
+    embedded = await (await embedder(catalog)).embed_documents([], None, ENVELOPE)
 
     assert embedded.vectors.shape == (0, 64)
     assert embedded.num_tokens == 0
@@ -85,9 +87,9 @@ async def test_no_texts_make_a_matrix_of_no_rows(catalog: Catalog) -> None:
 async def test_dimensions_that_the_model_lacks_are_refused_with_those_it_has(catalog: Catalog) -> None:
     replica = await embedder(catalog)
 
-    assert (await replica.embed_inputs(InputsCall(["a"], True, None, 64), BUDGET_S)).vectors.shape == (1, 64)
+    assert (await replica.embed_inputs(InputsCall(["a"], True, None, 64), ENVELOPE)).vectors.shape == (1, 64)
     with pytest.raises(InvalidRequestError, match="hashing-64 has vectors of 64 dimensions, not 48") as caught:
-        await replica.embed_inputs(InputsCall(["a"], True, None, 48), BUDGET_S)
+        await replica.embed_inputs(InputsCall(["a"], True, None, 48), ENVELOPE)
     assert caught.value.param == "dimensions"
 
 
@@ -95,7 +97,7 @@ async def test_vectors_are_cut_to_the_dimensions_and_of_unit_length_again(catalo
     replica = await embedder(catalog)
     replica._slot.serving.dims = (16, 64)  # as a Matryoshka model's
 
-    cut = await replica.embed_inputs(InputsCall(["how do I get my money back"], True, None, 16), BUDGET_S)
+    cut = await replica.embed_inputs(InputsCall(["how do I get my money back"], True, None, 16), ENVELOPE)
 
     whole = expected(["how do I get my money back"])[:, :16]
     np.testing.assert_allclose(cut.vectors, whole / np.linalg.norm(whole), rtol=1e-6)
@@ -106,8 +108,8 @@ async def test_unknown_token_ids_fail_their_own_call_alone(catalog: Catalog) -> 
     replica = await embedder(catalog)
 
     good, bad = await asyncio.gather(
-        replica.embed_inputs(InputsCall([[5, 6]], False), BUDGET_S),
-        replica.embed_inputs(InputsCall([[5, 10_000]], False), BUDGET_S),
+        replica.embed_inputs(InputsCall([[5, 6]], False), ENVELOPE),
+        replica.embed_inputs(InputsCall([[5, 10_000]], False), ENVELOPE),
         return_exceptions=True,
     )
 
@@ -119,7 +121,7 @@ async def test_a_call_without_time_left_is_not_computed(catalog: Catalog) -> Non
     replica = await embedder(catalog)
 
     with pytest.raises(DeadlineExceededError):
-        await replica.embed_inputs(InputsCall(["late"], True), 0.0)
+        await replica.embed_inputs(InputsCall(["late"], True), envelope(0.0))
 
     assert replica._batcher.num_passes == 0
 
@@ -128,16 +130,16 @@ async def test_a_call_embeds_in_the_generation_that_it_asks_for(catalog: Catalog
     replica, texts = await embedder(catalog), texts_of(4)
 
     now, other = await asyncio.gather(
-        replica.embed_inputs(InputsCall(texts, True), BUDGET_S),
-        replica.embed_inputs(InputsCall(texts, True, "hashing-32@32"), BUDGET_S),
+        replica.embed_inputs(InputsCall(texts, True), ENVELOPE),
+        replica.embed_inputs(InputsCall(texts, True, "hashing-32@32"), ENVELOPE),
     )
 
     np.testing.assert_array_equal(now.vectors, expected(texts))
     np.testing.assert_array_equal(other.vectors, expected(texts, 32))
     with pytest.raises(ConflictError, match="nothing embeds for"):
-        await replica.embed_inputs(InputsCall(texts, True, "hashing-32@48"), BUDGET_S)
+        await replica.embed_inputs(InputsCall(texts, True, "hashing-32@48"), ENVELOPE)
     with pytest.raises(ModelNotFoundError):
-        await replica.embed_inputs(InputsCall(texts, True, "gone@1"), BUDGET_S)
+        await replica.embed_inputs(InputsCall(texts, True, "gone@1"), ENVELOPE)
 
 
 async def test_unknown_knobs_are_refused(catalog: Catalog) -> None:
@@ -149,7 +151,7 @@ async def test_unknown_knobs_are_refused(catalog: Catalog) -> None:
 
 async def test_a_healthy_replica_stays_so_when_its_queue_is_full(catalog: Catalog) -> None:
     replica = await embedder(catalog, max_queued_tokens=64)
-    document = asyncio.create_task(replica.embed_documents(texts_of(*[200] * 200), None, BUDGET_S))
+    document = asyncio.create_task(replica.embed_documents(texts_of(*[200] * 200), None, ENVELOPE))
     async with asyncio.timeout(BUDGET_S):
         while not replica._batcher.num_queued_tokens:  # noqa: ASYNC110, it has no event for it
             await asyncio.sleep(0)
@@ -169,8 +171,8 @@ async def test_a_new_model_takes_over_and_the_old_one_still_embeds_for_its_gener
 
     status = await replica.status()
     assert (status.model, status.generation) == ("hashing-32", "hashing-32@32")
-    now = await replica.embed_inputs(InputsCall(texts, True), BUDGET_S)
-    before = await replica.embed_inputs(InputsCall(texts, True, old.generation), BUDGET_S)
+    now = await replica.embed_inputs(InputsCall(texts, True), ENVELOPE)
+    before = await replica.embed_inputs(InputsCall(texts, True, old.generation), ENVELOPE)
     np.testing.assert_array_equal(now.vectors, expected(texts, 32))
     np.testing.assert_array_equal(before.vectors, expected(texts))
     assert await replica._model_of(old.generation) is old
@@ -186,7 +188,7 @@ async def test_a_model_that_does_not_load_leaves_the_old_one(catalog: Catalog) -
     assert (status.model, status.generation) == ("hashing-64", "hashing-64@64")
     assert "no model named 'gone'" in status.error
     np.testing.assert_array_equal(
-        (await replica.embed_inputs(InputsCall(["still"], True), BUDGET_S)).vectors, expected(["still"])
+        (await replica.embed_inputs(InputsCall(["still"], True), ENVELOPE)).vectors, expected(["still"])
     )
 
 
@@ -199,7 +201,7 @@ async def test_a_message_of_small_calls_is_computed_as_one_and_taken_apart(catal
     replica = await embedder(catalog)
     calls = [InputsCall(texts_of(2, 3), True), InputsCall([], True), InputsCall(texts_of(5), True, None, 64)]
 
-    first, none, cut = await replica.embed_together(calls, [BUDGET_S] * 3)
+    first, none, cut = await replica.embed_together(calls, [ENVELOPE] * 3)
 
     np.testing.assert_array_equal(first.vectors, expected(texts_of(2, 3)))
     assert none.vectors.shape == (0, 64)
@@ -212,7 +214,7 @@ async def test_a_bad_call_fails_alone_in_its_message(catalog: Catalog) -> None:
     replica = await embedder(catalog)
     calls = [InputsCall(["good"], True), InputsCall([[10_000]], True), InputsCall(["good"], True, "gone@1")]
 
-    good, bad, gone = await replica.embed_together(calls, [BUDGET_S] * 3)
+    good, bad, gone = await replica.embed_together(calls, [ENVELOPE] * 3)
 
     np.testing.assert_array_equal(good.vectors, expected(["good"]))
     assert isinstance(bad, InvalidRequestError)

@@ -22,6 +22,7 @@ from models.types import (
     Passage,
     SamplingOptions,
 )
+from tests.contexts import envelope
 
 LIMIT_S = 10.0
 TEXT = "The spring tide comes twice a month. The neap tide follows a week later."
@@ -106,7 +107,7 @@ def asked(question: str = "When does the spring tide come?", **sampling: Any) ->
 
 
 async def answer(generator: Generator, request: GenerationRequest) -> list[GenerationDelta]:
-    return [delta async for delta in generator.stream(request, LIMIT_S)]
+    return [delta async for delta in generator.stream(request, envelope(LIMIT_S))]
 
 
 async def test_a_swapped_model_answers_the_next_request(generator: Generator) -> None:
@@ -119,7 +120,7 @@ async def test_a_swapped_model_answers_the_next_request(generator: Generator) ->
 
 
 async def test_a_stream_under_way_ends_with_the_model_that_it_began_with(generator: Generator) -> None:
-    async with aclosing(generator.stream(asked("spring neap tide"), LIMIT_S)) as deltas:
+    async with aclosing(generator.stream(asked("spring neap tide"), envelope(LIMIT_S))) as deltas:
         models = [(await anext(deltas)).model]
         await generator.reconfigure({"model": "short"})
         async with asyncio.timeout(LIMIT_S):
@@ -179,12 +180,12 @@ async def test_a_model_that_only_quotes_completes_nothing_and_says_so(generator:
     request = CompletionRequest("r", "chat", {"model": "long", "messages": [{"role": "user", "content": "Hello"}]})
 
     with pytest.raises(InvalidRequestError, match="answers from documents alone"):
-        async for _ in generator.complete(request, LIMIT_S):
+        async for _ in generator.complete(request, envelope(LIMIT_S)):
             pass
 
 
 async def test_a_request_under_way_is_work_and_one_that_ended_is_none(generator: Generator) -> None:
-    async with aclosing(generator.stream(asked(), LIMIT_S)) as deltas:
+    async with aclosing(generator.stream(asked(), envelope(LIMIT_S))) as deltas:
         await anext(deltas)
         await answer(generator, asked())
         under_way = generator.record_autoscaling_stats()

@@ -13,10 +13,11 @@ from models.errors import DeadlineExceededError
 from models.reranking import offline
 from models.reranking.base import RerankRequest
 from models.reranking.blend import blend
+from tests.contexts import envelope
 
 pytestmark = pytest.mark.slow
 
-BUDGET_S = 60.0
+ENVELOPE = envelope(60.0)
 QUERY = "How do I get my money back?"
 TEXTS = (
     "The ferry leaves at nine.",
@@ -50,7 +51,7 @@ async def test_scores_are_the_models_own_and_do_not_depend_on_batching(model: An
     (expected,) = offline.score(model, [RerankRequest(QUERY, TEXTS)])
 
     for knobs in ({}, {"max_batch_tokens": 64}, {"max_batch_size": 1}):
-        relevance = await (await reranker(**knobs)).score(QUERY, TEXTS, BUDGET_S)
+        relevance = await (await reranker(**knobs)).score(QUERY, TEXTS, ENVELOPE)
         np.testing.assert_allclose(relevance.scores, expected, atol=0.02)
         np.testing.assert_allclose(relevance.relevance, model.to_relevance(expected), atol=0.02)
         assert relevance.scores.argmax() == 1
@@ -61,7 +62,7 @@ async def test_concurrent_requests_share_passes_and_get_their_own_scores() -> No
     replica = await reranker()
     orders = [tuple(np.roll(np.array(TEXTS, object), shift)) for shift in range(4)]
 
-    answers = await asyncio.gather(*(replica.score(QUERY, order, BUDGET_S) for order in orders))
+    answers = await asyncio.gather(*(replica.score(QUERY, order, ENVELOPE) for order in orders))
 
     assert [int(one.scores.argmax()) for one in answers] == [1, 2, 3, 0]
 
@@ -69,16 +70,16 @@ async def test_concurrent_requests_share_passes_and_get_their_own_scores() -> No
 async def test_tokens_are_counted_and_an_empty_list_has_no_scores() -> None:
     replica = await reranker()
 
-    assert (await replica.score(QUERY, TEXTS, BUDGET_S)).num_tokens > 20
-    assert (await replica.score(QUERY, (), BUDGET_S)).scores.shape == (0,)
+    assert (await replica.score(QUERY, TEXTS, ENVELOPE)).num_tokens > 20
+    assert (await replica.score(QUERY, (), ENVELOPE)).scores.shape == (0,)
 
 
 async def test_reranking_is_blended_with_the_order_of_retrieval(model: Any) -> None:
     request = RerankRequest(QUERY, TEXTS)
     (scores,) = offline.score(model, [request])
 
-    reranked = await (await reranker()).rerank(request, BUDGET_S)
-    by_order = await (await reranker(retrieval_weight=1.0)).rerank(request, BUDGET_S)
+    reranked = await (await reranker()).rerank(request, ENVELOPE)
+    by_order = await (await reranker(retrieval_weight=1.0)).rerank(request, ENVELOPE)
 
     np.testing.assert_allclose(reranked.scores, blend(scores, model.retrieval_weight), atol=0.02)
     assert np.argsort(-by_order.scores).tolist() == [0, 1, 2, 3]
@@ -88,7 +89,7 @@ async def test_a_request_without_time_left_is_not_computed() -> None:
     replica = await reranker()
 
     with pytest.raises(DeadlineExceededError):
-        await replica.rerank(RerankRequest(QUERY, TEXTS), 0.0)
+        await replica.rerank(RerankRequest(QUERY, TEXTS), envelope(0.0))
 
     assert replica._batcher.num_passes == 0
     await replica.check_health()
@@ -100,12 +101,12 @@ async def test_a_canary_gets_its_share_of_the_queries_and_then_takes_over(tmp_pa
     replica = await reranker(catalog, canary={"model": "on-trial", "share": 0.5})
     await replica._slot.until_settled()
 
-    models = [(await replica.score(f"query {number}", ("a",), BUDGET_S)).model for number in range(20)]
-    again = [(await replica.score(f"query {number}", ("a",), BUDGET_S)).model for number in range(20)]
+    models = [(await replica.score(f"query {number}", ("a",), ENVELOPE)).model for number in range(20)]
+    again = [(await replica.score(f"query {number}", ("a",), ENVELOPE)).model for number in range(20)]
 
     assert set(models) == {"late-interaction", "on-trial"}
     assert again == models
     await replica.reconfigure({"model": "on-trial"})
     await replica._slot.until_settled()
     assert (await replica.status()).model == "on-trial"
-    assert (await replica.score(QUERY, TEXTS, BUDGET_S)).model == "on-trial"
+    assert (await replica.score(QUERY, TEXTS, ENVELOPE)).model == "on-trial"

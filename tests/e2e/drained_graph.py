@@ -11,14 +11,16 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from deployments.calls.client import StageClient
-from models.types import Deadline
+from deployments.calls.envelope import Envelope
+from models.types import RequestContext
+from tests.contexts import within
 
 SEARCH_S, TOKEN_S, NUM_TOKENS = 0.02, 0.05, 20
 BUDGET_S = 60.0
 
 
 class Search:
-    async def search(self, items: list[str], budgets_s: list[float]) -> list[str]:
+    async def search(self, items: list[str], envelopes: list[Envelope]) -> list[str]:
         await asyncio.sleep(SEARCH_S)
         return items
 
@@ -35,12 +37,12 @@ class Ingress:
         self._search, self._generate = StageClient(search, "search"), StageClient(generate, "generate")
 
     async def __call__(self, request: Request) -> StreamingResponse:
-        deadline = Deadline.after(BUDGET_S)
-        found = await self._search.shared_call("search", (await request.json())["query"], deadline)
-        return StreamingResponse(self._events(found, deadline), media_type="text/event-stream")
+        context = within(BUDGET_S)
+        found = await self._search.shared_call("search", (await request.json())["query"], context)
+        return StreamingResponse(self._events(found, context), media_type="text/event-stream")
 
-    async def _events(self, found: str, deadline: Deadline) -> AsyncIterator[str]:
-        async for text in self._generate.stream_call("stream", found, deadline=deadline):
+    async def _events(self, found: str, context: RequestContext) -> AsyncIterator[str]:
+        async for text in self._generate.stream_call("stream", found, context=context):
             yield f"data: {json.dumps({'text': text})}\n\n"
         yield "data: [DONE]\n\n"
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from models.errors import OverloadedError
 from serve.admission import Admission, AdmissionConfig
-from serve.middleware import LIMITED, AdmissionLimit, RequestContext
+from serve.middleware import LIMITED, AdmissionLimit, RequestLog
 from tests.serve.api.api_samples import Clock, application
 
 # What has no limit though it is sent with a body: it writes to the database or to the disk, and asks no stage.
@@ -60,7 +60,7 @@ class Gate:
 @asynccontextmanager
 async def limited(gate: Gate, max_questions: int) -> AsyncIterator[tuple[httpx.AsyncClient, Admission]]:
     permits = Admission(AdmissionConfig(max_questions=max_questions))
-    transport = httpx.ASGITransport(app=RequestContext(AdmissionLimit(gate, permits)))
+    transport = httpx.ASGITransport(app=RequestLog(AdmissionLimit(gate, permits)))
     async with httpx.AsyncClient(transport=transport, base_url="http://ragserve") as http:
         yield http, permits
 

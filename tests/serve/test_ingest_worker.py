@@ -11,7 +11,7 @@ import pytest
 from models.corpus.corpus import Corpus
 from models.corpus.records import StoreFile
 from models.errors import InternalError, OverloadedError, RagError, StageUnavailableError
-from models.types import Deadline, Embeddings
+from models.types import BACKGROUND_PRIORITY, Embeddings, RequestContext
 from serve.pipelines.ingest import IngestConfig, IngestPipeline, IngestWorker
 from tests.inline import InlineEmbedder, InlineParser, open_corpus
 
@@ -29,12 +29,16 @@ class FailsFirst(InlineEmbedder):
     def __init__(self, error: BaseException, num_failures: int) -> None:
         super().__init__()
         self.error, self.num_failures, self.num_calls = error, num_failures, 0
+        self.contexts: list[RequestContext] = []
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None
+    ) -> Embeddings:
         self.num_calls += 1
+        self.contexts.append(context)
         if self.num_calls <= self.num_failures:
             raise self.error
-        return await super().embed_documents(texts, deadline, generation)
+        return await super().embed_documents(texts, context, generation)
 
 
 class Hanging(InlineEmbedder):
@@ -44,7 +48,9 @@ class Hanging(InlineEmbedder):
         super().__init__()
         self.asked = asyncio.Event()
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None
+    ) -> Embeddings:
         self.asked.set()
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
@@ -112,6 +118,17 @@ async def test_an_overloaded_stage_is_tried_again_for_as_long_as_it_takes(corpus
         await until(lambda: state(corpus, file_id).status == "completed")
 
     assert embedder.num_calls == 9
+
+
+async def test_ingestion_is_background_work_of_the_files_tenant(corpus: Corpus) -> None:
+    file_id, embedder = attach(corpus), FailsFirst(OverloadedError("embed"), num_failures=0)
+
+    async with working(corpus, embedder):
+        await until(lambda: state(corpus, file_id).status == "completed")
+
+    (context,) = embedder.contexts
+    assert (context.tenant, context.priority) == ("default", BACKGROUND_PRIORITY)
+    assert 0 < context.remaining_s() <= IngestConfig().file_budget_s
 
 
 @pytest.mark.parametrize(

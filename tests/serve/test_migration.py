@@ -13,10 +13,11 @@ from models.corpus.corpus import Corpus
 from models.errors import ConflictError, OverloadedError
 from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Deadline, Embeddings, Ranking, Scope
+from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Embeddings, Ranking, RequestContext, Scope
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.migrate import GenerationBuilder, MigrationConfig
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalOptions, RetrievalPipeline, RetrievalQuery
+from tests.contexts import within
 from tests.inline import InlineDense, InlineEmbedder, InlineParser, open_corpus, retrieval_stages
 
 CONFIG = MigrationConfig(chunks_per_step=4, duty=1, poll_s=0.01)
@@ -56,7 +57,7 @@ class Searching:
     async def first(self, number: int) -> str:
         """The name of the file that is found first."""
         query = RetrievalQuery(text_of(number), SCOPE, 3, options=DENSE)
-        return (await self._pipeline.retrieve(query)).passages[0].filename
+        return (await self._pipeline.retrieve(query, within(10))).passages[0].filename
 
 
 @asynccontextmanager
@@ -137,10 +138,10 @@ class GenerationChecking(InlineDense):
         super().__init__(corpus)
         self.dims_searched: set[int] = set()
 
-    async def search(self, request: DenseRequest, deadline: Deadline) -> Ranking:
+    async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
         assert request.generation == f"hashing@{len(request.vector)}"
         self.dims_searched.add(len(request.vector))
-        return await super().search(request, deadline)
+        return await super().search(request, context)
 
 
 async def test_going_back_embeds_only_what_came_since(corpus: Corpus) -> None:
@@ -166,8 +167,10 @@ class CountingEmbedder(InlineEmbedder):
         super().__init__()
         self.counts: dict[str, int] = {}
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
-        embedded = await super().embed_documents(texts, deadline, generation)
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None
+    ) -> Embeddings:
+        embedded = await super().embed_documents(texts, context, generation)
         self.counts[embedded.generation] = self.counts.get(embedded.generation, 0) + len(texts)
         return embedded
 
@@ -180,7 +183,7 @@ async def test_a_build_goes_on_where_another_worker_died(corpus: Corpus) -> None
     dead = corpus.generations.claim("dead", target, lease_s=0)
     assert dead is not None
     pending = corpus.generations.pending(dead, 4)
-    vectors = (await embedder.embed_documents([one.text for one in pending], Deadline.after(5), target)).vectors
+    vectors = (await embedder.embed_documents([one.text for one in pending], within(5), target)).vectors
     corpus.generations.add(dead, pending, vectors)
     embedder.counts.clear()
     embedder.generation = target
@@ -208,11 +211,13 @@ async def test_an_overloaded_embedder_only_delays_the_build(corpus: Corpus) -> N
 class OverloadedAtFirst(InlineEmbedder):
     num_refusals = 0
 
-    async def embed_documents(self, texts: list[str], deadline: Deadline, generation: str | None = None) -> Embeddings:
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None
+    ) -> Embeddings:
         if self.num_refusals:
             self.num_refusals -= 1
             raise OverloadedError("embed")
-        return await super().embed_documents(texts, deadline, generation)
+        return await super().embed_documents(texts, context, generation)
 
 
 async def test_a_change_of_mind_keeps_what_is_searched(corpus: Corpus) -> None:

@@ -21,7 +21,7 @@ from models.errors import (
 )
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.passage_order import OrderName
-from models.types import Deadline, GenerationDelta, GenerationRequest, SamplingOptions, Scope
+from models.types import GenerationDelta, GenerationRequest, RequestContext, SamplingOptions, Scope
 from serve.pipelines.query import (
     Answered,
     Cited,
@@ -32,6 +32,7 @@ from serve.pipelines.query import (
     QueryPipeline,
     TextGenerated,
 )
+from tests.contexts import within
 from tests.inline import Failing, Silent, ingest, inline_stages, open_corpus, question
 
 FILES = {
@@ -51,7 +52,7 @@ async def corpus(tmp_path: Path) -> AsyncIterator[Corpus]:
 
 
 async def events_of(pipeline: QueryPipeline, query: Query) -> list[Event]:
-    return [event async for event in pipeline.answer(query)]
+    return [event async for event in pipeline.answer(query, within(60))]
 
 
 async def answer_of(corpus: Corpus, query: Query, **stages: object) -> Answered:
@@ -207,9 +208,9 @@ class Recording:
         self._generator = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
         self.request: GenerationRequest | None = None
 
-    def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+    def stream(self, request: GenerationRequest, context: RequestContext) -> AsyncGenerator[GenerationDelta, None]:
         self.request = request
-        return self._generator.stream(request, deadline)
+        return self._generator.stream(request, context)
 
 
 async def test_answers_and_citations_do_not_depend_on_the_order_in_the_prompt(corpus: Corpus) -> None:
@@ -241,7 +242,9 @@ async def test_answers_and_citations_do_not_depend_on_the_order_in_the_prompt(co
 class CitingEach:
     """A generator that says each passage's first words and cites it, in the order of the prompt."""
 
-    async def stream(self, request: GenerationRequest, deadline: Deadline) -> AsyncGenerator[GenerationDelta, None]:
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
         for number, passage in enumerate(request.passages, 1):
             yield GenerationDelta(f"{passage.text[:40]} [{number}]. ")
         yield GenerationDelta("", "stop")

@@ -11,6 +11,7 @@ from models.errors import InvalidRequestError, NotFoundError, OverloadedError, S
 from models.filters import Comparison
 from models.types import Scope
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalOptions, RetrievalPipeline, RetrievalQuery, Retrieved
+from tests.contexts import within
 from tests.inline import Failing, ingest, open_corpus, retrieval_stages
 
 FILES = {
@@ -35,7 +36,7 @@ async def retrieve(
     parts = replace(retrieval_stages(corpus), **(stages or {}))
     pipeline = RetrievalPipeline(parts, RetrievalConfig())
     query = RetrievalQuery(text, Scope("default", ("default",)), top_k, options=RetrievalOptions(**options))
-    return await pipeline.retrieve(query)
+    return await pipeline.retrieve(query, within(10))
 
 
 def names(retrieved: Retrieved) -> list[str]:
@@ -153,7 +154,7 @@ async def test_a_filter_reaches_both_searches(corpus: Corpus) -> None:
         query = RetrievalQuery(
             "oven", Scope("default", ("default",)), 4, Comparison("lt", "year", 2000), RetrievalOptions(mode=mode)
         )
-        retrieved = await pipeline.retrieve(query)
+        retrieved = await pipeline.retrieve(query, within(10))
 
         assert names(retrieved) == ["oven.md"]
         assert retrieved.passages[0].attributes == {"kind": "stone", "year": 1990}
@@ -165,15 +166,15 @@ async def test_an_unknown_store_is_an_error_in_every_mode(corpus: Corpus) -> Non
         query = RetrievalQuery("oven", Scope("default", ("vs_none",)), 4, options=RetrievalOptions(mode=mode))
 
         with pytest.raises(NotFoundError):
-            await pipeline.retrieve(query)
+            await pipeline.retrieve(query, within(10))
 
 
 async def test_what_is_not_reranked_stands_below_what_is(corpus: Corpus) -> None:
     pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig(rerank_candidates=2))
     query = RetrievalQuery("oven heated wood", Scope("default", ("default",)), 4)
 
-    plain = await pipeline.retrieve(replace(query, options=RetrievalOptions(rerank=False)))
-    reranked = await pipeline.retrieve(query)
+    plain = await pipeline.retrieve(replace(query, options=RetrievalOptions(rerank=False)), within(10))
+    reranked = await pipeline.retrieve(query, within(10))
 
     assert set(names(reranked)[:2]) == set(names(plain)[:2])
     assert names(reranked)[2:] == names(plain)[2:]
@@ -185,4 +186,4 @@ async def test_more_passages_can_be_had_than_each_search_gives_by_default(corpus
     for mode in ("dense", "hybrid"):
         query = RetrievalQuery("oven", Scope("default", ("default",)), 4, options=RetrievalOptions(mode=mode))
 
-        assert len((await pipeline.retrieve(query)).passages) == 4
+        assert len((await pipeline.retrieve(query, within(10))).passages) == 4

@@ -19,9 +19,10 @@ from ray.serve.handle import DeploymentHandle
 from deployments.autoscaling import SlotMeter, WorkMeter
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
+from deployments.calls.envelope import Envelope
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
 from models.encoding import Encoding
-from models.types import Deadline
+from models.types import DEFAULT_TENANT, Deadline, RequestContext
 from serve.cli.bench.step.load import ASK, PARSE
 
 BUDGET_S = 60.0  # of a request: late is to be seen as late, not as failed
@@ -72,12 +73,12 @@ class EncoderStage:
         self._stage, self._batcher, self._model = stage, TokenBatcher(stage, config), SleepingEncoder(time_of)
         self._encoding = Encoding(np.zeros(TEXT_TOKENS, np.int32))
 
-    async def run_together(self, items: list[str], budgets_s: list[float]) -> list[Any]:
+    async def run_together(self, items: list[str], envelopes: list[Envelope]) -> list[Any]:
         """A message of concurrent calls."""
-        return await answers_of(self._stage, map(self._run, budgets_s))
+        return await answers_of(self._stage, envelopes, map(self._run, envelopes))
 
-    async def _run(self, budget_s: float) -> str:
-        (output,) = await self._batcher.run(self._model, [self._encoding], Deadline.after(budget_s))
+    async def _run(self, envelope: Envelope) -> str:
+        (output,) = await self._batcher.run(self._model, [self._encoding], Deadline.after(envelope.budget_s))
         return str(output)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
@@ -91,7 +92,7 @@ class SearchStage:
         self._time_of = time_of
         self._meter = WorkMeter()
 
-    async def run_together(self, items: list[str], budgets_s: list[float]) -> list[str]:
+    async def run_together(self, items: list[str], envelopes: list[Envelope]) -> list[str]:
         """A message of concurrent calls."""
         self._meter.arrived(len(items))
         try:
@@ -121,7 +122,7 @@ class EngineStage:
         self._num_running = 0
         self._meter = SlotMeter(time_of.slots)
 
-    async def stream(self, text: str, budget_s: float) -> AsyncGenerator[str, None]:
+    async def stream(self, text: str, envelope: Envelope) -> AsyncGenerator[str, None]:
         with self._meter.request():
             async with self._slots:
                 self._num_running += 1
@@ -182,17 +183,21 @@ class StepIngress:
 
         @app.post(ASK)
         async def ask(body: AskBody) -> AskBody:
-            return AskBody(text=await self._answer(body.text, Deadline.after(BUDGET_S)))
+            return AskBody(text=await self._answer(body.text, _context()))
 
         @app.post(PARSE)
         async def parse(body: AskBody) -> AskBody:
-            return AskBody(text=await self._parse.call("parse", body.text, deadline=Deadline.after(BUDGET_S)))
+            return AskBody(text=await self._parse.call("parse", body.text, context=_context()))
 
         return app
 
-    async def _answer(self, text: str, deadline: Deadline) -> str:
+    async def _answer(self, text: str, context: RequestContext) -> str:
         for stage in self._encoders:
-            await stage.shared_call("run_together", text, deadline)
-        stream = self._generate.stream_call("stream", text, deadline.remaining_s(), deadline=deadline)
+            await stage.shared_call("run_together", text, context)
+        stream = self._generate.stream_call("stream", text, Envelope.of(context), context=context)
         async with aclosing(stream) as deltas:
             return " ".join([delta async for delta in deltas])
+
+
+def _context() -> RequestContext:
+    return RequestContext("bench", DEFAULT_TENANT, Deadline.after(BUDGET_S))

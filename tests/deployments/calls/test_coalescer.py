@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from deployments.calls.coalescer import Coalescer, CoalescingConfig, quick_s, wait_s
+from deployments.calls.envelope import Envelope
 from models.errors import DeadlineExceededError, NotFoundError, OverloadedError, RagError, StageUnavailableError
-from models.types import Deadline
+from models.types import RequestContext
+from tests.contexts import assert_arrived, of_two_tenants, within
 
 
 class Stage:
@@ -16,16 +18,16 @@ class Stage:
 
     def __init__(self) -> None:
         self.messages: list[list[int]] = []
-        self.budgets_s: list[list[float]] = []
+        self.envelopes: list[list[Envelope]] = []
         self.cancelled: list[list[int]] = []
         self.second_sent = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: BaseException | None = None
 
-    async def send(self, items: list[Any], budgets_s: list[float]) -> Sequence[Any]:
+    async def send(self, items: list[Any], envelopes: list[Envelope]) -> Sequence[Any]:
         self.messages.append(items)
-        self.budgets_s.append(budgets_s)
+        self.envelopes.append(envelopes)
         if len(self.messages) == 2:
             self.second_sent.set()
         try:
@@ -47,8 +49,8 @@ def coalescer(stage: Stage, **config: Any) -> Coalescer:
     return Coalescer(stage.send, CoalescingConfig(**config), "embed")
 
 
-def soon() -> Deadline:
-    return Deadline.after(5)
+def soon() -> RequestContext:
+    return within(5)
 
 
 async def turns(number: int = 20) -> None:
@@ -136,6 +138,15 @@ async def test_no_message_is_larger_than_it_may_be(stage: Stage) -> None:
     assert stage.messages == [[0], [1], [2]]
 
 
+async def test_each_item_of_a_shared_message_keeps_its_own_envelope(stage: Stage) -> None:
+    calls, contexts = coalescer(stage), of_two_tenants()
+
+    await asyncio.gather(*(calls.call(number, context) for number, context in enumerate(contexts)))
+
+    (envelopes,) = stage.envelopes
+    assert_arrived(envelopes, contexts)
+
+
 async def test_one_bad_item_fails_alone(stage: Stage) -> None:
     calls = coalescer(stage)
 
@@ -165,13 +176,13 @@ async def test_each_call_has_its_own_deadline(stage: Stage) -> None:
     patient = asyncio.create_task(calls.call(1, soon()))
 
     with pytest.raises(DeadlineExceededError):
-        await calls.call(2, Deadline.after(0.01))
+        await calls.call(2, within(0.01))
     stage.gate.set()
 
     assert await patient == 2
     assert stage.cancelled == []
-    hurried_s, patient_s = stage.budgets_s[0]
-    assert hurried_s <= 0.01 < patient_s
+    hurried, patient_one = stage.envelopes[0]
+    assert hurried.budget_s <= 0.01 < patient_one.budget_s
 
 
 async def test_the_message_is_cancelled_when_its_last_caller_leaves(stage: Stage) -> None:
@@ -235,7 +246,7 @@ async def test_a_lone_call_has_its_deadline_and_fails_alone(stage: Stage) -> Non
     stage.gate.clear()
 
     with pytest.raises(DeadlineExceededError):
-        await calls.call(1, Deadline.after(0.01))
+        await calls.call(1, within(0.01))
 
     assert stage.cancelled == [[1]]
 

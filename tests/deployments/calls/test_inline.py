@@ -8,7 +8,7 @@ import pytest
 from deployments.calls.client import StageClient
 from deployments.calls.inline import InlineHandle, InlineStage
 from models.errors import DeadlineExceededError, InternalError, InvalidRequestError
-from models.types import Deadline
+from tests.contexts import assert_arrived, of_two_tenants, within
 from tests.probe import Probe
 
 
@@ -18,29 +18,49 @@ async def client() -> StageClient:
 
 
 async def cancelled(client: StageClient) -> int:
-    return await client.call("num_cancelled", deadline=Deadline.after(10))
+    return await client.call("num_cancelled", context=within(10))
 
 
 async def test_a_call_is_answered_without_ray(client: StageClient) -> None:
-    assert await client.call("wait", 0.0, deadline=Deadline.after(10)) == 0.0
+    assert await client.call("wait", 0.0, context=within(10)) == 0.0
 
 
 async def test_concurrent_calls_share_a_message(client: StageClient) -> None:
-    calls = (client.shared_call("wait_all", 0.0, Deadline.after(10)) for _ in range(3))
+    calls = (client.shared_call("wait_all", 0.0, within(10)) for _ in range(3))
 
     assert await asyncio.gather(*calls) == [0.0, 0.0, 0.0]
-    assert await client.call("message_sizes", deadline=Deadline.after(10)) == [3]
+    assert await client.call("message_sizes", context=within(10)) == [3]
+
+
+async def test_an_envelope_arrives_whole_beside_each_item_of_a_message(client: StageClient) -> None:
+    contexts = of_two_tenants()
+
+    calls = (client.shared_call("envelopes_of", number, context) for number, context in enumerate(contexts))
+
+    assert_arrived(await asyncio.gather(*calls), contexts)
+    assert await client.call("message_sizes", context=within(10)) == [2]
+
+
+async def test_the_log_names_the_request_that_broke_a_replica(
+    client: StageClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = of_two_tenants()
+
+    with pytest.raises(InternalError):
+        await client.call("break_down", context=first)
+
+    assert [record.getMessage() for record in caplog.records] == ["stage probe failed for req_1"]
 
 
 async def test_timeout_cancels_the_work(client: StageClient) -> None:
     with pytest.raises(DeadlineExceededError, match="the probe stage did not answer within"):
-        await client.call("wait", 30.0, deadline=Deadline.after(0.01))
+        await client.call("wait", 30.0, context=within(0.01))
 
     assert await cancelled(client) == 1
 
 
 async def test_a_cancelled_caller_cancels_the_work(client: StageClient) -> None:
-    call = asyncio.create_task(client.call("wait", 30.0, deadline=Deadline.after(60)))
+    call = asyncio.create_task(client.call("wait", 30.0, context=within(60)))
     await asyncio.sleep(0)  # the caller's turn
     await asyncio.sleep(0)  # the replica's
 
@@ -53,17 +73,17 @@ async def test_a_cancelled_caller_cancels_the_work(client: StageClient) -> None:
 
 async def test_our_errors_pass_and_others_become_internal(client: StageClient) -> None:
     with pytest.raises(InvalidRequestError, match="the text is empty"):
-        await client.call("refuse", deadline=Deadline.after(10))
+        await client.call("refuse", context=within(10))
     with pytest.raises(InternalError):
-        await client.call("break_down", deadline=Deadline.after(10))
+        await client.call("break_down", context=within(10))
 
 
 async def test_a_stream_comes_whole(client: StageClient) -> None:
-    assert [number async for number in client.stream_call("count", 3, deadline=Deadline.after(10))] == [0, 1, 2]
+    assert [number async for number in client.stream_call("count", 3, context=within(10))] == [0, 1, 2]
 
 
 async def test_leaving_a_stream_ends_it(client: StageClient) -> None:
-    stream = client.stream_call("count", 1_000, deadline=Deadline.after(10))
+    stream = client.stream_call("count", 1_000, context=within(10))
     assert await anext(stream) == 0
 
     await stream.aclose()

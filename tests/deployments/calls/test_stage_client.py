@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from models.errors import DeadlineExceededError, InternalError, InvalidRequestError, OverloadedError, RagError
-from models.types import Deadline
+from tests.contexts import assert_arrived, of_two_tenants, within
 from tests.probe import Probe
 
 # One event loop for all: a handle belongs to the loop that made it.
@@ -34,20 +34,20 @@ async def until(condition: Any, limit_s: float = 5.0) -> None:
 
 
 async def test_timeout_cancels_the_replica(client: Any) -> None:
-    before = await client.call("num_cancelled", deadline=Deadline.after(10))
+    before = await client.call("num_cancelled", context=within(10))
 
     with pytest.raises(DeadlineExceededError, match="the probe stage did not answer within"):
-        await client.call("wait", 30.0, deadline=Deadline.after(0.2))
+        await client.call("wait", 30.0, context=within(0.2))
 
     async def cancelled() -> bool:
-        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+        return await client.call("num_cancelled", context=within(10)) == before + 1
 
     await until(cancelled)
 
 
 async def test_a_cancelled_caller_cancels_the_replica(client: Any) -> None:
-    before = await client.call("num_cancelled", deadline=Deadline.after(10))
-    call = asyncio.create_task(client.call("wait", 30.0, deadline=Deadline.after(60)))
+    before = await client.call("num_cancelled", context=within(10))
+    call = asyncio.create_task(client.call("wait", 30.0, context=within(60)))
     await asyncio.sleep(0.2)  # until the call is at the replica: one that never left needs no cancelling
 
     call.cancel()
@@ -55,48 +55,57 @@ async def test_a_cancelled_caller_cancels_the_replica(client: Any) -> None:
         await call
 
     async def cancelled() -> bool:
-        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+        return await client.call("num_cancelled", context=within(10)) == before + 1
 
     await until(cancelled)
 
 
 async def test_concurrent_shared_calls_arrive_as_one_message(client: Any) -> None:
-    before = await client.call("message_sizes", deadline=Deadline.after(10))
+    before = await client.call("message_sizes", context=within(10))
 
     waits = [0.0, 0.01, -1.0, 0.02]
     answers = await asyncio.gather(
-        *(client.shared_call("wait_all", wait, Deadline.after(10)) for wait in waits), return_exceptions=True
+        *(client.shared_call("wait_all", wait, within(10)) for wait in waits), return_exceptions=True
     )
 
     assert answers[:2] + answers[3:] == [0.0, 0.01, 0.02]
     assert isinstance(answers[2], InvalidRequestError)
-    assert await client.call("message_sizes", deadline=Deadline.after(10)) == [*before, 4]
+    assert await client.call("message_sizes", context=within(10)) == [*before, 4]
+
+
+async def test_an_envelope_arrives_whole_beside_each_item_of_a_message(client: Any) -> None:
+    before, contexts = await client.call("message_sizes", context=within(10)), of_two_tenants()
+
+    calls = (client.shared_call("envelopes_of", number, context) for number, context in enumerate(contexts))
+
+    assert_arrived(await asyncio.gather(*calls), contexts)
+    assert await client.call("message_sizes", context=within(10)) == [*before, 2]
 
 
 async def test_a_message_that_nobody_waits_for_is_cancelled_at_the_replica(client: Any) -> None:
-    before = await client.call("num_cancelled", deadline=Deadline.after(10))
+    before = await client.call("num_cancelled", context=within(10))
 
     late = await asyncio.gather(
-        *(client.shared_call("wait_all", 30.0, Deadline.after(0.2)) for _ in range(2)), return_exceptions=True
+        *(client.shared_call("wait_all", 30.0, within(0.2)) for _ in range(2)), return_exceptions=True
     )
 
     assert [type(one) for one in late] == [DeadlineExceededError] * 2
 
     async def cancelled() -> bool:
-        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+        return await client.call("num_cancelled", context=within(10)) == before + 1
 
     await until(cancelled)
 
 
 async def test_leaving_a_stream_cancels_the_replica(client: Any) -> None:
-    before = await client.call("num_cancelled", deadline=Deadline.after(10))
-    stream = client.stream_call("count", 100_000, deadline=Deadline.after(60))
+    before = await client.call("num_cancelled", context=within(10))
+    stream = client.stream_call("count", 100_000, context=within(60))
 
     seen = [await anext(stream) for _ in range(3)]
     await stream.aclose()
 
     async def cancelled() -> bool:
-        return await client.call("num_cancelled", deadline=Deadline.after(10)) == before + 1
+        return await client.call("num_cancelled", context=within(10)) == before + 1
 
     assert seen == [0, 1, 2]
     await until(cancelled)
@@ -104,17 +113,17 @@ async def test_leaving_a_stream_cancels_the_replica(client: Any) -> None:
 
 async def test_a_stream_past_its_deadline_is_an_error(client: Any) -> None:
     with pytest.raises(DeadlineExceededError):
-        async for _ in client.stream_call("count", 100_000, deadline=Deadline.after(0.3)):
+        async for _ in client.stream_call("count", 100_000, context=within(0.3)):
             pass
 
 
 async def test_a_whole_stream_arrives(client: Any) -> None:
-    assert [item async for item in client.stream_call("count", 5, deadline=Deadline.after(30))] == [0, 1, 2, 3, 4]
+    assert [item async for item in client.stream_call("count", 5, context=within(30))] == [0, 1, 2, 3, 4]
 
 
 async def test_our_error_crosses_a_handle_as_itself(client: Any) -> None:
     with pytest.raises(RagError) as caught:
-        await client.call("refuse", deadline=Deadline.after(30))
+        await client.call("refuse", context=within(30))
 
     # No remote traceback, pid or address in what a user may see.
     assert type(caught.value) is InvalidRequestError
@@ -123,7 +132,7 @@ async def test_our_error_crosses_a_handle_as_itself(client: Any) -> None:
 
 
 async def test_our_error_inside_a_stream_comes_after_what_was_yielded(client: Any) -> None:
-    stream = client.stream_call("refuse_in_stream", deadline=Deadline.after(30))
+    stream = client.stream_call("refuse_in_stream", context=within(30))
 
     assert await anext(stream) == 1
     with pytest.raises(InvalidRequestError, match="no more"):
@@ -132,14 +141,14 @@ async def test_our_error_inside_a_stream_comes_after_what_was_yielded(client: An
 
 async def test_a_bug_in_a_replica_shows_nothing_of_its_inside(client: Any) -> None:
     with pytest.raises(InternalError) as caught:
-        await client.call("break_down", deadline=Deadline.after(30))
+        await client.call("break_down", context=within(30))
 
     assert "division" not in str(caught.value)
     assert "pid" not in str(caught.value)
 
 
 async def test_a_full_queue_is_an_overload(client: Any) -> None:
-    calls = [client.call("wait", 0.5, deadline=Deadline.after(30)) for _ in range(12)]
+    calls = [client.call("wait", 0.5, context=within(30)) for _ in range(12)]
 
     results = await asyncio.gather(*calls, return_exceptions=True)
 

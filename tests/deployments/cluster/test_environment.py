@@ -19,7 +19,9 @@ from deployments.cluster.environment import (
 )
 from tests.conftest import ROOT
 
-PRINT_PORTS = "import os; from deployments import environment as e; e.apply(); print(*(os.environ[n] for n in {names}))"
+PRINT_PORTS = (
+    "import os; from deployments.cluster import environment as e; e.apply(); print(*(os.environ[n] for n in {names}))"
+)
 
 
 def ports_of(names: tuple[str, ...], **environment: str) -> list[int]:

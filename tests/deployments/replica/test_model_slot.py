@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, Canary, ModelChoice
 from models.errors import ModelLoadError, StageUnavailableError
-from models.types import Deadline
+from models.types import RequestContext
+from tests.contexts import within
 
 LIMIT_S = 10.0
 
@@ -25,7 +26,7 @@ class Named:
     name: str
     is_broken: bool = False
 
-    async def say(self, deadline: Deadline) -> str:
+    async def say(self, context: RequestContext) -> str:
         if self.is_broken:
             raise RuntimeError("a broken model")
         return self.name
@@ -338,7 +339,7 @@ async def test_what_a_canary_fails_at_the_serving_model_answers(slot: ModelSlot[
     await slot.choose(ModelChoice("old", canary=Canary(model="broken-trial", share=0.5)))
     await settled(slot)
 
-    answers = [await slot.answer(str(key), Named.say, Deadline.after(LIMIT_S)) for key in range(100)]
+    answers = [await slot.answer(str(key), Named.say, within(LIMIT_S)) for key in range(100)]
 
     assert {answer for answer, _ in answers} == {"old"}
     assert Counter(failed for _, failed in answers)["broken-trial"] == sum(
@@ -351,11 +352,11 @@ async def test_a_slow_canary_leaves_time_for_the_serving_model(slot: ModelSlot[N
     await settled(slot)
     budgets = {}
 
-    async def work(model: Named, deadline: Deadline) -> str:
-        budgets[model.name] = deadline.remaining_s()
+    async def work(model: Named, context: RequestContext) -> str:
+        budgets[model.name] = context.remaining_s()
         return await asyncio.wait_for(asyncio.Event().wait(), 0) if model.name == "trial" else model.name
 
-    answer = await slot.answer("question", work, Deadline.after(100))
+    answer = await slot.answer("question", work, within(100))
 
     assert answer == ("old", "trial")
     assert budgets["trial"] <= 50 < budgets["old"]

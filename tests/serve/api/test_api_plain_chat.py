@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from models.errors import OverloadedError
-from models.types import CompletionRequest, Deadline
+from models.types import CompletionRequest, RequestContext
 from serve.ingress import create_app
 from tests.serve.api.api_samples import Running, error_of
 
@@ -26,7 +26,9 @@ class Parrot:
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
 
-    async def complete(self, request: CompletionRequest, deadline: Deadline) -> AsyncGenerator[dict[str, Any], None]:
+    async def complete(
+        self, request: CompletionRequest, context: RequestContext
+    ) -> AsyncGenerator[dict[str, Any], None]:
         self.bodies.append(request.body)
         text = request.body["prompt"] if request.kind == "completion" else request.body["messages"][-1]["content"]
         if not request.body.get("stream"):

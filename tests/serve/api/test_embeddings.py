@@ -13,7 +13,7 @@ from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents
 from models.encoding import TextInput
 from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
-from models.types import Deadline, Embeddings, StageStatus
+from models.types import Embeddings, RequestContext, StageStatus
 from serve.api.embeddings import MAX_INPUTS, to_json
 from serve.settings import ApiConfig
 from tests.inline import Failing, InlineEmbedder
@@ -63,11 +63,11 @@ class RecordingEmbedder(InlineEmbedder):
         self.budgets_s: list[float] = []
 
     async def embed_inputs(
-        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, deadline: Deadline
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
     ) -> Embeddings:
         self.as_queries.append(as_queries)
-        self.budgets_s.append(deadline.remaining_s())
-        return await super().embed_inputs(inputs, as_queries, dimensions, deadline)
+        self.budgets_s.append(context.remaining_s())
+        return await super().embed_inputs(inputs, as_queries, dimensions, context)
 
 
 async def test_inputs_are_documents_by_default(service: Running, client: openai.AsyncOpenAI) -> None:
@@ -160,7 +160,7 @@ class Swapped(InlineEmbedder):
         embeddings = await super().embed_inputs(*call)
         return Embeddings(embeddings.vectors, embeddings.generation, self.alias, embeddings.num_tokens)
 
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         self.num_status_calls += 1
         return StageStatus(self.alias)
 

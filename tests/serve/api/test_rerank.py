@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
-from models.types import Deadline, Relevance, StageStatus
+from models.types import Relevance, RequestContext, StageStatus
 from serve.settings import ApiConfig
 from tests.inline import Failing, ShortestFirst
 from tests.serve.api.api_samples import URL, Hanging, Running, disconnect_once, error_of
@@ -156,9 +156,9 @@ class CountingReranker(ShortestFirst):
 
     num_status_calls = 0
 
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         self.num_status_calls += 1
-        return await super().status(deadline)
+        return await super().status(context)
 
 
 async def test_a_steady_client_asks_for_the_model_once(service: Running, http: httpx.AsyncClient) -> None:
@@ -182,7 +182,7 @@ class WithCanary(ShortestFirst):
         scored = await super().score(*call)
         return Relevance(scored.relevance, scored.scores, "challenger", scored.num_tokens)
 
-    async def status(self, deadline: Deadline) -> StageStatus:
+    async def status(self, context: RequestContext) -> StageStatus:
         return StageStatus(self.alias, canary="challenger", canary_share=0.5)
 
 

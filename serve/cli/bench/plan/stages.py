@@ -10,7 +10,8 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import CoalescingConfig
-from models.types import Deadline
+from deployments.calls.envelope import Envelope
+from models.types import DEFAULT_TENANT, Deadline, RequestContext
 from serve.cli.capacity.profile import BatchTimes, StageName
 
 BUDGET_S = 120.0
@@ -25,7 +26,7 @@ class SimulatedStage:
         self._queue: deque[asyncio.Future[None]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
-    async def ask_together(self, items: list[int], budgets_s: list[float]) -> list[int]:
+    async def ask_together(self, items: list[int], envelopes: list[Envelope]) -> list[int]:
         """A message of queries."""
         futures = [asyncio.get_running_loop().create_future() for _ in items]
         self._queue += futures
@@ -99,16 +100,16 @@ class Graph:
 
     async def ask(self, item: int) -> None:
         """(embed -> dense) beside lexical -> rerank -> generate."""
-        deadline = Deadline.after(BUDGET_S)
-        await asyncio.gather(self._embed_and_search(item, deadline), self._shared("lexical", item, deadline))
-        await self._shared("rerank", item, deadline)
-        async with aclosing(self._clients["generate"].stream_call("stream", item, deadline=deadline)) as deltas:
+        context = RequestContext("bench", DEFAULT_TENANT, Deadline.after(BUDGET_S))
+        await asyncio.gather(self._embed_and_search(item, context), self._shared("lexical", item, context))
+        await self._shared("rerank", item, context)
+        async with aclosing(self._clients["generate"].stream_call("stream", item, context=context)) as deltas:
             async for _ in deltas:
                 pass
 
-    async def _embed_and_search(self, item: int, deadline: Deadline) -> None:
-        await self._shared("embed", item, deadline)
-        await asyncio.gather(*(shard.shared_call("ask_together", item, deadline) for shard in self._dense))
+    async def _embed_and_search(self, item: int, context: RequestContext) -> None:
+        await self._shared("embed", item, context)
+        await asyncio.gather(*(shard.shared_call("ask_together", item, context) for shard in self._dense))
 
-    async def _shared(self, stage: StageName, item: int, deadline: Deadline) -> None:
-        await self._clients[stage].shared_call("ask_together", item, deadline)
+    async def _shared(self, stage: StageName, item: int, context: RequestContext) -> None:
+        await self._clients[stage].shared_call("ask_together", item, context)

@@ -100,8 +100,8 @@ def engine_requests(trace: Trace, num_requests: int, name: OrderName) -> list[Ge
     for number, request in enumerate(trace.requests):
         found = Retrieved(tuple(_passage(trace, document, name) for document in request.documents), {}, PipelineTrace())
         messages = (ChatMessage("user", f"{name} {request.question}: what does the {_words(request.question, 6)} do?"),)
-        query = Query(f"{name}-{number}", messages, scope, len(found.passages), SamplingOptions(max_tokens=1))
-        made.append(generation_request(query, found, order))
+        query = Query(messages, scope, len(found.passages), SamplingOptions(max_tokens=1))
+        made.append(generation_request(f"{name}-{number}", query, found, order))
     return made[-num_requests:]
 
 

@@ -9,8 +9,9 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
+from deployments.calls.envelope import Envelope
 from deployments.calls.inline import InlineStage
-from models.types import Deadline
+from models.types import DEFAULT_TENANT, Deadline, RequestContext
 
 BUDGET_S = 60.0
 PATH = "/echo"
@@ -28,7 +29,7 @@ class Echo:
     async def echo(self, text: str) -> str:
         return text
 
-    async def echo_all(self, texts: list[str], budgets_s: list[float]) -> list[str]:
+    async def echo_all(self, texts: list[str], envelopes: list[Envelope]) -> list[str]:
         """A message of concurrent calls."""
         return texts
 
@@ -75,9 +76,9 @@ class OurIngress:
         return echo_app(self._answer)
 
     async def _answer(self, text: str) -> str:
-        deadline = Deadline.after(BUDGET_S)
+        context = RequestContext("bench", DEFAULT_TENANT, Deadline.after(BUDGET_S))
         return await self._second.shared_call(
-            "echo_all", await self._first.shared_call("echo_all", text, deadline), deadline
+            "echo_all", await self._first.shared_call("echo_all", text, context), context
         )
 
 
