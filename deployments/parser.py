@@ -1,19 +1,19 @@
-"""Parsing: the stage that turns a file's bytes into text and chunks. CPU work, kept away from every other stage."""
+"""Parsing: the stage that turns a file's bytes into text and chunks, in a child process that a bad file may break."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pydantic import Field
 
 from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
+from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildProcess, Limit
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
-from models.documents.chunk import ChunkingOptions, chunk
-from models.documents.parse import parse
-from models.documents.tokenizer import Tokenizer
+from models.documents.chunk import ChunkingOptions
+from models.documents.file_parser import FileParser
+from models.errors import UnreadableDocumentError
 from models.types import ParsedFile, RequestContext, StageStatus
 
 
@@ -23,36 +23,56 @@ class ParserConfig(StageConfig):
     tokenizer: str = Field(default="minilm", description="Catalog alias of the embedding model whose tokens count.")
     chunk_max_tokens: int = Field(default=220, ge=32, le=4096, description="Size of a chunk, unless the file says.")
     chunk_overlap_tokens: int = Field(default=32, ge=0, le=2048, description="Tokens that neighbouring chunks share.")
+    max_memory_mb: int = Field(
+        default=2048, ge=256, le=65_536, description="Memory for parsing one file, in MiB; past it the file fails."
+    )
+    max_cpu_s: int = Field(
+        default=300, ge=1, le=3600, description="CPU time for parsing one file, in seconds; past it the file fails."
+    )
 
     @property
     def chunking(self) -> ChunkingOptions:
         return ChunkingOptions(max_tokens=self.chunk_max_tokens, overlap_tokens=self.chunk_overlap_tokens)
 
+    @property
+    def limits(self) -> ChildLimits:
+        return ChildLimits(self.max_memory_mb * 1024**2, self.max_cpu_s)
+
 
 class Parser:
-    """The replica: one file at a time, in a thread, so that health checks go on."""
+    """The replica: one file at a time, in a child process. A file that breaks a limit fails; the next one is parsed."""
 
     _config: ParserConfig
-    _tokenizer: Tokenizer
+    _child: ChildProcess | None = None
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
         self._catalog = catalog
-        self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
         self._meter = SlotMeter()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(ParserConfig, user_config)
-        self._tokenizer = await asyncio.to_thread(self._catalog.tokenizer, config.tokenizer)
+        tokenizer = await asyncio.to_thread(self._catalog.tokenizer, config.tokenizer)
+        previous, self._child = self._child, ChildProcess(config.limits, FileParser, tokenizer)
         self._config = config
+        if previous is not None:
+            await previous.close()  # once its file is parsed
 
     async def parse(self, content: bytes, filename: str, chunking: ChunkingOptions | None) -> ParsedFile:
         """Text and chunks of a file. Raises UnreadableDocumentError."""
-        options = chunking or self._config.chunking
+        assert self._child is not None  # Serve configures a replica before it sends it anything
+        config = self._config
         with self._meter.request():
-            return await asyncio.get_running_loop().run_in_executor(
-                self._compute, parse_and_chunk, content, filename, self._tokenizer, options
-            )
+            try:
+                parsed: ParsedFile = await self._child.call(content, filename, chunking or config.chunking)
+            except ChildFailedError as error:
+                raise UnreadableDocumentError(filename, "invalid_file", _explain(error.limit, config)) from None
+        return parsed
+
+    async def close(self) -> None:
+        """End the child process."""
+        if self._child is not None:
+            await self._child.close()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""
@@ -62,13 +82,18 @@ class Parser:
         return StageStatus()
 
     async def check_health(self) -> None:
-        """Serve's probe: parses a line, so a parser stuck in a hostile file is found out and replaced."""
-        await self.parse(b"health", "health.txt", None)
+        """Serve's probe: parses a line. A busy parser is healthy: its file's limits end what does not end by itself."""
+        if self._child is None or not self._child.is_busy:
+            await self.parse(b"health", "health.txt", None)
 
 
-def parse_and_chunk(content: bytes, filename: str, tokenizer: Tokenizer, options: ChunkingOptions) -> ParsedFile:
-    document = parse(content, filename)
-    return ParsedFile(document.text, tuple(chunk(document, tokenizer, options)))
+def _explain(limit: Limit, config: ParserConfig) -> str:
+    """Why the file failed, and what to do."""
+    if limit == "memory":
+        return f"parsing it needs more than {config.max_memory_mb} MiB of memory; split it, or save it in a simpler way"
+    if limit == "cpu_time":
+        return f"parsing it needs more than {config.max_cpu_s} s of CPU time; split it, or save it in a simpler way"
+    return "it crashed the parser; it is broken, or was made to do so"
 
 
 class ParserClient(StageClient):

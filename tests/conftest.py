@@ -108,7 +108,7 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     arguments["query"]["first_text_s"] = 5
     # A machine that is busy with something else is no fault: a stage is given up for what the test does to it alone.
     arguments["retrieval"] |= {"search_s": 20, "rerank_s": 20}
-    arguments["api"] = {"max_upload_bytes": 2 * 1024**2}
+    arguments["api"] = {"max_upload_bytes": 12 * 1024**2}
     running = Service(f"http://127.0.0.1:{cluster['port']}", raw)
     running.apply()
     return running

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from deployments.generator import InlineGenerator
-from deployments.parser import parse_and_chunk
 from models.corpus.corpus import Corpus
 from models.documents.chunk import ChunkingOptions
+from models.documents.file_parser import FileParser
 from models.documents.tokenizer import WordTokenizer
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents, forward_all
@@ -110,7 +110,7 @@ class InlineParser:
     async def parse(
         self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
     ) -> ParsedFile:
-        return parse_and_chunk(content, filename, WordTokenizer(), chunking or ChunkingOptions(max_tokens=64))
+        return FileParser(WordTokenizer())(content, filename, chunking or ChunkingOptions(max_tokens=64))
 
 
 class Failing:

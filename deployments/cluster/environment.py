@@ -4,12 +4,16 @@ import os
 import random
 import socket
 
+# A message between stages carries a whole file, or its text and chunks. Ray's default of 4 MiB would refuse most books.
+# This is the most that gRPC can express; api.max_upload_bytes, at most 512 MiB, bounds what a message really holds.
+MAX_MESSAGE_BYTES = 2**31 - 1
 SETTINGS = {
     # Always chosen, never left to ray.init(): its own choice is token auth that tools then have no token for.
     "RAY_AUTH_MODE": "token",
     # HAProxy in front, and user code on the replica's own loop: a hop between stages then costs less CPU.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
     # Throughput mode would hold back a thousand log lines; warnings are few, and wanted at once.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
     # No reports of usage from a machine that may have no network.

@@ -1,6 +1,8 @@
 """Where the tokens of a text begin, so that chunks can be cut to a model's measure."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +14,8 @@ from models.errors import ModelLoadError
 # four characters a token, so that no chunk grows without bound. Real vocabularies have no token above 32 characters.
 LONGEST_TOKEN_CHARS = 32
 CHARS_PER_TOKEN = 4
+# The library's encodings take some 150 bytes a character until they are read: a batch bounds how many exist at once.
+MAX_BATCH_CHARS = 256 * 1024
 
 
 class Tokenizer(Protocol):
@@ -30,8 +34,13 @@ class FastTokenizer:
         self._tokenizer = tokenizer
 
     def token_starts(self, texts: list[str]) -> list[list[int]]:
-        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
-        return [_starts(encoding.offsets) for encoding in encodings]
+        starts: list[list[int]] = [[] for _ in texts]
+        for batch in _batches(texts):
+            pieces = [texts[piece.text_index][piece.start : piece.end] for piece in batch]
+            encodings = self._tokenizer.encode_batch(pieces, add_special_tokens=False)
+            for piece, encoding in zip(batch, encodings, strict=True):
+                starts[piece.text_index] += (piece.start + start for start in _starts(encoding.offsets))
+        return starts
 
 
 class WordTokenizer:
@@ -51,6 +60,40 @@ def load_tokenizer(folder: Path) -> FastTokenizer:
         return FastTokenizer(RustTokenizer.from_buffer(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise ModelLoadError(folder.name, f"its tokenizer.json is unreadable: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Characters `start` to `end` of one of the texts."""
+
+    text_index: int
+    start: int
+    end: int
+
+
+def _batches(texts: list[str]) -> Iterator[list[_Piece]]:
+    """The texts in order, in batches of at most MAX_BATCH_CHARS characters; a long text is cut at white space."""
+    batch: list[_Piece] = []
+    num_chars = 0
+    for text_index, text in enumerate(texts):
+        for start, end in _cuts(text):
+            if batch and num_chars + end - start > MAX_BATCH_CHARS:
+                yield batch
+                batch, num_chars = [], 0
+            batch.append(_Piece(text_index, start, end))
+            num_chars += end - start
+    if batch:
+        yield batch
+
+
+def _cuts(text: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    while len(text) - start > MAX_BATCH_CHARS:
+        last_space = text.rfind(" ", start + 1, start + MAX_BATCH_CHARS)
+        end = last_space if last_space > 0 else start + MAX_BATCH_CHARS
+        yield start, end
+        start = end
+    yield start, len(text)
 
 
 def _starts(offsets: list[tuple[int, int]]) -> list[int]:

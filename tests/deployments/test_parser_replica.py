@@ -1,26 +1,99 @@
-"""The parser's replica, without Ray around it: what it reports of its work."""
+"""The parser's replica, without Ray around it: what it reports of its work, and what a hostile file can do to it."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
 
 from deployments.autoscaling import BACKLOG_S, DEMAND
 from deployments.parser import Parser
 from models.catalog import Catalog
+from models.errors import UnreadableDocumentError
+from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself
 
 TEXT = b"The spring tide comes twice a month."
 
 
-async def test_files_that_wait_are_backlog_and_those_that_are_parsed_are_none() -> None:
+@pytest.fixture
+async def parser() -> AsyncIterator[Parser]:
     parser = Parser(Catalog.open())
-    await parser.reconfigure({"tokenizer": "minilm"})
+    await parser.reconfigure({"tokenizer": "minilm", "max_memory_mb": 512, "max_cpu_s": 60})
+    yield parser
+    await parser.close()
 
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "child_main" in " ".join(child.cmdline())]
+
+
+def wait_until_at_work(process: psutil.Process) -> None:
+    while process.cpu_times().user < 1:
+        time.sleep(0.05)
+
+
+async def test_files_that_wait_are_backlog_and_those_that_are_parsed_are_none(parser: Parser) -> None:
     await parser.parse(TEXT, "tides.txt", None)
-    parsed = parser.record_autoscaling_stats()
+    idle = parser.record_autoscaling_stats()
     files = [asyncio.create_task(parser.parse(TEXT, "tides.txt", None)) for _ in range(3)]
     await asyncio.sleep(0)
     waiting = parser.record_autoscaling_stats()
     await asyncio.gather(*files)
 
-    assert parsed[DEMAND] > 0
-    assert parsed[BACKLOG_S] == 0
+    assert idle[DEMAND] > 0
+    assert idle[BACKLOG_S] == 0
     assert waiting[BACKLOG_S] > 0
     assert parser.record_autoscaling_stats()[BACKLOG_S] == 0
+
+
+@pytest.mark.slow
+async def test_a_pdf_that_draws_itself_fails_at_its_memory_limit_and_the_next_file_is_parsed(parser: Parser) -> None:
+    content = pdf_form_that_draws_itself()
+
+    with pytest.raises(UnreadableDocumentError, match="more than 512 MiB of memory") as failure:
+        await parser.parse(content, "form.pdf", None)
+    parsed = await parser.parse(TEXT, "tides.txt", None)
+
+    assert len(content) < 1000
+    assert failure.value.reason == "invalid_file"
+    assert parsed.text == TEXT.decode()
+
+
+async def test_a_file_that_is_no_longer_wanted_is_not_parsed_to_its_end(parser: Parser) -> None:
+    await parser.parse(TEXT, "tides.txt", None)
+    (process,) = children()
+
+    parsing = asyncio.create_task(parser.parse(pdf_form_that_draws_itself(), "form.pdf", None))
+    await asyncio.to_thread(wait_until_at_work, process)
+    parsing.cancel()
+    await asyncio.gather(parsing, return_exceptions=True)
+
+    assert not process.is_running()
+
+
+async def test_a_busy_parser_is_healthy(parser: Parser) -> None:
+    parsing = asyncio.create_task(parser.parse(TEXT * 3_000, "tides.txt", None))
+    await asyncio.sleep(0)
+
+    await parser.check_health()
+
+    assert not parsing.done()
+    await parsing
+
+
+async def test_a_new_user_config_takes_effect_with_the_next_file(parser: Parser) -> None:
+    text = b"Tides rise. " * 200
+    before = await parser.parse(text, "tides.txt", None)
+
+    await parser.reconfigure({"tokenizer": "minilm", "chunk_max_tokens": 64})
+    after = await parser.parse(text, "tides.txt", None)
+
+    assert len(after.chunks) > len(before.chunks)
+    assert len(children()) == 1
+
+
+async def test_a_large_picture_is_no_hindrance(parser: Parser) -> None:
+    parsed = await parser.parse(docx_with_photo("The tide comes.", 9 * 1024**2), "photo.docx", None)
+
+    assert parsed.text == "The tide comes."
