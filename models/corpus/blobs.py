@@ -1,4 +1,4 @@
-"""Where the bytes of uploaded files are: content-addressed, durable before they are acknowledged."""
+"""Store the bytes of uploaded files by the hash of their content. A write is durable before it is acknowledged."""
 
 import hashlib
 import os
@@ -10,27 +10,27 @@ from models.errors import NotFoundError
 
 
 class BlobStore(Protocol):
-    """Bytes by the SHA-256 of their content, as 64 hex digits."""
+    """Bytes, keyed by the SHA-256 of their content as 64 hex digits."""
 
     def put(self, content: bytes) -> str:
-        """The digest of `content`, which is on disk when this returns. Putting it twice changes nothing."""
+        """Return the digest of `content`, which is on disk when this returns. A second put changes nothing."""
 
     def get(self, digest: str) -> bytes:
-        """The content. Raises NotFoundError."""
+        """Return the content. Raises NotFoundError."""
 
     def delete(self, digest: str) -> None:
-        """Forgets the content; an unknown digest is ignored."""
+        """Delete the content. An unknown digest is ignored."""
 
     def exists(self, digest: str) -> bool: ...
 
 
 def digest_of(content: bytes) -> str:
-    """SHA-256 as 64 hex digits: the name of `content` in every BlobStore."""
+    """Return the SHA-256 as 64 hex digits: the key of `content` in every BlobStore."""
     return hashlib.sha256(content).hexdigest()
 
 
 class FolderBlobStore:
-    """One file a blob, at root/ab/abcd…; a crash leaves at most a `.incoming-` file, which nobody reads."""
+    """Keeps each blob in one file, root/ab/abcd…. A crash leaves at most an unused `.incoming-` file."""
 
     def __init__(self, root: str | Path) -> None:
         self._root = Path(root)
@@ -42,7 +42,7 @@ class FolderBlobStore:
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             _write_then_rename(path, content)
-        # Also where another process has just renamed it: it may not have come to its own fsync yet.
+        # Needed even if the file exists: another process may have renamed it and not called fsync yet.
         _fsync_folder(path.parent)
         _fsync_folder(self._root)
         return digest
@@ -64,7 +64,7 @@ class FolderBlobStore:
 
 
 def _write_then_rename(path: Path, content: bytes) -> None:
-    """Puts `content` at `path` whole or not at all: a rename within one folder is atomic."""
+    """Write `content` to `path` whole or not at all: a rename within one folder is atomic."""
     descriptor, incoming = tempfile.mkstemp(prefix=".incoming-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

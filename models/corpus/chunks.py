@@ -1,4 +1,4 @@
-"""Chunks and their vectors, inside a caller's transaction."""
+"""Write chunks and their vectors, inside a caller's transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,25 +23,25 @@ def is_attachment(table: Table, attachment: AttachmentId) -> ColumnElement[bool]
     )
 
 
-def build_chunk_rows(attachment: AttachmentId, version: int, pieces: Sequence[Chunk]) -> list[ChunkRow]:
-    """Rows without file key and sequence number, so that the hashing is done before any lock is held.
+def build_chunk_rows(attachment: AttachmentId, version: int, file_chunks: Sequence[Chunk]) -> list[ChunkRow]:
+    """Build the rows without file key and sequence number, so that the hashing happens before any lock is taken.
 
-    Raises InvalidRequestError if two pieces are the same place of the file.
+    Raises InvalidRequestError if two chunks have the same place in the file.
     """
-    owner = (attachment.tenant, attachment.vector_store_id, attachment.file_id, version)
+    file_version = (attachment.tenant, attachment.vector_store_id, attachment.file_id, version)
     rows: list[ChunkRow] = [
         {
             "tenant": attachment.tenant,
             "vector_store_id": attachment.vector_store_id,
             "file_id": attachment.file_id,
-            "chunk_id": stable_id("chunk_", *owner, piece.start, piece.end, piece.context),
-            "start_char": piece.start,
-            "end_char": piece.end,
-            "context": piece.context,
-            "text": piece.text,
-            "num_tokens": piece.num_tokens,
+            "chunk_id": stable_id("chunk_", *file_version, chunk.start, chunk.end, chunk.context),
+            "start_char": chunk.start,
+            "end_char": chunk.end,
+            "context": chunk.context,
+            "text": chunk.text,
+            "num_tokens": chunk.num_tokens,
         }
-        for piece in pieces
+        for chunk in file_chunks
     ]
     if len({row["chunk_id"] for row in rows}) < len(rows):
         raise InvalidRequestError(f"file {attachment.file_id} has two chunks at the same place", "chunks")
@@ -49,7 +49,7 @@ def build_chunk_rows(attachment: AttachmentId, version: int, pieces: Sequence[Ch
 
 
 def insert_chunks(connection: Connection, rows: list[ChunkRow], file_key: int, seq: int) -> list[int]:
-    """The new chunks' keys, in the order of `rows`."""
+    """Insert the rows and return the new chunks' keys, in the same order."""
     if not rows:
         return []
     statement = insert(chunks).returning(chunks.c.chunk_key, sort_by_parameter_order=True)
@@ -58,7 +58,7 @@ def insert_chunks(connection: Connection, rows: list[ChunkRow], file_key: int, s
 
 @dataclass(frozen=True)
 class VectorRows:
-    """Vectors of one vector store in one generation: row i of `matrix` (n, dim) belongs to chunk keys[i]."""
+    """Vectors of one vector store in one generation. Row i of `matrix` (n, dim) belongs to chunk keys[i]."""
 
     tenant: str
     vector_store_id: str
@@ -68,29 +68,29 @@ class VectorRows:
     matrix: FloatArray
 
 
-def insert_vectors(connection: Connection, new: VectorRows, seq: int) -> None:
-    """Stores the vectors as having come with change `seq`."""
-    if not new.keys:
+def insert_vectors(connection: Connection, batch: VectorRows, seq: int) -> None:
+    """Store the vectors as part of change `seq`."""
+    if not batch.keys:
         return
     common = {
-        "generation": new.generation,
-        "tenant": new.tenant,
-        "vector_store_id": new.vector_store_id,
+        "generation": batch.generation,
+        "tenant": batch.tenant,
+        "vector_store_id": batch.vector_store_id,
         "seq": seq,
     }
-    blobs = (row.tobytes() for row in np.ascontiguousarray(new.matrix, dtype="<f4"))
+    blobs = (row.tobytes() for row in np.ascontiguousarray(batch.matrix, dtype="<f4"))
     rows = [
         common | {"chunk_key": key, "file_key": file_key, "vector": blob}
-        for key, file_key, blob in zip(new.keys, new.file_keys, blobs, strict=True)
+        for key, file_key, blob in zip(batch.keys, batch.file_keys, blobs, strict=True)
     ]
     connection.execute(insert(vectors), rows)
 
 
 def remove_chunks(connection: Connection, attachment: AttachmentId, seq: int) -> None:
-    """Forgets the chunks and notes in the log that they went with change `seq`."""
+    """Delete the chunks, and record in the log that change `seq` removed them."""
     columns = ["tenant", "vector_store_id", "seq", "chunk_key", "added_seq"]
-    gone = select(
+    removed = select(
         chunks.c.tenant, chunks.c.vector_store_id, literal(seq), chunks.c.chunk_key, chunks.c.seq.label("added_seq")
     ).where(is_attachment(chunks, attachment))
-    connection.execute(insert(removed_chunks).from_select(columns, gone))
+    connection.execute(insert(removed_chunks).from_select(columns, removed))
     connection.execute(delete(chunks).where(is_attachment(chunks, attachment)))

@@ -1,4 +1,4 @@
-"""The corpus: what is stored. SQL is the truth, blobs are the uploads; searchers hold views of it."""
+"""The corpus: everything that is stored. SQL is the source of truth, blobs are the uploads, searchers keep views."""
 
 import time
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from models.corpus.views import Views
 
 @dataclass(frozen=True)
 class Corpus:
-    """Every method is synchronous and safe from any thread; any number of processes may have one corpus open.
+    """The stored state. Methods are synchronous and thread-safe; many processes may have the same corpus open.
 
-    Whatever a method has returned is durable. What it raised for has left no trace.
+    A change is durable when its method returns. A method that raises changes nothing.
     """
 
     files: Files
@@ -38,7 +38,7 @@ class Corpus:
 
     @staticmethod
     def open(database_url: str, blob_root: str | Path, clock: Callable[[], float] = time.time) -> "Corpus":
-        """Opens the corpus, and creates it where there is none. `clock` gives Unix seconds. Raises ConfigError."""
+        """Open the corpus, or create it. `clock` gives Unix seconds. Raises ConfigError."""
         database = open_database(database_url)
         return Corpus(
             files=Files(database, FolderBlobStore(blob_root), clock),
@@ -54,5 +54,5 @@ class Corpus:
         )
 
     def close(self) -> None:
-        """Closes idle connections; nothing that was acknowledged depends on it."""
+        """Close idle connections. Acknowledged changes are durable without it."""
         self.database.close()

@@ -1,4 +1,4 @@
-"""The SQL database: transactions that queue, and a schema that several processes may create at once."""
+"""The SQL database: queued write transactions, and a schema that several processes may create at the same time."""
 
 import fcntl
 import sqlite3
@@ -29,30 +29,30 @@ from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version
 from models.corpus.upgrades import upgrade
 from models.errors import ConfigError, OverloadedError
 
-# How long a process waits for another's write. The longest one inserts a file's chunks: 10,000 take about a second.
+# How long a process waits for another's write. The longest write inserts a file's chunks: about 1 s for 10,000.
 BUSY_TIMEOUT_S = 30.0
 
 
 class Database:
-    """Transactions on one database, for any number of threads; other processes may have it open too."""
+    """Runs transactions on one database for any number of threads. Other processes may have it open too."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(is_writer=True)
-        # SQLite has one writer: threads queue here, fairly, instead of polling a locked file with a connection in hand.
+        # SQLite allows one writer. Threads queue here, in order, instead of polling a locked file.
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the database (on PostgreSQL: one state a statement)."""
+        """Open a transaction that sees one state of the database (on PostgreSQL: one state per statement)."""
         with self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that is durable when the block ends, and has left no trace if it raises.
+        """Open a transaction that is durable when the block ends, and rolled back if the block raises.
 
-        Raises OverloadedError when another process has kept SQLite's write lock for all of the busy timeout.
+        Raises OverloadedError if another process kept SQLite's write lock for the whole busy timeout.
         """
         with self._write_lock, self._writer.begin() as connection:
             yield connection
@@ -62,9 +62,9 @@ class Database:
 
 
 def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
-    """Opens `url`, creates what it lacks and upgrades what an earlier release wrote.
+    """Open `url`, create missing tables and upgrade the schema of an earlier release.
 
-    Raises ConfigError for a URL or a schema that this code cannot use.
+    Raises ConfigError for a URL or a schema that this release cannot use.
     """
     parsed = _parse(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -89,19 +89,19 @@ def insert_for(connection: Connection, table: Table) -> postgresql.Insert | sqli
 
 
 def insert_if_new(connection: Connection, table: Table, row: Mapping[str, str | int | None]) -> bool:
-    """Whether `row` went in: False where a unique key stands already. Race-free."""
+    """Insert `row` and return True; return False if its unique key exists already. Safe against concurrent inserts."""
     statement = insert_for(connection, table).values(row).on_conflict_do_nothing()
-    # By what comes back: of an INSERT, SQLAlchemy does not always know the row count (on PostgreSQL it is -1).
+    # RETURNING, because SQLAlchemy does not always know the row count of an INSERT (on PostgreSQL it is -1).
     return connection.execute(statement.returning(*table.primary_key.columns)).first() is not None
 
 
 def is_storable(value: str) -> bool:
-    """Whether every database takes it: PostgreSQL knows no NUL, and a lone surrogate is not UTF-8."""
+    """Whether every database can store it: PostgreSQL refuses NUL, and a lone surrogate is not UTF-8."""
     return "\0" not in value and value.encode(errors="replace").decode() == value
 
 
 def lock_name(connection: Connection, name: str) -> None:
-    """Until the transaction ends, other writers that lock `name` wait. On SQLite every writer waits anyway."""
+    """Lock `name` until the transaction ends; other writers that lock it wait. On SQLite every writer waits anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
 
@@ -131,14 +131,14 @@ def _create_engine(url: URL, busy_timeout_s: float) -> Engine:
 
 
 def _prepare_sqlite_connection(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-    # None: the driver sends no BEGIN of its own; _begin_sqlite_transaction does.
+    # None: the driver sends no BEGIN. _begin_sqlite_transaction does.
     connection.isolation_level = None
-    connection.execute("PRAGMA synchronous=FULL")  # WAL's default loses the last commits with the power
+    connection.execute("PRAGMA synchronous=FULL")  # with WAL's default, a power cut loses the last commits
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin_sqlite_transaction(connection: Connection) -> None:
-    """Writers take the write lock at once: a read lock that is upgraded later fails instead of waiting."""
+    """Take the write lock at the start of a write: SQLite fails a later upgrade of a read lock instead of waiting."""
     is_writer = connection.get_execution_options().get("is_writer", False)
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
@@ -150,14 +150,14 @@ def _begin_sqlite_transaction(connection: Connection) -> None:
 
 @contextmanager
 def _setup_lock(url: URL) -> Iterator[None]:
-    """One process at a time: SQLite does not wait for its turn when the journal mode changes."""
+    """Let one process set up at a time: SQLite does not wait when the journal mode changes."""
     with open(f"{url.database}.setup-lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _switch_to_wal(engine: Engine) -> None:
-    # Outside of a transaction, or SQLite refuses; it stays with the file.
+    # SQLite refuses this inside a transaction. The mode is stored in the file.
     connection = engine.raw_connection()
     try:
         connection.cursor().execute("PRAGMA journal_mode=WAL")
@@ -170,12 +170,12 @@ def _create_schema(connection: Connection) -> None:
     if not inspect(connection).has_table(schema_version.name):
         metadata.create_all(connection)
         connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
-    found = connection.execute(select(schema_version.c.version)).scalar_one()
-    if found < SCHEMA_VERSION:
-        found = upgrade(connection, found)
-        connection.execute(update(schema_version).values(version=found))
-    if found != SCHEMA_VERSION:
+    version = connection.execute(select(schema_version.c.version)).scalar_one()
+    if version < SCHEMA_VERSION:
+        version = upgrade(connection, version)
+        connection.execute(update(schema_version).values(version=version))
+    if version != SCHEMA_VERSION:
         raise ConfigError(
             "database_url",
-            f"the database has schema version {found}, this code has {SCHEMA_VERSION}; run the release that wrote it",
+            f"the database has schema version {version}, this release {SCHEMA_VERSION}; use the release that wrote it",
         )

@@ -12,7 +12,6 @@ from models.corpus.ids import random_id
 from models.corpus.paging import fetch_page
 from models.corpus.records import (
     AttachmentId,
-    Attributes,
     Chunking,
     FileBatch,
     FileCounts,
@@ -23,15 +22,16 @@ from models.corpus.records import (
 )
 from models.corpus.schema import batch_files, file_batches, store_files
 from models.corpus.store_files import attach_file, cancel, check_attributes, lock_file, to_record
-from models.corpus.vector_stores import advance, is_store, lock_living, lock_store
+from models.corpus.vector_stores import advance, is_store, lock_store, lock_unexpired
 from models.errors import InvalidRequestError, NotFoundError
+from models.filters import Attributes
 
 MAX_BATCH_FILES = 500  # as OpenAI's
 
 
 @dataclass(frozen=True)
 class BatchItem:
-    """A file to attach, how to cut it, and its attributes."""
+    """A file to attach, its chunking and its attributes."""
 
     file_id: str
     chunking: Chunking | None = None
@@ -40,21 +40,21 @@ class BatchItem:
 
 @dataclass(frozen=True)
 class FileBatches:
-    """Creates batches, says how far they are and cancels them. A batch's status is what its files' add up to."""
+    """Creates, reads and cancels batches. A batch's status follows from the statuses of its files."""
 
     database: Database
     clock: Callable[[], float]
 
     def create(self, tenant: str, vector_store_id: str, items: Sequence[BatchItem]) -> FileBatch:
-        """Attaches every file, or none. Raises NotFoundError, InvalidRequestError, ConflictError as `attach` does."""
+        """Attach every file, or none. Raises what `StoreFiles.attach` raises."""
         _check_items(items)
         now, batch_id = int(self.clock()), random_id("vsfb_")
         store = {"tenant": tenant, "vector_store_id": vector_store_id}
         with self.database.writing() as connection:
-            # In one order, so that two batches lock the files that they share alike; the store comes after them.
+            # Lock files in sorted order, so that two batches cannot deadlock on common files. Then lock the store.
             for file_id in sorted(item.file_id for item in items):
                 lock_file(connection, tenant, file_id)
-            lock_living(connection, tenant, vector_store_id, now)
+            lock_unexpired(connection, tenant, vector_store_id, now)
             is_change = any(item.attributes is not None for item in items)
             seq = advance(connection, tenant, vector_store_id, now) if is_change else 0
             for item in items:
@@ -71,7 +71,7 @@ class FileBatches:
             return _get(connection, tenant, vector_store_id, batch_id)
 
     def cancel(self, tenant: str, vector_store_id: str, batch_id: str) -> FileBatch:
-        """Gives up its files that are in progress; a batch that has ended stays as it is. Raises NotFoundError."""
+        """Cancel the files that are in progress. A batch that has ended does not change. Raises NotFoundError."""
         in_progress = _members(tenant, vector_store_id, batch_id).where(store_files.c.status == "in_progress")
         with self.database.writing() as connection:
             _get(connection, tenant, vector_store_id, batch_id)
@@ -80,8 +80,8 @@ class FileBatches:
             for row in rows:
                 cancel(connection, AttachmentId(tenant, vector_store_id, row.file_id))
             if rows:
-                is_this = _is_batch(file_batches, tenant, vector_store_id, batch_id)
-                connection.execute(update(file_batches).where(is_this).values(is_cancelled=True))
+                is_batch = _is_batch(file_batches, tenant, vector_store_id, batch_id)
+                connection.execute(update(file_batches).where(is_batch).values(is_cancelled=True))
             return _get(connection, tenant, vector_store_id, batch_id)
 
     def files(
@@ -92,7 +92,7 @@ class FileBatches:
         request: PageRequest,
         status: FileStatus | None = None,
     ) -> Page[StoreFile]:
-        """Its files that are still in the store. Raises NotFoundError, InvalidRequestError."""
+        """Return a page of the batch's files that are still in the store. Raises NotFoundError, InvalidRequestError."""
         query = _members(tenant, vector_store_id, batch_id)
         if status is not None:
             query = query.where(store_files.c.status == status)
@@ -107,10 +107,10 @@ class FileBatches:
 
 def _check_items(items: Sequence[BatchItem]) -> None:
     if not 1 <= len(items) <= MAX_BATCH_FILES:
-        raise InvalidRequestError(f"a batch of {len(items)} files; 1 to {MAX_BATCH_FILES} are allowed", "file_ids")
+        raise InvalidRequestError(f"the batch has {len(items)} files; it must have 1 to {MAX_BATCH_FILES}", "file_ids")
     file_id, count = Counter(item.file_id for item in items).most_common(1)[0]
     if count > 1:
-        raise InvalidRequestError(f"file {file_id!r} stands {count} times in the batch", "file_ids")
+        raise InvalidRequestError(f"file {file_id!r} is {count} times in the batch; list each file once", "file_ids")
     for item in items:
         check_attributes(item.attributes or {})
 
@@ -120,7 +120,7 @@ def _is_batch(table: Table, tenant: str, vector_store_id: str, batch_id: str) ->
 
 
 def _members(tenant: str, vector_store_id: str, batch_id: str) -> Select[Any]:
-    """The batch's rows of store_files."""
+    """Select the batch's rows of store_files."""
     is_member = and_(*(batch_files.c[name] == store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")))
     query: Select[Any] = select(store_files).join(batch_files, is_member)
     return query.where(_is_batch(batch_files, tenant, vector_store_id, batch_id))

@@ -1,4 +1,4 @@
-"""Uploaded files: a row, a blob, and the text that was extracted from it."""
+"""Uploaded files: a row, a blob, and the text that was extracted from the blob."""
 
 import itertools
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from models.errors import ConflictError, InvalidRequestError, NotFoundError
 
 @dataclass(frozen=True)
 class Files:
-    """Adds, lists and deletes files. Another tenant's files are as unknown as those that never were."""
+    """Adds, lists and deletes files. Another tenant's file counts as not found."""
 
     database: Database
     blobs: BlobStore
@@ -35,9 +35,8 @@ class Files:
         purpose: str = "assistants",
         expires_at: int | None = None,
     ) -> File:
-        """The file, on disk when this returns. The same name and content again: the same file, unchanged.
+        """Store the file durably. If an unexpired file has this name and content, return that file unchanged.
 
-        A file that has other content by now, or whose time has passed, is not the same.
         Raises InvalidRequestError for a filename that cannot be stored.
         """
         _check_filename(filename)
@@ -53,33 +52,34 @@ class Files:
         }
         with self.database.writing() as connection:
             self._lock_blob(connection, content, digest)
-            same = and_(files.c.digest == digest, files.c.tenant == tenant, files.c.filename == filename)
-            is_there = or_(files.c.expires_at.is_(None), files.c.expires_at > int(self.clock()))
-            standing = connection.execute(select(files).where(same, is_there).order_by(files.c.file_key)).first()
-            return _to_record(standing or _insert(connection, (tenant, filename, digest), row))
+            is_same = and_(files.c.digest == digest, files.c.tenant == tenant, files.c.filename == filename)
+            is_unexpired = or_(files.c.expires_at.is_(None), files.c.expires_at > int(self.clock()))
+            query = select(files).where(is_same, is_unexpired).order_by(files.c.file_key)
+            existing = connection.execute(query).first()
+            return _to_record(existing or _insert(connection, (tenant, filename, digest), row))
 
     def replace(self, tenant: str, file_id: str, content: bytes, filename: str | None = None) -> File:
-        """The file's next version, durably; the same content again changes at most the name.
+        """Store a new version of the file durably. If the content is the same, change at most the name.
 
-        In every vector store that has it, the version before is found until the new one is ingested. Raises
+        In every vector store with the file, searches return the old version until the new one is ingested. Raises
         NotFoundError, InvalidRequestError.
         """
         if filename is not None:
             _check_filename(filename)
         digest = self.blobs.put(content)
         try:
-            before, replaced = self._replace(tenant, file_id, content, digest, filename)
+            old_digest, file = self._replace(tenant, file_id, content, digest, filename)
         except NotFoundError:
             self._delete_blob_if_unused(digest)
             raise
-        if before != digest:
-            self._delete_blob_if_unused(before)
-        return replaced
+        if old_digest != digest:
+            self._delete_blob_if_unused(old_digest)
+        return file
 
     def _replace(
         self, tenant: str, file_id: str, content: bytes, digest: str, filename: str | None
     ) -> tuple[str, File]:
-        """The digest of the content before, and the file."""
+        """Replace the file's row. Return the digest of the old content, and the file."""
         with self.database.writing() as connection:
             self._lock_blob(connection, content, digest)
             row = _get(connection, tenant, file_id, for_update=True)
@@ -94,10 +94,10 @@ class Files:
             return row.digest, _to_record(_get(connection, tenant, file_id))
 
     def _lock_blob(self, connection: Connection, content: bytes, digest: str) -> None:
-        """Keeps the blob of `content`, which was put before, from being deleted until the transaction ends."""
+        """Keep the blob of `content` from being deleted until the transaction ends. The caller has put it already."""
         lock_name(connection, digest)
         if not self.blobs.exists(digest):
-            # Between put and here the last file with this content was deleted, and its blob with it.
+            # Since then, the last file with this content was deleted together with its blob.
             self.blobs.put(content)
 
     def get(self, tenant: str, file_id: str) -> File:
@@ -108,7 +108,7 @@ class Files:
     def page(
         self, tenant: str, request: PageRequest, purpose: str | None = None, filename: str | None = None
     ) -> Page[File]:
-        """Files of one purpose, or name, or all. Raises InvalidRequestError for an unknown `after`."""
+        """Return a page of files, of one purpose or name if set. Raises InvalidRequestError for an unknown cursor."""
         query = select(files).where(files.c.tenant == tenant)
         if purpose is not None:
             query = query.where(files.c.purpose == purpose)
@@ -120,7 +120,7 @@ class Files:
         return Page(tuple(_to_record(row) for row in rows.items), rows.has_more)
 
     def delete(self, tenant: str, file_id: str) -> None:
-        """Forgets the file, in every vector store in the same moment. Raises NotFoundError."""
+        """Delete the file, and remove it from every vector store, in one transaction. Raises NotFoundError."""
         with self.database.writing() as connection:
             row = _get(connection, tenant, file_id, for_update=True)
             for vector_store_id in _stores_with(connection, tenant, file_id):
@@ -129,26 +129,26 @@ class Files:
         self._delete_blob_if_unused(row.digest)
 
     def delete_expired(self) -> int:
-        """Deletes the files whose time has passed, of every tenant; how many they were."""
-        is_due = and_(files.c.expires_at.is_not(None), files.c.expires_at <= int(self.clock()))
+        """Delete the expired files of every tenant. Return their number."""
+        is_expired = and_(files.c.expires_at.is_not(None), files.c.expires_at <= int(self.clock()))
         with self.database.reading() as connection:
-            due = connection.execute(select(files.c.tenant, files.c.file_id).where(is_due)).all()
-        for tenant, file_id in due:
+            expired = connection.execute(select(files.c.tenant, files.c.file_id).where(is_expired)).all()
+        for tenant, file_id in expired:
             with suppress(NotFoundError):
                 self.delete(tenant, file_id)
-        return len(due)
+        return len(expired)
 
     def content(self, tenant: str, file_id: str) -> bytes:
-        """What was uploaded last. Raises NotFoundError."""
+        """Return the newest version's content. Raises NotFoundError."""
         version, digest = self._newest(tenant, file_id)
         while True:
             try:
                 return self.blobs.get(digest)
             except NotFoundError:
-                before, (version, digest) = version, self._newest(tenant, file_id)
-                # Replaced since we looked, and its blob gone: the next one is there, or gone in the same way. By the
-                # version, for the content may be the same as that of the version before the last.
-                if version == before:
+                old_version, (version, digest) = version, self._newest(tenant, file_id)
+                # A replacement since our read deleted the blob: try the newer version. Compare versions, not digests,
+                # because a later version may have the same content as an earlier one.
+                if version == old_version:
                     raise
 
     def _newest(self, tenant: str, file_id: str) -> tuple[int, str]:
@@ -157,19 +157,19 @@ class Files:
         return row.version, row.digest
 
     def text(self, tenant: str, file_id: str) -> str:
-        """The text of the newest version that was ingested. Raises NotFoundError, ConflictError before the first."""
+        """Return the text of the newest ingested version. Raises NotFoundError, ConflictError if there is none yet."""
         with self.database.reading() as connection:
             _get(connection, tenant, file_id)
             of_file = select(file_texts.c.text).where(_is_file(file_texts, tenant, file_id))
-            found = connection.scalar(of_file.order_by(file_texts.c.version.desc()).limit(1))
-        if found is None:
+            text = connection.scalar(of_file.order_by(file_texts.c.version.desc()).limit(1))
+        if text is None:
             raise ConflictError(
-                f"file {file_id!r} has no text yet; attach it to a vector store and wait until completed"
+                f"file {file_id!r} has no text yet; attach it to a vector store and wait until its status is completed"
             )
-        return found
+        return text
 
     def _delete_blob_if_unused(self, digest: str) -> None:
-        # In a transaction of its own, after the rows are gone for good; a crash before it leaves a blob nobody reads.
+        # In its own transaction, after the rows are deleted durably. A crash before it leaves an unused blob.
         with self.database.writing() as connection:
             lock_name(connection, digest)
             if connection.scalar(select(files.c.file_key).where(files.c.digest == digest).limit(1)) is None:
@@ -178,16 +178,16 @@ class Files:
 
 def _check_filename(filename: str) -> None:
     if not filename.strip() or not is_storable(filename):
-        raise InvalidRequestError("the filename is empty or has characters that are not text", "filename")
+        raise InvalidRequestError("the filename is empty, or has NUL characters or lone surrogates", "filename")
 
 
-def _insert(connection: Connection, named: tuple[str, ...], row: dict[str, str | int | None]) -> Row[Any]:
-    """The new file: its id is the hash of what it is `named` by, with a number where an older file has that one."""
+def _insert(connection: Connection, identity: tuple[str, ...], row: dict[str, str | int | None]) -> Row[Any]:
+    """Insert a file. Its id is the hash of `identity`, and of a number if an older file has that id."""
     for number in itertools.count():
-        file_id = stable_id("file-", *named, *([number] if number else []))
+        file_id = stable_id("file-", *identity, *([number] if number else []))
         if insert_if_new(connection, files, row | {"file_id": file_id}):
             break
-    return _get(connection, named[0], file_id)
+    return _get(connection, identity[0], file_id)
 
 
 def _is_file(table: Table, tenant: str, file_id: str | None) -> ColumnElement[bool]:
@@ -203,7 +203,7 @@ def _get(connection: Connection, tenant: str, file_id: str, for_update: bool = F
 
 
 def _stores_with(connection: Connection, tenant: str, file_id: str) -> list[str]:
-    """In order, so that two deletions lock the stores they share in the same order."""
+    """List the stores with the file, sorted: two deletions then lock their common stores in the same order."""
     query = select(store_files.c.vector_store_id).where(_is_file(store_files, tenant, file_id))
     return sorted(connection.scalars(query))
 

@@ -1,8 +1,9 @@
 """Index generations: the vector space that a vector store is searched in, and the next one, built in the background.
 
-A store's `generation` is searched. While `building` names another, every new chunk gets a vector in both, and whoever
-holds the store's build lease gives the old chunks theirs. When none lacks one, `flip` makes it the searched one in one
-transaction; the one before stays as `previous`, so that going back needs only the chunks that came since.
+Searches use a store's `generation`. While `building` names another one, every new chunk gets a vector in both, and the
+owner of the store's build lease adds vectors for the old chunks. When no chunk lacks a vector, `flip` makes `building`
+the searched generation in one transaction. The old generation stays as `previous`, so that going back only needs
+vectors for newer chunks.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +21,12 @@ from models.corpus.vector_stores import is_store, lock_store
 from models.errors import ConflictError, MissingVectorsError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, Scope, indexed_text
 
-RETIRE_STEP = 2_000  # vectors that one transaction deletes: some 10 ms
+RETIRE_STEP = 2_000  # vectors deleted in one transaction: some 10 ms
 
 
 @dataclass(frozen=True)
 class Build:
-    """The right to build `generation` for one vector store, as long as `owner` holds its lease."""
+    """A leased build of `generation` for one vector store. It is lost when another owner claims the store."""
 
     owner: str
     tenant: str
@@ -35,7 +36,7 @@ class Build:
 
 @dataclass(frozen=True)
 class PendingChunk:
-    """A chunk without a vector in the generation that is built; `text` is what embedding reads."""
+    """A chunk without a vector in the generation under construction. `text` is the text to embed."""
 
     key: int
     file_key: int
@@ -44,40 +45,43 @@ class PendingChunk:
 
 @dataclass(frozen=True)
 class Generations:
-    """Says which generations a store has, builds the next and flips."""
+    """Reads the generations of stores, builds the next generation and flips to it."""
 
     database: Database
     clock: Callable[[], float]
 
-    def wanted(self, tenant: str, vector_store_id: str) -> tuple[str, ...]:
-        """The generations that a new chunk needs vectors of, the searched one first; none before the first file."""
+    def required(self, tenant: str, vector_store_id: str) -> tuple[str, ...]:
+        """Return the generations that a new chunk needs vectors of, the searched one first.
+
+        Empty before the first file.
+        """
         with self.database.reading() as connection:
             row = _row(connection, tenant, vector_store_id)
-        return () if row is None else _wanted(row)
+        return () if row is None else _required(row)
 
     def searched(self, scope: Scope) -> dict[str, tuple[str, ...]]:
-        """The stores to search in each generation. A store that has never had a file is in none.
+        """Group the stores of the scope by the generation to search them in. Stores that never had a file are absent.
 
-        Raises NotFoundError for a store that is not there.
+        Raises NotFoundError for an unknown store.
         """
         columns = vector_stores.c
         query = select(columns.vector_store_id, columns.generation).where(
             columns.tenant == scope.tenant, columns.vector_store_id.in_(scope.vector_store_ids)
         )
         with self.database.reading() as connection:
-            found = {row[0]: row[1] for row in connection.execute(query)}
+            generations = {row[0]: row[1] for row in connection.execute(query)}
         stores: dict[str, tuple[str, ...]] = {}
         for vector_store_id in scope.vector_store_ids:
-            if vector_store_id not in found and vector_store_id != DEFAULT_VECTOR_STORE:
+            if vector_store_id not in generations and vector_store_id != DEFAULT_VECTOR_STORE:
                 raise NotFoundError("vector store", vector_store_id)
-            if generation := found.get(vector_store_id):
+            if generation := generations.get(vector_store_id):
                 stores[generation] = (*stores.get(generation, ()), vector_store_id)
         return stores
 
     def claim(self, owner: str, target: str, lease_s: float) -> Build | None:
-        """A store whose searched generation is not `target` and that nobody builds, now building it; oldest first.
+        """Claim the oldest store that is not searched in `target` and has no build lease, and start its build.
 
-        A store that is searched in `target` already stops building anything else.
+        Stores that are already searched in `target` stop building other generations.
         """
         now = self.clock()
         with self.database.reading() as connection:
@@ -88,21 +92,21 @@ class Generations:
             return _claim(connection, owner, target, now, lease_s)
 
     def renew(self, build: Build, lease_s: float) -> None:
-        """Holds the build for `lease_s` from now. Raises ConflictError if it was lost."""
+        """Extend the lease to `lease_s` from now. Raises ConflictError if the build was lost."""
         with self.database.writing() as connection:
             values = {"build_lease_expires_at": self.clock() + lease_s}
-            held = connection.execute(update(vector_stores).where(_is_held(build)).values(values)).rowcount
-        if not held:
+            num_renewed = connection.execute(update(vector_stores).where(_is_owned(build)).values(values)).rowcount
+        if not num_renewed:
             raise _lost(build)
 
     def release(self, build: Build) -> None:
-        """Gives the build back, for anybody to go on with."""
+        """End the lease. Any other owner may claim the store and continue."""
         with self.database.writing() as connection:
             values = {"build_owner": None, "build_lease_expires_at": 0.0}
-            connection.execute(update(vector_stores).where(_is_held(build)).values(values))
+            connection.execute(update(vector_stores).where(_is_owned(build)).values(values))
 
     def pending(self, build: Build, limit: int, after_key: int = 0) -> list[PendingChunk]:
-        """At most `limit` chunks that still need a vector, by key, past `after_key`."""
+        """List at most `limit` chunks that still need a vector, sorted by key, with keys above `after_key`."""
         columns = chunks.c
         query = select(columns.chunk_key, columns.file_key, columns.context, columns.text)
         query = query.where(_lacks_vector(build), columns.chunk_key > after_key).order_by(columns.chunk_key)
@@ -111,25 +115,25 @@ class Generations:
         return [PendingChunk(row.chunk_key, row.file_key, indexed_text(row.context, row.text)) for row in rows]
 
     def add(self, build: Build, pending: Sequence[PendingChunk], matrix: FloatArray) -> int:
-        """Stores the vectors (len(pending), dim) of those chunks that still stand and lack one; how many that were.
+        """Store the vectors (len(pending), dim) of the chunks that still exist and lack one.
 
-        Raises ConflictError if the build was lost.
+        Return how many were stored. Raises ConflictError if the build was lost.
         """
-        by_key = {chunk.key: row for row, chunk in enumerate(pending)}
+        rows_by_key = {chunk.key: row for row, chunk in enumerate(pending)}
         with self.database.writing() as connection:
             seq = self._lock(connection, build)
-            is_asked = chunks.c.chunk_key.in_(list(by_key))
-            keys = list(connection.scalars(select(chunks.c.chunk_key).where(is_asked, _lacks_vector(build))))
-            rows = [by_key[key] for key in keys]
+            is_pending = chunks.c.chunk_key.in_(list(rows_by_key))
+            keys = list(connection.scalars(select(chunks.c.chunk_key).where(is_pending, _lacks_vector(build))))
+            rows = [rows_by_key[key] for key in keys]
             file_keys = [pending[row].file_key for row in rows]
-            new = VectorRows(
+            batch = VectorRows(
                 build.tenant, build.vector_store_id, build.generation, keys, file_keys, np.asarray(matrix)[rows]
             )
-            insert_vectors(connection, new, seq)
+            insert_vectors(connection, batch, seq)
         return len(keys)
 
     def flip(self, build: Build) -> bool:
-        """Makes the built generation the searched one, unless a chunk still lacks its vector. Raises ConflictError."""
+        """Search the built generation from now on. False if a chunk still lacks a vector. Raises ConflictError."""
         with self.database.writing() as connection:
             self._lock(connection, build)
             if connection.scalar(select(chunks.c.chunk_key).where(_lacks_vector(build)).limit(1)) is not None:
@@ -142,11 +146,11 @@ class Generations:
                 "build_owner": None,
                 "build_lease_expires_at": 0.0,
             }
-            connection.execute(update(vector_stores).where(_is_held(build)).values(values))
+            connection.execute(update(vector_stores).where(_is_owned(build)).values(values))
         return True
 
     def progress(self, tenant: str, vector_store_id: str) -> BuildProgress | None:
-        """How far the store's next generation is; None if it builds none."""
+        """Return the progress of the store's next generation, None if it builds none."""
         with self.database.reading() as connection:
             row = _row(connection, tenant, vector_store_id)
             if row is None or row.building is None:
@@ -157,8 +161,9 @@ class Generations:
             return BuildProgress(row.building, num_done, _count(connection, of_store))
 
     def retire(self, keep_s: float) -> int:
-        """Deletes vectors that no search can need: of builds that were given up, and of generations that were
-        flipped away from more than `keep_s` seconds ago. How many they were.
+        """Delete vectors of abandoned builds, and of generations that were replaced more than `keep_s` seconds ago.
+
+        Return how many were deleted.
         """
         columns = vector_stores.c
         has_old = or_(columns.previous.is_not(None), columns.building.is_not(None), columns.flipped_at.is_not(None))
@@ -168,18 +173,18 @@ class Generations:
 
     def _retire(self, tenant: str, vector_store_id: str, keep_s: float) -> int:
         with self.database.reading() as connection:
-            found = _generations_of(connection, tenant, vector_store_id)
-        return sum(self._delete(tenant, vector_store_id, generation, keep_s) for generation in found)
+            generations = _stored_generations(connection, tenant, vector_store_id)
+        return sum(self._delete(tenant, vector_store_id, generation, keep_s) for generation in generations)
 
     def _delete(self, tenant: str, vector_store_id: str, generation: str, keep_s: float) -> int:
-        """In short transactions, each of which looks again whether somebody needs the generation by now."""
+        """Delete in short transactions. Each one checks again that the generation is not in use."""
         is_old = and_(is_store(vectors, tenant, vector_store_id), vectors.c.generation == generation)
         step = select(vectors.c.chunk_key).where(is_old).limit(RETIRE_STEP)
         num_deleted, is_done = 0, False
         while not is_done:
             with self.database.writing() as connection:
                 row = _row(connection, tenant, vector_store_id, for_update=True)
-                if row is None or generation in _kept(row, self.clock() - keep_s):
+                if row is None or generation in _in_use(row, self.clock() - keep_s):
                     return num_deleted
                 keys = list(connection.scalars(step))
                 connection.execute(delete(vectors).where(is_old, vectors.c.chunk_key.in_(keys)))
@@ -187,10 +192,10 @@ class Generations:
         return num_deleted
 
     def _lock(self, connection: Connection, build: Build) -> int:
-        """The change's sequence number, with the store locked. Raises ConflictError if the build was lost."""
+        """Lock the store and return the change's sequence number. Raises ConflictError if the build was lost."""
         seq = connection.scalar(
             update(vector_stores)
-            .where(_is_held(build))
+            .where(_is_owned(build))
             .values(seq=vector_stores.c.seq + 1)
             .returning(vector_stores.c.seq)
         )
@@ -200,24 +205,25 @@ class Generations:
 
 
 def _lost(build: Build) -> ConflictError:
-    return ConflictError(f"the build of {build.generation} for {build.vector_store_id} was lost")
+    return ConflictError(f"another worker took over the build of {build.generation} for {build.vector_store_id}")
 
 
 def settle_generations(
-    connection: Connection, tenant: str, vector_store_id: str, given: Sequence[str]
+    connection: Connection, tenant: str, vector_store_id: str, available: Sequence[str]
 ) -> tuple[str, ...]:
-    """The generations to store a new chunk's vectors in, of those `given`; the first of them becomes the store's own
-    if it has none. The caller holds the store's lock. Raises MissingVectorsError.
+    """Choose from `available` the generations to store a new chunk's vectors in.
+
+    A store without a generation gets the first of them. The caller has locked the store. Raises MissingVectorsError.
     """
     row = _row(connection, tenant, vector_store_id)
-    wanted = _wanted(row) if row is not None else ()
-    if missing := tuple(generation for generation in wanted if generation not in given):
+    required = _required(row) if row is not None else ()
+    if missing := tuple(generation for generation in required if generation not in available):
         raise MissingVectorsError(missing)
-    if wanted or not given:
-        return wanted
+    if required or not available:
+        return required
     statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
-    connection.execute(statement.values(generation=given[0]))
-    return (given[0],)
+    connection.execute(statement.values(generation=available[0]))
+    return (available[0],)
 
 
 def _row(connection: Connection, tenant: str, vector_store_id: str, for_update: bool = False) -> Row[Any] | None:
@@ -227,12 +233,12 @@ def _row(connection: Connection, tenant: str, vector_store_id: str, for_update: 
     return connection.execute(query.with_for_update() if for_update else query).first()
 
 
-def _wanted(row: Row[Any]) -> tuple[str, ...]:
+def _required(row: Row[Any]) -> tuple[str, ...]:
     return tuple(name for name in (row.generation, row.building) if name is not None)
 
 
-def _kept(row: Row[Any], flipped_after: float) -> set[str]:
-    """What may not be retired: the way back, too, while it is young."""
+def _in_use(row: Row[Any], flipped_after: float) -> set[str]:
+    """Return the generations that must not be retired. They include `previous` if the flip is recent."""
     names: Iterable[str | None] = (row.generation, row.building)
     if row.flipped_at is not None and row.flipped_at > flipped_after:
         names = (*names, row.previous)
@@ -246,11 +252,11 @@ def _needs_claim(target: str, now: float) -> ColumnElement[bool]:
 
 
 def _stop_builds(connection: Connection, target: str) -> None:
-    """The configuration went back to what is searched: what was built so far waits to be retired."""
+    """Stop builds in stores that are searched in `target` already. `retire` deletes the vectors built so far."""
     columns = vector_stores.c
-    is_pointless = and_(columns.generation == target, columns.building.is_not(None))
+    is_obsolete = and_(columns.generation == target, columns.building.is_not(None))
     values = {"building": None, "build_owner": None, "build_lease_expires_at": 0.0}
-    connection.execute(update(vector_stores).where(is_pointless).values(values))
+    connection.execute(update(vector_stores).where(is_obsolete).values(values))
 
 
 def _claim(connection: Connection, owner: str, target: str, now: float, lease_s: float) -> Build | None:
@@ -260,33 +266,38 @@ def _claim(connection: Connection, owner: str, target: str, now: float, lease_s:
     row = connection.execute(query.with_for_update(skip_locked=True)).first()
     if row is None:
         return None
-    lock_store(connection, row.tenant, row.vector_store_id, int(now))  # from here on complete() wants vectors of both
+    lock_store(
+        connection, row.tenant, row.vector_store_id, int(now)
+    )  # from here on, complete() requires vectors of both
     values = {"building": target, "build_owner": owner, "build_lease_expires_at": now + lease_s}
     connection.execute(update(vector_stores).where(is_store(vector_stores, *row)).values(values))
     return Build(owner, row.tenant, row.vector_store_id, target)
 
 
-def _is_held(build: Build) -> ColumnElement[bool]:
+def _is_owned(build: Build) -> ColumnElement[bool]:
     columns = vector_stores.c
-    is_ours = and_(columns.building == build.generation, columns.build_owner == build.owner)
-    return and_(is_store(vector_stores, build.tenant, build.vector_store_id), is_ours)
+    is_build = and_(columns.building == build.generation, columns.build_owner == build.owner)
+    return and_(is_store(vector_stores, build.tenant, build.vector_store_id), is_build)
 
 
 def _lacks_vector(build: Build) -> ColumnElement[bool]:
-    has_one = exists().where(vectors.c.chunk_key == chunks.c.chunk_key, vectors.c.generation == build.generation)
-    return and_(is_store(chunks, build.tenant, build.vector_store_id), ~has_one)
+    has_vector = exists().where(vectors.c.chunk_key == chunks.c.chunk_key, vectors.c.generation == build.generation)
+    return and_(is_store(chunks, build.tenant, build.vector_store_id), ~has_vector)
 
 
-def _generations_of(connection: Connection, tenant: str, vector_store_id: str) -> list[str]:
-    """Those that the store has vectors of. One step down the index each: DISTINCT would read all of it."""
-    found: list[str] = []
+def _stored_generations(connection: Connection, tenant: str, vector_store_id: str) -> list[str]:
+    """List the generations that the store has vectors of.
+
+    One index lookup each, because DISTINCT would read the whole index.
+    """
+    generations: list[str] = []
     of_store = is_store(vectors, tenant, vector_store_id)
     query = select(func.min(vectors.c.generation)).where(of_store)
     name = connection.scalar(query)
     while name is not None:
-        found.append(name)
+        generations.append(name)
         name = connection.scalar(query.where(vectors.c.generation > name))
-    return found
+    return generations
 
 
 def _count(connection: Connection, query: Select[Any]) -> int:

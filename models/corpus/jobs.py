@@ -1,7 +1,7 @@
-"""Ingestion jobs: who works on which file, until when, and how it ends.
+"""Ingestion jobs: workers claim files, and complete or fail them.
 
-A job stands exactly as long as its file is in_progress. Whoever completes or fails it deletes it in the same
-transaction, so a file's chunks are written once, however many workers tried.
+A job exists exactly as long as its file is in_progress. Completing or failing the file deletes the job in the same
+transaction, so a file's chunks are written once, however many workers try.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,44 +28,44 @@ from models.corpus.vector_stores import advance
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Chunk, FloatArray
 
-MAX_ATTEMPTS = 5  # so that a file that kills its worker cannot kill them for ever
+MAX_ATTEMPTS = 5  # limits how many workers a harmful file can kill
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """Hands out jobs under a lease; a job whose worker died goes to another when the lease has expired.
+    """Leases jobs to workers. If a worker dies, another one can claim its job when the lease expires.
 
-    `owner` names one worker process and is never used by another one, not even by its successor.
+    `owner` names one worker process. No other process may use the name, not even a restarted worker.
     """
 
     database: Database
     clock: Callable[[], float]
 
     def claim(self, owner: str, limit: int, lease_s: float) -> list[Job]:
-        """At most `limit` jobs that nobody holds, oldest first. The fifth attempt that died was the last."""
+        """Claim up to `limit` unleased jobs, oldest first. A job whose lease expired five times is failed."""
         now = self.clock()
         with self.database.reading() as connection:
-            # An idle worker asks often: it does not take the write lock for nothing.
+            # Idle workers poll often. This check saves them the write lock.
             if connection.scalar(select(jobs.c.job_id).where(_is_free(now)).limit(1)) is None:
                 return []
         with self.database.writing() as connection:
             _fail_exhausted(connection, now)
-            return [_take(connection, row, owner, now + lease_s) for row in _free_jobs(connection, now, limit)]
+            return [_assign(connection, row, owner, now + lease_s) for row in _lock_free_jobs(connection, now, limit)]
 
     def renew(self, owner: str, lease_s: float) -> frozenset[int]:
-        """Prolongs the owner's leases to `lease_s` from now. The ids that it still holds: work on others is in vain."""
+        """Extend the owner's leases to `lease_s` from now. Return the ids of the jobs that it still has."""
         with self.database.writing() as connection:
             statement = update(jobs).where(jobs.c.lease_owner == owner)
             values = {"lease_expires_at": self.clock() + lease_s}
             return frozenset(connection.scalars(statement.values(values).returning(jobs.c.job_id)))
 
     def release(self, job: Job, delay_s: float = 0.0, counts: bool = False) -> None:
-        """Gives the job back, to be claimed after `delay_s`. A lost lease is ignored.
+        """Return the job to the queue, to be claimed after `delay_s`. A lost lease is ignored.
 
-        The attempt `counts` if the file itself may be why it failed, as when a replica died over it.
+        Set `counts` to count the attempt if the file may be the cause, as when a replica died over it.
         """
         with self.database.writing() as connection:
-            statement = update(jobs).where(_is_held(job))
+            statement = update(jobs).where(_is_owned(job))
             values = {
                 "lease_owner": None,
                 "lease_expires_at": self.clock() + delay_s if delay_s else 0.0,
@@ -74,11 +74,11 @@ class Jobs:
             connection.execute(statement.values(values))
 
     def complete(self, job: Job, text: str, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray]) -> None:
-        """Stores the file's text and chunks, in place of its version before, and its status, all or nothing.
+        """Store the file's text, chunks and status in one transaction. They replace those of the version before.
 
-        `vectors` gives for a generation the vectors (len(chunks), dim) float32 in that space. Raises
-        MissingVectorsError if the store has a generation that is not among them, and ConflictError if the file was
-        detached or replaced or its job lost meanwhile; then nothing is stored.
+        `vectors` maps each generation to vectors (len(chunks), dim) float32. Raises MissingVectorsError if a required
+        generation is missing, and ConflictError if the file was detached or replaced, or the job was lost. Then
+        nothing is stored.
         """
         _check_content(text, len(chunks), vectors)
         attachment = job.attachment
@@ -86,36 +86,38 @@ class Jobs:
         num_bytes = sum(len(chunk.indexed_text.encode()) for chunk in chunks)
         with self.database.writing() as connection:
             seq = self._lock(connection, job)
-            wanted = settle_generations(connection, job.tenant, job.vector_store_id, list(vectors))
+            generations = settle_generations(connection, job.tenant, job.vector_store_id, list(vectors))
             file_key = _store_file_key(connection, attachment)
             remove_chunks(connection, attachment, seq)
             keys = insert_chunks(connection, rows, file_key, seq)
-            for generation in wanted:
+            for generation in generations:
                 num_bytes += vectors[generation].nbytes
-                new = VectorRows(
+                batch = VectorRows(
                     job.tenant, job.vector_store_id, generation, keys, [file_key] * len(keys), vectors[generation]
                 )
-                insert_vectors(connection, new, seq)
-            ended: dict[str, str | int] = {"status": "completed", "usage_bytes": num_bytes, "version": job.version}
-            _finish(connection, attachment, ended)
+                insert_vectors(connection, batch, seq)
+            result: dict[str, str | int] = {"status": "completed", "usage_bytes": num_bytes, "version": job.version}
+            _finish(connection, attachment, result)
             _store_text(connection, job, text)
 
     def fail(self, job: Job, code: str, message: str) -> None:
-        """Ends the job; `code`: server_error, unsupported_file or invalid_file, as OpenAI's. Raises ConflictError."""
+        """Fail the file. `code` is OpenAI's: server_error, unsupported_file or invalid_file. Raises ConflictError."""
         with self.database.writing() as connection:
             self._lock(connection, job)
             _finish(connection, job.attachment, _failure(code, message))
 
     def _lock(self, connection: Connection, job: Job) -> int:
-        """The change's sequence number, with file, store and job locked in that order."""
+        """Lock file, store and job in that order. Return the change's sequence number."""
         try:
             lock_file(connection, job.tenant, job.file_id)
             _check_version(connection, job)
             seq = advance(connection, job.tenant, job.vector_store_id, int(self.clock()))
         except NotFoundError as error:
-            raise ConflictError(f"job {job.job_id} is void: {error}") from None
-        if connection.scalar(select(jobs.c.job_id).where(_is_held(job)).with_for_update()) is None:
-            raise ConflictError(f"job {job.job_id} is void: {job.owner} no longer holds its attempt {job.attempt}")
+            raise ConflictError(f"job {job.job_id} is no longer valid: {error}") from None
+        if connection.scalar(select(jobs.c.job_id).where(_is_owned(job)).with_for_update()) is None:
+            raise ConflictError(
+                f"job {job.job_id} is no longer valid: {job.owner} lost the lease of attempt {job.attempt}"
+            )
         return seq
 
 
@@ -123,12 +125,12 @@ def _is_free(now: float) -> ColumnElement[bool]:
     return jobs.c.lease_expires_at <= now
 
 
-def _is_held(job: Job) -> ColumnElement[bool]:
-    """Also past its time, as long as nobody else has taken it."""
+def _is_owned(job: Job) -> ColumnElement[bool]:
+    """Whether the lease is the job's. An expired lease counts until another worker claims the job."""
     return and_(jobs.c.job_id == job.job_id, jobs.c.lease_owner == job.owner, jobs.c.attempts == job.attempt)
 
 
-def _free_jobs(connection: Connection, now: float, limit: int) -> Sequence[Row[Any]]:
+def _lock_free_jobs(connection: Connection, now: float, limit: int) -> Sequence[Row[Any]]:
     store_file = and_(*(jobs.c[name] == store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")))
     file = and_(jobs.c.tenant == files.c.tenant, jobs.c.file_id == files.c.file_id)
     query = (
@@ -148,7 +150,7 @@ def _free_jobs(connection: Connection, now: float, limit: int) -> Sequence[Row[A
     return connection.execute(query.with_for_update(of=jobs, skip_locked=True)).all()
 
 
-def _take(connection: Connection, row: Row[Any], owner: str, lease_expires_at: float) -> Job:
+def _assign(connection: Connection, row: Row[Any], owner: str, lease_expires_at: float) -> Job:
     attempt = row.attempts + 1
     values = {"lease_owner": owner, "lease_expires_at": lease_expires_at, "attempts": attempt}
     connection.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(values))
@@ -169,7 +171,7 @@ def _fail_exhausted(connection: Connection, now: float) -> None:
     query = select(jobs).where(_is_free(now), jobs.c.attempts >= MAX_ATTEMPTS)
     for row in connection.execute(query.with_for_update(skip_locked=True)).all():
         attachment = AttachmentId(row.tenant, row.vector_store_id, row.file_id)
-        _finish(connection, attachment, _failure("server_error", f"ingestion died {row.attempts} times"))
+        _finish(connection, attachment, _failure("server_error", f"the ingestion worker died {row.attempts} times"))
 
 
 def _failure(code: str, message: str) -> dict[str, str | int]:
@@ -184,17 +186,20 @@ def _finish(connection: Connection, attachment: AttachmentId, values: dict[str, 
 def _check_content(text: str, num_chunks: int, vectors: Mapping[str, FloatArray]) -> None:
     for generation, matrix in vectors.items():
         if matrix.dtype != np.float32 or matrix.ndim != 2 or len(matrix) != num_chunks:
-            problem = f"{num_chunks} chunks with {matrix.dtype} vectors {matrix.shape} of {generation}"
+            expected = f"({num_chunks}, dim) float32"
+            problem = f"vectors of {generation} are {matrix.shape} {matrix.dtype}; they must be {expected}"
             raise InvalidRequestError(problem, "vectors")
     if not is_storable(text):
-        raise InvalidRequestError("the text has NUL characters or lone surrogates, which SQL does not store", "text")
+        raise InvalidRequestError("the text has NUL characters or lone surrogates; remove them", "text")
 
 
 def _check_version(connection: Connection, job: Job) -> None:
     query = select(files.c.version).where(files.c.tenant == job.tenant, files.c.file_id == job.file_id)
     version = connection.scalar(query)
     if version != job.version:
-        raise ConflictError(f"job {job.job_id} is void: the file is at version {version}, the job at {job.version}")
+        raise ConflictError(
+            f"job {job.job_id} is no longer valid: it is for version {job.version}, the file has {version}"
+        )
 
 
 def _store_file_key(connection: Connection, attachment: AttachmentId) -> int:
@@ -203,7 +208,10 @@ def _store_file_key(connection: Connection, attachment: AttachmentId) -> int:
 
 
 def _store_text(connection: Connection, job: Job, text: str) -> None:
-    """The last ingestion's text stands, as a newer parser may read the same file better; unsearched versions' go."""
+    """Store the text, also over an older text of this version: a newer parser may read the file better.
+
+    Delete the texts of versions that no store searches any more.
+    """
     columns, versions = file_texts.c, store_files.c
     is_same_file = and_(columns.tenant == job.tenant, columns.file_id == job.file_id)
     key: dict[str, str | int] = {"tenant": job.tenant, "file_id": job.file_id, "version": job.version}

@@ -1,4 +1,4 @@
-"""The log's length: what was removed long ago is forgotten, and views that missed it start again."""
+"""Limit the log's length: old removals are deleted, and views that missed them start again."""
 
 from dataclasses import dataclass
 
@@ -8,28 +8,31 @@ from models.corpus.database import Database
 from models.corpus.schema import removed_chunks, vector_stores
 from models.corpus.vector_stores import is_store
 
-DEFAULT_KEPT = 100_000  # removals of a store: some 10 MB
+DEFAULT_MAX_REMOVALS = 100_000  # of a store: some 10 MB
 
 
 @dataclass(frozen=True)
 class Log:
-    """Removals are the only part of the log that grows for ever; additions go with the chunks."""
+    """Trims removals, the only entries that would grow without limit. Additions are deleted with their chunks."""
 
     database: Database
 
-    def trim(self, kept: int = DEFAULT_KEPT) -> int:
-        """Forgets all but about the last `kept` removals of each store, whole changes at a time; how many went."""
+    def trim(self, max_removals: int = DEFAULT_MAX_REMOVALS) -> int:
+        """Delete all but about the last `max_removals` removals of each store, whole changes at a time.
+
+        Return how many were deleted.
+        """
         columns = removed_chunks.c
         sizes = select(columns.tenant, columns.vector_store_id).group_by(columns.tenant, columns.vector_store_id)
         with self.database.reading() as connection:
-            long = connection.execute(sizes.having(func.count() > kept)).all()
-        return sum(self._trim(tenant, vector_store_id, kept) for tenant, vector_store_id in long)
+            stores = connection.execute(sizes.having(func.count() > max_removals)).all()
+        return sum(self._trim(tenant, vector_store_id, max_removals) for tenant, vector_store_id in stores)
 
-    def _trim(self, tenant: str, vector_store_id: str, kept: int) -> int:
+    def _trim(self, tenant: str, vector_store_id: str, max_removals: int) -> int:
         of_store = is_store(removed_chunks, tenant, vector_store_id)
-        nth = select(removed_chunks.c.seq).where(of_store).order_by(removed_chunks.c.seq.desc()).limit(1).offset(kept)
+        newest_first = select(removed_chunks.c.seq).where(of_store).order_by(removed_chunks.c.seq.desc())
         with self.database.writing() as connection:
-            up_to_seq = connection.scalar(nth)
+            up_to_seq = connection.scalar(newest_first.limit(1).offset(max_removals))
             if up_to_seq is None:
                 return 0
             is_row = is_store(vector_stores, tenant, vector_store_id)

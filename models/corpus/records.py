@@ -1,4 +1,4 @@
-"""What the corpus returns: frozen dataclasses, in the words of OpenAI's files and vector stores API."""
+"""The records that the corpus returns: frozen dataclasses, named as in OpenAI's files and vector stores API."""
 
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
@@ -16,7 +16,7 @@ MAX_PAGE_LIMIT = 100  # as in OpenAI's list calls
 
 @dataclass(frozen=True)
 class File:
-    """An uploaded file. Times are in Unix seconds; `version` counts its contents from 1."""
+    """An uploaded file. Times are in Unix seconds. `version` counts from 1; each replacement adds one."""
 
     file_id: str
     tenant: str
@@ -30,7 +30,7 @@ class File:
 
 @dataclass(frozen=True)
 class FileCounts:
-    """How many of a vector store's files are in each status."""
+    """The number of a vector store's files in each status."""
 
     in_progress: int = 0
     completed: int = 0
@@ -46,8 +46,8 @@ class FileCounts:
 class VectorStore:
     """A set of files that are searched together. Times are in Unix seconds.
 
-    `last_active_at` is its last change, or its last search if it expires. `generation` names the space of the vectors
-    that are searched, None before the first file; `building` the one that is being built to take its place.
+    `last_active_at` is the last change, or also the last search if the store expires. `generation` names the vector
+    space of searches, None before the first file. `building` names the generation that will replace it.
     """
 
     tenant: str
@@ -67,7 +67,7 @@ class VectorStore:
 
 @dataclass(frozen=True)
 class FileBatch:
-    """Files that were attached together. `status` is in_progress, completed, cancelled or failed."""
+    """Files that were attached in one request."""
 
     batch_id: str
     vector_store_id: str
@@ -78,7 +78,7 @@ class FileBatch:
 
 @dataclass(frozen=True)
 class StoredChunk:
-    """A chunk of a file in a vector store, in the file's order: `text` is characters `start` to `end`."""
+    """A chunk of a file in a vector store. `text` is characters `start` to `end` of the file's text."""
 
     chunk_id: str
     text: str
@@ -89,7 +89,7 @@ class StoredChunk:
 
 @dataclass(frozen=True)
 class Chunking:
-    """How to cut a file, in tokens of the embedding model."""
+    """The size and overlap of chunks, in tokens of the embedding model."""
 
     max_tokens: int
     overlap_tokens: int
@@ -97,10 +97,10 @@ class Chunking:
 
 @dataclass(frozen=True)
 class StoreFile:
-    """A file in a vector store. `chunking` None means auto; `usage_bytes` counts its chunks' texts and vectors.
+    """A file in a vector store. `chunking` None means auto. `usage_bytes` counts the chunks' texts and vectors.
 
-    `version` is the version of the file that is searched, 0 for none; while a newer one is in_progress, or after it
-    failed, that is the one before.
+    `version` is the searched version of the file, 0 for none. It stays the old version while a newer one is
+    in_progress, and after a newer one failed.
     """
 
     file_id: str
@@ -117,7 +117,7 @@ class StoreFile:
 
 @dataclass(frozen=True)
 class AttachmentId:
-    """Names one file in one vector store of one tenant."""
+    """Identifies one file in one vector store of one tenant."""
 
     tenant: str
     vector_store_id: str
@@ -126,7 +126,7 @@ class AttachmentId:
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed piece of ingestion, held until its lease expires. `attempt` counts from 1."""
+    """A claimed ingestion job, leased to `owner`. `attempt` counts from 1."""
 
     job_id: int
     owner: str
@@ -145,9 +145,9 @@ class Job:
 
 @dataclass(frozen=True)
 class PageRequest:
-    """One page of a list, by time of creation: at most `limit` (1 to 100) items.
+    """A request for one page of a list, sorted by time of creation: at most `limit` (1 to 100) items.
 
-    They are those after the item with id `after`, or the last ones before the item with id `before`.
+    The page starts after the item with id `after`, or ends before the item with id `before`.
     """
 
     limit: int = 20
@@ -161,17 +161,17 @@ class PageRequest:
         if self.order not in ("asc", "desc"):
             raise InvalidRequestError(f"order is {self.order!r}; it must be 'asc' or 'desc'", "order")
         if self.after is not None and self.before is not None:
-            raise InvalidRequestError("a page is either after an item or before one", "before")
+            raise InvalidRequestError("set `after` or `before`, not both", "before")
 
     @property
     def cursor(self) -> str | None:
-        """The item that the page stands after or before; None for the first page."""
+        """The id of the item before or after the page, None for the first page."""
         return self.after if self.before is None else self.before
 
 
 @dataclass(frozen=True)
 class Page(Generic[Record]):
-    """One page of a list; `has_more` says that a next one has at least one item."""
+    """One page of a list. `has_more` is True if another page follows."""
 
     items: tuple[Record, ...]
     has_more: bool
@@ -179,11 +179,11 @@ class Page(Generic[Record]):
 
 @dataclass(frozen=True)
 class Changes:
-    """What happened to a vector store after a sequence number, up to and with `up_to_seq`.
+    """The changes of a vector store after a sequence number, up to and including `up_to_seq`.
 
-    Apply the removals, then the additions and the attributes, then ask again from `up_to_seq` until it equals
-    `head_seq`. A view of one generation may find keys in `removed_keys` that it never saw. `added_file_keys` has the
-    file of each added key; `attributes` those of the files whose attributes changed, whole, by file key.
+    Apply the removals, then the additions and the attributes. Then read again from `up_to_seq` until it equals
+    `head_seq`. `removed_keys` may contain keys that the view never received. `added_file_keys` has the file of each
+    added key. `attributes` maps the key of each file with changed attributes to all its attributes.
     """
 
     log_id: str
@@ -201,21 +201,21 @@ class Changes:
 
 @dataclass(frozen=True)
 class VectorChanges(Changes):
-    """`vectors` (len(added_keys), dim) float32; (0, 0) where nothing was added."""
+    """Changes with `vectors` (len(added_keys), dim) float32; (0, 0) if nothing was added."""
 
     vectors: FloatArray
 
 
 @dataclass(frozen=True)
 class TextChanges(Changes):
-    """`texts`: what keyword search reads of each added key (Passage.indexed_text)."""
+    """Changes with `texts`: the text that keyword search indexes for each added key (Passage.indexed_text)."""
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Head:
-    """How far a vector store's log is. Numbers of two logs, by `log_id`, have nothing to do with each other."""
+    """A position in a vector store's log. Numbers of different logs (`log_id`) cannot be compared."""
 
     seq: int
     log_id: str
@@ -223,7 +223,7 @@ class Head:
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """How far the next generation of a vector store is: chunks with a vector, of all its chunks."""
+    """Progress of a store's next generation: chunks that have a vector in it, of all chunks."""
 
     generation: str
     num_done: int

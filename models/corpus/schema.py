@@ -1,12 +1,12 @@
-"""The tables. Every row carries its tenant; keys that views remember are integers that are never used twice.
+"""The tables. Rows carry their tenant. Keys that views store are integers that are never used twice.
 
-files ── file_texts                     what was uploaded, and the text in it, by version
+files ── file_texts                     uploads, and the text of each version
   │
-store_files ── jobs, batch_files        a file in a vector store; a job stands while it is in_progress
-  │      └── vector_stores              `seq` counts the store's changes, `log_id` names the log that they make
-chunks ── vectors                       of the file's version that is searched; a vector a generation
-removed_chunks                          what a running view must forget
-view_positions, leases                  how far a shared view (Milvus) has read the log, and which replica writes to it
+store_files ── jobs, batch_files        a file in a vector store; it has a job while it is in_progress
+  │      └── vector_stores              `seq` counts the store's changes, `log_id` names its log of changes
+chunks ── vectors                       of the searched version of the file; one vector per generation
+removed_chunks                          chunks that a view must remove
+view_positions, leases                  how far a shared view (Milvus) has read the log; which replica may write to it
 """
 
 from sqlalchemy import (
@@ -32,7 +32,7 @@ metadata = MetaData()
 
 
 def _key(name: str) -> Column[int]:
-    """An integer that is never used again: AUTOINCREMENT on SQLite, a sequence elsewhere."""
+    """A key column whose integers are never used twice: AUTOINCREMENT on SQLite, a sequence on PostgreSQL."""
     return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
@@ -45,7 +45,7 @@ def _count(name: str) -> Column[int]:
 
 
 def _belongs_to(table: str, *columns: str) -> ForeignKeyConstraint:
-    """Rows go when the row they belong to goes."""
+    """A foreign key: deleting the row in `table` deletes the rows that refer to it."""
     return ForeignKeyConstraint(columns, [f"{table}.{column}" for column in columns], ondelete="CASCADE")
 
 
@@ -62,7 +62,7 @@ files = Table(
     _text("purpose"),
     _text("digest"),
     _count("created_at"),
-    Column("version", Integer, nullable=False, default=1),  # of the content; each replacement adds one
+    Column("version", Integer, nullable=False, default=1),  # each replacement adds one
     Column("expires_at", BigInteger),
     UniqueConstraint("tenant", "file_id"),
     Index("files_by_creation", "tenant", "file_key"),
@@ -91,13 +91,13 @@ vector_stores = Table(
     _count("created_at"),
     _count("last_active_at"),
     Column("metadata", JSON, nullable=False, default=dict),
-    Column("expires_after_days", Integer),  # after last_active_at; None: never
+    Column("expires_after_days", Integer),  # after last_active_at; None: the store never expires
     _count("seq"),
-    _text("log_id"),  # a new one when the store is made or restored: views of another log start again
-    _count("trimmed_seq"),  # removals up to here are forgotten: a view that is behind it starts again
-    Column("generation", Text),  # of the vectors that are searched; None until the first file is completed
-    Column("building", Text),  # the generation that will take its place
-    Column("previous", Text),  # the one that it took the place of, kept for the way back
+    _text("log_id"),  # new when the store is created or restored; views of another log start again
+    _count("trimmed_seq"),  # removals up to here are deleted; a view behind it starts again
+    Column("generation", Text),  # searched; None until the first file is completed
+    Column("building", Text),  # the generation that will replace it
+    Column("previous", Text),  # the generation before the last flip, kept for going back
     Column("flipped_at", BigInteger),
     Column("build_owner", Text),
     Column("build_lease_expires_at", Float, nullable=False, default=0.0),
@@ -121,8 +121,8 @@ store_files = Table(
     Column("chunking_max_tokens", Integer),
     Column("chunking_overlap_tokens", Integer),
     Column("attributes", JSON, nullable=False),
-    _count("attributes_seq"),  # the change that set them
-    _count("version"),  # of the file, that its chunks were cut from; 0 before the first completion
+    _count("attributes_seq"),  # the change that set the attributes
+    _count("version"),  # of the file, as searched; 0 before the first completion
     UniqueConstraint("tenant", "vector_store_id", "file_id"),
     _belongs_to("vector_stores", "tenant", "vector_store_id"),
     _belongs_to("files", "tenant", "file_id"),
@@ -168,7 +168,7 @@ jobs = Table(
     _text("file_id"),
     _count("attempts"),
     Column("lease_owner", Text),
-    Column("lease_expires_at", Float, nullable=False, default=0.0),  # Unix seconds; 0 when nobody holds it
+    Column("lease_expires_at", Float, nullable=False, default=0.0),  # Unix seconds; 0 for a job without a lease
     UniqueConstraint("tenant", "vector_store_id", "file_id"),
     _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
     Index("jobs_by_attempts", "attempts"),
@@ -183,7 +183,7 @@ chunks = Table(
     _text("tenant"),
     _text("vector_store_id"),
     _text("file_id"),
-    _count("file_key"),  # store_files.store_file_key: what views know a file by
+    _count("file_key"),  # store_files.store_file_key; views identify a file by it
     _text("chunk_id"),
     _count("seq"),
     _count("start_char"),
@@ -198,7 +198,7 @@ chunks = Table(
     sqlite_autoincrement=True,
 )
 
-# `seq` is when the vector came, which for a later generation is after its chunk.
+# `seq` is the change that added the vector. In a later generation that is after the chunk's change.
 vectors = Table(
     "vectors",
     metadata,
@@ -214,7 +214,7 @@ vectors = Table(
     Index("vectors_by_seq", "tenant", "vector_store_id", "generation", "seq"),
 )
 
-# `added_seq` lets a view skip what came and went since it last looked.
+# `added_seq` lets a view skip chunks that were added and removed since its last read.
 removed_chunks = Table(
     "removed_chunks",
     metadata,
@@ -227,7 +227,7 @@ removed_chunks = Table(
     _belongs_to("vector_stores", "tenant", "vector_store_id"),
 )
 
-# Not tied to the store: what a deleted store left in Milvus is still to be cleared away.
+# No foreign key to the store: after a store is deleted, its rows in Milvus must still be cleared.
 view_positions = Table(
     "view_positions",
     metadata,
@@ -240,7 +240,7 @@ view_positions = Table(
     PrimaryKeyConstraint("view", "tenant", "vector_store_id", "generation"),
 )
 
-# Not tied to another table: a resource is a name (leases.py).
+# No foreign key: a resource is a name (leases.py).
 leases = Table(
     "leases",
     metadata,

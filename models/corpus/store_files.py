@@ -1,4 +1,4 @@
-"""Files in vector stores: what stands in a store, and how far its ingestion is."""
+"""Files in vector stores, and the status of their ingestion."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,6 @@ from models.corpus.database import Database, is_storable
 from models.corpus.paging import fetch_page
 from models.corpus.records import (
     AttachmentId,
-    Attributes,
     Chunking,
     FileStatus,
     Page,
@@ -21,8 +20,9 @@ from models.corpus.records import (
     StoreFile,
 )
 from models.corpus.schema import chunks, files, jobs, store_files, vector_stores
-from models.corpus.vector_stores import advance, is_store, lock_living
+from models.corpus.vector_stores import advance, is_store, lock_unexpired
 from models.errors import InvalidRequestError, NotFoundError
+from models.filters import Attributes
 from models.types import DEFAULT_VECTOR_STORE
 
 # OpenAI's limits of a vector store file's attributes.
@@ -33,7 +33,7 @@ MAX_ATTRIBUTE_VALUE_CHARS = 512
 
 @dataclass(frozen=True)
 class StoreFiles:
-    """Attaches files to vector stores and detaches them. Another tenant's are as unknown as those that never were."""
+    """Attaches files to vector stores and detaches them. Another tenant's file or store counts as not found."""
 
     database: Database
     clock: Callable[[], float]
@@ -46,26 +46,26 @@ class StoreFiles:
         chunking: Chunking | None = None,
         attributes: Attributes | None = None,
     ) -> StoreFile:
-        """The file in the store, in_progress with a job that waits, durably.
+        """Add the file to the store durably, in_progress and with a job.
 
-        Attached again, a file in progress or completed stays as it is; a failed or cancelled one, or one that is
-        to be cut otherwise, starts anew; its old chunks are found until the new ones are complete. `attributes` None
-        leaves what stands.
-        Raises NotFoundError, InvalidRequestError, ConflictError for a store that has expired.
+        If the store has the file already, ingest it again only if it failed, was cancelled, or gets another
+        `chunking`. Searches return its old chunks until then. `attributes` None keeps the existing attributes.
+        Raises NotFoundError, InvalidRequestError, and ConflictError for an expired store.
         """
         check_attributes(attributes or {})
         attachment, now = AttachmentId(tenant, vector_store_id, file_id), int(self.clock())
         with self.database.writing() as connection:
-            # Locks are taken in one order everywhere: file, store, job, store file.
+            # Every writer locks in this order: file, store, job, store file.
             lock_file(connection, tenant, file_id)
-            lock_living(connection, tenant, vector_store_id, now)
+            lock_unexpired(connection, tenant, vector_store_id, now)
             attributes_seq = 0 if attributes is None else advance(connection, tenant, vector_store_id, now)
             attach_file(connection, attachment, chunking, attributes, attributes_seq, now)
             return _get(connection, attachment)
 
     def set_attributes(self, tenant: str, vector_store_id: str, file_id: str, attributes: Attributes) -> StoreFile:
-        """Replaces the file's attributes: the next search is filtered by them. Raises NotFoundError,
-        InvalidRequestError.
+        """Replace all attributes of the file. The next search filters by them.
+
+        Raises NotFoundError, InvalidRequestError.
         """
         check_attributes(attributes)
         attachment = AttachmentId(tenant, vector_store_id, file_id)
@@ -76,7 +76,7 @@ class StoreFiles:
             return _get(connection, attachment)
 
     def chunks(self, tenant: str, vector_store_id: str, file_id: str) -> tuple[StoredChunk, ...]:
-        """The file's chunks as they are searched, in its order. Raises NotFoundError."""
+        """Return the searched chunks of the file, in the order of its text. Raises NotFoundError."""
         attachment, columns = AttachmentId(tenant, vector_store_id, file_id), chunks.c
         query = select(columns.chunk_id, columns.text, columns.start_char, columns.end_char, columns.context)
         query = query.where(is_attachment(chunks, attachment)).order_by(columns.start_char, columns.chunk_key)
@@ -92,7 +92,7 @@ class StoreFiles:
     def page(
         self, tenant: str, vector_store_id: str, request: PageRequest, status: FileStatus | None = None
     ) -> Page[StoreFile]:
-        """Files of one store, of one status or of all. Raises NotFoundError, InvalidRequestError."""
+        """Return a page of the store's files, of one status if set. Raises NotFoundError, InvalidRequestError."""
         query = select(store_files).where(is_store(store_files, tenant, vector_store_id))
         if status is not None:
             query = query.where(store_files.c.status == status)
@@ -104,7 +104,7 @@ class StoreFiles:
         return Page(tuple(to_record(row) for row in rows.items), rows.has_more)
 
     def detach(self, tenant: str, vector_store_id: str, file_id: str) -> None:
-        """Takes the file out of the store: the next search does not find it. Raises NotFoundError."""
+        """Remove the file from the store. The next search does not find it. Raises NotFoundError."""
         with self.database.writing() as connection:
             detach_file(connection, AttachmentId(tenant, vector_store_id, file_id), int(self.clock()))
 
@@ -117,11 +117,14 @@ def attach_file(
     attributes_seq: int,
     now: int,
 ) -> None:
-    """See `StoreFiles.attach`; the caller has locked file and store, and counted the change if there are attributes."""
-    standing = _find(connection, attachment)
-    if standing is None:
+    """Attach a file as `StoreFiles.attach` does.
+
+    The caller has locked file and store. If there are attributes, it has advanced the store to `attributes_seq`.
+    """
+    existing = _find(connection, attachment)
+    if existing is None:
         _insert(connection, attachment, chunking, now)
-    elif standing.status in ("failed", "cancelled") or standing.chunking != chunking:
+    elif existing.status in ("failed", "cancelled") or existing.chunking != chunking:
         restart(connection, attachment, {"chunking": chunking})
     if attributes is not None:
         values = {"attributes": dict(attributes), "attributes_seq": attributes_seq}
@@ -129,8 +132,8 @@ def attach_file(
 
 
 def restart(connection: Connection, attachment: AttachmentId, values: dict[str, Any]) -> None:
-    """The file is to be ingested again; what is searched stays until then. `values` may give a new `chunking`."""
-    # A new job, so that a worker that still holds the old one can no longer complete it.
+    """Ingest the file again. Its old chunks stay searchable until then. `values` may have a new `chunking`."""
+    # Replace the job, so that a worker with the old job cannot complete it.
     connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
     connection.execute(insert(jobs).values(vars(attachment)))
     fresh: dict[str, Any] = {"status": "in_progress", "last_error_code": None, "last_error_message": None}
@@ -140,21 +143,21 @@ def restart(connection: Connection, attachment: AttachmentId, values: dict[str, 
 
 
 def cancel(connection: Connection, attachment: AttachmentId) -> None:
-    """Gives up a file that is in progress; what is searched of it stays. Others are left as they are."""
+    """Cancel the file if it is in progress. Its searched chunks stay."""
     connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
-    is_running = and_(is_attachment(store_files, attachment), store_files.c.status == "in_progress")
-    connection.execute(update(store_files).where(is_running).values(status="cancelled"))
+    is_in_progress = and_(is_attachment(store_files, attachment), store_files.c.status == "in_progress")
+    connection.execute(update(store_files).where(is_in_progress).values(status="cancelled"))
 
 
 def lock_file(connection: Connection, tenant: str, file_id: str) -> None:
-    """Keeps the file from being deleted until the transaction ends. Raises NotFoundError."""
+    """Lock the file against deletion until the transaction ends. Raises NotFoundError."""
     query = select(files.c.file_key).where(files.c.tenant == tenant, files.c.file_id == file_id)
     if connection.scalar(query.with_for_update(read=True, key_share=True)) is None:
         raise NotFoundError("file", file_id)
 
 
 def detach_file(connection: Connection, attachment: AttachmentId, now: int) -> None:
-    """Removes the file, its job and its chunks from the store as one change. Raises NotFoundError."""
+    """Remove the file, its job and its chunks from the store in one change. Raises NotFoundError."""
     seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
     remove_chunks(connection, attachment, seq)
     connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
@@ -163,16 +166,18 @@ def detach_file(connection: Connection, attachment: AttachmentId, now: int) -> N
 
 
 def check_attributes(attributes: Attributes) -> None:
-    """Raises InvalidRequestError past OpenAI's limits."""
+    """Raise InvalidRequestError for attributes beyond OpenAI's limits, and for values that SQL cannot store."""
     if len(attributes) > MAX_ATTRIBUTES:
-        raise InvalidRequestError(f"{len(attributes)} attributes; at most {MAX_ATTRIBUTES} are allowed", "attributes")
+        raise InvalidRequestError(
+            f"the file has {len(attributes)} attributes; at most {MAX_ATTRIBUTES} are allowed", "attributes"
+        )
     for key, value in attributes.items():
         if not 1 <= len(key) <= MAX_ATTRIBUTE_KEY_CHARS:
             problem = f"has a key of {len(key)} characters; 1 to {MAX_ATTRIBUTE_KEY_CHARS} are allowed"
         elif isinstance(value, str) and len(value) > MAX_ATTRIBUTE_VALUE_CHARS:
             problem = f"has {len(value)} characters; at most {MAX_ATTRIBUTE_VALUE_CHARS} are allowed"
         elif not is_storable(key) or (isinstance(value, str) and not is_storable(value)):
-            problem = "has characters that are not text"
+            problem = "has NUL characters or lone surrogates; remove them"
         elif isinstance(value, float) and not math.isfinite(value):
             problem = "is not a finite number"
         elif not isinstance(value, str | float | int):
@@ -194,10 +199,10 @@ def _find(connection: Connection, attachment: AttachmentId) -> StoreFile | None:
 
 
 def _get(connection: Connection, attachment: AttachmentId) -> StoreFile:
-    standing = _find(connection, attachment)
-    if standing is None:
+    store_file = _find(connection, attachment)
+    if store_file is None:
         raise NotFoundError("vector store file", attachment.file_id)
-    return standing
+    return store_file
 
 
 def _insert(connection: Connection, attachment: AttachmentId, chunking: Chunking | None, now: int) -> None:

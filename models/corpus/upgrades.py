@@ -1,6 +1,6 @@
-"""From the schema of an earlier release to this one's: a function a step, in the transaction that opens the database.
+"""Upgrade the schema of an earlier release: one function per version, in the transaction that opens the database.
 
-The statements are written out. What schema.py says changes with the next version; what a step does never may.
+The SQL is written out, because schema.py changes with the next version and a step must never change.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Step = Callable[[Connection], None]
 
 
 def upgrade(connection: Connection, version: int) -> int:
-    """Takes the database from schema `version` as far as the steps lead; the version where that is."""
+    """Run every step from schema `version` on. Return the version reached."""
     while step := _STEPS.get(version):
         step(connection)
         version += 1
@@ -21,22 +21,22 @@ def upgrade(connection: Connection, version: int) -> int:
 
 
 def _from_1_to_2(connection: Connection) -> None:
-    """Versions and expiry of files, batches, filters, generations of one's own for each store."""
+    """Add versions and expiry of files, file batches, filters, and a generation for each store."""
     _run(connection, _COLUMNS_OF_2)
     _run(connection, _VERSIONED_TEXTS)
     _run(connection, _TABLES_OF_2)
     _run(connection, _KEYS_OF_FILES)
     _run(connection, _LOGS)
     for store_key in connection.scalars(text("SELECT store_key FROM vector_stores")).all():
-        named = {"log_id": random_id("log_"), "store_key": store_key}
-        connection.execute(text("UPDATE vector_stores SET log_id = :log_id WHERE store_key = :store_key"), named)
+        parameters = {"log_id": random_id("log_"), "store_key": store_key}
+        connection.execute(text("UPDATE vector_stores SET log_id = :log_id WHERE store_key = :store_key"), parameters)
     _run(connection, _GENERATIONS)
 
 
 def _from_2_to_3(connection: Connection) -> None:
-    """A table for leases, which were rows of view_positions, under the view's name with " lease" after it.
+    """Add the table of leases. They were rows of view_positions, named after the view with " lease" appended.
 
-    Those rows are dropped. A replica that held such a lease fails to renew it, and has its page applied again.
+    The old rows are deleted. A replica that has such a lease cannot renew it; its page is then applied again.
     """
     _run(connection, _LEASES)
 
@@ -129,7 +129,7 @@ UPDATE chunks SET file_key = (
 UPDATE vectors SET file_key = (SELECT file_key FROM chunks WHERE chunks.chunk_key = vectors.chunk_key)
 """
 
-# Attributes were not in the log: all of them come with one change more.
+# Attributes were not in the log. One more change per store adds them all.
 _LOGS = """
 UPDATE vector_stores SET seq = seq + 1;
 UPDATE store_files SET attributes_seq = (
@@ -140,8 +140,8 @@ UPDATE store_files SET attributes_seq = (
 UPDATE store_files SET version = 1 WHERE status = 'completed'
 """
 
-# A store could have vectors of several generations. The largest is searched from now on; files that lack vectors in it
-# are ingested again, and what they have is found meanwhile by its words.
+# A store could have vectors of several generations. From now on, the largest one is searched. Files that lack vectors
+# in it are ingested again; until then, keyword search finds them.
 _GENERATIONS = """
 UPDATE vector_stores SET generation = (
     SELECT generation FROM vectors

@@ -1,4 +1,4 @@
-"""Vector stores. One called `default` stands from the start for every tenant."""
+"""Vector stores. Every tenant has one called `default` from the start."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MAX_METADATA = 16
 MAX_METADATA_KEY_CHARS = 64
 MAX_METADATA_VALUE_CHARS = 512
 DAY_S = 86_400
-TOUCH_EVERY_S = 60  # so that searches of a store that expires do not all write
+TOUCH_EVERY_S = 60  # so that not every search of a store with an expiry writes
 
 
 class _Unchanged(Enum):
@@ -33,7 +33,7 @@ UNCHANGED = _Unchanged.UNCHANGED
 
 @dataclass(frozen=True)
 class VectorStoreChanges:
-    """What to change of a store. None for `expires_after_days` lets it live for ever."""
+    """New values for a store. None for `expires_after_days` means that it never expires."""
 
     name: str | _Unchanged = UNCHANGED
     metadata: dict[str, str] | _Unchanged = UNCHANGED
@@ -42,7 +42,7 @@ class VectorStoreChanges:
 
 @dataclass(frozen=True)
 class VectorStores:
-    """Creates, lists and deletes vector stores. Another tenant's are as unknown as those that never were."""
+    """Creates, lists and deletes vector stores. Another tenant's store counts as not found."""
 
     database: Database
     clock: Callable[[], float]
@@ -54,7 +54,7 @@ class VectorStores:
         metadata: dict[str, str] | None = None,
         expires_after_days: int | None = None,
     ) -> VectorStore:
-        """Raises InvalidRequestError for a name that cannot be stored, and for metadata past OpenAI's limits."""
+        """Create a store. Raises InvalidRequestError for an unstorable name or metadata beyond OpenAI's limits."""
         _check_name(name)
         check_metadata(metadata or {})
         now, vector_store_id = int(self.clock()), random_id("vs_")
@@ -65,12 +65,12 @@ class VectorStores:
             return _get_record(connection, tenant, vector_store_id, now)
 
     def modify(self, tenant: str, vector_store_id: str, changes: VectorStoreChanges) -> VectorStore:
-        """Raises NotFoundError, InvalidRequestError, ConflictError for a store that has expired."""
+        """Change a store. Raises NotFoundError, InvalidRequestError, and ConflictError for an expired store."""
         values = {key: value for key, value in vars(changes).items() if value is not UNCHANGED}
         _check_name(values.get("name", ""))
         check_metadata(values.get("metadata", {}))
         with self.database.writing() as connection:
-            lock_living(connection, tenant, vector_store_id, int(self.clock()))
+            lock_unexpired(connection, tenant, vector_store_id, int(self.clock()))
             if not values:
                 return _get_record(connection, tenant, vector_store_id, int(self.clock()))
             statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
@@ -78,9 +78,9 @@ class VectorStores:
             return _get_record(connection, tenant, vector_store_id, int(self.clock()))
 
     def touch(self, tenant: str, vector_store_ids: Sequence[str]) -> None:
-        """A search happened: a store that expires lives on. At most one write a minute.
+        """Record a search, which postpones the expiry of a store. Writes at most once a minute per store.
 
-        Raises NotFoundError for a store that is not there, ConflictError for one that has expired.
+        Raises NotFoundError for an unknown store, ConflictError for an expired one.
         """
         now, columns = int(self.clock()), vector_stores.c
         query: Select[Any] = select(columns.vector_store_id, columns.last_active_at, columns.expires_after_days)
@@ -99,7 +99,7 @@ class VectorStores:
                     _update_locked(connection, tenant, vector_store_id, now, num_changes=0)
 
     def expire(self) -> int:
-        """Takes the files out of every store that has expired; the store's row stays. How many files that were."""
+        """Remove the files from every expired store; the store's row stays. Return the number of files."""
         now, columns = int(self.clock()), vector_stores.c
         of_store = and_(
             store_files.c.tenant == columns.tenant, store_files.c.vector_store_id == columns.vector_store_id
@@ -107,17 +107,17 @@ class VectorStores:
         query = select(store_files.c.tenant, store_files.c.vector_store_id, store_files.c.file_id)
         query = query.join(vector_stores, of_store).where(_has_expired(now))
         with self.database.reading() as connection:
-            due = connection.execute(query).all()
+            expired = connection.execute(query).all()
         num_detached = 0
-        for tenant, vector_store_id, file_id in due:
+        for tenant, vector_store_id, file_id in expired:
             with self.database.writing() as connection:
                 num_detached += self._expire_file(connection, AttachmentId(tenant, vector_store_id, file_id))
         return num_detached
 
     def _expire_file(self, connection: Connection, attachment: AttachmentId) -> int:
-        """1 unless the store was used, or the file went, in the meantime."""
-        now, is_ours = int(self.clock()), is_store(vector_stores, attachment.tenant, attachment.vector_store_id)
-        query = select(vector_stores.c.store_key).where(is_ours, _has_expired(now))
+        """Remove the file and return 1; return 0 if the store was used or the file removed meanwhile."""
+        now, is_this = int(self.clock()), is_store(vector_stores, attachment.tenant, attachment.vector_store_id)
+        query = select(vector_stores.c.store_key).where(is_this, _has_expired(now))
         if connection.scalar(query.with_for_update()) is None:
             return 0
         seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
@@ -139,7 +139,7 @@ class VectorStores:
             return Page(_to_records(connection, tenant, int(self.clock()), rows.items), rows.has_more)
 
     def delete(self, tenant: str, vector_store_id: str) -> None:
-        """Forgets the store and its chunks; the files stay. `default` comes back, empty. Raises NotFoundError."""
+        """Delete the store and its chunks; the files stay. `default` is then empty, not gone. Raises NotFoundError."""
         with self.database.writing() as connection:
             statement = delete(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
             if connection.execute(statement).rowcount == 0 and vector_store_id != DEFAULT_VECTOR_STORE:
@@ -172,7 +172,7 @@ def new_row(tenant: str, vector_store_id: str, name: str, now: int) -> dict[str,
 
 
 def lock_store(connection: Connection, tenant: str, vector_store_id: str, now: int) -> None:
-    """Keeps other writers out of the store until the transaction ends, and creates `default` if that is the one.
+    """Lock the store against other writers until the transaction ends. Create `default` if it is missing.
 
     Raises NotFoundError.
     """
@@ -182,26 +182,26 @@ def lock_store(connection: Connection, tenant: str, vector_store_id: str, now: i
 
 
 def advance(connection: Connection, tenant: str, vector_store_id: str, now: int) -> int:
-    """The store's next sequence number, with the store locked until the transaction ends.
+    """Lock the store until the transaction ends, and return its next sequence number.
 
-    Call it before the rows it numbers are touched: who holds the lock has the highest number, so numbers are
-    committed in order and a view that has read up to n has missed nothing below n. Raises NotFoundError.
+    Call this before you write the rows with that number. The lock makes numbers commit in order, so a view that has
+    read up to n has missed nothing below n. Raises NotFoundError.
     """
     return _update_locked(connection, tenant, vector_store_id, now, num_changes=1)
 
 
-def lock_living(connection: Connection, tenant: str, vector_store_id: str, now: int) -> None:
-    """`lock_store` for what an expired store no longer takes. Raises NotFoundError, ConflictError."""
+def lock_unexpired(connection: Connection, tenant: str, vector_store_id: str, now: int) -> None:
+    """Lock the store as `lock_store` does. Raises NotFoundError, and ConflictError for an expired store."""
     lock_store(connection, tenant, vector_store_id, now)
-    is_ours = is_store(vector_stores, tenant, vector_store_id)
-    if connection.scalar(select(vector_stores.c.store_key).where(is_ours, _has_expired(now))) is not None:
+    is_this = is_store(vector_stores, tenant, vector_store_id)
+    if connection.scalar(select(vector_stores.c.store_key).where(is_this, _has_expired(now))) is not None:
         raise _expired(vector_store_id)
 
 
 def _update_locked(connection: Connection, tenant: str, vector_store_id: str, now: int, num_changes: int) -> int:
     columns = vector_stores.c
     statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
-    # What still ends in an expired store, a job or a deletion, does not bring it back to life.
+    # A job or a deletion that ends in an expired store does not make the store active again.
     last_active_at = case((_has_expired(now), columns.last_active_at), else_=now)
     values = {"seq": columns.seq + num_changes, "last_active_at": last_active_at}
     seq = connection.scalar(statement.values(values).returning(vector_stores.c.seq))
@@ -216,30 +216,32 @@ def _insert_default(connection: Connection, tenant: str, now: int) -> None:
 
 def _check_name(name: str) -> None:
     if not is_storable(name):
-        raise InvalidRequestError("the name has characters that are not text", "name")
+        raise InvalidRequestError("the name has NUL characters or lone surrogates; remove them", "name")
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
-    """Raises InvalidRequestError past OpenAI's limits."""
+    """Raise InvalidRequestError for metadata beyond OpenAI's limits."""
     if len(metadata) > MAX_METADATA:
-        raise InvalidRequestError(f"{len(metadata)} pairs of metadata; at most {MAX_METADATA} are allowed", "metadata")
+        raise InvalidRequestError(f"metadata has {len(metadata)} keys; at most {MAX_METADATA} are allowed", "metadata")
     for key, value in metadata.items():
         if not 1 <= len(key) <= MAX_METADATA_KEY_CHARS or len(value) > MAX_METADATA_VALUE_CHARS:
-            limits = f"1 to {MAX_METADATA_KEY_CHARS} characters of key, {MAX_METADATA_VALUE_CHARS} of value"
-            raise InvalidRequestError(f"metadata {key[:MAX_METADATA_KEY_CHARS]!r} is too long: {limits}", "metadata")
+            limits = f"a key has 1 to {MAX_METADATA_KEY_CHARS} characters, a value at most {MAX_METADATA_VALUE_CHARS}"
+            raise InvalidRequestError(
+                f"metadata {key[:MAX_METADATA_KEY_CHARS]!r} has a wrong length: {limits}", "metadata"
+            )
         if not (is_storable(key) and is_storable(value)):
-            raise InvalidRequestError("metadata has characters that are not text", "metadata")
+            raise InvalidRequestError("metadata has NUL characters or lone surrogates; remove them", "metadata")
 
 
 def _has_expired(now: int) -> ColumnElement[bool]:
-    """`_is_expired` in SQL."""
+    """The same condition as `_is_expired`, in SQL."""
     columns = vector_stores.c
     is_past = columns.last_active_at + columns.expires_after_days * DAY_S <= now
     return and_(columns.expires_after_days.is_not(None), is_past)
 
 
 def _expired(vector_store_id: str) -> ConflictError:
-    return ConflictError(f"vector store {vector_store_id!r} has expired; make a new one")
+    return ConflictError(f"vector store {vector_store_id!r} has expired; create a new one")
 
 
 def _is_expired(row: Row[Any], now: int) -> bool:
@@ -264,7 +266,7 @@ def _get_record(connection: Connection, tenant: str, vector_store_id: str, now: 
 
 
 def _to_records(connection: Connection, tenant: str, now: int, rows: tuple[Row[Any], ...]) -> tuple[VectorStore, ...]:
-    """Adds to each store what its files sum up to, in one query for all."""
+    """Build the records. One query adds up the files of all stores."""
     columns = store_files.c
     query = (
         select(columns.vector_store_id, columns.status, func.count(), func.sum(columns.usage_bytes))

@@ -1,4 +1,4 @@
-"""What searcher replicas read: how far the log is, what changed since, and the passages behind chunk keys."""
+"""The corpus as searcher replicas read it: heads of logs, changes since a position, and passages by chunk key."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.filters import Attributes
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, KeyArray, Passage, Scope, indexed_text
 
-DEFAULT_CHANGES_LIMIT = 4096  # rows of a page: 6 MB of 384-d vectors
+DEFAULT_CHANGES_LIMIT = 4096  # rows per page: 6 MB of 384-d vectors
 
 _Store = tuple[str, str]  # tenant, vector_store_id
 
-# Built once: SQLAlchemy then compiles it once, and the driver keeps it prepared.
+# Built once, so that SQLAlchemy compiles it once and the driver keeps it prepared.
 _PASSAGES = (
     select(
         chunks.c.chunk_key,
@@ -36,8 +36,8 @@ _PASSAGES = (
     .join(files, and_(files.c.tenant == chunks.c.tenant, files.c.file_id == chunks.c.file_id))
     .where(
         chunks.c.chunk_key.in_(bindparam("keys", expanding=True)),
-        # An expression, so that no index of the store serves it: from about 50 keys on SQLite would rather walk the
-        # whole store than look the keys up (20,000 chunks: 1.74 ms against 0.12).
+        # An expression, so that SQLite cannot use the store's index for it. From about 50 keys on, SQLite would scan
+        # the whole store instead of looking up the keys (20,000 chunks: 1.74 ms instead of 0.12).
         chunks.c.tenant.concat("") == bindparam("tenant"),
         chunks.c.vector_store_id.in_(bindparam("vector_store_ids", expanding=True)),
     )
@@ -45,7 +45,7 @@ _PASSAGES = (
 _NO_HEAD = Head(0, "")
 _EMPTY_LOG: Any = select(literal(0).label("seq"), literal("").label("log_id"), literal(0).label("trimmed_seq"))
 
-# Each list alone, because SQLite scans the table for a list of pairs. The index is searched for every combination.
+# Two separate lists, because SQLite scans the table for a list of pairs. The index is searched for every combination.
 _HEADS = select(
     vector_stores.c.tenant, vector_stores.c.vector_store_id, vector_stores.c.seq, vector_stores.c.log_id
 ).where(
@@ -66,7 +66,7 @@ _RECENT = (
 
 @dataclass(frozen=True)
 class Shard:
-    """Every `count`-th chunk, by key: those whose key leaves the remainder `number`."""
+    """One of `count` parts of a store: the chunks with key % count == number."""
 
     number: int
     count: int
@@ -77,7 +77,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class ActiveStore:
-    """A vector store and the generations that it has or builds."""
+    """A vector store, the generation that it is searched in, and the one it builds."""
 
     tenant: str
     vector_store_id: str
@@ -86,15 +86,15 @@ class ActiveStore:
 
 @dataclass(frozen=True)
 class _Log:
-    """Rows with a `chunk_key`, and the column of the change that each came with."""
+    """Rows with a `chunk_key`, and the column that numbers their changes."""
 
     rows: Select[Any]
     seq: Column[int]
 
     def seq_of_row(self, connection: Connection, after_seq: int, num_rows: int) -> int | None:
-        """The change with which the `num_rows`-th row past `after_seq` came; None if there are fewer."""
-        past = self.rows.with_only_columns(self.seq).where(self.seq > after_seq)
-        return connection.scalar(past.order_by(self.seq).limit(1).offset(num_rows - 1))
+        """Return the change of the `num_rows`-th row after `after_seq`, None if there are fewer rows."""
+        later = self.rows.with_only_columns(self.seq).where(self.seq > after_seq)
+        return connection.scalar(later.order_by(self.seq).limit(1).offset(num_rows - 1))
 
     def read(self, connection: Connection, after_seq: int, up_to_seq: int) -> Sequence[Row[Any]]:
         key = self.rows.selected_columns.chunk_key
@@ -104,31 +104,31 @@ class _Log:
 
 @dataclass(frozen=True)
 class Views:
-    """The log and the chunks, as a searcher replica reads them.
+    """Reads the log and the chunks for searcher replicas.
 
-    A replica remembers a sequence number for each vector store. When `heads` shows a higher one, it asks for the
-    changes in between until it has them all, and only then answers.
+    A replica remembers a sequence number for each vector store. When `heads` returns a higher one, it reads all changes
+    in between before it answers.
     """
 
     database: Database
 
     def heads(self, stores: Collection[tuple[str, str]]) -> dict[tuple[str, str], Head]:
-        """The head of each (tenant, vector_store_id), from one query. A store that is not there is absent.
+        """Return the head of each (tenant, vector_store_id), from one query. Unknown stores are absent.
 
-        `default` is always there, at 0 of a log without a name until something happens in it.
+        `default` always has a head: sequence number 0 and an empty log id before its first change.
         """
         heads = {store: _NO_HEAD for store in stores if store[1] == DEFAULT_VECTOR_STORE}
-        wanted = frozenset(stores)
+        distinct_stores = frozenset(stores)
         parameters = {
-            "tenants": sorted({tenant for tenant, _ in wanted}),
-            "vector_store_ids": sorted({vector_store_id for _, vector_store_id in wanted}),
+            "tenants": sorted({tenant for tenant, _ in distinct_stores}),
+            "vector_store_ids": sorted({vector_store_id for _, vector_store_id in distinct_stores}),
         }
         with self.database.reading() as connection:
             rows = connection.execute(_HEADS, parameters).all()
-        return heads | {(row[0], row[1]): Head(row[2], row[3]) for row in rows if (row[0], row[1]) in wanted}
+        return heads | {(row[0], row[1]): Head(row[2], row[3]) for row in rows if (row[0], row[1]) in distinct_stores}
 
     def recent(self, limit: int) -> list[ActiveStore]:
-        """The stores that changed last, of all tenants."""
+        """List the most recently changed stores of all tenants, at most `limit`."""
         with self.database.reading() as connection:
             rows = connection.execute(_RECENT, {"limit": limit}).all()
         return [ActiveStore(row[0], row[1], tuple(name for name in row[2:] if name)) for row in rows]
@@ -143,17 +143,16 @@ class Views:
         shard: Shard | None = None,
         started_seq: int = 0,
     ) -> VectorChanges:
-        """What happened to the store's vectors of `generation`, or to a shard of them, since `after_seq`.
+        """Return the changes of the store's vectors of `generation`, or of one shard of them, since `after_seq`.
 
-        From 0 only what lives is returned. A change is never cut in two: a page ends with the one that its
-        `limit`-th addition belongs to, and removals are not limited. `started_seq` is the head that was there when
-        the view read its first page: it never saw what was removed until then. Raises NotFoundError, and
-        ConflictError if the log is behind `after_seq`, or has forgotten removals that the view missed: start again
-        from 0.
+        From 0, only existing vectors are returned. A page never splits a change: it ends with the change of its
+        `limit`-th addition, and has all removals up to there. `started_seq` is the head when the view read its first
+        page; removals before it do not concern the view. Raises NotFoundError. Raises ConflictError if the log is
+        behind `after_seq`, or if removals that the view needs were deleted: start again from 0.
         """
         store = (tenant, vector_store_id)
-        is_ours = and_(is_store(vectors, *store), vectors.c.generation == generation)
-        added = select(vectors.c.chunk_key, vectors.c.file_key, vectors.c.vector).where(is_ours)
+        is_indexed = and_(is_store(vectors, *store), vectors.c.generation == generation)
+        added = select(vectors.c.chunk_key, vectors.c.file_key, vectors.c.vector).where(is_indexed)
         if shard is not None:
             added = added.where(vectors.c.chunk_key % shard.count == shard.number)
         with self.database.reading() as connection:
@@ -169,7 +168,7 @@ class Views:
         limit: int = DEFAULT_CHANGES_LIMIT,
         started_seq: int = 0,
     ) -> TextChanges:
-        """What happened to the store's texts since `after_seq`: see `vector_changes`."""
+        """Return the changes of the store's texts since `after_seq`. See `vector_changes`."""
         store = (tenant, vector_store_id)
         added = select(chunks.c.chunk_key, chunks.c.file_key, chunks.c.context, chunks.c.text)
         added = added.where(is_store(chunks, *store))
@@ -180,7 +179,7 @@ class Views:
         return TextChanges(**vars(changes), texts=texts)
 
     def passages(self, keys: KeyArray | list[int], scope: Scope) -> dict[int, Passage]:
-        """The live chunks among `keys` that lie in `scope`; a deleted one, or another tenant's, is absent."""
+        """Return the passages of `keys` in `scope`. Deleted chunks and other tenants' chunks are absent."""
         if len(keys) == 0 or not scope.vector_store_ids:
             return {}
         parameters = {
@@ -193,7 +192,7 @@ class Views:
         return {row[0]: Passage(*row) for row in rows}
 
     def vectors_of(self, keys: KeyArray | list[int], generation: str, scope: Scope) -> dict[int, FloatArray]:
-        """The vector (dim,) in `generation` of each of `keys` that has one and lies in `scope`."""
+        """Return the vectors (dim,) in `generation` of `keys` in `scope`. Chunks without a vector are absent."""
         query = select(vectors.c.chunk_key, vectors.c.vector).where(
             vectors.c.chunk_key.in_(np.asarray(keys, np.int64).tolist()),
             vectors.c.generation == generation,
@@ -207,39 +206,39 @@ class Views:
 def _read_changes(
     connection: Connection, store: _Store, added: _Log, after_seq: int, started_seq: int, limit: int
 ) -> tuple[Changes, Sequence[Row[Any]]]:
-    """One page, and the rows of `added` in it.
+    """Read one page, and the rows of `added` in it.
 
-    The head is read first. On PostgreSQL, where each statement sees what was committed before it, a row that goes
-    between two statements is then removed by a change past the head, which the view learns next time.
+    The head is read first. On PostgreSQL, each statement sees what was committed before it. A row that is deleted
+    between two statements then has a removal after the head, which the view reads next time.
     """
     if limit < 1:
         raise InvalidRequestError(f"limit is {limit}; it must be at least 1", "limit")
     head = _log(connection, store)
     if after_seq > head.seq or (after_seq > 0 and max(after_seq, started_seq) < head.trimmed_seq):
-        raise ConflictError(f"the view is at {after_seq}, the log at {head.seq}: start again from 0")
+        raise ConflictError(f"the view is at {after_seq}, the log is at {head.seq}; start again from 0")
     up_to_seq = min(head.seq, added.seq_of_row(connection, after_seq, limit) or head.seq)
     rows = added.read(connection, after_seq, up_to_seq)
-    gone = _removed_since(store, after_seq).read(connection, after_seq, up_to_seq)
+    removed = _removed_since(store, after_seq).read(connection, after_seq, up_to_seq)
     changes = Changes(
         log_id=head.log_id,
         up_to_seq=up_to_seq,
         head_seq=head.seq,
         added_keys=_column(rows, "chunk_key"),
         added_file_keys=_column(rows, "file_key"),
-        removed_keys=_column(gone, "chunk_key"),
+        removed_keys=_column(removed, "chunk_key"),
         attributes=_attributes(connection, store, after_seq, up_to_seq),
     )
     return changes, rows
 
 
 def _removed_since(store: _Store, after_seq: int) -> _Log:
-    """Without what came after `after_seq`: the view never saw it."""
-    is_known = and_(is_store(removed_chunks, *store), removed_chunks.c.added_seq <= after_seq)
-    return _Log(select(removed_chunks.c.chunk_key).where(is_known), removed_chunks.c.seq)
+    """Select removals, without chunks that were added after `after_seq`: the view never received those."""
+    is_received = and_(is_store(removed_chunks, *store), removed_chunks.c.added_seq <= after_seq)
+    return _Log(select(removed_chunks.c.chunk_key).where(is_received), removed_chunks.c.seq)
 
 
 def _attributes(connection: Connection, store: _Store, after_seq: int, up_to_seq: int) -> dict[int, Attributes]:
-    """By file key, of the files whose attributes were last set in between."""
+    """Return the attributes of files whose attributes were last set in between, by file key."""
     columns = store_files.c
     is_between = and_(columns.attributes_seq > after_seq, columns.attributes_seq <= up_to_seq)
     query = select(columns.store_file_key, columns.attributes).where(is_store(store_files, *store), is_between)

@@ -53,7 +53,7 @@ class IngestPipeline:
         content = await asyncio.to_thread(self._corpus.files.content, job.tenant, job.file_id)
         chunking = None if job.chunking is None else ChunkingOptions(**vars(job.chunking))
         parsed = await self._parser.parse(content, job.filename, chunking, context)
-        generations = await asyncio.to_thread(self._corpus.generations.wanted, job.tenant, job.vector_store_id)
+        generations = await asyncio.to_thread(self._corpus.generations.required, job.tenant, job.vector_store_id)
         vectors = await self._embed(parsed, generations or (None,), context)
         try:
             await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)

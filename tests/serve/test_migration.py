@@ -225,11 +225,11 @@ async def test_a_change_of_mind_keeps_what_is_searched(corpus: Corpus) -> None:
     await add(corpus, embedder, 0)
     old, other = embedder.generation, embedder.other_generation
     assert corpus.generations.claim("a", other, lease_s=0) is not None
-    assert corpus.generations.wanted(DEFAULT_TENANT, DEFAULT_VECTOR_STORE) == (old, other)
+    assert corpus.generations.required(DEFAULT_TENANT, DEFAULT_VECTOR_STORE) == (old, other)
 
     assert corpus.generations.claim("a", old, lease_s=60) is None
 
-    assert corpus.generations.wanted(DEFAULT_TENANT, DEFAULT_VECTOR_STORE) == (old,)
+    assert corpus.generations.required(DEFAULT_TENANT, DEFAULT_VECTOR_STORE) == (old,)
 
 
 async def test_what_no_search_needs_is_retired_and_the_way_back_is_kept_while_young(corpus: Corpus) -> None:

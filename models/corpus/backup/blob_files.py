@@ -1,6 +1,6 @@
-"""Uploaded files from one folder of blobs to another: linked where one disk has both, else copied.
+"""Copy uploaded files between blob folders. On the same disk, they are hard-linked instead.
 
-A blob is never changed once it has its name (FolderBlobStore), so two folders may share it.
+A blob never changes once it has its name (FolderBlobStore), so two folders may share it.
 """
 
 import errno
@@ -15,8 +15,8 @@ from models.corpus.backup.manifest import Progress, fsync, sha256_of
 from models.corpus.blobs import FolderBlobStore
 from models.errors import ConfigError
 
-NUM_THREADS = 4  # each holds one file in memory; syncs of several are one write of the disk's journal
-# Another disk; no links there; not our file; too many links.
+NUM_THREADS = 4  # each has one file in memory; concurrent fsyncs share one write of the disk's journal
+# Another disk; not permitted; not supported; too many links; access denied.
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES}
 DIGEST_CHARS = 64
 
@@ -26,25 +26,25 @@ def blob_path(root: Path, digest: str) -> Path:
 
 
 def list_digests(root: Path) -> set[str]:
-    """Of every blob in the folder; what a crash left half-written is none."""
+    """List the digests of the blobs in the folder. Files that a crash left half-written are ignored."""
     names = {path.name for path in root.glob("??/*")}
     return {name for name in names if len(name) == DIGEST_CHARS and not set(name) - set(string.hexdigits)}
 
 
 def place(digests: Collection[str], sources: Sequence[Path], target: Path, progress: Progress) -> list[str]:
-    """Puts blobs in `target`, durably, from the first of `sources` that has each; those that none has.
+    """Put blobs in `target` durably, each from the first source that has it. Return the digests that no source has.
 
-    What is there already stays. Raises ConfigError for a blob whose content is not what its name says.
+    Blobs that `target` has already are left alone. Raises ConfigError for a blob that does not match its digest.
     """
     missing = []
     for folder in {blob_path(target, digest).parent for digest in digests}:
         folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         placed = pool.map(partial(_place, sources=sources, target=target), digests)
-        for done, (digest, is_there) in enumerate(zip(digests, placed, strict=True), 1):
-            if not is_there:
+        for num_done, (digest, is_placed) in enumerate(zip(digests, placed, strict=True), 1):
+            if not is_placed:
                 missing.append(digest)
-            progress("files", done, len(digests))
+            progress("files", num_done, len(digests))
     for folder in (*{blob_path(target, digest).parent for digest in digests}, target):
         if folder.exists():
             fsync(folder)
@@ -52,10 +52,10 @@ def place(digests: Collection[str], sources: Sequence[Path], target: Path, progr
 
 
 def check(digests: Collection[str], root: Path, progress: Progress) -> None:
-    """Raises ConfigError if one is missing or its content is not what its name says."""
+    """Raise ConfigError if a blob is missing or does not match its digest."""
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        for done, _ in enumerate(pool.map(partial(_check, root=root), digests), 1):
-            progress("checking files", done, len(digests))
+        for num_done, _ in enumerate(pool.map(partial(_check, root=root), digests), 1):
+            progress("checking files", num_done, len(digests))
 
 
 def _place(digest: str, sources: Sequence[Path], target: Path) -> bool:
@@ -85,7 +85,7 @@ def _copy(root: Path, digest: str, target: Path) -> bool:
     except FileNotFoundError:
         return False
     if FolderBlobStore(target).put(content) != digest:
-        raise ConfigError(str(blob_path(root, digest)), "is damaged: its content is not what its name says")
+        raise ConfigError(str(blob_path(root, digest)), "is damaged: its content does not match the digest in its name")
     return True
 
 
@@ -94,4 +94,4 @@ def _check(digest: str, root: Path) -> None:
     if not path.exists():
         raise ConfigError(str(root.parent), f"is damaged: the uploaded file {digest} is missing")
     if sha256_of(path) != digest:
-        raise ConfigError(str(path), "is damaged: its content is not what its name says")
+        raise ConfigError(str(path), "is damaged: its content does not match the digest in its name")

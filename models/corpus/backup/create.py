@@ -1,4 +1,4 @@
-"""`ragserve backup`: a copy of a corpus as of one moment, while others write to it."""
+"""`ragserve backup`: copy a corpus as of one moment, while others write to it."""
 
 import shutil
 import sqlite3
@@ -32,7 +32,7 @@ from models.corpus.schema import SCHEMA_VERSION, files, metadata
 from models.errors import ConflictError
 
 MAX_ATTEMPTS = 20
-PAGES_A_STEP = 4_096  # 16 MB of SQLite's pages between two reports of progress
+PAGES_A_STEP = 4_096  # of SQLite: 16 MB between two reports of progress
 ROWS_A_STEP = 2_000
 
 
@@ -43,11 +43,11 @@ def create_backup(
     previous: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Manifest:
-    """Copies every table as of one moment and every uploaded file they name. Writers are not held up.
+    """Copy every table as of one moment, and every uploaded file that the tables name. Writers do not wait.
 
-    The folder has its name only once it is complete and on disk; a kill leaves at most one called
-    `<name>.unfinished-…`. Files that `previous`, an older backup, has are linked to it instead of copied.
-    Raises ConflictError if `destination` exists, ConfigError for a disk that is full or cannot be read.
+    The folder gets its name when it is complete and on disk. A killed process leaves at most a folder
+    `<name>.unfinished-…`. Files of `previous`, an older backup, are linked instead of copied. Raises ConflictError if
+    `destination` exists, ConfigError for a disk that is full or cannot be read.
     """
     _check_destination(destination)
     unfinished = destination.with_name(f"{destination.name}.unfinished-{uuid.uuid4().hex}")
@@ -69,24 +69,24 @@ def create_backup(
 
 def _check_destination(destination: Path) -> None:
     if destination.exists() or destination.is_symlink():
-        raise ConflictError(f"{destination} exists; name a new folder")
+        raise ConflictError(f"{destination} exists; choose a new folder")
 
 
 def _copy_corpus(database: Database, sources: Sequence[Path], target: Path, progress: Progress) -> None:
-    """Tables and files that belong together, although a file may be deleted between the two.
+    """Copy tables and files that match, although a file may be deleted between the two copies.
 
-    Each attempt keeps the files that it got, so that the next has only those to copy that came meanwhile: it fails
-    only if one of these is deleted again before it is copied.
+    Each attempt keeps the files that it copied, so the next one only copies newer files. An attempt fails only if a
+    newer file is deleted before it is copied.
     """
     place(_live_digests(database), sources, target / FILES, progress)
     for _ in range(MAX_ATTEMPTS):
         _copy_tables(database, target / DATABASE, progress)
         digests = digests_in(target / DATABASE)
         if not place(digests, sources, target / FILES, progress):
-            for unnamed in list_digests(target / FILES) - set(digests):
-                blob_path(target / FILES, unnamed).unlink()
+            for unused in list_digests(target / FILES) - set(digests):
+                blob_path(target / FILES, unused).unlink()
             return
-    raise ConflictError(f"files are deleted more quickly than they can be copied, {MAX_ATTEMPTS} times; try again")
+    raise ConflictError(f"files were deleted faster than they were copied, in {MAX_ATTEMPTS} attempts; try again")
 
 
 def _live_digests(database: Database) -> list[str]:
@@ -105,7 +105,7 @@ def _copy_tables(database: Database, target: Path, progress: Progress) -> None:
 
 
 def _copy_sqlite(connection: Connection, target: Path, progress: Progress) -> None:
-    # The transaction's first read fixes what it sees; without it the copy would start again with every write.
+    # The first read fixes the transaction's snapshot. Without it, the copy would start again with every write.
     connection.execute(select(func.count()).select_from(files))
     source = cast(sqlite3.Connection, connection.connection.driver_connection)
 
@@ -114,7 +114,7 @@ def _copy_sqlite(connection: Connection, target: Path, progress: Progress) -> No
 
     with closing(sqlite3.connect(target)) as copy:
         source.backup(copy, pages=PAGES_A_STEP, progress=report)
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, which can be read where nothing can be written
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file, readable on a read-only disk
 
 
 def _copy_rows(connection: Connection, target: Path, progress: Progress) -> None:
@@ -131,11 +131,11 @@ def _insert_rows(connection: Connection, engine: Engine, progress: Progress) -> 
     streaming = connection.execution_options(yield_per=ROWS_A_STEP)
     with engine.begin() as copy:
         for table in metadata.sorted_tables:
-            total, done = connection.execute(select(func.count()).select_from(table)).scalar_one(), 0
+            num_rows, num_done = connection.execute(select(func.count()).select_from(table)).scalar_one(), 0
             for rows in streaming.execute(select(table)).mappings().partitions():
                 copy.execute(insert(table), [dict(row) for row in rows])
-                done += len(rows)
-                progress(table.name, done, total)
+                num_done += len(rows)
+                progress(table.name, num_done, num_rows)
         set_sqlite_sequences(copy, sequence_values(connection))
 
 

@@ -1,7 +1,7 @@
-"""Keys are never used twice for different things: a restored corpus gets keys above all that its new home ever gave.
+"""Keys are never used twice: a restored corpus gets keys above every key that the target database ever assigned.
 
-Views remember keys, and a search that is under way may hold some of the corpus that is replaced: none of them may name
-something else afterwards. Ids, which callers remember, stay as they are.
+Views store keys, and a running search may have keys of the replaced corpus. None of them may mean another row
+afterwards. Ids, which callers store, do not change.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Table, func, select, text
 
 from models.corpus.schema import metadata
 
-# Every column with such a key in it, by its name; all are raised by the same number.
+# The names of all columns with such keys. A restore raises all of them by the same number.
 KEY_COLUMNS = frozenset({"file_key", "store_key", "store_file_key", "batch_key", "job_id", "chunk_key"})
 
 
 def keyed_tables() -> list[Table]:
-    """Those that give keys, from a sequence of their own."""
+    """List the tables that assign keys, each from its own sequence."""
     return [table for table in metadata.sorted_tables if table.dialect_options["sqlite"]["autoincrement"]]
 
 
@@ -25,14 +25,14 @@ def key_column(table: Table) -> str:
 
 
 def sequence_values(connection: Connection) -> dict[str, int]:
-    """The highest key that each table ever gave; 0 for none."""
+    """Return the highest key that each table ever assigned; 0 for none."""
     if connection.dialect.name == "sqlite":
         return {name: value for name, value in connection.execute(text("SELECT name, seq FROM sqlite_sequence"))}
     return {table.name: _postgresql_value(connection, table) for table in keyed_tables()}
 
 
 def set_sequences(connection: Connection, values: Mapping[str, int]) -> None:
-    """The next key of each table is above its value."""
+    """Make the next key of each table higher than its value."""
     if connection.dialect.name == "sqlite":
         set_sqlite_sequences(connection, values)
         return

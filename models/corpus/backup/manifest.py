@@ -1,8 +1,8 @@
-"""What a backup is: a folder that is whole and checked, or is refused.
+"""The format of a backup: a folder that is complete and passes every check, or is refused.
 
-DEST/manifest.json      versions, date, how much there is, and the checksum of
-DEST/corpus.db          every table as of one moment, an SQLite file whatever database it came from
-DEST/files/ab/abcd…     the uploaded files that it names, by the SHA-256 of their content
+DEST/manifest.json      versions, date, sizes, and the checksum of corpus.db
+DEST/corpus.db          every table as of one moment, always an SQLite file
+DEST/files/ab/abcd…     the uploaded files that the tables name, by the SHA-256 of their content
 """
 
 import hashlib
@@ -25,26 +25,26 @@ MANIFEST = "manifest.json"
 DATABASE = "corpus.db"
 FILES = "files"
 
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+Progress = Callable[[str, int, int], None]  # the step's name, units done, units in total
 DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
 
 
 class Manifest(BaseModel):
-    """What a backup says about itself."""
+    """The description of a backup, in manifest.json."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: int = Field(description="Of the folder's layout.")
-    schema_version: int = Field(description="Of the tables.")
-    created_at: str = Field(description="ISO 8601, UTC.")
-    database_sha256: str = Field(description="Of corpus.db. The files' checksums are their names.")
-    rows: dict[str, int] = Field(description="How many each table has.")
-    num_blobs: int = Field(description="Uploaded files with different contents.")
-    blob_bytes: int
+    format_version: int = Field(description="Version of the folder's layout.")
+    schema_version: int = Field(description="Version of the tables.")
+    created_at: str = Field(description="Time of the backup, ISO 8601, UTC.")
+    database_sha256: str = Field(description="SHA-256 of corpus.db. The names of the files are their checksums.")
+    rows: dict[str, int] = Field(description="Number of rows in each table.")
+    num_blobs: int = Field(description="Number of uploaded files with different contents.")
+    blob_bytes: int = Field(description="Total size of those files.")
 
     @staticmethod
     def read(backup: Path) -> "Manifest":
-        """Raises ConfigError for what is not a backup, or not one that this code can restore."""
+        """Read the manifest. Raises ConfigError for a folder that is no backup, or that this release cannot restore."""
         try:
             manifest = Manifest.model_validate_json((backup / MANIFEST).read_bytes())
         except OSError as error:
@@ -61,18 +61,18 @@ class Manifest(BaseModel):
         return manifest
 
     def check(self, backup: Path) -> None:
-        """Raises ConfigError if the tables are not those that were written."""
+        """Raise ConfigError if corpus.db does not match its checksum."""
         if sha256_of(backup / DATABASE) != self.database_sha256:
-            raise ConfigError(str(backup), f"is damaged: {DATABASE} has another checksum than {MANIFEST} says")
+            raise ConfigError(str(backup), f"is damaged: {DATABASE} does not match the checksum in {MANIFEST}")
 
 
-def ignore_progress(what: str, done: int, total: int) -> None:
-    """For callers that show none."""
+def ignore_progress(step: str, num_done: int, total: int) -> None:
+    """Report no progress."""
 
 
 @contextmanager
 def typed_errors(where: Path) -> Iterator[None]:
-    """Raises ConfigError for what a disk refuses, full or unreadable, and OverloadedError for a lost deadlock."""
+    """Turn a disk's error, full or unreadable, into ConfigError, and a PostgreSQL deadlock into OverloadedError."""
     try:
         yield
     except OSError as error:
@@ -86,18 +86,18 @@ def typed_errors(where: Path) -> Iterator[None]:
 
 
 def open_tables(database_file: Path) -> closing[sqlite3.Connection]:
-    """A backup's tables, to read only, also from a disk that nobody may write to."""
+    """Open a backup's tables for reading, also on a read-only disk."""
     return closing(sqlite3.connect(f"{database_file.resolve().as_uri()}?mode=ro&immutable=1", uri=True))
 
 
 def digests_in(database_file: Path) -> list[str]:
-    """Of the uploaded files that the tables name."""
+    """List the digests of the uploaded files that the tables name."""
     with open_tables(database_file) as tables:
         return [row[0] for row in tables.execute("SELECT DISTINCT digest FROM files ORDER BY digest")]
 
 
 def rows_in(database_file: Path) -> dict[str, int]:
-    """How many rows each table has."""
+    """Count the rows of each table."""
     with open_tables(database_file) as tables:
         return {
             name: tables.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in sorted(metadata.tables)
@@ -110,7 +110,7 @@ def sha256_of(path: Path) -> str:
 
 
 def fsync(path: Path) -> None:
-    """Of a file or a folder."""
+    """Flush a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""`ragserve restore`: a backup in place of a corpus, in one transaction, while others search it.
+"""`ragserve restore`: replace a corpus by a backup in one transaction, while others search it.
 
-Files first, then the rows that name them, then what no row names any more goes: a kill in between leaves the old corpus
-or the new one, and at most some files that nobody reads, which the next restore clears away.
+Files are copied first, then the rows that name them are replaced, then unused files are deleted. A kill in between
+leaves the old corpus or the new one, and at most some unused files, which the next restore deletes.
 """
 
 import sqlite3
@@ -41,14 +41,14 @@ from models.corpus.schema import (
 from models.errors import ConfigError, ConflictError
 from models.types import DEFAULT_VECTOR_STORE
 
-SQLITE_CACHE_KIB = 256 * 1024  # the indexes are written in an order of their own: 2 MB of cache would thrash
+SQLITE_CACHE_KIB = 256 * 1024  # the indexes are written in random order: the default of 2 MB would thrash
 DIGESTS_A_STEP = 500
 # removed_chunks: a view needs removals if it has read part of the log. No view has read the new log.
 # view_positions: each names a log of the replaced corpus that is gone, which tells a view to clear its rows.
 # leases: they belong to running replicas. A restore brings no lease back and takes none from a replica that is writing.
 UNRESTORED = (schema_version, removed_chunks, view_positions, leases)
 UNTOUCHED = (schema_version, view_positions, leases)
-LOCK_ORDER = ("files", "vector_stores", "jobs", "store_files")  # of every writer
+LOCK_ORDER = ("files", "vector_stores", "jobs", "store_files")  # the order in which every writer locks
 
 
 def restore_backup(
@@ -58,11 +58,11 @@ def restore_backup(
     replace: bool = False,
     progress: Progress = ignore_progress,
 ) -> Manifest:
-    """Puts the backup in place of all that the corpus has: readers see the one, then the other, and nothing between.
+    """Replace the whole corpus by the backup. Readers see the old corpus, then the new one, and no mixture.
 
-    Every vector store gets a new log, so that views start again; jobs are free to be claimed. Raises ConflictError if
-    the corpus is not empty and `replace` is not said; ConfigError for a backup that is damaged or of another version,
-    and for a disk that is full: then nothing has changed.
+    Every vector store gets a new log, so that views start again. Jobs lose their leases. Raises ConflictError if the
+    corpus is not empty and `replace` is False. Raises ConfigError for a backup that is damaged or of another version,
+    and for a full disk. Then the corpus has not changed.
     """
     manifest = Manifest.read(backup)
     with database.reading() as connection:
@@ -78,7 +78,7 @@ def restore_backup(
             _lock_tables(connection)
             _check_replaceable(connection, replace)
             _replace_rows(connection, backup / DATABASE, progress)
-            # What was there already may have gone meanwhile, with the last file of the old corpus that had it.
+            # A blob that existed before may be gone: its last file in the old corpus was deleted meanwhile.
             blobs.place(progress)
         blobs.settle(progress)
         blobs.sweep(progress)
@@ -88,7 +88,7 @@ def restore_backup(
 
 @dataclass(frozen=True)
 class _Blobs:
-    """The uploaded files of a backup on their way into a corpus."""
+    """Copies the uploaded files of a backup into a corpus."""
 
     database: Database
     source: Path
@@ -98,10 +98,13 @@ class _Blobs:
     def place(self, progress: Progress) -> None:
         self.target.mkdir(parents=True, exist_ok=True)
         if missing := place(self.digests, [self.source], self.target, progress):
-            raise ConfigError(str(self.source), f"changed while it was read: {missing[0]} is gone")
+            raise ConfigError(str(self.source), f"changed while it was read: {missing[0]} is missing")
 
     def settle(self, progress: Progress) -> None:
-        """Once all see the rows: waits for who found a file unnamed just before, and brings it back."""
+        """Copy blobs again after the commit: a writer that saw no row for a blob just before may delete it.
+
+        Taking each blob's lock waits for such writers.
+        """
         for start in range(0, len(self.digests), DIGESTS_A_STEP):
             step = self.digests[start : start + DIGESTS_A_STEP]
             with self.database.writing() as connection:
@@ -110,17 +113,17 @@ class _Blobs:
             place(step, [self.source], self.target, progress)
 
     def sweep(self, progress: Progress) -> None:
-        """Removes what no file names. Who uploads the same content now finds it gone and puts it again (Files.add)."""
+        """Delete unused blobs. A concurrent upload of the same content notices and puts it again (Files.add)."""
         blobs = FolderBlobStore(self.target)
         with self.database.reading() as connection:
-            named = set(connection.scalars(select(files.c.digest).distinct()))
-        unnamed = sorted(list_digests(self.target) - named)
-        for done, digest in enumerate(unnamed, 1):
+            used = set(connection.scalars(select(files.c.digest).distinct()))
+        unused = sorted(list_digests(self.target) - used)
+        for num_done, digest in enumerate(unused, 1):
             with self.database.writing() as connection:
                 lock_name(connection, digest)
                 if connection.scalar(select(files.c.file_key).where(files.c.digest == digest).limit(1)) is None:
                     blobs.delete(digest)
-            progress("removing old files", done, len(unnamed))
+            progress("removing old files", num_done, len(unused))
 
 
 def _check_replaceable(connection: Connection, replace: bool) -> None:
@@ -132,7 +135,7 @@ def _check_replaceable(connection: Connection, replace: bool) -> None:
     if num_files or num_stores:
         raise ConflictError(
             f"the corpus is not empty: {num_files} files, {num_stores} vector stores besides `default` and "
-            f"{_count(connection, chunks)} chunks would be lost; say --yes to replace them"
+            f"{_count(connection, chunks)} chunks would be lost; add --yes to replace them"
         )
 
 
@@ -141,15 +144,15 @@ def _count(connection: Connection, table: Table) -> int:
 
 
 def _lock_tables(connection: Connection) -> None:
-    """Keeps writers out, and lets readers read. On SQLite the transaction itself does."""
+    """Lock out writers, but not readers. On SQLite the transaction does that itself."""
     if connection.dialect.name != "sqlite":
         names = [*LOCK_ORDER, *sorted(metadata.tables.keys() - set(LOCK_ORDER))]
         connection.execute(text(f"LOCK TABLE {', '.join(names)} IN EXCLUSIVE MODE"))
 
 
 def _replace_rows(connection: Connection, tables: Path, progress: Progress) -> None:
-    given = sequence_values(connection)
-    offset = max(given.values(), default=0)
+    highest_keys = sequence_values(connection)
+    offset = max(highest_keys.values(), default=0)
     for table in reversed(metadata.sorted_tables):
         if table not in UNTOUCHED:
             connection.execute(delete(table))
@@ -159,17 +162,17 @@ def _replace_rows(connection: Connection, tables: Path, progress: Progress) -> N
             _insert_on_sqlite(connection, tables, offset, progress)
         else:
             _copy_to_postgresql(connection, backup, offset, progress)
-    set_sequences(connection, {name: offset + restored.get(name, 0) for name in given.keys() | restored.keys()})
-    _start_anew(connection)
+    set_sequences(connection, {name: offset + restored.get(name, 0) for name in highest_keys.keys() | restored.keys()})
+    _reset_leases_and_logs(connection)
 
 
 def _restored_tables() -> Iterator[tuple[int, Table]]:
-    """Each before those that refer to it, with its number."""
+    """List the restored tables with a number. A table comes before the tables that refer to it."""
     return enumerate((table for table in metadata.sorted_tables if table not in UNRESTORED), 1)
 
 
 def _insert_on_sqlite(connection: Connection, tables: Path, offset: int, progress: Progress) -> None:
-    connection.detach()  # a connection with another file attached is of no use to the pool: it is closed at the end
+    connection.detach()  # the pool cannot reuse a connection with an attached file; it is closed at the end
     connection.exec_driver_sql(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
     connection.exec_driver_sql("ATTACH DATABASE ? AS backup", (str(tables),))
     for number, table in _restored_tables():
@@ -179,10 +182,10 @@ def _insert_on_sqlite(connection: Connection, tables: Path, offset: int, progres
 
 
 def _copy_to_postgresql(connection: Connection, backup: sqlite3.Connection, offset: int, progress: Progress) -> None:
-    # SQLite's values, untouched, are what COPY reads: JSON as text, 0 and 1 for a boolean.
+    # COPY reads SQLite's values unchanged: JSON as text, 0 and 1 for a boolean.
     driver = cast(Any, connection.connection.driver_connection)
     if not hasattr(driver.cursor(), "copy"):
-        raise ConfigError("database_url", "restoring needs the psycopg driver: postgresql+psycopg://…")
+        raise ConfigError("database_url", "restoring needs the psycopg driver; use a URL like postgresql+psycopg://…")
     for number, table in _restored_tables():
         rows = backup.execute(f'SELECT {_expressions(table, offset)} FROM "{table.name}"')
         with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({_columns(table)}) FROM STDIN') as copy:
@@ -202,19 +205,19 @@ def _expressions(table: Table, offset: int) -> str:
     )
 
 
-def _start_anew(connection: Connection) -> None:
-    """Leases, attempts and logs are those of processes that know nothing of this corpus."""
+def _reset_leases_and_logs(connection: Connection) -> None:
+    """Clear leases and attempts, which belong to processes of the old corpus, and start new logs."""
     connection.execute(update(jobs).values(attempts=0, lease_owner=None, lease_expires_at=0.0))
     connection.execute(update(vector_stores).values(trimmed_seq=0, build_owner=None, build_lease_expires_at=0.0))
     keys = connection.scalars(select(vector_stores.c.store_key)).all()
     if keys:
-        is_one = vector_stores.c.store_key == bindparam("key")
-        statement = update(vector_stores).where(is_one).values(log_id=bindparam("log"))
+        is_store = vector_stores.c.store_key == bindparam("key")
+        statement = update(vector_stores).where(is_store).values(log_id=bindparam("log"))
         connection.execute(statement, [{"key": key, "log": random_id("log_")} for key in keys])
 
 
 def _shorten_log(database: Database) -> None:
-    """SQLite's write-ahead log has every restored row in it; without readers in the way it becomes empty."""
+    """Empty SQLite's write-ahead log, which has every restored row, unless a reader still needs it."""
     with database.reading() as connection:
         if connection.dialect.name == "sqlite":
             driver = cast(sqlite3.Connection, connection.connection.driver_connection)

@@ -356,8 +356,8 @@ def change_manifest(backup: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda backup: flip_a_bit(backup / DATABASE), "another checksum"),
-        (lambda backup: flip_a_bit(a_blob(backup)), "not what its name says"),
+        (lambda backup: flip_a_bit(backup / DATABASE), "does not match the checksum"),
+        (lambda backup: flip_a_bit(a_blob(backup)), "does not match the digest"),
         (lambda backup: a_blob(backup).unlink(), "is missing"),
         (lambda backup: (backup / MANIFEST).unlink(), "is not a backup"),
         (lambda backup: (backup / MANIFEST).write_text("{"), "is damaged"),

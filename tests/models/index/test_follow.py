@@ -188,7 +188,7 @@ def test_a_view_that_missed_trimmed_removals_starts_again(corpus: Corpus) -> Non
     for file_id in gone:
         corpus.files.delete(TENANT, file_id)
 
-    assert corpus.log.trim(kept=1) == 4
+    assert corpus.log.trim(max_removals=1) == 4
 
     assert len(ask(search, "walrus", 10)) == 1
 
@@ -199,7 +199,7 @@ def test_a_new_view_of_a_trimmed_log_gets_level_though_it_takes_several_pages(co
         add(corpus, f"old{number}", num_chunks=2)
     for file_id in [add(corpus, f"new{number}", num_chunks=2) for number in range(4)]:
         corpus.files.delete(TENANT, file_id)
-    assert corpus.log.trim(kept=1) > 0
+    assert corpus.log.trim(max_removals=1) > 0
 
     search = DenseSearch(views, lambda dim: FaissIndex(dim, FaissConfig()))
 
