@@ -1,7 +1,7 @@
-"""Two nodes of a Ray cluster on this machine; the one that holds every replica gets a SIGTERM while clients ask.
+"""Drain a node under load: of two Ray nodes on this machine, the one with every replica gets a SIGTERM.
 
-`python -m tests.e2e.drained_node` prints what it saw as JSON. A process of its own: the driver of a cluster of its own,
-with the environment that the manifests give to a pod, but for shorter periods.
+`python -m tests.e2e.drained_node` prints the outcome as JSON. It needs its own process, because it drives its own
+cluster. The environment is that of a pod in the manifests, with shorter periods.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from deployments.cluster import environment
-from tests.e2e.steady_clients import SteadyClients, streamed
+from tests.e2e.steady_clients import SteadyClients, stream_request
 
 ROOT = Path(__file__).parents[2]
 LABEL = "ragserve/class"
@@ -31,7 +31,7 @@ NUM_BEFORE, NUM_AFTER = 16, 16
 
 
 def set_environment() -> None:
-    """Before Ray is imported; as Drain.environment() has it on every pod."""
+    """Set what Drain.environment() sets on every pod. Call it before Ray is imported."""
     os.environ |= {
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
         "PYTHONPATH": str(ROOT),
@@ -62,33 +62,33 @@ def config(port: int) -> dict[str, Any]:
 
 @contextmanager
 def node(address: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker node as KubeRay starts one, once it has joined; nothing of it is left afterwards.
+    """Start a worker node as KubeRay does, wait until it has joined, and kill its processes at the end.
 
-    Ray gives a node 30 s to start, which a busy machine may exceed: Kubernetes would start the pod again.
+    Ray gives a node 30 s to start. A busy machine may take longer, so the node is started again, as Kubernetes does.
     """
-    wanted = num_nodes() + 1
+    num_expected = num_nodes() + 1
     process = start_node(address)
     try:
         end = time.monotonic() + LIMIT_S
-        while num_nodes() < wanted:
+        while num_nodes() < num_expected:
             if time.monotonic() > end:
-                raise TimeoutError(f"there are not {wanted} nodes")
+                raise TimeoutError(f"the cluster did not reach {num_expected} nodes")
             if process.poll() is not None:
                 process = start_node(address)
             time.sleep(0.2)
         yield process
     finally:
         if process.poll() is None:
-            started = psutil.Process(process.pid).children(recursive=True)
-            for one in (process, *started):
-                one.kill()  # not asked to end: that would be a drain
+            children = psutil.Process(process.pid).children(recursive=True)
+            for running in (process, *children):
+                running.kill()  # SIGTERM would start a drain
         process.wait()
 
 
 def start_node(address: str) -> "subprocess.Popen[bytes]":
     ray_program = Path(sys.executable).with_name("ray")
     command = [ray_program, "start", "--block", f"--address={address}", "--num-cpus=3", f"--labels={LABEL}=cpu"]
-    # Nodes of one machine share its ports.
+    # Both nodes take their ports from the same machine.
     command += ["--object-store-memory=80000000", "--min-worker-port=0", "--max-worker-port=0"]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr)
 
@@ -96,14 +96,14 @@ def start_node(address: str) -> "subprocess.Popen[bytes]":
 def num_nodes() -> int:
     import ray
 
-    return sum(one["Alive"] for one in ray.nodes())
+    return sum(info["Alive"] for info in ray.nodes())
 
 
 def nodes_of_replicas() -> dict[str, list[str]]:
     from ray.serve.context import _get_global_client
 
     running = _get_global_client().get_serve_details()["applications"]["drained"]["deployments"]
-    return {name: [replica["node_id"] for replica in one["replicas"]] for name, one in running.items()}
+    return {name: [replica["node_id"] for replica in details["replicas"]] for name, details in running.items()}
 
 
 def run() -> dict[str, Any]:
@@ -118,13 +118,13 @@ def run() -> dict[str, Any]:
             deploy(config(port))
             wait_until_running("drained", LIMIT_S)
             before = nodes_of_replicas()
-            asks = [streamed("stream", "/", {"query": "spring tide"})]
-            with node(address), SteadyClients(f"http://127.0.0.1:{port}", asks, NUM_CLIENTS, PAUSE_S) as clients:
-                clients.until_more(NUM_BEFORE, LIMIT_S)
+            requests = [stream_request("stream", "/", {"query": "spring tide"})]
+            with node(address), SteadyClients(f"http://127.0.0.1:{port}", requests, NUM_CLIENTS, PAUSE_S) as clients:
+                clients.wait_for_more(NUM_BEFORE, LIMIT_S)
                 first.send_signal(signal.SIGTERM)
                 first.wait(LIMIT_S)
                 num_drained = len(clients.outcomes)
-                clients.until_more(NUM_AFTER, LIMIT_S)
+                clients.wait_for_more(NUM_AFTER, LIMIT_S)
                 after = nodes_of_replicas()
     return {
         "before": before,
@@ -132,10 +132,10 @@ def run() -> dict[str, Any]:
         "exit_code": first.returncode,
         "num_answers": len(clients.outcomes),
         "num_until_drained": num_drained,
-        "failed": dict(Counter(f"{one.status} {one.problem}" for one in clients.failed)),
+        "failed": dict(Counter(f"{outcome.status} {outcome.problem}" for outcome in clients.failed)),
     }
 
 
 if __name__ == "__main__":
     set_environment()
-    print(json.dumps(run()))  # noqa: T201, what the test reads
+    print(json.dumps(run()))  # noqa: T201, the test reads it

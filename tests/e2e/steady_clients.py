@@ -1,4 +1,4 @@
-"""Clients that go on asking, each one request after another, and keep what became of every request."""
+"""Clients that send one request after another, and record the outcome of each."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ REQUEST_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one request got. `problem` is empty if the answer was whole."""
+    """The outcome of a request. `problem` is empty if the response is complete."""
 
     name: str
     status: int
@@ -27,74 +27,75 @@ class Outcome:
         return self.status != 200 or bool(self.problem)
 
 
-Ask = Callable[[httpx.Client], Outcome]
+SendRequest = Callable[[httpx.Client], Outcome]
 
 
 class SteadyClients:
-    """`num_clients` of them, who ask in turn what `asks` has, until the block ends."""
+    """`num_clients` clients that send requests until the block ends. Client i repeats request i modulo their number."""
 
-    def __init__(self, url: str, asks: Sequence[Ask], num_clients: int, pause_s: float) -> None:
-        self._url, self._asks, self._pause_s = url, asks, pause_s
+    def __init__(self, url: str, requests: Sequence[SendRequest], num_clients: int, pause_s: float) -> None:
+        self._url, self._requests, self._pause_s = url, requests, pause_s
         self._num_clients = num_clients
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(num_clients)
-        self._asking: list[Future[None]] = []
+        self._running: list[Future[None]] = []
         self.outcomes: list[Outcome] = []
 
     def __enter__(self) -> "SteadyClients":
-        asks = (self._asks[number % len(self._asks)] for number in range(self._num_clients))
-        self._asking = [self._pool.submit(self._keep_asking, ask) for ask in asks]
+        requests = (self._requests[number % len(self._requests)] for number in range(self._num_clients))
+        self._running = [self._pool.submit(self._run, send) for send in requests]
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._pool.shutdown()
-        for one in self._asking:
-            one.result()
+        for running in self._running:
+            running.result()
 
     @property
     def failed(self) -> list[Outcome]:
         return [outcome for outcome in self.outcomes if outcome.is_failed]
 
-    def until_more(self, number: int, limit_s: float) -> None:
-        """Returns once so many more requests have ended, of which some began after this call."""
-        wanted, end = len(self.outcomes) + self._num_clients + number, time.monotonic() + limit_s
-        while len(self.outcomes) < wanted:
-            assert time.monotonic() < end, f"{len(self.outcomes)} of {wanted} requests have ended"
+    def wait_for_more(self, number: int, limit_s: float) -> None:
+        """Wait until `number` requests that began after this call have ended."""
+        # Each client may still be in a request that began before.
+        target, end = len(self.outcomes) + self._num_clients + number, time.monotonic() + limit_s
+        while len(self.outcomes) < target:
+            assert time.monotonic() < end, f"{len(self.outcomes)} of {target} requests have ended"
             time.sleep(0.05)
 
-    def _keep_asking(self, ask: Ask) -> None:
+    def _run(self, send: SendRequest) -> None:
         with httpx.Client(base_url=self._url, timeout=REQUEST_TIMEOUT_S, trust_env=False) as http:
             while not self._stopped.is_set():
-                self.outcomes.append(_outcome(ask, http))
+                self.outcomes.append(_outcome(send, http))
                 self._stopped.wait(self._pause_s)
 
 
-def _outcome(ask: Ask, http: httpx.Client) -> Outcome:
+def _outcome(send: SendRequest, http: httpx.Client) -> Outcome:
     try:
-        return ask(http)
+        return send(http)
     except (httpx.HTTPError, ValueError, KeyError) as error:
         return Outcome("?", 0, repr(error))
 
 
-def posted(name: str, path: str, body: dict[str, Any], is_whole: Callable[[Any], bool]) -> Ask:
-    """One JSON request, whose answer says of itself what it went without."""
+def json_request(name: str, path: str, body: dict[str, Any], is_complete: Callable[[Any], bool]) -> SendRequest:
+    """A JSON request. The response names the stages that failed as `degraded`."""
 
-    def ask(http: httpx.Client) -> Outcome:
+    def send(http: httpx.Client) -> Outcome:
         response = http.post(path, json=body)
         if response.status_code != 200:
             return Outcome(name, response.status_code, response.text[:200])
         answer = response.json()
-        problem = "" if is_whole(answer) else response.text[:200]
+        problem = "" if is_complete(answer) else response.text[:200]
         return Outcome(name, 200, problem, tuple(answer.get("degraded", ())))
 
-    return ask
+    return send
 
 
-def streamed(name: str, path: str, body: dict[str, Any]) -> Ask:
-    """Server-sent events that must end with [DONE], and hold no error."""
+def stream_request(name: str, path: str, body: dict[str, Any]) -> SendRequest:
+    """A request for server-sent events, which must end with [DONE] and have no error."""
 
-    def ask(http: httpx.Client) -> Outcome:
+    def send(http: httpx.Client) -> Outcome:
         with http.stream("POST", path, json=body) as response:
             if response.status_code != 200:
                 return Outcome(name, response.status_code, response.read().decode()[:200])
@@ -103,4 +104,4 @@ def streamed(name: str, path: str, body: dict[str, Any]) -> Ask:
         is_cut = not events or events[-1] != "[DONE]"
         return Outcome(name, 200, errors[0] if errors else "the stream was cut" if is_cut else "")
 
-    return ask
+    return send

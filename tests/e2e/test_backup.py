@@ -1,4 +1,4 @@
-"""A backup of the running service, and a restore into it while it answers."""
+"""Back up the running service, and restore into it while it answers."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +18,8 @@ from tests.conftest import Service
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 QUESTION = "When does the lighthouse keeper wind the clock?"
+DUSK = "# Clock\n\nThe lighthouse keeper winds the clock at dusk.\n"
+DAWN = "# Clock\n\nThe lighthouse keeper winds the clock at dawn, every day.\n"
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def ingest(service: Service, folder: Path, name: str, content: str) -> str:
 
 
 def ask(http: httpx.Client) -> dict[str, Any]:
-    """What must be the same again: timings are not."""
+    """The response without its timings, which differ each time."""
     response = http.post("/v1/query", json={"query": QUESTION})
     assert response.status_code == 200
     body = response.json()
@@ -50,30 +52,28 @@ def ask(http: httpx.Client) -> dict[str, Any]:
     return {"answer": body["answer"], "citations": body["citations"], "passages": passages}
 
 
-def test_a_restored_service_answers_as_it_did(
+def test_a_restored_service_gives_the_same_answers(
     service: Service, http: httpx.Client, config: Path, tmp_path: Path
 ) -> None:
     console = Console(quiet=True)
-    kept = ingest(service, tmp_path, "clock.md", "# Clock\n\nThe lighthouse keeper winds the clock at dusk.\n")
+    original = ingest(service, tmp_path, "clock.md", DUSK)
     before = ask(http)
     assert "at dusk" in before["answer"]
 
     back_up(config, None, tmp_path / "backup", None, console)
-    later = ingest(
-        service, tmp_path, "dawn.md", "# Clock\n\nThe lighthouse keeper winds the clock at dawn, every day.\n"
-    )
-    http.delete(f"/v1/files/{kept}").raise_for_status()
+    added = ingest(service, tmp_path, "dawn.md", DAWN)
+    http.delete(f"/v1/files/{original}").raise_for_status()
     assert "at dawn" in ask(http)["answer"]
     with pytest.raises(ConflictError, match="would be lost"):
         restore(config, None, tmp_path / "backup", False, console)
     with ThreadPoolExecutor(1) as pool:
         restoring = pool.submit(restore, config, None, tmp_path / "backup", True, console)
         while not restoring.done():
-            ask(http)  # answers go on
+            ask(http)  # must succeed during the restore
         restoring.result()
 
     assert ask(http) == before
-    assert http.get(f"/v1/files/{later}").status_code == 404
-    assert http.get(f"/v1/files/{kept}/content").text == "# Clock\n\nThe lighthouse keeper winds the clock at dusk.\n"
-    ingest(service, tmp_path, "dawn.md", "# Clock\n\nThe lighthouse keeper winds the clock at dawn, every day.\n")
+    assert http.get(f"/v1/files/{added}").status_code == 404
+    assert http.get(f"/v1/files/{original}/content").text == DUSK
+    ingest(service, tmp_path, "dawn.md", DAWN)
     assert "at dawn" in str(ask(http)["passages"])

@@ -1,4 +1,4 @@
-"""A client that hangs up frees the embedder and the reranker; for the generator's engine see test_vllm.py."""
+"""A disconnect frees the embedder and the reranker. test_vllm.py tests the generator's engine."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.conftest import Service
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 PASSAGE = "The spring tide comes twice a month, at full and at new moon. " * 12
-# Ten seconds' worth of work and more, so that only dropping it ends it within one.
+# Over ten seconds of work, so only a cancellation can end it within one.
 WORK: dict[str, tuple[str, dict[str, Any]]] = {
     "embed": ("/v1/embeddings", {"model": "ragserve", "input": [f"{n} {PASSAGE}" for n in range(2000)]}),
     "rerank": (
@@ -24,22 +24,22 @@ WORK: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 async def until_unfinished(http: httpx.AsyncClient, stage: str, is_reached: Any, limit_s: float) -> None:
-    """Returns once the stage's number of calls is as wanted; fails after `limit_s`."""
+    """Wait until `is_reached` accepts the stage's number of unfinished calls; fail after `limit_s`."""
     async with asyncio.timeout(limit_s):
-        # The stage is in another process: there is nothing here to wait on.
+        # The stage is in another process, so there is no event to wait for.
         while not is_reached((await http.get("/readyz")).json()["stages"][stage]["unfinished"]):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("stage", WORK)
-async def test_hanging_up_frees_the_stage_within_a_second(service: Service, stage: str) -> None:
+async def test_a_disconnect_frees_the_stage_within_a_second(service: Service, stage: str) -> None:
     path, body = WORK[stage]
-    parts, content = urlsplit(service.url), json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
+    address, content = urlsplit(service.url), json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
 
     async with httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False) as http:
-        # A bare connection: client libraries may keep a socket open.
-        _, connection = await asyncio.open_connection(parts.hostname, parts.port)
+        # A plain connection, because client libraries may keep a socket open.
+        _, connection = await asyncio.open_connection(address.hostname, address.port)
         connection.write(head.encode() + content)
         await connection.drain()
         await until_unfinished(http, stage, lambda count: count >= 1, limit_s=30)

@@ -35,11 +35,11 @@ def run_eval(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def question_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real searches and the paragraphs that answer them, among others; where they are not at hand, a set of facts."""
+    """Real searches with their documents, if the shared data is there; otherwise a generated set."""
     folder = tmp_path_factory.mktemp("questions") / "eval_sample"
     (folder / "qrels").mkdir(parents=True)
     real = SHARED_DATA / "nq_qed"
-    documents, queries, qrels = read_part(real) if real.is_dir() else made_up()
+    documents, queries, qrels = read_sample(real) if real.is_dir() else generated_set()
     write_lines(folder / "corpus.jsonl", documents)
     write_lines(folder / "queries.jsonl", queries)
     rows = ["query-id\tcorpus-id\tscore", *(f"{query}\t{document}\t1" for query, document in qrels)]
@@ -47,21 +47,21 @@ def question_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read_part(folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]], list[tuple[str, str]]]:
-    """The first documents, and the first queries that one of them answers."""
+def read_sample(folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]], list[tuple[str, str]]]:
+    """The first documents, and the first queries that these documents answer."""
     with gzip.open(folder / "corpus.jsonl.gz", "rt") as lines:
         documents = [json.loads(line) for line in lines][:NUM_DOCUMENTS]
-    kept = {document["_id"] for document in documents}
+    document_ids = {document["_id"] for document in documents}
     with (folder / "qrels.tsv").open(newline="") as lines:
         rows = [(row["query-id"], row["corpus-id"]) for row in csv.DictReader(lines, delimiter="\t")]
-    qrels = [row for row in rows if row[1] in kept][:NUM_QUERIES]
-    asked = {query_id for query_id, _ in qrels}
+    qrels = [row for row in rows if row[1] in document_ids][:NUM_QUERIES]
+    query_ids = {query_id for query_id, _ in qrels}
     with gzip.open(folder / "queries.jsonl.gz", "rt") as lines:
-        queries = [query for query in map(json.loads, lines) if query["_id"] in asked]
+        queries = [query for query in map(json.loads, lines) if query["_id"] in query_ids]
     return documents, queries, qrels
 
 
-def made_up() -> tuple[list[dict[str, str]], list[dict[str, str]], list[tuple[str, str]]]:
+def generated_set() -> tuple[list[dict[str, str]], list[dict[str, str]], list[tuple[str, str]]]:
     trades = ["baker", "cooper", "tanner", "weaver", "glazier", "mason", "potter", "miller", "tailor", "farrier"]
     documents = [
         {"_id": trade, "title": "", "text": f"The {trade} of the village charges {place + 3} shillings a day."}
@@ -71,13 +71,13 @@ def made_up() -> tuple[list[dict[str, str]], list[dict[str, str]], list[tuple[st
     return documents, queries, [(f"q-{trade}", trade) for trade in trades]
 
 
-def write_lines(path: Path, objects: list[dict[str, str]]) -> None:
-    path.write_text("".join(json.dumps(one) + "\n" for one in objects))
+def write_lines(path: Path, records: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One run of the command: what it was asked with, and where it left its files."""
+    """One run of the command: its arguments, and the folder with its files."""
 
     arguments: tuple[object, ...]
     folder: Path
@@ -108,7 +108,7 @@ def eval_stores(url: str) -> list[dict[str, Any]]:
     return [store for store in stores if store["name"].startswith("eval:eval_sample:")]
 
 
-def test_every_figure_is_what_the_run_file_says(evaluated: Evaluated) -> None:
+def test_reported_metrics_match_the_run_files(evaluated: Evaluated) -> None:
     qrels = list(ir_measures.read_trec_qrels(str(evaluated.folder / "eval_sample.qrels")))
 
     for mode in DEFAULT_MODES:
@@ -120,20 +120,20 @@ def test_every_figure_is_what_the_run_file_says(evaluated: Evaluated) -> None:
         )
 
 
-def test_the_documents_that_answer_are_found(evaluated: Evaluated) -> None:
+def test_relevant_documents_are_retrieved(evaluated: Evaluated) -> None:
     assert list(evaluated.modes) == list(DEFAULT_MODES)
     for mode in evaluated.modes.values():
-        found = mode["values"]["recall@5"]
-        assert sum(found) / len(found) >= 0.9
+        recalls = mode["values"]["recall@5"]
+        assert sum(recalls) / len(recalls) >= 0.9
         assert mode["num_degraded"] == 0
 
 
-def test_the_saved_run_names_the_models_and_the_picture_is_one(evaluated: Evaluated) -> None:
+def test_the_run_is_saved_with_its_models_and_plotted(evaluated: Evaluated) -> None:
     assert evaluated.saved["models"]
     assert (evaluated.folder / "run.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_second_run_takes_the_same_store_and_finds_no_difference(service: Service, evaluated: Evaluated) -> None:
+def test_a_second_run_reuses_the_store_and_finds_no_difference(service: Service, evaluated: Evaluated) -> None:
     before = eval_stores(service.url)
 
     result = run_eval(*evaluated.arguments, "--modes", "bm25", "--compare", evaluated.folder / "run.json")
@@ -145,7 +145,7 @@ def test_a_second_run_takes_the_same_store_and_finds_no_difference(service: Serv
     assert "6 metrics are the same for every question" in result.output
 
 
-def test_a_fall_against_the_saved_run_exits_with_1(service: Service, evaluated: Evaluated, tmp_path: Path) -> None:
+def test_a_drop_against_the_saved_run_exits_with_1(service: Service, evaluated: Evaluated, tmp_path: Path) -> None:
     better = evaluated.saved
     better["sets"][0]["modes"]["bm25"]["values"]["precision@10"] = [0.9] * len(better["sets"][0]["query_ids"])
     (tmp_path / "better.json").write_text(json.dumps(better))
@@ -158,14 +158,16 @@ def test_a_fall_against_the_saved_run_exits_with_1(service: Service, evaluated: 
     assert "precision@10" in fallen
 
 
-def test_a_store_of_its_own_chunking_is_made_and_deleted_with_its_files(
+def test_another_chunking_gets_its_own_store_which_delete_removes(
     service: Service, question_set: Path, evaluated: Evaluated
 ) -> None:
-    kept = eval_stores(service.url)
+    before = eval_stores(service.url)
     small = question_set.parent / "small" / "eval_sample"
     small.mkdir(parents=True)
     documents = [json.loads(line) for line in (question_set / "corpus.jsonl").read_text().splitlines()][:5]
-    write_lines(small / "corpus.jsonl", [one | {"text": f"{one['text']} Once more."} for one in documents])
+    write_lines(
+        small / "corpus.jsonl", [document | {"text": f"{document['text']} Once more."} for document in documents]
+    )
     write_lines(small / "queries.jsonl", [{"_id": "q", "text": documents[0]["text"][:80]}])
     (small / "qrels.tsv").write_text(f"q\t{documents[0]['_id']}\t1\n")
 
@@ -173,7 +175,7 @@ def test_a_store_of_its_own_chunking_is_made_and_deleted_with_its_files(
 
     assert result.exit_code == 0, (result.output, result.exception)
     assert "1.000 ±0.000" in result.output
-    assert eval_stores(service.url) == kept
+    assert eval_stores(service.url) == before
     with RemoteService(service.url) as remote:
         names = remote.file_ids_by_name()
     assert [name for name in names if read_question_set(small).digest in name] == []

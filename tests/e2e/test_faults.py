@@ -1,4 +1,4 @@
-"""Replicas killed under the service: answers go on without them, say so, and are whole again when they are back."""
+"""Killed replicas: the service answers without them, says so, and recovers when they are back."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def http(service: Service) -> Iterator[httpx.Client]:
 
 
 def kill(*deployments: str) -> None:
-    """Ends every replica of the deployments at once, as the kernel does when memory runs out."""
+    """Kill every replica of the deployments at once, as the kernel does when memory runs out."""
     running = _get_global_client().get_serve_details()["applications"]["ragserve"]["deployments"]
     for name in deployments:
         for replica in running[name]["replicas"]:
@@ -51,52 +51,50 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def is_whole(response: httpx.Response) -> bool:
+def is_complete(response: httpx.Response) -> bool:
     return response.status_code == 200 and response.json()["degraded"] == []
 
 
 @pytest.mark.parametrize(
     ("deployment", "stage"), [("Reranker", "rerank"), ("Generator", "generate"), ("LexicalSearcher", "lexical")]
 )
-def test_an_answer_goes_on_without_a_killed_stage_until_it_is_back(
-    http: httpx.Client, deployment: str, stage: str
-) -> None:
-    whole = ask(http).json()
+def test_queries_are_answered_while_a_stage_is_down(http: httpx.Client, deployment: str, stage: str) -> None:
+    complete = ask(http).json()
 
     kill(deployment)
     first = ask(http)
 
     assert first.status_code == 200
-    assert first.json()["degraded"] in ([stage], [])  # Serve may have been quick
+    assert first.json()["degraded"] in ([stage], [])  # Serve may have replaced it already
     assert "Seventeen lanterns" in first.json()["answer"]
-    until(lambda: is_whole(ask(http)))
-    assert ask(http).json()["citations"] == whole["citations"]
+    until(lambda: is_complete(ask(http)))
+    assert ask(http).json()["citations"] == complete["citations"]
 
 
-def test_with_both_searches_killed_the_refusal_is_typed(http: httpx.Client) -> None:
-    whole = ask(http).json()
+def test_without_both_searches_the_error_names_the_reason(http: httpx.Client) -> None:
+    complete = ask(http).json()
 
     kill("DenseSearcher", "LexicalSearcher")
-    refused = ask(http)
+    response = ask(http)
 
-    # Serve may have been quick enough for an answer, whole or not; if it was not, the refusal says why.
-    assert refused.status_code in (200, 503, 504)
-    if refused.status_code != 200:
-        assert refused.json()["error"]["code"] in ("stage_unavailable", "deadline_exceeded")
-    until(lambda: is_whole(ask(http)))
-    assert ask(http).json()["citations"] == whole["citations"]
+    # Serve may replace the replicas in time for an answer. If it does not, the error code says why.
+    assert response.status_code in (200, 503, 504)
+    if response.status_code != 200:
+        assert response.json()["error"]["code"] in ("stage_unavailable", "deadline_exceeded")
+    until(lambda: is_complete(ask(http)))
+    assert ask(http).json()["citations"] == complete["citations"]
 
 
-def test_a_killed_ingress_is_back_with_everything(http: httpx.Client) -> None:
-    whole = ask(http).json()
+def test_a_killed_ingress_recovers_with_all_data(http: httpx.Client) -> None:
+    complete = ask(http).json()
 
     kill("Ingress")
 
     def is_back() -> bool:
         try:
-            return is_whole(ask(http))
+            return is_complete(ask(http))
         except httpx.HTTPError:
             return False
 
     until(is_back)
-    assert ask(http).json()["citations"] == whole["citations"]
+    assert ask(http).json()["citations"] == complete["citations"]

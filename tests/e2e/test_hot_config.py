@@ -1,4 +1,4 @@
-"""What an operator changes in the deployment file while it serves."""
+"""Changes of the deployment file of a running service."""
 
 import pytest
 from ray.serve.context import _get_global_client
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 def pids() -> dict[str, list[int]]:
     """The processes of each deployment's replicas."""
     deployments = _get_global_client().get_serve_details()["applications"]["ragserve"]["deployments"]
-    return {name: [replica["pid"] for replica in one["replicas"]] for name, one in deployments.items()}
+    return {name: [replica["pid"] for replica in details["replicas"]] for name, details in deployments.items()}
 
 
 def test_a_changed_user_config_reconfigures_one_stage_in_place(changing: Service) -> None:
@@ -34,7 +34,7 @@ def test_changed_autoscaling_numbers_restart_nothing(changing: Service) -> None:
     assert pids() == before
 
 
-def test_a_model_swapped_by_one_line_changes_that_stage_alone(changing: Service) -> None:
+def test_swapping_a_model_changes_only_its_stage(changing: Service) -> None:
     before = pids()
 
     changing.deployment("Reranker")["user_config"]["model"] = "late-interaction-fp32"

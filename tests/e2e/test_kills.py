@@ -1,6 +1,6 @@
-"""kill -9 of any process of the service at random while files come in: what was acknowledged is whole, and once there.
+"""Kill random processes of the service (-9) during uploads: every acknowledged file is stored and indexed exactly once.
 
-RAGSERVE_KILLS says how many times. The death of the whole cluster, Ray included, is in test_up.py.
+RAGSERVE_KILLS sets the number of kills. test_up.py kills the whole cluster, with Ray.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ def client(service: Service) -> Iterator[openai.OpenAI]:
 
 
 def victims() -> list[psutil.Process]:
-    """The service's processes: replicas, controller, proxies. All of them descend from this one."""
-    found = []
+    """The processes of the service: replicas, controller, proxies. All are descendants of this process."""
+    processes = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             title = " ".join(process.cmdline()) or process.name()
             if title.startswith(NAMES) or process.name().startswith("haproxy"):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def text_of(number: int) -> str:
@@ -46,7 +46,7 @@ def text_of(number: int) -> str:
 
 
 class Uploads:
-    """Adds files one after another; only what the service said yes to counts."""
+    """Upload files one after another, and record those that the service acknowledged."""
 
     def __init__(self, client: openai.OpenAI, store: str) -> None:
         self._client, self._store = client, store
@@ -73,18 +73,18 @@ class Uploads:
             self._stop.wait(0.02)
 
 
-def test_what_was_acknowledged_is_whole_after_any_process_was_killed(service: Service, client: openai.OpenAI) -> None:
-    chance, store = random.Random(5), client.vector_stores.create(name="kills").id
+def test_acknowledged_files_survive_the_kill_of_any_process(service: Service, client: openai.OpenAI) -> None:
+    rng, store = random.Random(5), client.vector_stores.create(name="kills").id
     killed = []
 
     with Uploads(client, store) as uploads:
         for _ in range(NUM_KILLS):
-            time.sleep(chance.uniform(0, MAX_PAUSE_S))
-            victim = chance.choice(victims())
+            time.sleep(rng.uniform(0, MAX_PAUSE_S))
+            victim = rng.choice(victims())
             with contextlib.suppress(psutil.NoSuchProcess):
                 killed.append(victim.name())
                 victim.kill()
-            wait_until_whole(service)
+            wait_until_ready(service)
 
     assert len(killed) == NUM_KILLS
     assert len(uploads.acknowledged) > NUM_KILLS
@@ -93,24 +93,24 @@ def test_what_was_acknowledged_is_whole_after_any_process_was_killed(service: Se
         assert client.vector_stores.files.retrieve(file_id, vector_store_id=store).status == "completed"
         chunks = client.vector_stores.files.content(file_id, vector_store_id=store).data
         assert [chunk.text for chunk in chunks] == [text_of(number).strip()]
-        assert found_by_words(client, store, f"harbour{number}") == [file_id]
-        assert file_id in found_by_vector(client, store, text_of(number))
+        assert files_by_word(client, store, f"harbour{number}") == [file_id]
+        assert file_id in files_by_vector(client, store, text_of(number))
 
 
-def found_by_words(client: openai.OpenAI, store: str, word: str) -> list[str]:
-    """The files of every hit: a chunk that is there twice comes twice."""
+def files_by_word(client: openai.OpenAI, store: str, word: str) -> list[str]:
+    """The file of each hit. A chunk that was stored twice appears twice."""
     body = {"mode": "lexical", "ranking_options": {"ranker": "none", "dedup": False}}
     return [hit.file_id for hit in client.vector_stores.search(store, query=word, extra_body=body).data]
 
 
-def found_by_vector(client: openai.OpenAI, store: str, text: str) -> set[str]:
+def files_by_vector(client: openai.OpenAI, store: str, text: str) -> set[str]:
     body = {"mode": "dense", "ranking_options": {"ranker": "none", "dedup": False}}
     hits = client.vector_stores.search(store, query=text, max_num_results=50, extra_body=body).data
     assert len({hit.file_id for hit in hits}) == len(hits)
     return {hit.file_id for hit in hits}
 
 
-def wait_until_whole(service: Service) -> None:
+def wait_until_ready(service: Service) -> None:
     with RemoteService(service.url) as remote:
         remote.wait_until_ready(START_TIMEOUT_S)
 

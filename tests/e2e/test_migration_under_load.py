@@ -1,4 +1,4 @@
-"""The embedding model is changed, and changed back, under load: nothing fails, nothing is lost."""
+"""Change the embedding model and change it back, under load: no request fails and no file is lost."""
 
 import itertools
 import threading
@@ -24,7 +24,7 @@ def client(service: Service) -> Iterator[openai.OpenAI]:
 
 
 class Load:
-    """Searches and ingestion until stopped; every failure, and every answer without what was asked for, is kept."""
+    """Search and ingest until stopped. Records every failure, and every search that misses its file."""
 
     def __init__(self, client: openai.OpenAI, store: str) -> None:
         self._client, self._store = client, store
@@ -45,7 +45,7 @@ class Load:
 
     def search(self, number: int) -> None:
         query = " ".join(f"{word}{number}" for word in WORDS)
-        # The dense search alone, so that a vector of the wrong space cannot hide behind the words.
+        # Dense search only: keyword search would hide a vector of the wrong model.
         page = self._client.vector_stores.search(
             self._store,
             query=query,
@@ -56,7 +56,7 @@ class Load:
         if f"{number}.md" not in [hit.filename for hit in page.data]:
             self.problems.append(f"search {number}: {[hit.filename for hit in page.data]}")
 
-    def keep(self, work: Callable[[], None]) -> None:
+    def repeat(self, work: Callable[[], None]) -> None:
         while not self._stop.is_set():
             try:
                 work()
@@ -70,19 +70,17 @@ class Load:
         self._stop.set()
 
 
-def until_searched_in(client: openai.OpenAI, store: str, model: str) -> None:
+def wait_until_searched_with(client: openai.OpenAI, store: str, model: str) -> None:
     end = time.monotonic() + START_TIMEOUT_S
     for _ in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
         index = client.vector_stores.retrieve(store).model_extra["index"]  # type: ignore[index]
         if index["generation"].startswith(f"{model}@"):
             return
         time.sleep(0.2)
-    raise AssertionError(f"not searched in {model} after {START_TIMEOUT_S:g} s: {index}")
+    raise AssertionError(f"not searched with {model} after {START_TIMEOUT_S:g} s: {index}")
 
 
-def test_a_changed_embedding_model_and_the_way_back_are_noticed_by_nobody(
-    changing: Service, client: openai.OpenAI
-) -> None:
+def test_changing_the_embedding_model_twice_loses_nothing(changing: Service, client: openai.OpenAI) -> None:
     store = client.vector_stores.create(name="migrating").id
     load = Load(client, store)
     for _ in range(NUM_FILES):
@@ -91,16 +89,16 @@ def test_a_changed_embedding_model_and_the_way_back_are_noticed_by_nobody(
     before = embedder["model"]
 
     with ThreadPoolExecutor(3) as pool:
-        work = [pool.submit(load.keep, one) for one in (load.search_next, load.search_next, load.add)]
+        running = [pool.submit(load.repeat, step) for step in (load.search_next, load.search_next, load.add)]
         try:
             for model in ("hashing-256", before):
                 embedder["model"] = model
                 changing.apply()
-                until_searched_in(client, store, model)
+                wait_until_searched_with(client, store, model)
         finally:
             load.stop()
-        for one in work:
-            one.result()
+        for future in running:
+            future.result()
 
     assert load.problems == []
     assert load.num_searches > NUM_FILES

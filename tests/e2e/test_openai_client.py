@@ -1,4 +1,4 @@
-"""The official OpenAI client, pointed at ragserve by its base URL and nothing else."""
+"""OpenAI's own client, with only its base URL changed."""
 
 from collections.abc import Iterator
 
@@ -23,8 +23,8 @@ The primary mirror is 2.4 metres wide and is cleaned with carbon dioxide snow.
 
 @pytest.fixture(scope="module")
 def client(service: Service) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0, timeout=60) as made:
-        yield made
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0, timeout=60) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_files_are_listed_read_and_deleted(client: openai.OpenAI) -> None:
         client.files.retrieve(uploaded.id)
 
 
-def test_a_detached_file_is_never_found_again(client: openai.OpenAI) -> None:
+def test_a_detached_file_is_not_cited_again(client: openai.OpenAI) -> None:
     def answer() -> str:
         messages = [{"role": "user", "content": "What is the password of the zeppelin hangar?"}]
         return client.chat.completions.create(model="ragserve", messages=messages).choices[0].message.content
@@ -123,12 +123,12 @@ def test_a_detached_file_is_never_found_again(client: openai.OpenAI) -> None:
     assert uploaded.id not in [file.id for file in client.vector_stores.files.list("default")]
 
 
-def test_a_store_of_its_own_is_searched_alone_and_can_be_deleted(client: openai.OpenAI, file_id: str) -> None:
+def test_only_the_named_store_is_searched(client: openai.OpenAI, file_id: str) -> None:
     note = client.files.create(file=("note.txt", b"The mirror in the lobby is 3 metres wide."), purpose="assistants")
     store = client.vector_stores.create(name="lobby", file_ids=[note.id])
     client.vector_stores.files.poll(note.id, vector_store_id=store.id, poll_interval_ms=50)
 
-    def files_found() -> set[str]:
+    def retrieved_files() -> set[str]:
         completion = client.chat.completions.create(
             model="ragserve",
             messages=[{"role": "user", "content": "How wide is the mirror?"}],
@@ -136,11 +136,11 @@ def test_a_store_of_its_own_is_searched_alone_and_can_be_deleted(client: openai.
         )
         return {passage["file_id"] for passage in completion.passages}
 
-    assert files_found() == {note.id}
-    assert store.id in [one.id for one in client.vector_stores.list()]
+    assert retrieved_files() == {note.id}
+    assert store.id in [listed.id for listed in client.vector_stores.list()]
     assert client.vector_stores.delete(store.id).deleted
     with pytest.raises(openai.NotFoundError):
-        files_found()
+        retrieved_files()
 
 
 def test_an_unreadable_file_fails_with_a_reason(client: openai.OpenAI) -> None:
@@ -165,7 +165,7 @@ def test_ingesting_twice_changes_nothing(client: openai.OpenAI, file_id: str) ->
     assert (after.file_counts, after.usage_bytes) == (before.file_counts, before.usage_bytes)
 
 
-def test_a_chunking_strategy_is_kept_and_bounded(client: openai.OpenAI) -> None:
+def test_a_chunking_strategy_is_stored_and_bounded(client: openai.OpenAI) -> None:
     uploaded = client.files.create(
         file=("long.txt", b"One sentence follows another here. " * 200), purpose="assistants"
     )

@@ -1,4 +1,4 @@
-"""POST /v1/query as a client sees it: cited answers, streamed and not, and typed refusals."""
+"""POST /v1/query as a client sees it: cited answers, streamed and not, and errors with codes."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def ask(http: httpx.Client, **body: Any) -> httpx.Response:
     return http.post("/v1/query", json=body)
 
 
-def test_an_answer_cites_what_stands_verbatim_in_the_file(http: httpx.Client) -> None:
+def test_citations_quote_the_file_exactly(http: httpx.Client) -> None:
     body = ask(http, query="What does the canteen serve on Monday?").json()
 
     assert "lentil soup" in body["answer"]
@@ -57,7 +57,7 @@ def test_an_answer_cites_what_stands_verbatim_in_the_file(http: httpx.Client) ->
         assert f"[{citation['id']}]" in body["answer"]
 
 
-def test_an_answer_shows_what_it_went_through(http: httpx.Client) -> None:
+def test_an_answer_has_timings_and_models(http: httpx.Client) -> None:
     body = ask(http, query="When does the canteen open?").json()
 
     assert {"embed", "dense", "lexical", "fuse", "rerank", "generate", "first_text", "total"} <= body["timings"].keys()
@@ -66,9 +66,9 @@ def test_an_answer_shows_what_it_went_through(http: httpx.Client) -> None:
     assert body["degraded"] == []
 
 
-def test_a_stream_gives_the_same_answer_as_it_comes(http: httpx.Client) -> None:
+def test_a_stream_gives_the_same_answer(http: httpx.Client) -> None:
     question = "What do vegetarians get?"
-    whole = ask(http, query=question).json()
+    complete = ask(http, query=question).json()
 
     with RemoteService(str(http.base_url)) as remote:
         events = list(remote.ask(question, "default", 5))
@@ -76,9 +76,9 @@ def test_a_stream_gives_the_same_answer_as_it_comes(http: httpx.Client) -> None:
     names = [name for name, _ in events]
     assert names[0] == "passages"
     assert names[-1] == "done"
-    assert "".join(body["text"] for name, body in events if name == "text") == whole["answer"]
-    assert [body for name, body in events if name == "citation"] == whole["citations"]
-    assert events[-1][1]["answer"] == whole["answer"]
+    assert "".join(body["text"] for name, body in events if name == "text") == complete["answer"]
+    assert [body for name, body in events if name == "citation"] == complete["citations"]
+    assert events[-1][1]["answer"] == complete["answer"]
 
 
 def test_curl_needs_no_content_type(service: Service) -> None:
@@ -105,7 +105,7 @@ def test_top_k_bounds_the_passages(http: httpx.Client) -> None:
         ({"query": "soup", "vector_store_ids": ["vs_unknown"]}, 404, "not_found", None),
     ],
 )
-def test_bad_input_is_refused_by_name(
+def test_invalid_input_is_refused_by_name(
     http: httpx.Client, body: dict[str, Any], status: int, code: str, param: str | None
 ) -> None:
     response = ask(http, **body)
@@ -130,7 +130,7 @@ def test_an_unknown_route_is_refused_in_the_same_envelope(http: httpx.Client) ->
     assert response.json()["error"]["code"] == "not_found"
 
 
-def test_a_stream_that_cannot_begin_is_refused_like_any_request(http: httpx.Client) -> None:
+def test_a_failure_before_the_stream_is_an_http_error(http: httpx.Client) -> None:
     response = ask(http, query="soup", stream=True, vector_store_ids=["vs_unknown"])
 
     assert response.status_code == 404
@@ -181,7 +181,7 @@ def test_health_readiness_models_and_metrics(http: httpx.Client) -> None:
 def test_the_command_line_asks_and_reports(service: Service) -> None:
     ragserve = [sys.executable, "-m", "serve.cli"]
 
-    asked = subprocess.run(
+    ask_command = subprocess.run(
         [*ragserve, "ask", "What does the canteen serve on Monday?", "--url", service.url],
         capture_output=True,
         text=True,
@@ -189,7 +189,7 @@ def test_the_command_line_asks_and_reports(service: Service) -> None:
     )
     status = subprocess.run([*ragserve, "status", "--url", service.url], capture_output=True, text=True, check=True)
 
-    assert "lentil soup" in asked.stdout
-    assert "canteen.md" in asked.stdout
+    assert "lentil soup" in ask_command.stdout
+    assert "canteen.md" in ask_command.stdout
     assert "late-interaction" in status.stdout
     assert "completed" in status.stdout

@@ -1,4 +1,4 @@
-"""Real documents and real questions through the running service."""
+"""Real documents and real questions, sent to the running service."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ def http(service: Service) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def documents(service: Service, shared_data: Path) -> list[dict[str, Any]]:
-    """The 24 real files, ingested by the command line's own code; what the manifest says of each."""
+    """Ingest the 24 real files with the code of the command line; returns their manifest."""
     from rich.console import Console
 
     folder = shared_data / "documents"
@@ -42,7 +42,7 @@ def documents(service: Service, shared_data: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def squad(service: Service, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """SQuAD's paragraphs, a file each, in the store; 200 of its questions with the file that answers each."""
+    """Ingest SQuAD's paragraphs, one file each; returns 200 of its questions with the file that answers each."""
     from rich.console import Console
 
     folder = tmp_path_factory.mktemp("squad_dev")
@@ -70,7 +70,7 @@ def answer(http: httpx.Client, question: str) -> dict[str, Any]:
 
 
 def check_citations(http: httpx.Client, body: dict[str, Any], texts: dict[str, str]) -> None:
-    """Every citation stands in its file at its place; every marker of the answer has its citation."""
+    """Check that each citation quotes its file exactly, and that the last marker has a citation."""
     assert body["citations"], body["answer"]
     for citation in body["citations"]:
         if citation["file_id"] not in texts:
@@ -80,7 +80,7 @@ def check_citations(http: httpx.Client, body: dict[str, Any], texts: dict[str, s
     assert int(last_marker) in {citation["id"] for citation in body["citations"]}
 
 
-def test_real_files_end_as_the_manifest_says(http: httpx.Client, documents: list[dict[str, Any]]) -> None:
+def test_real_files_have_the_status_of_the_manifest(http: httpx.Client, documents: list[dict[str, Any]]) -> None:
     files = {file["filename"]: file["id"] for file in http.get("/v1/files", params={"limit": 100}).json()["data"]}
 
     for entry in documents:
@@ -89,14 +89,14 @@ def test_real_files_end_as_the_manifest_says(http: httpx.Client, documents: list
         if entry["expect"] == "text":
             assert attached["status"] == "completed", (entry["file"], attached["last_error"])
             text = http.get(f"/v1/files/{files[entry['file']]}/text").text
-            assert [part for part in entry["contains"] if part not in text] == []
+            assert [phrase for phrase in entry["contains"] if phrase not in text] == []
         else:
             assert attached["status"] == "failed", entry["file"]
             assert attached["last_error"]["code"] == "invalid_file"
 
 
 @pytest.mark.parametrize(
-    ("question", "file", "said"),
+    ("question", "file", "phrase"),
     [
         ("What is the default timeout of HTTPX?", "httpx-timeouts.md", "5 seconds"),
         ("Which family do ducks belong to?", "wikipedia-duck.html", "Anatidae"),
@@ -105,16 +105,16 @@ def test_real_files_end_as_the_manifest_says(http: httpx.Client, documents: list
     ],
 )
 def test_a_question_about_a_real_file_is_answered_from_it(
-    http: httpx.Client, documents: list[dict[str, Any]], question: str, file: str, said: str
+    http: httpx.Client, documents: list[dict[str, Any]], question: str, file: str, phrase: str
 ) -> None:
     body = answer(http, question)
 
     check_citations(http, body, {})
     assert file in {citation["filename"] for citation in body["citations"]}
-    assert said in " ".join(passage["text"] for passage in body["passages"])
+    assert phrase in " ".join(passage["text"] for passage in body["passages"])
 
 
-def test_two_hundred_questions_find_their_paragraph_and_cite_what_exists(
+def test_two_hundred_questions_retrieve_and_cite_their_paragraph(
     http: httpx.Client, squad: list[dict[str, Any]], record_property: Any
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
@@ -123,7 +123,7 @@ def test_two_hundred_questions_find_their_paragraph_and_cite_what_exists(
     texts: dict[str, str] = {}
     for body in bodies:
         check_citations(http, body, texts)
-    found = [
+    retrieved = [
         question["file"] in {passage["filename"] for passage in body["passages"]}
         for question, body in zip(squad, bodies, strict=True)
     ]
@@ -131,6 +131,6 @@ def test_two_hundred_questions_find_their_paragraph_and_cite_what_exists(
         any(gold.lower() in body["answer"].lower() for gold in question["answers"])
         for question, body in zip(squad, bodies, strict=True)
     ]
-    record_property("gold_at_5", sum(found) / NUM_QUESTIONS)
+    record_property("gold_at_5", sum(retrieved) / NUM_QUESTIONS)
     record_property("answer_contains_gold", sum(answered) / NUM_QUESTIONS)
-    assert sum(found) / NUM_QUESTIONS >= GOLD_AT_5
+    assert sum(retrieved) / NUM_QUESTIONS >= GOLD_AT_5

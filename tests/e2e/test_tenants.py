@@ -1,6 +1,6 @@
-"""Tenants on a running cluster: keys decide who sees what, through the searcher replicas and from the command line.
+"""Tenants on a running cluster: a key gives access to its tenant's data only, over HTTP and from the command line.
 
-Every route against every guessed id is in tests/serve/api/test_api_tenants.py.
+tests/serve/api/test_api_tenants.py calls every route with guessed ids.
 """
 
 import os
@@ -33,7 +33,7 @@ def write_keys(path: Path, *tenants: str) -> None:
 
 @pytest.fixture(scope="module")
 def keyed(service: Service, keys: Path) -> Iterator[Service]:
-    """The service with a keys file; it is put back as it was."""
+    """The service with a keys file, restored afterwards."""
     with put_back_afterwards(service):
         service.raw["applications"][0]["args"]["api"]["keys_file"] = str(keys)
         service.apply()
@@ -42,28 +42,28 @@ def keyed(service: Service, keys: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def clients(keyed: Service) -> Iterator[dict[str, openai.OpenAI]]:
-    """A client a tenant, each with a note of its own in its default store."""
-    made = {
+    """One client for each tenant. Each tenant has a note in its default store."""
+    client_by_tenant = {
         tenant: openai.OpenAI(base_url=f"{keyed.url}/v1", api_key=f"{tenant}-key", max_retries=0, timeout=60)
         for tenant in TENANTS
     }
-    for tenant, client in made.items():
+    for tenant, client in client_by_tenant.items():
         note = f"The harbour of {tenant} opens at dawn.".encode()
         client.vector_stores.files.upload_and_poll(vector_store_id="default", file=("harbour.md", note))
-    yield made
-    for client in made.values():
+    yield client_by_tenant
+    for client in client_by_tenant.values():
         client.close()
 
 
 @pytest.mark.parametrize("mode", ["auto", "hybrid", "dense", "lexical"])
-def test_each_tenant_finds_its_own_and_nothing_else(clients: dict[str, openai.OpenAI], mode: str) -> None:
+def test_each_tenant_finds_only_its_own_files(clients: dict[str, openai.OpenAI], mode: str) -> None:
     for tenant, client in clients.items():
         page = client.vector_stores.search("default", query="harbour acme globex", extra_body={"mode": mode})
 
-        assert [tenant in one.content[0].text for one in page.data] == [True]
+        assert [tenant in result.content[0].text for result in page.data] == [True]
 
 
-def test_answers_rest_on_the_callers_own_documents(clients: dict[str, openai.OpenAI]) -> None:
+def test_answers_use_only_the_callers_documents(clients: dict[str, openai.OpenAI]) -> None:
     for tenant, client in clients.items():
         messages = [{"role": "user", "content": "When does the harbour open?"}]
         completion = client.chat.completions.create(model="ragserve", messages=messages)

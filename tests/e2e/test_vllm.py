@@ -1,4 +1,4 @@
-"""Generation by a real vLLM engine inside its replica: streamed, swapped in by one line, freed when the client goes."""
+"""Generation by a real vLLM engine in its replica: streaming, a swap under load, and disconnects."""
 
 import asyncio
 import json
@@ -17,12 +17,12 @@ from tests.conftest import Service, put_back_afterwards
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.slow]
 
 
-DURING_THE_SWAP: list[httpx.Response] = []
+RESPONSES_DURING_SWAP: list[httpx.Response] = []
 
 
 @pytest.fixture(scope="module")
 def llm(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service with the tiny Llama as its generator, which is one line of its file; put back afterwards."""
+    """The service with the tiny Llama as its generator, restored afterwards."""
     path: Path = tmp_path_factory.mktemp("llm") / "tides.md"
     path.write_text("# Tides\n\nThe spring tide comes twice a month.\n")
     with RemoteService(service.url) as remote:
@@ -32,15 +32,15 @@ def llm(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         with ThreadPoolExecutor(1) as pool:
             swap = pool.submit(service.apply)
             while not swap.done():
-                DURING_THE_SWAP.append(ask(service))
+                RESPONSES_DURING_SWAP.append(ask(service))
         swap.result()
         yield service
 
 
 @pytest.fixture
 def client(llm: Service) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{llm.url}/v1", api_key="unused", max_retries=0, timeout=120) as made:
-        yield made
+    with openai.OpenAI(base_url=f"{llm.url}/v1", api_key="unused", max_retries=0, timeout=120) as opened:
+        yield opened
 
 
 def ask(service: Service) -> httpx.Response:
@@ -49,11 +49,11 @@ def ask(service: Service) -> httpx.Response:
 
 
 def test_no_request_fails_while_the_engine_starts(llm: Service) -> None:
-    statuses = {response.status_code for response in DURING_THE_SWAP}
-    bodies = [response.json() for response in DURING_THE_SWAP]
+    statuses = {response.status_code for response in RESPONSES_DURING_SWAP}
+    bodies = [response.json() for response in RESPONSES_DURING_SWAP]
 
     assert statuses == {200}
-    # Quoted answers fill the gap, and say so.
+    # Extractive answers replace the engine until it runs, and are marked as degraded.
     assert {tuple(body["degraded"]) for body in bodies} <= {(), ("generate",)}
     assert {body["models"]["generate"] for body in bodies} <= {"extractive", "tiny-llama"}
     assert any("twice a month" in body["answer"] for body in bodies)
@@ -95,10 +95,10 @@ def test_a_stop_string_ends_the_answer(client: openai.OpenAI) -> None:
     assert stop not in stopped.choices[0].message.content
 
 
-async def engine_reaches(num_unfinished: int, http: httpx.AsyncClient, limit_s: float) -> None:
-    """Returns once the engine works on so many requests; fails after `limit_s`."""
+async def wait_until_unfinished(num_unfinished: int, http: httpx.AsyncClient, limit_s: float) -> None:
+    """Wait until the engine has `num_unfinished` requests; fail after `limit_s`."""
     async with asyncio.timeout(limit_s):
-        # The engine is in another process: there is nothing here to wait on.
+        # The engine is in another process, so there is no event to wait for.
         while (await http.get("/readyz")).json()["stages"]["generate"]["unfinished"] != num_unfinished:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -112,34 +112,32 @@ DISCONNECTING = {
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-@pytest.mark.parametrize("asked", DISCONNECTING)
-async def test_a_client_that_disconnects_frees_the_engine_within_a_second(
-    llm: Service, asked: str, stream: bool
-) -> None:
-    path, body = DISCONNECTING[asked]
-    # Some three seconds' worth of tokens, so that only an abort ends it within one.
+@pytest.mark.parametrize("request_name", DISCONNECTING)
+async def test_a_disconnect_frees_the_engine_within_a_second(llm: Service, request_name: str, stream: bool) -> None:
+    path, body = DISCONNECTING[request_name]
+    # About three seconds of tokens, so only an abort can end it within one.
     body = body | {"stream": stream, "max_tokens": 1700}
     async with httpx.AsyncClient(base_url=llm.url, timeout=120, trust_env=False) as http:
         connection = await post_without_reading(llm.url, path, json.dumps(body).encode())
-        await engine_reaches(1, http, limit_s=30)
+        await wait_until_unfinished(1, http, limit_s=30)
 
         connection.close()
         await connection.wait_closed()
 
-        await engine_reaches(0, http, limit_s=1)
+        await wait_until_unfinished(0, http, limit_s=1)
 
 
 async def post_without_reading(url: str, path: str, body: bytes) -> asyncio.StreamWriter:
-    """A request on a bare connection: closing it is hanging up, whereas client libraries may keep a socket open."""
-    parts = urlsplit(url)
-    _, connection = await asyncio.open_connection(parts.hostname, parts.port)
-    head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+    """Send a request on a plain connection, because client libraries may keep a socket open."""
+    address = urlsplit(url)
+    _, connection = await asyncio.open_connection(address.hostname, address.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.write(head.encode() + body)
     await connection.drain()
     return connection
 
 
-def test_a_conversation_that_is_too_long_is_the_callers_error(client: openai.OpenAI) -> None:
+def test_a_too_long_conversation_is_an_invalid_request(client: openai.OpenAI) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         client.chat.completions.create(
             model="ragserve", messages=[{"role": "user", "content": "tide " * 2500}], max_tokens=8
@@ -148,7 +146,7 @@ def test_a_conversation_that_is_too_long_is_the_callers_error(client: openai.Ope
     assert caught.value.code == "invalid_request"
 
 
-def test_the_language_model_itself_chats_without_documents(client: openai.OpenAI) -> None:
+def test_plain_chat_uses_no_documents(client: openai.OpenAI) -> None:
     fields = {"model": "tiny-llama", "messages": MESSAGES, "max_tokens": 24, "temperature": 0}
 
     whole = client.chat.completions.create(**fields, logprobs=True)
@@ -177,18 +175,18 @@ def test_an_adapter_answers_with_and_without_documents(client: openai.OpenAI) ->
     stores = {"vector_store_ids": ["default"]}
 
     plain = [client.chat.completions.create(model=name, **fields) for name in ("tiny-llama", "tiny-law")]
-    found = [
+    from_documents = [
         client.chat.completions.create(model=name, extra_body=stores, **fields) for name in ("tiny-llama", "tiny-law")
     ]
 
     assert [answer.model for answer in plain] == ["tiny-llama", "tiny-law"]
     assert client.models.retrieve("tiny-law").parent == "tiny-llama"
-    for base, adapted in (plain, found):
+    for base, adapted in (plain, from_documents):
         assert base.choices[0].message.content != adapted.choices[0].message.content
-    assert all(answer.passages and not answer.degraded for answer in found)
+    assert all(answer.passages and not answer.degraded for answer in from_documents)
 
 
-def test_an_answer_from_documents_keeps_to_its_schema(client: openai.OpenAI) -> None:
+def test_an_answer_from_documents_follows_its_schema(client: openai.OpenAI) -> None:
     schema = {
         "type": "object",
         "properties": {"tides": {"type": "array", "items": {"enum": [1, 2]}, "minItems": 1, "maxItems": 1}},
@@ -227,13 +225,13 @@ def test_a_tool_is_called(client: openai.OpenAI) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-def test_what_the_engine_refuses_is_the_callers_error(client: openai.OpenAI, stream: bool) -> None:
+def test_a_request_that_the_engine_refuses_is_invalid(client: openai.OpenAI, stream: bool) -> None:
     with pytest.raises(openai.UnprocessableEntityError, match="maximum context length"):
         client.chat.completions.create(
             model="tiny-llama", messages=[{"role": "user", "content": "tide " * 2500}], max_tokens=8, stream=stream
         )
 
 
-def test_a_model_that_does_not_serve_is_not_found(client: openai.OpenAI) -> None:
+def test_a_model_that_is_not_served_is_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="tiny-llama"):
         client.chat.completions.create(model="qwen3-4b", messages=MESSAGES)
