@@ -1,4 +1,4 @@
-"""The dependencies of the routes: one object on the application's state, the request id, and the caller's tenant."""
+"""The dependencies of the routes: one object on the application's state, and the caller's tenant."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A graph of the shape of ours, called through our clients, whose stages sleep: what a drain must not interrupt."""
+"""A graph like ours whose stages sleep, called through our clients. A drain must not interrupt its requests."""
 
 import asyncio
 import json
@@ -38,16 +38,16 @@ class Ingress:
 
     async def __call__(self, request: Request) -> StreamingResponse:
         context = within(BUDGET_S)
-        found = await self._search.shared_call("search", (await request.json())["query"], context)
-        return StreamingResponse(self._events(found, context), media_type="text/event-stream")
+        query = await self._search.shared_call("search", (await request.json())["query"], context)
+        return StreamingResponse(self._events(query, context), media_type="text/event-stream")
 
-    async def _events(self, found: str, context: RequestContext) -> AsyncIterator[str]:
-        async for text in self._generate.stream_call("stream", found, context=context):
+    async def _events(self, query: str, context: RequestContext) -> AsyncIterator[str]:
+        async for text in self._generate.stream_call("stream", query, context=context):
             yield f"data: {json.dumps({'text': text})}\n\n"
         yield "data: [DONE]\n\n"
 
 
 def build(_: dict[str, str]) -> Application:
-    """The ingress and its stages; replicas and labels are in the config."""
+    """The ingress and its stages. The config sets their replicas and labels."""
     search, generate = ray_serve.deployment(Search).bind(), ray_serve.deployment(Generate).bind()
     return ray_serve.deployment(Ingress).bind(search, generate)
