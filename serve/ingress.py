@@ -134,7 +134,12 @@ def _handle(stage: DeploymentHandle | InlineStage, inline: list[InlineHandle]) -
 
 def create_app(services: Services) -> FastAPI:
     """The application: routes, errors, and middleware in order. Plain FastAPI, so any server runs it."""
-    app = FastAPI(title="ragserve", summary="Cited answers from your documents.", lifespan=_lifespan)
+    app = FastAPI(
+        title="ragserve",
+        summary="Cited answers from your documents.",
+        responses=errors.RESPONSES,
+        lifespan=_lifespan,
+    )
     app.state.services = services
     for module in ROUTERS:
         app.include_router(module.router)

@@ -9,10 +9,9 @@ from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions
 from serve.api.filters import FilterBody
 from serve.api.ids import VectorStoreIds
 from serve.api.plain_chat import PlainChat
-from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions
+from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode
 from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
 from serve.api.served_models import SERVICE_MODEL
-from serve.pipelines.retrieve import Mode
 
 FILE_SEARCH = "file_search"
 DEFAULT_STORES = (DEFAULT_VECTOR_STORE,)
@@ -137,7 +136,7 @@ class ChatRequest(BaseModel):
     vector_store_ids: VectorStoreIds | None = Field(default=None, description="Vector stores to search.")
     top_k: NumResults | None = Field(default=None, description="Most passages to write the answer from.")
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
-    mode: Mode = Field(default="auto", description="Which searches to run.")
+    mode: SearchMode = "auto"
     ranking_options: RankingOptions | None = None
     user: str | None = Field(default=None, description=IGNORED)
     safety_identifier: str | None = Field(default=None, description=IGNORED)

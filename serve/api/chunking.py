@@ -20,7 +20,7 @@ class StaticChunking(BaseModel):
 
 
 class ChunkingStrategy(BaseModel):
-    """How files are cut into chunks. `auto` takes the service's configured size; `static` needs `static`."""
+    """How files are cut into chunks. `auto`: the configured size; `static`: the size in the field `static`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""The RequestContext of an HTTP request: its id, the caller's tenant, and the trace that it belongs to."""
+"""The RequestContext of an HTTP request: its id, the caller's tenant, and the caller's trace."""
 
 import re
 from typing import Annotated
@@ -12,7 +12,7 @@ TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9
 
 
 async def _context(request: Request) -> RequestContext:
-    """Without a deadline: each route sets its own. A route that is no TenantRoute has no tenant, and fails."""
+    """The context without a deadline; each route sets its own. Fails on a route that is not a TenantRoute."""
     state, traceparent = request.state, request.headers.get("traceparent", "")
     trace_context = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
     return RequestContext(state.request_id, state.tenant, Deadline.never(), trace_context=trace_context)

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from models.errors import (
@@ -44,7 +45,31 @@ STATUS: dict[type[RagError], int] = {
     ConfigError: 500,
     InternalError: 500,
 }
+# By pydantic's type of error, where its own message does not say what to do.
+VALIDATION_MESSAGES = {
+    "missing": "this field is required",
+    "extra_forbidden": "unknown field; /docs lists the fields of this route",
+}
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    message: str = Field(description="For people; it may change.")
+    type: str = Field(description="invalid_request_error, rate_limit_error or server_error.")
+    param: str | None = Field(description="The wrong field, such as filters.0.value.")
+    code: str = Field(description="Stable; programs can rely on it.")
+
+
+class ErrorBody(BaseModel):
+    """OpenAI's error object."""
+
+    error: ErrorDetail
+
+
+# For /openapi.json, instead of FastAPI's own error object.
+RESPONSES: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorBody, "description": "The request failed."}}
 
 
 def status_of(error: RagError) -> int:
@@ -92,7 +117,8 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     param = _param(first["loc"], error.body, is_missing=first["type"] == "missing")
-    message = f"{param}: {first['msg']}" if param else first["msg"]
+    problem = VALIDATION_MESSAGES.get(first["type"], first["msg"])
+    message = f"{param}: {problem}" if param else problem
     return JSONResponse(envelope(message, 422, "invalid_request", param), 422)
 
 

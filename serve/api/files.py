@@ -48,6 +48,7 @@ async def list_files(
 
 @router.get("/v1/files/{file_id}")
 async def get_file(file_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
+    """Describes a file: its name, size and version."""
     return to_file(await asyncio.to_thread(services.corpus.files.get, tenant, file_id))
 
 

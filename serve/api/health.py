@@ -16,6 +16,7 @@ router = APIRouter()
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
+    """200 while this process runs."""
     return {"status": "ok"}
 
 

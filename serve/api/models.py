@@ -22,6 +22,7 @@ async def list_models(services: ServicesDep) -> dict[str, Any]:
 
 @router.get("/v1/models/{model_id}")
 async def get_model(model_id: str, services: ServicesDep) -> dict[str, Any]:
+    """Describes one of the listed models."""
     for model in await _models(services):
         if model["id"] == model_id:
             return model

@@ -17,11 +17,10 @@ from serve.api.evidence import CitationBody, PassageBody, evidence, to_citation,
 from serve.api.filters import FilterBody, to_filter
 from serve.api.ids import VectorStoreIds
 from serve.api.query_text import QueryText
-from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, to_options
+from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode, to_options
 from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
 from serve.api.services import ServicesDep, TenantRoute
 from serve.pipelines.query import Answered, Cited, Event, PassagesFound, Query, TextGenerated
-from serve.pipelines.retrieve import Mode
 
 router = APIRouter(route_class=TenantRoute)
 
@@ -41,7 +40,7 @@ class QueryRequest(BaseModel):
     stop: tuple[str, ...] = Field(default=(), max_length=MAX_STOPS, description="Texts that end the answer.")
     seed: int | None = None
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
-    mode: Mode = Field(default="auto", description="Which searches to run.")
+    mode: SearchMode = "auto"
     ranking_options: RankingOptions | None = None
 
     def to_query(self, tenant: str) -> Query:

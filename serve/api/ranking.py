@@ -9,6 +9,13 @@ from serve.pipelines.retrieve import Mode, RetrievalOptions
 
 DEFAULT_NUM_RESULTS = 5
 NumResults = Annotated[int, Field(ge=1, le=50)]
+SearchMode = Annotated[
+    Mode,
+    Field(
+        description="dense: by embedding; lexical: by keyword; hybrid: both; "
+        "auto: keyword search alone for identifiers and quoted phrases, otherwise both."
+    ),
+]
 
 
 class HybridSearch(BaseModel):

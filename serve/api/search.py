@@ -18,9 +18,9 @@ from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.filters import FilterBody, to_filter
 from serve.api.query_text import QueryText, check_query_texts
-from serve.api.ranking import NumResults, RankingOptions, to_options
+from serve.api.ranking import NumResults, RankingOptions, SearchMode, to_options
 from serve.api.services import Services, ServicesDep, TenantRoute
-from serve.pipelines.retrieve import Mode, RetrievalQuery, Retrieved, attempt
+from serve.pipelines.retrieve import RetrievalQuery, Retrieved, attempt
 
 router = APIRouter(route_class=TenantRoute)
 
@@ -39,7 +39,7 @@ class SearchRequest(BaseModel):
     max_num_results: NumResults = Field(default=10, description="Results on a page.")
     ranking_options: RankingOptions | None = None
     rewrite_query: bool = Field(default=False, description="Accepted; queries are searched as they were sent.")
-    mode: Mode = Field(default="auto", description="Which searches to run.")
+    mode: SearchMode = "auto"
     page: str | None = Field(default=None, description="`next_page` of the previous response.")
 
     @property

@@ -89,6 +89,7 @@ async def attach_file(
 async def list_store_files(
     vector_store_id: str, services: ServicesDep, tenant: TenantDep, page: PageDep, status: StatusFilter = None
 ) -> dict[str, Any]:
+    """Lists the files of a store, newest first; `filter` selects one status."""
     files = await asyncio.to_thread(services.corpus.store_files.page, tenant, vector_store_id, page, status)
     return to_list(files, to_store_file)
 
@@ -97,6 +98,7 @@ async def list_store_files(
 async def get_store_file(
     vector_store_id: str, file_id: str, services: ServicesDep, tenant: TenantDep, response: Response
 ) -> dict[str, Any]:
+    """Describes a file of a store: its status, its error if it failed, and its attributes."""
     file = await asyncio.to_thread(services.corpus.store_files.get, tenant, vector_store_id, file_id)
     response.headers.update(POLL_HEADERS)
     return to_store_file(file)
@@ -144,6 +146,7 @@ async def create_file_batch(
 async def get_file_batch(
     vector_store_id: str, batch_id: str, services: ServicesDep, tenant: TenantDep, response: Response
 ) -> dict[str, Any]:
+    """Describes a batch: its status, and its files by status."""
     batch = await asyncio.to_thread(services.corpus.file_batches.get, tenant, vector_store_id, batch_id)
     response.headers.update(POLL_HEADERS)
     return to_file_batch(batch)
@@ -168,6 +171,7 @@ async def list_batch_files(
     page: PageDep,
     status: StatusFilter = None,
 ) -> dict[str, Any]:
+    """Lists the files of a batch, newest first; `filter` selects one status."""
     files = services.corpus.file_batches.files
     return to_list(await asyncio.to_thread(files, tenant, vector_store_id, batch_id, page, status), to_store_file)
 

@@ -68,11 +68,13 @@ async def create_vector_store(body: CreateRequest, services: ServicesDep, tenant
 
 @router.get("/v1/vector_stores")
 async def list_vector_stores(services: ServicesDep, tenant: TenantDep, page: PageDep) -> dict[str, Any]:
+    """Lists the stores, newest first."""
     return await asyncio.to_thread(_list, services.corpus, tenant, page)
 
 
 @router.get("/v1/vector_stores/{vector_store_id}")
 async def get_vector_store(vector_store_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
+    """Describes a store: its files by status, and the index that is searched."""
     store = await asyncio.to_thread(services.corpus.vector_stores.get, tenant, vector_store_id)
     return await asyncio.to_thread(to_vector_store, services.corpus, store)
 
@@ -81,6 +83,7 @@ async def get_vector_store(vector_store_id: str, services: ServicesDep, tenant: 
 async def modify_vector_store(
     vector_store_id: str, body: ModifyRequest, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
+    """Changes the name, the metadata or the expiry of a store."""
     stores = services.corpus.vector_stores
     modified = await asyncio.to_thread(stores.modify, tenant, vector_store_id, body.to_changes())
     return await asyncio.to_thread(to_vector_store, services.corpus, modified)

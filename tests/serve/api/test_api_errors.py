@@ -25,6 +25,28 @@ async def test_a_deeply_nested_body_is_refused(http: httpx.AsyncClient) -> None:
     assert deepest.status_code in (400, 422)
 
 
+async def test_an_unknown_field_and_a_missing_one_are_named(http: httpx.AsyncClient) -> None:
+    unknown = await http.post("/v1/query", json={"query": "x", "top_kk": 3})
+    missing = await http.post("/v1/query", json={})
+
+    messages = [response.json()["error"]["message"] for response in (unknown, missing)]
+    assert messages == [
+        "top_kk: unknown field; /docs lists the fields of this route",
+        "query: this field is required",
+    ]
+
+
+def test_every_route_documents_the_error_object(service: Running) -> None:
+    document = service.app.openapi()
+
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            schema = operation["responses"]["default"]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/ErrorBody"}, path
+            assert operation["description"], path
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
 async def test_openais_client_does_not_retry_a_conflict(service: Running) -> None:
     statuses: list[int] = []
 
