@@ -1,38 +1,38 @@
-"""Every error that ragserve raises on purpose.
+"""The errors that ragserve raises.
 
 RagError
-├── InvalidRequestError        what the caller sent is wrong
-│   └── PayloadTooLargeError   … too big
-├── UnauthorizedError          no key, or one that nobody has
-├── NotFoundError              no such file, vector store, chunk
-├── ConflictError              the state of the thing does not allow it
-│   └── MissingVectorsError    … lacks vectors of a generation that the vector store has
-├── UnreadableDocumentError    a file whose text cannot be had
+├── InvalidRequestError        the request is wrong
+│   └── PayloadTooLargeError   … or too large
+├── UnauthorizedError          no API key, or an unknown one
+├── NotFoundError              no such file, vector store or chunk
+├── ConflictError              the current state does not allow the operation
+│   └── MissingVectorsError    … because vectors of a required generation are missing
+├── UnreadableDocumentError    no text can be extracted from a file
 ├── ConfigError                serve_config.yaml or the catalog is wrong
-│   └── ModelNotFoundError     … names a model that the catalog lacks
-├── ModelLoadError             a model that the catalog names does not load
-├── OverloadedError            a queue is full: come back later
-├── DeadlineExceededError      a stage did not answer in its budget
+│   └── ModelNotFoundError     … because it names a model that is not in the catalog
+├── ModelLoadError             a model of the catalog does not load
+├── OverloadedError            a queue is full; retry later
+├── DeadlineExceededError      a stage did not answer within its budget
 ├── StageUnavailableError      no replica of a stage can answer
-└── InternalError              a bug of ours; the details are in the log only
+└── InternalError              an unexpected failure; only the log has the details
 
-Each has a stable `code`. Arguments are positional and kept in `args`, so that an error survives pickling
-between replicas. HTTP status codes are chosen in serve/api/errors.py alone.
+Each class has a stable `code`. Arguments are positional and stored in `args`, so that an error survives pickling
+between replicas. Only serve/api/errors.py chooses HTTP status codes.
 """
 
 import difflib
 from collections.abc import Iterable
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the known one that it may have meant, or all of them."""
-    names = list(known)
+def did_you_mean(name: str, valid_names: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: the most similar valid name, or all valid names."""
+    names = list(valid_names)
     nearest = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; it is one of {', '.join(names)}"
 
 
 class RagError(Exception):
-    """Base of every error above. `retry_after_s` is set where trying again later may help."""
+    """The base class. `retry_after_s` is set if a later retry may succeed."""
 
     code = "internal_error"
     retry_after_s: float | None = None
@@ -85,7 +85,7 @@ class ConflictError(RagError):
 
 
 class MissingVectorsError(ConflictError):
-    """`generations` are those that a vector store's chunks must have vectors of, and these chunks lack."""
+    """Chunks lack vectors of `generations`, which their vector store requires."""
 
     code = "missing_vectors"
 
@@ -99,7 +99,7 @@ class MissingVectorsError(ConflictError):
 
 
 class UnreadableDocumentError(RagError):
-    """`reason` is one of OpenAI's codes of a vector store file: unsupported_file, invalid_file, server_error."""
+    """No text can be extracted. `reason` is OpenAI's code: unsupported_file, invalid_file or server_error."""
 
     code = "unreadable_document"
 
@@ -125,10 +125,10 @@ class ConfigError(RagError):
 class ModelNotFoundError(ConfigError):
     code = "model_not_found"
 
-    def __init__(self, where: str, name: str, known: list[str]) -> None:
-        super().__init__(where, f"no model named {name!r}{did_you_mean(name, sorted(known))}")
-        self.args = (where, name, known)
-        self.name, self.known = name, known
+    def __init__(self, where: str, name: str, aliases: list[str]) -> None:
+        super().__init__(where, f"no model named {name!r}{did_you_mean(name, sorted(aliases))}")
+        self.args = (where, name, aliases)
+        self.name, self.aliases = name, aliases
 
 
 class ModelLoadError(RagError):
@@ -176,7 +176,7 @@ class StageUnavailableError(RagError):
 
 
 class InternalError(RagError):
-    """What a caller sees of an unexpected failure: the stage, and nothing of its inside."""
+    """An unexpected failure. The caller learns the stage and nothing else."""
 
     def __init__(self, stage: str) -> None:
         super().__init__(stage)

@@ -1,7 +1,7 @@
-"""The plain data that crosses layers and replicas: frozen dataclasses and float32 arrays.
+"""Plain data that crosses layers and replicas: frozen dataclasses and float32 arrays.
 
-Frozen dataclasses without slots pickle faster than slotted ones or pydantic models, and a numpy array takes less
-than half the time of a list of floats, so these are what travels between replicas.
+Frozen dataclasses without slots pickle faster than slotted ones or pydantic models. A numpy array pickles in less than
+half the time of a list of floats.
 """
 
 import math
@@ -26,7 +26,7 @@ BACKGROUND_PRIORITY = -1  # ingestion and migration
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a search may look. The tenant is an argument all the way down, never a context variable."""
+    """The vector stores to search, of one tenant. The tenant is always an argument, never a context variable."""
 
     tenant: str
     vector_store_ids: tuple[str, ...]
@@ -49,10 +49,10 @@ class Ranking:
 
 @dataclass(frozen=True)
 class LexicalRanking:
-    """What keyword search knows of a query: its hits, and the weight of each of the query's words.
+    """The result of a keyword search: the hits, and the weight of each word of the query.
 
-    `term_weights` maps a lower-cased word of the query to its inverse document frequency in the searched
-    stores; a word that the corpus never uses has the highest weight.
+    `term_weights` maps a lower-cased word of the query to its inverse document frequency in the searched stores. A
+    word that is in no chunk has the highest weight.
     """
 
     ranking: Ranking
@@ -60,15 +60,15 @@ class LexicalRanking:
 
 
 def indexed_text(context: str, text: str) -> str:
-    """What embedding, keyword search and reranking read of a chunk: the headings above it, then its text."""
+    """Return the text of a chunk for embedding, keyword search and reranking: its headings, then its text."""
     return f"{context}\n{text}" if context else text
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A chunk as an answer sees it: `text` is characters `start` to `end` of the file's extracted text.
+    """A chunk as a search returns it. `text` is characters `start` to `end` of the file's extracted text.
 
-    `attributes` are its file's.
+    `attributes` are the file's.
     """
 
     key: int
@@ -87,7 +87,7 @@ class Passage:
         return indexed_text(self.context, self.text)
 
     def scored(self, score: float) -> "Passage":
-        """The same with another score. In a third of the time of dataclasses.replace: every candidate passes here."""
+        """Return a copy with another score. Takes a third of the time of dataclasses.replace, for every candidate."""
         return Passage(
             self.key,
             self.chunk_id,
@@ -104,10 +104,10 @@ class Passage:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of one file's extracted text, before it is stored: `text == document.text[start:end]`.
+    """A piece of a file's extracted text, before it is stored: `text == document.text[start:end]`.
 
-    `context` is the title and headings above it, outermost first, joined by " > "; `num_tokens` counts the
-    embedding model's tokens of `text` without special tokens.
+    `context` is the title and headings above it, outermost first, joined by " > ". `num_tokens` counts the embedding
+    model's tokens in `text`, without special tokens.
     """
 
     text: str
@@ -123,7 +123,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """One turn of a conversation; `role` is system, user or assistant."""
+    """One message of a conversation. `role` is system, user or assistant."""
 
     role: str
     content: str
@@ -131,10 +131,10 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How to decode. None leaves the model's own default; `max_tokens` counts generated tokens.
+    """Options of decoding. None means the model's default. `max_tokens` limits the generated tokens.
 
-    `response_schema` is a JSON schema that the text must satisfy, without citations; `adapter` the model with one of
-    its LoRA adapters.
+    `response_schema` is a JSON schema that the text must satisfy; it then has no citations. `adapter` names a LoRA
+    adapter of the model.
     """
 
     max_tokens: int = 512
@@ -148,10 +148,10 @@ class SamplingOptions:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A conversation whose last message is the user's question, and the passages to answer it from.
+    """A conversation that ends with the user's question, and the passages to answer it from.
 
-    `passages` are in the order of the prompt, whose numbers the answer cites; `relevance_order` holds their places in
-    it, from 0, the most relevant first. Empty: they are best first themselves.
+    `passages` are in the order of the prompt; the answer cites their numbers. `relevance_order` has the indexes of the
+    passages, from 0, the most relevant first. If it is empty, `passages` itself is in that order.
     """
 
     request_id: str
@@ -163,7 +163,7 @@ class GenerationRequest:
 
     @property
     def best_first(self) -> tuple[int, ...]:
-        """The places of the passages, from 0, the most relevant first."""
+        """The indexes of the passages, from 0, the most relevant first."""
         return self.relevance_order or tuple(range(len(self.passages)))
 
     @property
@@ -173,7 +173,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """A request in OpenAI's own words: `body` is that of chat completions, or of completions, already validated."""
+    """A request in OpenAI's format. `body` is the validated body of a chat completion or a completion."""
 
     request_id: str
     kind: Literal["chat", "completion"]
@@ -182,9 +182,10 @@ class CompletionRequest:
 
 @dataclass(frozen=True)
 class GenerationDelta:
-    """What was generated since the last delta. The last one carries `finish_reason` (stop or length) and the counts.
+    """The text generated since the last delta. The final delta has `finish_reason` (stop or length) and the counts.
 
-    `model` is the catalog alias of the model that wrote it, `failed_canary` that of one on trial that could not.
+    `model` is the catalog alias of the model that wrote the text. `failed_canary` is the alias of a canary that failed
+    to answer first.
     """
 
     text: str
@@ -197,9 +198,9 @@ class GenerationDelta:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit vectors (n, dim) float32, the vector space they live in, and the alias of the model that made them.
+    """Unit vectors (n, dim) float32, the generation (vector space) they belong to, and the alias of their model.
 
-    `num_tokens` counts what the model read for them, special tokens included.
+    `num_tokens` counts the input tokens, special tokens included.
     """
 
     vectors: FloatArray
@@ -210,9 +211,9 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Reranking:
-    """One float32 score a candidate (n,), in the candidates' order, and the alias of the model that gave them.
+    """One float32 score per candidate (n,), in the candidates' order, and the alias of the model that scored them.
 
-    `failed_canary` is the alias of a model on trial that did not, and was stood in for.
+    `failed_canary` is the alias of a canary that failed, so that `model` scored the candidates instead.
     """
 
     scores: FloatArray
@@ -222,9 +223,9 @@ class Reranking:
 
 @dataclass(frozen=True)
 class Relevance:
-    """A candidate's relevance (n,), 0 to 1, and the model's own score (n,), in the order of the candidates.
+    """Relevance (n,), 0 to 1, and raw model scores (n,), in the order of the candidates.
 
-    `failed_canary`: as in Reranking.
+    `failed_canary` is as in Reranking.
     """
 
     relevance: FloatArray
@@ -244,11 +245,11 @@ class ParsedFile:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """What a replica says of itself once it can answer; `model` is empty for a stage that holds none.
+    """The status of a replica that can answer. `model` is empty for a stage without a model.
 
-    `num_unfinished` counts the requests that its engine works on, for a stage that has one; `generation` names the
-    vector space of an embedding model. `loading` is the model that is to follow; `error` says why the last one asked
-    for did not load; `canary` is the model on trial, which gets `canary_share` of the requests.
+    `num_unfinished` counts the running requests of the stage's engine, if it has one. `generation` names the vector
+    space of an embedding model. `loading` is the next model, `error` says why the last requested model did not load.
+    `canary` is a model on trial, which gets the fraction `canary_share` of the requests.
     """
 
     model: str = ""
@@ -262,7 +263,7 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class Deadline:
-    """A point on this process's monotonic clock. Never sent to another process: send `remaining_s()`."""
+    """A time on this process's monotonic clock. Never send it to another process: send `remaining_s()`."""
 
     at: float
 
@@ -275,11 +276,11 @@ class Deadline:
         return Deadline(math.inf)
 
     def remaining_s(self) -> float:
-        """Seconds left, never negative."""
+        """Return the seconds left, never negative."""
         return max(0.0, self.at - time.monotonic())
 
     def at_most(self, budget_s: float) -> "Deadline":
-        """The earlier of this deadline and `budget_s` from now: a stage's own budget inside the request's."""
+        """Return the earlier of this deadline and `budget_s` from now: a stage's budget within the request's."""
         return min(self, Deadline.after(budget_s), key=lambda deadline: deadline.at)
 
 
@@ -298,7 +299,7 @@ class RequestContext:
     trace_context: str = ""
 
     def remaining_s(self) -> float:
-        """Seconds left, never negative."""
+        """Return the seconds left, never negative."""
         return self.deadline.remaining_s()
 
     def at_most(self, budget_s: float) -> "RequestContext":

@@ -1,12 +1,12 @@
-"""Which searches a query goes to, told from its form alone."""
+"""Choose the searches for a query from its form alone."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-MAX_OTHER_WORDS = 2  # beside what is named: "error ERR_CONN_RESET nginx" looks something up, a longer query describes
+MAX_OTHER_WORDS = 2  # beside identifiers: "error ERR_CONN_RESET nginx" is a look-up, a longer query a description
 MAX_IDENTIFIER_CHARS = 256
-MIN_CODE_DIGITS = 3  # COVID-19, UTF-8, F-16 and MP3 are words; SHA-256, ABC-123 and LM358N are looked up
+MIN_CODE_DIGITS = 3  # COVID-19, UTF-8, F-16 and MP3 are words; SHA-256, ABC-123 and LM358N are identifiers
 
 _QUOTED = re.compile(r'(?<!\S)(?:"([^"]+)"|“([^”“]+)”|„([^“”„]+)[“”]|«([^«»]+)»)(?!\w)')
 _WORD = re.compile(r"[\w'’]+")
@@ -27,7 +27,7 @@ _IDENTIFIER = re.compile(
 )
 _CODE = re.compile(r"[A-Z][A-Z0-9]*(?:[-/.:][A-Z0-9]+)*|\d+[A-Z]+\d[A-Z0-9]*|\d+(?:[-/][A-Z0-9]+)+")
 _HEX = re.compile(r"[0-9a-f]{7,128}|[0-9A-F]{7,128}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_AROUND = "()[]{}<>,;:!?.\"'`‘’“”„«»"
+_PUNCTUATION = "()[]{}<>,;:!?.\"'`‘’“”„«»"
 _QUESTION = re.compile(
     r"\W*(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|do|does|did|can|could|should|would|will|has|have"
     r"|explain|describe|compare|tell)\b",
@@ -38,29 +38,29 @@ _STRAIGHT = str.maketrans("‘’“”", "''\"\"")
 
 @dataclass(frozen=True)
 class Route:
-    """Where a query goes. Of a lexical one, each hit must hold every one of `phrases`, see contains_phrases."""
+    """The searches for a query. In lexical mode, each hit must contain all `phrases`: see contains_phrases."""
 
     mode: Literal["hybrid", "lexical"]
     phrases: tuple[str, ...] = ()
 
 
 def route(query: str) -> Route:
-    """Lexical for identifiers and quoted phrases, alone or with two words beside them; hybrid for all else.
+    """Choose lexical search for identifiers and quoted phrases with at most two other words, else hybrid search.
 
-    A question goes to both searches, whatever it names. One quoted word is a phrase only if it is an identifier.
+    A question with other words is always hybrid. One quoted word is a phrase only if it is an identifier.
     """
     phrases = tuple(phrase for phrase in map(_inside, _QUOTED.finditer(query)) if _is_literal(phrase))
     words = [token for token in _without_phrases(query).split() if _WORD.search(token)]
-    others = [word for word in words if not _is_identifier(word)]
-    names_something = bool(phrases) or len(others) < len(words)
-    is_description = len(others) > MAX_OTHER_WORDS or (bool(others) and _is_question(query))
-    return Route("lexical", phrases) if names_something and not is_description else Route("hybrid")
+    plain_words = [word for word in words if not _is_identifier(word)]
+    has_identifier = bool(phrases) or len(plain_words) < len(words)
+    is_description = len(plain_words) > MAX_OTHER_WORDS or (bool(plain_words) and _is_question(query))
+    return Route("lexical", phrases) if has_identifier and not is_description else Route("hybrid")
 
 
 def contains_phrases(text: str, phrases: tuple[str, ...]) -> bool:
-    """Whether `text` holds every phrase literally, but for case, white space and the shape of quotes."""
-    flat = _flat(text)
-    return all(_flat(phrase) in flat for phrase in phrases)
+    """Whether `text` contains every phrase. Case, white space and the shape of quotes do not matter."""
+    normalized = _normalize(text)
+    return all(_normalize(phrase) in normalized for phrase in phrases)
 
 
 def _inside(quoted: re.Match[str]) -> str:
@@ -72,15 +72,15 @@ def _is_literal(phrase: str) -> bool:
 
 
 def _without_phrases(query: str) -> str:
-    """The query with a space for each quoted phrase; a quoted common word stays."""
+    """Replace each quoted phrase of the query by a space. A quoted common word stays."""
     return _QUOTED.sub(lambda quoted: " " if _is_literal(_inside(quoted)) else quoted.group(), query)
 
 
 def _is_identifier(token: str) -> bool:
-    return any(_has_its_form(form) for form in (token, token.strip(_AROUND)))
+    return any(_has_identifier_form(form) for form in (token, token.strip(_PUNCTUATION)))
 
 
-def _has_its_form(token: str) -> bool:
+def _has_identifier_form(token: str) -> bool:
     if len(token) > MAX_IDENTIFIER_CHARS:
         return False
     if _IDENTIFIER.fullmatch(token):
@@ -94,5 +94,5 @@ def _is_question(query: str) -> bool:
     return query.rstrip().endswith(("?", "？")) or _QUESTION.match(query) is not None
 
 
-def _flat(text: str) -> str:
+def _normalize(text: str) -> str:
     return " ".join(text.translate(_STRAIGHT).casefold().split())

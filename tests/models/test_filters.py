@@ -104,7 +104,7 @@ def test_a_filter_within_the_limits_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        (nested(MAX_DEPTH + 1), "nested deeper than 8"),
+        (nested(MAX_DEPTH + 1), "nested too deep; at most 8"),
         (Compound("or", (NORTH,) * (MAX_COMPARISONS + 1)), "65 comparisons"),
         (Compound("and", ()), "0 comparisons"),
         (Comparison("eq", "place", ("north",)), "needs one value"),
