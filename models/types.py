@@ -286,10 +286,10 @@ class Deadline:
 
 @dataclass(frozen=True)
 class RequestContext:
-    """Who sent a request, how urgent it is, and when its time is up; one argument of every stage.
+    """The sender, priority and deadline of a request: an argument of every stage.
 
-    `priority`: higher is more urgent. `trace_context` is a W3C traceparent, or empty. Never sent to another process,
-    whose clock differs: an Envelope is (deployments/calls/envelope.py).
+    A higher `priority` is more urgent. `trace_context` is a W3C traceparent, or empty. Never send this to another
+    process, whose clock differs: send an Envelope (deployments/calls/envelope.py).
     """
 
     request_id: str
@@ -303,5 +303,5 @@ class RequestContext:
         return self.deadline.remaining_s()
 
     def at_most(self, budget_s: float) -> "RequestContext":
-        """The same with the earlier of its deadline and `budget_s` from now."""
+        """Return a copy whose deadline is the earlier of its own and `budget_s` from now."""
         return replace(self, deadline=self.deadline.at_most(budget_s))

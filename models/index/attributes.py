@@ -1,4 +1,4 @@
-"""The attributes of an index's files, and which of the files a filter lets through."""
+"""The attributes of an index's files, and the files that match a filter."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from models.types import KeyArray
 BoolArray = NDArray[np.bool_]
 SlotArray = NDArray[np.int32]
 
-MAX_FILTERS = 64  # that are remembered, at a byte a file
+MAX_FILTERS = 64  # cached results, one byte per file each
 MIN_JOURNAL = 10_000
 
 
 @dataclass(frozen=True)
 class _Memo:
-    """What a filter lets through, as of the first `num_read` entries of the journal."""
+    """The cached result of a filter, as of the first `num_read` entries of the journal."""
 
     allowed: BoolArray
     num_read: int
 
 
 class FileAttributes:
-    """Numbers an index's files from 0, their slots, and answers a filter with a bool for each.
+    """Gives each file of an index a slot, a number from 0, and evaluates filters to one bool per slot.
 
-    Rows of an index keep their file's slot: what a filter lets through is then one look-up a row. Answers are kept, and
-    brought up to date with the files that changed since. Its owner's lock guards it.
+    Rows of an index store their file's slot, so that filtering is one look-up per row. Results are cached, and updated
+    for the files that changed since. Not thread-safe: the index's lock guards it.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class FileAttributes:
         self._memos: dict[Filter, _Memo] = {}  # the least recently used first
 
     def slots(self, file_keys: KeyArray) -> SlotArray:
-        """The slot of each file (n,); files that are new here get one."""
+        """Return the slot of each file (n,). A new file gets a new slot."""
         unique, inverse = np.unique(file_keys, return_inverse=True)
         slots = [self._slot(file_key) for file_key in unique.tolist()]
         return np.array(slots, np.int32)[inverse]
 
     def set(self, attributes: Mapping[int, Attributes]) -> None:
-        """Replaces the attributes of these files."""
+        """Replace the attributes of these files."""
         for file_key, values in attributes.items():
             slot = self._slot(file_key)
             self._attributes[slot] = dict(values)
@@ -54,7 +54,7 @@ class FileAttributes:
             self._memos.clear()
 
     def allowed(self, where: Filter) -> BoolArray:
-        """Whether `where` lets a file through, by slot. Not to be written to."""
+        """Return whether each file matches `where`, by slot. The array is shared: do not write to it."""
         memo = self._memos.pop(where, None)
         if memo is None:
             memo = self._refresh(where, np.empty(0, np.bool_), range(len(self._slots)))
@@ -67,11 +67,11 @@ class FileAttributes:
 
     @property
     def file_keys(self) -> KeyArray:
-        """By slot."""
+        """The file keys by slot."""
         return np.fromiter(self._slots, np.int64, len(self._slots))
 
     def by_file(self) -> dict[int, Attributes]:
-        """The attributes of every file, which may be none."""
+        """Return the attributes of every file by file key, also of files without any."""
         return {key: self._attributes[slot] for key, slot in self._slots.items()}
 
     def _slot(self, file_key: int) -> int:
@@ -82,9 +82,9 @@ class FileAttributes:
             self._journal.append(slot)
         return slot
 
-    def _refresh(self, where: Filter, before: BoolArray, changed: Iterable[int]) -> _Memo:
+    def _refresh(self, where: Filter, cached: BoolArray, changed: Iterable[int]) -> _Memo:
         allowed = np.zeros(len(self._slots), np.bool_)
-        allowed[: len(before)] = before
+        allowed[: len(cached)] = cached
         for slot in changed:
             allowed[slot] = matches(where, self._attributes[slot])
         return _Memo(allowed, len(self._journal))

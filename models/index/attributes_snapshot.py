@@ -1,4 +1,4 @@
-"""What a snapshot of an index has beside the index's own files: its format, its files' attributes, checksums."""
+"""The state file of an index snapshot: format, attributes of the files, and checksums."""
 
 import json
 import zlib
@@ -15,7 +15,7 @@ READ_BYTES = 1 << 20
 
 
 def write_state(folder: Path, kind: dict[str, Any], attributes: FileAttributes) -> None:
-    """Completes the snapshot in `folder`, whose other files are written. `kind` is what a reader must agree with."""
+    """Write the state file, the last file of a snapshot. A reader must expect the same `kind`."""
     checksums = {str(path.relative_to(folder)): _checksum(path) for path in _files(folder)}
     by_file = [[file_key, values] for file_key, values in attributes.by_file().items()]
     state = {"format": FORMAT, "kind": kind, "checksums": checksums, "attributes": by_file}
@@ -23,18 +23,18 @@ def write_state(folder: Path, kind: dict[str, Any], attributes: FileAttributes) 
 
 
 def read_state(folder: Path, kind: dict[str, Any]) -> dict[int, Attributes]:
-    """The attributes by file key. Raises ConflictError if it is no whole snapshot of this `kind` and format."""
+    """Return the attributes by file key. Raises ConflictError unless it is a complete snapshot of this `kind`."""
     try:
         state = json.loads((folder / STATE_FILE).read_text())
         if (state["format"], state["kind"]) != (FORMAT, kind):
-            found = f"{state['kind']} in format {state['format']}"
-            raise ConflictError(f"the snapshot in {folder} is of {found}, not of {kind} in format {FORMAT}")
+            actual = f"{state['kind']} in format {state['format']}"
+            raise ConflictError(f"the snapshot in {folder} is of {actual}, not of {kind} in format {FORMAT}")
         for name, checksum in state["checksums"].items():
             if _checksum(folder / name) != checksum:
-                raise ConflictError(f"the snapshot in {folder} is damaged: {name}")
+                raise ConflictError(f"the snapshot in {folder} is damaged: {name} does not match its checksum")
         return dict(state["attributes"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ConflictError(f"there is no whole snapshot in {folder}: {error}") from error
+        raise ConflictError(f"there is no complete snapshot in {folder}: {error}") from error
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
-"""The seams of search: vectors or words in, chunk keys out. An index holds one vector store's chunks.
+"""The protocols of search: vectors or words in, chunk keys out. An index has the chunks of one vector store.
 
-Each chunk belongs to a file, and a search may be filtered by its file's attributes. They are kept beside the chunks, a
-set a file, so that a changed attribute touches neither a vector nor a word.
+Each chunk belongs to a file, and a search may filter by the file's attributes. Attributes are stored once per file, so
+that changing them does not touch vectors or words.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ class DenseIndex(Protocol):
     dim: int
 
     def add(self, keys: KeyArray, file_keys: KeyArray, vectors: FloatArray) -> None:
-        """Adds vectors (n, dim) under `keys` (n,), which are new and unique, of the files `file_keys` (n,)."""
+        """Add vectors (n, dim) under `keys` (n,), which must be new and unique, of the files `file_keys` (n,)."""
 
     def remove(self, keys: KeyArray) -> None:
-        """Forgets `keys`; unknown ones are ignored."""
+        """Remove `keys`. Unknown keys are ignored."""
 
     def set_attributes(self, attributes: Mapping[int, Attributes]) -> None:
-        """Replaces the attributes of these files, by file key. A file that was never named here has none."""
+        """Replace the attributes of these files, by file key. Other files keep theirs; a new file has none."""
 
     def search(self, vectors: FloatArray, k: int, where: Filter | None = None) -> list[Ranking]:
-        """The best `k` of what `where` lets through, for each row of `vectors` (n, dim); fewer if there are fewer."""
+        """Return the best `k` chunks that match `where`, for each row of `vectors` (n, dim)."""
 
     def __len__(self) -> int: ...
 
@@ -37,34 +37,34 @@ class LexicalIndex(Protocol):
     """BM25 over words."""
 
     def add(self, keys: KeyArray, file_keys: KeyArray, texts: list[str]) -> None:
-        """Adds texts under `keys` (n,), which are new and unique. Visible to the next search."""
+        """Add texts under `keys` (n,), which must be new and unique. The next search finds them."""
 
     def remove(self, keys: KeyArray) -> None:
-        """Forgets `keys`; unknown ones are ignored."""
+        """Remove `keys`. Unknown keys are ignored."""
 
     def set_attributes(self, attributes: Mapping[int, Attributes]) -> None:
-        """Replaces the attributes of these files, by file key. A file that was never named here has none."""
+        """Replace the attributes of these files, by file key. Other files keep theirs; a new file has none."""
 
     def search(self, query: str, k: int, where: Filter | None = None) -> LexicalRanking:
-        """The best `k` of what `where` lets through for `query`, plain words: nothing in it is an operator."""
+        """Return the best `k` chunks that match `where`. `query` is plain words: it has no operators."""
 
     def __len__(self) -> int: ...
 
 
 class Snapshotting(Protocol):
-    """An index that can be put in a folder and taken up again by another process."""
+    """An index that can be saved to a folder and loaded by another process."""
 
     def save(self, folder: Path) -> None:
-        """Writes everything into `folder`, which exists and is empty; the index goes on as it is."""
+        """Save the index to `folder`, which exists and is empty. The index stays usable."""
 
     def load(self, folder: Path) -> None:
-        """Becomes what was saved. The index must be empty. Raises ConflictError if the folder does not fit it."""
+        """Load a saved index. This index must be empty. Raises ConflictError if the folder does not fit it."""
 
 
 def check_vectors(dim: int, vectors: FloatArray, *key_arrays: KeyArray) -> None:
-    """Raises ConflictError if `vectors` are not rows of `dim` numbers, or not one for each key."""
+    """Raise ConflictError if `vectors` does not have `dim` columns, or one row per key."""
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise ConflictError(f"vectors of shape {vectors.shape} do not fit an index of {dim} dimensions")
     for keys in key_arrays:
         if len(keys) != len(vectors):
-            raise ConflictError(f"{len(keys)} keys came with {len(vectors)} vectors")
+            raise ConflictError(f"got {len(keys)} keys and {len(vectors)} vectors; the numbers must be equal")

@@ -1,4 +1,4 @@
-"""Nearest neighbours by comparing with every vector: the oracle that approximate indexes are checked against."""
+"""Nearest neighbours by comparison with every vector. Tests check approximate indexes against it."""
 
 import threading
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from models.types import FloatArray, KeyArray, Ranking
 
 
 class ExactIndex:
-    """A DenseIndex in one numpy matrix. Ties keep the order of addition."""
+    """A DenseIndex in one numpy matrix. Ties keep the order of insertion."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -31,8 +31,8 @@ class ExactIndex:
 
     def remove(self, keys: KeyArray) -> None:
         with self._lock:
-            kept = ~np.isin(self._keys, keys)
-            self._keys, self._slots, self._vectors = self._keys[kept], self._slots[kept], self._vectors[kept]
+            stays = ~np.isin(self._keys, keys)
+            self._keys, self._slots, self._vectors = self._keys[stays], self._slots[stays], self._vectors[stays]
 
     def set_attributes(self, attributes: Mapping[int, Attributes]) -> None:
         with self._lock:

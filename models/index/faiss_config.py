@@ -1,4 +1,4 @@
-"""Which FAISS index, and how much of it a search looks at."""
+"""The kind of FAISS index, and how much of it a search reads."""
 
 import math
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class FaissConfig(BaseModel):
     """FAISS as the index of each vector store.
 
-    Bytes a vector: flat 4 dim; hnsw 4 dim + 8 hnsw_m; ivf_pq 2 dim + pq_m + 8, and 4 dim until it is trained.
+    Bytes per vector: flat 4 dim; hnsw 4 dim + 8 hnsw_m; ivf_pq 2 dim + pq_m + 8, and 4 dim until it is trained.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -19,46 +19,51 @@ class FaissConfig(BaseModel):
     )
     gpu: bool = Field(
         default=False,
-        description="flat alone: vectors are compared on the replica's GPU, where they take 4 dim bytes each.",
+        description="Compare vectors on the replica's GPU, which needs 4 dim bytes each. Only for kind flat.",
     )
     num_threads: int = Field(default=1, ge=1, le=256, description="OpenMP threads of one search or write.")
     exact_below: int = Field(
         default=50_000,
         ge=0,
-        description="A filter that lets fewer chunks through has them compared one by one: 5 ms of 384 dimensions.",
+        description="If a filter matches fewer chunks, compare all of them exactly: 5 ms with 384 dimensions.",
     )
-    hnsw_m: int = Field(default=16, ge=4, le=128, description="HNSW: links of a node; twice as many at the bottom.")
-    hnsw_ef_construction: int = Field(default=100, ge=8, le=2_000, description="HNSW: candidates while building.")
-    hnsw_ef_search: int = Field(default=64, ge=8, le=10_000, description="HNSW: candidates of a search; at least k.")
+    hnsw_m: int = Field(
+        default=16, ge=4, le=128, description="HNSW: links per node; twice as many at the bottom level."
+    )
+    hnsw_ef_construction: int = Field(default=100, ge=8, le=2_000, description="HNSW: candidates per insertion.")
+    hnsw_ef_search: int = Field(default=64, ge=8, le=10_000, description="HNSW: candidates per search; at least k.")
     ivf_nlist: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="IVF-PQ: cells. By default 4 sqrt(n) of n vectors."
+        default=None, ge=1, le=1_000_000, description="IVF-PQ: number of cells. By default 4 sqrt(n) for n vectors."
     )
-    ivf_nprobe: int = Field(default=32, ge=1, le=10_000, description="IVF-PQ: cells that a search reads.")
+    ivf_nprobe: int = Field(default=32, ge=1, le=10_000, description="IVF-PQ: cells read per search.")
     pq_m: int | None = Field(
-        default=None, ge=1, le=4_096, description="IVF-PQ: bytes of a code, a divisor of dim. By default a quarter."
+        default=None,
+        ge=1,
+        le=4_096,
+        description="IVF-PQ: bytes per code, a divisor of dim. By default a quarter of dim.",
     )
     refine_factor: int = Field(
-        default=10, ge=1, le=100, description="IVF-PQ: candidates a hit, which are compared by their float16 vectors."
+        default=10, ge=1, le=100, description="IVF-PQ: candidates per hit, compared by their float16 vectors."
     )
     train_at: int = Field(
-        default=50_000, ge=256, description="IVF-PQ: vectors from which it is trained; with fewer it is flat."
+        default=50_000, ge=256, description="IVF-PQ: number of vectors at which it is trained. With fewer, it is flat."
     )
 
     @model_validator(mode="after")
     def _gpu_is_flat(self) -> "FaissConfig":
         if self.gpu and self.kind != "flat":
-            raise ValueError(f"gpu is for kind flat, which is exact and quick enough there; kind is {self.kind}")
+            raise ValueError(f"gpu needs kind flat, and kind is {self.kind}; set kind to flat or gpu to false")
         return self
 
     def num_cells(self, num_vectors: int) -> int:
         return min(self.ivf_nlist or int(4 * math.sqrt(num_vectors)), num_vectors)
 
     def code_size(self, dim: int) -> int:
-        """Bytes of a PQ code: `pq_m`, or the largest divisor of `dim` that is at most a quarter of it."""
+        """Return the bytes of a PQ code: `pq_m`, or the largest divisor of `dim` up to a quarter of it."""
         return self.pq_m or max(size for size in range(1, max(1, dim // 4) + 1) if dim % size == 0)
 
     @property
     def structure(self) -> dict[str, Any]:
-        """What a saved index must agree in: not how it is searched."""
-        searched = {"gpu", "num_threads", "exact_below", "hnsw_ef_search", "ivf_nprobe", "refine_factor"}
-        return self.model_dump(exclude=searched)
+        """The settings that a saved index must share. Settings of search are not among them."""
+        search_settings = {"gpu", "num_threads", "exact_below", "hnsw_ef_search", "ivf_nprobe", "refine_factor"}
+        return self.model_dump(exclude=search_settings)

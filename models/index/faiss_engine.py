@@ -1,4 +1,4 @@
-"""The kinds of FAISS index. Each numbers its vectors from 0 in the order of addition and forgets none by itself."""
+"""The kinds of FAISS index. Each numbers its vectors from 0 in the order of insertion, and keeps removed ones."""
 
 import math
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from models.index.attributes import BoolArray
 from models.index.faiss_config import FaissConfig
 from models.types import FloatArray, KeyArray
 
-BLOCK_ROWS = 65_536  # copied at a time from an index into the next
-MIN_CANDIDATES = 100  # that are refined, however few are asked for
-# FAISS' own numbers of training vectors: a cell, of which it wants at least 39; for the 256 centroids of a PQ code.
+BLOCK_ROWS = 65_536  # copied at a time from one index to another
+MIN_CANDIDATES = 100  # refined per search, even for a small k
+# Training vectors: per cell (FAISS warns below 39), and for the 256 centroids of a PQ code (FAISS uses no more).
 CELL_POINTS, CODE_POINTS = 40, 256 * 256
 
 
 @dataclass(frozen=True)
-class Found:
-    """Scores and positions (n, depth), best first; position -1 where too few were found."""
+class Neighbours:
+    """Scores and positions (n, depth), best first. Position -1 fills rows with too few neighbours."""
 
     scores: FloatArray
     positions: KeyArray
@@ -28,13 +28,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Allowed:
-    """The rows that may be found: a bool a row, and how many."""
+    """The rows that a search may return: one bool per row, and their number."""
 
     mask: BoolArray
     num: int
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         return self.num / len(self.mask)
 
 
@@ -46,30 +46,30 @@ class Engine(Protocol):
 
     @property
     def max_dead(self) -> float:
-        """The share of dead rows past which it is better built anew."""
+        """The fraction of dead rows above which the index should be rebuilt."""
 
     @property
     def index(self) -> Any:
-        """What is saved."""
+        """The FAISS index to save."""
 
     @property
     def raw(self) -> Any:
-        """A FAISS index of the vectors as they came, or nearly: float32, or float16."""
+        """A FAISS index of the original vectors, in float32 or float16."""
 
     def add(self, vectors: FloatArray) -> None: ...
 
     def keep(self, positions: KeyArray) -> None:
-        """Forgets all other vectors, and numbers these from 0."""
+        """Drop all other vectors, and renumber these from 0."""
 
-    def search(self, vectors: FloatArray, depth: int, allowed: Allowed | None) -> Found:
-        """None allows every row."""
+    def search(self, vectors: FloatArray, depth: int, allowed: Allowed | None) -> Neighbours:
+        """Return the nearest allowed rows for each of `vectors` (n, dim). None allows every row."""
 
-    def take_up(self, index: Any) -> None:
-        """Goes on with an index that was read from a file. Raises ConflictError if it is of another kind."""
+    def adopt(self, index: Any) -> None:
+        """Replace the index by one read from a file. Raises ConflictError if it is of another kind."""
 
 
 def make_engine(config: FaissConfig, dim: int) -> Engine:
-    """Raises ConfigError for a code size that does not fit `dim`."""
+    """Make the engine of this kind. Raises ConfigError if the code size does not divide `dim`."""
     if config.kind == "flat":
         return FlatEngine(dim)
     if config.kind == "hnsw":
@@ -97,27 +97,27 @@ class FlatEngine:
         self.index.add(vectors)
 
     def keep(self, positions: KeyArray) -> None:
-        before, self.index = self.index, self._faiss.IndexFlatIP(self._dim)
+        old_index, self.index = self.index, self._faiss.IndexFlatIP(self._dim)
         for block in _blocks(positions):
-            self.index.add(before.reconstruct_batch(block))
+            self.index.add(old_index.reconstruct_batch(block))
 
-    def search(self, vectors: FloatArray, depth: int, allowed: Allowed | None) -> Found:
+    def search(self, vectors: FloatArray, depth: int, allowed: Allowed | None) -> Neighbours:
         if allowed is None:
-            return Found(*self.index.search(vectors, depth))
+            return Neighbours(*self.index.search(vectors, depth))
         parameters = self._faiss.SearchParameters(sel=selector(self._faiss, allowed))
-        return Found(*self.index.search(vectors, depth, params=parameters))
+        return Neighbours(*self.index.search(vectors, depth, params=parameters))
 
-    def take_up(self, index: Any) -> None:
+    def adopt(self, index: Any) -> None:
         self.index = _checked(index, self._faiss.IndexFlat, self._dim)
 
 
 class HnswEngine:
-    """A graph of neighbours. Dead rows stay in it as ways to others.
+    """A graph of neighbours. Dead rows stay in the graph as links between others.
 
-    A filter that shuts a question's whole neighbourhood out costs recall, once it lets more than `exact_below` through.
+    A filter that excludes the whole neighbourhood of a query costs recall, if it matches more than `exact_below` rows.
     """
 
-    # To build it anew takes 0.1 ms a vector, while dead ones cost a search little.
+    # A rebuild takes 0.1 ms per vector, while dead rows cost a search little.
     is_exact, max_dead = False, 0.5
 
     def __init__(self, config: FaissConfig, dim: int) -> None:
@@ -135,21 +135,21 @@ class HnswEngine:
         self.index.add(vectors)
 
     def keep(self, positions: KeyArray) -> None:
-        before, self.index = self.index, self._empty()
+        old_index, self.index = self.index, self._empty()
         for block in _blocks(positions):
-            self.index.add(before.reconstruct_batch(block))
+            self.index.add(old_index.reconstruct_batch(block))
 
-    def search(self, vectors: FloatArray, depth: int, allowed: Allowed | None) -> Found:
+    def search(self, vectors: FloatArray, depth: int, allowed: Allowed | None) -> Neighbours:
         ef = max(self._config.hnsw_ef_search, depth)
         if allowed is None:
             parameters = self._faiss.SearchParametersHNSW(efSearch=ef)
         else:
-            # Candidates that may not be found count as well, so there must be more of them.
-            wider = math.ceil(ef / allowed.share)
-            parameters = self._faiss.SearchParametersHNSW(efSearch=wider, sel=selector(self._faiss, allowed))
-        return Found(*self.index.search(vectors, depth, params=parameters))
+            # Rows that are not allowed count as candidates too, so there must be more candidates.
+            wider_ef = math.ceil(ef / allowed.fraction)
+            parameters = self._faiss.SearchParametersHNSW(efSearch=wider_ef, sel=selector(self._faiss, allowed))
+        return Neighbours(*self.index.search(vectors, depth, params=parameters))
 
-    def take_up(self, index: Any) -> None:
+    def adopt(self, index: Any) -> None:
         self.index = _checked(index, self._faiss.IndexHNSWFlat, self._dim)
 
     def _empty(self) -> Any:
@@ -159,11 +159,11 @@ class HnswEngine:
 
 
 class IvfPqEngine:
-    """Cells of coded vectors; the best candidates are compared once more, by their vectors in float16.
+    """Cells of quantized vectors. The best candidates are compared again by their float16 vectors.
 
-    Flat until there are enough to train with; trained again at each fourfold. Measured with 100k x 384: codes of a
-    quarter of the dimensions alone have a recall@10 of 0.63, refined 1.00; float16 finds what float32 does, in half
-    the memory.
+    The index is flat until there are enough vectors to train with. Training is repeated whenever their number has grown
+    fourfold. Measured with 100k x 384: codes of a quarter of the dimensions alone have a recall@10 of 0.63, refined
+    1.00. float16 has the same results as float32 with half the memory.
     """
 
     max_dead = 0.25
@@ -172,7 +172,7 @@ class IvfPqEngine:
         import faiss
 
         if dim % config.code_size(dim):
-            raise ConfigError("index.pq_m", f"it is {config.pq_m}, which does not divide vectors of {dim} dimensions")
+            raise ConfigError("index.pq_m", f"it is {config.pq_m}; it must divide the {dim} dimensions of the vectors")
         self._faiss: Any = faiss
         self._config, self._dim = config, dim
         self._flat = FlatEngine(dim)
@@ -203,25 +203,25 @@ class IvfPqEngine:
         else:
             cells = self._faiss.downcast_index(self._refined.base_index)
             cells.reset()
-            # A copy, with its training and nothing else, as the old one goes with the index that it is part of.
+            # Clone the trained, empty cells: the original is freed together with the index that contains it.
             self._refill(self._faiss.clone_index(cells), positions)
 
-    def search(self, vectors: FloatArray, depth: int, allowed: Allowed | None) -> Found:
+    def search(self, vectors: FloatArray, depth: int, allowed: Allowed | None) -> Neighbours:
         if self._refined is None:
             return self._flat.search(vectors, depth, allowed)
         cells = {"nprobe": self._config.ivf_nprobe}
         if allowed is not None:
-            cells["nprobe"] = math.ceil(cells["nprobe"] / allowed.share)
+            cells["nprobe"] = math.ceil(cells["nprobe"] / allowed.fraction)
             cells["sel"] = selector(self._faiss, allowed)
         factor = max(self._config.refine_factor, math.ceil(MIN_CANDIDATES / depth))
         parameters = self._faiss.IndexRefineSearchParameters(
             k_factor=factor, base_index_params=self._faiss.SearchParametersIVF(**cells)
         )
-        return Found(*self._refined.search(vectors, depth, params=parameters))
+        return Neighbours(*self._refined.search(vectors, depth, params=parameters))
 
-    def take_up(self, index: Any) -> None:
+    def adopt(self, index: Any) -> None:
         if isinstance(index, self._faiss.IndexFlat):
-            self._flat.take_up(index)
+            self._flat.adopt(index)
         else:
             self._refined = _checked(index, self._faiss.IndexRefine, self._dim)
             self._train_at = max(self._config.train_at, 4 * index.ntotal)
@@ -232,7 +232,7 @@ class IvfPqEngine:
         codes = self._config.code_size(self._dim)
         quantizer = self._faiss.IndexFlatIP(self._dim)
         cells = self._faiss.IndexIVFPQ(quantizer, self._dim, num_cells, codes, 8, self._faiss.METRIC_INNER_PRODUCT)
-        # It prints a warning otherwise where `train_at` or `ivf_nlist` asks for less.
+        # Otherwise FAISS prints a warning if `train_at` or `ivf_nlist` leads to fewer points.
         cells.cp.min_points_per_centroid = cells.pq.cp.min_points_per_centroid = 1
         num_points = min(num, max(CELL_POINTS * num_cells, CODE_POINTS))
         sample = np.sort(np.random.default_rng(0).choice(num, num_points, replace=False))
@@ -247,11 +247,11 @@ class IvfPqEngine:
         for block in _blocks(positions):
             refined.add(self.raw.reconstruct_batch(block))
         self._refined, self._flat = refined, FlatEngine(self._dim)
-        self._parts = cells, store  # which `refined` only points to
+        self._owned = cells, store  # keep them alive: `refined` only points to them
 
 
 def selector(faiss: Any, allowed: Allowed) -> Any:
-    """FAISS' own form of a mask, which it keeps alive."""
+    """Convert the mask to FAISS' selector, which keeps its own copy alive."""
     return faiss.IDSelectorBitmap(np.packbits(allowed.mask, bitorder="little"))
 
 
@@ -261,5 +261,7 @@ def _blocks(positions: KeyArray) -> Iterator[KeyArray]:
 
 def _checked(index: Any, kind: Any, dim: int) -> Any:
     if not isinstance(index, kind) or index.d != dim:
-        raise ConflictError(f"the snapshot has {type(index).__name__} of {index.d} dimensions, not {dim}")
+        raise ConflictError(
+            f"the snapshot has a {type(index).__name__} of {index.d} dimensions; it needs {kind.__name__} of {dim}"
+        )
     return index

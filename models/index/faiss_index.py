@@ -14,23 +14,23 @@ from models.index.attributes_snapshot import read_state, write_state
 from models.index.base import check_vectors
 from models.index.device_engine import DeviceFlatEngine
 from models.index.faiss_config import FaissConfig
-from models.index.faiss_engine import Allowed, Engine, Found, make_engine, selector
+from models.index.faiss_engine import Allowed, Engine, Neighbours, make_engine, selector
 from models.index.faiss_rows import FaissRows
 from models.types import FloatArray, KeyArray, Ranking
 
 VECTORS_FILE, ROWS_FILE = "vectors.faiss", "rows.npz"
-# Measured with 100k x 384: up to about this share, copying rows out is quicker than passing over the others.
-GATHERED_SHARE = 0.1
+# Measured with 100k x 384: up to about this fraction, copying the allowed rows is faster than skipping the others.
+MAX_GATHERED_FRACTION = 0.1
 
 
 class FaissIndex:
-    """A DenseIndex and Snapshotting. Searches and writes take turns: FAISS forbids them at the same time.
+    """A DenseIndex and Snapshotting. A lock separates searches and writes: FAISS forbids them at the same time.
 
-    An approximate kind still finds `k` if there are `k`: what it misses is searched for again, exactly.
+    If an approximate search returns fewer than `k` of at least `k` rows, the query is searched again exactly.
     """
 
     def __init__(self, dim: int, config: FaissConfig) -> None:
-        """Raises ConfigError if `config` does not fit `dim`, or asks for a GPU that is not there."""
+        """Raises ConfigError if `config` does not fit `dim`, or needs a GPU that does not exist."""
         import faiss
 
         self.dim = dim
@@ -70,10 +70,10 @@ class FaissIndex:
             if depth < 1 or not len(vectors):
                 return [Ranking.empty() for _ in vectors]
             self._set_threads()
-            found = self._search(np.ascontiguousarray(vectors, np.float32), depth, allowed)
+            neighbours = self._search(np.ascontiguousarray(vectors, np.float32), depth, allowed)
             return [
                 Ranking(self._rows.keys[positions], scores)
-                for positions, scores in zip(found.positions, found.scores, strict=True)
+                for positions, scores in zip(neighbours.positions, neighbours.scores, strict=True)
             ]
 
     def save(self, folder: Path) -> None:
@@ -86,14 +86,14 @@ class FaissIndex:
     def load(self, folder: Path) -> None:
         with self._lock:
             if len(self._rows):
-                raise ConflictError("a snapshot is taken up by an empty index only")
+                raise ConflictError("only an empty index can load a snapshot")
             attributes = read_state(folder, self._snapshot_kind)
             try:
                 with np.load(folder / ROWS_FILE) as rows:
                     keys, file_keys, alive = rows["keys"], rows["file_keys"], rows["alive"]
-                self._engine.take_up(self._faiss.read_index(str(folder / VECTORS_FILE)))
-            except (OSError, RuntimeError) as error:  # the latter is FAISS' own
-                raise ConflictError(f"the snapshot in {folder} went away: {error}") from error
+                self._engine.adopt(self._faiss.read_index(str(folder / VECTORS_FILE)))
+            except (OSError, RuntimeError) as error:  # FAISS raises RuntimeError
+                raise ConflictError(f"the snapshot in {folder} was deleted meanwhile: {error}") from error
             self._files.set(attributes)
             self._rows.restore(keys, self._files.slots(file_keys), alive)
 
@@ -110,39 +110,39 @@ class FaissIndex:
         mask = self._files.allowed(where)[self._rows.slots] & self._rows.alive
         return Allowed(mask, int(np.count_nonzero(mask)))
 
-    def _search(self, vectors: FloatArray, depth: int, allowed: Allowed) -> Found:
+    def _search(self, vectors: FloatArray, depth: int, allowed: Allowed) -> Neighbours:
         if allowed.num == len(self._rows):
-            found = self._engine.search(vectors, depth, None)
-        elif self._engine.is_exact and allowed.share > GATHERED_SHARE:
+            neighbours = self._engine.search(vectors, depth, None)
+        elif self._engine.is_exact and allowed.fraction > MAX_GATHERED_FRACTION:
             return self._engine.search(vectors, depth, allowed)
         elif self._engine.is_exact or allowed.num < min(self._config.exact_below, self._rows.num_alive):
             return self._search_exactly(vectors, depth, allowed)
         else:
-            found = self._engine.search(vectors, depth, allowed)
-        short = np.flatnonzero(found.positions[:, -1] < 0)
-        if len(short):
-            exact = self._search_exactly(vectors[short], depth, allowed)
-            found.positions[short], found.scores[short] = exact.positions, exact.scores
-        return found
+            neighbours = self._engine.search(vectors, depth, allowed)
+        incomplete = np.flatnonzero(neighbours.positions[:, -1] < 0)
+        if len(incomplete):
+            exact = self._search_exactly(vectors[incomplete], depth, allowed)
+            neighbours.positions[incomplete], neighbours.scores[incomplete] = exact.positions, exact.scores
+        return neighbours
 
-    def _search_exactly(self, vectors: FloatArray, depth: int, allowed: Allowed) -> Found:
-        """Compares with each of the rows allowed, by their own vectors."""
+    def _search_exactly(self, vectors: FloatArray, depth: int, allowed: Allowed) -> Neighbours:
+        """Compare with every allowed row, by the original vectors."""
         raw = self._engine.raw
-        if allowed.share > GATHERED_SHARE:
+        if allowed.fraction > MAX_GATHERED_FRACTION:
             parameters = self._faiss.SearchParameters(sel=selector(self._faiss, allowed))
-            return Found(*raw.search(vectors, depth, params=parameters))
+            return Neighbours(*raw.search(vectors, depth, params=parameters))
         positions = np.flatnonzero(allowed.mask)
         gathered = raw.reconstruct_batch(positions)
         scores, nearest = self._faiss.knn(vectors, gathered, depth, metric=self._faiss.METRIC_INNER_PRODUCT)
-        return Found(scores, positions[nearest])
+        return Neighbours(scores, positions[nearest])
 
     def _compact(self) -> None:
-        """Leaves dead rows behind."""
+        """Drop the dead rows."""
         self._set_threads()
-        kept = np.flatnonzero(self._rows.alive)
-        self._engine.keep(kept)
-        self._rows.keep(kept)
+        alive_rows = np.flatnonzero(self._rows.alive)
+        self._engine.keep(alive_rows)
+        self._rows.keep(alive_rows)
 
     def _set_threads(self) -> None:
-        # OpenMP keeps this number per calling thread, so it is set where the work runs.
+        # OpenMP stores this number per calling thread, so it must be set in the thread that works.
         self._faiss.omp_set_num_threads(self._config.num_threads)

@@ -1,4 +1,4 @@
-"""What FAISS does not keep of a row: its chunk's key, its file's slot, and whether it was removed."""
+"""The data of rows that FAISS does not store: the chunk's key, the file's slot, and whether the row is alive."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ MIN_CAPACITY = 1_024
 
 
 class FaissRows:
-    """Rows 0 to `len(rows)` - 1, as FAISS numbers its vectors. Removed ones stay, dead, until `keep`."""
+    """Rows 0 to `len(rows)` - 1, numbered as FAISS numbers its vectors. Removed rows stay, dead, until `keep`."""
 
     def __init__(self) -> None:
         self._size = self.num_alive = 0
@@ -19,26 +19,26 @@ class FaissRows:
         self._is_ascending = True
 
     def append(self, keys: KeyArray, slots: SlotArray) -> None:
-        before, after = self._size, self._size + len(keys)
-        if after > len(self._keys):
-            self._grow(max(after, 2 * len(self._keys)))
-        self._keys[before:after], self._slots[before:after], self._alive[before:after] = keys, slots, True
-        self._size, self.num_alive = after, self.num_alive + len(keys)
-        self._is_ascending = self._is_ascending and bool(np.all(np.diff(self.keys[max(before - 1, 0) :]) > 0))
+        start, end = self._size, self._size + len(keys)
+        if end > len(self._keys):
+            self._grow(max(end, 2 * len(self._keys)))
+        self._keys[start:end], self._slots[start:end], self._alive[start:end] = keys, slots, True
+        self._size, self.num_alive = end, self.num_alive + len(keys)
+        self._is_ascending = self._is_ascending and bool(np.all(np.diff(self.keys[max(start - 1, 0) :]) > 0))
 
     def kill(self, keys: KeyArray) -> None:
-        """Marks the rows of these keys as dead."""
+        """Mark the rows of these keys as dead."""
         self.alive[self._positions(keys)] = False
         self.num_alive = int(np.count_nonzero(self.alive))
 
     def restore(self, keys: KeyArray, slots: SlotArray, alive: BoolArray) -> None:
-        """Appends rows of which some are dead."""
+        """Append rows, some of which may be dead."""
         self.append(keys, slots)
         self.alive[len(self) - len(alive) :] = alive
         self.num_alive = int(np.count_nonzero(self.alive))
 
     def keep(self, positions: KeyArray) -> None:
-        """Numbers these rows, which are alive, anew from 0; the others are gone."""
+        """Keep only these rows, which must be alive, and renumber them from 0."""
         keys, slots = self.keys[positions], self.slots[positions]
         self._size, self.num_alive, self._is_ascending = 0, 0, True
         self.append(keys, slots)
@@ -61,7 +61,7 @@ class FaissRows:
     def _positions(self, keys: KeyArray) -> KeyArray:
         if not self._is_ascending:
             return np.flatnonzero(np.isin(self.keys, keys))
-        # Chunks come in the order of their keys but for those that come again, so this is the usual case.
+        # The usual case: chunks arrive in the order of their keys, except for those that arrive again.
         positions = np.searchsorted(self.keys, keys)
         positions = positions[positions < self._size]
         return positions[np.isin(self.keys[positions], keys)]

@@ -154,9 +154,9 @@ def test_vectors_of_another_space_are_refused(index: DenseIndex, vectors: FloatA
 
 
 def test_vectors_without_a_key_or_a_file_are_refused(index: DenseIndex) -> None:
-    with pytest.raises(ConflictError, match="1 keys came with 3 vectors"):
+    with pytest.raises(ConflictError, match="1 keys and 3 vectors"):
         index.add(keys(10), keys(1, 1, 1), AXES)
-    with pytest.raises(ConflictError, match="2 keys came with 3 vectors"):
+    with pytest.raises(ConflictError, match="2 keys and 3 vectors"):
         index.add(keys(10, 20, 30), keys(1, 1), AXES)
     assert len(index) == 0
 

@@ -76,7 +76,7 @@ def test_a_saved_index_is_taken_up() -> None:
     device, faiss = engines(1_000)
     again = DeviceFlatEngine(DIM, "cpu")
 
-    again.take_up(device.index)
+    again.adopt(device.index)
 
     found, expected = (engine.search(unit(8, seed=5), 10, None) for engine in (again, faiss))
     np.testing.assert_array_equal(found.positions, expected.positions)
@@ -119,7 +119,7 @@ def test_a_gpu_that_is_not_there_is_refused_by_name() -> None:
 
 
 def test_only_flat_goes_on_a_gpu() -> None:
-    with pytest.raises(ValidationError, match="gpu is for kind flat"):
+    with pytest.raises(ValidationError, match="gpu needs kind flat"):
         FaissConfig(kind="hnsw", gpu=True)
 
 
