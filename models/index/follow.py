@@ -1,4 +1,4 @@
-"""Indexes that follow the log: each vector store's index catches up with what is stored before it answers."""
+"""Indexes that follow the log: each vector store's index applies all changes before it answers."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from models.types import FloatArray, LexicalRanking, Ranking, Scope
 Store = tuple[str, str]  # (tenant, vector_store_id)
 DenseKey = tuple[str, str, str]  # (tenant, vector_store_id, generation)
 
-MAX_WARM_STORES = 64  # the stores that changed last are kept level while nobody searches them
-SNAPSHOT_MIN_CHANGES = 2_000  # chunks; below that, reading the log is as quick
-SNAPSHOT_SHARE = 0.2  # of the index, changed since the last snapshot
+MAX_WARM_STORES = 64  # the most recently changed stores; their indexes stay up to date between searches
+SNAPSHOT_MIN_CHANGES = 2_000  # chunks; below that, reading the log is as fast
+SNAPSHOT_CHANGED_FRACTION = 0.2  # of the index, since the last snapshot
 
 
 @dataclass(frozen=True)
 class DenseRequest:
-    """One search: `vector` (dim,) float32 of the vector space `generation`."""
+    """A search by `vector` (dim,) float32 in the vector space `generation`."""
 
     vector: FloatArray
     generation: str
@@ -36,7 +36,7 @@ class DenseRequest:
 
 @dataclass(frozen=True)
 class LexicalRequest:
-    """One search for the words of `query`."""
+    """A search for the words of `query`."""
 
     query: str
     scope: Scope
@@ -50,17 +50,17 @@ I = TypeVar("I", DenseIndex, LexicalIndex)  # noqa: E741
 
 @dataclass(frozen=True)
 class _Source(Generic[C, I]):
-    """Where an index's changes come from, and how they are put in. `name` is that of its snapshots."""
+    """How to read the changes of an index and apply them. `name` identifies its snapshots."""
 
     name: tuple[str, ...]
-    read: Callable[[int, int], C]  # after a sequence number, started at another
+    read: Callable[[int, int], C]  # from (after_seq, started_seq)
     make: Callable[[int], I]
     dim: Callable[[C], int]
     add: Callable[[I, C], None]
 
 
 class _Follower(Generic[C, I]):
-    """One store's index, and how far it has read the log. What is special about dense and keyword is in `_Source`."""
+    """One store's index and its position in the log. `_Source` has the differences of dense and keyword search."""
 
     def __init__(self, source: _Source[C, I], snapshots: Snapshots | None) -> None:
         self._source: _Source[C, I] = source
@@ -68,7 +68,7 @@ class _Follower(Generic[C, I]):
         self._restart("")
 
     def catch_up(self, head: Head) -> None:
-        """Brings the index level with `head`."""
+        """Apply all changes up to `head`."""
         while self.is_behind(head):
             head = self.step(head)
 
@@ -76,10 +76,10 @@ class _Follower(Generic[C, I]):
         return self.head != head
 
     def step(self, head: Head) -> Head:
-        """Reads one page of changes. The head to reach: another one if the log was restored meanwhile."""
+        """Apply one page of changes. Return the head to reach, a new one if the log was restored meanwhile."""
         if self.head.log_id != head.log_id or self.head.seq > head.seq:
             self._restart(head.log_id)
-            self._take_up_snapshot(head)
+            self._load_snapshot(head)
             return head
         try:
             changes = self._source.read(self.head.seq, self._started_seq)
@@ -89,21 +89,21 @@ class _Follower(Generic[C, I]):
         if changes.log_id != self.head.log_id:
             return Head(changes.head_seq, changes.log_id)
         self._apply(changes)
-        # What came since `head` was read is in the index already.
-        return max(head, self.head, key=lambda one: one.seq)
+        # The index may already have changes that came after `head` was read.
+        return max(head, self.head, key=lambda position: position.seq)
 
     def save_if_due(self) -> bool:
-        """Whether enough had changed for a new snapshot, which is then saved."""
+        """Save a snapshot if enough has changed. Return whether it was saved."""
         if self._snapshots is None or self.index is None:
             return False
-        if self._num_unsaved < max(SNAPSHOT_MIN_CHANGES, SNAPSHOT_SHARE * len(self.index)):
+        if self._num_unsaved < max(SNAPSHOT_MIN_CHANGES, SNAPSHOT_CHANGED_FRACTION * len(self.index)):
             return False
         self._snapshots.save(self._source.name, self.head, self.index)
         self._num_unsaved = 0
         return True
 
-    def forget(self) -> None:
-        """Nobody will ask for it again."""
+    def delete_snapshots(self) -> None:
+        """Delete the snapshots of an index that is not needed any more."""
         if self._snapshots is not None:
             self._snapshots.delete(self._source.name)
 
@@ -111,15 +111,16 @@ class _Follower(Generic[C, I]):
         self.head, self.index, self._num_unsaved, self._started_seq = Head(0, log_id), None, 0, 0
         self._early_attributes: dict[int, Attributes] = {}
 
-    def _take_up_snapshot(self, head: Head) -> None:
-        found = self._snapshots.load(self._source.name, head, self._source.make) if self._snapshots else None
-        if found is not None:
-            self.index, self.head, self._started_seq = found[0], Head(found[1], head.log_id), found[1]
+    def _load_snapshot(self, head: Head) -> None:
+        snapshot = self._snapshots.load(self._source.name, head, self._source.make) if self._snapshots else None
+        if snapshot is not None:
+            self.index, seq = snapshot
+            self.head, self._started_seq = Head(seq, head.log_id), seq
 
     def _apply(self, changes: C) -> None:
         if not self.head.seq:
             self._started_seq = changes.head_seq
-        # A file's attributes may come before its first chunk, from which alone a dense index learns its dimensions.
+        # Attributes may come before the first chunk, and only a chunk's vector has the dimensions of a dense index.
         self._early_attributes |= changes.attributes
         if self.index is None and len(changes.added_keys):
             self.index = self._source.make(self._source.dim(changes))
@@ -141,46 +142,46 @@ K = TypeVar("K", Store, DenseKey)
 
 
 class _Followers(Generic[K, C, I]):
-    """The followers of every store that was searched or changed lately, by key; a deleted store's is let go."""
+    """The followers of recently searched or changed stores, by key. Followers of deleted stores are dropped."""
 
     def __init__(self, views: Views, make_source: Callable[[K], _Source[C, I]], snapshots: Snapshots | None) -> None:
         self._views, self._snapshots = views, snapshots
         self._make_source: Callable[[K], _Source[C, I]] = make_source
         self._by_key: dict[K, _Follower[C, I]] = {}
 
-    def level(self, keys: set[K]) -> dict[K, _Follower[C, I]]:
-        """Followers level with the log, of those stores that exist. One cheap query for all of them."""
+    def up_to_date(self, keys: set[K]) -> dict[K, _Follower[C, I]]:
+        """Return up-to-date followers of the stores that exist. One cheap query reads all heads."""
         heads = self._views.heads({(key[0], key[1]) for key in keys})
-        level = {}
+        followers = {}
         for key in keys:
             head = heads.get((key[0], key[1]))
             if head is None:
-                self._let_go(key)
+                self._drop(key)
                 continue
-            level[key] = self._follower(key)
-            level[key].catch_up(head)
-        return level
+            followers[key] = self._follower(key)
+            followers[key].catch_up(head)
+        return followers
 
     def maintain(self, keys: set[K]) -> bool:
-        """One step of what no search should wait for: keeps `keys` level, saves snapshots. Whether there is more."""
-        listed = {(key[0], key[1]) for key in keys}
-        for key in [key for key in self._by_key if key not in keys and (key[0], key[1]) in listed]:
-            self._let_go(key)  # a generation that its store is no longer searched in
-        wanted = keys | self._by_key.keys()
-        heads = self._views.heads({(key[0], key[1]) for key in wanted})
-        for key in wanted:
+        """Do one background step: update an index of `keys`, or save a snapshot. Return whether there was one to do."""
+        active_stores = {(key[0], key[1]) for key in keys}
+        for key in [key for key in self._by_key if key not in keys and (key[0], key[1]) in active_stores]:
+            self._drop(key)  # its store is no longer searched in this generation
+        all_keys = keys | self._by_key.keys()
+        heads = self._views.heads({(key[0], key[1]) for key in all_keys})
+        for key in all_keys:
             head = heads.get((key[0], key[1]))
             if head is None:
-                self._let_go(key)
+                self._drop(key)
             elif self._follower(key).is_behind(head):
                 self._follower(key).step(head)
                 return True
         return any(follower.save_if_due() for follower in self._by_key.values())
 
-    def _let_go(self, key: K) -> None:
+    def _drop(self, key: K) -> None:
         follower = self._by_key.pop(key, None)
         if follower is not None:
-            follower.forget()
+            follower.delete_snapshots()
 
     def _follower(self, key: K) -> _Follower[C, I]:
         if key not in self._by_key:
@@ -189,7 +190,7 @@ class _Followers(Generic[K, C, I]):
 
 
 class DenseSearch:
-    """Dense search over every vector store, an index each. One caller at a time."""
+    """Dense search in all vector stores, with one index per store. Not thread-safe."""
 
     def __init__(
         self,
@@ -198,22 +199,22 @@ class DenseSearch:
         snapshots: Snapshots | None = None,
         shard: Shard | None = None,
     ) -> None:
-        """`shard` None follows all chunks."""
+        """With `shard` None, it indexes all chunks."""
         self._views, self._make_index, self._shard = views, make_index, shard
         self._followers = _Followers[DenseKey, VectorChanges, DenseIndex](views, self._source, snapshots)
 
     def search(self, requests: list[DenseRequest]) -> list[Ranking]:
-        """A ranking a request. Requests alike but for their vectors share one search of an index.
+        """Return one ranking per request. Requests that differ only in their vectors share one search of an index.
 
-        Raises NotFoundError if a store of theirs is not there.
+        Raises NotFoundError for an unknown store.
         """
         members: dict[tuple[DenseKey, Filter | None], list[int]] = defaultdict(list)
         for position, request in enumerate(requests):
             for vector_store_id in request.scope.vector_store_ids:
                 key = (request.scope.tenant, vector_store_id, request.generation)
                 members[key, request.where].append(position)
-        followers = self._followers.level({key for key, _ in members})
-        found: dict[int, list[Ranking]] = defaultdict(list)
+        followers = self._followers.up_to_date({key for key, _ in members})
+        rankings_of: dict[int, list[Ranking]] = defaultdict(list)
         for (key, where), positions in members.items():
             index = _existing(followers, key).index
             if index is None or not len(index):
@@ -221,11 +222,11 @@ class DenseSearch:
             vectors = np.stack([requests[position].vector for position in positions])
             rankings = index.search(vectors, max(requests[position].k for position in positions), where)
             for position, ranking in zip(positions, rankings, strict=True):
-                found[position].append(ranking)
-        return [merge(found[position], request.k) for position, request in enumerate(requests)]
+                rankings_of[position].append(ranking)
+        return [merge(rankings_of[position], request.k) for position, request in enumerate(requests)]
 
     def maintain(self) -> bool:
-        """One step of catching up with the stores that changed last, in the generation they build, too."""
+        """Do one step of updating the most recently changed stores, also in the generation they build."""
         active = self._views.recent(MAX_WARM_STORES)
         return self._followers.maintain(
             {(store.tenant, store.vector_store_id, generation) for store in active for generation in store.generations}
@@ -245,7 +246,7 @@ class DenseSearch:
 
 
 class LexicalSearch:
-    """Keyword search over every vector store, an index each. One caller at a time."""
+    """Keyword search in all vector stores, with one index per store. Not thread-safe."""
 
     def __init__(
         self, views: Views, make_index: Callable[[], LexicalIndex], snapshots: Snapshots | None = None
@@ -254,15 +255,13 @@ class LexicalSearch:
         self._followers = _Followers[Store, TextChanges, LexicalIndex](views, self._source, snapshots)
 
     def search(self, requests: list[LexicalRequest]) -> list[LexicalRanking]:
-        """A ranking a request, with its words' weights in the stores searched. Raises NotFoundError."""
-        stores = {(one.scope.tenant, name) for one in requests for name in one.scope.vector_store_ids}
-        followers = self._followers.level(stores)
-        return [self._search_one(request, followers) for request in requests]
+        """Return one ranking per request, with its words' weights in the searched stores. Raises NotFoundError."""
+        stores = {(request.scope.tenant, name) for request in requests for name in request.scope.vector_store_ids}
+        followers = self._followers.up_to_date(stores)
+        return [self._rank(request, followers) for request in requests]
 
     @staticmethod
-    def _search_one(
-        request: LexicalRequest, followers: dict[Store, _Follower[TextChanges, LexicalIndex]]
-    ) -> LexicalRanking:
+    def _rank(request: LexicalRequest, followers: dict[Store, _Follower[TextChanges, LexicalIndex]]) -> LexicalRanking:
         stores = [(request.scope.tenant, name) for name in request.scope.vector_store_ids]
         indexes = [_existing(followers, store).index for store in stores]
         results = [index.search(request.query, request.k, request.where) for index in indexes if index is not None]
@@ -273,7 +272,7 @@ class LexicalSearch:
         return LexicalRanking(merge([result.ranking for result in results], request.k), weights)
 
     def maintain(self) -> bool:
-        """One step of catching up with the stores that changed last."""
+        """Do one step of updating the most recently changed stores."""
         active = self._views.recent(MAX_WARM_STORES)
         return self._followers.maintain({(store.tenant, store.vector_store_id) for store in active})
 
@@ -288,14 +287,14 @@ class LexicalSearch:
 
 
 def _add_vectors(index: DenseIndex, changes: VectorChanges) -> None:
-    # A generation that was retired and then built again brings the keys of chunks that the index may still have.
+    # If a generation is retired and built again, its keys come again, and the index may still have them.
     if len(changes.added_keys):
         index.remove(changes.added_keys)
         index.add(changes.added_keys, changes.added_file_keys, changes.vectors)
 
 
 def merge(rankings: list[Ranking], k: int) -> Ranking:
-    """The best `k` of all rankings by score. Keys are unique across stores and shards, so no hit appears twice."""
+    """Return the best `k` hits of all rankings by score. Stores and shards have different keys, so no hit repeats."""
     if not rankings:
         return Ranking.empty()
     if len(rankings) == 1:

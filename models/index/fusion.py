@@ -1,4 +1,4 @@
-"""Several rankings of one query made into one. Ties keep the order of first appearance."""
+"""Merge several rankings of one query. Ties keep the order of first appearance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ FusionMethod = Literal["min_max", "rrf"]
 
 @dataclass(frozen=True)
 class Fusion:
-    """How rankings become one: `weights` has one a ranking, in their order; empty means all alike.
+    """How to merge rankings. `weights` has one weight per ranking; empty means equal weights.
 
-    `rrf_k` is the constant of reciprocal rank fusion, and unused by min_max.
+    `rrf_k` is the constant of reciprocal rank fusion. min_max does not use it.
     """
 
     method: FusionMethod = "min_max"
@@ -26,9 +26,9 @@ class Fusion:
 
 
 def fuse(rankings: Sequence[Ranking], fusion: Fusion) -> Ranking:
-    """The rankings of one query merged as `fusion` says; scores are 0 to 1, which for rrf is first in every ranking.
+    """Merge the rankings of one query. Scores are 0 to 1. With rrf, 1 means first in every ranking.
 
-    Raises InvalidRequestError for an unknown method, or numbers that the method refuses.
+    Raises InvalidRequestError for an unknown method, or numbers that the method does not allow.
     """
     weights = fusion.weights or None
     if fusion.method == "rrf":
@@ -45,29 +45,28 @@ def fuse(rankings: Sequence[Ranking], fusion: Fusion) -> Ranking:
 def reciprocal_rank_fusion(rankings: Sequence[Ranking], k: int = 60, weights: Sequence[float] | None = None) -> Ranking:
     """Merge by rank alone: score = sum of weight / (k + rank), rank from 1.
 
-    Raises InvalidRequestError if k < 1, or for weights that are negative, all zero, or not one a ranking.
+    Raises InvalidRequestError if k < 1, or for weights that are negative, all zero, or not one per ranking.
     Source: Cormack et al., SIGIR 2009 (k = 60 there).
     """
     if k < 1:
         raise InvalidRequestError(f"k is {k}; reciprocal rank fusion needs at least 1", "k")
-    shares = _checked_weights(rankings, weights)
-    parts = [share / (k + np.arange(1, len(ranking) + 1)) for ranking, share in zip(rankings, shares, strict=True)]
-    return _sum_by_key(rankings, parts)
+    checked = zip(rankings, _checked_weights(rankings, weights), strict=True)
+    return _sum_by_key(rankings, [weight / (k + np.arange(1, len(ranking) + 1)) for ranking, weight in checked])
 
 
 def min_max_fusion(rankings: Sequence[Ranking], weights: Sequence[float] | None = None) -> Ranking:
     """Merge by score: the weighted mean of each ranking's scores, scaled so that its best is 1 and its worst 0.
 
-    A hit that a ranking lacks counts 0 there; a ranking whose scores are all equal counts 1 for each.
-    Raises InvalidRequestError for weights that are negative, all zero, or not one a ranking.
+    A hit that is not in a ranking scores 0 there. If all scores of a ranking are equal, each counts as 1.
+    Raises InvalidRequestError for weights that are negative, all zero, or not one per ranking.
     """
-    shares = _checked_weights(rankings, weights)
-    parts = [share * scale_to_unit(ranking.scores) for ranking, share in zip(rankings, shares, strict=True)]
-    return _sum_by_key(rankings, [part / sum(shares) for part in parts])
+    checked = _checked_weights(rankings, weights)
+    scaled = [weight * scale_to_unit(ranking.scores) for ranking, weight in zip(rankings, checked, strict=True)]
+    return _sum_by_key(rankings, [scores / sum(checked) for scores in scaled])
 
 
 def scale_to_unit(scores: FloatArray) -> NDArray[np.float64]:
-    """`scores` (n,) shifted and scaled to 0..1; all 1 if they are equal."""
+    """Shift and scale `scores` (n,) to 0..1. Equal scores all become 1."""
     if not len(scores):
         return np.empty(0, np.float64)
     low, high = float(scores.min()), float(scores.max())
@@ -80,17 +79,19 @@ def _checked_weights(rankings: Sequence[Ranking], weights: Sequence[float] | Non
     if weights is None:
         return [1.0] * len(rankings)
     if len(weights) != len(rankings):
-        raise InvalidRequestError(f"{len(weights)} weights came with {len(rankings)} rankings", "weights")
+        raise InvalidRequestError(
+            f"got {len(weights)} weights for {len(rankings)} rankings; the numbers must be equal", "weights"
+        )
     if min(weights, default=0.0) < 0 or (rankings and sum(weights) <= 0):
-        raise InvalidRequestError("weights must not be negative, and one must be positive", "weights")
+        raise InvalidRequestError("weights must not be negative, and at least one must be positive", "weights")
     return list(weights)
 
 
-def _sum_by_key(rankings: Sequence[Ranking], parts: Sequence[NDArray[np.float64]]) -> Ranking:
+def _sum_by_key(rankings: Sequence[Ranking], scores_by_ranking: Sequence[NDArray[np.float64]]) -> Ranking:
     if not rankings:
         return Ranking.empty()
     all_keys = np.concatenate([ranking.keys for ranking in rankings])
-    keys, first, owner = np.unique(all_keys, return_index=True, return_inverse=True)
-    scores = np.bincount(owner, weights=np.concatenate(parts), minlength=len(keys)).astype(np.float32)
+    keys, first, key_indexes = np.unique(all_keys, return_index=True, return_inverse=True)
+    scores = np.bincount(key_indexes, weights=np.concatenate(scores_by_ranking), minlength=len(keys)).astype(np.float32)
     best_first = np.lexsort((first, -scores))
     return Ranking(keys[best_first], scores[best_first])

@@ -1,4 +1,4 @@
-"""A connection to Milvus and the collections in it: one a vector space, one for words."""
+"""A connection to Milvus and its collections: one per vector space, and one for keyword search."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Server:
-    """What the other side can do, by its version: `milvus_lite-3.2.2`, `v2.3.5-lite` (a real server), `2.6.1`."""
+    """The features of a server by its version: `milvus_lite-3.2.2`, `v2.3.5-lite` (a real server), `2.6.1`."""
 
     is_lite: bool
     version: tuple[int, int]
@@ -44,12 +44,12 @@ class Server:
 
     @property
     def has_partition_keys(self) -> bool:
-        """Servers before 2.4 have them, but lose rows that are upserted (milvus-io/milvus#30607)."""
+        """False before 2.4: those servers have partition keys but lose upserted rows (milvus-io/milvus#30607)."""
         return self.is_lite or self.version >= (2, 4)
 
 
 class Milvus:
-    """One connection, made when it is first needed; safe from any thread."""
+    """A connection, opened at its first use. Thread-safe."""
 
     def __init__(self, config: MilvusConfig) -> None:
         self.config = config
@@ -60,7 +60,7 @@ class Milvus:
 
     @property
     def client(self) -> "MilvusClient":
-        """Raises ConfigError for a URI that is none, StageUnavailableError if nobody answers."""
+        """The open client. Raises ConfigError for an invalid URI, StageUnavailableError if Milvus does not answer."""
         with self._lock:
             if self._client is None:
                 self._client = self._connect()
@@ -74,11 +74,11 @@ class Milvus:
         return self._server
 
     def find_dense(self, generation: str) -> "Collection | None":
-        """The vector space's collection; None if it has none yet."""
+        """Return the vector space's collection, None if there is none yet."""
         return self._find(self._name("dense", generation))
 
     def make_dense(self, generation: str, dim: int) -> "Collection":
-        """The vector space's collection, made if it is new."""
+        """Return the vector space's collection, and create it if it is missing."""
         name = self._name("dense", generation)
         return self._find(name) or self._make(name, *self._dense_schema(generation, dim))
 
@@ -86,9 +86,11 @@ class Milvus:
         return self._find(self._name("words"))
 
     def make_lexical(self) -> "Collection":
-        """Raises ConfigError on a server without BM25."""
+        """Return the keyword collection, and create it if it is missing. Raises ConfigError without BM25."""
         if not self.server.has_bm25:
-            raise ConfigError("milvus", "this server has no BM25, which came with Milvus 2.5; use Tantivy for words")
+            raise ConfigError(
+                "milvus", "this server has no BM25, which needs Milvus 2.5; use Tantivy for keyword search"
+            )
         name = self._name("words")
         return self._find(name) or self._make(name, *self._lexical_schema())
 
@@ -120,7 +122,7 @@ class Milvus:
             with calling(self.config.uri):
                 if not self.client.has_collection(name, timeout=self.config.timeout_s):
                     return None
-                # Whoever made it may have died before it was loaded. A second load does nothing.
+                # The replica that created it may have died before loading it. A second load does nothing.
                 self.client.load_collection(name, timeout=self._setup_timeout_s)
                 self._ready[name] = Collection(self, name, self._dim(name))
         return self._ready[name]
@@ -140,7 +142,7 @@ class Milvus:
                     name, schema=schema, consistency_level="Strong", timeout=timeout_s, **partitions
                 )
             except MilvusException:
-                if not self.client.has_collection(name):  # another replica was quicker
+                if not self.client.has_collection(name):  # another replica has created it
                     raise
             self.client.create_index(name, index, timeout=timeout_s)
             self.client.load_collection(name, timeout=timeout_s)
@@ -149,7 +151,7 @@ class Milvus:
 
     @property
     def _setup_timeout_s(self) -> float:
-        # Loading a new collection takes a server of one machine 3 to 5 s.
+        # Loading a new collection takes a standalone server 3 to 5 s.
         return 6 * self.config.timeout_s
 
     def _dense_schema(self, generation: str, dim: int) -> "tuple[CollectionSchema, IndexParams]":
@@ -168,7 +170,7 @@ class Milvus:
         from pymilvus import DataType, Function, FunctionType
 
         schema = self._schema("words")
-        # What comes in is stemmed and without accents already, the same on each kind of Milvus.
+        # The text is stemmed and has no accents already, so that every kind of Milvus treats it alike.
         analyzer = {"tokenizer": "standard"}
         schema.add_field(
             "text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=True, analyzer_params=analyzer
@@ -199,9 +201,9 @@ class Milvus:
 
 
 class Collection:
-    """A collection that is loaded; `dim` is that of its vectors, 0 for words.
+    """A loaded collection. `dim` is the dimension of its vectors, 0 for keyword search.
 
-    Raises StageUnavailableError where Milvus does not answer, or answers that it cannot.
+    Methods raise StageUnavailableError if Milvus does not answer or fails.
     """
 
     def __init__(self, milvus: Milvus, name: str, dim: int) -> None:
@@ -218,7 +220,7 @@ class Collection:
             self._milvus.client.delete(self.name, filter=expression, **self._options)
 
     def query(self, expression: str, fields: list[str], guarantee: Row, limit: int | None = None) -> list[Row]:
-        """Rows by key, those with the lowest keys if there are more than `limit`."""
+        """Return matching rows, the first `limit` by key."""
         limited = {} if limit is None else {"limit": limit}
         with calling(self.config.uri):
             return list(
@@ -228,7 +230,7 @@ class Collection:
             )
 
     def search(self, field: str, data: Any, k: int, expression: str, guarantee: Row) -> list[Any]:
-        """A list of hits for each item of `data`, each with an `id` and a `distance`."""
+        """Return a list of hits for each item of `data`. A hit has an `id` and a `distance`."""
         params = {"ef": max(self.config.hnsw_ef, k)} if field == "vector" and self.config.index == "HNSW" else {}
         with calling(self.config.uri):
             return list(
@@ -245,17 +247,17 @@ class Collection:
             )
 
     def now(self) -> int:
-        """Milvus' time: what reads from here on can be made to wait for. 0 is now, where Milvus tells no time."""
+        """Return Milvus' current time, which later reads can wait for. Milvus Lite has none: 0 means now."""
         if self._milvus.server.is_lite:
             return 0
         with calling(self.config.uri):
-            # pymilvus has it, but MilvusClient does not show it.
+            # pymilvus has this call, but MilvusClient does not expose it.
             return int(self._milvus.client._get_connection().alloc_timestamp(**self._options))
 
 
 @contextmanager
 def calling(uri: str) -> Iterator[None]:
-    """What went wrong is in the log only: a message may tell of addresses."""
+    """Turn Milvus' errors into StageUnavailableError. Only the log has the message, which may contain addresses."""
     from pymilvus.exceptions import ConnectionConfigException, MilvusException
 
     try:

@@ -1,8 +1,8 @@
-"""Filters as Milvus expressions, made of nothing but letters, digits, `-` and `_` between the quotes.
+"""Filters as Milvus expressions, which contain only letters, digits, `-` and `_` between quotes.
 
-Each Milvus has its own rules of escaping, its own mind about comparing values of two types, and about keys that are
-not there. So attributes are kept as text that every one of them orders as we do: a letter for the type, then a number's
-bits or a string's UTF-8, in digits whose ASCII order is their value's. What a caller wrote never reaches the parser.
+The kinds of Milvus differ in their rules for escaping, for comparing values of different types, and for missing keys.
+So attributes are stored as text that sorts the same everywhere: a letter for the type, then the bits of a number or the
+UTF-8 of a string, in digits that sort by value. The caller's own text never reaches Milvus' parser.
 """
 
 import base64
@@ -22,24 +22,24 @@ _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 def encode_text(text: str) -> str:
-    """Base64 without padding whose order is that of the text's code points."""
+    """Encode as base64 without padding, with digits that sort as the text's code points do."""
     encoded = base64.b64encode(text.encode(errors="surrogatepass")).rstrip(b"=")
     return encoded.translate(_IN_ORDER).decode()
 
 
 def encode_attributes(attributes: Attributes) -> dict[str, str]:
-    """What Milvus keeps of a file's attributes."""
+    """Encode a file's attributes for Milvus."""
     return {_name(key): _encode(value) for key, value in attributes.items()}
 
 
 def to_expression(where: Filter) -> str:
-    """A Milvus expression over the field `attributes` that lets through what `matches` does.
+    """Convert a filter to a Milvus expression on the field `attributes`, with the results of `matches`.
 
     Numbers are compared as doubles: integers past 2^53 may count as equal.
     """
     if isinstance(where, Comparison):
         return _comparison(where)
-    return "(" + f" {where.op} ".join(to_expression(one) for one in where.filters) + ")"
+    return "(" + f" {where.op} ".join(to_expression(operand) for operand in where.filters) + ")"
 
 
 def _comparison(where: Comparison) -> str:
@@ -47,7 +47,7 @@ def _comparison(where: Comparison) -> str:
     values = where.value if isinstance(where.value, tuple) else (where.value,)
     match where.op:
         case "eq" | "in":
-            # Milvus Lite has no `in` for a JSON field's keys.
+            # Milvus Lite has no `in` for keys of a JSON field.
             equals = [f'{field} == "{_encode(value)}"' for value in values]
             return f"({' or '.join(equals)})" if equals else _NOTHING
         case "ne" | "nin":
@@ -76,8 +76,8 @@ def _encode(value: AttributeValue) -> str:
 
 
 def _encode_number(value: float) -> str:
-    """Sixteen hex digits in the order of the numbers: the bits of a double, its sign turned round."""
-    bits = int.from_bytes(struct.pack(">d", _to_double(value) + 0.0))  # -0.0 + 0.0 is 0.0, which it equals
+    """Encode as sixteen hex digits that sort as the numbers do: the bits of a double with a changed sign."""
+    bits = int.from_bytes(struct.pack(">d", _to_double(value) + 0.0))  # -0.0 + 0.0 is 0.0; they are equal
     return f"{(bits ^ (_SIGN if bits < _SIGN else 2 * _SIGN - 1)):016x}"
 
 

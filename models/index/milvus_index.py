@@ -1,4 +1,4 @@
-"""One vector store's chunks in Milvus, as a dense or a keyword index. The objects hold no chunk themselves."""
+"""One vector store's chunks in Milvus, as a dense or a keyword index. All data is in Milvus."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,27 +14,27 @@ from models.index.milvus_words import to_query_terms, to_terms
 from models.types import FloatArray, KeyArray, LexicalRanking, Ranking
 
 MAX_K = 16_384  # Milvus' own limit
-BATCH_SIZE = 500  # rows: 8 MB of 4,096 dimensions, where a message may have 64
+BATCH_SIZE = 500  # rows: 8 MB with 4,096 dimensions; a message may have 64 MB
 
 
 class StoreRows:
-    """The rows of one vector store. Every search, query and delete names its tenant and its store.
+    """The rows of one vector store. Every search, query and delete filters by its tenant and store.
 
-    A row is written again as often as one likes. A search that must see every write before it asks Milvus once for
-    the time, and from then on for no more than what was there by then: Milvus' own Strong waits for its next tick,
-    up to 0.2 s, each time.
+    A row may be written repeatedly. For Strong consistency, the first read after a write asks Milvus for the time, and
+    reads wait until Milvus has applied all writes before that time. Milvus' own Strong waits for its next tick, up to
+    0.2 s, at every read.
     """
 
     def __init__(self, collection: Collection, tenant: str, vector_store_id: str, value_field: str) -> None:
-        """`value_field` is what rows have beside keys and attributes: a vector or a text."""
+        """`value_field` is the field with the vector or the text."""
         self.collection = collection
         self._ids = {"tenant": encode_text(tenant), "store": encode_text(vector_store_id)}
         self._value_field = value_field
         self._attributes: dict[int, Attributes] = {}
-        self._seen_by: int | None = None
+        self._read_timestamp: int | None = None
 
     def put(self, keys: KeyArray, file_keys: KeyArray, values: Sequence[Any]) -> None:
-        """Writes a row a key, in place of one that has it, with the file's attributes as far as they were named."""
+        """Write one row per key, with the attributes that the file has so far. A row with the same key is replaced."""
         rows = [
             self._row(key, file_key, value)
             for key, file_key, value in zip(keys.tolist(), file_keys.tolist(), values, strict=True)
@@ -42,22 +42,22 @@ class StoreRows:
         self._write(rows)
 
     def remove(self, keys: KeyArray) -> None:
-        self._seen_by = None
+        self._read_timestamp = None
         for batch in _batches(keys.tolist()):
             self.collection.delete(self._where(f"key in {batch}"))
 
     def clear(self) -> None:
-        """Deletes everything of the store."""
-        self._seen_by = None
+        """Delete all rows of the store."""
+        self._read_timestamp = None
         self.collection.delete(self._where())
 
-    def name_attributes(self, attributes: Mapping[int, Attributes]) -> None:
-        """Says what rows that are put from now on have, and leaves alone those that are there."""
+    def remember_attributes(self, attributes: Mapping[int, Attributes]) -> None:
+        """Use these attributes for rows that are written from now on. Existing rows do not change."""
         self._attributes |= attributes
 
     def set_attributes(self, attributes: Mapping[int, Attributes]) -> None:
-        """Also rewrites the rows that have others, with the vectors or texts that Milvus gives back."""
-        self.name_attributes(attributes)
+        """Use these attributes, and rewrite existing rows with other ones. Milvus returns their vectors or texts."""
+        self.remember_attributes(attributes)
         for batch in _batches(list(attributes)):
             for rows in self._pages(f"file_key in {batch}"):
                 stale = [row for row in rows if row["attributes"] != self._encoded(row["file_key"])]
@@ -65,7 +65,7 @@ class StoreRows:
 
     def search(self, field: str, data: Any, k: int, where: Filter | None) -> list[list[Any]]:
         if not 1 <= k <= MAX_K:
-            raise InvalidRequestError(f"k is {k}; Milvus finds 1 to {MAX_K}", "k")
+            raise InvalidRequestError(f"k is {k}; Milvus allows 1 to {MAX_K}", "k")
         expression = self._where(to_expression(where) if where is not None else None)
         return self.collection.search(field, data, k, expression, self._guarantee())
 
@@ -82,7 +82,7 @@ class StoreRows:
             expression = self._where(f"{condition} and key > {max(row['key'] for row in rows)}")
 
     def _write(self, rows: list[Row]) -> None:
-        self._seen_by = None
+        self._read_timestamp = None
         for batch in _batches(rows):
             self.collection.upsert(batch)
 
@@ -94,21 +94,24 @@ class StoreRows:
         return encode_attributes(self._attributes.get(file_key, {}))
 
     def _where(self, condition: str | None = None) -> str:
-        mine = f'tenant == "{self._ids["tenant"]}" and store == "{self._ids["store"]}"'
-        return f"{mine} and {condition}" if condition else mine
+        in_store = f'tenant == "{self._ids["tenant"]}" and store == "{self._ids["store"]}"'
+        return f"{in_store} and {condition}" if condition else in_store
 
     def _guarantee(self) -> Row:
-        """What a read must see: with Strong, every write before it or before this object was made."""
+        """Return the consistency options of a read.
+
+        With Strong, the read sees every write of this object, and all writes before the object's creation.
+        """
         level = self.collection.config.consistency
         if level != "Strong":
             return {"consistency_level": level}
-        if self._seen_by is None:
-            self._seen_by = self.collection.now()
-        return {"consistency_level": "Customized", "guarantee_timestamp": self._seen_by}
+        if self._read_timestamp is None:
+            self._read_timestamp = self.collection.now()
+        return {"consistency_level": "Customized", "guarantee_timestamp": self._read_timestamp}
 
 
 class MilvusDenseIndex:
-    """A DenseIndex; with FLAT an exact one."""
+    """A DenseIndex, exact with FLAT."""
 
     def __init__(self, collection: Collection, tenant: str, vector_store_id: str, dim: int) -> None:
         self.dim = dim
@@ -125,29 +128,29 @@ class MilvusDenseIndex:
         self.rows.set_attributes(attributes)
 
     def search(self, vectors: FloatArray, k: int, where: Filter | None = None) -> list[Ranking]:
-        """Raises InvalidRequestError for a `k` past 16,384."""
+        """Raises InvalidRequestError for a `k` above 16,384."""
         check_vectors(self.dim, vectors)
         if not len(vectors):
             return []
-        found = self.rows.search("vector", np.ascontiguousarray(vectors, np.float32), k, where)
-        return [_to_ranking(hits) for hits in found]
+        results = self.rows.search("vector", np.ascontiguousarray(vectors, np.float32), k, where)
+        return [_to_ranking(hits) for hits in results]
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
 class MilvusLexicalIndex:
-    """A LexicalIndex on a Milvus that has BM25.
+    """A LexicalIndex on a Milvus with BM25.
 
-    Its `term_weights` are empty: Milvus does not tell how many chunks have a word. What it counts for its own scores
-    are the chunks of every store in the collection.
+    `term_weights` are empty, because Milvus does not return document frequencies. Its own scores count the chunks of
+    all stores in the collection.
     """
 
     def __init__(self, collection: Collection, tenant: str, vector_store_id: str) -> None:
         self.rows = StoreRows(collection, tenant, vector_store_id, "text")
 
     def add(self, keys: KeyArray, file_keys: KeyArray, texts: list[str]) -> None:
-        self.rows.put(keys, file_keys, [_fitting(to_terms(text)) for text in texts])
+        self.rows.put(keys, file_keys, [_truncate(to_terms(text)) for text in texts])
 
     def remove(self, keys: KeyArray) -> None:
         self.rows.remove(keys)
@@ -156,13 +159,13 @@ class MilvusLexicalIndex:
         self.rows.set_attributes(attributes)
 
     def search(self, query: str, k: int, where: Filter | None = None) -> LexicalRanking:
-        """Raises InvalidRequestError for a `k` past 16,384."""
+        """Raises InvalidRequestError for a `k` above 16,384."""
         terms = to_query_terms(query)
         if not terms:
             return LexicalRanking(Ranking.empty(), {})
-        (hits,) = self.rows.search("words", [_fitting(terms)], k, where)
+        (hits,) = self.rows.search("words", [_truncate(terms)], k, where)
         ranking = _to_ranking(hits)
-        # Milvus Lite gives the scores with a minus.
+        # Milvus Lite returns negative scores.
         return LexicalRanking(Ranking(ranking.keys, np.abs(ranking.scores)), {})
 
     def __len__(self) -> int:
@@ -174,8 +177,8 @@ def _to_ranking(hits: Sequence[Any]) -> Ranking:
     return Ranking(np.array(keys, np.int64), np.array(scores, np.float32))
 
 
-def _fitting(terms: str) -> str:
-    """As many of the words as Milvus takes in one text."""
+def _truncate(terms: str) -> str:
+    """Cut the words to the length that Milvus allows for one text."""
     encoded = terms.encode()
     if len(encoded) <= MAX_TEXT_BYTES:
         return terms

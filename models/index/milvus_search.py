@@ -1,12 +1,14 @@
-"""Search in Milvus, level with the log. Many replicas share one Milvus: whoever finds a store behind brings it level.
+"""Search in Milvus, up to date with the log. Many replicas share one Milvus, and each may update it.
 
-Before it answers, a replica compares the store's head with the position in the database. Where they differ, one replica
-takes the store's lease and applies the log a page at a time; the others wait. Each page is applied at least once:
+Before a search, a replica compares the store's head with the position in the database. If they differ, one replica
+takes the store's lease and applies the log page by page. The others wait. Each page is applied at least once:
 
-- it may be applied twice, as a row is written in place of one with its key;
-- a replica that dies after it wrote has not moved the position: the page is read again, and then has neither what went
-  meanwhile nor a word of its going, so every removal is applied, known or not, and a log from its start clears first;
-- a replica that lost its lease over a write may have undone another's: it moves the position back to where it began.
+- Applying a page twice is safe, because a row replaces the row with its key.
+- If a replica dies after its write, the position has not moved, and the page is read again. Chunks that were removed
+  meanwhile are then in no page. So all removals are applied, even of unknown chunks, and a log that is read from the
+  start clears the store first.
+- If a replica loses its lease during a write, it may have overwritten another replica's newer rows. It then moves the
+  position back to where it began.
 """
 
 import logging
@@ -33,7 +35,7 @@ from models.types import Deadline, LexicalRanking, Ranking
 
 logger = logging.getLogger(__name__)
 
-PAGE_SIZE = 1_024  # chunks, so that a page takes a small part of the lease: about 0.4 s with 384 dimensions
+PAGE_SIZE = 1_024  # chunks; a page takes about 0.4 s with 384 dimensions, a small part of the lease
 POLL_S = 0.02
 
 C = TypeVar("C", VectorChanges, TextChanges)
@@ -42,28 +44,28 @@ I = TypeVar("I", MilvusDenseIndex, MilvusLexicalIndex)  # noqa: E741
 
 @dataclass(frozen=True)
 class _Source(Generic[C, I]):
-    """What is special about vectors and words. `find` gives the collection's index of a store, if there is one."""
+    """The differences of dense and keyword search. `find` returns the index of a store, None if there is none."""
 
     stage: str
-    read: Callable[[ViewKey, int, int], C]  # after a sequence number, started at another
+    read: Callable[[ViewKey, int, int], C]  # from (key, after_seq, started_seq)
     find: Callable[[ViewKey], I | None]
     make: Callable[[ViewKey, C], I]
     add: Callable[[I, C], None]
 
 
 class _Follower(Generic[C, I]):
-    """Brings stores level with the log and hands out their indexes."""
+    """Applies the log to stores and returns their indexes."""
 
     def __init__(self, source: _Source[C, I], views: Views, positions: Positions, config: MilvusConfig) -> None:
         self._source: _Source[C, I] = source
         self._views, self._positions, self._config = views, positions, config
         self._indexes: dict[ViewKey, tuple[Head, I]] = {}
-        self._started: dict[tuple[ViewKey, str], int] = {}  # the head when the log of that name was begun
+        self._started: dict[tuple[ViewKey, str], int] = {}  # the head when this log was read from its start
 
-    def level(self, keys: set[ViewKey]) -> dict[ViewKey, I | None]:
-        """The index of each key, None for a store that has nothing to find. Two cheap queries if all are level.
+    def up_to_date(self, keys: set[ViewKey]) -> dict[ViewKey, I | None]:
+        """Return the index of each key, None for an empty store. Two cheap queries if all are up to date.
 
-        Raises NotFoundError for a store that is not there, OverloadedError if one is not level in time.
+        Raises NotFoundError for an unknown store, OverloadedError if a store is not up to date in time.
         """
         heads = self._views.heads({(key.tenant, key.vector_store_id) for key in keys})
         positions = self._positions.get(keys)
@@ -75,19 +77,19 @@ class _Follower(Generic[C, I]):
                 self._indexes.pop(key, None)
                 raise NotFoundError("vector store", key.vector_store_id)
             position = positions.get(key)
-            if head.seq and not _is_level(position, head):
+            if head.seq and not _has_reached(position, head):
                 position = self._catch_up(key, head, deadline)
             indexes[key] = self._index(key, position) if head.seq and position else None
         return indexes
 
     def step(self, keys: Iterable[ViewKey]) -> bool:
-        """Applies a page to the first store that is behind and that nobody else works on; whether there was one."""
-        wanted = set(keys)
-        heads = self._views.heads({(key.tenant, key.vector_store_id) for key in wanted})
-        positions = self._positions.get(wanted)
-        for key in wanted:
+        """Apply a page to one store that is behind and not leased. Return whether there was one."""
+        distinct_keys = set(keys)
+        heads = self._views.heads({(key.tenant, key.vector_store_id) for key in distinct_keys})
+        positions = self._positions.get(distinct_keys)
+        for key in distinct_keys:
             head = heads.get((key.tenant, key.vector_store_id))
-            if head is None or not head.seq or _is_level(positions.get(key), head):
+            if head is None or not head.seq or _has_reached(positions.get(key), head):
                 continue
             with self._lease(key) as owner:
                 if owner is not None:
@@ -96,7 +98,7 @@ class _Follower(Generic[C, I]):
         return False
 
     def sweep(self, view: str) -> int:
-        """Clears what deleted stores and retired generations left; how many (store, generation) it were."""
+        """Clear the rows of deleted stores and retired generations. Return the number of cleared keys."""
         num_swept = 0
         for key in self._positions.orphans(view):
             with self._lease(key) as owner:
@@ -110,20 +112,20 @@ class _Follower(Generic[C, I]):
         return num_swept
 
     def _index(self, key: ViewKey, position: Head) -> I | None:
-        """A new one where the position moved: it then reads all that was written up to there."""
-        known = self._indexes.get(key)
-        if known is None or known[0] != position:
+        """Return the cached index, or a new one if the position moved, whose reads see all writes up to there."""
+        cached = self._indexes.get(key)
+        if cached is None or cached[0] != position:
             index = self._source.find(key)
             if index is None:
                 return None
-            known = self._indexes[key] = (position, index)
-        return known[1]
+            cached = self._indexes[key] = (position, index)
+        return cached[1]
 
     def _catch_up(self, key: ViewKey, head: Head, deadline: Deadline) -> Head:
-        """The position that it is at then, which may be past `head`."""
+        """Wait until the store has reached `head`. Return its position, which may be after `head`."""
         while True:
             position = self._positions.get([key]).get(key)
-            if position is not None and _is_level(position, head):
+            if position is not None and _has_reached(position, head):
                 return position
             if not deadline.remaining_s():
                 raise OverloadedError(self._source.stage)
@@ -135,7 +137,7 @@ class _Follower(Generic[C, I]):
 
     @contextmanager
     def _lease(self, key: ViewKey) -> Iterator[str | None]:
-        """The name to write under, None while another replica writes."""
+        """Claim the lease and yield its owner's name; yield None while another replica has it."""
         owner = random_id("searcher_")
         if not self._positions.claim(key, owner, self._config.lease_s):
             yield None
@@ -146,28 +148,28 @@ class _Follower(Generic[C, I]):
             self._positions.release(key, owner)
 
     def _apply_page(self, key: ViewKey, owner: str) -> Head:
-        """Applies the next page under the lease. The head of the log that it read."""
+        """Apply the next page under the lease. Return the head of the log that was read."""
         start = self._positions.get([key]).get(key, Head(0, ""))
         changes, start = self._read(key, start)
         self._write(key, start, changes)
         reached = Head(changes.up_to_seq, changes.log_id)
         if not self._positions.advance(key, owner, reached, self._config.lease_s):
-            logger.warning("lost the lease of %s over a write: its changes are applied again", key)
+            logger.warning("lost the lease of %s during a write; its changes are applied again", key)
             self._positions.rewind(key, start)
         return Head(changes.head_seq, changes.log_id)
 
     def _read(self, key: ViewKey, start: Head) -> tuple[C, Head]:
-        """The changes after `start`, or all of them and the log's beginning if `start` is of no use any more."""
+        """Read the changes after `start`. If `start` is not valid any more, read from the start of the log."""
         if start.seq:
             try:
                 changes = self._source.read(key, start.seq, self._started.get((key, start.log_id), 0))
                 if changes.log_id == start.log_id:
                     return changes, start
             except ConflictError as error:
-                logger.info("%s starts again: %s", key, error)
+                logger.info("%s is read again from the start of its log: %s", key, error)
         changes = self._source.read(key, 0, 0)
-        # Removals until now were never seen, so it does no harm if the log has forgotten them. Another replica that
-        # goes on does not know that, and may have to start again.
+        # Removals before this head are not needed, so the log may have deleted them. Another replica that continues
+        # does not know this head, and may have to start again.
         self._started[key, changes.log_id] = changes.head_seq
         return changes, Head(0, changes.log_id)
 
@@ -183,13 +185,13 @@ class _Follower(Generic[C, I]):
         index.set_attributes(changes.attributes)
         if not len(changes.added_keys):
             return
-        # A file's attributes may be older than its chunks, which then come without them.
-        index.rows.name_attributes(self._positions.attributes(*store, changes.added_file_keys.tolist()))
+        # Attributes may be older than the file's chunks, and then they are not in this page.
+        index.rows.remember_attributes(self._positions.attributes(*store, changes.added_file_keys.tolist()))
         self._source.add(index, changes)
 
 
 class MilvusDenseSearch:
-    """Dense search over every vector store, in a collection a vector space. One caller at a time."""
+    """Dense search in all vector stores, with one collection per vector space. Not thread-safe."""
 
     def __init__(self, views: Views, positions: Positions, config: MilvusConfig) -> None:
         self._views, self._milvus = views, Milvus(config)
@@ -208,18 +210,18 @@ class MilvusDenseSearch:
         self._follower = _Follower(source, views, positions, config)
 
     def search(self, requests: list[DenseRequest]) -> list[Ranking]:
-        """A ranking a request. Requests alike but for their vectors share one search.
+        """Return one ranking per request. Requests that differ only in their vectors share one search.
 
-        Raises NotFoundError if a store of theirs is not there, StageUnavailableError if Milvus does not answer,
-        OverloadedError if a store is not level with its log in time.
+        Raises NotFoundError for an unknown store, StageUnavailableError if Milvus does not answer, and OverloadedError
+        if a store is not up to date in time.
         """
         members: dict[tuple[ViewKey, Filter | None], list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
             for vector_store_id in request.scope.vector_store_ids:
                 key = ViewKey(self._view, request.scope.tenant, vector_store_id, request.generation)
                 members[key, request.where].append(number)
-        indexes = self._follower.level({key for key, _ in members})
-        found: dict[int, list[Ranking]] = defaultdict(list)
+        indexes = self._follower.up_to_date({key for key, _ in members})
+        rankings_of: dict[int, list[Ranking]] = defaultdict(list)
         for (key, where), numbers in members.items():
             index = indexes[key]
             if index is None:
@@ -227,11 +229,14 @@ class MilvusDenseSearch:
             vectors = np.stack([requests[number].vector for number in numbers])
             rankings = index.search(vectors, max(requests[number].k for number in numbers), where)
             for number, ranking in zip(numbers, rankings, strict=True):
-                found[number].append(ranking)
-        return [merge(found[number], request.k) for number, request in enumerate(requests)]
+                rankings_of[number].append(ranking)
+        return [merge(rankings_of[number], request.k) for number, request in enumerate(requests)]
 
     def maintain(self) -> bool:
-        """One page for a store that changed lately, in the generation it builds, too; else what is to be swept."""
+        """Apply a page to a recently changed store, also in the generation it builds, or sweep.
+
+        Return whether there was work.
+        """
         active = self._views.recent(MAX_WARM_STORES)
         keys = [
             ViewKey(self._view, store.tenant, store.vector_store_id, generation)
@@ -241,7 +246,7 @@ class MilvusDenseSearch:
         return self._follower.step(keys) or self.sweep() > 0
 
     def sweep(self) -> int:
-        """Clears what deleted stores and retired generations left in Milvus; how many of them there were."""
+        """Clear the rows of deleted stores and retired generations in Milvus. Return how many were cleared."""
         return self._follower.sweep(self._view)
 
     def close(self) -> None:
@@ -253,7 +258,7 @@ class MilvusDenseSearch:
 
 
 class MilvusLexicalSearch:
-    """Keyword search over every vector store, in one collection. One caller at a time."""
+    """Keyword search in all vector stores, in one collection. Not thread-safe."""
 
     def __init__(self, views: Views, positions: Positions, config: MilvusConfig) -> None:
         self._views, self._milvus = views, Milvus(config)
@@ -271,7 +276,7 @@ class MilvusLexicalSearch:
 
     @staticmethod
     def is_supported(config: MilvusConfig) -> bool:
-        """Whether this Milvus has BM25; where it has not, words are Tantivy's. Raises StageUnavailableError."""
+        """Whether this Milvus has BM25; if not, use Tantivy for keyword search. Raises StageUnavailableError."""
         milvus = Milvus(config)
         try:
             return milvus.server.has_bm25
@@ -279,28 +284,26 @@ class MilvusLexicalSearch:
             milvus.close()
 
     def search(self, requests: list[LexicalRequest]) -> list[LexicalRanking]:
-        """A ranking a request, without weights of words. Raises what MilvusDenseSearch does."""
-        indexes = self._follower.level({key for request in requests for key in self._keys(request)})
-        return [self._search_one(request, indexes) for request in requests]
+        """Return one ranking per request, without word weights. Raises what MilvusDenseSearch.search raises."""
+        indexes = self._follower.up_to_date({key for request in requests for key in self._keys(request)})
+        return [self._rank(request, indexes) for request in requests]
 
     def maintain(self) -> bool:
-        """One page for a store that changed lately; else what is to be swept."""
+        """Apply a page to a recently changed store, or sweep. Return whether there was work."""
         active = self._views.recent(MAX_WARM_STORES)
         keys = [ViewKey(self._view, store.tenant, store.vector_store_id, "") for store in active]
         return self._follower.step(keys) or self.sweep() > 0
 
     def sweep(self) -> int:
-        """Clears what deleted stores left in Milvus; how many of them there were."""
+        """Clear the rows of deleted stores in Milvus. Return how many stores were cleared."""
         return self._follower.sweep(self._view)
 
     def close(self) -> None:
         self._milvus.close()
 
-    def _search_one(self, request: LexicalRequest, indexes: dict[ViewKey, MilvusLexicalIndex | None]) -> LexicalRanking:
-        found = [indexes[key] for key in self._keys(request)]
-        rankings = [
-            index.search(request.query, request.k, request.where).ranking for index in found if index is not None
-        ]
+    def _rank(self, request: LexicalRequest, indexes: dict[ViewKey, MilvusLexicalIndex | None]) -> LexicalRanking:
+        searched = [index for key in self._keys(request) if (index := indexes[key]) is not None]
+        rankings = [index.search(request.query, request.k, request.where).ranking for index in searched]
         return LexicalRanking(merge(rankings, request.k), {})
 
     def _keys(self, request: LexicalRequest) -> list[ViewKey]:
@@ -319,6 +322,6 @@ def _lexical(collection: Collection, key: ViewKey) -> MilvusLexicalIndex:
     return MilvusLexicalIndex(collection, key.tenant, key.vector_store_id)
 
 
-def _is_level(position: Head | None, head: Head) -> bool:
-    """Also past `head`, which may have been read before somebody else went on."""
+def _has_reached(position: Head | None, head: Head) -> bool:
+    """Whether the position is at `head` or after it. Another replica may have gone on since `head` was read."""
     return position is not None and position.log_id == head.log_id and position.seq >= head.seq

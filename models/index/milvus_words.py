@@ -1,6 +1,6 @@
-"""Words as Milvus' keyword index keeps them: Tantivy's analysis, done here, the same for each kind of Milvus.
+"""Text analysis for Milvus' keyword index, with Tantivy's analyzer, so that every kind of Milvus works alike.
 
-Milvus Lite neither stems nor folds accents, and servers drop stop words even from a query that has no others.
+Milvus Lite neither stems nor removes accents. Servers drop stop words even from a query with only stop words.
 """
 
 from functools import cache
@@ -11,16 +11,16 @@ from models.index import stop_words
 if TYPE_CHECKING:
     import tantivy
 
-MAX_WORD_BYTES = 40  # Tantivy's own default; longer runs are hashes and base64
+MAX_WORD_BYTES = 40  # Tantivy's default; longer words are hashes and base64
 
 
 def to_terms(text: str) -> str:
-    """Lower-cased stems of runs of letters and digits, without accents, with spaces between."""
+    """Return the lower-cased stems of the words, without accents, separated by spaces."""
     return " ".join(token.text for token in _analyzer().pre_tokenize(text).tokens)
 
 
 def to_query_terms(query: str) -> str:
-    """As `to_terms`, without stop words unless there are no others."""
+    """Return the terms of `to_terms` without stop words. A query with only stop words keeps them."""
     tokens = _analyzer().pre_tokenize(query).tokens
     words = [(query[token.char_offset_from : token.char_offset_to].lower(), token.text) for token in tokens]
     content = [term for word, term in words if word not in stop_words.ENGLISH]

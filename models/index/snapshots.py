@@ -1,4 +1,4 @@
-"""Snapshots of indexes on disk: a searcher starts from one and reads only the tail of the log."""
+"""Snapshots of indexes on disk: a searcher loads one and then reads only newer changes from the log."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ HEAD_FILE = "head.json"
 
 @dataclass(frozen=True)
 class Snapshots:
-    """A folder of snapshots, shared by the replicas of one machine. Each is whole or not there."""
+    """A folder of snapshots, shared by the replicas of one machine. Each snapshot is complete or absent."""
 
     root: Path
 
     def save(self, name: tuple[str, ...], head: Head, index: DenseIndex | LexicalIndex) -> None:
-        """Puts the index as of `head` in place of older snapshots of that name."""
+        """Save the index as of `head`, and delete older snapshots of that name."""
         folder = self._folder(name)
         unfinished = folder / f"unfinished-{uuid.uuid4().hex}"
         unfinished.mkdir(parents=True)
@@ -39,15 +39,15 @@ class Snapshots:
             unfinished.rename(finished)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-        for other in _finished(folder):
-            if other != finished:
-                # Another replica may be reading it: then it finds it damaged, and reads the log instead.
-                shutil.rmtree(other, ignore_errors=True)
+        for snapshot in _finished(folder):
+            if snapshot != finished:
+                # A replica that is reading it finds it damaged, and reads the log instead.
+                shutil.rmtree(snapshot, ignore_errors=True)
 
     def load(self, name: tuple[str, ...], head: Head, make: Callable[[int], Index]) -> tuple[Index, int] | None:
-        """The newest snapshot of this log that is not past `head`, and the number it is level with; None without one.
+        """Load the newest snapshot of this log up to `head`: the index and its sequence number. None without one.
 
-        `make` gives an empty index for a number of dimensions, which is 0 for words.
+        `make` creates an empty index of a dimension, which is 0 for keyword search.
         """
         for folder in reversed(_finished(self._folder(name))):
             try:
@@ -57,14 +57,14 @@ class Snapshots:
                     _snapshotting(index).load(folder)
                     return index, state["seq"]
             except (OSError, ValueError, KeyError, ConflictError) as error:
-                logger.warning("a snapshot is of no use, the log is read instead: %s", error)
+                logger.warning("a snapshot cannot be used, so the log is read instead: %s", error)
         return None
 
     def delete(self, name: tuple[str, ...]) -> None:
         shutil.rmtree(self._folder(name), ignore_errors=True)
 
     def _folder(self, name: tuple[str, ...]) -> Path:
-        # Tenants and ids are the callers' words: never a path.
+        # Tenants and ids come from callers, so they must not become a path.
         return self.root / hashlib.sha256("\0".join(name).encode()).hexdigest()[:32]
 
 
@@ -74,5 +74,5 @@ def _snapshotting(index: DenseIndex | LexicalIndex) -> Snapshotting:
 
 
 def _finished(folder: Path) -> list[Path]:
-    """Oldest first."""
+    """List the complete snapshots, the oldest first."""
     return sorted(path for path in folder.glob("*-*") if not path.name.startswith("unfinished-"))

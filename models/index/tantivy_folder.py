@@ -1,4 +1,4 @@
-"""Private folders of keyword indexes: on disk, so that they can be saved as they are, and gone with their process."""
+"""Private folders of keyword indexes. They are on disk for quick snapshots, and deleted with their process."""
 
 import atexit
 import fcntl
@@ -13,29 +13,29 @@ PREFIX = "ragserve-words-"
 
 
 def private_folder(owner: object) -> Path:
-    """A new folder, removed once `owner` is."""
+    """Create a folder that is deleted when `owner` is garbage-collected."""
     folder = Path(tempfile.mkdtemp(dir=_process_folder()))
     weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def link_files(source: Path, target: Path) -> None:
-    """Puts the files of one folder into another. Tantivy writes no file twice, so a hard link is as good as a copy."""
+    """Link the files of one folder into another. Tantivy never changes a file, so a hard link is safe."""
     for file in source.iterdir():
         if file.suffix == ".lock":
             continue
         try:
             os.link(file, target / file.name)
-        except OSError:  # another file system, or one without links
+        except OSError:  # another file system, or no support for links
             shutil.copyfile(file, target / file.name)
 
 
 def sweep(parent: Path) -> None:
-    """Removes the folders in `parent` whose process was killed: nobody holds their lock."""
+    """Delete the folders in `parent` whose process was killed: their lock is free."""
     for folder in parent.glob(f"{PREFIX}*"):
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:  # another user's, or just gone
+        except OSError:  # another user's, or deleted just now
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +51,7 @@ def _process_folder() -> Path:
     parent = Path(tempfile.gettempdir())
     sweep(parent)
     new = Path(tempfile.mkdtemp(prefix=f"new-{PREFIX}"))
-    # Held until the process ends, however it ends. Only then does the folder get the name that others sweep.
+    # The lock lasts until the process ends in any way. The folder is renamed after locking, so no sweep deletes it.
     fcntl.flock(os.open(new, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
     folder = new.rename(parent / new.name.removeprefix("new-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

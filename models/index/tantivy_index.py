@@ -1,4 +1,4 @@
-"""Keyword search with Tantivy: BM25 over English stems."""
+"""Keyword search with Tantivy: BM25 on English stems."""
 
 import math
 import threading
@@ -22,23 +22,24 @@ if TYPE_CHECKING:
     import tantivy
 
 KEY, FILE, TEXT, ANALYZER = "key", "file", "text", "words"
-# Tantivy's least heap for one thread. Measured: a commit of one document takes 1.9 ms with it, 4.8 ms with 50 MB.
+# Tantivy's minimum heap for one thread. Measured: a commit of one document takes 1.9 ms with it, 4.8 ms with 50 MB.
 WRITER_HEAP_BYTES = 15_000_000
-# For many documents at once. A full heap becomes a segment, and each makes every query dearer: with 20,000 chunks of 40
-# words 7 segments took 5.2 ms for 32 queries, one 3.3 ms.
+# For many documents at once. A full heap becomes a segment, and each segment slows down every query: with 20,000 chunks
+# of 40 words, 32 queries took 5.2 ms with 7 segments, 3.3 ms with one.
 BULK_HEAP_BYTES, BULK_FROM = 150_000_000, 1_000
-# Documents from which an index keeps its writer: to let it go waits for merges, up to 0.04 s here, 1 s with a million.
+# Number of documents from which an index keeps its writer open. Closing it waits for merges: up to 0.04 s at this
+# number, 1 s with a million.
 WRITER_KEPT_FROM = 50_000
-# Documents up to which an index is in memory, beside their texts. In a folder it costs a thread that watches it, and
-# 4 ms of syncing a commit.
+# Number of documents up to which an index, and their texts, stay in memory. An index in a folder costs a watcher
+# thread, and 4 ms of syncing per commit.
 MAX_IN_MEMORY = 500
-MAX_WORD_BYTES = 40  # Tantivy's own default; longer runs are hashes and base64
+MAX_WORD_BYTES = 40  # Tantivy's default; longer words are hashes and base64
 FILES_FOLDER, SNAPSHOT_KIND = "words", {"index": "tantivy"}
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a query: as written, lower-cased, and the term that the index knows it by."""
+    """A lower-cased word of a query, and its term in the index."""
 
     text: str
     term: str
@@ -46,7 +47,7 @@ class Word:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is indexed of a chunk."""
+    """A chunk to index."""
 
     key: int
     file_key: int
@@ -54,11 +55,11 @@ class _Entry:
 
 
 class TantivyIndex:
-    """A LexicalIndex and Snapshotting. A small one is in memory, a larger one in a private folder that goes with it.
+    """A LexicalIndex and Snapshotting. A small index is in memory, a larger one in a private folder.
 
-    Writes are committed by the next search, so that many small ones share one commit. All words are indexed, so that
-    each has a document frequency; a query drops its stop words unless it has no others. Document frequencies and
-    lengths are those of the whole index, whatever a filter lets through.
+    The next search commits all writes, so that many small writes share one commit. All words are indexed, so that each
+    has a document frequency. A query drops its stop words unless it has no other words. Document frequencies and
+    lengths are of the whole index, even with a filter.
     """
 
     def __init__(self) -> None:
@@ -69,16 +70,18 @@ class TantivyIndex:
         self._stop_filter = _stop_filter(tantivy)
         self._schema = _schema(tantivy)
         self._folder: Path | None = None
-        self._in_memory: dict[int, _Entry] = {}  # by key, for a folder to be filled from
+        self._in_memory: dict[int, _Entry] = {}  # by key, to fill a folder later
         self._index = self._open()
-        self._writer: tantivy.IndexWriter | None = None  # while there is something to commit
+        self._writer: tantivy.IndexWriter | None = None  # open while there are uncommitted writes
         self._is_dirty = self._is_bulk = False
         self._files = FileAttributes()
         self._lock = threading.Lock()
 
     def add(self, keys: KeyArray, file_keys: KeyArray, texts: list[str]) -> None:
         if not len(keys) == len(file_keys) == len(texts):
-            raise ConflictError(f"{len(keys)} keys of {len(file_keys)} files came with {len(texts)} texts")
+            raise ConflictError(
+                f"got {len(keys)} keys, {len(file_keys)} file keys and {len(texts)} texts; the numbers must be equal"
+            )
         if not texts:
             return
         with self._lock:
@@ -118,27 +121,27 @@ class TantivyIndex:
 
     def save(self, folder: Path) -> None:
         with self._lock:
-            own = self._folder or self._move_to_folder()
+            own_folder = self._folder or self._move_to_folder()
             self._commit()
-            # A merge adds and removes files.
+            # A merge adds and deletes files, so the writer must be closed.
             self._close_writer()
             (folder / FILES_FOLDER).mkdir()
-            link_files(own, folder / FILES_FOLDER)
+            link_files(own_folder, folder / FILES_FOLDER)
             write_state(folder, SNAPSHOT_KIND, self._files)
 
     def load(self, folder: Path) -> None:
         if len(self):
-            raise ConflictError("a snapshot is taken up by an empty index only")
+            raise ConflictError("only an empty index can load a snapshot")
         with self._lock:
             attributes = read_state(folder, SNAPSHOT_KIND)
             self._close_writer()
-            own = private_folder(self)
+            own_folder = private_folder(self)
             try:
-                link_files(folder / FILES_FOLDER, own)
-                index = self._open(own)
-            except (OSError, ValueError) as error:  # the latter is Tantivy's own
-                raise ConflictError(f"the snapshot in {folder} went away: {error}") from error
-            self._folder, self._index = own, index
+                link_files(folder / FILES_FOLDER, own_folder)
+                index = self._open(own_folder)
+            except (OSError, ValueError) as error:  # Tantivy raises ValueError
+                raise ConflictError(f"the snapshot in {folder} was deleted meanwhile: {error}") from error
+            self._folder, self._index = own_folder, index
             self._files.set(attributes)
 
     def __len__(self) -> int:
@@ -149,12 +152,12 @@ class TantivyIndex:
     def _open(self, folder: Path | None = None) -> "tantivy.Index":
         index = self._tantivy.Index(self._schema, path=str(folder) if folder else None)
         index.register_tokenizer(ANALYZER, self._analyzer)
-        # Reload by hand, after our own commit: the watcher of the default policy makes each commit 40 times slower.
+        # Reload manually after a commit: the watcher of the default policy makes each commit 40 times slower.
         index.config_reader("manual")
         return index
 
     def _move_to_folder(self, is_bulk: bool = False) -> Path:
-        """Goes on in a folder, which gets what was in memory."""
+        """Move the index from memory to a folder."""
         folder = private_folder(self)
         self._folder, self._index, self._writer = folder, self._open(folder), None
         self._write(self._in_memory.values(), is_bulk)
@@ -179,14 +182,14 @@ class TantivyIndex:
         return self._writer
 
     def _commit(self) -> None:
-        """Makes every write so far visible."""
+        """Make all writes so far visible to searches."""
         if not self._is_dirty:
             return
         self._writing().commit()
         self._is_dirty = False
         self._index.reload()
         if self._is_bulk or self._index.searcher().num_docs < WRITER_KEPT_FROM:
-            # A writer is a thread and 15 MB, and there may be thousands of small indexes.
+            # A writer needs a thread and 15 MB, and there may be thousands of small indexes.
             self._close_writer()
             self._index.reload()
 
@@ -196,7 +199,10 @@ class TantivyIndex:
             self._writer = None
 
     def _clause(self, where: Filter | None) -> "tuple[tantivy.Occur, tantivy.Query] | None":
-        """`where` as the files that must or must not be, whichever are fewer. None if all are let through."""
+        """Convert `where` to a clause: matching files are required, or the others excluded, whichever are fewer.
+
+        None if all files match.
+        """
         if where is None:
             return None
         allowed, file_keys = self._files.allowed(where), self._files.file_keys
@@ -205,17 +211,17 @@ class TantivyIndex:
             return None
         if 2 * np.count_nonzero(allowed) > len(allowed):
             return occur.MustNot, query_of.term_set_query(self._schema, FILE, file_keys[~allowed].tolist())
-        within = query_of.term_set_query(self._schema, FILE, file_keys[allowed].tolist())
-        # A set of terms scores 1 for itself.
-        return occur.Must, query_of.const_score_query(within, 0.0)
+        in_files = query_of.term_set_query(self._schema, FILE, file_keys[allowed].tolist())
+        # Without this, the set of terms would add a score of 1.
+        return occur.Must, query_of.const_score_query(in_files, 0.0)
 
     def _words(self, query: str) -> list[Word]:
         tokens = self._analyzer.pre_tokenize(query).tokens
-        return [Word(query[t.char_offset_from : t.char_offset_to].lower(), t.text) for t in tokens]
+        return [Word(query[token.char_offset_from : token.char_offset_to].lower(), token.text) for token in tokens]
 
     def _searched_terms(self, words: Iterable[Word]) -> list[str]:
-        content = [word.term for word in words if self._stop_filter.analyze(word.text)]
-        return content or [word.term for word in words]
+        content_terms = [word.term for word in words if self._stop_filter.analyze(word.text)]
+        return content_terms or [word.term for word in words]
 
     def _rank(self, searcher: "tantivy.Searcher", terms: list[str], clause: Any, k: int) -> Ranking:
         query_of, occur = self._tantivy.Query, self._tantivy.Occur
@@ -229,14 +235,14 @@ class TantivyIndex:
 
 
 def _analyzer(tantivy: ModuleType) -> "tantivy.TextAnalyzer":
-    """Text to terms: runs of letters and digits, lower-cased, without accents, stemmed."""
+    """Make the analyzer of text: runs of letters and digits, lower-cased, without accents, stemmed."""
     builder, step = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()), tantivy.Filter
     builder = builder.filter(step.remove_long(MAX_WORD_BYTES)).filter(step.lowercase()).filter(step.ascii_fold())
     return builder.filter(step.stemmer("english")).build()
 
 
 def _stop_filter(tantivy: ModuleType) -> "tantivy.TextAnalyzer":
-    """A lower-cased word to itself, or to nothing if it is a stop word."""
+    """Make the analyzer that returns a lower-cased word unchanged, and nothing for a stop word."""
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     return builder.filter(tantivy.Filter.custom_stopword(list(stop_words.ENGLISH))).build()
 
@@ -250,8 +256,8 @@ def _schema(tantivy: ModuleType) -> "tantivy.Schema":
 
 
 def _idf(searcher: "tantivy.Searcher", term: str) -> float:
-    """ln(1 + (N - df + 0.5) / (df + 0.5)), as BM25 has it: N documents, df of them with the term."""
+    """Return BM25's ln(1 + (N - df + 0.5) / (df + 0.5)), for N documents, df of them with the term."""
     num_docs = searcher.num_docs
-    # df still counts removed documents whose segment has not been merged, so it can pass N.
+    # df counts removed documents until their segment is merged, so it can exceed N.
     df = min(searcher.doc_freq(TEXT, term), num_docs)
     return math.log(1 + (num_docs - df + 0.5) / (df + 0.5))
