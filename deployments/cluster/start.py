@@ -2,21 +2,24 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.context import _get_global_client
-from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
+from ray.serve.schema import ApplicationStatus, DeploymentStatus, LoggingConfig, ServeDeploySchema
 
 from deployments.cluster.reaper import reaper
 from models.errors import ConfigError
 
 POLL_S = 0.2
+
+Pending = Callable[[Collection[str]], None]  # gets the names of the deployments that are still starting
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,10 @@ def count_gpus() -> int:
 
 
 @contextmanager
-def local_cluster(size: ClusterSize) -> Iterator[None]:
-    """Ray in this process' care: when the block ends, however it ends, none of its processes are left."""
+def local_cluster(size: ClusterSize) -> Iterator[Path]:
+    """Start Ray and yield the folder of its logs. When the block ends, for any reason, all of Ray's processes end."""
     with reaper():
-        ray.init(
+        context = ray.init(
             address="local",  # a new one always: without it Ray joins a cluster that it finds on the machine
             num_cpus=size.num_cpus,
             num_gpus=size.num_gpus,
@@ -54,7 +57,7 @@ def local_cluster(size: ClusterSize) -> Iterator[None]:
             logging_level="warning",
         )
         try:
-            yield
+            yield Path(context.address_info["session_dir"]) / "logs"
         finally:
             ray.shutdown()
 
@@ -76,17 +79,26 @@ def deploy(config: dict[str, Any]) -> None:
         raise ConfigError("Ray Serve", _last_line(str(error))) from error
 
 
-def wait_until_running(application: str, timeout_s: float) -> None:
-    """Returns when every deployment has its replicas. Raises ConfigError with Serve's reason if one cannot have."""
+def _ignore(_: Collection[str]) -> None:
+    """Report nothing."""
+
+
+def wait_until_running(application: str, timeout_s: float, report: Pending = _ignore) -> None:
+    """Wait until every deployment has its replicas; `report` gets the pending ones at each poll.
+
+    Raises ConfigError with Serve's reason if a deployment fails, or does not start in time.
+    """
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
-        found = serve.status().applications.get(application)
-        if found is not None and found.status == ApplicationStatus.RUNNING:
+        overview = serve.status().applications.get(application)
+        if overview is not None:
+            report([name for name, state in overview.deployments.items() if state.status != DeploymentStatus.HEALTHY])
+        if overview is not None and overview.status == ApplicationStatus.RUNNING:
             return
-        if found is not None and found.status == ApplicationStatus.DEPLOY_FAILED:
-            raise ConfigError(application, _reason(found))
+        if overview is not None and overview.status == ApplicationStatus.DEPLOY_FAILED:
+            raise ConfigError(application, _reason(overview))
         time.sleep(POLL_S)
-    raise ConfigError(application, f"is not running after {timeout_s:g} s: {_reason(found)}")
+    raise ConfigError(application, f"is not running after {timeout_s:g} s: {_reason(overview)}")
 
 
 def _reason(application: Any) -> str:

@@ -1,1 +1,1 @@
-"""The command line: a folder a command, above what they share (driver, capacity, remote)."""
+"""The command line: one folder per command, and what commands share (capacity, driver, remote, options)."""

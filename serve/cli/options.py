@@ -21,3 +21,9 @@ DataOption = Annotated[
 ]
 UrlOption = Annotated[str, typer.Option("--url", "-u", envvar="RAGSERVE_URL", help="Base URL of the service.")]
 StoreOption = Annotated[str, typer.Option("--store", "-s", help="Vector store id.")]
+
+
+def table_console(width: int) -> Console:
+    """A console for tables: the terminal, or `width` columns where the output is not a terminal."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=width)

@@ -1,4 +1,4 @@
-"""A running service, as the command line sees it: over HTTP, like any other client."""
+"""A client of a running service, over HTTP."""
 
 import json
 import os
@@ -14,12 +14,12 @@ import httpx
 from models.errors import RagError
 
 POLL_FIRST_S, POLL_MAX_S = 0.05, 1.0
-PAGE_LIMIT, MAX_BATCH_FILES = 100, 500  # the API's
+PAGE_LIMIT, MAX_BATCH_FILES = 100, 500  # limits of the API
 KEY_VARIABLE = "RAGSERVE_API_KEY"
 
 
 class RemoteError(RagError):
-    """The service refused, failed or could not be reached; the message is its own."""
+    """The service refused a request, failed, or cannot be reached. The message is the service's own."""
 
     code = "remote_error"
 
@@ -32,7 +32,7 @@ class RemoteError(RagError):
 
 @dataclass(frozen=True)
 class IngestedFile:
-    """How one file's ingestion ended: `status` is completed, or failed with `error`."""
+    """The result of one file's ingestion: `status` is completed, or failed with `error`."""
 
     filename: str
     status: str
@@ -40,9 +40,9 @@ class IngestedFile:
 
 
 class RemoteService:
-    """Calls of the API that the command line needs. Safe to share between threads; closed by its `with` block.
+    """The calls that the command line needs. Thread-safe; its `with` block closes it.
 
-    The caller's key comes from the environment's RAGSERVE_API_KEY.
+    The API key comes from the environment variable RAGSERVE_API_KEY.
     """
 
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
@@ -58,27 +58,27 @@ class RemoteService:
         self._http.close()
 
     def readiness(self) -> dict[str, Any]:
-        """/readyz's body, ready or not. Raises RemoteError."""
+        """The body of /readyz, whether the service is ready or not. Raises RemoteError."""
         return self._request("GET", "/readyz", allowed=(200, 503)).json()
 
     def wait_until_ready(self, timeout_s: float) -> None:
-        """Returns once every stage answers. Raises RemoteError."""
+        """Wait until every stage answers. Raises RemoteError."""
         self._poll_readiness(timeout_s, lambda readiness: [] if readiness["ready"] else _unready(readiness))
 
     def wait_until_swapped(self, timeout_s: float) -> None:
-        """Returns once every stage answers, with the model it is to have or an error. Raises RemoteError."""
+        """Wait until every stage answers and no stage is loading a model. Raises RemoteError."""
         self._poll_readiness(timeout_s, lambda readiness: _unready(readiness) + _loading(readiness))
 
-    def _poll_readiness(self, timeout_s: float, missing: Callable[[dict[str, Any]], list[str]]) -> None:
-        """Returns once `missing` finds nothing in what /readyz says."""
+    def _poll_readiness(self, timeout_s: float, pending_in: Callable[[dict[str, Any]], list[str]]) -> None:
+        """Wait until `pending_in`, applied to the body of /readyz, returns no stage."""
         end = time.monotonic() + timeout_s
         last = "no answer"
         while time.monotonic() < end:
             try:
-                found = missing(self.readiness())
-                if not found:
+                pending = pending_in(self.readiness())
+                if not pending:
                     return
-                last = ", ".join(found)
+                last = ", ".join(pending)
             except (RemoteError, ValueError, KeyError) as error:
                 last = str(error)
             time.sleep(POLL_FIRST_S)
@@ -88,14 +88,14 @@ class RemoteService:
         return self._request("GET", f"/v1/vector_stores/{vector_store_id}").json()
 
     def file_ids_by_name(self) -> dict[str, list[str]]:
-        """Every uploaded file's ids by its name, the newest last."""
+        """The ids of all uploaded files by file name, newest last."""
         ids: dict[str, list[str]] = {}
         for file in self.pages("/v1/files", order="asc"):
             ids.setdefault(file["filename"], []).append(file["id"])
         return ids
 
     def upload(self, path: Path, filename: str, file_id: str | None = None) -> str:
-        """The id of the file, which is new, or the next version of `file_id`. Raises RemoteError, OSError."""
+        """Upload a new file, or the next version of `file_id`; returns the id. Raises RemoteError, OSError."""
         with path.open("rb") as content:
             upload = {"file": (filename, content, "application/octet-stream")}
             if file_id is not None:
@@ -103,21 +103,21 @@ class RemoteService:
             return self._request("POST", "/v1/files", files=upload, data={"purpose": "assistants"}).json()["id"]
 
     def ingest(self, path: Path, filename: str, vector_store_id: str) -> tuple[str, IngestedFile]:
-        """Uploads the file, puts it into the store and waits: its id, and how it ended. Raises RemoteError."""
+        """Upload a file, attach it to the store and wait; returns its id and the result. Raises RemoteError."""
         file_id = self.upload(path, filename)
         self.await_batch(vector_store_id, self.attach(vector_store_id, [file_id]), lambda _: None)
         attached = self._request("GET", f"/v1/vector_stores/{vector_store_id}/files/{file_id}").json()
         return file_id, IngestedFile(filename, attached["status"], _last_error(attached))
 
     def attach(self, vector_store_id: str, file_ids: Sequence[str]) -> str:
-        """Puts at most MAX_BATCH_FILES files into the store, all or none: the batch's id. Raises RemoteError."""
+        """Attach up to MAX_BATCH_FILES files to the store, all or none; returns the batch id. Raises RemoteError."""
         path = f"/v1/vector_stores/{vector_store_id}/file_batches"
         return self._request("POST", path, json={"file_ids": list(file_ids)}).json()["id"]
 
     def await_batch(self, vector_store_id: str, batch_id: str, on_progress: Callable[[int], None]) -> dict[str, str]:
-        """Waits until no file of the batch is in progress: why each failed that did. Raises RemoteError.
+        """Wait until no file of the batch is in progress; returns the failures: error by file id. Raises RemoteError.
 
-        `on_progress` gets the number of those that have ended, again and again.
+        `on_progress` gets the number of finished files at each poll.
         """
         path, delay = f"/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}", POLL_FIRST_S
         while True:
@@ -127,11 +127,11 @@ class RemoteService:
                 break
             time.sleep(delay)
             delay = min(delay * 1.5, POLL_MAX_S)
-        ended = (self.pages(f"{path}/files", filter=status) for status in ("failed", "cancelled"))
-        return {file["id"]: _last_error(file) or file["status"] for file in chain.from_iterable(ended)}
+        failed = (self.pages(f"{path}/files", filter=status) for status in ("failed", "cancelled"))
+        return {file["id"]: _last_error(file) or file["status"] for file in chain.from_iterable(failed)}
 
     def pages(self, path: str, **params: str) -> Iterator[dict[str, Any]]:
-        """Every item of a list call. Raises RemoteError."""
+        """Every item of a list endpoint, page by page. Raises RemoteError."""
         page: dict[str, Any] = {"last_id": None, "has_more": True}
         while page["has_more"]:
             after = {"after": page["last_id"]} if page["last_id"] else {}
@@ -142,7 +142,7 @@ class RemoteService:
         self._request("DELETE", f"/v1/files/{file_id}")
 
     def ask(self, question: str, vector_store_id: str, top_k: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The events of /v1/query as they come: (name, data). Raises RemoteError."""
+        """The events of /v1/query as they arrive: (name, data). Raises RemoteError."""
         body = {"query": question, "stream": True, "vector_store_ids": [vector_store_id], "top_k": top_k}
         try:
             with self._http.stream("POST", "/v1/query", json=body) as response:
@@ -164,10 +164,12 @@ class RemoteService:
 
 
 def _unready(readiness: dict[str, Any]) -> list[str]:
+    """Names of the stages that do not answer."""
     return [name for name, stage in readiness["stages"].items() if not stage["ready"]]
 
 
 def _loading(readiness: dict[str, Any]) -> list[str]:
+    """`stage: model` of the stages that are loading a model."""
     return [f"{name}: {stage['loading']}" for name, stage in readiness["stages"].items() if stage["loading"]]
 
 
@@ -176,6 +178,7 @@ def _last_error(file: dict[str, Any]) -> str | None:
 
 
 def _message(response: httpx.Response) -> str:
+    """The error's message, or the status where the body is not one of the API's errors."""
     try:
         return str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
@@ -183,6 +186,7 @@ def _message(response: httpx.Response) -> str:
 
 
 def _server_sent_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Events of a text/event-stream body: (name, data). Source: WHATWG HTML, section 9.2."""
     event, data = "message", list[str]()
     for line in lines:
         name, _, value = line.partition(":")

@@ -1,6 +1,7 @@
-"""`ragserve up` as a user runs it: a process that serves, stops, is killed, and comes back with everything."""
+"""`ragserve up` as a user runs it: it serves, stops, is killed, and restarts with all of its data."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
 
 from deployments.cluster.environment import OWN_PORTS, free_port
 from serve.cli.remote import RemoteService
@@ -24,7 +26,7 @@ QUESTION = "Which key of serve_config.yaml restarts nothing?"
 
 
 class Up:
-    """One `ragserve up` over the data in `folder`."""
+    """A `ragserve up` process over the data in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -34,7 +36,7 @@ class Up:
         self.config.write_text((ROOT / "serve_config.yaml").read_text())
         options = {"--port": str(self.port), "--data": str(folder / "data"), "--config": str(self.config)}
         command = ["-m", "serve.cli", "up", *chain.from_iterable(options.items())]
-        # As from a user's shell: without the ports that the tests' own HAProxy listens on.
+        # As from a user's shell: without the ports of the HAProxy of the test session.
         environment = {name: value for name, value in os.environ.items() if name not in OWN_PORTS}
         self.process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=environment, stdout=self.log, stderr=self.log
@@ -54,14 +56,14 @@ class Up:
         return self.log.read()
 
     def edit(self, old: str, new: str, expected: str) -> None:
-        """Changes the deployment file while it serves, and waits for what `up` says of it."""
+        """Change the deployment file of the running service and wait for `expected` in its output."""
         self.config.write_text(self.config.read_text().replace(old, new))
         end = time.monotonic() + START_TIMEOUT_S
         while expected not in self.output():
             assert time.monotonic() < end, self.output()
             time.sleep(0.2)
 
-    def family(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
 
     def answer(self, question: str) -> tuple[str, list[dict[str, object]]]:
@@ -76,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def started(folder: Path) -> Iterator[list[Up]]:
-    """What a test starts is ended, however the test ends."""
+    """Stops the processes that a test adds to the list."""
     ups: list[Up] = []
     yield ups
     for up in ups:
@@ -91,7 +93,7 @@ def gone(processes: list[psutil.Process], limit_s: float = 30.0) -> bool:
     return not alive
 
 
-def test_killed_at_once_and_started_again_it_gives_the_same_answers(folder: Path, started: list[Up]) -> None:
+def test_after_a_kill_and_a_restart_the_answers_are_the_same(folder: Path, started: list[Up]) -> None:
     first = Up(folder)
     started.append(first)
     first.wait_until_ready()
@@ -105,24 +107,25 @@ def test_killed_at_once_and_started_again_it_gives_the_same_answers(folder: Path
     assert "files are searchable" in ingested.stdout
     before = first.answer(QUESTION)
     assert before[1]
+    assert re.search(r"^Reranker is ready \(\d+ s\)$", first.output(), re.MULTILINE)
 
-    family = first.family()
-    for process in family:
+    processes = first.processes()
+    for process in processes:
         process.kill()
-    assert gone(family)
+    assert gone(processes)
 
     second = Up(folder)
     started.append(second)
     second.wait_until_ready()
     assert second.answer(QUESTION) == before
 
-    family = second.family()
+    processes = second.processes()
     second.process.send_signal(signal.SIGINT)
     assert second.process.wait(60) == 0
-    assert gone(family)
+    assert gone(processes)
 
 
-def test_a_changed_file_is_applied_and_the_cluster_goes_with_a_killed_parent(folder: Path, started: list[Up]) -> None:
+def test_a_changed_file_is_applied_and_the_cluster_ends_with_a_killed_parent(folder: Path, started: list[Up]) -> None:
     up = Up(folder)
     started.append(up)
     up.wait_until_ready()
@@ -131,14 +134,14 @@ def test_a_changed_file_is_applied_and_the_cluster_goes_with_a_killed_parent(fol
     assert "did you mean 'num_threads'?" in up.output()
     up.edit("num_treads: 2", "num_threads: 2", "changed: applied")
 
-    family = up.family()
+    processes = up.processes()
 
     up.process.kill()
 
-    assert gone(family, limit_s=60)
+    assert gone(processes, limit_s=60)
 
 
-def test_a_port_that_is_taken_is_refused_before_anything_starts(folder: Path) -> None:
+def test_a_port_in_use_is_refused_before_anything_starts(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -153,10 +156,10 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts(folder: Path) ->
         )
 
     assert refused.returncode == 1
-    assert f"somebody already listens on 127.0.0.1:{port}" in refused.stderr
+    assert f"port {port} is already in use; choose another with --port" in refused.stderr
 
 
-def test_a_wrong_config_is_refused_before_anything_starts(folder: Path) -> None:
+def test_an_invalid_config_is_refused_before_anything_starts(folder: Path) -> None:
     config = folder / "wrong.yaml"
     config.write_text((ROOT / "serve_config.yaml").read_text().replace("model: minilm", "modell: minilm"))
 
@@ -170,3 +173,33 @@ def test_a_wrong_config_is_refused_before_anything_starts(folder: Path) -> None:
 
     assert refused.returncode == 1
     assert "user_config.modell: unknown key; did you mean 'model'?" in refused.stderr
+
+
+def test_a_stage_that_fails_is_named_with_the_folder_of_its_logs(folder: Path) -> None:
+    catalog = folder / "catalog.yaml"
+    options = {"source": str(folder / "missing"), "max_tokens": 512}
+    entry = {"kind": "cross_encoder", "licence": "none", "options": options}
+    catalog.write_text(yaml.safe_dump({"reranking": {"broken": entry}}))
+    raw = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    application = raw["applications"][0]
+    application.setdefault("args", {})["catalog"] = str(catalog)
+    reranker = next(deployment for deployment in application["deployments"] if deployment["name"] == "Reranker")
+    reranker["user_config"]["model"] = "broken"
+    config = folder / "broken.yaml"
+    config.write_text(yaml.safe_dump(raw))
+    arguments = ["--config", str(config), "--port", str(free_port()), "--data", str(folder / "data")]
+
+    failed = subprocess.run(
+        [sys.executable, "-m", "serve.cli", "up", *arguments],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name not in OWN_PORTS},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert failed.returncode == 1
+    assert "error: the service did not start: " in failed.stderr
+    assert "Reranker: " in failed.stderr
+    logs = Path(failed.stderr.split("logs: ")[1].strip())
+    assert list(logs.glob("serve/replica_*Reranker*.log"))

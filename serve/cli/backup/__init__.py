@@ -1,1 +1,1 @@
-"""`ragserve backup` and `ragserve restore`."""
+"""`ragserve backup` and `ragserve restore`: copy all stored data, and put a copy back."""

@@ -1,4 +1,4 @@
-"""`ragserve backup` and `ragserve restore`: on the database and the folder of a service, whether it runs or not."""
+"""Back up and restore the database and the data folder of a service, whether it runs or not."""
 
 import time
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ SQLITE = "sqlite:///"
 
 
 def back_up(config: Path, data: Path | None, destination: Path, since: Path | None, console: Console) -> None:
-    """Raises ConflictError if `destination` exists, ConfigError."""
+    """Raises ConflictError if `destination` exists, ConfigError if there is no data."""
     storage = _storage(config, data)
-    _check_there(storage)
+    _check_exists(storage)
     start = time.perf_counter()
     with _opened(storage) as database, _progress(console) as report:
         manifest = create_backup(database, _blob_root(storage), destination, since, report)
@@ -31,7 +31,7 @@ def back_up(config: Path, data: Path | None, destination: Path, since: Path | No
 
 
 def restore(config: Path, data: Path | None, source: Path, replace: bool, console: Console) -> None:
-    """Raises ConflictError if there is something to lose and `replace` is not said, ConfigError."""
+    """Raises ConflictError if data would be lost and `replace` is false, ConfigError if the backup is damaged."""
     storage = _storage(config, data)
     start = time.perf_counter()
     with _opened(storage) as database, _progress(console) as report:
@@ -49,10 +49,10 @@ def _blob_root(storage: StorageConfig) -> Path:
     return storage.data_dir.resolve() / "files"
 
 
-def _check_there(storage: StorageConfig) -> None:
-    """Opening a database makes it where there is none, and a mistyped folder would be backed up, empty, as asked."""
+def _check_exists(storage: StorageConfig) -> None:
+    """Opening a missing database creates it: a mistyped folder would give an empty backup without an error."""
     if storage.url.startswith(SQLITE) and not Path(storage.url.removeprefix(SQLITE)).exists():
-        raise ConfigError(str(storage.data_dir), "has no corpus; name the service's folder with --data")
+        raise ConfigError(str(storage.data_dir), "holds no database; pass the service's data folder with --data")
 
 
 @contextmanager
@@ -66,17 +66,17 @@ def _opened(storage: StorageConfig) -> Iterator[Database]:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Report]:
-    """Shows what is being done, one line for each kind of thing."""
+    """Show one progress bar for each step."""
     columns = (TextColumn("{task.description:<20}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     tasks: dict[str, TaskID] = {}
     with Progress(
         *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as progress:
 
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, total=total)
+        def report(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=total)
+            progress.update(tasks[step], completed=done, total=total)
 
         yield report
 

@@ -1,1 +1,1 @@
-"""How long each stage takes on which hardware, and what that means for a fleet: profiles, formulas, a simulation."""
+"""Stage times per class of hardware, and the load that replicas can carry: profiles, formulas, a simulation."""

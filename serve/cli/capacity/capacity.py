@@ -1,7 +1,7 @@
-"""Queries a second and latency of replicas that batch. Every formula is here, and checked against simulate.py.
+"""Throughput and latency of replicas that batch. All formulas are here; tests check them against simulate.py.
 
-A replica works on one batch at a time; what arrives meanwhile is the next one, up to the limit. Nobody waits for
-company. That is how token_batcher.py and the searchers do it.
+A replica computes one batch at a time. Requests that arrive meanwhile form the next batch, up to the limit. A batch
+never waits to fill. This is how token_batcher.py and the searchers work.
 """
 
 import math
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from serve.cli.capacity.profile import BatchTimes
 
-# The 95th percentile above the mean: 2.0 of an exponential, 1.645 of a normal distribution. A path's delays are few and
-# lean to the right, and what is promised should be kept.
+# Standard deviations from the mean to the 95th percentile: 2.0 for an exponential distribution, 1.645 for a normal one.
+# A path adds few delays, skewed to the right, so the larger factor is the safe one.
 P95_DEVIATIONS = 2.0
 ROUNDS = 60
 FULL = 0.999
@@ -19,22 +19,22 @@ MIN_LOAD = 1e-3
 
 @dataclass(frozen=True)
 class Delay:
-    """Time in a stage: its mean in seconds, and its variance."""
+    """Time in a stage: mean in seconds, and variance."""
 
     mean_s: float
     variance: float
 
     def __add__(self, other: "Delay") -> "Delay":
-        """One after the other, taken for independent."""
+        """One delay after the other, assumed independent."""
         return Delay(self.mean_s + other.mean_s, self.variance + other.variance)
 
     @property
     def p95_s(self) -> float:
-        """The 95th percentile, from the mean and the variance alone."""
+        """The 95th percentile, estimated from mean and variance."""
         return self.mean_s + P95_DEVIATIONS * math.sqrt(self.variance)
 
     def slower(self, other: "Delay") -> "Delay":
-        """Of two at once, the one that is waited for."""
+        """The longer of two parallel delays, by 95th percentile."""
         return self if self.p95_s >= other.p95_s else other
 
 
@@ -42,37 +42,43 @@ NO_DELAY = Delay(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Working:
-    """A replica at a rate of arrivals: items of a batch in the mean, the share of time that it computes, the delay."""
+class OperatingPoint:
+    """A replica at an arrival rate: mean batch, fraction of time spent computing, delay."""
 
     batch: float
     busy: float
     delay: Delay
 
 
-def working(times: BatchTimes, rate: float, max_batch: int, replicas: int = 1, core_wait: Delay = NO_DELAY) -> Working:
-    """One of `replicas` replicas, to each of which `rate` queries a second come, at random (Poisson).
+def operating_point(
+    times: BatchTimes, rate: float, max_batch: int, replicas: int = 1, core_wait: Delay = NO_DELAY
+) -> OperatingPoint:
+    """State of one of `replicas` replicas. `rate`: Poisson arrivals per second at each replica.
 
-    `core_wait`: of a batch, until a core of the node is free. A rate that the replicas cannot bear gives an infinite
-    delay.
+    `core_wait`: time until a core of the node is free for a batch. The delay is infinite if the rate is too high.
     """
     load = rate / times.per_s(max_batch)
     if load >= FULL:
-        return Working(max_batch, 1.0, Delay(math.inf, 0.0))
+        return OperatingPoint(max_batch, 1.0, Delay(math.inf, 0.0))
     if times.is_continuous:
         return _continuous(times, rate, max_batch, load, replicas)
     batch = natural_batch(times, rate, max_batch, core_wait.mean_s)
-    busy = min(1.0, rate * (times.seconds(batch) + core_wait.mean_s) / batch)
-    gather, service = _gather(times, rate, max_batch, replicas, core_wait), _service(times, rate, max_batch, core_wait)
-    computes = min(1.0, rate * times.seconds(batch) / batch)
-    return Working(batch, computes, gather + service + core_wait + _overflow(times, max_batch, load, busy, replicas))
+    occupied = min(1.0, rate * (times.seconds(batch) + core_wait.mean_s) / batch)
+    computing = min(1.0, rate * times.seconds(batch) / batch)
+    delay = (
+        _residual(times, rate, max_batch, replicas, core_wait)
+        + _service(times, rate, max_batch, core_wait)
+        + core_wait
+        + _overflow(times, max_batch, load, occupied, replicas)
+    )
+    return OperatingPoint(batch, computing, delay)
 
 
 def natural_batch(times: BatchTimes, rate: float, max_batch: int, wait_s: float = 0.0) -> float:
-    """Mean items of a batch: as many as arrive during one, or the one that ends an idle time.
+    """Mean batch: the arrivals during one batch, or 1 after an idle time.
 
-    With x = rate x seconds(n) arrivals during a batch, the next has x of them, and a batch of one follows if there
-    were none, with probability e^-x: n = x + e^-x, solved by iteration.
+    With x = rate x seconds(n) arrivals during a batch, the next batch has x items. If there were none, with
+    probability e^-x, the next batch has one item: n = x + e^-x, solved by iteration.
     """
     batch = 1.0
     for _ in range(ROUNDS):
@@ -81,36 +87,38 @@ def natural_batch(times: BatchTimes, rate: float, max_batch: int, wait_s: float 
     return max(1.0, batch)
 
 
-def _seen_batch(arrivals: float, max_batch: int) -> float:
-    """Items of the batch that an item is in: large batches have more of them, so it is E[n^2] / E[n]."""
+def _size_biased_batch(arrivals: float, max_batch: int) -> float:
+    """Mean size of the batch of a random item, E[n^2] / E[n]: larger batches hold more of the items."""
     none = math.exp(-arrivals)
     return max(1.0, min(float(max_batch), (arrivals + arrivals**2 + none) / (arrivals + none)))
 
 
 def _service(times: BatchTimes, rate: float, max_batch: int, core_wait: Delay) -> Delay:
+    """Time in the item's own batch."""
     batch = natural_batch(times, rate, max_batch, core_wait.mean_s)
     arrivals = min(rate * (times.seconds(batch) + core_wait.mean_s), max_batch)
-    spread = 0.0 if batch >= max_batch else times.per_item_s**2 * arrivals * (1 - math.exp(-arrivals))
-    return Delay(times.seconds(_seen_batch(arrivals, max_batch)), spread)
+    variance = 0.0 if batch >= max_batch else times.per_item_s**2 * arrivals * (1 - math.exp(-arrivals))
+    return Delay(times.seconds(_size_biased_batch(arrivals, max_batch)), variance)
 
 
-def _gather(times: BatchTimes, rate: float, max_batch: int, replicas: int, core_wait: Delay) -> Delay:
-    """Until the batch under way is done: uniform in its time, for who comes while one is.
+def _residual(times: BatchTimes, rate: float, max_batch: int, replicas: int, core_wait: Delay) -> Delay:
+    """Time until the running batch ends: uniform over its duration, if a batch is running on arrival.
 
-    Of several replicas Serve's router asks two and takes the one with less to do, so both must be busy.
+    Serve's router samples two replicas and takes the less loaded one, so both must be busy.
     """
     batch = natural_batch(times, rate, max_batch, core_wait.mean_s)
-    took = times.seconds(batch) + core_wait.mean_s
-    waits = min(1.0, rate * took / batch) ** (1 if replicas == 1 else 2)
-    return Delay(waits * took / 2, waits * took**2 / 3 - (waits * took / 2) ** 2)
+    duration = times.seconds(batch) + core_wait.mean_s
+    probability = min(1.0, rate * duration / batch) ** (1 if replicas == 1 else 2)
+    mean = probability * duration / 2
+    return Delay(mean, probability * duration**2 / 3 - mean**2)
 
 
 def _overflow(times: BatchTimes, max_batch: int, load: float, busy: float, replicas: int) -> Delay:
-    """For what the next batch has no room for: load^2 seconds(B) / (2 B (1 - load)) in the mean.
+    """Wait of items that do not fit into the next batch: load^2 seconds(B) / (2 B (1 - load)) on average.
 
-    With B = 1 that and the time until the batch under way is done are the M/D/1 queue's wait (Pollaczek and
-    Khinchine); for B > 1 it is the heavy-traffic limit of a queue that is served B at a time. Taken for exponential
-    where there is any, with probability load^2, which gives that queue's variance, too, within 3 % at a load of 0.8.
+    For B = 1, this and the residual time are the wait of the M/D/1 queue (Pollaczek-Khinchine). For B > 1 it is the
+    heavy-traffic limit of a queue with bulk service of B. The wait is taken as exponential with probability load^2,
+    which also gives that queue's variance, within 3 % at a load of 0.8.
     """
     mean = load * busy * times.seconds(max_batch) / (2 * max_batch * (1 - load))
     if replicas > 1:
@@ -119,40 +127,41 @@ def _overflow(times: BatchTimes, max_batch: int, load: float, busy: float, repli
 
 
 def two_choices(load: float) -> float:
-    """The wait in queues of which the shorter of two is chosen, over that in queues chosen at random.
+    """Wait when joining the shorter of two random queues, relative to joining one random queue.
 
     Source: Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, IEEE TPDS 2001: the mean time in the
-    system is the sum of load^(2^i - 2), i from 1, where it is 1 / (1 - load) at random.
+    system is the sum of load^(2^i - 2) for i >= 1, compared with 1 / (1 - load) for one random queue.
     """
     if load <= 0:
         return 0.0
     return sum(load ** (2**i - 2) for i in range(2, 12)) / (load / (1 - load))
 
 
-def _continuous(times: BatchTimes, rate: float, max_batch: int, load: float, replicas: int) -> Working:
+def _continuous(times: BatchTimes, rate: float, max_batch: int, load: float, replicas: int) -> OperatingPoint:
     """A request lives F + P n among n = rate x life requests (Little), so its life is F / (1 - rate P)."""
-    life = times.fixed_s / (1 - rate * times.per_item_s)
-    among = min(float(max_batch), max(1.0, rate * life))
-    wait = queue_for_servers(load, max_batch) * times.seconds(max_batch) / 2
+    life_s = times.fixed_s / (1 - rate * times.per_item_s)
+    concurrent = min(float(max_batch), max(1.0, rate * life_s))
+    wait_s = queue_for_servers(load, max_batch) * times.seconds(max_batch) / 2
     if replicas > 1:
-        wait *= two_choices(load)
-    life = times.seconds(among)
-    # How many there are varies as arrivals do. Of two choices none gets much more than its share.
-    spread = among if replicas == 1 else among / replicas + 1
-    return Working(among, min(1.0, rate * life), Delay(life + wait, times.per_item_s**2 * spread + wait**2))
+        wait_s *= two_choices(load)
+    life_s = times.seconds(concurrent)
+    # The number of concurrent requests varies as Poisson arrivals do. With two choices, replicas stay near the mean.
+    variance = concurrent if replicas == 1 else concurrent / replicas + 1
+    delay = Delay(life_s + wait_s, times.per_item_s**2 * variance + wait_s**2)
+    return OperatingPoint(concurrent, min(1.0, rate * life_s), delay)
 
 
 def queue_for_servers(load: float, servers: float) -> float:
-    """The wait for one of several servers, in mean times of service, if those vary as an exponential does.
+    """Wait for one of several servers, in mean service times, if service times are exponential.
 
-    Half of it if they do not vary. Source: Sakasegawa, An Approximation Formula Lq = a rho^b / (1 - rho), 1977.
+    Half of it for constant service times. Source: Sakasegawa, An Approximation Formula Lq = a rho^b / (1 - rho), 1977.
     """
     return float(load ** (math.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load)))
 
 
-def core_wait(used: float, cores: float, took_s: float) -> Delay:
-    """Until a core is free, on nodes of which the share `used` of the cores computes, `took_s` at a time."""
+def core_wait(used: float, cores: float, batch_s: float) -> Delay:
+    """Wait for a free core. `used`: busy fraction of the nodes' cores; `batch_s`: how long a batch uses a core."""
     if used >= FULL:
         return Delay(math.inf, 0.0)
-    mean = queue_for_servers(used, cores) * took_s / 2
+    mean = queue_for_servers(used, cores) * batch_s / 2
     return Delay(mean, mean**2)

@@ -4,13 +4,13 @@ from models.errors import RagError
 
 
 class PlanError(RagError):
-    """No plan meets the target. `what` is the stage, or the class of hardware, that stands in the way."""
+    """No plan meets the target. `bottleneck`: the stage or the class of hardware that prevents it."""
 
     code = "no_plan"
 
-    def __init__(self, what: str, reason: str, remedy: str) -> None:
-        super().__init__(what, reason, remedy)
-        self.what, self.reason, self.remedy = what, reason, remedy
+    def __init__(self, bottleneck: str, reason: str, remedy: str) -> None:
+        super().__init__(bottleneck, reason, remedy)
+        self.bottleneck, self.reason, self.remedy = bottleneck, reason, remedy
 
     def __str__(self) -> str:
-        return f"no plan: {self.what} {self.reason}; what would help: {self.remedy}"
+        return f"no plan meets the target: {self.bottleneck} {self.reason}; remedies: {self.remedy}"

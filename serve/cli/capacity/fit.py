@@ -1,4 +1,4 @@
-"""From times that were measured to fixed_s + per_item_s n, by least squares of the relative error."""
+"""Fit measured times to fixed_s + per_item_s n."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,37 +12,37 @@ MIN_REPEATS = 3
 
 
 def timed(work: Callable[[], object], budget_s: float) -> float:
-    """The median seconds of one call, after one that warms up; at least three calls, more within the budget."""
+    """Median seconds of one call, after a warm-up call. At least MIN_REPEATS calls, more within the budget."""
     work()
-    took: list[float] = []
+    times_s: list[float] = []
     end = time.perf_counter() + budget_s
-    while len(took) < MIN_REPEATS or time.perf_counter() < end:
+    while len(times_s) < MIN_REPEATS or time.perf_counter() < end:
         start = time.perf_counter()
         work()
-        took.append(time.perf_counter() - start)
-    return median(took)
+        times_s.append(time.perf_counter() - start)
+    return median(times_s)
 
 
-def fit(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
-    """fixed_s and per_item_s, neither below 0, so that the errors are least as shares of the times."""
-    items, took = np.asarray(sizes, float), np.asarray(seconds, float)
-    rows = np.stack([1 / took, items / took], axis=1)
+def fit(sizes: Sequence[int], times_s: Sequence[float]) -> tuple[float, float]:
+    """(fixed_s, per_item_s), neither negative. Non-negative least squares on the relative error."""
+    items, seconds = np.asarray(sizes, float), np.asarray(times_s, float)
+    rows = np.stack([1 / seconds, items / seconds], axis=1)
     fixed, per_item = np.linalg.lstsq(rows, np.ones(len(items)), rcond=None)[0]
     if fixed < 0:
-        fixed, per_item = 0.0, float(np.mean(took / items))
+        fixed, per_item = 0.0, float(np.mean(seconds / items))
     if per_item <= 0:
-        fixed, per_item = float(np.mean(took)), 1e-9
+        fixed, per_item = float(np.mean(seconds)), 1e-9
     return rounded(fixed), rounded(per_item)
 
 
 def rounded(seconds: float) -> float:
-    """To four digits, which is more than is known."""
+    """Round to four digits: measurements are less precise than that."""
     return float(f"{seconds:.4g}")
 
 
-def fit_growth(kind: str, few: tuple[int, float], many: tuple[int, float]) -> tuple[float, Growth]:
-    """The constant part of per_item_s, and the part that grows; `few` and `many` are (chunks, per_item_s)."""
-    share = growth_of(kind, few[0]) / growth_of(kind, many[0])
-    grown = min(max(0.0, (many[1] - few[1]) / (1 - share)), many[1])
-    growth = Growth.model_validate({"kind": kind, "at_chunks": many[0], "per_item_s": rounded(grown)})
-    return max(1e-9, rounded(many[1] - grown)), growth
+def fit_growth(kind: str, small: tuple[int, float], large: tuple[int, float]) -> tuple[float, Growth]:
+    """Split per_item_s into a constant and a growing part. `small` and `large` are (chunks, per_item_s)."""
+    ratio = growth_of(kind, small[0]) / growth_of(kind, large[0])
+    growing_s = min(max(0.0, (large[1] - small[1]) / (1 - ratio)), large[1])
+    growth = Growth.model_validate({"kind": kind, "at_chunks": large[0], "per_item_s": rounded(growing_s)})
+    return max(1e-9, rounded(large[1] - growing_s)), growth

@@ -1,4 +1,4 @@
-"""The searches, timed over a synthetic corpus of two sizes as their replicas call them: with the log, in batches."""
+"""Time both searches over synthetic corpora of two sizes, in batches and with the change log, as replicas call them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,68 +20,68 @@ from serve.cli.capacity.fit import fit, fit_growth, timed
 from serve.cli.capacity.profile import BatchTimes
 from serve.cli.capacity.texts import Texts
 
-QUERIES = (1, 4, 16, 32)  # of a batch
-POSTINGS_BYTES = 300.0  # of a chunk in the keyword index, as of 100 words
+QUERIES = (1, 4, 16, 32)  # per batch
+POSTINGS_BYTES = 300.0  # per chunk of about 100 words in the keyword index
 GROWTH = {"flat": "linear", "hnsw": "log", "ivf_pq": "sqrt"}
 
-Searched = Callable[[int], Any]  # so many queries, at once
+Search = Callable[[int], Any]  # gets the number of queries of the batch
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A corpus with texts and random vectors, and how many chunks it has."""
+class StoredCorpus:
+    """A corpus of `size` chunks with texts and random vectors."""
 
     corpus: Corpus
     size: int
     dim: int
 
 
-def stored(size: int, dim: int, texts: Texts, folder: Path) -> Stored:
-    """Vectors at random: what a search costs hardly depends on what is found."""
+def store_corpus(size: int, dim: int, texts: Texts, folder: Path) -> StoredCorpus:
+    """Random vectors will do: the time of a search hardly depends on its hits."""
     corpus = StorageConfig(data_dir=folder).open()
     store(corpus, Workload(_vectors(size, dim), _vectors(1, dim), texts.passages(size), []))
-    return Stored(corpus, size, dim)
+    return StoredCorpus(corpus, size, dim)
 
 
-def measure_dense(index: FaissConfig, few: Stored, many: Stored, k: int, turn_s: float) -> BatchTimes:
-    def search_of(one: Stored) -> Searched:
-        searcher = DenseSearch(one.corpus.views, lambda dim: FaissIndex(dim, index))
-        vectors = _vectors(QUERIES[-1], one.dim, seed=1)
+def measure_dense(index: FaissConfig, small: StoredCorpus, large: StoredCorpus, k: int, turn_s: float) -> BatchTimes:
+    def search_of(stored: StoredCorpus) -> Search:
+        searcher = DenseSearch(stored.corpus.views, lambda dim: FaissIndex(dim, index))
+        vectors = _vectors(QUERIES[-1], stored.dim, seed=1)
         requests = [DenseRequest(vector, GENERATION, SCOPE, k) for vector in vectors]
-        return lambda queries: searcher.search(requests[:queries])
+        return lambda num_queries: searcher.search(requests[:num_queries])
 
     bytes_per_chunk = {
-        "flat": 4 * many.dim,
-        "hnsw": 4 * many.dim + 8 * index.hnsw_m,
-        "ivf_pq": 2 * many.dim + index.code_size(many.dim) + 8,
+        "flat": 4 * large.dim,
+        "hnsw": 4 * large.dim + 8 * index.hnsw_m,
+        "ivf_pq": 2 * large.dim + index.code_size(large.dim) + 8,
     }[index.kind]
-    return _times(search_of, few, many, GROWTH[index.kind], turn_s, bytes_per_chunk)
+    return _times(search_of, small, large, GROWTH[index.kind], turn_s, bytes_per_chunk)
 
 
-def measure_lexical(few: Stored, many: Stored, texts: Texts, k: int, turn_s: float) -> BatchTimes:
-    def search_of(one: Stored) -> Searched:
-        searcher = LexicalSearch(one.corpus.views, TantivyIndex)
+def measure_lexical(small: StoredCorpus, large: StoredCorpus, texts: Texts, k: int, turn_s: float) -> BatchTimes:
+    def search_of(stored: StoredCorpus) -> Search:
+        searcher = LexicalSearch(stored.corpus.views, TantivyIndex)
         requests = [LexicalRequest(question, SCOPE, k) for question in texts.questions(QUERIES[-1])]
-        return lambda queries: searcher.search(requests[:queries])
+        return lambda num_queries: searcher.search(requests[:num_queries])
 
-    return _times(search_of, few, many, "linear", turn_s, POSTINGS_BYTES)
+    return _times(search_of, small, large, "linear", turn_s, POSTINGS_BYTES)
 
 
 def _times(
-    search_of: Callable[[Stored], Searched],
-    few: Stored,
-    many: Stored,
+    search_of: Callable[[StoredCorpus], Search],
+    small: StoredCorpus,
+    large: StoredCorpus,
     growth: str,
     turn_s: float,
     bytes_per_chunk: float,
 ) -> BatchTimes:
-    """Fixed cost and cost an item at both sizes: the fixed one of the smaller, where it is not lost in the rest."""
+    """Fit both sizes. The fixed time comes from the smaller corpus, where it is the larger fraction."""
     fitted: list[tuple[float, float]] = []
-    for one in (few, many):
-        search = search_of(one)
+    for stored in (small, large):
+        search = search_of(stored)
         fitted.append(fit(QUERIES, [timed(partial(search, size), turn_s) for size in QUERIES]))
-    (fixed_s, few_item_s), (_, many_item_s) = fitted
-    per_item_s, growing = fit_growth(growth, (few.size, few_item_s), (many.size, many_item_s))
+    (fixed_s, small_item_s), (_, large_item_s) = fitted
+    per_item_s, growing = fit_growth(growth, (small.size, small_item_s), (large.size, large_item_s))
     return BatchTimes(
         fixed_s=fixed_s,
         per_item_s=per_item_s,

@@ -1,4 +1,4 @@
-"""The service as it ships, one question at a time: what CPU a query takes in each process, beside its computing."""
+"""Measure the CPU time of a query in each process of the running service, one question at a time."""
 
 import copy
 import re
@@ -31,30 +31,30 @@ NUM_FILES, PASSAGES_PER_FILE = 10, 20
 NUM_CHUNKS = NUM_FILES * PASSAGES_PER_FILE
 NUM_QUESTIONS = 512
 WARM_CLIENTS = 8
-MAX_LOOK_S = 5.0  # at the service without any load, and before that, until it rests
+MAX_IDLE_S = 5.0  # observed without load, and as long a pause before that
 TIMEOUT_S = 60.0
 REPLICA = re.compile(r"ray::ServeReplica:[^:]*:(\w+)")
-ELSEWHERE = "elsewhere"  # Ray itself, its proxies, HAProxy
+NO_STAGE = "no stage"  # Ray itself, its proxies, HAProxy
 
 
 @dataclass(frozen=True)
 class LoadedService:
-    """A service that runs, with documents and questions. `pids` were there before it."""
+    """A running service with documents and questions. `earlier_pids`: processes that ran before it."""
 
     server: Server
     bodies: Path
     questions: tuple[str, ...]
-    pids: Set[int]
+    earlier_pids: Set[int]
 
     def drive(self, clients: int, seconds: float) -> LoadResult:
-        """Clients in a closed loop, in a process of their own."""
+        """Send questions in a closed loop, from a separate process."""
         return drive(Load(HOST, self.server.port, PATH, str(self.bodies), clients, seconds))
 
     def cpu_seconds(self) -> Counter[str]:
-        """That its processes have used so far, by stage."""
+        """CPU seconds that its processes have used so far, by stage."""
         used: Counter[str] = Counter()
         for process in psutil.process_iter(["cmdline", "cpu_times"]):
-            if process.pid not in self.pids and process.info["cpu_times"] is not None:
+            if process.pid not in self.earlier_pids and process.info["cpu_times"] is not None:
                 times = process.info["cpu_times"]
                 used[_stage(" ".join(process.info["cmdline"] or ()))] += times.user + times.system
         return used
@@ -62,9 +62,9 @@ class LoadedService:
 
 @dataclass(frozen=True)
 class ServiceTimes:
-    """One question at a time: CPU seconds of a query by stage, seconds that a call of the stage takes.
+    """CPU seconds of a query by stage, and seconds of a call of the stage, at one question at a time.
 
-    `idle_cpus`: cores that the service keeps busy while nobody asks.
+    `idle_cpus`: cores that the service uses without load.
     """
 
     cpu_s: dict[StageName, float]
@@ -74,13 +74,13 @@ class ServiceTimes:
 
 @contextmanager
 def loaded_service(config: Path, folder: Path) -> Iterator[LoadedService]:
-    """`ragserve up` of the deployment file, with storage of its own, until the block ends.
+    """Run `ragserve up` with the deployment file and new storage until the block ends.
 
-    Raises PeerError if it does not start.
+    Raises PeerError if the service does not start.
     """
-    before, apart = frozenset(psutil.pids()), folder / "serve_config.yaml"
-    apart.write_text(yaml.safe_dump(with_own_storage(read(config), folder / "state"), sort_keys=False))
-    command = [*RAGSERVE, "up", "--config", str(apart), "--port", "{port}"]
+    earlier_pids, own_config = frozenset(psutil.pids()), folder / "serve_config.yaml"
+    own_config.write_text(yaml.safe_dump(with_own_storage(read(config), folder / "state"), sort_keys=False))
+    command = [*RAGSERVE, "up", "--config", str(own_config), "--port", "{port}"]
     with running(Launch("ragserve", command, "/readyz", {}), folder, 1) as server:
         texts, documents = Texts(seed=1), folder / "documents"
         documents.mkdir()
@@ -90,45 +90,45 @@ def loaded_service(config: Path, folder: Path) -> Iterator[LoadedService]:
             ingest_files(service, [documents], DEFAULT_VECTOR_STORE, Console(quiet=True))
         questions = tuple(texts.questions(NUM_QUESTIONS))
         bodies = write_bodies(folder / "bodies.jsonl", [_body(question) for question in questions])
-        yield LoadedService(server, bodies, questions, before)
+        yield LoadedService(server, bodies, questions, earlier_pids)
 
 
 def service_times(service: LoadedService, warm_s: float, seconds: float) -> ServiceTimes:
-    """Asks one question after the other for `seconds`, once every candidate has been reranked before."""
+    """Ask one question at a time for `seconds`, after a warm-up in which every candidate is reranked once."""
     service.drive(WARM_CLIENTS, warm_s)
-    look_s = min(MAX_LOOK_S, seconds)
-    time.sleep(look_s)
+    idle_s = min(MAX_IDLE_S, seconds)
+    time.sleep(idle_s)
     before = service.cpu_seconds()
-    time.sleep(look_s)
-    idle = {name: (used - before[name]) / look_s for name, used in service.cpu_seconds().items()}
+    time.sleep(idle_s)
+    idle = {name: (used - before[name]) / idle_s for name, used in service.cpu_seconds().items()}
     before, start = service.cpu_seconds(), time.perf_counter()
     timings = _ask(service, seconds)
-    took, after = time.perf_counter() - start, service.cpu_seconds()
+    elapsed_s, after = time.perf_counter() - start, service.cpu_seconds()
     return ServiceTimes(
-        # What a replica does without being asked is no part of a query.
+        # The work of an idle replica is not part of a query.
         {
-            stage: max(0.0, after[stage] - before[stage] - idle.get(stage, 0.0) * took) / len(timings)
+            stage: max(0.0, after[stage] - before[stage] - idle.get(stage, 0.0) * elapsed_s) / len(timings)
             for stage in STAGES
         },
-        {stage: median(one[stage] for one in timings) for stage in STAGES if all(stage in one for one in timings)},
+        {stage: median(row[stage] for row in timings) for stage in STAGES if all(stage in row for row in timings)},
         sum(idle.values()),
     )
 
 
 def with_own_storage(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The deployment file, so that what is done to it touches nobody's documents: SQLite and files in `folder`.
+    """The deployment file with new storage: SQLite and files in `folder`. Existing documents stay untouched.
 
-    Neither its database, nor Milvus, nor its keys are used; RAGSERVE_DATABASE_URL does not count where a URL is given.
+    Its database, Milvus and API keys are not used. The explicit URL overrides RAGSERVE_DATABASE_URL.
     """
-    apart = copy.deepcopy(raw)
-    arguments = apart["applications"][0].setdefault("args", {})
+    isolated = copy.deepcopy(raw)
+    arguments = isolated["applications"][0].setdefault("args", {})
     arguments["storage"] = {"data_dir": str(folder), "database_url": f"sqlite:///{folder / 'ragserve.db'}"}
     (arguments.get("api") or {}).pop("keys_file", None)
-    return apart
+    return isolated
 
 
 def _ask(service: LoadedService, seconds: float) -> list[dict[StageName, float]]:
-    """What each answer says of the time of its stages, in seconds."""
+    """The stage timings of each answer, in seconds."""
     timings: list[dict[StageName, float]] = []
     end = time.perf_counter() + seconds
     with httpx.Client(base_url=service.server.url, trust_env=False, timeout=TIMEOUT_S) as client:
@@ -143,7 +143,7 @@ def _body(question: str) -> dict[str, Any]:
 
 
 def _stage(command_line: str) -> str:
-    """Of a replica's process: Serve names it by its deployment. A shard's deployment has the stage's name and more."""
-    named = REPLICA.match(command_line)
-    found = [stage for stage, name in DEPLOYMENTS.items() if named and named.group(1).startswith(name)]
-    return found[0] if found else ELSEWHERE
+    """The stage of a process. Serve puts the deployment into its title; a shard's deployment adds a number."""
+    match = REPLICA.match(command_line)
+    stages = [stage for stage, name in DEPLOYMENTS.items() if match and match.group(1).startswith(name)]
+    return stages[0] if stages else NO_STAGE

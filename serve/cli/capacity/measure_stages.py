@@ -1,4 +1,4 @@
-"""The models of a deployment file, timed in this process as their replicas call them: in batches, one at a time."""
+"""Time the models of a deployment file in this process, called as their replicas call them: one batch at a time."""
 
 import asyncio
 import os
@@ -21,23 +21,22 @@ from serve.cli.capacity.fit import fit, rounded, timed
 from serve.cli.capacity.profile import BatchTimes, GenerationTimes
 from serve.cli.capacity.texts import Texts
 
-QUESTIONS = (1, 2, 4, 8, 16, 32)  # of a batch to embed
-REQUESTS = (1, 2, 4)  # of a batch to rerank
-STREAMS = (1, 2, 4, 8)  # at once, of a language model
+QUESTIONS = (1, 2, 4, 8, 16, 32)  # per batch of the embedder
+REQUESTS = (1, 2, 4)  # per batch of the reranker
+STREAMS = (1, 2, 4, 8)  # concurrent, of a language model
 STREAM_TOKENS = 32
-PASSAGES = 5  # that an answer is written from
+PASSAGES = 5  # per answer
 
 
 def measure_embed(catalog: Catalog, config: EmbedderConfig, texts: Texts, turn_s: float) -> tuple[BatchTimes, int]:
-    """Questions, tokenised and embedded; and the dimensions of their vectors."""
+    """Tokenise and embed questions; returns the times and the dimension of the vectors."""
     model: EmbeddingModel = catalog.load("embedding", config.model)
 
     def embed(size: int) -> None:
         encodings = model.tokenize_queries(texts.questions(size))
         forward_all(model.forward, encodings, config.max_batch_tokens)
 
-    took = [timed(partial(embed, size), turn_s) for size in QUESTIONS]
-    fixed_s, per_item_s = fit(QUESTIONS, took)
+    fixed_s, per_item_s = fit(QUESTIONS, [timed(partial(embed, size), turn_s) for size in QUESTIONS])
     tokens = sum(map(len, model.tokenize_queries(texts.questions(100)))) // 100
     times = BatchTimes(fixed_s=fixed_s, per_item_s=per_item_s, max_batch=QUESTIONS[-1], tokens_per_item=max(1, tokens))
     return times, model.dim
@@ -46,38 +45,36 @@ def measure_embed(catalog: Catalog, config: EmbedderConfig, texts: Texts, turn_s
 def measure_rerank(
     catalog: Catalog, config: RerankerConfig, texts: Texts, candidates: int, cached: float, turn_s: float
 ) -> BatchTimes:
-    """Questions with their candidates, of which the share `cached` was seen before."""
+    """Rerank candidates, of which the fraction `cached` is in the model's cache."""
     model: RerankingModel = catalog.load("reranking", config.model)
-    seen = texts.passages(candidates)
-    num_seen = round(cached * candidates)
+    cached_passages = texts.passages(round(cached * candidates))
+    num_new = candidates - len(cached_passages)
     tokens = []
 
     def rerank(size: int) -> None:
         requests = [
-            RerankRequest(question, (*seen[:num_seen], *texts.passages(candidates - num_seen)))
-            for question in texts.questions(size)
+            RerankRequest(question, (*cached_passages, *texts.passages(num_new))) for question in texts.questions(size)
         ]
-        works = [model.tokenize(request) for request in requests]
-        encodings = [encoding for work in works for encoding in work.encodings]
+        jobs = [model.tokenize(request) for request in requests]
+        encodings = [encoding for job in jobs for encoding in job.encodings]
         tokens.append(sum(map(len, encodings)) // size)
         outputs = iter(forward_all(model.forward, encodings, config.max_batch_tokens))
-        for work in works:
-            model.finish(work, [next(outputs) for _ in work.encodings])
+        for job in jobs:
+            model.finish(job, [next(outputs) for _ in job.encodings])
 
-    took = [timed(partial(rerank, size), turn_s) for size in REQUESTS]
-    fixed_s, per_item_s = fit(REQUESTS, took)
+    fixed_s, per_item_s = fit(REQUESTS, [timed(partial(rerank, size), turn_s) for size in REQUESTS])
     return BatchTimes(fixed_s=fixed_s, per_item_s=per_item_s, max_batch=8, tokens_per_item=max(1, tokens[-1]))
 
 
 async def measure_generate(
     catalog: Catalog, config: GeneratorConfig, texts: Texts, cached: float
 ) -> BatchTimes | GenerationTimes:
-    """An engine's steps and prefill; or one answer after the other, where the model quotes.
+    """Prefill and steps of an engine, or whole answers of an extractive model.
 
-    Of an answer's passages the share `cached` was seen before.
+    `cached`: fraction of the passages that an extractive model has read before.
     """
     model: GenerationModel = catalog.load("generation", config.model)
-    # What an engine reads from the environment has to be there before it is imported.
+    # An engine reads its environment variables when it is imported.
     os.environ.update(catalog.environment("generation", config.model))
     await model.start()
     try:
@@ -89,23 +86,23 @@ async def measure_generate(
 
 
 async def _one_by_one(model: GenerationModel, texts: Texts, cached: float, repeats: int = 30) -> float:
-    seen = texts.passages(round(cached * PASSAGES))
-    await _stream(model, texts, seen)
+    cached_passages = texts.passages(round(cached * PASSAGES))
+    await _stream(model, texts, cached_passages)
     start = time.perf_counter()
     for _ in range(repeats):
-        await _stream(model, texts, seen)
+        await _stream(model, texts, cached_passages)
     return (time.perf_counter() - start) / repeats
 
 
 async def _engine(model: GenerationModel, texts: Texts) -> GenerationTimes:
-    """Lives of requests among n, fitted by F + P n; see GenerationTimes.as_batch."""
+    """Fit the life of a request among n requests to F + P n; see GenerationTimes.as_batch."""
     await _stream(model, texts)
-    lives: list[float] = []
+    lives_s: list[float] = []
     prefill_s, _ = await _stream(model, texts)
     for streams in STREAMS:
-        found = await asyncio.gather(*(_stream(model, texts) for _ in range(streams)))
-        lives.append(max(life for _, life in found))
-    fixed_s, per_item_s = fit(STREAMS, lives)
+        timings = await asyncio.gather(*(_stream(model, texts) for _ in range(streams)))
+        lives_s.append(max(life_s for _, life_s in timings))
+    fixed_s, per_item_s = fit(STREAMS, lives_s)
     step_item_s = max(0.0, per_item_s - prefill_s) / STREAM_TOKENS
     return GenerationTimes(
         prefill_s=prefill_s,
@@ -116,22 +113,22 @@ async def _engine(model: GenerationModel, texts: Texts) -> GenerationTimes:
     )
 
 
-_numbers = count()
+_request_numbers = count()
 
 
-async def _stream(model: GenerationModel, texts: Texts, seen: Sequence[str] = ()) -> tuple[float, float]:
-    """Seconds until the first text, and of the whole answer."""
-    start, first = time.perf_counter(), 0.0
-    async with aclosing(model.stream(_request(texts, seen))) as deltas:
+async def _stream(model: GenerationModel, texts: Texts, cached_passages: Sequence[str] = ()) -> tuple[float, float]:
+    """(ttft_s, life_s): seconds to the first text and to the end of the answer."""
+    start, ttft_s = time.perf_counter(), 0.0
+    async with aclosing(model.stream(_request(texts, cached_passages))) as deltas:
         async for _ in deltas:
-            first = first or time.perf_counter() - start
-    return first, time.perf_counter() - start
+            ttft_s = ttft_s or time.perf_counter() - start
+    return ttft_s, time.perf_counter() - start
 
 
-def _request(texts: Texts, seen: Sequence[str]) -> GenerationRequest:
-    question, number = ChatMessage("user", texts.questions(1)[0]), next(_numbers)
+def _request(texts: Texts, cached_passages: Sequence[str]) -> GenerationRequest:
+    question, number = ChatMessage("user", texts.questions(1)[0]), next(_request_numbers)
     passages = tuple(
         Passage(key, f"chunk-{key}", "file-1", "file.txt", text, 0, len(text))
-        for key, text in enumerate([*seen, *texts.passages(PASSAGES - len(seen))], 1)
+        for key, text in enumerate([*cached_passages, *texts.passages(PASSAGES - len(cached_passages))], 1)
     )
     return GenerationRequest(f"plan-{number}", (question,), passages, SamplingOptions(max_tokens=STREAM_TOKENS))

@@ -1,7 +1,8 @@
-"""Work on the machine's other cores, so that a stage is timed as it runs on a full machine, which a plan is for.
+"""Keep the other cores of this machine busy, because a plan is for a fully used machine.
 
-Two hardware threads of one core share its units, and all cores share caches, memory and the clock's heat budget. On the
-two virtual cores that ragserve was developed on, a forward pass takes 1.3 times as long beside a busy neighbour.
+Two hardware threads of a core share its execution units, and all cores share caches, memory bandwidth and the thermal
+budget of the clock. On the two virtual cores where ragserve was developed, a forward pass takes 1.3 times as long
+beside a busy neighbour.
 """
 
 import subprocess
@@ -9,20 +10,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Ends by itself once whoever started it is gone.
+# Exits when its parent process has exited.
 SPIN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))\n"
 
 
 @contextmanager
 def busy_neighbours(count: int) -> Iterator[list[int]]:
-    """So many processes that compute until the block ends; their pids."""
-    started: list[subprocess.Popen[bytes]] = []
+    """Run `count` processes that compute until the block ends; yields their pids."""
+    processes: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):
-            started.append(subprocess.Popen([sys.executable, "-S", "-c", SPIN], stdin=subprocess.DEVNULL))
-        yield [one.pid for one in started]
+            processes.append(subprocess.Popen([sys.executable, "-S", "-c", SPIN], stdin=subprocess.DEVNULL))
+        yield [process.pid for process in processes]
     finally:
-        for one in started:
-            one.kill()
-        for one in started:
-            one.wait()
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()

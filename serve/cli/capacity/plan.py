@@ -1,4 +1,4 @@
-"""What is wanted, and the plan for it."""
+"""The target of a plan, and the plan."""
 
 from dataclasses import dataclass
 
@@ -6,29 +6,29 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve.cli.capacity.capacity import Delay
 from serve.cli.capacity.hardware import Hardware
-from serve.cli.capacity.profile import STAGES, BatchTimes, StageName
+from serve.cli.capacity.profile import COALESCED, STAGES, BatchTimes, StageName
 from serve.cli.capacity.simulate import Layout, Station
 
-MIN_SHARE = 0.05
+MIN_NUM_CPUS = 0.05
 
 
 class Target(BaseModel):
-    """What the service is to bear."""
+    """The load and the latency that a plan must meet."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    queries_per_s: float = Field(gt=0, le=1e6, description="Arrivals, at random.")
-    latency_s: float = Field(gt=0, le=3600, description="That 95 of 100 answers are to keep, whole.")
-    chunks: int = Field(ge=1, le=10**10, description="In all vector stores.")
-    utilization: float = Field(default=0.8, gt=0, lt=1, description="Of its capacity, the share a stage may be given.")
+    queries_per_s: float = Field(gt=0, le=1e6, description="Queries per second, arriving at random (Poisson).")
+    latency_s: float = Field(gt=0, le=3600, description="Highest 95th percentile of the time of a whole answer.")
+    chunks: int = Field(ge=1, le=10**10, description="Chunks in all vector stores.")
+    utilization: float = Field(default=0.8, gt=0, lt=1, description="Highest load of a stage, relative to capacity.")
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage: where it runs, in how many replicas (of each of its shards), with batches of how many queries.
+    """One stage: its class of hardware, replicas (per shard), largest batch and shards.
 
-    `times` are those of one replica with its part of the chunks; `busy` is the share of time that it computes, and
-    `gathered` the mean batch, at the target.
+    `times`: one replica with its part of the chunks. At the target, `busy` is the fraction of time that a replica
+    computes, and `mean_batch` its mean batch.
     """
 
     stage: StageName
@@ -38,29 +38,29 @@ class StagePlan:
     shards: int
     times: BatchTimes
     busy: float
-    gathered: float
+    mean_batch: float
     delay: Delay
     num_cpus: float
 
     @property
     def per_s(self) -> float:
-        """Queries a second with full batches: every shard answers every query."""
+        """Queries per second with full batches. Every shard answers every query."""
         return self.replicas * self.times.per_s(self.batch)
 
     @property
     def cpu_s(self) -> float:
-        """Of the cores of its nodes, for one query, with full batches."""
+        """Core seconds on its nodes for one query, with full batches."""
         return 0.0 if self.times.gpus else self.shards * self.times.cpus / self.times.per_s(self.batch)
 
     @property
     def cores_used(self) -> float:
-        """In the mean, at the target."""
+        """Mean number of busy cores at the target."""
         return 0.0 if self.times.gpus else self.shards * self.replicas * self.busy * self.times.cpus
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What bounds the throughput: a stage, or the cores of a class."""
+    """A bound of the throughput: a stage, or the cores of a class."""
 
     name: str
     per_s: float
@@ -68,7 +68,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Placed:
-    """The nodes of one class, and which stages' replicas are on each."""
+    """The nodes of one class, each as the names of its replicas' stages."""
 
     hardware: str
     nodes: tuple[tuple[str, ...], ...]
@@ -77,7 +77,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cheapest that was found."""
+    """Stages on nodes, with the delay of the whole path at the target."""
 
     target: Target
     hardware: Hardware
@@ -89,7 +89,7 @@ class Plan:
 
     @property
     def limits(self) -> list[Limit]:
-        """What bounds the throughput, the bottleneck first."""
+        """Bounds of the throughput, lowest first: the first is the bottleneck."""
         limits = [Limit(stage.stage, stage.per_s) for stage in self.stages.values()]
         for placed in self.placed:
             cpu_s = sum(stage.cpu_s for stage in self.stages.values() if stage.hardware == placed.hardware)
@@ -100,7 +100,7 @@ class Plan:
 
     @property
     def per_s(self) -> float:
-        """The most that it bears."""
+        """Highest throughput, in queries per second."""
         return self.limits[0].per_s
 
     @property
@@ -109,22 +109,29 @@ class Plan:
 
     @property
     def price_per_thousand(self) -> float:
-        """Of a thousand queries, at the target's rate."""
+        """Price of 1,000 queries at the target's rate."""
         return self.price_per_hour / (3.6 * self.target.queries_per_s)
 
+    def max_message_items(self, configured: int) -> int:
+        """Items per message, at most `configured`. A message goes to one of several replicas: at most one batch."""
+        batches = [self.stages[name].batch for name in COALESCED if self.stages[name].replicas > 1]
+        return min(configured, *batches) if batches else configured
+
     def layout(self) -> Layout:
-        """For the simulation: every replica on the node that it was packed on."""
-        homes: dict[str, list[int]] = {}
+        """Input of the simulation, with each replica on the node where it is packed."""
+        nodes_by_stage: dict[str, list[int]] = {}
         cores: list[float] = []
         for placed in self.placed:
             for names in placed.nodes:
                 for name in names:
-                    homes.setdefault(name, []).append(len(cores))
+                    nodes_by_stage.setdefault(name, []).append(len(cores))
                 cores.append(float(self.hardware.classes[placed.hardware].cpus))
-        return Layout({name: _station(self.stages[name], homes[name]) for name in STAGES}, tuple(cores), self.hop_s)
+        stations = {name: _station(self.stages[name], nodes_by_stage[name]) for name in STAGES}
+        return Layout(stations, tuple(cores), self.hop_s)
 
 
-def _station(stage: StagePlan, homes: list[int]) -> Station:
-    nodes: list[int | None] = [None] * len(homes) if stage.times.gpus or stage.times.is_continuous else [*homes]
+def _station(stage: StagePlan, node_numbers: list[int]) -> Station:
+    waits_for_core = not stage.times.gpus and not stage.times.is_continuous
+    nodes: list[int | None] = [*node_numbers] if waits_for_core else [None] * len(node_numbers)
     shards = tuple(tuple(nodes[first :: stage.shards]) for first in range(stage.shards))
     return Station(stage.times, stage.batch, shards)

@@ -1,4 +1,4 @@
-"""What each stage costs: measured on a machine, or put down by hand for one that is not there."""
+"""The times of each stage: measured on a machine, or written by hand for hardware that is not at hand."""
 
 import math
 from typing import Literal, get_args
@@ -9,7 +9,7 @@ from serve.cli.capacity.yaml_model import YamlModel
 
 StageName = Literal["ingress", "embed", "dense", "lexical", "rerank", "generate"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
-# A message may hold many queries in these; generation is a stream a query.
+# Messages to these stages may carry many queries. Generation has one stream per query.
 COALESCED: tuple[StageName, ...] = ("embed", "dense", "lexical", "rerank")
 DEPLOYMENTS: dict[StageName, str] = {
     "ingress": "Ingress",
@@ -20,64 +20,67 @@ DEPLOYMENTS: dict[StageName, str] = {
     "generate": "Generator",
 }
 
-
-MESSAGE_CPU = "CPU that a message costs the replica; else as much as it costs the ingress."
+MESSAGE_CPU = "CPU seconds of the replica per message; default: those of the ingress."
 
 
 class Growth(YamlModel):
-    """The part of a search's time per item that grows with the chunks that one replica holds.
+    """The part of a search's time per item that grows with the number of chunks in a replica.
 
-    flat compares with each (linear); HNSW walks a graph (log; Malkov and Yashunin, arXiv 1603.09320); IVF-PQ with
-    4 sqrt(n) cells and a fixed number of probes reads a share of sqrt(n); BM25's postings are linear.
+    flat compares with every vector: linear. HNSW walks a graph: log (Malkov and Yashunin, arXiv 1603.09320). IVF-PQ
+    with 4 sqrt(n) cells and a fixed number of probes reads O(sqrt(n)) vectors. BM25's postings are linear.
     """
 
     kind: Literal["linear", "sqrt", "log"]
-    at_chunks: int = Field(ge=2, description="Chunks for which `per_item_s` is given.")
-    per_item_s: float = Field(ge=0, le=600, description="For each item of a batch, at so many chunks.")
+    at_chunks: int = Field(ge=2, description="Number of chunks that `per_item_s` was measured with.")
+    per_item_s: float = Field(ge=0, le=600, description="Seconds per item of a batch, at `at_chunks`.")
 
     def seconds(self, chunks: float) -> float:
-        """Of one item, among so many chunks."""
+        """Seconds of one item among `chunks` chunks."""
         return self.per_item_s * growth_of(self.kind, max(chunks, 2.0)) / growth_of(self.kind, self.at_chunks)
 
 
 def growth_of(kind: str, chunks: float) -> float:
-    """What the time of a search is proportional to."""
+    """A number proportional to the time of a search among `chunks` chunks."""
     if kind == "linear":
         return chunks
     return math.sqrt(chunks) if kind == "sqrt" else math.log(chunks)
 
 
 class BatchTimes(YamlModel):
-    """A batch of n items takes fixed_s + per_item_s n. An item is all that one query asks of the stage."""
+    """A batch of n items takes fixed_s + per_item_s n. An item is the work of one query in the stage."""
 
-    fixed_s: float = Field(default=0.0, ge=0, le=600, description="Of a batch, whatever is in it.")
-    per_item_s: float = Field(gt=0, le=600, description="More for each item.")
-    max_batch: int = Field(default=1, ge=1, le=4096, description="Items past which a batch is of no more use.")
-    cpus: float = Field(default=1.0, gt=0, le=512, description="Cores that a replica keeps busy while it computes.")
-    gpus: float = Field(default=0.0, ge=0, le=16, description="GPUs of a replica, or its share of one.")
-    memory_gb: float = Field(default=0.5, gt=0, le=65_536, description="Of a replica, without an index.")
-    tokens_per_item: int | None = Field(default=None, ge=1, description="Of stages that batch by tokens.")
-    growth: Growth | None = Field(default=None, description="Of a search: what its chunks add to per_item_s.")
-    bytes_per_chunk: float = Field(default=0.0, ge=0, description="Of the index in memory.")
+    fixed_s: float = Field(default=0.0, ge=0, le=600, description="Seconds per batch, whatever its size.")
+    per_item_s: float = Field(gt=0, le=600, description="Additional seconds per item.")
+    max_batch: int = Field(default=1, ge=1, le=4096, description="Largest useful batch, in items.")
+    cpus: float = Field(default=1.0, gt=0, le=512, description="Cores that a replica uses while it computes.")
+    gpus: float = Field(default=0.0, ge=0, le=16, description="GPUs per replica; may be a fraction.")
+    memory_gb: float = Field(default=0.5, gt=0, le=65_536, description="Memory of a replica without its index, in GB.")
+    tokens_per_item: int | None = Field(
+        default=None, ge=1, description="Tokens per item, for stages that batch by tokens."
+    )
+    growth: Growth | None = Field(
+        default=None, description="For searches: the part of the time that grows with the chunks."
+    )
+    bytes_per_chunk: float = Field(default=0.0, ge=0, description="Memory of the index per chunk, in bytes.")
     message_cpu_s: float | None = Field(default=None, ge=0, le=1, description=MESSAGE_CPU)
 
     def seconds(self, items: float) -> float:
-        """The time of a batch."""
+        """Seconds of a batch."""
         return self.fixed_s + self.per_item_s * items
 
     def per_s(self, batch: float) -> float:
-        """Queries a second of one replica that always has a batch of so many."""
+        """Queries per second of one replica whose batches all have this size."""
         return batch / self.seconds(batch)
 
-    def holding(self, chunks: float) -> "BatchTimes":
-        """The times and the memory of a replica that holds so many chunks."""
+    def with_chunks(self, chunks: float) -> "BatchTimes":
+        """The times and the memory of a replica that holds `chunks` chunks."""
         if self.growth is None:
             return self
-        grown = {
+        update = {
             "per_item_s": self.per_item_s + self.growth.seconds(chunks),
             "memory_gb": self.memory_gb + chunks * self.bytes_per_chunk / 1e9,
         }
-        return self.model_copy(update=grown)
+        return self.model_copy(update=update)
 
     @property
     def is_continuous(self) -> bool:
@@ -85,24 +88,24 @@ class BatchTimes(YamlModel):
 
 
 class GenerationTimes(YamlModel):
-    """An engine that batches continuously: a step writes a token for each of n requests in step_s + step_item_s n."""
+    """An engine with continuous batching. A step adds a token to each of n requests, in step_s + step_item_s n."""
 
-    prefill_s: float = Field(ge=0, le=600, description="Of the engine's time, for one prompt.")
-    step_s: float = Field(gt=0, le=60, description="Of a decoding step, whatever is in it.")
-    step_item_s: float = Field(ge=0, le=60, description="More for each request in the step.")
-    tokens: int = Field(ge=1, le=1_000_000, description="That an answer has, in the mean.")
-    max_requests: int = Field(ge=1, le=4096, description="In the engine at once.")
+    prefill_s: float = Field(ge=0, le=600, description="Engine seconds to prefill one prompt.")
+    step_s: float = Field(gt=0, le=60, description="Seconds per decoding step, whatever its size.")
+    step_item_s: float = Field(ge=0, le=60, description="Additional seconds per request in the step.")
+    tokens: int = Field(ge=1, le=1_000_000, description="Mean number of tokens of an answer.")
+    max_requests: int = Field(ge=1, le=4096, description="Highest number of concurrent requests in the engine.")
     cpus: float = Field(default=1.0, gt=0, le=512, description="Cores of a replica.")
-    gpus: float = Field(default=0.0, ge=0, le=16, description="GPUs of a replica, or its share of one.")
-    memory_gb: float = Field(default=4.0, gt=0, le=65_536, description="Host memory of a replica.")
+    gpus: float = Field(default=0.0, ge=0, le=16, description="GPUs per replica; may be a fraction.")
+    memory_gb: float = Field(default=4.0, gt=0, le=65_536, description="Host memory of a replica, in GB.")
     message_cpu_s: float | None = Field(default=None, ge=0, le=1, description=MESSAGE_CPU)
 
     def as_batch(self) -> "ContinuousTimes":
-        """The same in a query's terms.
+        """The same times per query.
 
-        With n requests in the engine and x of them finishing a second, a request lives L = tokens (step_s +
-        step_item_s n) + prefill_s x L, for the prefills of the others interrupt it. As n = x L (Little), that is
-        affine in n again: L = tokens step_s + (tokens step_item_s + prefill_s) n.
+        Let n requests be in the engine, and x of them finish per second. The prefills of other requests interrupt a
+        request, so it lives L = tokens (step_s + step_item_s n) + prefill_s x L. With n = x L (Little) this is affine
+        in n: L = tokens step_s + (tokens step_item_s + prefill_s) n.
         """
         return ContinuousTimes(
             fixed_s=self.tokens * self.step_s,
@@ -116,7 +119,7 @@ class GenerationTimes(YamlModel):
 
 
 class ContinuousTimes(BatchTimes):
-    """A request begins at once, and lives fixed_s + per_item_s n among n."""
+    """A request starts at once and lives fixed_s + per_item_s n among n requests."""
 
     @property
     def is_continuous(self) -> bool:
@@ -124,30 +127,30 @@ class ContinuousTimes(BatchTimes):
 
 
 class IngressTimes(YamlModel):
-    """The HTTP replica: one event loop, whose time is CPU time."""
+    """The HTTP replica: one event loop, so its time is CPU time."""
 
-    cpu_s: float = Field(gt=0, le=10, description="CPU of a query in the ingress, without its messages.")
-    message_cpu_s: float = Field(default=0.0, ge=0, le=1, description="CPU that a message costs.")
-    hop_s: float = Field(default=0.0, ge=0, le=1, description="That a message and its answer are on their way.")
-    max_wait_s: float = Field(default=0.01, ge=0, le=1, description="The coalescer's, see CoalescingConfig.")
-    memory_gb: float = Field(default=0.5, gt=0, le=65_536, description="Of a replica.")
+    cpu_s: float = Field(gt=0, le=10, description="CPU seconds per query, without messages.")
+    message_cpu_s: float = Field(default=0.0, ge=0, le=1, description="CPU seconds per message.")
+    hop_s: float = Field(default=0.0, ge=0, le=1, description="Seconds of transport of a message and its reply.")
+    max_wait_s: float = Field(default=0.01, ge=0, le=1, description="See CoalescingConfig.max_wait_s.")
+    memory_gb: float = Field(default=0.5, gt=0, le=65_536, description="Memory of a replica, in GB.")
 
-    def sharing(self, queries_per_s: float) -> float:
-        """Queries of one message: those that come while the one before is on its way, see Coalescer."""
+    def queries_per_message(self, queries_per_s: float) -> float:
+        """Mean number of queries that share a message: those that arrive during the previous one. See Coalescer."""
         wait_s = min(self.max_wait_s, self.hop_s) if self.hop_s else self.max_wait_s
         return 1 + queries_per_s * wait_s
 
     def as_batch(self, queries_per_s: float) -> BatchTimes:
-        """One query after the other, each with its share of the messages to send, and one to the generator."""
-        messages = len(COALESCED) / self.sharing(queries_per_s) + 1
+        """One query at a time, with its part of the shared messages and one message to the generator."""
+        messages = len(COALESCED) / self.queries_per_message(queries_per_s) + 1
         return BatchTimes(per_item_s=self.cpu_s + self.message_cpu_s * messages, memory_gb=self.memory_gb)
 
 
 class Profile(YamlModel):
-    """Times of every stage, by the class of hardware that they hold for."""
+    """Times of every stage by class of hardware."""
 
-    note: str = Field(description="Where the times come from.")
-    is_simulated: bool = Field(default=False, description="Times that nobody measured.")
+    note: str = Field(description="Source of the times.")
+    is_simulated: bool = Field(default=False, description="True if the times were not measured.")
     ingress: dict[str, IngressTimes] = Field(min_length=1)
     embed: dict[str, BatchTimes] = Field(min_length=1)
     dense: dict[str, BatchTimes] = Field(min_length=1)
@@ -156,23 +159,25 @@ class Profile(YamlModel):
     generate: dict[str, GenerationTimes | BatchTimes] = Field(min_length=1)
 
     def times(self, stage: StageName, queries_per_s: float) -> dict[str, BatchTimes]:
-        """The stage's times by class. At so many queries a second, for calls that come together share messages."""
+        """The stage's times by class. They depend on the rate, because concurrent calls share messages."""
         if stage == "ingress":
             return {name: times.as_batch(queries_per_s) for name, times in self.ingress.items()}
-        found: dict[str, GenerationTimes | BatchTimes] = getattr(self, stage)
-        whole = {name: one.as_batch() if isinstance(one, GenerationTimes) else one for name, one in found.items()}
-        return {name: self._with_messages(stage, name, one, queries_per_s) for name, one in whole.items()}
+        by_class: dict[str, GenerationTimes | BatchTimes] = getattr(self, stage)
+        batches = {
+            name: times.as_batch() if isinstance(times, GenerationTimes) else times for name, times in by_class.items()
+        }
+        return {name: self._with_messages(stage, name, times, queries_per_s) for name, times in batches.items()}
 
     def _with_messages(self, stage: StageName, name: str, times: BatchTimes, queries_per_s: float) -> BatchTimes:
-        """On a CPU what it takes to receive a message is taken from the computation; a GPU computes meanwhile."""
+        """Add the CPU time of messages. A replica with a GPU handles them while the GPU computes."""
         ingress = self.ingress.get(name)
         if ingress is None or times.gpus:
             return times
-        sharing = ingress.sharing(queries_per_s) if stage in COALESCED else 1.0
+        num_queries = ingress.queries_per_message(queries_per_s) if stage in COALESCED else 1.0
         message_s = ingress.message_cpu_s if times.message_cpu_s is None else times.message_cpu_s
-        return times.model_copy(update={"per_item_s": times.per_item_s + message_s / sharing})
+        return times.model_copy(update={"per_item_s": times.per_item_s + message_s / num_queries})
 
     @property
     def hop_s(self) -> float:
-        """The slowest class' way between two stages."""
+        """Transport time between two stages, of the slowest class."""
         return max(times.hop_s for times in self.ingress.values())

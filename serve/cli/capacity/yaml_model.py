@@ -1,4 +1,4 @@
-"""A typed YAML file: refused with the key that is wrong, written so that it can be read again."""
+"""A typed YAML file: reading validates it and names the invalid key; a written file can be read again."""
 
 from pathlib import Path
 from typing import Self
@@ -11,13 +11,13 @@ from serve.config_file import read
 
 
 class YamlModel(BaseModel):
-    """Frozen and strict. JSON is read, too, being YAML."""
+    """Frozen; refuses unknown keys. JSON files work too, because JSON is YAML."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises ConfigError that names the key."""
+        """Raises ConfigError that names the invalid key."""
         try:
             return cls.model_validate(read(path))
         except ValidationError as error:

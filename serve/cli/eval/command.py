@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import InvalidRequestError
-from serve.cli.options import DEFAULT_URL, UrlOption
+from serve.cli.options import DEFAULT_URL, UrlOption, table_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,7 +88,7 @@ def evaluate(  # noqa: PLR0913
     from serve.cli.eval.evaluate import Options
     from serve.cli.eval.execute import Outputs, execute
     from serve.cli.eval.modes import parse_modes
-    from serve.cli.eval.report import table_console
+    from serve.cli.eval.report import TABLE_WIDTH
     from serve.cli.eval.run import Run
 
     with _usage_errors():
@@ -97,7 +97,7 @@ def evaluate(  # noqa: PLR0913
         saved = Run.load(compare_with) if compare_with else None
         _check_outputs(question_sets, saved, plot, run_files)
     settings = {"chunking": chunking.value, "split": split, "queries": queries, "seed": seed}
-    console = table_console()
+    console = table_console(TABLE_WIDTH)
     with EvaluatedService(url) as service:
         run = execute(service, question_sets, options, settings, Outputs(save, plot, run_files), console)
     with _usage_errors():

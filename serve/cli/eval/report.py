@@ -19,12 +19,6 @@ EXCLUSIONS = {
 }
 
 
-def table_console() -> Console:
-    """The terminal, or a console wide enough for the tables."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=TABLE_WIDTH)
-
-
 def print_set(console: Console, measured: SetRun) -> None:
     """One row per mode, one column per metric. The best value of a column is bold; ± is half the 95 % interval."""
     estimates = {mode: mode_run.estimates for mode, mode_run in measured.modes.items()}

@@ -1,1 +1,1 @@
-"""`ragserve ingest`: files and folders into a vector store."""
+"""`ragserve ingest`: upload files and folders into a vector store."""

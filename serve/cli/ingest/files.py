@@ -1,4 +1,4 @@
-"""`ragserve ingest`: files and folders into a vector store, several at a time, with a progress bar."""
+"""Upload files and folders into a vector store, in parallel, with a progress bar."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ PARALLEL_UPLOADS = 16
 
 @dataclass(frozen=True)
 class _Upload:
-    """A file at the service: its id, or the `error` for which it has none; older files of its name."""
+    """An uploaded file: its id, or the upload's `error`. `superseded`: ids of older files with the same name."""
 
     filename: str
     file_id: str | None = None
@@ -27,19 +27,19 @@ class _Upload:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Files that were uploaded together, and the batch in which they were put into the store."""
+    """Files that were uploaded together. `batch_id` is None if every upload failed."""
 
     uploads: list[_Upload]
     batch_id: str | None
 
 
 def ingest_files(service: RemoteService, paths: list[Path], store: str, console: Console) -> list[IngestedFile]:
-    """Ingests them all and gives the failed ones. A file of a known name is that file's next version.
+    """Ingest all files and return the failed ones. A file with the name of an uploaded file is its next version.
 
-    The version before is found until the new one is searchable; a file that has not changed is not ingested again.
+    Searches find the previous version until the new one is searchable. An unchanged file is not ingested again.
     """
-    files = list(dict(found for path in paths for found in _walk(path)).items())
-    service.vector_store(store)  # one that is not there is refused before anything is sent
+    files = list(dict(entry for path in paths for entry in _walk(path)).items())
+    service.vector_store(store)  # a missing store raises before the first upload
     columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         batches = _upload_all(service, files, store, progress)
@@ -52,28 +52,28 @@ def ingest_files(service: RemoteService, paths: list[Path], store: str, console:
 
 
 def _upload_all(service: RemoteService, files: list[tuple[str, Path]], store: str, progress: Progress) -> list[_Batch]:
-    """Each batch is ingested while the next one is uploaded."""
+    """Upload and attach batch by batch: the service ingests one batch while the next is uploaded."""
     task, batches = progress.add_task("uploading", total=len(files)), []
     upload = partial(_upload, service, service.file_ids_by_name())
     with ThreadPoolExecutor(PARALLEL_UPLOADS) as pool:
         for start in range(0, len(files), MAX_BATCH_FILES):
             uploads = []
-            for done in pool.map(upload, files[start : start + MAX_BATCH_FILES]):
-                uploads.append(done)
+            for uploaded in pool.map(upload, files[start : start + MAX_BATCH_FILES]):
+                uploads.append(uploaded)
                 progress.advance(task)
-            file_ids = [one.file_id for one in uploads if one.file_id is not None]
+            file_ids = [uploaded.file_id for uploaded in uploads if uploaded.file_id is not None]
             batches.append(_Batch(uploads, service.attach(store, file_ids) if file_ids else None))
     return batches
 
 
-def _upload(service: RemoteService, known: dict[str, list[str]], file: tuple[str, Path]) -> _Upload:
+def _upload(service: RemoteService, ids_by_name: dict[str, list[str]], file: tuple[str, Path]) -> _Upload:
     filename, path = file
-    older = known.get(filename, [])
+    uploaded_ids = ids_by_name.get(filename, [])
     try:
-        file_id = service.upload(path, filename, older[-1] if older else None)
+        file_id = service.upload(path, filename, uploaded_ids[-1] if uploaded_ids else None)
     except (RemoteError, OSError) as error:
         return _Upload(filename, error=str(error))
-    return _Upload(filename, file_id, superseded=tuple(older[:-1]))
+    return _Upload(filename, file_id, superseded=tuple(uploaded_ids[:-1]))
 
 
 def _await_all(service: RemoteService, batches: list[_Batch], store: str, progress: Progress) -> list[IngestedFile]:
@@ -82,19 +82,18 @@ def _await_all(service: RemoteService, batches: list[_Batch], store: str, progre
     for batch in batches:
         failures = {}
         if batch.batch_id is not None:
-            ended = partial(_show, progress, task, len(results))
-            failures = service.await_batch(store, batch.batch_id, ended)
+            failures = service.await_batch(store, batch.batch_id, partial(_show, progress, task, len(results)))
         results += [_result(service, upload, failures) for upload in batch.uploads]
         progress.update(task, completed=len(results))
     return results
 
 
-def _show(progress: Progress, task: TaskID, before: int, num_ended: int) -> None:
-    progress.update(task, completed=before + num_ended)
+def _show(progress: Progress, task: TaskID, num_earlier: int, num_finished: int) -> None:
+    progress.update(task, completed=num_earlier + num_finished)
 
 
 def _result(service: RemoteService, upload: _Upload, failures: dict[str, str]) -> IngestedFile:
-    """How the upload ended. What it supersedes goes only when it is searchable itself."""
+    """The result of an upload. Superseded files are deleted once the new one is searchable."""
     error = upload.error if upload.file_id is None else failures.get(upload.file_id)
     if error is not None:
         return IngestedFile(upload.filename, "failed", error)
@@ -107,12 +106,12 @@ def _result(service: RemoteService, upload: _Upload, failures: dict[str, str]) -
 
 
 def _walk(path: Path) -> Iterator[tuple[str, Path]]:
-    """(name, path) of a file itself, or of every readable kind of file below a folder, hidden ones left out."""
+    """(name, path) of a file, or of every supported file below a folder except hidden ones."""
     if path.is_file():
         yield path.name, path
         return
     for file in sorted(path.rglob("*")):
         inside = file.relative_to(path)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if file.is_file() and not hidden and file.suffix.lower() in SUPPORTED_EXTENSIONS:
+        is_hidden = any(name.startswith(".") for name in inside.parts)
+        if file.is_file() and not is_hidden and file.suffix.lower() in SUPPORTED_EXTENSIONS:
             yield f"{path.resolve().name}/{inside.as_posix()}", file

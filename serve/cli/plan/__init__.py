@@ -1,1 +1,1 @@
-"""`ragserve plan`: replicas and hardware for a target of load and latency."""
+"""`ragserve plan`: replicas, batches and nodes for a target load and latency."""

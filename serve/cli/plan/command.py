@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serve.cli.options import DEFAULT_CONFIG, ConfigOption, console
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption, console, table_console
 
 if TYPE_CHECKING:
     from serve.cli.capacity.plan import Plan
@@ -57,12 +57,12 @@ def plan(  # noqa: PLR0913
     from serve.cli.capacity.hardware import Hardware, this_machine
     from serve.cli.capacity.plan import Target
     from serve.cli.capacity.solve import solve
-    from serve.cli.plan.report import show
+    from serve.cli.plan.report import TABLE_WIDTH, show
 
     target = Target(queries_per_s=queries_per_s, latency_s=latency_s, chunks=chunks, utilization=utilization)
     times = _stage_times(config, profile, save_profile)
     solution = solve(times, target, Hardware.read(hardware) if hardware else this_machine())
-    show(solution, console)
+    show(solution, table_console(TABLE_WIDTH))
     if write is not None:
         _write(write, config, solution)
 

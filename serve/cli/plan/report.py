@@ -10,15 +10,15 @@ TABLE_WIDTH = 120  # where the output is no terminal
 
 
 def show(plan: Plan, console: Console) -> None:
-    """Print the stages, the nodes, the cost, the bottleneck and the next bottleneck."""
+    """Print the stages, the nodes, the cost, the bottleneck and the next bottleneck. Needs TABLE_WIDTH columns."""
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"
     for stage in plan.stages.values():
         table.add_row(*_cells(stage))
-    console.print(table, width=None if console.is_terminal else TABLE_WIDTH)
+    console.print(table)
     for line in summary(plan):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def summary(plan: Plan) -> list[str]:

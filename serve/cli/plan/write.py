@@ -1,4 +1,4 @@
-"""The plan, laid over a deployment file."""
+"""Apply a plan to a deployment file."""
 
 import copy
 import math
@@ -9,43 +9,55 @@ from deployments.replica.token_batcher import TokenBatchedConfig
 from models.errors import ConfigError
 from serve.admission import MAX_QUESTIONS
 from serve.cli.capacity.plan import Plan, StagePlan
-from serve.cli.capacity.profile import COALESCED, DEPLOYMENTS
+from serve.cli.capacity.profile import DEPLOYMENTS
 from serve.config_file import check
 
-CLASS_LABEL = "ragserve/class"  # as in kuberay/: a node's label, by which a stage finds its hardware
+CLASS_LABEL = "ragserve/class"  # the node label that selects a class, as in kuberay/
 
 
 def apply_plan(raw: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """`raw` with the plan's replicas, batches, shares, shards and classes. Raises ConfigError if it is refused then.
+    """`raw` with the plan's replicas, batches, resources, shards and classes; all other keys stay.
 
-    Every other key stays. A stage that had more replicas at most may still grow to them.
+    A stage keeps its max_replicas if that is higher than the plan's. Raises ConfigError if the result is invalid.
     """
     planned = copy.deepcopy(raw)
     application = planned["applications"][0]
-    _spread_dense(application, plan.stages["dense"].shards)
+    _set_dense_shards(application, plan.stages["dense"].shards)
     for deployment in application["deployments"]:
         for name, stage in plan.stages.items():
             if deployment["name"].split("-")[0] == DEPLOYMENTS[name]:
-                _lay_stage(deployment, stage, len(plan.hardware.classes) > 1)
-    _bound_messages(application, plan)
-    _bound_admission(application, plan)
+                _apply_stage(deployment, stage, len(plan.hardware.classes) > 1)
+    _limit_messages(application, plan)
+    _limit_admission(application, plan)
     problems = check(planned)
     if problems:
-        raise ConfigError("the plan's deployment file", "\n  ".join(["is refused", *map(str, problems)]))
+        raise ConfigError("the planned deployment file", "\n  ".join(["is invalid:", *map(str, problems)]))
     return planned
 
 
-def _spread_dense(application: dict[str, Any], shards: int) -> None:
-    """As many DenseSearchers as there are shards, each like the first."""
-    name = DEPLOYMENTS["dense"]
+def max_questions(plan: Plan) -> int:
+    """Concurrent questions per ingress: what the path answers within the target latency (Little's law).
+
+    A further question would be late. At least as many questions as fill every stage's batches, which is cheapest.
+    """
+    concurrent = max(plan.per_s * plan.target.latency_s, *map(_num_to_fill, plan.stages.values()))
+    return min(MAX_QUESTIONS, math.ceil(concurrent / plan.stages["ingress"].replicas))
+
+
+def _set_dense_shards(application: dict[str, Any], shards: int) -> None:
+    """One DenseSearcher per shard, each a copy of the first."""
+    kind = DEPLOYMENTS["dense"]
     application.setdefault("args", {}).setdefault("search", {})["dense_shards"] = shards
-    others = [one for one in application["deployments"] if one["name"].split("-")[0] != name]
-    first = next(one for one in application["deployments"] if one["name"] == name)
-    names = [name, *(f"{name}-{number}" for number in range(1, shards))]
-    application["deployments"] = others + [copy.deepcopy(first) | {"name": one} for one in names]
+    deployments = application["deployments"]
+    first = next(deployment for deployment in deployments if deployment["name"] == kind)
+    names = [kind, *(f"{kind}-{number}" for number in range(1, shards))]
+    application["deployments"] = [
+        *(deployment for deployment in deployments if deployment["name"].split("-")[0] != kind),
+        *(copy.deepcopy(first) | {"name": name} for name in names),
+    ]
 
 
-def _lay_stage(deployment: dict[str, Any], stage: StagePlan, is_mixed: bool) -> None:
+def _apply_stage(deployment: dict[str, Any], stage: StagePlan, has_classes: bool) -> None:
     autoscaling = deployment.setdefault("autoscaling_config", {})
     autoscaling.pop("initial_replicas", None)
     autoscaling["min_replicas"] = stage.replicas
@@ -56,52 +68,37 @@ def _lay_stage(deployment: dict[str, Any], stage: StagePlan, is_mixed: bool) -> 
         options["num_gpus"] = stage.times.gpus
     else:
         options.pop("num_gpus", None)
-    if is_mixed:
+    if has_classes:
         options["label_selector"] = {CLASS_LABEL: stage.hardware}
-    # Two batches: one that is computed, one that gathers.
+    # Two batches: one is computed while the next one fills.
     deployment["max_ongoing_requests"] = max(deployment.get("max_ongoing_requests", 1), 2 * stage.batch)
-    _lay_batch(deployment, stage)
+    _apply_batch(deployment, stage)
 
 
-def _lay_batch(deployment: dict[str, Any], stage: StagePlan) -> None:
-    """Searchers batch by queries, models by tokens; a generator's engine by itself."""
+def _apply_batch(deployment: dict[str, Any], stage: StagePlan) -> None:
+    """Searchers batch by queries, models by tokens. An LLM engine sets its own batches."""
     if stage.stage in ("dense", "lexical"):
         deployment.setdefault("user_config", {})["max_batch_size"] = stage.batch
     elif stage.times.tokens_per_item is not None:
         user_config = deployment.setdefault("user_config", {})
-        now = user_config.get("max_batch_tokens", TokenBatchedConfig().max_batch_tokens)
-        # Never less than it was: documents share the forward passes, and are longer than questions.
-        user_config["max_batch_tokens"] = max(now, stage.batch * stage.times.tokens_per_item)
+        configured = user_config.get("max_batch_tokens", TokenBatchedConfig().max_batch_tokens)
+        # Never lower it: documents share the forward passes, and are longer than questions.
+        user_config["max_batch_tokens"] = max(configured, stage.batch * stage.times.tokens_per_item)
 
 
-def _bound_messages(application: dict[str, Any], plan: Plan) -> None:
+def _limit_messages(application: dict[str, Any], plan: Plan) -> None:
     coalescing = application["args"].setdefault("coalescing", {})
-    coalescing["max_items"] = max_items(plan, coalescing.get("max_items", CoalescingConfig().max_items))
+    coalescing["max_items"] = plan.max_message_items(coalescing.get("max_items", CoalescingConfig().max_items))
 
 
-def _bound_admission(application: dict[str, Any], plan: Plan) -> None:
-    most = max_questions(plan)
-    application["args"].setdefault("admission", {})["max_questions"] = most
-    ingress = next(one for one in application["deployments"] if one["name"] == DEPLOYMENTS["ingress"])
-    # Where the file allows another ingress, it comes before anything is refused.
-    ingress.setdefault("autoscaling_config", {})["target_ongoing_requests"] = max(1, most // 2)
-
-
-def max_questions(plan: Plan) -> int:
-    """What one ingress takes on: what the whole path, at its most, answers within the latency wanted (Little's law).
-
-    Any more could only be late. Yet as many as fill every stage's batches, for full ones are the cheapest.
-    """
-    under_way = max(plan.per_s * plan.target.latency_s, *map(_num_to_fill, plan.stages.values()))
-    return min(MAX_QUESTIONS, math.ceil(under_way / plan.stages["ingress"].replicas))
+def _limit_admission(application: dict[str, Any], plan: Plan) -> None:
+    limit = max_questions(plan)
+    application["args"].setdefault("admission", {})["max_questions"] = limit
+    ingress = next(each for each in application["deployments"] if each["name"] == DEPLOYMENTS["ingress"])
+    # The ingress scales out, where the file allows it, before it refuses questions.
+    ingress.setdefault("autoscaling_config", {})["target_ongoing_requests"] = max(1, limit // 2)
 
 
 def _num_to_fill(stage: StagePlan) -> int:
-    """A batch that is computed and one that gathers; an engine that batches continuously has room for one."""
+    """Queries that fill the running batch and the next one. Continuous batching has only the running batch."""
     return (1 if stage.times.is_continuous else 2) * stage.replicas * stage.batch
-
-
-def max_items(plan: Plan, now: int) -> int:
-    """A message goes to one replica, so where there are several it is not to be more than a batch of theirs."""
-    spread = [plan.stages[name].batch for name in COALESCED if plan.stages[name].replicas > 1]
-    return min(now, *spread) if spread else now

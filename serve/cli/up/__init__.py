@@ -1,1 +1,1 @@
-"""`ragserve up`: a local cluster with the application on it."""
+"""`ragserve up`: a local Ray cluster that runs the application."""

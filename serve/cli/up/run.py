@@ -1,8 +1,9 @@
-"""`ragserve up`: a local cluster, the application on it, and the deployment file applied again whenever it changes."""
+"""Run a local cluster with the application on it, and apply the deployment file whenever it changes."""
 
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,84 +12,118 @@ from rich.console import Console
 from deployments.cluster.environment import is_free
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
 from models.errors import ConfigError
-from serve.cli.remote import RemoteService
+from serve.cli.remote import RemoteError, RemoteService
+from serve.cli.up.errors import StartError
+from serve.cli.up.progress import StartProgress
 from serve.config_file import Machine, check, read, settings_of
 
 START_TIMEOUT_S = 600.0  # a model may have to be downloaded
 CONFIG_POLL_S = 1.0
+CURL = """curl -s {url}/v1/query -d '{{"query": "How do I swap the reranker?"}}'"""
+
+
+@dataclass(frozen=True)
+class LocalConfig:
+    """The deployment file, and the port and the data folder that override it."""
+
+    path: Path
+    port: int | None
+    data: Path | None
+    size: ClusterSize
+
+    def modified_ns(self) -> int | None:
+        """None while the file is missing: an editor may replace it."""
+        return self.path.stat().st_mtime_ns if self.path.exists() else None
+
+    def load(self) -> dict[str, Any]:
+        """The file's content with the overrides. Raises ConfigError that lists every problem."""
+        raw = read(self.path)
+        problems = check(raw, Machine(self.size.num_cpus, self.size.num_gpus))
+        if problems:
+            raise ConfigError(str(self.path), "\n  ".join(["is invalid:", *map(str, problems)]))
+        if self.port is not None:
+            raw.setdefault("http_options", {})["port"] = self.port
+        _set_absolute_paths(raw, self.data)
+        return raw
 
 
 def run_until_stopped(
     config: Path, port: int | None, data: Path | None, console: Console, when_ready: Callable[[str], None]
 ) -> None:
-    """Serves until SIGINT or SIGTERM; then nothing that it started is left. Raises ConfigError."""
+    """Serve until SIGINT or SIGTERM; all started processes end then. Raises ConfigError, StartError."""
     stopped = threading.Event()
-    size = ClusterSize.of_this_machine()
-    changed = config.stat().st_mtime_ns if config.exists() else 0
-    raw = _checked(config, port, data, size)
+    local = LocalConfig(config, port, data, ClusterSize.of_this_machine())
+    modified_ns = local.modified_ns()
+    raw = local.load()
     _check_port(raw)
-    with local_cluster(size):
+    console.print("starting Ray")
+    with local_cluster(local.size) as logs:
         _stop_on_signals(stopped)
-        with console.status("starting the stages"):
-            deploy(raw)
-            wait_until_running(raw["applications"][0]["name"], START_TIMEOUT_S)
-            url = _url(raw)
-            with RemoteService(url) as service:
-                service.wait_until_ready(START_TIMEOUT_S)
+        _start(raw, logs, console)
+        url = _url(raw)
         when_ready(url)
-        _announce(console, url)
-        while not stopped.wait(CONFIG_POLL_S):
-            now = config.stat().st_mtime_ns if config.exists() else changed
-            if now != changed:
-                changed = now
-                _apply(config, port, data, size, console)
+        console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)\n")
+        console.print(f"  {CURL.format(url=url)}\n", markup=False)
+        _apply_changes(local, modified_ns, stopped, console)
         console.print("stopping")
 
 
-def _apply(config: Path, port: int | None, data: Path | None, size: ClusterSize, console: Console) -> None:
-    """Deploys the file as it stands now; a file that is wrong changes nothing."""
+def _start(raw: dict[str, Any], logs: Path, console: Console) -> None:
+    """Deploy, and wait until every stage answers. Raises StartError."""
     try:
-        deploy(_checked(config, port, data, size))
-        console.print(f"{config} changed: applied; `ragserve status` shows each stage's model")
+        with console.status("deploying the application") as status, RemoteService(_url(raw)) as service:
+            progress = StartProgress(console, status)
+            deploy(raw)
+            wait_until_running(raw["applications"][0]["name"], START_TIMEOUT_S, progress.report)
+            service.wait_until_ready(START_TIMEOUT_S)
+    except (ConfigError, RemoteError) as error:
+        raise StartError(str(error), logs) from None
+
+
+def _apply_changes(local: LocalConfig, modified_ns: int | None, stopped: threading.Event, console: Console) -> None:
+    """Apply the deployment file whenever it changes, until stopped."""
+    while not stopped.wait(CONFIG_POLL_S):
+        latest_ns = local.modified_ns()
+        if latest_ns is not None and latest_ns != modified_ns:
+            modified_ns = latest_ns
+            _apply(local, console)
+
+
+def _apply(local: LocalConfig, console: Console) -> None:
+    """Deploy the changed file. An invalid file changes nothing."""
+    try:
+        deploy(local.load())
+        console.print(f"{local.path} changed: applied; `ragserve status` shows each stage's model", markup=False)
     except ConfigError as error:
-        console.print(f"{config} changed, but was not applied: {error}", markup=False, style="red")
+        console.print(f"{local.path} changed, but was not applied: {error}", markup=False, style="red")
 
 
-def _checked(config: Path, port: int | None, data: Path | None, size: ClusterSize) -> dict[str, Any]:
-    """The file with the command line's own port and folder in it. Raises ConfigError with every problem."""
-    raw = read(config)
-    problems = check(raw, Machine(size.num_cpus, size.num_gpus))
-    if problems:
-        raise ConfigError(str(config), "\n  ".join(["is refused", *map(str, problems)]))
-    if port is not None:
-        raw.setdefault("http_options", {})["port"] = port
+def _set_absolute_paths(raw: dict[str, Any], data: Path | None) -> None:
+    """Replicas have another working directory, so relative paths would not work."""
     settings, arguments = settings_of(raw), raw["applications"][0].setdefault("args", {})
-    # Absolute: the replicas' working directory is not ours.
     storage = arguments.setdefault("storage", {})
     storage["data_dir"] = str((data or settings.storage.data_dir).resolve())
     if settings.catalog is not None:
         arguments["catalog"] = str(settings.catalog.resolve())
-    return raw
+
+
+def _host_and_port(raw: dict[str, Any]) -> tuple[str, int]:
+    """With Serve's defaults."""
+    options = raw.get("http_options") or {}
+    return options.get("host", "127.0.0.1"), options.get("port", 8000)
 
 
 def _check_port(raw: dict[str, Any]) -> None:
-    options = raw.get("http_options") or {}
-    host, port = options.get("host", "127.0.0.1"), options.get("port", 8000)
+    host, port = _host_and_port(raw)
     if not is_free(host, port):
-        raise ConfigError("http_options.port", f"somebody already listens on {host}:{port}; give another with --port")
+        raise ConfigError("http_options.port", f"port {port} is already in use; choose another with --port")
 
 
 def _url(raw: dict[str, Any]) -> str:
-    options = raw.get("http_options") or {}
-    host = options.get("host", "127.0.0.1")
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{options.get('port', 8000)}"
+    host, port = _host_and_port(raw)
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
 
 
 def _stop_on_signals(stopped: threading.Event) -> None:
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopped.set())
-
-
-def _announce(console: Console, url: str) -> None:
-    console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)\n")
-    console.print(f"""  curl -s {url}/v1/query -d '{{"query": "How do I swap the reranker?"}}'\n""", markup=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())

@@ -18,7 +18,6 @@ from serve.cli.bench.plan.cases import Case, cases, paper_plan
 from serve.cli.bench.plan.stages import BUDGET_S, Graph, SimulatedEngine, SimulatedStage
 from serve.cli.capacity.plan import Plan, StagePlan
 from serve.cli.capacity.simulate import closed_loop, open_loop
-from serve.cli.plan.write import max_items
 
 CLOSE = 0.15  # that a run may differ from its prediction
 SHARE_OF_CPU = 0.01  # of a replica that sleeps
@@ -116,7 +115,7 @@ def _graph(plan: Plan) -> serve.Application:
     handles = {name: _stage(stage, name) for name, stage in stages.items()}
     dense = plan.stages["dense"]
     shards = [_stage(dense, f"dense-{number}") for number in range(dense.shards)]
-    coalescing = CoalescingConfig(max_items=max_items(plan, CoalescingConfig().max_items))
+    coalescing = CoalescingConfig(max_items=plan.max_message_items(CoalescingConfig().max_items))
     deployment = serve.deployment(Graph, max_ongoing_requests=4, ray_actor_options={"num_cpus": SHARE_OF_CPU})
     return deployment.bind(handles, shards, coalescing)
 

@@ -40,7 +40,7 @@ def predicted(profile: Profile, chunks: int) -> Simulated:
     """One replica of each stage on this machine, simulated. How many calls share a message follows from the rate."""
     rate, cores = 1.0, (float(this_machine().classes[HERE].cpus),)
     for _ in range(3):
-        times = {name: profile.times(name, rate)[HERE].holding(chunks) for name in STAGES}
+        times = {name: profile.times(name, rate)[HERE].with_chunks(chunks) for name in STAGES}
         stations = {name: Station(one, one.max_batch, ((0,),)) for name, one in times.items()}
         found = closed_loop(Layout(stations, cores, profile.hop_s), CLIENTS, SIMULATED_S)
         rate = found.per_s

@@ -1,4 +1,4 @@
-"""A profile whose numbers are easy to redo by hand."""
+"""A profile with numbers that are easy to check by hand."""
 
 from serve.cli.capacity.hardware import Hardware, NodeClass
 from serve.cli.capacity.profile import BatchTimes, GenerationTimes, Growth, IngressTimes, Profile
@@ -13,7 +13,7 @@ HARDWARE = Hardware(
 
 
 def profile(**changed: object) -> Profile:
-    """Embedding and reranking on either class, the searches on CPUs, generation on GPUs."""
+    """Embedding and reranking on both classes, searches on CPUs, generation on GPUs."""
     stages: dict[str, object] = {
         "ingress": {CPU: IngressTimes(cpu_s=0.004, hop_s=0.001)},
         "embed": {
@@ -40,4 +40,4 @@ def profile(**changed: object) -> Profile:
             )
         },
     }
-    return Profile.model_validate({"note": "made up", "is_simulated": True} | stages | changed)
+    return Profile.model_validate({"note": "invented", "is_simulated": True} | stages | changed)

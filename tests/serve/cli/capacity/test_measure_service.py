@@ -1,4 +1,4 @@
-"""The running service, looked at from outside: what CPU a query takes in which of its processes."""
+"""The CPU time of a query in each process of the running service."""
 
 import json
 from pathlib import Path
@@ -16,14 +16,14 @@ from serve.config_file import settings_of
 from tests.conftest import Service
 
 
-def test_measuring_touches_no_documents_of_anybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAGSERVE_DATABASE_URL", "postgresql+psycopg://somebody@database/ragserve")
+def test_a_measurement_uses_no_existing_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGSERVE_DATABASE_URL", "postgresql+psycopg://user@database/ragserve")
     storage = {"data_dir": "/srv/ragserve", "milvus": {"uri": "http://milvus:19530"}}
     raw = {"applications": [{"args": {"storage": storage, "api": {"keys_file": "keys.yaml", "embed_s": 5}}}]}
 
-    apart = with_own_storage(raw, tmp_path)
+    isolated = with_own_storage(raw, tmp_path)
 
-    settings = settings_of(apart)
+    settings = settings_of(isolated)
     assert settings.storage.url == f"sqlite:///{tmp_path}/ragserve.db"
     assert (settings.storage.data_dir, settings.storage.milvus) == (tmp_path, None)
     assert (settings.api.keys_file, settings.api.embed_s) == (None, 5)
@@ -32,7 +32,7 @@ def test_measuring_touches_no_documents_of_anybody(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_query_is_followed_through_the_processes_of_the_service(service: Service, tmp_path: Path) -> None:
+def test_the_cpu_time_of_a_query_is_measured_in_each_process(service: Service, tmp_path: Path) -> None:
     texts, bodies = Texts(), tmp_path / "bodies.jsonl"
     document = tmp_path / "document.txt"
     document.write_text("\n\n".join(texts.passages(5)))
@@ -43,11 +43,11 @@ def test_a_query_is_followed_through_the_processes_of_the_service(service: Servi
     assert result.status == "completed"
 
     port = urlsplit(service.url).port or 0
-    found = service_times(LoadedService(Server("ragserve", port, 0), bodies, questions, frozenset()), 1.0, 2.0)
+    times = service_times(LoadedService(Server("ragserve", port, 0), bodies, questions, frozenset()), 1.0, 2.0)
 
-    assert set(found.cpu_s) == set(STAGES)
-    assert all(found.cpu_s[stage] > 0 for stage in ("ingress", "embed", "rerank"))
-    assert {"embed", "dense", "lexical", "rerank", "generate"} <= set(found.call_s)
-    assert all(seconds > 0 for seconds in found.call_s.values())
-    assert 0 < found.idle_cpus < 16
+    assert set(times.cpu_s) == set(STAGES)
+    assert all(times.cpu_s[stage] > 0 for stage in ("ingress", "embed", "rerank"))
+    assert {"embed", "dense", "lexical", "rerank", "generate"} <= set(times.call_s)
+    assert all(seconds > 0 for seconds in times.call_s.values())
+    assert 0 < times.idle_cpus < 16
     assert httpx.delete(f"{service.url}/v1/files/{file_id}", timeout=60, trust_env=False).is_success

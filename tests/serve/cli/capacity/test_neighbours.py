@@ -1,4 +1,4 @@
-"""The processes that keep a machine busy while a stage is timed."""
+"""The processes that keep other cores busy during a measurement."""
 
 import psutil
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from serve.cli.capacity.neighbours import busy_neighbours
 
 
-def test_they_compute_until_the_block_ends() -> None:
+def test_neighbours_compute_until_the_block_ends() -> None:
     with busy_neighbours(1) as pids:
         (neighbour,) = (psutil.Process(pid) for pid in pids)
         before = sum(neighbour.cpu_times()[:2])
@@ -16,16 +16,16 @@ def test_they_compute_until_the_block_ends() -> None:
     assert not psutil.pid_exists(pids[0])
 
 
-def test_they_end_with_whatever_ended_the_block() -> None:
-    found: list[int] = []
+def test_neighbours_end_when_the_block_raises() -> None:
+    started_pids: list[int] = []
 
     def fail() -> None:
         with busy_neighbours(2) as pids:
-            found.extend(pids)
+            started_pids.extend(pids)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
 
-    assert len(found) == 2
-    assert not any(map(psutil.pid_exists, found))
+    assert len(started_pids) == 2
+    assert not any(map(psutil.pid_exists, started_pids))

@@ -1,4 +1,4 @@
-"""The formulas against the same graph played event by event."""
+"""The formulas compared with a simulation of the same graph."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def _layout(**stations: Station) -> Layout:
     return Layout(whole, (2.0,), 0.0)
 
 
-def test_one_caller_takes_the_sum_of_the_slower_paths() -> None:
+def test_one_client_waits_for_the_slower_of_two_paths() -> None:
     layout = _layout(
         embed=Station(BatchTimes(fixed_s=0.1, per_item_s=0.1), 4, ((None,),)),
         dense=Station(BatchTimes(per_item_s=0.2), 4, ((None,), (None,))),
@@ -24,11 +24,11 @@ def test_one_caller_takes_the_sum_of_the_slower_paths() -> None:
         ),
     )
 
-    # embed and dense take 0.4 s beside 0.3 s of words; then 0.6 s of tokens.
+    # embed and dense take 0.4 s, in parallel with 0.3 s of keyword search; then 0.6 s of tokens.
     assert closed_loop(layout, clients=1, seconds=50).mean_s == pytest.approx(1.0, rel=1e-6)
 
 
-def test_batches_fill_when_callers_are_many() -> None:
+def test_batches_fill_with_many_clients() -> None:
     layout = _layout(rerank=Station(BatchTimes(fixed_s=0.1, per_item_s=0.05), 8, ((None,),)))
 
     assert closed_loop(layout, clients=32, seconds=100).per_s == pytest.approx(8 / 0.5, rel=0.02)
@@ -37,9 +37,9 @@ def test_batches_fill_when_callers_are_many() -> None:
 def test_an_engine_slows_down_with_its_requests() -> None:
     engine = GenerationTimes(prefill_s=0.0, step_s=0.01, step_item_s=0.001, tokens=100, max_requests=8).as_batch()
 
-    found = closed_loop(_layout(generate=Station(engine, 8, ((None,),))), clients=8, seconds=100)
+    simulated = closed_loop(_layout(generate=Station(engine, 8, ((None,),))), clients=8, seconds=100)
 
-    assert found.mean_s == pytest.approx(1.8, rel=0.01)
+    assert simulated.mean_s == pytest.approx(1.8, rel=0.01)
 
 
 def test_batches_wait_for_a_core() -> None:
@@ -50,28 +50,28 @@ def test_batches_wait_for_a_core() -> None:
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.expected)
-def test_saturation_is_as_predicted(case: Case) -> None:
+def test_throughput_is_as_predicted(case: Case) -> None:
     plan = case.plan()
 
-    found = closed_loop(plan.layout(), clients=200, seconds=60)
+    simulated = closed_loop(plan.layout(), clients=200, seconds=60)
 
     assert plan.limits[0].name == case.expected
-    assert found.per_s == pytest.approx(plan.per_s, rel=0.15)
+    assert simulated.per_s == pytest.approx(plan.per_s, rel=0.15)
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.expected)
 def test_latency_at_the_target_is_as_predicted(case: Case) -> None:
     plan = case.plan()
 
-    found = open_loop(plan.layout(), case.target.queries_per_s, seconds=200)
+    simulated = open_loop(plan.layout(), case.target.queries_per_s, seconds=200)
 
-    assert found.p95_s == pytest.approx(plan.delay.p95_s, rel=0.15)
+    assert simulated.p95_s == pytest.approx(plan.delay.p95_s, rel=0.15)
 
 
-def test_a_thousand_queries_a_second_over_ten_million_chunks_are_as_predicted() -> None:
+def test_a_plan_for_1000_queries_per_second_over_10_million_chunks_is_as_predicted() -> None:
     plan = paper_plan()
 
-    found = open_loop(plan.layout(), 1_000, seconds=15)
+    simulated = open_loop(plan.layout(), 1_000, seconds=15)
 
-    assert found.per_s == pytest.approx(1_000, rel=0.15)
-    assert found.p95_s == pytest.approx(plan.delay.p95_s, rel=0.15)
+    assert simulated.per_s == pytest.approx(1_000, rel=0.15)
+    assert simulated.p95_s == pytest.approx(plan.delay.p95_s, rel=0.15)

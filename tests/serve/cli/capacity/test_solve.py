@@ -1,4 +1,4 @@
-"""From a target to a plan: the numbers, the order of prices, and the refusals."""
+"""From a target to a plan: numbers, prices and errors."""
 
 import math
 
@@ -16,10 +16,10 @@ def _plan(queries_per_s: float = 40.0, latency_s: float = 5.0, chunks: int = 100
     return solve(profile(), Target(queries_per_s=queries_per_s, latency_s=latency_s, chunks=chunks), HARDWARE)
 
 
-def test_the_fewest_replicas_that_bear_the_target() -> None:
+def test_a_stage_has_the_fewest_replicas_that_carry_the_target() -> None:
     generate = _plan().stages["generate"]
 
-    # A life of 100 x 10 ms + 32 x (100 x 0.1 ms + 20 ms) = 1.96 s among 32: 16.3 queries/s, of which 80 % are used.
+    # A life of 100 x 10 ms + 32 x (100 x 0.1 ms + 20 ms) = 1.96 s among 32: 16.3 queries/s, of which 80 % may be used.
     assert generate.times.per_s(32) == pytest.approx(32 / 1.96)
     assert generate.replicas == math.ceil(40 / (0.8 * 32 / 1.96))
 
@@ -27,17 +27,17 @@ def test_the_fewest_replicas_that_bear_the_target() -> None:
 def test_a_stage_is_placed_where_it_costs_least() -> None:
     stages = _plan().stages
 
-    # To rerank 40 queries a second takes ten cores at 80 %, for 1.25; or half of a GPU, for 2.
+    # Reranking 40 queries/s takes ten cores at 80 %, at a price of 1.25, or half a GPU, at a price of 2.
     assert stages["rerank"].hardware == CPU
     assert stages["generate"].hardware == GPU
 
 
-def test_a_tighter_latency_moves_a_stage_to_a_quicker_class() -> None:
+def test_a_lower_latency_moves_a_stage_to_a_faster_class() -> None:
     assert _plan(queries_per_s=10.0, latency_s=5.0).stages["rerank"].hardware == CPU
     assert _plan(queries_per_s=10.0, latency_s=1.4).stages["rerank"].hardware == GPU
 
 
-def test_every_stage_bears_the_target_with_its_reserve() -> None:
+def test_every_stage_carries_the_target_below_the_utilization() -> None:
     plan = _plan()
 
     assert all(0.8 * stage.per_s >= 40.0 for stage in plan.stages.values())
@@ -45,7 +45,7 @@ def test_every_stage_bears_the_target_with_its_reserve() -> None:
     assert plan.per_s == plan.limits[0].per_s <= plan.limits[1].per_s
 
 
-def test_nodes_are_paid_for_whole() -> None:
+def test_whole_nodes_are_paid_for() -> None:
     plan = _plan()
 
     by_class = {placed.hardware: len(placed.nodes) for placed in plan.placed}
@@ -67,16 +67,16 @@ def test_more_queries_never_cost_less() -> None:
     assert prices == sorted(prices)
 
 
-def test_a_looser_latency_never_costs_more() -> None:
+def test_a_higher_latency_never_costs_more() -> None:
     prices = [_plan(latency_s=latency).price_per_hour for latency in (1.6, 1.8, 2.0, 3.0, 20.0)]
 
     assert prices == sorted(prices, reverse=True)
 
 
-def test_the_index_is_spread_over_as_many_shards_as_memory_wants() -> None:
-    # 31.5 GB are left beside the process; 40 million chunks of 2 kB are 80 GB.
-    quick = BatchTimes(fixed_s=0.001, per_item_s=0.001, max_batch=32, bytes_per_chunk=2_000)
-    log = quick.model_validate(quick.model_dump() | {"growth": {"kind": "log", "at_chunks": 2, "per_item_s": 0.0001}})
+def test_the_index_has_as_many_shards_as_memory_requires() -> None:
+    # 31.5 GB of a node are free; 40 million chunks of 2 kB are 80 GB.
+    fast = BatchTimes(fixed_s=0.001, per_item_s=0.001, max_batch=32, bytes_per_chunk=2_000)
+    log = fast.model_validate(fast.model_dump() | {"growth": {"kind": "log", "at_chunks": 2, "per_item_s": 0.0001}})
 
     plan = solve(profile(dense={CPU: log}), Target(queries_per_s=10, latency_s=5.0, chunks=40_000_000), HARDWARE)
 
@@ -84,30 +84,32 @@ def test_the_index_is_spread_over_as_many_shards_as_memory_wants() -> None:
     assert plan.stages["dense"].times.memory_gb == pytest.approx(0.5 + 80 / 3)
 
 
-def test_a_latency_that_cannot_be_kept_names_the_stage() -> None:
+def test_an_impossible_latency_names_the_stage() -> None:
     with pytest.raises(PlanError, match=r"generate takes .* shorter answers") as refused:
         _plan(latency_s=0.9)
 
-    assert refused.value.what == "generate"
+    assert refused.value.bottleneck == "generate"
 
 
 def test_too_few_nodes_are_named() -> None:
-    few = Hardware(classes=HARDWARE.classes | {GPU: HARDWARE.classes[GPU].model_copy(update={"max_nodes": 2})})
+    two_gpu_nodes = Hardware(
+        classes=HARDWARE.classes | {GPU: HARDWARE.classes[GPU].model_copy(update={"max_nodes": 2})}
+    )
 
     with pytest.raises(PlanError, match="gpu has 2 of the") as refused:
-        solve(profile(), Target(queries_per_s=100, latency_s=5.0, chunks=1_000), few)
+        solve(profile(), Target(queries_per_s=100, latency_s=5.0, chunks=1_000), two_gpu_nodes)
 
-    assert refused.value.what == GPU
+    assert refused.value.bottleneck == GPU
 
 
-def test_a_class_that_nothing_was_measured_on_is_named() -> None:
+def test_a_class_without_measurements_is_named() -> None:
     other = Hardware(classes={"other": NodeClass(cpus=8, memory_gb=32)})
 
-    with pytest.raises(PlanError, match="measured on cpu alone"):
+    with pytest.raises(PlanError, match="only measured on cpu"):
         solve(profile(), Target(queries_per_s=1, latency_s=5.0, chunks=1_000), other)
 
 
-def test_cores_that_stages_share_can_be_the_bottleneck() -> None:
+def test_shared_cores_can_be_the_bottleneck() -> None:
     here = {"here": BatchTimes(per_item_s=0.02)}
     shared = profile(
         ingress={"here": IngressTimes(cpu_s=0.02)}, embed=here, dense=here, lexical=here, rerank=here, generate=here
@@ -116,6 +118,6 @@ def test_cores_that_stages_share_can_be_the_bottleneck() -> None:
 
     plan = solve(shared, Target(queries_per_s=5, latency_s=5.0, chunks=1_000), machine)
 
-    # Six stages take 20 ms each of two cores: 16.7 queries/s, where each stage alone would bear 50.
+    # Six stages take 20 ms each of two cores: 16.7 queries/s, although each stage alone carries 50.
     assert plan.limits[0].name == "cores of here"
     assert plan.per_s == pytest.approx(2 / 0.12)

@@ -1,4 +1,4 @@
-"""`ragserve ingest` against an application that listens on a port: what is sent, what is replaced, what is skipped."""
+"""`ragserve ingest` against an application on a real port: uploads, new versions, unchanged files."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ START_TIMEOUT_S = 30.0
 
 
 class Listening:
-    """The application behind a real port, and the files that a user has."""
+    """The application behind a real port, and a folder of documents to ingest."""
 
     def __init__(self, running: Running, url: str, folder: Path) -> None:
         self.corpus, self.url, self.folder, self.output = running.corpus, url, folder, StringIO()
@@ -33,19 +33,20 @@ class Listening:
             return ingest_files.ingest_files(service, [self.folder], store, Console(file=self.output, width=200))
 
     def versions(self) -> dict[str, list[int]]:
-        """The versions of all files of each name."""
-        found: dict[str, list[int]] = {}
+        """The versions of all files, by name."""
+        versions: dict[str, list[int]] = {}
         with RemoteService(self.url) as service:
             for file in service.pages("/v1/files"):
-                found.setdefault(file["filename"], []).append(file["version"])
-        return found
+                versions.setdefault(file["filename"], []).append(file["version"])
+        return versions
 
     def texts(self) -> list[str]:
-        """What is searchable in the default store."""
+        """The searchable chunks of the default store."""
         with RemoteService(self.url) as service:
             files = list(service.pages("/v1/vector_stores/default/files"))
-        chunks = [self.corpus.store_files.chunks("default", "default", file["id"]) for file in files]
-        return sorted(chunk.text for one in chunks for chunk in one)
+        return sorted(
+            chunk.text for file in files for chunk in self.corpus.store_files.chunks("default", "default", file["id"])
+        )
 
 
 @pytest.fixture
@@ -71,11 +72,11 @@ def listening(tmp_path: Path, keys_file: Path | None) -> Iterator[Listening]:
     thread.join()
 
 
-def test_files_become_searchable_and_a_second_time_changes_nothing(listening: Listening) -> None:
+def test_files_become_searchable_and_a_second_run_changes_nothing(listening: Listening) -> None:
     listening.write("a.md", "alpha")
     listening.write("b.txt", "beta")
     listening.write(".hidden.md", "hidden")
-    listening.write("c.exe", "no document")
+    listening.write("c.exe", "not a document")
 
     assert listening.ingest() == []
     assert listening.ingest() == []
@@ -96,7 +97,7 @@ def test_a_changed_file_is_the_next_version_of_the_same_file(listening: Listenin
     assert listening.versions() == {"notes/a.md": [2]}
 
 
-def test_older_files_of_the_same_name_go_once_the_new_version_is_searchable(listening: Listening) -> None:
+def test_older_files_with_the_same_name_are_deleted_once_the_new_version_is_searchable(listening: Listening) -> None:
     for content in (b"first", b"second"):
         file = listening.corpus.files.add("default", "notes/a.md", content)
         listening.corpus.store_files.attach("default", "default", file.file_id)
@@ -108,20 +109,22 @@ def test_older_files_of_the_same_name_go_once_the_new_version_is_searchable(list
     assert listening.versions() == {"notes/a.md": [2]}
 
 
-def test_a_file_that_cannot_be_read_is_named_and_the_others_go_in(listening: Listening) -> None:
+def test_an_unreadable_file_is_named_and_the_others_are_ingested(listening: Listening) -> None:
     listening.write("a.md", "alpha")
     listening.write("bad.pdf", "%PDF-1.7 and no more")
     listening.write("empty.md", "")
 
     failed = listening.ingest()
 
-    assert sorted(one.filename for one in failed) == ["notes/bad.pdf", "notes/empty.md"]
+    assert sorted(file.filename for file in failed) == ["notes/bad.pdf", "notes/empty.md"]
     assert listening.texts() == ["alpha"]
     assert "notes/empty.md: failed: the file is empty" in listening.output.getvalue()
     assert "1 of 3 files are searchable" in listening.output.getvalue()
 
 
-def test_more_files_than_a_batch_takes_go_in_by_several(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_files_than_one_batch_holds_use_several_batches(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ingest_files, "MAX_BATCH_FILES", 2)
     for number in range(5):
         listening.write(f"{number}.md", f"note {number}")
@@ -131,7 +134,7 @@ def test_more_files_than_a_batch_takes_go_in_by_several(listening: Listening, mo
     assert listening.texts() == [f"note {number}" for number in range(5)]
 
 
-def test_an_unknown_store_is_refused_before_anything_is_sent(listening: Listening) -> None:
+def test_an_unknown_store_is_refused_before_any_upload(listening: Listening) -> None:
     listening.write("a.md", "alpha")
 
     with pytest.raises(RemoteError, match="vs_none"):
@@ -147,7 +150,9 @@ class TestWithKeys:
         path.write_text(f"default: [{digest_of('secret')}]\n")
         return path
 
-    def test_the_key_of_the_environment_is_sent(self, listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_api_key_comes_from_the_environment(
+        self, listening: Listening, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         listening.write("a.md", "alpha")
         monkeypatch.delenv("RAGSERVE_API_KEY", raising=False)
         with pytest.raises(RemoteError, match="no API key"):

@@ -1,4 +1,4 @@
-"""`ragserve plan` from end to end, with the times that ship."""
+"""`ragserve plan` from end to end, with a shipped profile."""
 
 from pathlib import Path
 
@@ -21,18 +21,18 @@ ARGUMENTS = [
 ]
 
 
-def test_it_prints_the_plan_and_writes_the_file(tmp_path: Path) -> None:
-    written = tmp_path / "planned.yaml"
+def test_the_command_prints_the_plan_and_writes_the_file(tmp_path: Path) -> None:
+    planned = tmp_path / "planned.yaml"
 
-    result = CliRunner().invoke(app, [*ARGUMENTS, "--qps", "50", "--latency", "5", "--write", str(written)])
+    result = CliRunner().invoke(app, [*ARGUMENTS, "--qps", "50", "--latency", "5", "--write", str(planned)])
 
     assert result.exit_code == 0, result.output
     assert "bottleneck: " in result.output
     assert "simulated" in result.output
-    assert check(read(written)) == []
+    assert check(read(planned)) == []
 
 
-def test_a_target_that_cannot_be_met_is_refused() -> None:
+def test_an_impossible_target_is_an_error() -> None:
     result = CliRunner().invoke(app, [*ARGUMENTS, "--qps", "50", "--latency", "0.5"])
 
     assert result.exit_code != 0

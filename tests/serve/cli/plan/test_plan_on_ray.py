@@ -1,4 +1,4 @@
-"""A plan against replicas of Ray Serve that sleep as long as its profile says: they do the work, and no more of it."""
+"""A plan compared with Ray Serve replicas that sleep for the times of its profile."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from serve.cli.bench.plan.check import check_on_ray
 
 @pytest.mark.ray
 @pytest.mark.slow
-async def test_a_plans_replicas_bear_what_it_predicts(cluster: dict[str, Any]) -> None:
-    case = next(one for one in cases() if one.expected == "rerank")
+async def test_replicas_carry_the_predicted_load(cluster: dict[str, Any]) -> None:
+    case = next(case for case in cases() if case.expected == "rerank")
 
-    found = await check_on_ray(case, seconds=5.0)
+    row = await check_on_ray(case, seconds=5.0)
 
-    assert found.bottleneck == "rerank"
-    # A busy machine does less; how much of it a quiet one does is `ragserve bench plan`'s to say.
-    assert 0 < found.found_per_s <= 1.15 * found.predicted_per_s
+    assert row.bottleneck == "rerank"
+    # A busy machine carries less; `ragserve bench plan` measures a quiet one.
+    assert 0 < row.found_per_s <= 1.15 * row.predicted_per_s

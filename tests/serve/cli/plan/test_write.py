@@ -1,4 +1,4 @@
-"""The deployment file with a plan in it."""
+"""A deployment file with a plan applied."""
 
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,17 @@ def _plan(**changed: object) -> Plan:
 
 
 def _deployments(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {one["name"]: one for one in raw["applications"][0]["deployments"]}
+    return {deployment["name"]: deployment for deployment in raw["applications"][0]["deployments"]}
 
 
-def test_the_written_file_passes_the_check() -> None:
+def test_the_written_file_is_valid() -> None:
     plan = _plan()
-    whole = Machine(num_cpus=400, num_gpus=50)
+    cluster = Machine(num_cpus=400, num_gpus=50)
 
-    assert check(apply_plan(SHIPPED, plan), whole) == []
+    assert check(apply_plan(SHIPPED, plan), cluster) == []
 
 
-def test_replicas_shares_and_classes_are_the_plans() -> None:
+def test_replicas_resources_and_classes_follow_the_plan() -> None:
     plan = _plan()
 
     reranker = _deployments(apply_plan(SHIPPED, plan))["Reranker"]
@@ -40,37 +40,37 @@ def test_replicas_shares_and_classes_are_the_plans() -> None:
     assert reranker["user_config"]["model"] == "late-interaction"
 
 
-def test_the_dense_search_is_spread() -> None:
+def test_the_dense_search_is_sharded() -> None:
     growth = Growth(kind="log", at_chunks=1_000, per_item_s=0.0001)
     large = BatchTimes(per_item_s=0.001, max_batch=8, growth=growth, bytes_per_chunk=80_000)
 
     raw = apply_plan(SHIPPED, _plan(dense={CPU: large}))
 
-    # 80 GB in nodes with 31.5 GB of room.
+    # 80 GB on nodes with 31.5 GB free.
     assert raw["applications"][0]["args"]["search"]["dense_shards"] == 3
     assert {"DenseSearcher", "DenseSearcher-1", "DenseSearcher-2"} <= set(_deployments(raw))
     assert check(raw) == []
 
 
-def test_documents_keep_the_tokens_of_their_passes() -> None:
+def test_the_embedder_keeps_its_token_budget_for_documents() -> None:
     embedder = _deployments(apply_plan(SHIPPED, _plan()))["Embedder"]
 
     assert embedder["user_config"]["max_batch_tokens"] >= 2048
 
 
-def test_an_ingress_takes_on_what_can_be_answered_in_time() -> None:
+def test_an_ingress_admits_the_questions_it_can_answer_in_time() -> None:
     plan = _plan()
 
     raw = apply_plan(SHIPPED, plan)
 
     ingress = plan.stages["ingress"].replicas
-    most = raw["applications"][0]["args"]["admission"]["max_questions"]
-    assert most == max_questions(plan)
-    assert plan.per_s * plan.target.latency_s <= most * ingress < plan.per_s * plan.target.latency_s + ingress
-    assert _deployments(raw)["Ingress"]["autoscaling_config"]["target_ongoing_requests"] == most // 2
+    limit = raw["applications"][0]["args"]["admission"]["max_questions"]
+    assert limit == max_questions(plan)
+    assert plan.per_s * plan.target.latency_s <= limit * ingress < plan.per_s * plan.target.latency_s + ingress
+    assert _deployments(raw)["Ingress"]["autoscaling_config"]["target_ongoing_requests"] == limit // 2
 
 
-def test_the_file_that_was_read_stays_as_it_is() -> None:
+def test_the_input_is_not_changed() -> None:
     before = str(SHIPPED)
 
     apply_plan(SHIPPED, _plan())
