@@ -54,7 +54,7 @@ class Running:
             services["settings"] = current.settings.model_copy(update={"api": services.pop("api")})
         self.app.state.services = replace(current, **services)
 
-    def official(self, key: str) -> openai.AsyncOpenAI:
+    def openai_client(self, key: str) -> openai.AsyncOpenAI:
         """OpenAI's client, with only its address and key set."""
         transport = httpx2.ASGITransport(app=self.app)
         http_client = openai.DefaultAsyncHttpxClient(transport=transport)
@@ -93,7 +93,7 @@ async def running(folder: Path, clock: Clock, keys_file: Path | None = None) -> 
         yield started
 
 
-async def ingested(client: openai.AsyncOpenAI, name: str, content: bytes, store: str, **attach: Any) -> str:
+async def ingest_file(client: openai.AsyncOpenAI, name: str, content: bytes, store: str, **attach: Any) -> str:
     """Upload a file, wait until the store can search it, and return its id."""
     uploaded = await client.files.create(file=(name, content), purpose="assistants")
     attached = await client.vector_stores.files.create_and_poll(

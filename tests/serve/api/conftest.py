@@ -21,7 +21,7 @@ async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
 
 @pytest.fixture
 async def client(service: Running) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with service.official("any") as opened:
+    async with service.openai_client("any") as opened:
         yield opened
 
 

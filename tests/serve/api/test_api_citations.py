@@ -8,7 +8,7 @@ import httpx
 import openai
 import pytest
 
-from tests.serve.api.api_samples import Running, ingested
+from tests.serve.api.api_samples import Running, ingest_file
 
 QUESTION = "How tall is the tower?"
 
@@ -17,7 +17,9 @@ QUESTION = "How tall is the tower?"
 async def http(service: Running, client: openai.AsyncOpenAI) -> AsyncIterator[httpx.AsyncClient]:
     """The application with five files about towers. An answer quotes at most three sentences of them."""
     for number, city in enumerate(("Paris", "Rome", "Oslo", "Bern", "Lima")):
-        await ingested(client, f"{city}.txt", f"The tower of {city} is {300 + number} metres tall.".encode(), "default")
+        await ingest_file(
+            client, f"{city}.txt", f"The tower of {city} is {300 + number} metres tall.".encode(), "default"
+        )
     async with service.http() as opened:
         yield opened
 

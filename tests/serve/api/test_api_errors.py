@@ -53,7 +53,7 @@ async def test_openais_client_does_not_retry_a_conflict(service: Running) -> Non
     async def count(response: object) -> None:
         statuses.append(response.status_code)
 
-    async with service.official("any") as client:
+    async with service.openai_client("any") as client:
         client = client.with_options(max_retries=2)
         client._client.event_hooks["response"] = [count]
         uploaded = await client.files.create(file=("a.md", b"alpha"), purpose="assistants")

@@ -7,7 +7,7 @@ import httpx
 import openai
 import pytest
 
-from tests.serve.api.api_samples import MAX_UPLOAD_BYTES, error_of, ingested
+from tests.serve.api.api_samples import MAX_UPLOAD_BYTES, error_of, ingest_file
 
 
 async def test_a_file_is_stored_and_deleted(client: openai.AsyncOpenAI) -> None:
@@ -51,7 +51,7 @@ async def test_lists_are_paged_and_take_openais_largest_limit(client: openai.Asy
 async def test_replaced_content_is_the_files_next_version(
     client: openai.AsyncOpenAI, http: httpx.AsyncClient, form: str
 ) -> None:
-    file_id = await ingested(client, "tide.md", b"The tide is at noon.", "default")
+    file_id = await ingest_file(client, "tide.md", b"The tide is at noon.", "default")
     url, content = f"/v1/files/{file_id}/content", b"The tide is at midnight."
     body = {
         "raw": {"content": content, "headers": {"content-type": "text/markdown"}},

@@ -60,7 +60,7 @@ async def post(http: httpx.AsyncClient, path: str = "/v1/chat/completions", **fi
 
 
 async def test_a_language_model_gets_the_request_unchanged(parroting: Running, parrot: Parrot) -> None:
-    async with parroting.official("any") as client:
+    async with parroting.openai_client("any") as client:
         answer = await client.chat.completions.create(
             model="qwen3-4b", messages=MESSAGES, tools=[FUNCTION], top_p=0.5, extra_body={"min_p": 0.1}
         )
@@ -72,7 +72,7 @@ async def test_a_language_model_gets_the_request_unchanged(parroting: Running, p
 
 
 async def test_the_models_chunks_are_streamed(parroting: Running) -> None:
-    async with parroting.official("any") as client:
+    async with parroting.openai_client("any") as client:
         stream = await client.chat.completions.create(model="qwen3-4b", messages=MESSAGES, stream=True)
         words = [chunk.choices[0].delta.content async for chunk in stream]
 
@@ -80,7 +80,7 @@ async def test_the_models_chunks_are_streamed(parroting: Running) -> None:
 
 
 async def test_a_failure_inside_a_stream_ends_it_with_an_error(parroting: Running) -> None:
-    async with parroting.official("any") as client:
+    async with parroting.openai_client("any") as client:
         messages = [{"role": "user", "content": "three four"}]
         stream = await client.chat.completions.create(model="qwen3-4b", messages=messages, stream=True)
 

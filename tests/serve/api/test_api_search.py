@@ -6,7 +6,7 @@ import httpx
 import openai
 import pytest
 
-from tests.serve.api.api_samples import error_of, ingested
+from tests.serve.api.api_samples import error_of, ingest_file
 
 NOTES = {
     "harbour.md": (b"The harbour opens at dawn in summer.", {"year": 2023, "place": "sea", "public": True}),
@@ -20,7 +20,7 @@ NOTES = {
 async def store(client: openai.AsyncOpenAI) -> str:
     created = await client.vector_stores.create(name="notes")
     for name, (content, attributes) in NOTES.items():
-        await ingested(client, name, content, created.id, attributes=attributes)
+        await ingest_file(client, name, content, created.id, attributes=attributes)
     return created.id
 
 

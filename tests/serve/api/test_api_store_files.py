@@ -6,7 +6,7 @@ import httpx
 import openai
 import pytest
 
-from tests.serve.api.api_samples import error_of, ingested
+from tests.serve.api.api_samples import error_of, ingest_file
 
 LONG = b"".join(b"Sentence number %d stands here alone. " % number for number in range(60))
 
@@ -22,7 +22,7 @@ async def test_a_file_is_uploaded_and_searchable_in_one_call(client: openai.Asyn
 
 
 async def test_attributes_are_replaced_and_cleared(client: openai.AsyncOpenAI) -> None:
-    file_id = await ingested(client, "a.md", b"alpha", "default", attributes={"year": 2024, "tag": "x"})
+    file_id = await ingest_file(client, "a.md", b"alpha", "default", attributes={"year": 2024, "tag": "x"})
     files = client.vector_stores.files
 
     replaced = await files.update(file_id, vector_store_id="default", attributes={"year": 2025})
@@ -34,7 +34,7 @@ async def test_attributes_are_replaced_and_cleared(client: openai.AsyncOpenAI) -
 
 
 async def test_the_content_is_the_chunks_in_order(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
-    file_id = await ingested(client, "long.md", LONG, "default")
+    file_id = await ingest_file(client, "long.md", LONG, "default")
 
     contents = [content async for content in client.vector_stores.files.content(file_id, vector_store_id="default")]
     text = (await http.get(f"/v1/files/{file_id}/text")).text
@@ -47,7 +47,7 @@ async def test_the_content_is_the_chunks_in_order(client: openai.AsyncOpenAI, ht
 
 
 async def test_files_are_listed_by_status(client: openai.AsyncOpenAI) -> None:
-    good = await ingested(client, "a.md", b"alpha", "default")
+    good = await ingest_file(client, "a.md", b"alpha", "default")
     bad = await client.vector_stores.files.upload_and_poll(vector_store_id="default", file=("b.pdf", b"%PDF-1.7 no"))
 
     async def listed(status: str) -> list[str]:
@@ -60,7 +60,7 @@ async def test_files_are_listed_by_status(client: openai.AsyncOpenAI) -> None:
 
 
 async def test_a_detached_file_leaves_the_search_and_stays_stored(client: openai.AsyncOpenAI) -> None:
-    file_id = await ingested(client, "a.md", b"alpha", "default")
+    file_id = await ingest_file(client, "a.md", b"alpha", "default")
 
     assert (await client.vector_stores.files.delete(file_id, vector_store_id="default")).deleted
 

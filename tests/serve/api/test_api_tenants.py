@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from serve.access.keys import digest_of
-from tests.serve.api.api_samples import Clock, Running, ingested, running
+from tests.serve.api.api_samples import Clock, Running, ingest_file, running
 
 Route = tuple[str, str]
 Calls = dict[Route, dict[str, Any]]
@@ -104,7 +104,7 @@ async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Running]:
 
 @pytest.fixture
 async def owner(service: Running) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with service.official("owner-key") as opened:
+    async with service.openai_client("owner-key") as opened:
         yield opened
 
 
@@ -118,8 +118,8 @@ async def stranger(service: Running) -> AsyncIterator[httpx.AsyncClient]:
 async def owned(owner: openai.AsyncOpenAI) -> Owned:
     store = await owner.vector_stores.create(name=f"store of {SECRET}")
     text = f"The password {SECRET} is for the east gate.".encode()
-    file_id = await ingested(owner, f"{SECRET}.md", text, store.id, attributes={"word": SECRET})
-    await ingested(owner, f"{SECRET}.md", text, "default")
+    file_id = await ingest_file(owner, f"{SECRET}.md", text, store.id, attributes={"word": SECRET})
+    await ingest_file(owner, f"{SECRET}.md", text, "default")
     batch = await owner.vector_stores.file_batches.create(store.id, file_ids=[file_id])
     return Owned(file_id, store.id, batch.id)
 
@@ -163,7 +163,7 @@ async def test_only_the_probes_are_open_without_a_key(service: Running, owned: O
 
 
 async def test_openais_client_raises_its_own_error_without_a_key(service: Running) -> None:
-    async with service.official("wrong-key") as client:
+    async with service.openai_client("wrong-key") as client:
         with pytest.raises(openai.AuthenticationError):
             await client.files.list()
 

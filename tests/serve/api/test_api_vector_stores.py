@@ -6,7 +6,7 @@ import httpx
 import openai
 import pytest
 
-from tests.serve.api.api_samples import Clock, error_of, ingested
+from tests.serve.api.api_samples import Clock, error_of, ingest_file
 
 DAY_S = 24 * 3600
 
@@ -35,7 +35,7 @@ async def test_a_store_has_all_of_openais_fields(client: openai.AsyncOpenAI) -> 
 
 async def test_a_store_names_its_searched_generation(client: openai.AsyncOpenAI) -> None:
     empty = await client.vector_stores.create(name="empty")
-    await ingested(client, "a.md", b"alpha", empty.id)
+    await ingest_file(client, "a.md", b"alpha", empty.id)
 
     filled = await client.vector_stores.retrieve(empty.id)
 
@@ -79,7 +79,7 @@ async def test_lists_are_paged_forwards_and_backwards(client: openai.AsyncOpenAI
 
 async def test_an_expired_store_is_refused(client: openai.AsyncOpenAI, clock: Clock) -> None:
     created = await client.vector_stores.create(name="notes", expires_after={"anchor": "last_active_at", "days": 1})
-    await ingested(client, "a.md", b"alpha", created.id)
+    await ingest_file(client, "a.md", b"alpha", created.id)
 
     clock.ahead_s = 2 * DAY_S
 
@@ -106,7 +106,7 @@ async def test_a_search_keeps_a_store_from_expiring(client: openai.AsyncOpenAI, 
 
 async def test_a_deleted_store_is_not_found_and_the_default_store_is_emptied(client: openai.AsyncOpenAI) -> None:
     created = await client.vector_stores.create(name="notes")
-    file_id = await ingested(client, "a.md", b"alpha", "default")
+    file_id = await ingest_file(client, "a.md", b"alpha", "default")
 
     assert (await client.vector_stores.delete(created.id)).deleted
     assert (await client.vector_stores.delete("default")).deleted
