@@ -20,7 +20,7 @@ KeyArray = NDArray[np.int64]
 DEFAULT_TENANT = "default"
 DEFAULT_VECTOR_STORE = "default"
 
-NORMAL_PRIORITY = 0  # somebody waits for the answer
+NORMAL_PRIORITY = 0  # a client waits for the answer
 BACKGROUND_PRIORITY = -1  # ingestion and migration
 
 

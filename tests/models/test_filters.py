@@ -49,10 +49,14 @@ def test_each_operator_knows_types(
 ) -> None:
     values: list[AttributeValue | None] = [1, 2.5, True, "1", "a", "", None]
 
-    found = [one for one in values if matches(Comparison(op, "key", value), {} if one is None else {"key": one})]
+    matching = [
+        attribute
+        for attribute in values
+        if matches(Comparison(op, "key", value), {} if attribute is None else {"key": attribute})
+    ]
 
     # As text, for 1 == True.
-    assert [repr(one) for one in found] == [repr(one) for one in lets_through]
+    assert [repr(attribute) for attribute in matching] == [repr(attribute) for attribute in lets_through]
 
 
 def test_strings_are_ordered_by_code_point() -> None:
@@ -79,11 +83,13 @@ def test_filters_are_joined(attributes: Attributes, both: bool, either: bool) ->
 
 
 def test_filters_that_let_other_files_through_are_not_equal() -> None:
-    true, one = Comparison("eq", "draft", True), Comparison("eq", "draft", 1)
-    some, others = Comparison("in", "draft", (True, 0)), Comparison("in", "draft", (1, 0))
+    boolean, number = Comparison("eq", "draft", True), Comparison("eq", "draft", 1)
+    with_boolean, with_number = Comparison("in", "draft", (True, 0)), Comparison("in", "draft", (1, 0))
 
-    assert len({true, one, some, others, Compound("and", (true,)), Compound("and", (one,))}) == 6
-    assert Comparison("eq", "draft", 1.0) == one
+    assert (
+        len({boolean, number, with_boolean, with_number, Compound("and", (boolean,)), Compound("and", (number,))}) == 6
+    )
+    assert Comparison("eq", "draft", 1.0) == number
     assert len({Compound("or", (NORTH,)), Compound("or", (Comparison("eq", "place", "north"),))}) == 1
 
 

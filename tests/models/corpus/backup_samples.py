@@ -32,7 +32,7 @@ POSTGRESQL_USER = "postgres"  # the server refuses to run as root
 
 def contents(database: Database) -> dict[str, list[str]]:
     """Every row that a backup keeps, without keys and whose lease it is; a vector under its chunk's id."""
-    found = {}
+    rows_by_table = {}
     with database.reading() as connection:
         for table in metadata.sorted_tables:
             if table not in UNRESTORED:
@@ -40,8 +40,8 @@ def contents(database: Database) -> dict[str, list[str]]:
                 query = select(*columns)
                 if table is vectors:
                     query = query.add_columns(chunks.c.chunk_id).join(chunks, chunks.c.chunk_key == vectors.c.chunk_key)
-                found[table.name] = sorted(repr(tuple(row)) for row in connection.execute(query))
-    return found
+                rows_by_table[table.name] = sorted(repr(tuple(row)) for row in connection.execute(query))
+    return rows_by_table
 
 
 def lost_blobs(database: Database, blob_root: Path) -> list[str]:

@@ -72,7 +72,7 @@ def opened(url: str, blob_root: Path) -> Iterator[Corpus]:
 def check_round_trip(source_url: str, target_url: str, folder: Path) -> None:
     """A corpus of everything there is, backed up, and restored over another one."""
     with opened(source_url, folder / "source") as source, opened(target_url, folder / "target") as target:
-        kept = ingest(source, "a.md", "alpha " * 50)
+        file_id = ingest(source, "a.md", "alpha " * 50)
         other_store = source.vector_stores.create("acme", "Acme's").vector_store_id
         ingest(source, "b.md", "beta " * 50, "acme", other_store)
         source.files.delete(TENANT, ingest(source, "gone.md", "gone"))
@@ -85,7 +85,7 @@ def check_round_trip(source_url: str, target_url: str, folder: Path) -> None:
 
         assert contents(target.database) == contents(source.database)
         assert stored_texts(target, "acme", other_store) == stored_texts(source, "acme", other_store)
-        assert target.files.content(TENANT, kept) == b"alpha " * 50
+        assert target.files.content(TENANT, file_id) == b"alpha " * 50
         assert target.store_files.get(TENANT, STORE, waiting.file_id).attributes == {"year": 2020, "draft": True}
         assert lost_blobs(target.database, folder / "target") == []
         ingest(target, "later.md", "later " * 5)
@@ -124,17 +124,17 @@ def test_readers_see_the_old_corpus_and_then_the_new_one(corpus: Corpus, blob_ro
 
 
 def check_readers_and_keys(corpus: Corpus, blob_root: Path, backup: Path) -> None:
-    before, seen = contents(corpus.database), []
+    before, contents_during = contents(corpus.database), []
     old = corpus.views.text_changes(TENANT, STORE, 0)
 
     def look(what: str, done: int, total: int) -> None:
         if what == "tables":
-            seen.append(contents(corpus.database))
+            contents_during.append(contents(corpus.database))
 
     restore_backup(corpus.database, blob_root, backup, replace=True, progress=look)
 
-    assert seen
-    assert all(moment == before for moment in seen)
+    assert contents_during
+    assert all(moment == before for moment in contents_during)
     assert contents(corpus.database) != before
     new = corpus.views.text_changes(TENANT, STORE, 0)
     assert new.log_id not in ("", old.log_id)
@@ -182,13 +182,13 @@ def test_the_columns_with_keys_are_all_known() -> None:
 def test_a_job_that_was_held_is_free_again(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
     file = corpus.files.add(TENANT, "a.md", b"alpha")
     corpus.store_files.attach(TENANT, STORE, file.file_id)
-    held = corpus.jobs.claim("worker of before", 1, 1e6)[0]
+    job = corpus.jobs.claim("worker of before", 1, 1e6)[0]
     create_backup(corpus.database, blob_root, state_folder / "backup")
 
     restore_backup(corpus.database, blob_root, state_folder / "backup", replace=True)
 
     with pytest.raises(ConflictError):
-        corpus.jobs.fail(held, "server_error", "too late")
+        corpus.jobs.fail(job, "server_error", "too late")
     assert [(job.file_id, job.attempt) for job in corpus.jobs.claim("another", 9, 60.0)] == [(file.file_id, 1)]
 
 
@@ -283,30 +283,30 @@ def check_backup(backup: Path) -> None:
 def test_a_file_that_goes_before_it_is_copied_starts_the_copy_again(
     corpus: Corpus, blob_root: Path, state_folder: Path
 ) -> None:
-    kept, brief, heard = ingest(corpus, "kept.md", "kept"), [], []
+    kept_id, brief_ids, steps = ingest(corpus, "kept.md", "kept"), [], []
 
     def interfere(what: str, done: int, total: int) -> None:
-        heard.append(what)
-        if what == "files" and not brief:
-            brief.append(ingest(corpus, "brief.md", "brief"))
-        elif what == "tables" and heard.count("tables") == 1:
-            corpus.files.delete(TENANT, brief[0])
+        steps.append(what)
+        if what == "files" and not brief_ids:
+            brief_ids.append(ingest(corpus, "brief.md", "brief"))
+        elif what == "tables" and steps.count("tables") == 1:
+            corpus.files.delete(TENANT, brief_ids[0])
 
     create_backup(corpus.database, blob_root, state_folder / "backup", progress=interfere)
 
-    assert heard.count("tables") == 2
+    assert steps.count("tables") == 2
     with closing(sqlite3.connect(state_folder / "backup" / DATABASE)) as tables:
-        assert tables.execute("SELECT file_id FROM files").fetchall() == [(kept,)]
+        assert tables.execute("SELECT file_id FROM files").fetchall() == [(kept_id,)]
     assert len(list_digests(state_folder / "backup" / FILES)) == 1
 
 
 def test_a_file_that_goes_while_it_is_restored_comes_back(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
-    file_id, heard = ingest(corpus, "a.md", "alpha"), []
+    file_id, steps = ingest(corpus, "a.md", "alpha"), []
     create_backup(corpus.database, blob_root, state_folder / "backup")
 
     def interfere(what: str, done: int, total: int) -> None:
-        heard.append(what)
-        if heard == ["checking files", "files"]:
+        steps.append(what)
+        if steps == ["checking files", "files"]:
             corpus.files.delete(TENANT, file_id)
             assert not list_digests(blob_root)
 
@@ -413,7 +413,7 @@ def test_a_full_disk_leaves_the_corpus_as_it_was(corpus: Corpus, blob_root: Path
 
 def two_backups(url: str, folder: Path) -> list[tuple[Path, dict[str, list[str]]]]:
     """Of a corpus of four files, and of the same corpus with three of them changed; each with what it holds."""
-    found = []
+    backups = []
     with opened(url, folder / "blobs") as corpus:
         for name, num_new in (("one", 4), ("two", 3)):
             for file in corpus.files.page(TENANT, PAGE).items[1:]:
@@ -421,8 +421,8 @@ def two_backups(url: str, folder: Path) -> list[tuple[Path, dict[str, list[str]]
             for number in range(num_new):
                 ingest(corpus, f"{name}-{number}.md", f"{name} {number} " * 200)
             create_backup(corpus.database, folder / "blobs", folder / name)
-            found.append((folder / name, contents(corpus.database)))
-    return found
+            backups.append((folder / name, contents(corpus.database)))
+    return backups
 
 
 def check_whole(url: str, folder: Path, allowed: list[dict[str, list[str]]]) -> int:
@@ -433,32 +433,32 @@ def check_whole(url: str, folder: Path, allowed: list[dict[str, list[str]]]) -> 
 
 
 def test_a_restore_that_is_killed_leaves_one_corpus_whole(database_url: str, state_folder: Path) -> None:
-    one, two = two_backups(database_url, state_folder)
-    states, moment = [one[1], two[1]], 0
-    found = []
+    first, second = two_backups(database_url, state_folder)
+    states, moment = [first[1], second[1]], 0
+    has_changed = []
 
     is_killed = True
     while is_killed:
         moment += 1
         state = check_whole(database_url, state_folder, states)
-        is_killed = restore_and_die(database_url, state_folder / "blobs", (two, one)[state][0], moment)
-        found.append(check_whole(database_url, state_folder, states) != state)
+        is_killed = restore_and_die(database_url, state_folder / "blobs", (second, first)[state][0], moment)
+        has_changed.append(check_whole(database_url, state_folder, states) != state)
 
     # Killed before its commit it has changed nothing, after it everything.
-    assert found == sorted(found)
-    assert 10 < found.index(True) < len(found) - 2
+    assert has_changed == sorted(has_changed)
+    assert 10 < has_changed.index(True) < len(has_changed) - 2
 
 
 @pytest.mark.slow
 def test_a_restore_may_be_killed_at_any_moment(tmp_path: Path) -> None:
-    url, chance = f"sqlite:///{tmp_path}/corpus.db", random.Random(5)
-    one, two = two_backups(url, tmp_path)
-    states, ends = [one[1], two[1]], set()
+    url, random_source = f"sqlite:///{tmp_path}/corpus.db", random.Random(5)
+    first, second = two_backups(url, tmp_path)
+    states, ends = [first[1], second[1]], set()
 
     for _ in range(NUM_KILLS):
         state = check_whole(url, tmp_path, states)
-        backup = (two, one)[state][0]
-        was_killed = restore_and_be_killed(url, tmp_path / "blobs", backup, chance.uniform(0, MAX_KILL_S))
+        backup = (second, first)[state][0]
+        was_killed = restore_and_be_killed(url, tmp_path / "blobs", backup, random_source.uniform(0, MAX_KILL_S))
         changed = check_whole(url, tmp_path, states) != state
         assert was_killed or changed
         ends.add(changed)

@@ -78,25 +78,27 @@ class Acknowledged:
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     url, blob_root = f"sqlite:///{tmp_path}/corpus.db", tmp_path / "blobs"
-    chance, said, follower = random.Random(3), Acknowledged(), Follower()
+    random_source, acknowledged, follower = random.Random(3), Acknowledged(), Follower()
     corpus = Corpus.open(url, blob_root)
 
     for _ in range(NUM_KILLS):
-        said.note(_run_and_kill(url, blob_root, said.next_number(), chance.uniform(0, MAX_LIFE_S)))
+        acknowledged.note(
+            _run_and_kill(url, blob_root, acknowledged.next_number(), random_source.uniform(0, MAX_LIFE_S))
+        )
         follower.catch_up(corpus, limit=50)
-        _check_files(corpus, said)
-        _check_chunks(corpus, said, follower)
+        _check_files(corpus, acknowledged)
+        _check_chunks(corpus, acknowledged, follower)
     for job in corpus.jobs.claim("survivor", 100, 60.0):
         complete(corpus, job)
 
-    for number, file_id in said.standing(said.attached).items():
+    for number, file_id in acknowledged.standing(acknowledged.attached).items():
         standing = corpus.store_files.get(TENANT, STORE, file_id)
-        assert (standing.status, {standing.version} <= said.versions(number)) == ("completed", True)
-    assert len(said.added) > NUM_KILLS
-    assert said.replaced
-    assert said.labelled
+        assert (standing.status, {standing.version} <= acknowledged.versions(number)) == ("completed", True)
+    assert len(acknowledged.added) > NUM_KILLS
+    assert acknowledged.replaced
+    assert acknowledged.labelled
     follower.catch_up(corpus, limit=50)
-    _check_chunks(corpus, said, follower)
+    _check_chunks(corpus, acknowledged, follower)
     corpus.close()
 
 
@@ -117,36 +119,36 @@ def _content(number: int, version: int) -> str:
     return "" if version == 0 else text_of(number) if version == 1 else next_text_of(number)
 
 
-def _check_files(corpus: Corpus, said: Acknowledged) -> None:
-    for number, file_id in said.standing(said.added).items():
+def _check_files(corpus: Corpus, acknowledged: Acknowledged) -> None:
+    for number, file_id in acknowledged.standing(acknowledged.added).items():
         version = corpus.files.get(TENANT, file_id).version
-        assert version in said.versions(number)
+        assert version in acknowledged.versions(number)
         assert corpus.files.content(TENANT, file_id) == _content(number, version).encode()
-    for number, file_id in said.standing(said.attached).items():
+    for number, file_id in acknowledged.standing(acknowledged.attached).items():
         file, standing = corpus.files.get(TENANT, file_id), corpus.store_files.get(TENANT, STORE, file_id)
         # It waits exactly as long as its newest version is not the one that is searched.
         assert (standing.status == "completed") == (standing.version == file.version)
         assert standing.status in ("completed", "in_progress")
-        assert standing.version >= said.completed.get(number, 0)
-        assert standing.attributes in said.labels(number)
+        assert standing.version >= acknowledged.completed.get(number, 0)
+        assert standing.attributes in acknowledged.labels(number)
         if standing.version:
             assert corpus.files.text(TENANT, file_id) == _content(number, standing.version)
-    for file_id in said.deleted.values():
+    for file_id in acknowledged.deleted.values():
         with pytest.raises(NotFoundError):
             corpus.files.get(TENANT, file_id)
 
 
-def _check_chunks(corpus: Corpus, said: Acknowledged, follower: Follower) -> None:
+def _check_chunks(corpus: Corpus, acknowledged: Acknowledged, follower: Follower) -> None:
     """Every file has all chunks of one version once, or none before the first; vectors and views have just these."""
     keys = corpus.views.text_changes(TENANT, STORE, 0, 1_000_000).added_keys.tolist()
     vectors = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION, 1_000_000)
     passages = corpus.views.passages(keys, SCOPE)
-    found: dict[str, list[Chunk]] = defaultdict(list)
+    chunks_by_file: dict[str, list[Chunk]] = defaultdict(list)
     for _, passage in sorted(passages.items()):
-        found[passage.file_id].append(Chunk(passage.text, passage.start, passage.end, passage.context, 3))
-    for number, file_id in said.standing(said.attached).items():
+        chunks_by_file[passage.file_id].append(Chunk(passage.text, passage.start, passage.end, passage.context, 3))
+    for number, file_id in acknowledged.standing(acknowledged.attached).items():
         version = corpus.store_files.get(TENANT, STORE, file_id).version
-        assert found[file_id] == cut(_content(number, version))
-    assert not found.keys() & set(said.deleted.values())
+        assert chunks_by_file[file_id] == cut(_content(number, version))
+    assert not chunks_by_file.keys() & set(acknowledged.deleted.values())
     assert sorted(keys) == sorted(vectors.added_keys.tolist()) == sorted(follower.vectors)
     assert follower.labels_of_chunks() == {key: passage.attributes for key, passage in passages.items()}

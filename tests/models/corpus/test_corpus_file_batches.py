@@ -35,12 +35,12 @@ def test_a_batch_counts_its_own_files(corpus: Corpus) -> None:
 
 
 def test_a_batch_with_an_unknown_file_attaches_none(corpus: Corpus) -> None:
-    (known,) = upload(corpus, "a.md")
+    (existing,) = upload(corpus, "a.md")
 
     with pytest.raises(NotFoundError):
-        corpus.file_batches.create(TENANT, STORE, [BatchItem(known), BatchItem("file-none")])
+        corpus.file_batches.create(TENANT, STORE, [BatchItem(existing), BatchItem("file-none")])
     with pytest.raises(InvalidRequestError, match="2 times"):
-        corpus.file_batches.create(TENANT, STORE, [BatchItem(known), BatchItem(known)])
+        corpus.file_batches.create(TENANT, STORE, [BatchItem(existing), BatchItem(existing)])
     with pytest.raises(InvalidRequestError, match="0 files"):
         corpus.file_batches.create(TENANT, STORE, [])
 

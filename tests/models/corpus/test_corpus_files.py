@@ -63,14 +63,14 @@ def test_pages_hold_every_file_once_in_order(
 ) -> None:
     for name in "01234":
         corpus.files.add(TENANT, name, b"same second")
-    seen, after, has_more = [], None, True
+    filenames, after, has_more = [], None, True
 
     while has_more:
         page = corpus.files.page(TENANT, PageRequest(2, after, order))
-        seen += [file.filename for file in page.items]
+        filenames += [file.filename for file in page.items]
         after, has_more = page.items[-1].file_id, page.has_more
 
-    assert seen == expected
+    assert filenames == expected
 
 
 def test_a_full_last_page_has_no_more(corpus: Corpus) -> None:

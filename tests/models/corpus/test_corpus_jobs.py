@@ -81,21 +81,21 @@ def test_a_renewed_lease_holds(corpus: Corpus, clock: Clock) -> None:
     job = claim_one(corpus, "slow", lease_s=30)
 
     clock.now += 29
-    held = corpus.jobs.renew("slow", 30)
+    renewed = corpus.jobs.renew("slow", 30)
     clock.now += 29
 
-    assert held == {job.job_id}
+    assert renewed == {job.job_id}
     assert corpus.jobs.claim("heir", 1, 30) == []
     assert corpus.jobs.renew("stranger", 30) == frozenset()
 
 
 def test_renewing_tells_which_jobs_are_void(corpus: Corpus) -> None:
-    kept, dropped = attach(corpus, "a"), attach(corpus, "b")
+    attached, detached = attach(corpus, "a"), attach(corpus, "b")
     jobs = {job.file_id: job for job in corpus.jobs.claim("worker", 2, 30)}
 
-    corpus.files.delete(TENANT, dropped)
+    corpus.files.delete(TENANT, detached)
 
-    assert corpus.jobs.renew("worker", 30) == {jobs[kept].job_id}
+    assert corpus.jobs.renew("worker", 30) == {jobs[attached].job_id}
 
 
 def test_only_the_leases_holder_completes(corpus: Corpus, clock: Clock) -> None:

@@ -101,17 +101,17 @@ def test_what_is_completed_while_it_is_replaced_is_one_version_or_the_other(corp
 def test_content_is_read_whole_while_it_is_replaced(corpus: Corpus, second: Corpus) -> None:
     contents = [str(number).encode() * 1000 for number in range(2)]
     file_id = corpus.files.add(TENANT, "a.md", contents[0]).file_id
-    num_versions, seen = 200, set()
+    num_versions, contents_read = 200, set()
 
     with ThreadPoolExecutor(1) as threads:
         writing = threads.submit(
             lambda: [second.files.replace(TENANT, file_id, contents[number % 2]) for number in range(1, num_versions)]
         )
         while not writing.done():
-            seen.add(corpus.files.content(TENANT, file_id))
+            contents_read.add(corpus.files.content(TENANT, file_id))
 
     assert writing.exception() is None
-    assert seen <= set(contents)
+    assert contents_read <= set(contents)
     assert corpus.files.get(TENANT, file_id).version == num_versions
 
 
@@ -130,4 +130,4 @@ def test_attributes_set_while_a_file_is_completed_are_kept(corpus: Corpus, secon
 
     changes = corpus.views.text_changes(TENANT, STORE, 0)
     assert len(changes.added_keys) == NUM_ROUNDS
-    assert sorted(found["round"] for found in changes.attributes.values()) == list(range(NUM_ROUNDS))
+    assert sorted(attributes["round"] for attributes in changes.attributes.values()) == list(range(NUM_ROUNDS))

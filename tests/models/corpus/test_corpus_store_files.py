@@ -107,11 +107,11 @@ def test_files_are_listed_by_status_and_page(corpus: Corpus) -> None:
     corpus.store_files.attach(TENANT, STORE, waiting)
 
     first = corpus.store_files.page(TENANT, STORE, PageRequest(2, order="asc"), "completed")
-    rest = corpus.store_files.page(TENANT, STORE, PageRequest(2, first.items[-1].file_id, "asc"), "completed")
+    second = corpus.store_files.page(TENANT, STORE, PageRequest(2, first.items[-1].file_id, "asc"), "completed")
     in_progress = corpus.store_files.page(TENANT, STORE, PageRequest(), "in_progress")
 
-    assert [item.file_id for item in first.items + rest.items] == done
-    assert (first.has_more, rest.has_more) == (True, False)
+    assert [item.file_id for item in first.items + second.items] == done
+    assert (first.has_more, second.has_more) == (True, False)
     assert [item.file_id for item in in_progress.items] == [waiting]
 
 

@@ -89,10 +89,15 @@ def test_a_store_is_modified_in_what_is_said_alone(corpus: Corpus) -> None:
     store = corpus.vector_stores.create(TENANT, "manuals", {"team": "oven"}, expires_after_days=2).vector_store_id
 
     renamed = corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(name="books"))
-    kept = corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(metadata={}, expires_after_days=None))
+    unchanged = corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(metadata={}, expires_after_days=None))
 
     assert (renamed.name, renamed.metadata, renamed.expires_after_days) == ("books", {"team": "oven"}, 2)
-    assert (kept.name, kept.metadata, kept.expires_after_days, kept.expires_at) == ("books", {}, None, None)
+    assert (unchanged.name, unchanged.metadata, unchanged.expires_after_days, unchanged.expires_at) == (
+        "books",
+        {},
+        None,
+        None,
+    )
     with pytest.raises(InvalidRequestError, match="metadata"):
         corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(metadata={"k": "v" * 513}))
     with pytest.raises(NotFoundError):

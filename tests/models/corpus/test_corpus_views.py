@@ -80,10 +80,10 @@ def test_a_view_from_the_start_loads_only_what_lives(corpus: Corpus) -> None:
 
 
 def test_what_came_and_went_unseen_is_in_neither_list(corpus: Corpus) -> None:
-    seen = ingest(corpus, "a.md", "alpha")
+    indexed = ingest(corpus, "a.md", "alpha")
     seq = corpus.views.text_changes(TENANT, STORE, 0).up_to_seq
     unseen = ingest(corpus, "b.md", "beta")
-    corpus.files.delete(TENANT, seen)
+    corpus.files.delete(TENANT, indexed)
     corpus.files.delete(TENANT, unseen)
 
     changes = corpus.views.text_changes(TENANT, STORE, seq)

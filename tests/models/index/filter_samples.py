@@ -50,5 +50,5 @@ EVERYTHING = Comparison("ne", "place", "nowhere")
 def name_of(where: Filter) -> str:
     """For a test's name."""
     if isinstance(where, Compound):
-        return f"{where.op}({', '.join(name_of(one) for one in where.filters)})"
+        return f"{where.op}({', '.join(name_of(operand) for operand in where.filters)})"
     return f"{where.key} {where.op} {where.value!r}"

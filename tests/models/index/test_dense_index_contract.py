@@ -20,7 +20,7 @@ DIM = 16
 CHUNKS_PER_FILE = 60  # enough to train every kind
 
 
-@pytest.fixture(params=DENSE_BACKENDS, ids=lambda one: one.name)
+@pytest.fixture(params=DENSE_BACKENDS, ids=lambda backend: backend.name)
 def backend(request: pytest.FixtureRequest) -> DenseBackend:
     return request.param
 
@@ -275,9 +275,9 @@ def test_any_sequence_of_changes_ends_where_the_oracle_ends(
     assert len(both.index) == len(both.oracle)
     for where in both.wheres:
         allowed = set(both.oracle.search(unit_vectors(1, 8, seed=1), 10_000, where)[0].keys.tolist())
-        for found, expected in both.rankings(where, k):
-            assert len(found) == len(expected)
-            assert allowed.issuperset(found.keys.tolist())
+        for ranking, expected in both.rankings(where, k):
+            assert len(ranking) == len(expected)
+            assert allowed.issuperset(ranking.keys.tolist())
             if backend.is_exact:
-                assert found.keys.tolist() == expected.keys.tolist()
-                assert found.scores == pytest.approx(expected.scores, abs=1e-5)
+                assert ranking.keys.tolist() == expected.keys.tolist()
+                assert ranking.scores == pytest.approx(expected.scores, abs=1e-5)

@@ -44,9 +44,9 @@ def test_it_finds_what_faiss_finds() -> None:
     queries = unit(20, seed=2)
 
     for allowed in (None, Allowed(np.arange(3_000) % 3 == 0, 1_000)):
-        found, expected = (engine.search(queries, 10, allowed) for engine in (device, faiss))
-        np.testing.assert_array_equal(found.positions, expected.positions)
-        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+        neighbours, expected = (engine.search(queries, 10, allowed) for engine in (device, faiss))
+        np.testing.assert_array_equal(neighbours.positions, expected.positions)
+        np.testing.assert_allclose(neighbours.scores, expected.scores, atol=1e-6)
 
 
 @pytest.mark.usefixtures("block_rows")
@@ -55,10 +55,10 @@ def test_positions_are_minus_one_where_too_few_are_allowed() -> None:
     mask = np.zeros(1_500, np.bool_)
     mask[[3, 1_400]] = True
 
-    found = device.search(unit(2, seed=3), 5, Allowed(mask, 2))
+    neighbours = device.search(unit(2, seed=3), 5, Allowed(mask, 2))
 
-    assert sorted(found.positions[0]) == [-1, -1, -1, 3, 1_400]
-    assert (found.positions[:, 2:] == -1).all()
+    assert sorted(neighbours.positions[0]) == [-1, -1, -1, 3, 1_400]
+    assert (neighbours.positions[:, 2:] == -1).all()
 
 
 def test_what_is_kept_is_numbered_anew() -> None:
@@ -67,9 +67,9 @@ def test_what_is_kept_is_numbered_anew() -> None:
         engine.keep(np.arange(0, 1_000, 7))
         engine.add(unit(5, seed=4))
 
-    found, expected = (engine.search(unit(8, seed=5), 10, None) for engine in (device, faiss))
+    neighbours, expected = (engine.search(unit(8, seed=5), 10, None) for engine in (device, faiss))
 
-    np.testing.assert_array_equal(found.positions, expected.positions)
+    np.testing.assert_array_equal(neighbours.positions, expected.positions)
 
 
 def test_a_saved_index_is_taken_up() -> None:
@@ -78,8 +78,8 @@ def test_a_saved_index_is_taken_up() -> None:
 
     again.adopt(device.index)
 
-    found, expected = (engine.search(unit(8, seed=5), 10, None) for engine in (again, faiss))
-    np.testing.assert_array_equal(found.positions, expected.positions)
+    neighbours, expected = (engine.search(unit(8, seed=5), 10, None) for engine in (again, faiss))
+    np.testing.assert_array_equal(neighbours.positions, expected.positions)
 
 
 def on_device(monkeypatch: pytest.MonkeyPatch) -> FaissIndex:
@@ -92,10 +92,10 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> FaissIndex:
 def test_an_index_on_a_device_filters_removes_and_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index, exact = on_device(monkeypatch), ExactIndex(DIM)
     keys = np.arange(1, 501)
-    for one in (index, exact):
-        one.add(keys, keys % 50, unit(500))
-        one.set_attributes({file: {"half": file % 2} for file in range(50)})
-        one.remove(keys[::9])
+    for either in (index, exact):
+        either.add(keys, keys % 50, unit(500))
+        either.set_attributes({file: {"half": file % 2} for file in range(50)})
+        either.remove(keys[::9])
     index.save(tmp_path)
     loaded = on_device(monkeypatch)
     loaded.load(tmp_path)
@@ -103,9 +103,9 @@ def test_an_index_on_a_device_filters_removes_and_saves(tmp_path: Path, monkeypa
 
     for where in (None, Comparison("eq", "half", 1)):
         expected = exact.search(unit(6, seed=7), 10, where)
-        for one in (index, loaded):
-            found = one.search(unit(6, seed=7), 10, where)
-            assert [ranking.keys.tolist() for ranking in found] == [ranking.keys.tolist() for ranking in expected]
+        for either in (index, loaded):
+            rankings = either.search(unit(6, seed=7), 10, where)
+            assert [ranking.keys.tolist() for ranking in rankings] == [ranking.keys.tolist() for ranking in expected]
 
 
 def test_a_gpu_that_is_not_there_is_refused_by_name() -> None:
@@ -131,9 +131,9 @@ def test_a_gpu_finds_what_faiss_finds() -> None:
         pytest.skip("needs a GPU")
     index, exact = FaissIndex(DIM, FaissConfig(gpu=True)), ExactIndex(DIM)
     keys = np.arange(1, 2_001)
-    for one in (index, exact):
-        one.add(keys, keys, unit(2_000))
+    for either in (index, exact):
+        either.add(keys, keys, unit(2_000))
 
-    found, expected = (one.search(unit(20, seed=8), 10) for one in (index, exact))
+    rankings, expected = (either.search(unit(20, seed=8), 10) for either in (index, exact))
 
-    assert [set(ranking.keys) for ranking in found] == [set(ranking.keys) for ranking in expected]
+    assert [set(ranking.keys) for ranking in rankings] == [set(ranking.keys) for ranking in expected]

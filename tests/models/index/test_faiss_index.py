@@ -45,9 +45,9 @@ def index(config: FaissConfig) -> FaissIndex:
     return index
 
 
-def recall(found: FaissIndex, oracle: FaissIndex | ExactIndex, where: Comparison | None = None) -> float:
+def recall(index: FaissIndex, oracle: FaissIndex | ExactIndex, where: Comparison | None = None) -> float:
     queries = unit_vectors(20, QUERIES_SEED)
-    pairs = zip(found.search(queries, 10, where), oracle.search(queries, 10, where), strict=True)
+    pairs = zip(index.search(queries, 10, where), oracle.search(queries, 10, where), strict=True)
     return float(np.mean([np.isin(a.keys, b.keys).mean() for a, b in pairs]))
 
 
@@ -69,8 +69,8 @@ def test_a_code_that_does_not_divide_the_dimensions_is_refused() -> None:
 
 def test_most_can_be_removed_and_the_rest_is_still_found(index: FaissIndex) -> None:
     oracle = ExactIndex(DIM)
-    kept = np.arange(NUM) % 5 == 0
-    oracle.add(np.arange(NUM)[kept], np.arange(NUM)[kept] // 10, unit_vectors(NUM, seed=1)[kept])
+    is_kept = np.arange(NUM) % 5 == 0
+    oracle.add(np.arange(NUM)[is_kept], np.arange(NUM)[is_kept] // 10, unit_vectors(NUM, seed=1)[is_kept])
     oracle.set_attributes({file: {"place": "north"} for file in range(0, NUM // 10, 2)})
 
     for start in range(0, NUM, 40):
@@ -103,10 +103,10 @@ def test_a_saved_index_goes_on_where_it_was(index: FaissIndex, config: FaissConf
 
     assert len(loaded) == len(index) == NUM - 50
     assert recall(loaded, index) == recall(loaded, index, NORTH) == 1
-    for one in (index, loaded):
-        one.add(np.arange(0, 50), np.arange(0, 50) // 10, unit_vectors(50, seed=3))
-        one.remove(np.arange(200, 350))
-        one.set_attributes({1: {"place": "north"}})
+    for either in (index, loaded):
+        either.add(np.arange(0, 50), np.arange(0, 50) // 10, unit_vectors(50, seed=3))
+        either.remove(np.arange(200, 350))
+        either.set_attributes({1: {"place": "north"}})
     assert len(loaded) == NUM - 150
     assert recall(loaded, index) >= 0.99
     assert recall(loaded, index, NORTH) == 1
@@ -166,9 +166,9 @@ def test_searches_and_writes_from_many_threads_take_turns(config: FaissConfig) -
     def write_and_search(worker: int) -> bool:
         own = np.arange(worker * 100, worker * 100 + 100, dtype=np.int64)
         index.add(own, own // 10, unit_vectors(100, seed=worker))
-        found = index.search(unit_vectors(2, seed=99), k=2_000)
+        rankings = index.search(unit_vectors(2, seed=99), k=2_000)
         index.remove(own[50:])
-        return all(np.isin(own, ranking.keys).all() for ranking in found)
+        return all(np.isin(own, ranking.keys).all() for ranking in rankings)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         assert all(pool.map(write_and_search, range(16)))

@@ -137,10 +137,10 @@ def test_shards_hold_every_chunk_once(corpus: Corpus) -> None:
         add(corpus, f"word{number}", num_chunks=3)
     shards = [dense_of(corpus, shard=Shard(number, 3)) for number in range(3)]
 
-    found = [ask(shard, "word1", 100).keys.tolist() for shard in shards]
+    keys_by_shard = [ask(shard, "word1", 100).keys.tolist() for shard in shards]
 
-    assert sorted(key for keys in found for key in keys) == list(range(1, 22))
-    assert all(key % 3 == number for number, keys in enumerate(found) for key in keys)
+    assert sorted(key for keys in keys_by_shard for key in keys) == list(range(1, 22))
+    assert all(key % 3 == number for number, keys in enumerate(keys_by_shard) for key in keys)
 
 
 def test_a_start_takes_up_the_snapshot_and_reads_only_the_tail(corpus: Corpus, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_maintaining_brings_a_new_index_level_without_a_search(corpus: Corpus) -
     while search.maintain():
         pass
 
-    assert [len(one.index or []) for one in search._followers._by_key.values()] == [1]
+    assert [len(follower.index or []) for follower in search._followers._by_key.values()] == [1]
 
 
 def test_the_index_of_a_generation_that_is_no_longer_searched_is_let_go(corpus: Corpus, tmp_path: Path) -> None:
@@ -231,5 +231,7 @@ def test_the_index_of_a_generation_that_is_no_longer_searched_is_let_go(corpus: 
     while search.maintain():
         pass
 
-    assert {key[2]: len(one.index or []) for key, one in search._followers._by_key.items()} == {"other@1": 2_500}
+    assert {key[2]: len(follower.index or []) for key, follower in search._followers._by_key.items()} == {
+        "other@1": 2_500
+    }
     assert len(list((tmp_path / "snapshots").rglob("head.json"))) == 1

@@ -24,7 +24,7 @@ KEYS = np.array([11, 22, 33, 44], np.int64)
 FILE_KEYS = np.array([1, 1, 2, 3], np.int64)
 
 
-@pytest.fixture(params=LEXICAL_BACKENDS, ids=lambda one: getattr(one, "name", None))
+@pytest.fixture(params=LEXICAL_BACKENDS, ids=lambda backend: getattr(backend, "name", None))
 def backend(request: pytest.FixtureRequest) -> LexicalBackend:
     return request.param
 
@@ -63,7 +63,7 @@ def idf(num_documents: int, document_frequency: int) -> float:
     return math.log(1 + (num_documents - document_frequency + 0.5) / (document_frequency + 0.5))
 
 
-def found(index: LexicalIndex, query: str, k: int = 10, where: Filter | None = None) -> list[int]:
+def find_keys(index: LexicalIndex, query: str, k: int = 10, where: Filter | None = None) -> list[int]:
     return index.search(query, k, where).ranking.keys.tolist()
 
 
@@ -76,13 +76,13 @@ def test_the_text_with_more_of_the_words_comes_first(filled: LexicalIndex) -> No
 
 
 def test_k_bounds_the_hits(filled: LexicalIndex) -> None:
-    assert len(found(filled, "ferry island museum", k=2)) == 2
+    assert len(find_keys(filled, "ferry island museum", k=2)) == 2
 
 
 def test_words_match_in_other_forms_cases_and_accents(filled: LexicalIndex) -> None:
-    assert found(filled, "FERRIES") == found(filled, "ferry")
-    assert found(filled, "cafe angstrom") == [44]
-    assert found(filled, "gesla") == [44]
+    assert find_keys(filled, "FERRIES") == find_keys(filled, "ferry")
+    assert find_keys(filled, "cafe angstrom") == [44]
+    assert find_keys(filled, "gesla") == [44]
 
 
 @pytest.mark.parametrize(
@@ -99,29 +99,29 @@ def test_words_match_in_other_forms_cases_and_accents(filled: LexicalIndex) -> N
     ],
 )
 def test_nothing_in_a_query_is_an_operator(filled: LexicalIndex, query: str) -> None:
-    assert 11 in found(filled, query)
-    assert 22 in found(filled, query)
+    assert 11 in find_keys(filled, query)
+    assert 22 in find_keys(filled, query)
 
 
 @pytest.mark.parametrize("query", ["", "   ", "?!", "…", "zeppelin"])
 def test_a_query_without_a_known_word_finds_nothing(filled: LexicalIndex, query: str) -> None:
-    assert found(filled, query) == []
+    assert find_keys(filled, query) == []
 
 
 def test_stop_words_do_not_count_beside_other_words(filled: LexicalIndex) -> None:
-    assert found(filled, "what is the museum") == [33]
+    assert find_keys(filled, "what is the museum") == [33]
 
 
 def test_stop_words_count_when_there_are_no_others(filled: LexicalIndex) -> None:
-    assert sorted(found(filled, "to the")) == [11, 22, 33]
+    assert sorted(find_keys(filled, "to the")) == [11, 22, 33]
 
 
 def test_what_was_added_is_found_by_the_next_search(filled: LexicalIndex) -> None:
-    assert found(filled, "zeppelin") == []
+    assert find_keys(filled, "zeppelin") == []
 
     filled.add(numbers(55), numbers(4), ["A zeppelin over the island"])
 
-    assert found(filled, "zeppelin") == [55]
+    assert find_keys(filled, "zeppelin") == [55]
     assert len(filled) == 5
 
 
@@ -129,7 +129,7 @@ def test_what_was_removed_is_not_found_and_unknown_keys_are_ignored(filled: Lexi
     filled.remove(numbers(33, 999, 33))
     filled.remove(numbers())
 
-    assert found(filled, "museum") == []
+    assert find_keys(filled, "museum") == []
     assert len(filled) == 3
 
 
@@ -137,15 +137,15 @@ def test_a_removed_key_can_be_added_again_with_another_text(filled: LexicalIndex
     filled.remove(KEYS[:1])
     filled.add(KEYS[:1], numbers(9), ["submarine"])
 
-    assert found(filled, "submarine") == [11]
-    assert found(filled, "nine") == []
+    assert find_keys(filled, "submarine") == [11]
+    assert find_keys(filled, "nine") == []
 
 
 def test_large_keys_come_back_unchanged(index: LexicalIndex) -> None:
     extremes = numbers(2**40, 0)
     index.add(extremes, extremes, ["lighthouse keeper", "lighthouse"])
 
-    assert sorted(found(index, "lighthouse")) == [0, 2**40]
+    assert sorted(find_keys(index, "lighthouse")) == [0, 2**40]
 
 
 def test_texts_without_a_key_or_a_file_are_refused(index: LexicalIndex) -> None:
@@ -164,7 +164,7 @@ def test_adding_nothing_changes_nothing(index: LexicalIndex) -> None:
 
 
 def test_an_empty_index_finds_nothing(index: LexicalIndex) -> None:
-    assert found(index, "ferry") == found(index, "ferry", 10, EVERYTHING) == []
+    assert find_keys(index, "ferry") == find_keys(index, "ferry", 10, EVERYTHING) == []
     assert len(index) == 0
 
 
@@ -195,14 +195,14 @@ def test_a_filter_lets_through_the_chunks_of_the_files_that_match(filtered: Lexi
     let_through = {file for file in FILES if matches(where, ATTRIBUTES.get(file, {}))}
     assert 0 < len(let_through) < len(FILES)
 
-    keys = found(filtered, "ferry", 100, where)
+    keys = find_keys(filtered, "ferry", 100, where)
 
     assert sorted(keys) == sorted(10 * file + number for file in let_through for number in (0, 1))
 
 
 def test_a_filter_that_lets_nothing_or_everything_through(filtered: LexicalIndex) -> None:
-    assert found(filtered, "ferry", 100, NOTHING) == []
-    assert len(found(filtered, "ferry", 100, EVERYTHING)) == len(filtered) == 2 * len(FILES)
+    assert find_keys(filtered, "ferry", 100, NOTHING) == []
+    assert len(find_keys(filtered, "ferry", 100, EVERYTHING)) == len(filtered) == 2 * len(FILES)
 
 
 @pytest.mark.parametrize("where", [WHERES[0], WHERES[5]])
@@ -211,7 +211,7 @@ def test_a_filter_gives_k_hits_though_the_best_are_shut_out(filtered: LexicalInd
     many = np.arange(1_000, 1_200)
     filtered.add(many, np.full(200, shut_out), ["ferry ferry ferry"] * 200)
 
-    assert len(found(filtered, "ferry", 3, where)) == 3
+    assert len(find_keys(filtered, "ferry", 3, where)) == 3
 
 
 @pytest.mark.parametrize("where", [*WHERES[:1], *WHERES[5:6], EVERYTHING])
@@ -231,20 +231,20 @@ def test_a_filter_changes_no_score(backend: LexicalBackend, filtered: LexicalInd
 
 def test_changed_attributes_are_seen_without_adding_again(filtered: LexicalIndex) -> None:
     where = Comparison("eq", "place", "south")
-    assert sorted(found(filtered, "ferry", 100, where)) == [30, 31]
+    assert sorted(find_keys(filtered, "ferry", 100, where)) == [30, 31]
 
     filtered.set_attributes({3: {}, 8: {"place": "south"}, 77: {"place": "south"}})
 
-    assert sorted(found(filtered, "ferry", 100, where)) == [80, 81]
+    assert sorted(find_keys(filtered, "ferry", 100, where)) == [80, 81]
 
 
 def test_attributes_may_come_before_the_chunks(index: LexicalIndex) -> None:
     index.set_attributes({2: {"place": "north"}})
-    assert found(index, "museum", 3, WHERES[0]) == []
+    assert find_keys(index, "museum", 3, WHERES[0]) == []
 
     index.add(KEYS, FILE_KEYS, TEXTS)
 
-    assert found(index, "island", 3, WHERES[0]) == [33]
+    assert find_keys(index, "island", 3, WHERES[0]) == [33]
 
 
 # ("add", how many, file), ("remove", from key, how many), ("set", file, place).
@@ -278,7 +278,7 @@ def test_any_sequence_of_changes_leaves_what_was_not_removed(
             attributes[first] = {"place": str(second)} if second else {}
             index.set_attributes({first: attributes[first]})
 
-    assert sorted(found(index, "ferry", 1_000)) == sorted(file_of)
+    assert sorted(find_keys(index, "ferry", 1_000)) == sorted(file_of)
     for where in (WHERES[0], WHERES[5]):
         expected = [key for key, file in file_of.items() if matches(where, attributes.get(file, {}))]
-        assert sorted(found(index, "ferry", 1_000, where)) == sorted(expected)
+        assert sorted(find_keys(index, "ferry", 1_000, where)) == sorted(expected)

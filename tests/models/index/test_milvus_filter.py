@@ -28,8 +28,8 @@ def test_any_two_texts_compare_as_their_encodings_do() -> None:
     source = random.Random(7)
     texts = ["".join(chr(source.choice([0, 65, 66, 233, 0x20AC, 0x1F600])) for _ in range(n % 5)) for n in range(60)]
 
-    for one, other in itertools.combinations(texts, 2):
-        assert (one < other) == (encode_text(one) < encode_text(other))
+    for first, second in itertools.combinations(texts, 2):
+        assert (first < second) == (encode_text(first) < encode_text(second))
 
 
 def test_numbers_keep_their_order_and_zero_has_no_sign() -> None:
@@ -51,10 +51,10 @@ def test_nothing_that_a_caller_wrote_is_in_an_expression(text: str) -> None:
     )
 
     quoted = re.findall(r'"([^"]*)"', to_expression(where))
-    rest = re.sub(r'"[^"]*"', "", to_expression(where))
+    unquoted = re.sub(r'"[^"]*"', "", to_expression(where))
 
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", one) for one in quoted)
-    assert re.fullmatch(r"[a-z_ ()\[\]=!<>]+", rest)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", value) for value in quoted)
+    assert re.fullmatch(r"[a-z_ ()\[\]=!<>]+", unquoted)
 
 
 def test_a_boolean_has_no_order_and_an_empty_list_no_member() -> None:

@@ -53,7 +53,7 @@ def unit_vectors(num: int, dim: int, seed: int) -> FloatArray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def found(index: MilvusDenseIndex, where: Filter | None = None, k: int = 50) -> list[int]:
+def find_keys(index: MilvusDenseIndex, where: Filter | None = None, k: int = 50) -> list[int]:
     return sorted(index.search(AXES[:1], k, where)[0].keys.tolist())
 
 
@@ -71,9 +71,9 @@ def test_search_returns_the_nearest_first_with_its_inner_product(index: MilvusDe
 def test_what_is_written_is_read_at_once_and_what_is_removed_never(index: MilvusDenseIndex) -> None:
     for turn in range(5):
         index.add(keys(turn), keys(1), AXES[:1])
-        assert turn in found(index)
+        assert turn in find_keys(index)
         index.remove(keys(turn, 999))
-        assert found(index) == []
+        assert find_keys(index) == []
     assert len(index) == 0
 
 
@@ -81,7 +81,7 @@ def test_the_same_page_twice_is_there_once(index: MilvusDenseIndex) -> None:
     for _ in range(2):
         index.add(keys(2**63 - 1, -(2**63)), keys(1, 2), AXES[:2])
 
-    assert found(index) == [-(2**63), 2**63 - 1]
+    assert find_keys(index) == [-(2**63), 2**63 - 1]
     assert len(index) == 2
 
 
@@ -117,19 +117,21 @@ def fill(index: MilvusDenseIndex) -> None:
 
 
 def assert_let_through(index: MilvusDenseIndex, where: Filter) -> None:
-    assert found(index, where) == [n for n, one in enumerate(ATTRIBUTES) if matches(where, one)], where
+    assert find_keys(index, where) == [n for n, attributes in enumerate(ATTRIBUTES) if matches(where, attributes)], (
+        where
+    )
 
 
 def test_attributes_may_come_before_or_after_chunks_and_change(index: MilvusDenseIndex) -> None:
     north, south = Comparison("eq", "place", "north"), Comparison("eq", "place", "south")
     index.set_attributes({1: {"place": "north"}})
     index.add(keys(10, 20), keys(1, 2), AXES[:2])
-    assert found(index, north) == [10]
+    assert find_keys(index, north) == [10]
 
     index.set_attributes({1: {"place": "south"}, 2: {"place": "north"}})
 
-    assert found(index, north) == [20]
-    assert found(index, south) == [10]
+    assert find_keys(index, north) == [20]
+    assert find_keys(index, south) == [10]
     (ranking,) = index.search(AXES[:1], 2)
     assert ranking.scores.tolist() == [1.0, 0.0]  # the vectors are what they were
 
@@ -140,7 +142,7 @@ def test_attributes_of_more_chunks_than_a_batch_are_all_rewritten(index: MilvusD
 
     index.set_attributes({1: {"place": "north"}})
 
-    assert found(index, Comparison("eq", "place", "north"), k=num) == list(range(num))
+    assert find_keys(index, Comparison("eq", "place", "north"), k=num) == list(range(num))
     assert len(index) == num
 
 
@@ -160,19 +162,19 @@ def test_recall_against_all_vectors_compared(uri: str) -> None:
 def test_a_tenant_that_guesses_ids_finds_and_removes_nothing(index: MilvusDenseIndex) -> None:
     index.add(keys(10, 20), keys(1, 2), AXES[:2])
     store = "vs_contract"
-    others = [
+    other_indexes = [
         MilvusDenseIndex(index.rows.collection, tenant, store_id, 3)
         for tenant, store_id in (("other", store), ('" or tenant != "', store), ("", '" or store != "'), ("%", "%"))
     ]
 
-    for other in others:
+    for other in other_indexes:
         other.remove(keys(10, 20))
         other.set_attributes({1: {"place": "stolen"}})
         other.rows.clear()
-        assert found(other, Comparison("ne", "place", "x")) == []
+        assert find_keys(other, Comparison("ne", "place", "x")) == []
         assert len(other) == 0
 
-    assert found(index, Comparison("ne", "place", "stolen")) == [10, 20]
+    assert find_keys(index, Comparison("ne", "place", "stolen")) == [10, 20]
 
 
 def test_what_does_not_fit_is_refused(index: MilvusDenseIndex) -> None:

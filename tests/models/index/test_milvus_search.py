@@ -211,7 +211,7 @@ def test_two_replicas_at_once_are_both_level(corpus: Corpus, config: MilvusConfi
     with ThreadPoolExecutor(2) as pool:
         for number in range(4):
             add(corpus, f"animal {number}")
-            answers = list(pool.map(lambda one: ask(one, "animal 0"), replicas))
+            answers = list(pool.map(lambda replica: ask(replica, "animal 0"), replicas))
             assert [len(set(answer)) for answer in answers] == [number + 1] * 2
             assert [len(answer) for answer in answers] == [number + 1] * 2
     for replica in replicas:

@@ -59,7 +59,7 @@ def index(kind: str) -> DenseIndex:
 def recall_at_10(index: DenseIndex, oracle: DenseIndex, where: Filter | None) -> float:
     queries = clustered(NUM_QUERIES, seed=2)
     pairs = zip(index.search(queries, 10, where), oracle.search(queries, 10, where), strict=True)
-    return float(np.mean([np.isin(expected.keys, found.keys).mean() for found, expected in pairs]))
+    return float(np.mean([np.isin(expected.keys, ranking.keys).mean() for ranking, expected in pairs]))
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def thinned(kind: str) -> tuple[DenseIndex, DenseIndex]:
     """An approximate index and the oracle, without a fifth of the vectors."""
     gone = np.random.default_rng(3).permutation(NUM)[: NUM // 5]
     index, oracle = fill(FaissIndex(DIM, KINDS[kind][0])), fill(ExactIndex(DIM))
-    for one in (index, oracle):
-        one.remove(gone)
+    for either in (index, oracle):
+        either.remove(gone)
     return index, oracle
 
 

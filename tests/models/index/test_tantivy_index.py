@@ -30,7 +30,7 @@ def index() -> TantivyIndex:
     return index
 
 
-def found(index: TantivyIndex, query: str, where: Comparison | None = None) -> list[int]:
+def find_keys(index: TantivyIndex, query: str, where: Comparison | None = None) -> list[int]:
     return sorted(index.search(query, 10, where).ranking.keys.tolist())
 
 
@@ -42,8 +42,8 @@ def test_a_saved_index_goes_on_where_it_was(index: TantivyIndex, tmp_path: Path)
     loaded.load(tmp_path)
 
     assert len(loaded) == 2
-    assert found(loaded, "ferry", NORTH) == [1]
-    assert found(loaded, "ferry", NOT_NORTH) == [2]
+    assert find_keys(loaded, "ferry", NORTH) == [1]
+    assert find_keys(loaded, "ferry", NOT_NORTH) == [2]
     before, after = index.search("ferry two", 5), loaded.search("ferry two", 5)
     assert after.term_weights == before.term_weights
     assert after.ranking.scores == pytest.approx(before.ranking.scores)
@@ -62,10 +62,10 @@ def test_writes_after_saving_and_loading_touch_neither_the_snapshot_nor_the_othe
     loaded.set_attributes({40: {"place": "north"}})
     again.load(tmp_path)
 
-    assert found(index, "ferry") == [1, 2, 4]
-    assert found(loaded, "ferry") == [2, 5]
-    assert found(loaded, "ferry", NORTH) == [5]
-    assert found(again, "ferry") == [1, 2]
+    assert find_keys(index, "ferry") == [1, 2, 4]
+    assert find_keys(loaded, "ferry") == [2, 5]
+    assert find_keys(loaded, "ferry", NORTH) == [5]
+    assert find_keys(again, "ferry") == [1, 2]
 
 
 def test_an_empty_index_can_be_saved(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_small_indexes_keep_no_thread_and_no_folder_once_they_have_answered() ->
     indexes = [TantivyIndex() for _ in range(20)]
     for index in indexes:
         index.add(np.array([1]), np.array([1]), ["ferry"])
-        assert found(index, "ferry") == [1]
+        assert find_keys(index, "ferry") == [1]
 
     wait_until(lambda: num_threads() <= before)
     assert {index._folder for index in indexes} == {None}
@@ -144,8 +144,8 @@ def test_an_index_moves_to_a_folder_as_it_grows(index: TantivyIndex) -> None:
 
     assert index._folder is not None
     assert len(index) == MAX_IN_MEMORY + 2
-    assert found(index, "ferry") == [1, *many[-2:]]
-    assert found(index, "ferry", NORTH) == [1]
+    assert find_keys(index, "ferry") == [1, *many[-2:]]
+    assert find_keys(index, "ferry", NORTH) == [1]
 
 
 def test_an_index_leaves_no_folder_behind(tmp_path: Path) -> None:

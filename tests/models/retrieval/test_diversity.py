@@ -16,7 +16,8 @@ def reference(scores: FloatArray, vectors: FloatArray, k: int, diversity: float)
     order = [int(np.argmax(relevance))]
     while len(order) < min(k, len(scores)):
         gains = {
-            place: (1 - diversity) * relevance[place] - diversity * max(vectors[place] @ vectors[one] for one in order)
+            place: (1 - diversity) * relevance[place]
+            - diversity * max(vectors[place] @ vectors[chosen] for chosen in order)
             for place in range(len(scores))
             if place not in order
         }

@@ -19,9 +19,9 @@ def text(words: list[str]) -> str:
 
 
 def test_of_identical_texts_the_first_is_kept() -> None:
-    one, other = text(prose(200, 1)), text(prose(200, 2))
+    first, second = text(prose(200, 1)), text(prose(200, 2))
 
-    assert unique([one, other, one, other, one], THRESHOLD) == [0, 1]
+    assert unique([first, second, first, second, first], THRESHOLD) == [0, 1]
 
 
 def test_case_punctuation_and_white_space_do_not_tell_texts_apart() -> None:
@@ -65,7 +65,7 @@ def test_a_dropped_text_drops_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "kept"),
+    ("texts", "unique_indexes"),
     [
         ([], []),
         ([""], [0]),
@@ -74,8 +74,8 @@ def test_a_dropped_text_drops_no_other() -> None:
         (["not found", "found not", "Not found!"], [0, 1]),
     ],
 )
-def test_short_texts_are_compared_whole_and_empty_ones_not_at_all(texts: list[str], kept: list[int]) -> None:
-    assert unique(texts, THRESHOLD) == kept
+def test_short_texts_are_compared_whole_and_empty_ones_not_at_all(texts: list[str], unique_indexes: list[int]) -> None:
+    assert unique(texts, THRESHOLD) == unique_indexes
 
 
 @pytest.mark.parametrize("threshold", [0, -0.5, 1.01, float("nan")])

@@ -18,7 +18,8 @@ import numpy as np
 
 from models.catalog import Catalog
 from models.embedding.offline import embed_documents, embed_queries
-from models.index.faiss_index import FaissConfig, FaissIndex
+from models.index.faiss_config import FaissConfig
+from models.index.faiss_index import FaissIndex
 from models.index.fusion import Fusion, FusionMethod, fuse
 from models.index.tantivy_index import TantivyIndex
 from models.reranking.base import RerankingModel, RerankRequest
