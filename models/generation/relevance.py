@@ -1,7 +1,7 @@
 """How well each sentence of the passages answers a question, by words alone.
 
 The weights below were chosen on 500 questions of SQuAD and 500 of Natural Questions, each with its own passage and four
-distractors that BM25 ranks high; serve/cli/bench/extractive/run.py measures the result on 1,000 others.
+distractors that BM25 ranks high; `ragserve bench extractive` measures the result on 1,000 others.
 """
 
 import math

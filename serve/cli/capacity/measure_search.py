@@ -6,19 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from deployments.replica.storage import StorageConfig
 from models.corpus.corpus import Corpus
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
-from models.types import FloatArray
-from serve.cli.bench.search.rows import GENERATION, SCOPE, Workload, store
 from serve.cli.capacity.fit import fit, fit_growth, timed
 from serve.cli.capacity.profile import BatchTimes
 from serve.cli.capacity.texts import Texts
+from serve.cli.driver.index_workload import GENERATION, SCOPE, random_unit_vectors, store_chunks
 
 QUERIES = (1, 4, 16, 32)  # per batch
 POSTINGS_BYTES = 300.0  # per chunk of about 100 words in the keyword index
@@ -39,14 +36,14 @@ class StoredCorpus:
 def store_corpus(size: int, dim: int, texts: Texts, folder: Path) -> StoredCorpus:
     """Random vectors will do: the time of a search hardly depends on its hits."""
     corpus = StorageConfig(data_dir=folder).open()
-    store(corpus, Workload(_vectors(size, dim), _vectors(1, dim), texts.passages(size), []))
+    store_chunks(corpus, texts.passages(size), random_unit_vectors(size, dim))
     return StoredCorpus(corpus, size, dim)
 
 
 def measure_dense(index: FaissConfig, small: StoredCorpus, large: StoredCorpus, k: int, turn_s: float) -> BatchTimes:
     def search_of(stored: StoredCorpus) -> Search:
         searcher = DenseSearch(stored.corpus.views, lambda dim: FaissIndex(dim, index))
-        vectors = _vectors(QUERIES[-1], stored.dim, seed=1)
+        vectors = random_unit_vectors(QUERIES[-1], stored.dim, seed=1)
         requests = [DenseRequest(vector, GENERATION, SCOPE, k) for vector in vectors]
         return lambda num_queries: searcher.search(requests[:num_queries])
 
@@ -89,8 +86,3 @@ def _times(
         growth=growing,
         bytes_per_chunk=bytes_per_chunk,
     )
-
-
-def _vectors(count: int, dim: int, seed: int = 0) -> FloatArray:
-    vectors = np.random.default_rng(seed).standard_normal((count, dim), np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

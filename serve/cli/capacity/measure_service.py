@@ -20,7 +20,7 @@ from models.types import DEFAULT_VECTOR_STORE
 from serve.cli.capacity.profile import DEPLOYMENTS, STAGES, StageName
 from serve.cli.capacity.texts import Texts
 from serve.cli.driver.closed_loop import Load, LoadResult, drive
-from serve.cli.driver.servers import HOST, RAGSERVE, Launch, Server, running
+from serve.cli.driver.servers import HOST, Server, ragserve_up, running
 from serve.cli.driver.workload import write_bodies
 from serve.cli.ingest.files import ingest_files
 from serve.cli.remote import RemoteService
@@ -76,12 +76,11 @@ class ServiceTimes:
 def loaded_service(config: Path, folder: Path) -> Iterator[LoadedService]:
     """Run `ragserve up` with the deployment file and new storage until the block ends.
 
-    Raises PeerError if the service does not start.
+    Raises ServerStartError if the service does not start.
     """
     earlier_pids, own_config = frozenset(psutil.pids()), folder / "serve_config.yaml"
     own_config.write_text(yaml.safe_dump(with_own_storage(read(config), folder / "state"), sort_keys=False))
-    command = [*RAGSERVE, "up", "--config", str(own_config), "--port", "{port}"]
-    with running(Launch("ragserve", command, "/readyz", {}), folder, 1) as server:
+    with running(ragserve_up(own_config), folder, 1) as server:
         texts, documents = Texts(seed=1), folder / "documents"
         documents.mkdir()
         for number in range(NUM_FILES):

@@ -1,31 +1,33 @@
-"""The load of `ragserve bench models`: clients in a closed loop, in a process of their own.
+"""The closed loop: a fixed number of clients, each of which sends its next request once it has its answer.
 
 `python -m serve.cli.driver.closed_loop` reads a Load as JSON from its standard input and writes a LoadResult to its
-standard output. It speaks HTTP/1.1 over asyncio's streams by itself: a client library costs a millisecond of CPU a request,
-and the machine's cores are the server's. Imports nothing of the application, so that it starts at once.
+standard output.
 """
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-MAX_LINE = 4 * 1024**2
-MAX_ERRORS_SHOWN = 3
-GRACE_S = 120.0  # what was begun within the turn may take so long to end
+from serve.cli.driver.connection import CONNECTION_ERRORS, Connection, Response
+from serve.cli.driver.module_process import run_module
+
+MAX_MESSAGES = 3
+GRACE_S = 120.0  # for the requests that are in flight when the turn ends
 STREAM_END = b"data: [DONE]"
+DATA = b"data: "
 
 
 @dataclass(frozen=True)
 class Load:
-    """What to send: the lines of `bodies` (a file) from line `first` on, in turn, by `clients` for `seconds`.
+    """What to send: the lines of `bodies` (a file) from line `first` on, in order, by `clients` for `seconds`.
 
     `items` is what one body counts for: texts, pairs. A stream counts the tokens that its usage names instead.
-    `repeats`: begin again after the last body; else the turn ends there.
+    `repeats`: start again after the last body; otherwise the turn ends there. `warm_s`: load before `seconds`; with it,
+    only what ends between the two limits counts.
     """
 
     host: str
@@ -38,14 +40,15 @@ class Load:
     first: int = 0
     repeats: bool = True
     stream: bool = False
+    warm_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class LoadResult:
-    """`per_s` is what was done over the time from the first request to the last answer: no request is begun after the
-    turn, but every one is waited for. A stream's tokens come evenly, so those within the turn count, and no others.
+    """`per_s` is items a second from the first request to the last answer: no request starts after the turn, and every
+    request is waited for. The tokens of a stream come evenly, so only those within the turn count.
 
-    Times in seconds. `first_s` is the time to the first token, of streams alone.
+    Times in seconds. `first_s` is the median time to the first token, of streams alone. `driver_cpu` is in cores.
     """
 
     per_s: float
@@ -61,80 +64,69 @@ class LoadResult:
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: when it began and ended, what it brought; `error` is empty where it succeeded."""
+    """One request, by the clock of time.perf_counter. `error` is empty if it succeeded."""
 
-    began: float
-    ended: float
+    start: float
+    end: float
     items: int
     first: float = 0.0
     error: str = ""
 
 
 def drive(load: Load) -> LoadResult:
-    """Runs the load in a process of its own and waits for it."""
-    command = [sys.executable, "-m", "serve.cli.driver.closed_loop"]
-    ran = subprocess.run(
-        command,
-        input=json.dumps(asdict(load)),
-        capture_output=True,
-        text=True,
-        timeout=load.seconds + 2 * GRACE_S,
-        check=False,
-    )
-    if ran.returncode != 0:
-        raise RuntimeError(f"the load driver failed: {ran.stderr[-2000:]}")
-    return LoadResult(**json.loads(ran.stdout))
+    """Runs the load in a process of its own. Raises RuntimeError if that process fails."""
+    timeout_s = load.warm_s + load.seconds + 2 * GRACE_S
+    return LoadResult(**run_module("serve.cli.driver.closed_loop", asdict(load), timeout_s))
 
 
 @dataclass
 class Turn:
-    """The running turn: whose body is next, until when, and the answers so far."""
+    """The running turn: the next body, the end of the turn, and the answers so far."""
 
     load: Load
     bodies: list[bytes]
     end: float = 0.0
-    sent: int = 0
+    num_sent: int = 0
     answers: list[Answer] = field(default_factory=list)
 
     def next_body(self) -> bytes | None:
-        if time.perf_counter() >= self.end or (not self.load.repeats and self.load.first + self.sent >= self.num_lines):
+        place = self.load.first + self.num_sent
+        if time.perf_counter() >= self.end or (not self.load.repeats and place >= len(self.bodies)):
             return None
-        body = self.bodies[(self.load.first + self.sent) % self.num_lines]
-        self.sent += 1
-        return body
-
-    @property
-    def num_lines(self) -> int:
-        return len(self.bodies)
+        self.num_sent += 1
+        return self.bodies[place % len(self.bodies)]
 
 
 async def run(load: Load, bodies: list[bytes]) -> LoadResult:
-    """The turn, in this process. Every client has one connection, which it keeps; it opens another after an error."""
+    """The turn, in this process. Every client keeps one connection; it opens another after an error."""
     turn = Turn(load, bodies)
-    cpu, began = time.process_time(), time.perf_counter()
-    turn.end = began + load.seconds
+    cpu, start = time.process_time(), time.perf_counter()
+    turn.end = start + load.warm_s + load.seconds
     clients = [asyncio.create_task(_client(turn)) for _ in range(load.clients)]
-    done, late = await asyncio.wait(clients, timeout=load.seconds + GRACE_S)
+    done, late = await asyncio.wait(clients, timeout=load.warm_s + load.seconds + GRACE_S)
     for client in late:
         client.cancel()
-        turn.answers.append(Answer(began, time.perf_counter(), 0, error=f"no answer within {GRACE_S:g} s"))
+        turn.answers.append(Answer(start, time.perf_counter(), 0, error=f"no answer within {GRACE_S:g} s"))
     for client in done:
         client.result()
-    ended = max((answer.ended for answer in turn.answers), default=began)
-    end = turn.end if load.stream and load.repeats else ended
-    busy = (time.process_time() - cpu) / max(ended - began, 1e-9)
-    return _summary(turn.answers, began, end, busy)
+    last_end = max((answer.end for answer in turn.answers), default=start)
+    driver_cpu = (time.process_time() - cpu) / max(last_end - start, 1e-9)
+    if load.warm_s:
+        counted = [answer for answer in turn.answers if start + load.warm_s <= answer.end < turn.end]
+        return _summary(counted, turn.end - load.seconds, turn.end, driver_cpu, is_cut=False)
+    is_cut = load.stream and load.repeats
+    return _summary(turn.answers, start, turn.end if is_cut else last_end, driver_cpu, is_cut)
 
 
 async def _client(turn: Turn) -> None:
     connection: Connection | None = None
     while (body := turn.next_body()) is not None:
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
-            connection = connection or await Connection.open(turn.load)
-            answer = await connection.ask(body, began)
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
-            answer = Answer(began, time.perf_counter(), 0, error=f"{type(error).__name__}: {error}")
+            connection = connection or await Connection.open(turn.load.host, turn.load.port)
+            answer = await _ask(connection, turn.load, body, start)
+        except CONNECTION_ERRORS as error:
+            answer = Answer(start, time.perf_counter(), 0, error=f"{type(error).__name__}: {error}")
         if answer.error and connection is not None:
             connection.close()
             connection = None
@@ -143,103 +135,80 @@ async def _client(turn: Turn) -> None:
         connection.close()
 
 
-@dataclass
-class Connection:
-    """A kept connection to the server."""
+async def _ask(connection: Connection, load: Load, body: bytes, start: float) -> Answer:
+    response = await connection.post(load.path, body)
+    if load.stream and response.status == 200:
+        return await _read_stream(response.chunks, start)
+    error = await error_of(response)
+    return Answer(start, time.perf_counter(), 0 if error else load.items, error=error)
 
-    load: Load
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
 
-    @staticmethod
-    async def open(load: Load) -> "Connection":
-        reader, writer = await asyncio.open_connection(load.host, load.port, limit=MAX_LINE)
-        return Connection(load, reader, writer)
+async def error_of(response: Response) -> str:
+    """Reads the body: a message for any status but 200, which has none."""
+    content = await response.content()
+    return "" if response.status == 200 else error_message(response.status, content)
 
-    def close(self) -> None:
-        self.writer.close()
 
-    async def ask(self, body: bytes, began: float) -> Answer:
-        """Sends the body and reads the whole answer."""
-        self.writer.write(
-            b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (self.load.path.encode(), self.load.host.encode(), len(body), body)
-        )
-        status, headers = await self._head()
-        parts = self._parts(headers)
-        if self.load.stream and status == 200:
-            return await self._read_stream(parts, began)
-        content = b"".join([part async for part in parts])
-        error = "" if status == 200 else f"HTTP {status}: {content[:300].decode(errors='replace')}"
-        return Answer(began, time.perf_counter(), 0 if error else self.load.items, error=error)
+def error_message(status: int, content: bytes) -> str:
+    return f"HTTP {status}: {content[:300].decode(errors='replace')}"
 
-    async def _head(self) -> tuple[int, dict[bytes, bytes]]:
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        first, *lines = head.split(b"\r\n")
-        pairs = (line.partition(b":") for line in lines if line)
-        return int(first.split(b" ", 2)[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}
 
-    async def _parts(self, headers: dict[bytes, bytes]) -> AsyncIterator[bytes]:
-        """The body as it comes."""
-        if b"chunked" not in headers.get(b"transfer-encoding", b""):
-            yield await self.reader.readexactly(int(headers.get(b"content-length", b"0")))
-            return
-        while size := int((await self.reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            yield (await self.reader.readexactly(size + 2))[:-2]
-        await self.reader.readuntil(b"\r\n")
-
-    async def _read_stream(self, parts: AsyncIterator[bytes], began: float) -> Answer:
-        """Server-sent events of chat completions: the first with text in it, and the usage at the end."""
-        first, tokens, is_whole, rest = 0.0, 0, False, b""
-        async for part in parts:
-            *lines, rest = (rest + part).split(b"\n")
-            for line in lines:
-                if not first and _has_text(line):
-                    first = time.perf_counter() - began
-                elif b'"completion_tokens"' in line:
-                    tokens = json.loads(line[len(b"data: ") :])["usage"]["completion_tokens"]
-                is_whole = is_whole or line.startswith(STREAM_END)
-        error = "" if is_whole and tokens else f"the stream ended with {tokens} tokens and no usage or [DONE]"
-        return Answer(began, time.perf_counter(), tokens, first, error)
+async def _read_stream(chunks: AsyncIterator[bytes], start: float) -> Answer:
+    """Server-sent events of chat completions: the first one with text in it, and the usage at the end."""
+    first, tokens, has_end, incomplete = 0.0, 0, False, b""
+    async for chunk in chunks:
+        *lines, incomplete = (incomplete + chunk).split(b"\n")
+        for line in lines:
+            if not first and _has_text(line):
+                first = time.perf_counter() - start
+            elif b'"completion_tokens"' in line:
+                tokens = json.loads(line[len(DATA) :])["usage"]["completion_tokens"]
+            has_end = has_end or line.startswith(STREAM_END)
+    error = "" if has_end and tokens else f"the stream ended with {tokens} tokens and no usage or [DONE]"
+    return Answer(start, time.perf_counter(), tokens, first, error)
 
 
 def _has_text(line: bytes) -> bool:
     if not line.startswith(b"data: {"):
         return False
-    choices = json.loads(line[len(b"data: ") :]).get("choices") or [{}]
+    choices = json.loads(line[len(DATA) :]).get("choices") or [{}]
     return bool((choices[0].get("delta") or {}).get("content"))
 
 
-def _summary(answers: list[Answer], began: float, end: float, driver_cpu: float) -> LoadResult:
+def _summary(answers: list[Answer], start: float, end: float, driver_cpu: float, is_cut: bool) -> LoadResult:
+    """`is_cut`: an answer that ends after `end` counts for its fraction before it."""
     good = [answer for answer in answers if not answer.error]
     messages = dict.fromkeys(answer.error for answer in answers if answer.error)
-    times = sorted(answer.ended - answer.began for answer in good)
-    firsts = sorted(answer.first for answer in good)
-    items = sum(answer.items * _share_within(answer, end) for answer in good)
+    times = sorted(answer.end - answer.start for answer in good)
+    items = sum(answer.items * (_fraction_before(answer, end) if is_cut else 1.0) for answer in good)
     return LoadResult(
-        per_s=items / max(end - began, 1e-9),
+        per_s=items / max(end - start, 1e-9),
         requests=len(good),
         errors=len(answers) - len(good),
         p50_s=percentile(times, 0.5),
         p95_s=percentile(times, 0.95),
         p99_s=percentile(times, 0.99),
-        first_s=percentile(firsts, 0.5),
-        messages=tuple(messages)[:MAX_ERRORS_SHOWN],
+        first_s=percentile(sorted(answer.first for answer in good), 0.5),
+        messages=tuple(messages)[:MAX_MESSAGES],
         driver_cpu=driver_cpu,
     )
 
 
-def _share_within(answer: Answer, end: float) -> float:
-    """The share of a request's time that lay before the turn's end."""
-    return min(1.0, max(0.0, end - answer.began) / max(answer.ended - answer.began, 1e-9))
+def _fraction_before(answer: Answer, end: float) -> float:
+    """The fraction of a request's time before `end`."""
+    return min(1.0, max(0.0, end - answer.start) / max(answer.end - answer.start, 1e-9))
 
 
-def percentile(ordered: list[float], share: float) -> float:
-    """Of values in rising order, by nearest rank; 0 of none."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+def percentile(ordered: list[float], fraction: float) -> float:
+    """The nearest-rank percentile of values in rising order; 0 of an empty list."""
+    return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))] if ordered else 0.0
+
+
+def main() -> None:
+    load = Load(**json.load(sys.stdin))
+    result = asyncio.run(run(load, Path(load.bodies).read_bytes().splitlines()))
+    sys.stdout.write(json.dumps(asdict(result)))
 
 
 if __name__ == "__main__":
-    wanted = Load(**json.load(sys.stdin))
-    result = asyncio.run(run(wanted, Path(wanted.bodies).read_bytes().splitlines()))
-    sys.stdout.write(json.dumps(asdict(result)))
+    main()

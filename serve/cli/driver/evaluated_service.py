@@ -1,4 +1,4 @@
-"""The running service as an evaluation uses it: a vector store for each question set, and searches in it."""
+"""The running service with a question set in it: a vector store for each set, and searches in it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,25 +10,25 @@ from urllib.parse import quote
 import httpx
 
 from serve.cli.driver.question_set import Document, QuestionSet
-from serve.cli.eval.modes import SearchBody
 from serve.cli.remote import POLL_MAX_S, RemoteError, RemoteService
 
-# One passage a document, as the public figures have it: no text of the known sets is longer.
+# One passage a document, as in the public figures: no text of the usual sets is longer.
 STATIC_CHUNKING = {"type": "static", "static": {"max_chunk_size_tokens": 4096, "chunk_overlap_tokens": 0}}
 CHUNKING: dict[str, dict[str, Any]] = {"static": STATIC_CHUNKING, "auto": {"type": "auto"}}
 MAX_RESULTS = 50  # the API's own limit
-FILES_A_BATCH = 100
+FILES_PER_BATCH = 100
 MAX_ATTEMPTS = 10
 PAGE_LIMIT = 100
-# Ingestion that makes no progress for so long will make none.
+# Ingestion without progress for this time is taken to have failed.
 STALL_S = 300.0
 
 Progress = Callable[[int], None]
+SearchBody = dict[str, Any]  # the fields of a search besides its query
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A question set's documents as files of the service: `filenames` leads from a file's name to its document's id."""
+    """The documents of a question set as files of the service; `filenames` maps a file's name to its document's id."""
 
     store_name: str
     filenames: dict[str, str]
@@ -37,33 +37,33 @@ class Corpus:
 
     @staticmethod
     def of(questions: QuestionSet, chunking: str) -> "Corpus":
-        """Every store has files of its own, so that deleting one leaves the others whole; other texts, other names."""
-        own = [questions.digest, "auto"] if chunking == "auto" else [questions.digest]
-        folder = "-".join([quote(questions.name, safe=""), *own])
+        """Every store has its own files, so that one can be deleted alone. Other texts get other names."""
+        versions = [questions.digest, "auto"] if chunking == "auto" else [questions.digest]
+        folder = "-".join([quote(questions.name, safe=""), *versions])
         ids = [document.document_id for document in questions.documents]
-        filenames = {f"{folder}/{quote(one, safe='')}.txt": one for one in ids}
-        name = ":".join(["eval", questions.name, *own])
+        filenames = {f"{folder}/{quote(document_id, safe='')}.txt": document_id for document_id in ids}
+        name = ":".join(["eval", questions.name, *versions])
         return Corpus(name, filenames, questions.documents, chunking)
 
 
 @dataclass(frozen=True)
-class Found:
-    """The documents that one search found, best first, each once; `is_degraded` if a stage was left out."""
+class SearchOutcome:
+    """The documents of one search, best first, each once; `is_degraded` if a stage was skipped."""
 
     document_ids: tuple[str, ...]
     is_degraded: bool
 
 
 class EvaluatedService(RemoteService):
-    """What `ragserve eval` asks of a service. A refusal for want of room is waited out. Raises RemoteError."""
+    """Indexes and searches a question set. Requests refused for overload are repeated. Raises RemoteError."""
 
     def __enter__(self) -> Self:
         return self
 
     def ensure_indexed(self, corpus: Corpus, concurrency: int, on_progress: Progress) -> str:
-        """The id of a vector store in which all of the documents are searchable; made, or completed, where it is not.
+        """Makes all documents searchable, and returns the id of their vector store. An existing store is completed.
 
-        `on_progress` gets the number of searchable documents, again and again.
+        `on_progress` is called with the number of searchable documents.
         """
         store_id = self._find_store(corpus.store_name) or self._create_store(corpus.store_name)
         if not self._is_complete(store_id, corpus):
@@ -72,15 +72,15 @@ class EvaluatedService(RemoteService):
         on_progress(len(corpus.documents))
         return store_id
 
-    def search(self, store_id: str, corpus: Corpus, query: str, body: SearchBody) -> Found:
-        """The best documents for a query: each where the first of its passages stands."""
-        asked = {"query": query, "max_num_results": MAX_RESULTS, **body}
-        found = self._send("POST", f"/v1/vector_stores/{store_id}/search", json=asked).json()
-        names = dict.fromkeys(hit["filename"] for hit in found["data"])
+    def search(self, store_id: str, corpus: Corpus, query: str, body: SearchBody) -> SearchOutcome:
+        """The best documents for a query, each at the place of its first passage."""
+        search = {"query": query, "max_num_results": MAX_RESULTS, **body}
+        page = self._send("POST", f"/v1/vector_stores/{store_id}/search", json=search).json()
+        names = dict.fromkeys(hit["filename"] for hit in page["data"])
         strangers = [name for name in names if name not in corpus.filenames]
         if strangers:
-            raise RemoteError(f"{corpus.store_name} holds {strangers[0]!r}, which is not of the set; delete the store")
-        return Found(tuple(corpus.filenames[name] for name in names), bool(found.get("degraded")))
+            raise RemoteError(f"{corpus.store_name} has {strangers[0]!r}, which is not in the set; delete the store")
+        return SearchOutcome(tuple(corpus.filenames[name] for name in names), bool(page.get("degraded")))
 
     def delete_store(self, store_id: str, concurrency: int) -> None:
         """Deletes the store and every file in it."""
@@ -100,11 +100,11 @@ class EvaluatedService(RemoteService):
         return counts["completed"] == counts["total"] == len(corpus.documents)
 
     def _fill(self, store_id: str, corpus: Corpus, concurrency: int) -> None:
-        """Uploads and attaches every document, batch by batch. Those that are there already are not taken in twice."""
+        """Uploads and attaches every document, batch by batch. Documents that are there already stay as they are."""
         files = list(zip(corpus.filenames, corpus.documents, strict=True))
         with ThreadPoolExecutor(concurrency) as pool:
-            for start in range(0, len(files), FILES_A_BATCH):
-                file_ids = list(pool.map(self._upload, *zip(*files[start : start + FILES_A_BATCH], strict=True)))
+            for start in range(0, len(files), FILES_PER_BATCH):
+                file_ids = list(pool.map(self._upload, *zip(*files[start : start + FILES_PER_BATCH], strict=True)))
                 batch = {"file_ids": file_ids, "chunking_strategy": CHUNKING[corpus.chunking]}
                 self._send("POST", f"/v1/vector_stores/{store_id}/file_batches", json=batch)
 
@@ -129,7 +129,7 @@ class EvaluatedService(RemoteService):
             time.sleep(POLL_MAX_S)
 
     def _failure(self, store_id: str) -> str:
-        """The end of a message: why the first of the failed files failed."""
+        """The end of an error message: the first failed file and its error."""
         failed = self._pages(f"/v1/vector_stores/{store_id}/files", filter="failed")
         return next((f"; {file['id']}: {file['last_error']['message']}" for file in failed), "")
 
@@ -142,7 +142,7 @@ class EvaluatedService(RemoteService):
             yield from page["data"]
 
     def _send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
-        """The answer. One that says to come back later is heeded, MAX_ATTEMPTS times."""
+        """The answer. A request refused with 429 or 503 is repeated after its Retry-After, MAX_ATTEMPTS times."""
         for _ in range(MAX_ATTEMPTS):
             response = self._request(method, path, allowed=(200, 429, 503), **kwargs)
             if response.status_code == 200:

@@ -1,4 +1,4 @@
-"""A real Milvus for tests: Milvus Lite in this process, and the server of the package `milvus` in one of its own."""
+"""A real Milvus: Milvus Lite in this process, and the server of the package `milvus` in a process of its own."""
 
 import atexit
 import socket
@@ -18,8 +18,8 @@ from models.index.milvus_index import MilvusDenseIndex, MilvusLexicalIndex
 
 START_TIMEOUT_S = 90.0
 
-# In an interpreter of its own, as the package changes the working directory while it starts the server. It gets all
-# its ports from here: its own search for free ones does not see another server's.
+# In its own interpreter: the package changes the working directory while it starts the server. It gets all its ports
+# from here: its own search for free ports misses those of another server.
 _START = """
 import sys, milvus
 config = milvus.MilvusServerConfig(data_dir=sys.argv[1])
@@ -36,7 +36,7 @@ _NUM_PORTS = 20
 
 
 def make_dense(uri: str, dim: int) -> MilvusDenseIndex:
-    """An empty index in a collection that the tests of this process share: making one takes 0.5 to 5 s."""
+    """An empty index in a collection that this process shares: creating one takes 0.5 to 5 s."""
     collection = _milvus(uri).make_dense(f"of {dim} dimensions", dim)
     _empty(collection)
     return MilvusDenseIndex(collection, random_id("tenant_"), "vs_contract", dim)
@@ -50,7 +50,7 @@ def make_lexical(uri: str) -> MilvusLexicalIndex:
 
 @cache
 def lite_uri() -> str:
-    """A Milvus Lite for all tests of this process."""
+    """The URI of this process' Milvus Lite."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     return f"{folder.name}/lite.db"
@@ -58,7 +58,7 @@ def lite_uri() -> str:
 
 @cache
 def server() -> "MilvusServer":
-    """The server of all tests of this process, started when it is first asked for: some 10 s and 250 MB."""
+    """This process' server, started at the first call: about 10 s and 250 MB."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     started = MilvusServer(Path(folder.name))
@@ -68,14 +68,14 @@ def server() -> "MilvusServer":
 
 
 class MilvusServer:
-    """A server whose data are in `folder`. One at a time on a machine: a port of its inner etcd cannot be chosen."""
+    """A server with its data in `folder`. One at a time on a machine: a port of its inner etcd is fixed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.uri = folder, ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Each time under another URI: its last port is not free at once."""
+        """Starts it under a new URI: its last port is not free at once."""
         ports = _free_ports(_NUM_PORTS)
         self.uri = f"http://127.0.0.1:{ports[0]}"
         command = [sys.executable, "-W", "ignore", "-c", _START, str(self._folder), *map(str, ports)]
@@ -83,14 +83,14 @@ class MilvusServer:
         _wait_until_ready(self.uri, self._process)
 
     def stop(self) -> None:
-        """Asks it to stop, and kills it if it does not within a second."""
+        """Stops it. Its data stay."""
         if self._process is not None:
             self._process.communicate(timeout=30)
             self._process = None
 
 
 def new_prefix() -> str:
-    """Collections of their own for one test."""
+    """A prefix for collections that nobody else uses."""
     return random_id("test_")
 
 
@@ -104,7 +104,7 @@ def _empty(collection: Collection) -> None:
 
 
 def _wait_until_ready(uri: str, process: "subprocess.Popen[bytes]") -> None:
-    """Returns when the server has made a collection: it says that it is healthy before it can."""
+    """Returns once the server has created a collection: it reports itself healthy too early."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         milvus = Milvus(MilvusConfig(uri=uri, prefix=new_prefix(), timeout_s=2))

@@ -1,228 +1,233 @@
-"""The load of `ragserve bench overload`: requests that come whether or not the ones before were answered.
+"""The open loop: requests arrive at their times, whether or not the earlier ones were answered.
 
-`python -m serve.cli.driver.open_loop` reads an Offer as JSON from its standard input and writes an OfferResult to its
-standard output. A process of its own, for the reasons of serve/cli/driver/closed_loop.py, whose connections it uses.
+A late service gets no rest: what it has not done waits. `python -m serve.cli.driver.open_loop` reads an OpenLoad as
+JSON from its standard input and writes an OpenLoopResult to its standard output; the caller computes its summary.
 """
 
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from serve.cli.driver.closed_loop import MAX_LINE, Connection, Load, percentile
+from serve.cli.driver.closed_loop import error_message
+from serve.cli.driver.connection import CONNECTION_ERRORS, Connection
+from serve.cli.driver.module_process import ModuleProcess, module_process
 
-WHOLE, DEGRADED, UNANSWERED, UNSENT, BROKEN = "whole", "degraded", "unanswered", "unsent", "broken"
-REFUSALS = (429, 503)
-SPARE_S = 60.0  # past the last deadline, for the process to start and to end
+MODULE = "serve.cli.driver.open_loop"
+UNSENT, UNANSWERED = "unsent", "unanswered"
+SPARE_S = 60.0  # for the process to start and to end, after the last deadline
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What to send: the lines of `bodies` (a file) in turn, by a Poisson process of `rate` a second for `seconds`.
+class Arrivals:
+    """A Poisson process of `per_s` requests a second to one path; `bodies` is a file with a body a line."""
 
-    An answer must be there within `answer_s`. Only what ends after `warm_s` and within `seconds` counts as throughput:
-    the first requests meet an empty service, and the last ones nobody follows. A request for which none of so many
-    `connections` is free is not sent, and counted.
+    path: str
+    bodies: str
+    per_s: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A time of constant rates."""
+
+    seconds: float
+    arrivals: tuple[Arrivals, ...]
+
+
+@dataclass(frozen=True)
+class OpenLoad:
+    """Phases, one after the other. A request fails without an answer within `timeout_s`.
+
+    With `max_in_flight` requests in flight, the next one is not sent, and recorded as UNSENT. `start_at` is the time of
+    the first phase by the machine's clock (time.time); 0 is at once.
     """
 
     host: str
     port: int
-    path: str
-    bodies: str
-    rate: float
-    seconds: float
-    warm_s: float
-    answer_s: float
-    connections: int = 1024
+    phases: tuple[Phase, ...]
+    timeout_s: float
+    max_in_flight: int = 1024
     seed: int = 11
+    start_at: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return sum(phase.seconds for phase in self.phases)
+
+    @property
+    def max_duration_s(self) -> float:
+        """After this time the process has ended, or hangs."""
+        return self.seconds + self.timeout_s + SPARE_S
 
 
 @dataclass(frozen=True)
-class OfferResult:
-    """`whole` and `degraded` are answers a second; `offered` is requests a second. Counts are of the whole turn.
+class Record:
+    """One request. Times are in seconds from the start of the first phase.
 
-    `refused`: by status and code. `untyped`: refusals without our code or without Retry-After. `failed`: whatever else
-    was answered, by status and code. Times in seconds, of whole answers; `lag_s` is how late the driver itself was.
+    `status` is 0 without a complete answer; `error` then is UNSENT, UNANSWERED, or an exception with its name first.
+    `error_code` is the answer's own, "" if it has none. `is_degraded` is None if the answer does not say.
     """
 
-    offered: float
-    whole: float
-    degraded: float
-    requests: int
-    refused: dict[str, int]
-    untyped: int
-    failed: dict[str, int]
-    unanswered: int
-    unsent: int
-    p50_s: float
-    p95_s: float
-    p99_s: float
-    refusal_p99_s: float
-    lag_s: float
-    driver_cpu: float
+    path: str
+    due_s: float
+    sent_s: float
+    ended_s: float
+    status: int = 0
+    error: str = ""
+    error_code: str = ""
+    has_retry_after: bool = False
+    is_degraded: bool | None = None
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What became of one request: `kind` is one of the names above, or the status with the code of the error."""
+class OpenLoopResult:
+    """`records` in the order of sending; `driver_cpu` in cores, while requests were sent."""
 
-    kind: str
-    began: float
-    ended: float
-    status: int = 0
-    is_typed: bool = True
+    records: tuple[Record, ...]
+    driver_cpu: float
+
+    @staticmethod
+    def of_json(raw: Any) -> "OpenLoopResult":
+        return OpenLoopResult(tuple(Record(**record) for record in raw["records"]), raw["driver_cpu"])
 
 
-def offer(wanted: Offer) -> OfferResult:
-    """Runs the load in a process of its own and waits for it."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "serve.cli.driver.open_loop"],
-        input=json.dumps(asdict(wanted)),
-        capture_output=True,
-        text=True,
-        timeout=wanted.seconds + wanted.answer_s + SPARE_S,
-        check=False,
-    )
-    if ran.returncode != 0:
-        raise RuntimeError(f"the load driver failed: {ran.stderr[-2000:]}")
-    return OfferResult(**json.loads(ran.stdout))
+def drive_open(load: OpenLoad) -> OpenLoopResult:
+    """Runs the load in a process of its own. Raises RuntimeError if that process fails."""
+    with driving_open(load) as process:
+        return OpenLoopResult.of_json(process.result(load.max_duration_s))
+
+
+@contextmanager
+def driving_open(load: OpenLoad) -> Iterator[ModuleProcess]:
+    """The same, for a caller that has something to do meanwhile."""
+    with module_process(MODULE, asdict(load)) as process:
+        yield process
+
+
+def arrivals(load: OpenLoad) -> list[tuple[float, Arrivals]]:
+    """When each request is due, in seconds, in rising order. The same for the same seed."""
+    source, start = random.Random(load.seed), 0.0
+    due: list[tuple[float, Arrivals]] = []
+    for phase in load.phases:
+        for kind in phase.arrivals:
+            due += ((at, kind) for at in _poisson(source, start, start + phase.seconds, kind.per_s))
+        start += phase.seconds
+    return sorted(due, key=lambda arrival: arrival[0])
+
+
+def _poisson(source: random.Random, start: float, end: float, per_s: float) -> Iterator[float]:
+    at = start
+    while per_s > 0 and (at := at + source.expovariate(per_s)) < end:
+        yield at
 
 
 @dataclass
-class Turn:
-    """The running turn: its idle connections, how many there are, and what became of its requests."""
+class Driver:
+    """The requests in flight, and the idle connections."""
 
-    wanted: Offer
-    idle: list["Exchange"] = field(default_factory=list)
-    num_open: int = 0
-    replies: list[Reply] = field(default_factory=list)
-    lags: list[float] = field(default_factory=list)
+    load: OpenLoad
+    start: float
+    num_in_flight: int = 0
+    records: list[Record] = field(default_factory=list)
+    idle: list[Connection] = field(default_factory=list)
 
-    async def send(self, body: bytes, due: float) -> None:
-        """One request, from its connection to its reply. Times count from when it was due, whatever held it up."""
-        self.lags.append(time.perf_counter() - due)
-        if not self.idle and self.num_open == self.wanted.connections:
-            self.replies.append(Reply(UNSENT, due, due))
+    async def run(self, bodies: dict[str, list[bytes]]) -> OpenLoopResult:
+        """Returns once every request has ended. `bodies` by their file."""
+        next_body = {name: cycle(lines) for name, lines in bodies.items()}
+        cpu = time.process_time()
+        async with asyncio.TaskGroup() as sending:
+            for due, kind in arrivals(self.load):
+                await asyncio.sleep(max(0.0, self.start + due - time.perf_counter()))
+                sending.create_task(self._send(kind.path, next(next_body[kind.bodies]), due))
+            driver_cpu = (time.process_time() - cpu) / self.load.seconds
+        for connection in self.idle:
+            connection.close()
+        await asyncio.gather(*(connection.writer.wait_closed() for connection in self.idle), return_exceptions=True)
+        return OpenLoopResult(tuple(sorted(self.records, key=lambda record: record.sent_s)), driver_cpu)
+
+    async def _send(self, path: str, body: bytes, due_s: float) -> None:
+        sent_s = self._now()
+        if self.num_in_flight >= self.load.max_in_flight:
+            self.records.append(Record(path, due_s, sent_s, sent_s, error=UNSENT))
             return
-        exchange = self.idle.pop() if self.idle else None
-        self.num_open += exchange is None
-        kind, status, is_typed = BROKEN, 0, True
+        self.num_in_flight += 1
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + self.wanted.answer_s):
-                exchange = exchange or await Exchange.to(self.wanted)
-                kind, status, is_typed = await exchange.post(body)
-        except TimeoutError:
-            kind = UNANSWERED
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
-            kind = f"{BROKEN}: {type(error).__name__}"
-        self.replies.append(Reply(kind, due, time.perf_counter(), status, is_typed))
-        if status:
-            assert exchange is not None
-            self.idle.append(exchange)
-        else:
-            self._drop(exchange)
+            answer = await self._answer(path, body)
+        finally:
+            self.num_in_flight -= 1
+        self.records.append(Record(path, due_s, sent_s, self._now(), **answer))
 
-    def _drop(self, exchange: "Exchange | None") -> None:
-        self.num_open -= 1
-        if exchange is not None:
-            exchange.close()
+    async def _answer(self, path: str, body: bytes) -> dict[str, Any]:
+        """The fields of a Record that tell how the request ended."""
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(self.load.timeout_s):
+                connection = await self._connection()
+                response = await connection.post(path, body)
+                content = await response.content()
+        except CONNECTION_ERRORS as error:
+            if connection is not None:
+                connection.close()
+            # A TimeoutError is an OSError.
+            is_timeout = isinstance(error, TimeoutError)
+            return {"error": UNANSWERED if is_timeout else f"{type(error).__name__}: {error}"}
+        self.idle.append(connection)
+        return _outcome(response.status, content) | {
+            "status": response.status,
+            "has_retry_after": response.headers.get(b"retry-after", b"").isdigit(),
+        }
 
+    async def _connection(self) -> Connection:
+        """The connection that was used last, or a new one; a server may close those that are idle for long."""
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.is_closed_by_server:
+                return connection
+            connection.close()
+        return await Connection.open(self.load.host, self.load.port)
 
-class Exchange(Connection):
-    """A kept connection, and what an answer on it says."""
-
-    @staticmethod
-    async def to(wanted: Offer) -> "Exchange":
-        reader, writer = await asyncio.open_connection(wanted.host, wanted.port, limit=MAX_LINE)
-        load = Load(wanted.host, wanted.port, wanted.path, wanted.bodies, 1, wanted.seconds)
-        return Exchange(load, reader, writer)
-
-    async def post(self, body: bytes) -> tuple[str, int, bool]:
-        """What the answer is, its status, and whether a refusal is as ours are."""
-        self.writer.write(
-            b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (self.load.path.encode(), self.load.host.encode(), len(body), body)
-        )
-        status, headers = await self._head()
-        content = b"".join([part async for part in self._parts(headers)])
-        kind, is_coded = _kind(status, content)
-        is_typed = status not in REFUSALS or (is_coded and headers.get(b"retry-after", b"").isdigit())
-        return kind, status, is_typed
+    def _now(self) -> float:
+        return time.perf_counter() - self.start
 
 
-def _kind(status: int, content: bytes) -> tuple[str, bool]:
-    """The name of the answer, and whether it is one of ours."""
+def _outcome(status: int, content: bytes) -> dict[str, Any]:
+    error = "" if status == 200 else error_message(status, content)
     try:
-        body: Any = json.loads(content)
+        body = json.loads(content)
         if status == 200:
-            return (DEGRADED if body["degraded"] else WHOLE), True
-        return f"{status} {body['error']['code']}", True
+            return {"is_degraded": bool(body["degraded"])}
+        return {"error": error, "error_code": str(body["error"]["code"])}
     except (ValueError, KeyError, TypeError):
-        return f"{status} without a code", False
+        return {"error": error}
 
 
-async def run(wanted: Offer, bodies: list[bytes]) -> OfferResult:
-    """The turn, in this process."""
-    turn, cpu, began = Turn(wanted), time.process_time(), time.perf_counter()
-    sending = set[asyncio.Task[None]]()
-    number = 0
-    async for due in _arrivals(wanted, began):
-        task = asyncio.create_task(turn.send(bodies[number % len(bodies)], due))
-        sending.add(task)
-        task.add_done_callback(sending.discard)
-        number += 1
-    busy = (time.process_time() - cpu) / wanted.seconds
-    await asyncio.gather(*sending)
-    for exchange in turn.idle:
-        exchange.close()
-    await asyncio.gather(*(exchange.writer.wait_closed() for exchange in turn.idle), return_exceptions=True)
-    return summary(wanted, turn.replies, began, percentile(sorted(turn.lags), 0.99), busy)
+async def run(load: OpenLoad, bodies: dict[str, list[bytes]]) -> OpenLoopResult:
+    """The load, in this process. `bodies` are the lines of each file."""
+    start_in_s = load.start_at - time.time() if load.start_at else 0.0
+    return await Driver(load, time.perf_counter() + start_in_s).run(bodies)
 
 
-async def _arrivals(wanted: Offer, began: float) -> AsyncIterator[float]:
-    """When each request is due, once it is."""
-    chance, due = random.Random(wanted.seed), began
-    while (due := due + chance.expovariate(wanted.rate)) < began + wanted.seconds:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        yield due
-
-
-def summary(wanted: Offer, replies: list[Reply], began: float, lag_s: float, driver_cpu: float) -> OfferResult:
-    """What the replies add up to."""
-    first, last = began + wanted.warm_s, began + wanted.seconds
-    kinds = Counter(reply.kind for reply in replies)
-    counted = Counter(reply.kind for reply in replies if first <= reply.ended < last)
-    whole = sorted(reply.ended - reply.began for reply in replies if reply.kind == WHOLE and reply.began >= first)
-    refused = sorted(reply.ended - reply.began for reply in replies if reply.status in REFUSALS)
-    known = (WHOLE, DEGRADED, UNANSWERED, UNSENT)
-    is_refusal = {reply.kind: reply.status in REFUSALS for reply in replies}
-    return OfferResult(
-        offered=len(replies) / wanted.seconds,
-        whole=counted[WHOLE] / (wanted.seconds - wanted.warm_s),
-        degraded=counted[DEGRADED] / (wanted.seconds - wanted.warm_s),
-        requests=len(replies),
-        refused={kind: number for kind, number in kinds.items() if is_refusal[kind]},
-        untyped=sum(not reply.is_typed for reply in replies),
-        failed={kind: number for kind, number in kinds.items() if not is_refusal[kind] and kind not in known},
-        unanswered=kinds[UNANSWERED],
-        unsent=kinds[UNSENT],
-        p50_s=percentile(whole, 0.5),
-        p95_s=percentile(whole, 0.95),
-        p99_s=percentile(whole, 0.99),
-        refusal_p99_s=percentile(refused, 0.99),
-        lag_s=lag_s,
-        driver_cpu=driver_cpu,
+def _load_of_json(raw: dict[str, Any]) -> OpenLoad:
+    phases = tuple(
+        Phase(phase["seconds"], tuple(Arrivals(**kind) for kind in phase["arrivals"])) for phase in raw["phases"]
     )
+    return OpenLoad(**(raw | {"phases": phases}))
+
+
+def main() -> None:
+    load = _load_of_json(json.load(sys.stdin))
+    names = {kind.bodies for phase in load.phases for kind in phase.arrivals}
+    result = asyncio.run(run(load, {name: Path(name).read_bytes().splitlines() for name in names}))
+    sys.stdout.write(json.dumps(asdict(result)))
 
 
 if __name__ == "__main__":
-    asked = Offer(**json.load(sys.stdin))
-    result = asyncio.run(run(asked, Path(asked.bodies).read_bytes().splitlines()))
-    sys.stdout.write(json.dumps(asdict(result)))
+    main()

@@ -24,17 +24,17 @@ class Document:
 
     @property
     def content(self) -> str:
-        """What is uploaded and indexed: the title's line, if there is one, then the text."""
+        """The text that is uploaded and indexed: the title on its own line, if there is one, then the text."""
         return f"{self.title}\n{self.text}" if self.title else self.text
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What a set's files hold that no figure can rest on, or that no search can find.
+    """Counts of queries and documents that cannot be measured.
 
-    `unjudged_queries` have no relevant document and are not asked. `unknown_queries` and `unknown_documents` are named
-    by qrels alone; a relevant document that is not in the corpus counts as one that is not found. `blank_documents`
-    have no text and are not uploaded.
+    `unjudged_queries` have no relevant document and are not searched. `unknown_queries` and `unknown_documents` are in
+    the qrels alone; a relevant document that is not in the corpus counts as missed. `blank_documents` have no text and
+    are not uploaded.
     """
 
     unjudged_queries: int = 0
@@ -45,7 +45,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """`queries` are the judged ones, by id, in the file's order; `qrels` the relevance of documents to each of them."""
+    """`queries`: texts of the judged queries by id, in the file's order; `qrels`: relevance of documents to each."""
 
     name: str
     documents: tuple[Document, ...]
@@ -55,7 +55,7 @@ class QuestionSet:
 
     @property
     def digest(self) -> str:
-        """Names the documents: the same for the same ids and texts in the same order."""
+        """A hash of the documents: the same for the same ids and texts in the same order."""
         sha = hashlib.sha256()
         for document in self.documents:
             sha.update(json.dumps([document.document_id, document.content]).encode())
@@ -71,36 +71,39 @@ class QuestionSet:
 
 
 def read_question_set(folder: Path, split: str = "test") -> QuestionSet:
-    """The set in a folder; its relevance from qrels/<split>.tsv, or from qrels.tsv where that is all there is.
+    """Reads the set in a folder. Relevance is in qrels/<split>.tsv, or in qrels.tsv if there is no folder qrels.
 
-    Raises InvalidRequestError, which names the file and the line, for whatever is missing or broken.
+    Raises InvalidRequestError, with the file and the line, for anything missing or broken.
     """
     corpus = _read_corpus(_lines_file(folder, "corpus"))
     texts = _read_queries(_lines_file(folder, "queries"))
     qrels = _read_qrels(_qrels_file(folder, split))
-    asked = {query_id: text for query_id, text in texts.items() if max(qrels.get(query_id, {}).values(), default=0) > 0}
-    if not asked:
+    judged = {
+        query_id: text for query_id, text in texts.items() if max(qrels.get(query_id, {}).values(), default=0) > 0
+    }
+    if not judged:
         raise InvalidRequestError(f"{folder}: no query has a relevant document in its qrels")
     documents = tuple(document for document in corpus if document.content.strip())
-    known = {document.document_id for document in corpus}
+    corpus_ids = {document.document_id for document in corpus}
+    judged_ids = {document_id for relevances in qrels.values() for document_id in relevances}
     left_out = LeftOut(
-        unjudged_queries=len(texts) - len(asked),
+        unjudged_queries=len(texts) - len(judged),
         unknown_queries=len(qrels.keys() - texts.keys()),
-        unknown_documents=len({one for judged in qrels.values() for one in judged} - known),
+        unknown_documents=len(judged_ids - corpus_ids),
         blank_documents=len(corpus) - len(documents),
     )
-    return QuestionSet(folder.resolve().name, documents, asked, {one: qrels[one] for one in asked}, left_out)
+    return QuestionSet(folder.resolve().name, documents, judged, {key: qrels[key] for key in judged}, left_out)
 
 
 def _read_corpus(path: Path) -> list[Document]:
     documents = {}
     for where, line in _json_lines(path):
-        one = Document(_string(where, line, "_id"), line.get("title") or "", _string(where, line, "text"))
-        if not isinstance(one.title, str):
+        document = Document(_string(where, line, "_id"), line.get("title") or "", _string(where, line, "text"))
+        if not isinstance(document.title, str):
             raise InvalidRequestError(f"{where}: `title` is not a string")
-        if not one.document_id or one.document_id in documents:
-            raise InvalidRequestError(f"{where}: the _id {one.document_id!r} is empty or was there before")
-        documents[one.document_id] = one
+        if not document.document_id or document.document_id in documents:
+            raise InvalidRequestError(f"{where}: the _id {document.document_id!r} is empty or a duplicate")
+        documents[document.document_id] = document
     return list(documents.values())
 
 
@@ -109,7 +112,7 @@ def _read_queries(path: Path) -> dict[str, str]:
     for where, line in _json_lines(path):
         query_id, text = _string(where, line, "_id"), _string(where, line, "text")
         if not query_id or query_id in queries:
-            raise InvalidRequestError(f"{where}: the _id {query_id!r} is empty or was there before")
+            raise InvalidRequestError(f"{where}: the _id {query_id!r} is empty or a duplicate")
         if not text.strip():
             raise InvalidRequestError(f"{where}: the text of query {query_id!r} is empty")
         queries[query_id] = text
@@ -128,12 +131,12 @@ def _read_qrels(path: Path) -> Qrels:
             continue
         query_id, document_id, relevance = row
         if qrels.setdefault(query_id, {}).setdefault(document_id, relevance) != relevance:
-            raise InvalidRequestError(f"{path}:{number}: {query_id} and {document_id} were judged otherwise before")
+            raise InvalidRequestError(f"{path}:{number}: {query_id} and {document_id} already have another relevance")
     return qrels
 
 
 def _qrels_row(line: str) -> Relevance | None:
-    """The three fields, or None for a line that is no judgement."""
+    """The three fields; None for an invalid line."""
     fields = line.rstrip("\r\n").split("\t")
     if len(fields) != 3 or not all(fields):
         return None
@@ -165,7 +168,7 @@ def _first_file(tried: list[Path]) -> Path:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, object) of each line; blank lines are no lines."""
+    """(place, object) of each line that is not blank."""
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue

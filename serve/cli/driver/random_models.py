@@ -1,11 +1,18 @@
-"""Models that a benchmark builds for itself where there is no hub: of real size and shape, with weights from chance.
+"""Models that a benchmark builds where there is no hub: of real size and shape, with random weights.
 
-Speed does not depend on what the weights say. Both build on the folder of a BERT-like sentence model, which brings
-the tokenizer.
+Speed does not depend on the weights. Both models are built from the folder of a BERT-like sentence model, which has the
+tokenizer.
 """
 
 from pathlib import Path
 
+import yaml
+
+from models.catalog import Catalog
+from models.source import SourceConfig, fetch_folder
+
+ENCODER = "minilm"  # the embedding model of every benchmark
+CROSS_ENCODER = "bench-cross-encoder"
 SEED = 0
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }} : {{ message['content'] }}\n{% endfor %}"
@@ -14,8 +21,23 @@ CHAT_TEMPLATE = (
 MAX_POSITIONS = 4096
 
 
+def encoder_folder() -> Path:
+    """The folder of the benchmarks' embedding model. Raises ModelLoadError if its weights are not on this machine."""
+    config = Catalog.open().config("embedding", ENCODER)
+    assert isinstance(config, SourceConfig)
+    return fetch_folder(ENCODER, config, ["*"])
+
+
+def write_cross_encoder_catalog(path: Path, cross_encoder: Path) -> Path:
+    """A catalog that has the cross-encoder in this folder as CROSS_ENCODER."""
+    options = {"source": str(cross_encoder), "engine": "auto"}
+    entry = {"kind": "cross_encoder", "licence": "Apache-2.0", "options": options}
+    path.write_text(yaml.safe_dump({"reranking": {CROSS_ENCODER: entry}}))
+    return path
+
+
 def build_cross_encoder(encoder: Path, folder: Path) -> Path:
-    """A cross-encoder of the encoder's own weights under a head from chance: a score, but no meaning in it."""
+    """A cross-encoder of the encoder's weights with a random head: its scores mean nothing."""
     import torch
     from transformers import AutoTokenizer, BertForSequenceClassification
     from transformers.utils import logging

@@ -1,63 +1,67 @@
-"""The graph of `ragserve bench step`: the stages of a question, with sleeping in the place of computing.
+"""Simulated stages: replicas that sleep for as long as a model would compute.
 
-The service times are those of a GPU. Everything else is what serves: the clients, the batching, the meters, Serve.
+The batching, the meters and the message formats are the real ones, so that a machine of two cores runs a graph that
+needs a dozen GPUs.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from fastapi import FastAPI
-from pydantic import BaseModel
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 
 from deployments.autoscaling import SlotMeter, WorkMeter
-from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
 from models.encoding import Encoding
-from models.types import DEFAULT_TENANT, Deadline, RequestContext
-from serve.cli.bench.step.load import ASK, PARSE
+from models.types import Deadline
 
-BUDGET_S = 60.0  # of a request: late is to be seen as late, not as failed
-TEXT_TOKENS = 64
+MIN_BATCH_TOKENS = 64  # TokenBatchedConfig's own bound
+MAX_SERVE_BATCH = 32
+
+
+class ServiceTime(Protocol):
+    """How long a batch of n items takes; or, in an engine, an answer among n that run at once."""
+
+    def seconds(self, num_items: float, /) -> float: ...
 
 
 @dataclass(frozen=True)
 class BatchTime:
-    """What a batch takes: a pass costs `fixed_s`, and `item_s` for each of its items."""
+    """A forward pass: `fixed_s`, and `item_s` for each of its items."""
 
     fixed_s: float
     item_s: float
 
-    def seconds(self, num_items: int) -> float:
+    def seconds(self, num_items: float, /) -> float:
         return self.fixed_s + self.item_s * num_items
 
 
 @dataclass(frozen=True)
 class DecodeTime:
-    """What an engine takes: a step gives up to `slots` requests a token each, and is the longer the more they are."""
+    """An engine's answer of `num_tokens`: a step gives a token each to up to `slots` requests.
+
+    A step takes `step_s`, and `request_s` for each request in it.
+    """
 
     num_tokens: int
     step_s: float
-    request_s: float  # of a step, for each request in it
+    request_s: float
     slots: int
 
-    def seconds(self, num_tokens: int, num_requests: int) -> float:
-        """Of so many tokens of one request among `num_requests`."""
-        return num_tokens * (self.step_s + self.request_s * min(num_requests, self.slots))
+    def seconds(self, num_requests: float, /) -> float:
+        return self.num_tokens * (self.step_s + self.request_s * min(num_requests, self.slots))
 
 
-class SleepingEncoder:
-    """A model of the token batcher's."""
+class SleepingModel:
+    """The model of a token batcher."""
 
-    def __init__(self, time_of: BatchTime) -> None:
+    def __init__(self, time_of: ServiceTime) -> None:
         self._time_of = time_of
 
     def forward(self, batch: Sequence[Encoding]) -> list[str]:
@@ -65,15 +69,16 @@ class SleepingEncoder:
         return ["done"] * len(batch)
 
 
-class EncoderStage:
-    """Embedding or reranking: the real token batcher, one pass at a time."""
+class TokenBatchedStage:
+    """Embedding or reranking: the real token batcher, one forward pass at a time. Every item has `item_tokens`."""
 
-    def __init__(self, stage: str, time_of: BatchTime, max_batch_size: int) -> None:
-        config = TokenBatchedConfig(max_batch_size=max_batch_size, max_batch_tokens=TEXT_TOKENS * max_batch_size)
-        self._stage, self._batcher, self._model = stage, TokenBatcher(stage, config), SleepingEncoder(time_of)
-        self._encoding = Encoding(np.zeros(TEXT_TOKENS, np.int32))
+    def __init__(self, stage: str, time_of: ServiceTime, max_batch_size: int, item_tokens: int = 64) -> None:
+        max_tokens = max(MIN_BATCH_TOKENS, item_tokens * max_batch_size)
+        config = TokenBatchedConfig(max_batch_size=max_batch_size, max_batch_tokens=max_tokens)
+        self._stage, self._batcher, self._model = stage, TokenBatcher(stage, config), SleepingModel(time_of)
+        self._encoding = Encoding(np.zeros(item_tokens, np.int32))
 
-    async def run_together(self, items: list[str], envelopes: list[Envelope]) -> list[Any]:
+    async def run_all(self, items: list[Any], envelopes: list[Envelope]) -> list[Any]:
         """A message of concurrent calls."""
         return await answers_of(self._stage, envelopes, map(self._run, envelopes))
 
@@ -85,23 +90,23 @@ class EncoderStage:
         return self._batcher.meter.stats()
 
 
-class SearchStage:
+class ServeBatchedStage:
     """Search: batched by Serve, as the searchers are."""
 
-    def __init__(self, time_of: BatchTime) -> None:
+    def __init__(self, time_of: ServiceTime) -> None:
         self._time_of = time_of
         self._meter = WorkMeter()
 
-    async def run_together(self, items: list[str], envelopes: list[Envelope]) -> list[str]:
+    async def run_all(self, items: list[Any], envelopes: list[Envelope]) -> list[Any]:
         """A message of concurrent calls."""
         self._meter.arrived(len(items))
         try:
-            return await self._batches(items)
+            return await self._run_batch(items)
         finally:
             self._meter.left(len(items))
 
-    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def _batches(self, messages: list[list[str]]) -> list[list[str]]:
+    @serve.batch(max_batch_size=MAX_SERVE_BATCH, batch_wait_timeout_s=0.0)
+    async def _run_batch(self, messages: list[list[Any]]) -> list[list[Any]]:
         num_items, start = sum(map(len, messages)), time.perf_counter()
         await asyncio.sleep(self._time_of.seconds(num_items))
         self._meter.worked(num_items, time.perf_counter() - start)
@@ -112,92 +117,65 @@ class SearchStage:
 
 
 class EngineStage:
-    """Generation: so many requests at once, each streamed; the others wait for a slot."""
+    """Generation: up to `slots` requests at once, each streamed in `num_deltas`; the others wait for a slot.
 
-    PARTS = 2  # of an answer: deltas are those of the tokens that gathered
+    The speed follows the number of requests that run: it is looked up at each delta, and every `tick_s`.
+    """
 
-    def __init__(self, time_of: DecodeTime) -> None:
-        self._time_of = time_of
-        self._slots = asyncio.Semaphore(time_of.slots)
+    def __init__(self, time_of: ServiceTime, slots: int, num_deltas: int = 2, tick_s: float = math.inf) -> None:
+        self._time_of, self._num_deltas, self._tick_s = time_of, num_deltas, tick_s
+        self._free_slots = asyncio.Semaphore(slots)
         self._num_running = 0
-        self._meter = SlotMeter(time_of.slots)
+        self._meter = SlotMeter(slots)
 
-    async def stream(self, text: str, envelope: Envelope) -> AsyncGenerator[str, None]:
+    async def stream(self, item: Any, envelope: Envelope) -> AsyncGenerator[str, None]:
         with self._meter.request():
-            async with self._slots:
+            async with self._free_slots:
                 self._num_running += 1
                 try:
-                    for _ in range(self.PARTS):
-                        await asyncio.sleep(self._time_of.seconds(self._part, self._num_running))
+                    for _ in range(self._num_deltas):
+                        await self._compute(1 / self._num_deltas)
                         yield "done"
                 finally:
                     self._num_running -= 1
 
-    @property
-    def _part(self) -> int:
-        return self._time_of.num_tokens // self.PARTS
+    async def _compute(self, fraction: float) -> None:
+        """Sleeps for this fraction of an answer's time."""
+        now = time.perf_counter()
+        while fraction > 0:
+            answer_s = self._time_of.seconds(self._num_running)
+            await asyncio.sleep(min(self._tick_s, fraction * answer_s))
+            now, before = time.perf_counter(), now
+            fraction -= (now - before) / answer_s
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         return self._meter.stats()
 
 
-class ParseStage:
-    """Parsing: a file at a time."""
+class SerialStage:
+    """Parsing: one file after the other."""
 
-    def __init__(self, file_s: float) -> None:
-        self._file_s = file_s
-        self._turn = asyncio.Lock()
+    def __init__(self, item_s: float) -> None:
+        self._item_s = item_s
+        self._is_busy = asyncio.Lock()
         self._meter = SlotMeter()
 
-    async def parse(self, text: str) -> str:
+    async def run(self, item: Any) -> str:
         with self._meter.request():
-            async with self._turn:
-                await asyncio.sleep(self._file_s)
+            async with self._is_busy:
+                await asyncio.sleep(self._item_s)
         return "done"
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         return self._meter.stats()
 
 
-class AskBody(BaseModel):
-    text: str
+class EchoStage:
+    """A stage that costs nothing: what is measured is the way to it."""
 
+    async def run(self, item: str) -> str:
+        return item
 
-@serve.ingress()
-class StepIngress:
-    """The request path, by the clients that the service uses. Files go to the parser alone."""
-
-    def __init__(
-        self,
-        embed: DeploymentHandle,
-        search: DeploymentHandle,
-        rerank: DeploymentHandle,
-        generate: DeploymentHandle,
-        parse: DeploymentHandle,
-    ) -> None:
-        self._encoders = [StageClient(embed, "embed"), StageClient(search, "search"), StageClient(rerank, "rerank")]
-        self._generate, self._parse = StageClient(generate, "generate"), StageClient(parse, "parse")
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        app = FastAPI()
-
-        @app.post(ASK)
-        async def ask(body: AskBody) -> AskBody:
-            return AskBody(text=await self._answer(body.text, _context()))
-
-        @app.post(PARSE)
-        async def parse(body: AskBody) -> AskBody:
-            return AskBody(text=await self._parse.call("parse", body.text, context=_context()))
-
-        return app
-
-    async def _answer(self, text: str, context: RequestContext) -> str:
-        for stage in self._encoders:
-            await stage.shared_call("run_together", text, context)
-        stream = self._generate.stream_call("stream", text, Envelope.of(context), context=context)
-        async with aclosing(stream) as deltas:
-            return " ".join([delta async for delta in deltas])
-
-
-def _context() -> RequestContext:
-    return RequestContext("bench", DEFAULT_TENANT, Deadline.after(BUDGET_S))
+    async def run_all(self, items: list[str], envelopes: list[Envelope]) -> list[str]:
+        """A message of concurrent calls."""
+        return items

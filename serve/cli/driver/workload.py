@@ -1,10 +1,12 @@
-"""What `ragserve bench models` sends: texts of known length, drawn from the model's own words, and requests of them."""
+"""What the benchmarks send: texts of a given number of tokens, request bodies, and questions from a file."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from models.errors import InvalidRequestError
 
 QUERY_TOKENS = (6, 14)  # ten in the mean, special tokens included
 CHUNK_TOKENS = 256
@@ -15,22 +17,22 @@ LLM_PROMPT_WORDS = 64
 
 
 class Words:
-    """Words that are one token each, in a WordPiece vocabulary, so that a text's length is known without counting."""
+    """Draws words that are one token each in a WordPiece vocabulary, so that a text's length needs no counting."""
 
     def __init__(self, model: Path, seed: int = 0) -> None:
         lines = (model / "vocab.txt").read_text(encoding="utf-8").splitlines()
         self._words = [word for word in lines if len(word) > 2 and word.isascii() and word.isalpha()]
-        self._chance = np.random.default_rng(seed)
-        shares = 1 / np.arange(1, len(self._words) + 1)
-        self._shares = shares / shares.sum()
+        self._generator = np.random.default_rng(seed)
+        weights = 1 / np.arange(1, len(self._words) + 1)
+        self._probabilities = weights / weights.sum()
 
     def text(self, num_words: int) -> str:
-        places = self._chance.choice(len(self._words), num_words, p=self._shares)
+        places = self._generator.choice(len(self._words), num_words, p=self._probabilities)
         return " ".join(self._words[place] for place in places)
 
     def texts(self, count: int, tokens: tuple[int, int]) -> list[str]:
-        """Lengths from tokens[0] to tokens[1], both included, special tokens counted."""
-        lengths = self._chance.integers(tokens[0], tokens[1] + 1, count) - SPECIAL_TOKENS
+        """Texts of tokens[0] to tokens[1] tokens, both included, special tokens counted."""
+        lengths = self._generator.integers(tokens[0], tokens[1] + 1, count) - SPECIAL_TOKENS
         return [self.text(int(length)) for length in lengths]
 
     def queries(self, count: int) -> list[str]:
@@ -44,16 +46,19 @@ class Words:
 
 
 def write_bodies(path: Path, bodies: Sequence[dict[str, object]]) -> Path:
-    """A body a line: what the load driver reads."""
+    """A body a line: what the load drivers read."""
     path.write_text("\n".join(map(json.dumps, bodies)))
     return path
 
 
-def embedding_bodies(texts: Sequence[str], a_request: int, model: str, is_base64: bool) -> list[dict[str, object]]:
-    """As OpenAI's client sends them: base64 unless the server knows lists alone."""
+def embedding_bodies(
+    texts: Sequence[str], texts_per_request: int, model: str, is_base64: bool
+) -> list[dict[str, object]]:
+    """As OpenAI's client sends them: base64, unless the server knows lists alone."""
     form = {"encoding_format": "base64"} if is_base64 else {}
-    parts = [list(texts[start : start + a_request]) for start in range(0, len(texts), a_request)]
-    return [{"model": model, "input": part[0] if a_request == 1 else part, **form} for part in parts]
+    starts = range(0, len(texts), texts_per_request)
+    groups = [list(texts[start : start + texts_per_request]) for start in starts]
+    return [{"model": model, "input": group[0] if texts_per_request == 1 else group, **form} for group in groups]
 
 
 def rerank_bodies(pairs: Sequence[tuple[str, list[str]]], model: str) -> list[dict[str, object]]:
@@ -62,7 +67,7 @@ def rerank_bodies(pairs: Sequence[tuple[str, list[str]]], model: str) -> list[di
 
 
 def chat_bodies(prompts: Sequence[str], model: str, max_tokens: int) -> list[dict[str, object]]:
-    """Streams of exactly `max_tokens` tokens, whose usage comes at the end."""
+    """Streams of exactly `max_tokens` tokens, with their usage at the end."""
     return [
         {
             "model": model,
@@ -75,3 +80,18 @@ def chat_bodies(prompts: Sequence[str], model: str, max_tokens: int) -> list[dic
         }
         for prompt in prompts
     ]
+
+
+def read_questions(path: Path) -> list[str]:
+    """A question a line; blank lines and lines that start with # are skipped.
+
+    Raises InvalidRequestError for a file that cannot be read or has no question.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"{path}: cannot be read: {error}") from None
+    questions = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not questions:
+        raise InvalidRequestError(f"{path} has no question; write a question a line")
+    return questions

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from serve.cli.driver.evaluated_service import Corpus, EvaluatedService, Found, Progress
+from serve.cli.driver.evaluated_service import Corpus, EvaluatedService, Progress, SearchOutcome
 from serve.cli.driver.question_set import QuestionSet
 from serve.cli.eval.measures import Rankings, measure
 from serve.cli.eval.modes import MODES
@@ -51,8 +51,8 @@ def _report_mode(report: Report, questions: QuestionSet, mode: str, done: int) -
 
 
 def _search(
-    search: Callable[[str], Found], questions: QuestionSet, concurrency: int, on_progress: Progress
-) -> dict[str, Found]:
+    search: Callable[[str], SearchOutcome], questions: QuestionSet, concurrency: int, on_progress: Progress
+) -> dict[str, SearchOutcome]:
     """What each query found, by its id."""
     found = {}
     with ThreadPoolExecutor(concurrency) as pool:
@@ -64,7 +64,7 @@ def _search(
 
 
 def _mode_run(
-    mode: str, found: dict[str, Found], rankings: Rankings, questions: QuestionSet, options: Options
+    mode: str, found: dict[str, SearchOutcome], rankings: Rankings, questions: QuestionSet, options: Options
 ) -> ModeRun:
     values = measure(rankings, questions.qrels, options.ks)
     return ModeRun(

@@ -1,10 +1,7 @@
 """The ways to search that are measured, each as the body that asks the service for it."""
 
-from typing import Any
-
 from models.errors import InvalidRequestError, did_you_mean
-
-SearchBody = dict[str, Any]
+from serve.cli.driver.evaluated_service import SearchBody
 
 # A document that says nearly what another says is relevant too, so only what a client gets by itself drops such ones.
 MODES: dict[str, SearchBody] = {

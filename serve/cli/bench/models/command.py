@@ -1,34 +1,77 @@
-"""What `ragserve bench models` and `ragserve bench gpu` do with their rows: print, keep, draw."""
+"""The commands `ragserve bench models` and `ragserve bench gpu`: the same rows, on the CPU and on CUDA."""
 
-import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from serve.cli.bench.models.rows import HEAD, Plan, Row, table_row, write_json
-from serve.cli.bench.models.run import caption, describe_machine, run
+from serve.cli.bench.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    OutputOption,
+    PeersOption,
+    PlotOption,
+    QuickOption,
+    TurnsOption,
+)
 
-Rows = Callable[[Plan, Path, Callable[[str], None]], Iterator[Row]]
+ALL_ROWS = "embed,rerank,generate,memory"
+RowsOption = Annotated[str, typer.Option(help="Of embed, rerank, generate, memory.")]
+TurnOption = Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=0.5, max=120)]
+ClientsOption = Annotated[int, typer.Option(help="Concurrent clients of the embeddings.", min=1, max=256)]
+LlmOption = Annotated[
+    Path | None, typer.Option(help="Folder of an LLM; default: a small one with random weights.", exists=True)
+]
 
 
-def measure(plan: Plan, output: Path | None, plot: Path | None, console: Console, rows: Rows = run) -> None:
-    """Prints the table; what was measured is kept even if a later group fails."""
-    # Ends as Ctrl-C does, so that no server stays behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    machine = describe_machine(plan)
-    found: list[Row] = []
-    try:
-        with TemporaryDirectory() as folder:
-            for row in rows(plan, Path(folder), lambda line: console.print(line, style="dim", markup=False)):
-                found.append(row)
-                console.print(table_row(row), style="dim", markup=False)
-    finally:
-        console.print("\n".join([caption(plan, machine), "", HEAD, *map(table_row, found)]), markup=False)
-        if output is not None:
-            write_json(output, found, machine)
-        if plot is not None and found:
-            from serve.cli.bench.models.plot import draw
+# A command's options are its arguments.
+def models_command(  # noqa: PLR0913
+    rows: RowsOption = ALL_ROWS,
+    turn_s: TurnOption = 4.0,
+    num_turns: TurnsOption = 3,
+    clients: ClientsOption = 32,
+    threads: Annotated[int, typer.Option(help="Threads of each server's model.", min=1, max=256)] = 1,
+    config: ConfigOption = DEFAULT_CONFIG,
+    peers: PeersOption = None,
+    llm: LlmOption = None,
+    output: OutputOption = None,
+    plot: PlotOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """Embedding, reranking and generation over HTTP against the models called offline and against other servers.
 
-            draw(found, plot)
+    Missing servers are installed first. --quick installs nothing: a server that is not installed is skipped, and its
+    row says so.
+    """
+    from serve.cli.bench.models.rows import ModelsPlan
+    from serve.cli.bench.models.run import measure, run
+    from serve.cli.driver.peers.environments import default_folder
+
+    groups = tuple(rows.split(","))
+    plan = ModelsPlan(groups, config, peers or default_folder(), turn_s, num_turns, clients, threads, "cpu", llm)
+    measure(plan.as_quick() if quick else plan, output, plot, run)
+
+
+# A command's options are its arguments.
+def gpu_command(  # noqa: PLR0913
+    rows: RowsOption = ALL_ROWS,
+    turn_s: TurnOption = 4.0,
+    num_turns: TurnsOption = 3,
+    clients: ClientsOption = 64,
+    config: ConfigOption = DEFAULT_CONFIG,
+    peers: PeersOption = None,
+    llm: LlmOption = None,
+    output: OutputOption = None,
+    plot: PlotOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """Needs a GPU with CUDA: the rows of `bench models` with every model on it, and FAISS there against the CPU."""
+    from serve.cli.bench.models.gpu import require_gpu, run
+    from serve.cli.bench.models.rows import ModelsPlan
+    from serve.cli.bench.models.run import measure
+    from serve.cli.driver.peers.environments import default_folder
+
+    require_gpu()
+    groups = tuple(rows.split(","))
+    plan = ModelsPlan(groups, config, peers or default_folder(), turn_s, num_turns, clients, 1, "cuda", llm)
+    measure(plan.as_quick() if quick else plan, output, plot, run)

@@ -1,8 +1,8 @@
-"""A model called offline, in a process of its own: the most that its forward passes give on this machine.
+"""A model called offline, in a process of its own: the highest throughput of its forward passes on this machine.
 
-`python -m serve.cli.bench.models.offline` reads a Job as JSON from the first line of its standard input, answers with
-the memory that it takes, and then gives a turn a line: `NAME SECONDS` in, `{"per_s": …, "how": …}` out. The first turn of
-a workload tries every way and batch size, for TRY_S each, and the fastest is kept.
+`python -m serve.cli.bench.models.offline` reads a Job as JSON from the first line of its standard input and writes its
+memory. Each further line is a turn: `NAME SECONDS` in, `{"per_s": …, "how": …}` out. The first turn of a workload tries
+every library and batch size, and uses the fastest from then on.
 """
 
 import json
@@ -26,26 +26,29 @@ from models.source import SourceConfig, choose_device, choose_dtype, fetch_folde
 
 BATCH_SIZES = (8, 16, 32, 64, 128)
 GPU_BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
-TRY_S = 1.5
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
-PASS_TEXTS, PASS_REQUESTS = 128, 4  # sorted by length together, as a bulk job would
+PASS_TEXTS, PASS_REQUESTS = 128, 4  # sorted by length, as in a bulk job
 
 Work = Callable[[Sequence[Any]], object]
 
 
 @dataclass(frozen=True)
 class Job:
-    """Which model, and its workloads: files with a JSON list of texts, or of [query, texts] for a reranker."""
+    """A model and its workloads: files with a JSON list of texts, or of [query, texts] for a reranker.
+
+    `try_s`: time for each library and batch size.
+    """
 
     task: Literal["embedding", "reranking"]
     alias: str
     catalog: str | None
     workloads: dict[str, str]
+    try_s: float = 1.5
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Megabytes: of the model's weights on disk, and of the process that holds the model alone."""
+    """Megabytes: of the model's weights on disk, and of a process that has nothing but the model."""
 
     weights_mb: float
     pss_mb: float
@@ -53,7 +56,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class OfflineTurn:
-    """Texts, or pairs, a second, and the way that gave them."""
+    """Texts, or pairs, a second, with the library and batch size in `how`."""
 
     per_s: float
     how: str
@@ -71,7 +74,7 @@ class Offline:
 
 @contextmanager
 def offline(job: Job, threads: int) -> Iterator[Offline]:
-    """The model in a process of its own, with so many threads."""
+    """The model in a process of its own, with this number of threads."""
     process = subprocess.Popen(
         [sys.executable, "-m", "serve.cli.bench.models.offline"],
         stdin=subprocess.PIPE,
@@ -82,7 +85,7 @@ def offline(job: Job, threads: int) -> Iterator[Offline]:
     try:
         yield Offline(process, Memory(**_ask(process, json.dumps(asdict(job)))))
     finally:
-        process.communicate()  # closes its standard input, at which it ends
+        process.communicate()  # closes its standard input, and the process ends
 
 
 def _ask(process: "subprocess.Popen[str]", line: str) -> dict[str, Any]:
@@ -97,7 +100,7 @@ def _ask(process: "subprocess.Popen[str]", line: str) -> dict[str, Any]:
 
 
 class Bench:
-    """The process itself: the model, and the fastest way for each workload that was tried."""
+    """Inside the process: the model, and the fastest way to call it for each workload."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -114,31 +117,31 @@ class Bench:
         items = json.loads(Path(self._job.workloads[workload]).read_text())
         if workload not in self._best:
             self._ways = self._ways or self._all_ways()
-            rates = {how: self._rate(work, items, TRY_S) for how, work in self._ways.items()}
-            how = max(rates, key=lambda one: rates[one])
+            rates = {how: self._rate(work, items, self._job.try_s) for how, work in self._ways.items()}
+            how = max(rates, key=rates.__getitem__)
             self._best[workload] = (how, self._ways[how])
         how, work = self._best[workload]
         return OfflineTurn(self._rate(work, items, seconds), how)
 
     def _rate(self, work: Work, items: Sequence[Any], seconds: float) -> float:
-        """Texts a second, or pairs; a quarter of a pass warms up and does not count."""
-        a_pass = PASS_TEXTS if self._job.task == "embedding" else PASS_REQUESTS
-        parts = [items[start : start + a_pass] for start in range(0, len(items), a_pass)]
-        work(items[: a_pass // 4])
-        passes = timed(lambda number: work(parts[number % len(parts)]), seconds)
-        # All parts have the same number of texts, but for the last.
-        return passes * len(items) / len(parts) * (1 if self._job.task == "embedding" else len(items[0][1]))
+        """Texts, or pairs, a second; a quarter of a pass warms up and does not count."""
+        items_per_pass = PASS_TEXTS if self._job.task == "embedding" else PASS_REQUESTS
+        passes = [items[start : start + items_per_pass] for start in range(0, len(items), items_per_pass)]
+        work(items[: items_per_pass // 4])
+        passes_per_s = timed(lambda number: work(passes[number % len(passes)]), seconds)
+        # All passes but the last have the same number of texts.
+        return passes_per_s * len(items) / len(passes) * (1 if self._job.task == "embedding" else len(items[0][1]))
 
     def _all_ways(self) -> dict[str, Work]:
-        """Of two libraries, each in several batch sizes: what a person would try."""
+        """Two libraries, each with several batch sizes."""
         device = choose_device(self._config.device) if isinstance(self._config, SourceConfig) else "cpu"
         sizes = GPU_BATCH_SIZES if device == "cuda" else BATCH_SIZES
-        own, theirs = (
+        ours, theirs = (
             (self._embed, self._sentence_transformers())
             if self._job.task == "embedding"
             else (self._rerank, self._cross_encoder())
         )
-        ways: dict[str, Work] = {f"ragserve's model, batches of {size}": partial(own, size) for size in sizes}
+        ways: dict[str, Work] = {f"ragserve's model, batches of {size}": partial(ours, size) for size in sizes}
         if theirs is not None:
             ways |= {f"sentence-transformers, batches of {size}": partial(theirs, size) for size in sizes}
         return ways
@@ -149,11 +152,11 @@ class Bench:
     def _rerank(self, size: int, items: Sequence[tuple[str, list[str]]]) -> object:
         model: RerankingModel = self._model
         works = [model.tokenize(RerankRequest(query, tuple(texts))) for query, texts in items]
-        outputs = iter(self._forward_sorted([one for work in works for one in work.encodings], size))
+        outputs = iter(self._forward_sorted([encoding for work in works for encoding in work.encodings], size))
         return [model.finish(work, [next(outputs) for _ in work.encodings]) for work in works]
 
     def _forward_sorted(self, encodings: Sequence[Encoding], size: int) -> list[Any]:
-        """One output an encoding, in their order, by forward passes over encodings of like length."""
+        """One output an encoding, in order, by forward passes over encodings of similar length."""
         order = sorted(range(len(encodings)), key=lambda place: len(encodings[place]))
         outputs: list[Any] = [None] * len(encodings)
         for start in range(0, len(order), size):
@@ -186,14 +189,14 @@ class Bench:
         return fetch_folder(self._job.alias, self._config, ["*"])
 
     def _placed(self) -> dict[str, Any]:
-        """The same device and precision as the served model's."""
+        """The device and precision of the served model."""
         assert isinstance(self._config, SourceConfig)
         device = choose_device(self._config.device)
         return {"device": device, "model_kwargs": {"dtype": choose_dtype(self._config.dtype, device)}}
 
 
 def timed(work: Callable[[int], object], seconds: float) -> float:
-    """Calls a second, one after the other with their numbers from 0, until `seconds` have passed."""
+    """Calls `work` with 0, 1, 2, … for `seconds`, and returns calls a second."""
     start, number = time.perf_counter(), 0
     while not number or time.perf_counter() - start < seconds:
         work(number)
@@ -202,7 +205,7 @@ def timed(work: Callable[[int], object], seconds: float) -> float:
 
 
 def weights_mb(folder: Path) -> float:
-    """Size of a checkpoint's weights; where they lie in two formats, of one."""
+    """Size of a checkpoint's weights, in one of its formats."""
     for suffix in (".safetensors", ".bin"):
         if sizes := [path.stat().st_size for path in folder.rglob(f"*{suffix}")]:
             return sum(sizes) / 1e6
@@ -211,7 +214,7 @@ def weights_mb(folder: Path) -> float:
 
 def main() -> None:
     """A line in, a line out, until standard input ends."""
-    # What libraries print must not come between the answers.
+    # Whatever libraries print goes to standard error, not between the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     bench = Bench(Job(**json.loads(sys.stdin.readline())))

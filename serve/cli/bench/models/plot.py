@@ -1,4 +1,4 @@
-"""The rows of `ragserve bench models` as a picture: a panel a measurement, a bar a server, ours in colour."""
+"""The rows of `ragserve bench models` as a picture: a panel a measurement, a bar a server, ours in blue."""
 
 import math
 import textwrap
@@ -8,7 +8,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from serve.cli.bench.models.rows import OURS, Row
+from serve.cli.bench.models.rows import Row
+from serve.cli.driver.servers import OURS
 
 NUM_COLUMNS = 3
 PANEL_INCHES = (4.6, 2.3)
@@ -17,12 +18,12 @@ DPI, TITLE_CHARS = 150, 44
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Writes the picture; the suffix names the format. Rows that were not run are left out."""
+    """Writes the picture; the suffix names the format. Skipped rows are left out."""
     panels: dict[str, list[Row]] = {}
     for row in rows:
         if row.value is not None:
             panels.setdefault(f"{row.what} ({row.unit})", []).append(row)
-    # One bar alone compares nothing.
+    # A single bar compares nothing.
     panels = {title: shown for title, shown in panels.items() if len(shown) > 1}
     num_lines = max(1, math.ceil(len(panels) / NUM_COLUMNS))
     width, height = PANEL_INCHES

@@ -1,86 +1,84 @@
-"""The run of `ragserve bench models`: a group after the other, each with its servers started, loaded and ended."""
+"""The run of `ragserve bench models`: one group after the other, each with its own servers."""
 
-import os
-import platform
-import sys
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from models.errors import InvalidRequestError
-from serve.cli.bench.models import embed as models_embed
-from serve.cli.bench.models import generate as models_generate
-from serve.cli.bench.models import memory as models_memory
-from serve.cli.bench.models import rerank as models_rerank
-from serve.cli.bench.models.rows import GROUPS, OURS, Plan, Row, take_turns
-from serve.cli.bench.models.session import Session, served
+from serve.cli.bench.models import embed, generate, memory, rerank
+from serve.cli.bench.models.rows import GROUPS, HEAD, ModelsPlan, Row, table_row, write_json
+from serve.cli.bench.models.session import Session
+from serve.cli.bench.options import show, show_progress
 from serve.cli.driver.closed_loop import Load
-from serve.cli.driver.servers import Launch
+from serve.cli.driver.machine import describe_machine
+from serve.cli.driver.servers import constant_answers
+from serve.cli.driver.turns import run_interleaved, served
 
-RUNS: dict[str, Callable[[Session], Iterator[Row]]] = {
-    "embed": models_embed.rows,
-    "rerank": models_rerank.rows,
-    "generate": models_generate.rows,
-    "memory": models_memory.rows,
+GROUP_ROWS: dict[str, Callable[[Session], Iterator[Row]]] = {
+    "embed": embed.rows,
+    "rerank": rerank.rows,
+    "generate": generate.rows,
+    "memory": memory.rows,
 }
-NUM_BODIES, ANSWER_BYTES = 1024, "2200"  # a vector of 384 float32 in base64, and what stands around it
-LIBRARIES = ("torch", "transformers", "sentence-transformers", "ray")
+NUM_BODIES = 1024
+ANSWER_BYTES = 2200  # a vector of 384 float32 in base64, and the JSON around it
+
+Rows = Callable[[ModelsPlan, Path, Callable[[str], None]], Iterator[Row]]
 
 
-def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Iterator[Row]:
+def measure(plan: ModelsPlan, output: Path | None, plot: Path | None, rows_of: Rows) -> None:
+    """Prints the table, writes and draws the rows; those that were measured are written even if a later group fails."""
+    # As Ctrl-C: no server outlives this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    machine = describe_machine(plan.threads, plan.device)
+    rows: list[Row] = []
+    try:
+        with TemporaryDirectory() as folder:
+            for row in rows_of(plan, Path(folder), show_progress):
+                rows.append(row)
+                show_progress(table_row(row))
+    finally:
+        show(caption(plan, machine), "", HEAD, *map(table_row, rows))
+        if output is not None:
+            write_json(output, rows, machine)
+        if plot is not None and rows:
+            from serve.cli.bench.models.plot import draw
+
+            draw(rows, plot)
+
+
+def run(plan: ModelsPlan, folder: Path, report: Callable[[str], None]) -> Iterator[Row]:
     """Every row, as soon as it is measured. Raises InvalidRequestError for an unknown group."""
     if unknown := set(plan.groups) - set(GROUPS):
-        raise InvalidRequestError(f"no rows {unknown.pop()!r}; they are {', '.join(GROUPS)}", "rows")
-    session = Session.of(plan, folder, say)
+        raise InvalidRequestError(f"no rows {unknown.pop()!r}; choose from {', '.join(GROUPS)}", "rows")
+    session = Session.of(plan, folder, report)
     yield from ceiling_rows(session)
     for group in plan.groups:
-        yield from RUNS[group](session)
+        yield from GROUP_ROWS[group](session)
 
 
 def ceiling_rows(session: Session) -> Iterator[Row]:
-    """The load against a server that does nothing: what the driver itself could ask for, and its CPU."""
+    """The load against a server that does nothing: the limit of the load driver, and its CPU."""
     clients = session.plan.clients
     what = f"ceiling of the load, {clients} clients"
     bodies = session.write("ceiling", [{"input": query} for query in session.words.queries(NUM_BODIES)])
-    launch = Launch(
-        "constant answers", [sys.executable, "-m", "serve.cli.driver.constant_server", "{port}", ANSWER_BYTES], "/", {}
-    )
+    launch = constant_answers(ANSWER_BYTES)
     with ExitStack() as stack:
         server = session.start(stack, launch)
-        contenders = [served(OURS, server, Load("", 0, "/", str(bodies), clients, 0.0))]
-        result = take_turns(contenders, session.plan)[OURS]
+        contender = served(launch.name, server, Load("", 0, "/", str(bodies), clients, 0.0))
+        result = run_interleaved([contender], session.plan.turn_s, session.plan.num_turns)[launch.name]
     note = f"an answer of {ANSWER_BYTES} bytes; the driver took {result.driver_cpu:.0%} of a core"
     yield Row(what, launch.name, "requests/s", result.per_s, result.p50_s * 1000, result.p99_s * 1000, note=note)
 
 
-def describe_machine(plan: Plan) -> dict[str, str]:
-    """What the figures depend on beside the code."""
-    import torch
-
-    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return {
-        "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0))),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "device": torch.cuda.get_device_name() if plan.device == "cuda" else "cpu",
-        "threads of each server": str(plan.threads),
-        "versions": f"Python {platform.python_version()}, {versions}",
-    }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def caption(plan: Plan, machine: dict[str, str]) -> str:
-    """What a reader must know of the table: one paragraph of Markdown."""
+def caption(plan: ModelsPlan, machine: dict[str, str]) -> str:
+    """How the table was measured: one paragraph of Markdown."""
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['device']}; {machine['versions']}. "
         f"Every server has {plan.threads} thread(s) for its model and the machine's cores to share with its clients, "
-        f"which are another process; all servers of a group are up at once and take turns of {plan.turn_s:g} s, "
-        f"{plan.num_turns} each, of which the median counts. Offline is the model called in a process of its own, in "
+        f"which are another process. All servers of a group run at once and take turns of {plan.turn_s:g} s, "
+        f"{plan.num_turns} each, of which the median counts. Offline is the model called in a process of its own, with "
         "the fastest of several libraries and batch sizes."
     )

@@ -1,4 +1,4 @@
-"""What `ragserve bench overload` found, as a picture: goodput over what was offered, and how long answers took."""
+"""The findings of `ragserve bench overload` as a picture: goodput and latency over the offered rate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from serve.cli.bench.overload.findings import KEPT, Findings, OverloadRow
+from serve.cli.bench.overload.findings import MIN_KEPT, Findings, OverloadRow
 
 SIZE_INCHES, DPI = (9.0, 3.4), 150
 OURS, REFUSED, IDEAL = "tab:blue", "tab:red", "0.6"
 
 
 def draw(findings: Findings, turns: Sequence[OverloadRow], path: Path) -> None:
-    """Writes the picture; the suffix names the format. Every turn is a dot, the median ones are joined."""
+    """Writes the picture; the suffix names the format. Every turn is a dot; the median turns are joined by a line."""
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     goodput, latency = figure.subplots(1, 2)
     _draw_goodput(goodput, findings, turns)
@@ -30,18 +30,18 @@ def draw(findings: Findings, turns: Sequence[OverloadRow], path: Path) -> None:
 
 
 def _draw_goodput(axes: Axes, findings: Findings, turns: Sequence[OverloadRow]) -> None:
-    """In parts of the peak of each round, which differ where the machine does other things as well."""
+    """Relative to the peak of each round: peaks differ if the machine does other things as well."""
     offered = [row.result.offered / row.peak for row in findings.rows]
     whole = [row.result.whole / row.peak for row in findings.rows]
     refused = [
-        sum(row.result.refused.values()) / row.result.requests * part
-        for row, part in zip(findings.rows, offered, strict=True)
+        sum(row.result.refused.values()) / row.result.requests * multiple
+        for row, multiple in zip(findings.rows, offered, strict=True)
     ]
     axes.plot([0, 1, max(1.0, *offered)], [0, 1, 1], ":", color=IDEAL, label="ideal")
-    axes.axhline(KEPT, color=IDEAL, linewidth=0.6, label=f"{KEPT:g} of the peak")
+    axes.axhline(MIN_KEPT, color=IDEAL, linewidth=0.6, label=f"{MIN_KEPT:g} of the peak")
     axes.plot(offered, whole, "o-", color=OURS, label="answered whole")
-    parts = [(one.result.offered / one.peak, one.result.whole / one.peak) for one in turns]
-    axes.plot(*zip(*parts, strict=True), ".", color=OURS, alpha=0.4)
+    points = [(turn.result.offered / turn.peak, turn.result.whole / turn.peak) for turn in turns]
+    axes.plot(*zip(*points, strict=True), ".", color=OURS, alpha=0.4)
     axes.plot(offered, refused, "s--", color=REFUSED, markersize=3, label="refused")
     axes.set_title("in parts of the peak", loc="left", fontsize=8)
 

@@ -1,77 +1,67 @@
 """The run of `ragserve bench overload`: a service of its own, its documents, the closed loops, then the open ones."""
 
-import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 from rich.console import Console
 
 from models.errors import ConfigError
+from serve.cli.bench.options import show, show_progress
 from serve.cli.bench.overload.findings import Findings, OverloadPlan, OverloadRow, PeakRow, faults_of, table, write_json
+from serve.cli.bench.overload.outcomes import OfferResult, summarise
 from serve.cli.driver.closed_loop import Load, drive
-from serve.cli.driver.open_loop import Offer, OfferResult, offer
-from serve.cli.driver.servers import HOST, RAGSERVE, Launch, Server, running
+from serve.cli.driver.open_loop import Arrivals, OpenLoad, Phase, drive_open
+from serve.cli.driver.servers import HOST, Server, ragserve_up, running
+from serve.cli.driver.turns import median_by
+from serve.cli.driver.workload import read_questions, write_bodies
 from serve.cli.ingest.files import ingest_files
 from serve.cli.remote import RemoteService
 
-T = TypeVar("T")
-
 PATH = "/v1/query"
 THREADS = 1
-WARM_UP_CLIENTS, WARM_UP_S = 8, 5.0  # the models' first passes
-WARM_S = 4.0  # of each open loop: until as many are under way as ever will be
+WARM_UP_CLIENTS = 8
 READY_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
-class Run:
-    """The service that is asked, and with what."""
+class Session:
+    """The service under load, and the file of its requests."""
 
     plan: OverloadPlan
     server: Server
     bodies: Path
-    say: Callable[[str], None]
+    report: Callable[[str], None]
 
-    def close(self, clients: int, seconds: float) -> PeakRow:
+    def run_closed(self, clients: int, seconds: float) -> PeakRow:
         load = Load(HOST, self.server.port, PATH, str(self.bodies), clients, seconds)
         row = PeakRow(clients, drive(load))
-        self.say(f"{clients} clients: {row.result.per_s:.1f}/s, p95 {row.result.p95_s:.2f} s")
+        self.report(f"{clients} clients: {row.result.per_s:.1f}/s, p95 {row.result.p95_s:.2f} s")
         return row
 
-    def open(self, rate: float, seed: int) -> OfferResult:
-        """One turn, on a service that has ended what it had to do before."""
+    def run_open(self, rate: float, seed: int) -> OfferResult:
+        """One turn, on a service that has finished its earlier work."""
         with RemoteService(self.server.url) as remote:
             remote.wait_until_ready(READY_TIMEOUT_S)
-        plan = self.plan
-        wanted = Offer(
-            host=HOST,
-            port=self.server.port,
-            path=PATH,
-            bodies=str(self.bodies),
-            rate=rate,
-            seconds=WARM_S + plan.turn_s,
-            warm_s=WARM_S,
-            answer_s=plan.answer_s,
-            seed=seed,
-        )
-        result = offer(wanted)
-        self.say(
+        seconds = self.plan.warm_s + self.plan.turn_s
+        phase = Phase(seconds, (Arrivals(PATH, str(self.bodies), rate),))
+        load = OpenLoad(HOST, self.server.port, (phase,), self.plan.answer_s, seed=seed)
+        result = summarise(drive_open(load), seconds, self.plan.warm_s)
+        self.report(
             f"offered {rate:.1f}/s: {result.whole:.1f}/s whole, p95 {result.p95_s:.2f} s, refused {result.refused}"
         )
         return result
 
 
-def measure(plan: OverloadPlan, output: Path | None, plot: Path | None, console: Console) -> None:
-    """Prints the tables, keeps every turn as JSON, draws."""
-    # Ends as Ctrl-C does, so that no server stays behind.
+def measure(plan: OverloadPlan, output: Path | None, plot: Path | None) -> None:
+    """Prints the tables, writes every turn as JSON, draws."""
+    # As Ctrl-C: no server outlives this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory() as folder:
-        findings, turns = run(plan, Path(folder), lambda line: console.print(line, style="dim", markup=False))
-    console.print(table(findings), markup=False)
+        findings, turns = run(plan, Path(folder), show_progress)
+    show(table(findings))
     if output is not None:
         write_json(output, findings, turns)
     if plot is not None:
@@ -80,58 +70,44 @@ def measure(plan: OverloadPlan, output: Path | None, plot: Path | None, console:
         draw(findings, turns, plot)
 
 
-def run(plan: OverloadPlan, folder: Path, say: Callable[[str], None]) -> tuple[Findings, list[OverloadRow]]:
-    """What was found, and every turn of it."""
-    bodies = _bodies(plan, folder)
-    with running(_launch(plan, folder), folder, THREADS) as server:
+def run(plan: OverloadPlan, folder: Path, report: Callable[[str], None]) -> tuple[Findings, list[OverloadRow]]:
+    """The findings, and the rows of all turns.
+
+    Raises InvalidRequestError without questions, ConfigError for a document that cannot be ingested, ServerStartError.
+    """
+    bodies = _write_bodies(plan, folder)
+    with running(ragserve_up(plan.config, folder / "state"), folder, THREADS) as server:
         _ingest(plan, server)
-        session = Run(plan, server, bodies, say)
-        session.close(WARM_UP_CLIENTS, WARM_UP_S)
-        rising = [session.close(clients, plan.turn_s) for clients in plan.clients]
+        session = Session(plan, server, bodies, report)
+        session.run_closed(WARM_UP_CLIENTS, plan.warm_up_s)
+        rising = [session.run_closed(clients, plan.turn_s) for clients in plan.clients]
         best = max(rising, key=lambda row: row.result.per_s)
-        again, turns = _rounds(session, best)
-    closed = (*(row for row in rising if row is not best), _middle([best, *again], _per_s))
-    peaks = sorted(closed, key=lambda row: row.clients)
+        repeated, turns = _rounds(session, best)
+    median_best = median_by([best, *repeated], lambda row: row.result.per_s)
+    peaks = sorted((*(row for row in rising if row is not best), median_best), key=lambda row: row.clients)
     return Findings(tuple(peaks), tuple(_median(turns, share) for share in plan.shares)), turns
 
 
-def _rounds(session: Run, best: PeakRow) -> tuple[list[PeakRow], list[OverloadRow]]:
-    """The best closed loop and the shares of what it just reached take turns: what else the machine does then meets
-    all of them alike.
+def _rounds(session: Session, best: PeakRow) -> tuple[list[PeakRow], list[OverloadRow]]:
+    """In each round the best closed loop, then the shares of its throughput.
+
+    So whatever else the machine does meets all of them alike.
     """
     peaks, turns = list[PeakRow](), list[OverloadRow]()
     for seed in range(session.plan.num_turns):
-        peaks.append(session.close(best.clients, session.plan.turn_s))
+        peaks.append(session.run_closed(best.clients, session.plan.turn_s))
         for share in session.plan.shares:
             peak = peaks[-1].result.per_s
-            result = session.open(share * peak, seed)
+            result = session.run_open(share * peak, seed)
             turns.append(OverloadRow(share, peak, result, tuple(faults_of(result))))
     return peaks, turns
 
 
 def _median(turns: list[OverloadRow], share: float) -> OverloadRow:
-    """The turn that kept the median, with the faults of all."""
+    """The turn with the median goodput, with the faults of all turns."""
     of_share = [turn for turn in turns if turn.share == share]
     faults = dict.fromkeys(fault for turn in of_share for fault in turn.faults)
-    return replace(_middle(of_share, _kept), faults=tuple(faults))
-
-
-def _middle(rows: Sequence[T], key: Callable[[T], float]) -> T:
-    """The row of the median; the lower one of two."""
-    return sorted(rows, key=key)[(len(rows) - 1) // 2]
-
-
-def _per_s(row: PeakRow) -> float:
-    return row.result.per_s
-
-
-def _kept(row: OverloadRow) -> float:
-    return row.kept
-
-
-def _launch(plan: OverloadPlan, folder: Path) -> Launch:
-    options = ["--config", str(plan.config), "--data", str(folder / "state"), "--port", "{port}"]
-    return Launch("ragserve", [*RAGSERVE, "up", *options], "/readyz", {})
+    return replace(median_by(of_share, lambda turn: turn.kept), faults=tuple(faults))
 
 
 def _ingest(plan: OverloadPlan, server: Server) -> None:
@@ -141,12 +117,6 @@ def _ingest(plan: OverloadPlan, server: Server) -> None:
         raise ConfigError("--documents", f"{failed[0].filename} was not ingested: {failed[0].error}")
 
 
-def _bodies(plan: OverloadPlan, folder: Path) -> Path:
-    """A request a line."""
-    lines = (line.strip() for line in plan.questions.read_text().splitlines())
-    questions = [line for line in lines if line and not line.startswith("#")]
-    if not questions:
-        raise ConfigError("--questions", f"{plan.questions} holds no question")
-    path = folder / "bodies.jsonl"
-    path.write_text("\n".join(json.dumps({"query": question}) for question in questions))
-    return path
+def _write_bodies(plan: OverloadPlan, folder: Path) -> Path:
+    bodies: list[dict[str, object]] = [{"query": question} for question in read_questions(plan.questions)]
+    return write_bodies(folder / "bodies.jsonl", bodies)

@@ -1,33 +1,66 @@
-"""What `ragserve bench peers` does with its rows: print, keep, draw."""
+"""The command `ragserve bench peers`."""
 
-import signal
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from serve.cli.bench.models.run import describe_machine
-from serve.cli.bench.peers.rows import HEAD, PeersPlan, Row, table_row, write_json
-from serve.cli.bench.peers.run import run
+from serve.cli.bench.options import (
+    DEFAULT_CONFIG,
+    ClientsOption,
+    ConfigOption,
+    OutputOption,
+    PeersOption,
+    PlotOption,
+    QuickOption,
+    TurnsOption,
+    numbers,
+)
+
+QuestionsOption = Annotated[
+    Path | None, typer.Option(help="File with a question a line; default: the questions of the documents.", exists=True)
+]
+DocumentsOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a question set in BEIR's layout; default: README.md and docs.", exists=True),
+]
 
 
-def measure(plan: PeersPlan, output: Path | None, plot: Path | None, console: Console) -> None:
-    """Prints the table; what was measured is kept even if a later row fails."""
-    # Ends as Ctrl-C does, so that no server stays behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    facts = describe_machine(plan.of_servers())
-    found: list[Row] = []
-    try:
-        with TemporaryDirectory() as folder:
-            for row in run(plan, Path(folder), lambda line: console.print(line, style="dim", markup=False), facts):
-                found.append(row)
-                console.print(table_row(row), style="dim", markup=False)
-    finally:
-        caption = "; ".join(f"{name}: {value}" for name, value in facts.items())
-        console.print("\n".join([caption, "", HEAD, *map(table_row, found)]), markup=False)
-        if output is not None:
-            write_json(output, found, facts)
-        if plot is not None and found:
-            from serve.cli.bench.peers.plot import draw
+# A command's options are its arguments.
+def peers_command(  # noqa: PLR0913
+    questions: QuestionsOption = None,
+    documents: DocumentsOption = None,
+    clients: ClientsOption = "1,16",
+    turn_s: Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=1, max=300)] = 20.0,
+    num_turns: TurnsOption = 3,
+    threads: Annotated[int, typer.Option(help="Threads of a forward pass of ragserve.", min=1, max=256)] = 2,
+    peer_threads: Annotated[int, typer.Option(help="Threads of a forward pass of a peer.", min=1, max=256)] = 1,
+    peer_bfloat16: Annotated[bool, typer.Option(help="Run the peers' models in bfloat16 in place of float32.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    environments: PeersOption = None,
+    output: OutputOption = None,
+    plot: PlotOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """The whole query path over HTTP against Haystack and LangChain services with the same models and index.
 
-            draw(found, plot)
+    Missing peers are installed first. --quick installs nothing: a peer that is not installed is skipped, and the
+    caption of the table says so.
+    """
+    from serve.cli.bench.peers.rows import PeersPlan
+    from serve.cli.bench.peers.run import measure
+    from serve.cli.driver.peers.environments import default_folder
+
+    plan = PeersPlan(
+        config,
+        environments or default_folder(),
+        documents,
+        questions,
+        numbers(clients, "clients"),
+        turn_s,
+        num_turns,
+        threads,
+        peer_threads,
+        "bfloat16" if peer_bfloat16 else "float32",
+    )
+    measure(plan.as_quick() if quick else plan, output, plot)

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from serve.cli.bench.models.rows import OURS
 from serve.cli.bench.peers.rows import Row
+from serve.cli.driver.servers import OURS
 
 OUR_COLOUR, THEIR_COLOURS = "tab:blue", ("0.45", "0.7", "0.85")
 INCHES, DPI = (9.0, 3.2), 150

@@ -1,18 +1,18 @@
 """`ragserve bench peers`: the whole query path over HTTP against Haystack and LangChain services that do the same work.
 
-Same models, chunks, vectors, questions and number of candidates; all servers are up at once on one machine and take
-turns under the same load, which a process of its own makes. The turn with the median throughput counts.
+Models, chunks, vectors, questions and number of candidates are the same. All servers run at once on one machine and
+take turns under the same load, which comes from a process of its own. The turn with the median throughput counts.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from models.errors import InvalidRequestError
-from serve.cli.bench.models.rows import OURS, Plan
 from serve.cli.driver.closed_loop import LoadResult
+from serve.cli.driver.servers import OURS
 
 TARGET_CLIENTS = 16
 MAX_CLIENTS = 256
@@ -22,11 +22,12 @@ HAYSTACK, LANGCHAIN = "Haystack + hayhooks", "LangChain + FastAPI"
 
 @dataclass(frozen=True)
 class PeersPlan:
-    """What to ask of whom. `documents`: a question set's folder, None for this repository's own pages.
+    """The comparison. `documents`: a question set's folder, None for this repository's own pages.
 
     `questions`: a file with a question a line, None for the set's own. `threads` are those of a forward pass of
-    ragserve's, `peer_threads` and `peer_dtype` the peers': each is to have what suits it best.
-    Raises InvalidRequestError for `clients` that are not from 1 to MAX_CLIENTS.
+    ragserve, `peer_threads` and `peer_dtype` those of the peers: each runs with what suits it best. `num_compared`:
+    questions whose passages are compared. `may_install`: missing peers.
+    Raises InvalidRequestError for `clients` outside 1 to MAX_CLIENTS.
     """
 
     config: Path
@@ -39,21 +40,22 @@ class PeersPlan:
     threads: int = 1
     peer_threads: int = 1
     peer_dtype: Literal["float32", "bfloat16"] = "float32"
+    num_compared: int = 50
+    may_install: bool = True
 
     def __post_init__(self) -> None:
         if not all(1 <= clients <= MAX_CLIENTS for clients in self.clients):
             raise InvalidRequestError(f"clients are {self.clients}; each is from 1 to {MAX_CLIENTS}", "clients")
 
-    def of_servers(self) -> Plan:
-        """The part of it that servers and turns are made from."""
-        return Plan((), self.config, self.peers, self.turn_s, self.num_turns, max(self.clients), self.threads)
+    def as_quick(self) -> "PeersPlan":
+        return replace(self, clients=(2,), turn_s=2.0, num_turns=1, num_compared=4, may_install=False)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One server under one number of clients. `ratio` is ragserve's queries a second over its own, None for ragserve.
+    """One server under one number of clients. `ratio` is ragserve's queries a second over this server's, None for ours.
 
-    `is_short`: ragserve does not reach the target against it, which is set at TARGET_CLIENTS alone.
+    `is_short`: ragserve misses the target against this server; the target is for TARGET_CLIENTS alone.
     """
 
     by: str
@@ -68,12 +70,12 @@ class Row:
 
 
 def rows_of(clients: int, results: Mapping[str, LoadResult], notes: Mapping[str, str]) -> list[Row]:
-    """A row a server, in the order of `results`, which has ragserve's."""
+    """A row a server, in the order of `results`, ragserve's among them."""
     return [_row(by, clients, result, results[OURS], notes.get(by, "")) for by, result in results.items()]
 
 
 def _row(by: str, clients: int, result: LoadResult, ours: LoadResult, note: str) -> Row:
-    note = "; ".join(part for part in (note, *result.messages) if part)
+    note = "; ".join(message for message in (note, *result.messages) if message)
     times = result.p50_s * 1000, result.p95_s * 1000
     if by == OURS:
         return Row(by, clients, result.per_s, *times, result.errors, note=note)
@@ -83,7 +85,7 @@ def _row(by: str, clients: int, result: LoadResult, ours: LoadResult, note: str)
 
 
 def reaches_target(ours: LoadResult, theirs: LoadResult) -> bool:
-    """MIN_RATIO times their queries a second, no higher p95, and no error of ours."""
+    """At least MIN_RATIO times their queries a second, a p95 no higher, and no errors of ours."""
     return ours.per_s >= MIN_RATIO * theirs.per_s and ours.p95_s <= theirs.p95_s and not ours.errors
 
 
@@ -94,21 +96,24 @@ HEAD = (
 
 
 def table_row(row: Row) -> str:
-    """A line of Markdown under HEAD. Where it falls short of the target it says so."""
+    """A line of Markdown under HEAD. Rows below the target are marked."""
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}{' (short)' if row.is_short else ''}"
-    asked = f"{MIN_RATIO:g}, p95 no worse" if row.ratio is not None and row.clients == TARGET_CLIENTS else ""
+    target = f"{MIN_RATIO:g}, p95 no worse" if row.ratio is not None and row.clients == TARGET_CLIENTS else ""
     times = f"{row.p50_ms:,.0f} / {row.p95_ms:,.0f}"
-    cells = (str(row.clients), row.by, f"{row.per_s:.2f}", times, str(row.errors), ratio, asked)
+    cells = (str(row.clients), row.by, f"{row.per_s:.2f}", times, str(row.errors), ratio, target)
     return f"| {' | '.join(cells)} | {' '.join(row.note.split()).replace('|', '/')} |"
 
 
 def overlap(ours: Sequence[Sequence[str]], theirs: Sequence[Sequence[str]]) -> float:
-    """The share of our passages that theirs hold as well, in the mean of the questions, whatever their order."""
-    shares = [len(set(one) & set(other)) / max(len(one), 1) for one, other in zip(ours, theirs, strict=True)]
-    return sum(shares) / max(len(shares), 1)
+    """The fraction of our passages that are also among theirs, in any order; the mean over the questions."""
+    fractions = [
+        len(set(our_ids) & set(their_ids)) / max(len(our_ids), 1)
+        for our_ids, their_ids in zip(ours, theirs, strict=True)
+    ]
+    return sum(fractions) / max(len(fractions), 1)
 
 
 def write_json(path: Path, rows: Sequence[Row], facts: Mapping[str, str]) -> None:
-    """The rows, and what they were measured on and with."""
+    """The rows, and the facts about machine, documents and servers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"facts": dict(facts), "rows": [asdict(row) for row in rows]}, indent=1) + "\n")

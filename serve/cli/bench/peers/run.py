@@ -1,93 +1,115 @@
-"""The run of `ragserve bench peers`: documents into ragserve, the same index to its peers, then turn after turn."""
+"""The run of `ragserve bench peers`: ingests the documents, gives the peers the same index, measures in turns."""
 
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from models.catalog import Catalog
-from models.source import SourceConfig, fetch_folder
-from serve.cli.bench.models.rerank import CROSS_ENCODER, write_catalog
-from serve.cli.bench.models.rows import OURS, Contender, take_turns
-from serve.cli.bench.models.session import ENCODER, served
-from serve.cli.bench.peers import servers as servers
-from serve.cli.bench.peers.rows import PeersPlan, Row, overlap, rows_of
-from serve.cli.bench.peers.servers import Dialogue
+from serve.cli.bench.options import show, show_progress
+from serve.cli.bench.peers import servers
+from serve.cli.bench.peers.rows import HEAD, PeersPlan, Row, overlap, rows_of, table_row, write_json
+from serve.cli.bench.peers.servers import QueryApi
 from serve.cli.bench.peers.workload import BenchedService, Workload, read_workload
 from serve.cli.driver.closed_loop import Load
-from serve.cli.driver.peers.environments import PeerError
+from serve.cli.driver.machine import describe_machine
+from serve.cli.driver.peers.environments import ServerStartError
 from serve.cli.driver.peers.settings import PeerSettings, write_chunks
-from serve.cli.driver.random_models import build_cross_encoder
-from serve.cli.driver.servers import Launch, Server, running
+from serve.cli.driver.random_models import (
+    CROSS_ENCODER,
+    build_cross_encoder,
+    encoder_folder,
+    write_cross_encoder_catalog,
+)
+from serve.cli.driver.servers import OURS, Launch, Server, running
+from serve.cli.driver.turns import Contender, run_interleaved, served
 from serve.cli.driver.workload import write_bodies
 
-NUM_COMPARED = 50  # questions whose passages are compared
-COMPARED_AT_ONCE = 4
+COMPARE_CONCURRENCY = 4
 INGEST_CONCURRENCY = 8
 
 
 @dataclass
-class Run:
-    """One run. `dialogues` has every server that takes turns, ours first; `notes` and `facts` go with the results."""
+class Session:
+    """One run. `servers` and `apis` have every server by name, ours first; `notes` and `facts` go with the results."""
 
     plan: PeersPlan
     folder: Path
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     stack: ExitStack
     servers: dict[str, Server] = field(default_factory=dict)
-    dialogues: dict[str, Dialogue] = field(default_factory=dict)
+    apis: dict[str, QueryApi] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
 
-    def start(self, launch: Launch, dialogue: Dialogue, threads: int) -> Server:
-        """The server, ready, until the stack ends. Raises PeerError."""
-        self.say(f"starting {launch.name}")
+    def start(self, launch: Launch, api: QueryApi, threads: int) -> Server:
+        """The server, ready, until the stack ends. Raises ServerStartError."""
+        self.report(f"starting {launch.name}")
         self.servers[launch.name] = self.stack.enter_context(running(launch, self.folder, threads))
-        self.dialogues[launch.name] = dialogue
+        self.apis[launch.name] = api
         return self.servers[launch.name]
 
 
-def run(plan: PeersPlan, folder: Path, say: Callable[[str], None], facts: dict[str, str]) -> Iterator[Row]:
-    """Every row, as soon as it is measured; `facts` is told what they were measured with.
+def measure(plan: PeersPlan, output: Path | None, plot: Path | None) -> None:
+    """Prints the table, writes and draws the rows; those that were measured are written even if a later one fails."""
+    # As Ctrl-C: no server outlives this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    facts, rows = describe_machine(plan.threads), list[Row]()
+    try:
+        with TemporaryDirectory() as folder:
+            for row in run(plan, Path(folder), show_progress, facts):
+                rows.append(row)
+                show_progress(table_row(row))
+    finally:
+        caption = "; ".join(f"{name}: {fact}" for name, fact in facts.items())
+        show(caption, "", HEAD, *map(table_row, rows))
+        if output is not None:
+            write_json(output, rows, facts)
+        if plot is not None and rows:
+            from serve.cli.bench.peers.plot import draw
 
-    Raises InvalidRequestError for questions or documents that cannot be read, and PeerError where a server fails.
+            draw(rows, plot)
+
+
+def run(plan: PeersPlan, folder: Path, report: Callable[[str], None], facts: dict[str, str]) -> Iterator[Row]:
+    """Every row, as soon as it is measured; adds to `facts` the sizes of the workload and the skipped peers.
+
+    Raises InvalidRequestError for questions or documents that cannot be read, ServerStartError if ragserve fails.
     """
     workload = read_workload(plan.documents, plan.questions)
     with ExitStack() as stack:
-        session = Run(plan, folder, say, stack, facts=facts)
+        session = Session(plan, folder, report, stack, facts=facts)
         settings = _start_ours(session, workload)
         _start_peers(session, settings)
-        _compare(session, workload.questions[:NUM_COMPARED])
+        _compare(session, workload.questions[: plan.num_compared])
         for clients in plan.clients:
-            yield from measure(session, workload, clients)
+            yield from measure_all(session, workload, clients)
 
 
-def _start_ours(session: Run, workload: Workload) -> Path:
-    """ragserve with the documents in it; the file of what its peers need to do the same work."""
-    config = Catalog.open().config("embedding", ENCODER)
-    assert isinstance(config, SourceConfig)
-    encoder = fetch_folder(ENCODER, config, ["*"])
+def _start_ours(session: Session, workload: Workload) -> Path:
+    """Starts ragserve with the documents in it; the settings file with which its peers do the same work."""
+    encoder = encoder_folder()
     cross_encoder = build_cross_encoder(encoder, session.folder / CROSS_ENCODER)
-    catalog = write_catalog(session.folder / "catalog.yaml", cross_encoder)
+    catalog = write_cross_encoder_catalog(session.folder / "catalog.yaml", cross_encoder)
     launch = servers.ragserve(session.plan, session.folder, catalog)
-    ours = session.start(launch, servers.our_dialogue(""), session.plan.of_servers().threads)
+    ours = session.start(launch, servers.our_api(""), session.plan.threads)
     with BenchedService(ours.url) as service:
-        session.say(f"{len(workload.corpus.documents)} documents to ingest")
+        session.report(f"{len(workload.corpus.documents)} documents to ingest")
         store_id = service.ensure_indexed(workload.corpus, INGEST_CONCURRENCY, lambda _: None)
-        session.dialogues[ours.name] = servers.our_dialogue(store_id)
+        session.apis[ours.name] = servers.our_api(store_id)
         settings = _write_index(session, service, store_id)
     session.facts["questions"] = str(len(workload.questions))
-    numbers = servers.CANDIDATES, servers.TOP_K
-    peer = PeerSettings(str(encoder), str(cross_encoder), *settings, *numbers, session.plan.peer_dtype)
+    sizes = servers.CANDIDATES, servers.TOP_K
+    peer = PeerSettings(str(encoder), str(cross_encoder), *settings, *sizes, session.plan.peer_dtype)
     return peer.write(session.folder / "peer.json")
 
 
-def _write_index(session: Run, service: BenchedService, store_id: str) -> tuple[str, str]:
-    """The files of ragserve's chunks and of their vectors."""
+def _write_index(session: Session, service: BenchedService, store_id: str) -> tuple[str, str]:
+    """Writes ragserve's chunks and their vectors; returns both paths."""
     chunks = service.chunks(store_id)
     texts = [chunk.indexed_text for chunk in chunks]
     session.facts["chunks"] = str(len(chunks))
@@ -97,51 +119,52 @@ def _write_index(session: Run, service: BenchedService, store_id: str) -> tuple[
     return str(write_chunks(session.folder / "chunks.jsonl", chunks)), str(vectors)
 
 
-def _start_peers(session: Run, settings: Path) -> None:
-    """Those that can be had; why another cannot is said, and kept."""
+def _start_peers(session: Session, settings: Path) -> None:
+    """Starts the peers; a peer that cannot be started is reported, and is part of the facts."""
     for name, peer in servers.PEERS.items():
         try:
-            session.start(peer.launch(session.plan, settings), peer.dialogue, session.plan.peer_threads)
-        except PeerError as error:
-            session.say(str(error))
-            session.facts[name] = f"not run: {error}"
+            session.start(peer.launch(session.plan, settings), peer.api, session.plan.peer_threads)
+        except ServerStartError as error:
+            session.report(str(error))
+            session.facts[name] = f"skipped: {error}"
 
 
-def _compare(session: Run, questions: tuple[str, ...]) -> None:
-    """Which of ragserve's passages each peer finds as well: that they do the same work."""
-    found = {name: _passages(session, name, questions) for name in session.servers}
-    for name, theirs in found.items():
+def _compare(session: Session, questions: tuple[str, ...]) -> None:
+    """Notes how many of ragserve's passages each peer returns as well: they must do the same work."""
+    chunk_ids = {name: _chunk_ids(session, name, questions) for name in session.servers}
+    for name, theirs in chunk_ids.items():
         if name != OURS:
-            shared = f"{overlap(found[OURS], theirs):.0%} of ragserve's {servers.TOP_K} passages are also its own"
+            shared = f"{overlap(chunk_ids[OURS], theirs):.0%} of ragserve's {servers.TOP_K} passages are also its own"
             session.notes[name] = f"{session.plan.peer_threads} thread(s), {session.plan.peer_dtype}; {shared}"
-            session.say(f"{name}: {shared}, in {len(questions)} questions")
+            session.report(f"{name}: {shared}, in {len(questions)} questions")
 
 
-def _passages(session: Run, name: str, questions: tuple[str, ...]) -> list[list[str]]:
-    dialogue = session.dialogues[name]
-    with BenchedService(session.servers[name].url) as service, ThreadPoolExecutor(COMPARED_AT_ONCE) as pool:
+def _chunk_ids(session: Session, name: str, questions: tuple[str, ...]) -> list[list[str]]:
+    """Ids of the chunks in the answer to each question."""
+    api = session.apis[name]
+    with BenchedService(session.servers[name].url) as service, ThreadPoolExecutor(COMPARE_CONCURRENCY) as pool:
 
-        def ask(question: str) -> Any:
-            return dialogue.chunk_ids(service.post(dialogue.path, dialogue.body(question)))
+        def ask(question: str) -> list[str]:
+            return api.chunk_ids(service.post(api.path, api.body(question)))
 
         return list(pool.map(ask, questions))
 
 
-def measure(session: Run, workload: Workload, clients: int) -> list[Row]:
-    """A row a server, all of which took turns under so many clients."""
-    session.say(f"{clients} clients")
+def measure_all(session: Session, workload: Workload, clients: int) -> list[Row]:
+    """A row a server, measured in turns under this number of clients."""
+    session.report(f"{clients} clients")
     contenders = [_contender(session, name, workload, clients) for name in session.servers]
     with BenchedService(session.servers[OURS].url) as service:
         before = service.num_degraded()
-        results = take_turns(contenders, session.plan.of_servers())
+        results = run_interleaved(contenders, session.plan.turn_s, session.plan.num_turns)
         degraded = service.num_degraded() - before
     if degraded:
-        session.notes[OURS] = f"{degraded} answers went without a stage, so this is no comparison"
+        session.notes[OURS] = f"{degraded} answers are missing a stage, so this is no comparison"
     return rows_of(clients, results, session.notes)
 
 
-def _contender(session: Run, name: str, workload: Workload, clients: int) -> Contender:
-    dialogue, server = session.dialogues[name], session.servers[name]
-    bodies = [dialogue.body(question) for question in workload.questions]
+def _contender(session: Session, name: str, workload: Workload, clients: int) -> Contender:
+    api, server = session.apis[name], session.servers[name]
+    bodies = [api.body(question) for question in workload.questions]
     path = write_bodies(session.folder / f"questions-{server.port}.jsonl", bodies)
-    return served(name, server, Load("", 0, dialogue.path, str(path), clients, 0.0))
+    return served(name, server, Load("", 0, api.path, str(path), clients, 0.0))

@@ -1,31 +1,30 @@
-"""The three servers of `ragserve bench peers`: how each starts, how it is asked, and what of its answer is compared."""
+"""The three servers of `ragserve bench peers`: how each starts, its requests, and the passages of its answers."""
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from serve.cli.bench.models.rerank import CROSS_ENCODER
 from serve.cli.bench.peers.rows import HAYSTACK, LANGCHAIN, PeersPlan
 from serve.cli.bench.peers.workload import ROOT
-from serve.cli.driver import servers
 from serve.cli.driver.peers import environments
 from serve.cli.driver.peers.environments import environment_of
 from serve.cli.driver.peers.settings import VARIABLE
-from serve.cli.driver.servers import HOST, Launch
+from serve.cli.driver.random_models import CROSS_ENCODER
+from serve.cli.driver.servers import HOST, Launch, ragserve_with
 from serve.config_file import read
 
 CANDIDATES, TOP_K = 30, 5
-BUDGET_S = 120.0  # of every stage: under this load an answer is to wait, not to do without its reranking
+BUDGET_S = 120.0  # of every stage: under this load an answer waits for its reranking
 PIPELINES = Path(environments.__file__).with_name("haystack_pipelines")
 
 
 @dataclass(frozen=True)
-class Dialogue:
-    """How a server is asked a question: the path, the body of one, and the ids of the chunks in its answer."""
+class QueryApi:
+    """A server's query endpoint: its path, the body of a question, and the ids of the chunks in an answer."""
 
     path: str
     body: Callable[[str], dict[str, object]]
@@ -36,15 +35,15 @@ def _passages(answer: Mapping[str, Any]) -> list[str]:
     return [passage["chunk_id"] for passage in answer["passages"]]
 
 
-def our_dialogue(store_id: str) -> Dialogue:
-    """Every question goes through both searches, their ranks are fused, and nothing is left out as a duplicate."""
-    asked: dict[str, object] = {"top_k": TOP_K, "mode": "hybrid", "vector_store_ids": [store_id]}
-    asked["ranking_options"] = {"fusion": "rrf", "dedup": False}
-    return Dialogue("/v1/query", lambda question: {"query": question, **asked}, _passages)
+def our_api(store_id: str) -> QueryApi:
+    """Every question goes through both searches, their ranks are fused, and no duplicate is removed."""
+    options: dict[str, object] = {"top_k": TOP_K, "mode": "hybrid", "vector_store_ids": [store_id]}
+    options["ranking_options"] = {"fusion": "rrf", "dedup": False}
+    return QueryApi("/v1/query", lambda question: {"query": question, **options}, _passages)
 
 
 def ragserve(plan: PeersPlan, folder: Path, catalog: Path) -> Launch:
-    """The deployment file with the cross-encoder as its reranker, CANDIDATES of each search, and budgets to wait."""
+    """The deployment file with the cross-encoder as its reranker, CANDIDATES of each search, and long budgets."""
     raw = copy.deepcopy(read(plan.config))
     arguments = raw["applications"][0].setdefault("args", {})
     retrieval = {"candidates": CANDIDATES, "rerank_candidates": CANDIDATES, "search_s": BUDGET_S, "rerank_s": BUDGET_S}
@@ -52,20 +51,20 @@ def ragserve(plan: PeersPlan, folder: Path, catalog: Path) -> Launch:
     arguments["query"] = (arguments.get("query") or {}) | {"total_s": 2 * BUDGET_S}
     path = folder / "peers_config.yaml"
     path.write_text(yaml.safe_dump(raw))
-    return servers.ragserve(replace(plan.of_servers(), config=path), folder, {"Reranker": CROSS_ENCODER}, catalog)
+    return ragserve_with(path, folder, {"Reranker": CROSS_ENCODER}, catalog)
 
 
 def haystack(plan: PeersPlan, settings: Path) -> Launch:
-    """hayhooks, as its page on deployment says: the pipelines' folder."""
-    program = str(environment_of("haystack", plan.peers) / "hayhooks")
+    """hayhooks with a folder of pipelines, as its deployment page describes."""
+    program = str(environment_of("haystack", plan.peers, plan.may_install) / "hayhooks")
     command = [program, "run", "--host", HOST, "--port", "{port}", "--pipelines-dir", str(PIPELINES)]
     quiet = {"HAYSTACK_TELEMETRY_ENABLED": "False", "HAYHOOKS_LOG_LEVEL": "WARNING"}
     return Launch(HAYSTACK, command, "/status", _environment(settings) | quiet)
 
 
 def langchain(plan: PeersPlan, settings: Path) -> Launch:
-    """uvicorn, as FastAPI's page on deployment says."""
-    program = str(environment_of("langchain", plan.peers) / "python")
+    """uvicorn, as FastAPI's deployment page describes."""
+    program = str(environment_of("langchain", plan.peers, plan.may_install) / "python")
     command = [program, "-m", "uvicorn", "serve.cli.driver.peers.langchain_server:app", "--host", HOST]
     command += ["--port", "{port}", "--log-level", "warning"]
     return Launch(LANGCHAIN, command, "/health", _environment(settings))
@@ -77,16 +76,16 @@ def _environment(settings: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Peer:
-    """How a peer starts and is asked."""
+    """How a peer starts, and its query endpoint."""
 
     launch: Callable[[PeersPlan, Path], Launch]
-    dialogue: Dialogue
+    api: QueryApi
 
 
 PEERS = {
     HAYSTACK: Peer(
         haystack,
-        Dialogue("/rag/run", lambda question: {"query": question}, lambda answer: _passages(answer["result"])),
+        QueryApi("/rag/run", lambda question: {"query": question}, lambda answer: _passages(answer["result"])),
     ),
-    LANGCHAIN: Peer(langchain, Dialogue("/query", lambda question: {"query": question}, _passages)),
+    LANGCHAIN: Peer(langchain, QueryApi("/query", lambda question: {"query": question}, _passages)),
 }

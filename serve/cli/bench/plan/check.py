@@ -1,27 +1,27 @@
-"""`ragserve bench plan`: plans held against runs.
+"""`ragserve bench plan`: plans against runs.
 
-Stages that sleep for as long as a profile says, as replicas of Ray Serve behind our clients, with a plan's replicas
-and batches, driven by callers in a closed loop until they bear no more. And, for what no such machine bears, the same
-graph event by event in simulated time.
+A plan's replicas and batches run on Ray Serve behind our clients, as stages that sleep for as long as the profile says;
+clients in a closed loop saturate them. A plan that is too large for any such machine runs in simulated time, event by
+event.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ray import serve
 
-from deployments.calls.coalescer import CoalescingConfig
-from deployments.calls.routing import ROUTING
-from deployments.cluster.start import ClusterSize, local_cluster
-from serve.cli.bench.plan.cases import Case, cases, paper_plan
-from serve.cli.bench.plan.stages import BUDGET_S, Graph, SimulatedEngine, SimulatedStage
-from serve.cli.capacity.plan import Plan, StagePlan
+from serve.cli.bench.plan.cases import Case, paper_plan
+from serve.cli.bench.plan.graph import PATH, plan_graph
+from serve.cli.capacity.plan import Plan
 from serve.cli.capacity.simulate import closed_loop, open_loop
+from serve.cli.driver.serve_graph import Endpoint, serve_cluster
+from serve.cli.driver.workload import write_bodies
 
-CLOSE = 0.15  # that a run may differ from its prediction
-SHARE_OF_CPU = 0.01  # of a replica that sleeps
+MAX_ERROR = 0.15  # relative, of a prediction
 PAPER_S = 60.0  # of simulated time
+NUM_BODIES = 256
 HEAD = (
     "| how | bottleneck | replicas | predicted q/s | found q/s | found / predicted | predicted p95 s | found p95 s |\n"
     "|---|---|---|---|---|---|---|---|"
@@ -30,75 +30,76 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Check:
-    """A prediction and what came of it; times are 95th percentiles, 0 where none is predicted."""
+    """A prediction and its measurement; times are 95th percentiles, 0 without a prediction."""
 
     how: str
     bottleneck: str
     replicas: int
     predicted_per_s: float
-    found_per_s: float
+    measured_per_s: float
     predicted_s: float = 0.0
-    found_s: float = 0.0
+    measured_s: float = 0.0
 
     def line(self) -> str:
-        ratio = f"{self.found_per_s / self.predicted_per_s:.2f}{_off(self.found_per_s, self.predicted_per_s)}"
-        cells = [f"{self.predicted_per_s:,.1f}", f"{self.found_per_s:,.1f}", ratio, "", ""]
+        ratio = f"{self.measured_per_s / self.predicted_per_s:.2f}{_off(self.measured_per_s, self.predicted_per_s)}"
+        cells = [f"{self.predicted_per_s:,.1f}", f"{self.measured_per_s:,.1f}", ratio, "", ""]
         if self.predicted_s:
-            cells[3:] = [f"{self.predicted_s:.3f}", f"{self.found_s:.3f}{_off(self.found_s, self.predicted_s)}"]
+            cells[3:] = [
+                f"{self.predicted_s:.3f}",
+                f"{self.measured_s:.3f}{_off(self.measured_s, self.predicted_s)}",
+            ]
         return f"| {' | '.join([self.how, self.bottleneck, str(self.replicas), *cells])} |"
 
 
-def _off(found: float, predicted: float) -> str:
-    return "" if abs(found / predicted - 1) <= CLOSE else " (off)"
+def _off(measured: float, predicted: float) -> str:
+    return "" if abs(measured / predicted - 1) <= MAX_ERROR else " (off)"
 
 
-def run(seconds: float, say: Callable[[str], None]) -> list[Check]:
-    """The plan on paper in simulated time, then each case on Ray."""
-    say("1,000 queries/s over 10 million chunks, in simulated time")
+def run(cases: Sequence[Case], seconds: float, report: Callable[[str], None]) -> list[Check]:
+    """The plan on paper in simulated time, then each case on Ray Serve."""
+    report("1,000 queries/s over 10 million chunks, in simulated time")
     checks = list(check_simulated(paper_plan(), PAPER_S))
-    return checks + asyncio.run(_check_all_on_ray(seconds, say))
-
-
-async def _check_all_on_ray(seconds: float, say: Callable[[str], None]) -> list[Check]:
-    """In one event loop, to which Ray's handles belong: it outlives them."""
-    checks: list[Check] = []
-    with local_cluster(ClusterSize(num_cpus=4)):
-        for case in cases():
-            say(f"bottleneck {case.expected}: on Ray Serve")
-            checks.append(await check_on_ray(case, seconds))
+    with serve_cluster() as port:
+        for case in cases:
+            report(f"bottleneck {case.expected}: on Ray Serve")
+            checks.append(check_on_ray(case, port, seconds))
     return checks
 
 
 def check_simulated(plan: Plan, seconds: float) -> Iterator[Check]:
-    """At the target's rate for the latency; with callers enough to saturate it for the throughput."""
+    """Latency at the target's rate; throughput with enough clients to saturate the plan."""
     target, name, replicas = plan.target, plan.limits[0].name, num_replicas(plan)
-    arrived = open_loop(plan.layout(), target.queries_per_s, seconds)
+    offered = open_loop(plan.layout(), target.queries_per_s, seconds)
     yield Check(
         "at the target, simulated",
         name,
         replicas,
         target.queries_per_s,
-        arrived.per_s,
+        offered.per_s,
         plan.delay.p95_s,
-        arrived.p95_s,
+        offered.p95_s,
     )
-    most = closed_loop(plan.layout(), num_clients(plan), seconds)
-    yield Check("saturated, simulated", name, replicas, plan.per_s, most.per_s)
+    saturated = closed_loop(plan.layout(), num_clients(plan), seconds)
+    yield Check("saturated, simulated", name, replicas, plan.per_s, saturated.per_s)
 
 
-async def check_on_ray(case: Case, seconds: float) -> Check:
-    """Throughput at saturation. Needs a cluster."""
+def check_on_ray(case: Case, port: int, seconds: float) -> Check:
+    """Throughput at saturation, through Serve's proxy on this port. Raises StageUnavailableError if a query fails."""
     plan, name = case.plan(), f"plan-{case.expected}"
     clients = num_clients(plan)
-    handle = serve.run(_graph(plan), name=name, route_prefix=None)
-    # By Little's law each query is under way for so long; twice that until all stages are full.
+    # By Little's law a query takes clients / throughput; twice that until all stages are full.
     warm_s = 2 * clients / plan.per_s
     try:
-        async with asyncio.timeout(warm_s + seconds + BUDGET_S):
-            took = await handle.drive.remote(clients, warm_s, seconds)
+        serve.run(plan_graph(plan), name=name, route_prefix=f"/{name}")
+        with TemporaryDirectory() as folder:
+            questions: list[dict[str, object]] = [{"query": f"question {number}"} for number in range(NUM_BODIES)]
+            bodies = write_bodies(Path(folder) / "bodies.jsonl", questions)
+            endpoint = Endpoint(port, f"/{name}{PATH}")
+            endpoint.wait_until_it_answers(bodies)
+            result = endpoint.drive(bodies, clients, seconds, warm_s)
     finally:
         serve.delete(name)
-    return Check("saturated, Ray Serve", plan.limits[0].name, num_replicas(plan), plan.per_s, len(took) / seconds)
+    return Check("saturated, Ray Serve", plan.limits[0].name, num_replicas(plan), plan.per_s, result.per_s)
 
 
 def num_replicas(plan: Plan) -> int:
@@ -106,28 +107,5 @@ def num_replicas(plan: Plan) -> int:
 
 
 def num_clients(plan: Plan) -> int:
-    """Enough for two full batches of every replica: one that is computed, one that gathers."""
+    """Enough for two full batches of every replica: one in computation, one that gathers."""
     return sum(2 * stage.replicas * stage.batch for stage in plan.stages.values())
-
-
-def _graph(plan: Plan) -> serve.Application:
-    stages = {name: stage for name, stage in plan.stages.items() if name not in ("ingress", "dense")}
-    handles = {name: _stage(stage, name) for name, stage in stages.items()}
-    dense = plan.stages["dense"]
-    shards = [_stage(dense, f"dense-{number}") for number in range(dense.shards)]
-    coalescing = CoalescingConfig(max_items=plan.max_message_items(CoalescingConfig().max_items))
-    deployment = serve.deployment(Graph, max_ongoing_requests=4, ray_actor_options={"num_cpus": SHARE_OF_CPU})
-    return deployment.bind(handles, shards, coalescing)
-
-
-def _stage(stage: StagePlan, name: str) -> serve.Application:
-    kind = SimulatedEngine if stage.times.is_continuous else SimulatedStage
-    deployment = serve.deployment(
-        kind,
-        name=name,
-        num_replicas=stage.replicas,
-        max_ongoing_requests=10_000,
-        request_router_config=ROUTING,
-        ray_actor_options={"num_cpus": SHARE_OF_CPU},
-    )
-    return deployment.bind(stage.times, stage.batch)

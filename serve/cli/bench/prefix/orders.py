@@ -1,4 +1,4 @@
-"""Orders of passages that `ragserve bench prefix` compares with those that can be configured."""
+"""Orders of passages that `ragserve bench prefix` compares with the configurable ones."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -10,16 +10,16 @@ Prefix = tuple[int, ...]
 
 
 class KeyOrder:
-    """By key: the same passages always stand in the same order, popular or not."""
+    """By key: the same passages are always in the same order, popular or not."""
 
     def arrange(self, scope: Scope, keys: Sequence[int]) -> tuple[int, ...]:
         return tuple(sorted(range(len(keys)), key=keys.__getitem__))
 
 
 class SharedPrefixOrder:
-    """First the longest beginning of a recent prompt that the passages can make up, then the others by popularity.
+    """First the longest prefix of a recent prompt that the passages can form, then the others by popularity.
 
-    It remembers the `num_prefixes` last beginnings: as many as the engine still holds, which it cannot know.
+    It remembers the last `num_prefixes` prefixes. The ideal is as many as the engine has cached, which is unknown.
     The idea is ContextPilot's (arXiv 2511.03475).
     """
 
@@ -36,9 +36,9 @@ class SharedPrefixOrder:
         return tuple(keys.index(key) for key in ordered)
 
     def _longest(self, prefix: Prefix, keys: Sequence[int]) -> Prefix:
-        """The longest known continuation of `prefix` by `keys`; of equal ones, that of the first key."""
+        """The longest recent continuation of `prefix` by `keys`; of equally long ones, that of the first key."""
         longer = [(*prefix, key) for key in keys if key not in prefix and (*prefix, key) in self._recent]
-        return max((self._longest(one, keys) for one in longer), key=len, default=prefix)
+        return max((self._longest(candidate, keys) for candidate in longer), key=len, default=prefix)
 
     def _remember(self, ordered: Prefix) -> None:
         for length in range(len(ordered), 0, -1):
@@ -48,7 +48,7 @@ class SharedPrefixOrder:
             self._recent.popitem(last=False)
 
 
-# 300 beginnings of prompts are what 200,000 tokens of this trace hold.
+# 200,000 tokens of this trace are about 300 prefixes.
 ORDERS: dict[str, Callable[[], PassageOrder]] = {
     "relevance": RelevanceOrder,
     "key": KeyOrder,

@@ -1,11 +1,11 @@
-"""`ragserve bench prefix`: how much of the prompts an engine finds in its prefix cache, by the order of the passages.
+"""`ragserve bench prefix`: how much of the prompts is in the engine's prefix cache, by the order of the passages.
 
-The trace of trace.py, beside this file, is replayed twice: thousands of requests against a simulated cache, for every
-order; and a few hundred, with short passages, on vLLM, which counts its own hits, for the orders of the configuration.
+The trace of trace.py is replayed twice: thousands of requests against a simulated cache, for every order; and a few
+hundred, with short passages, on vLLM, which counts its own hits, for the configurable orders.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,10 @@ BASELINE = "relevance"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is replayed: `num_engine_requests` on the checkpoint in `llm`, if there is one.
+class PrefixPlan:
+    """The replays: of `num_requests` simulated, and of `num_engine_requests` on the checkpoint in `llm`, if any.
 
-    Requests go to `num_ingresses` processes at random, each of which has an order of its own.
+    Requests go to `num_ingresses` processes at random, each with its own state of the order.
     """
 
     num_requests: int
@@ -34,10 +34,13 @@ class Plan:
     num_engine_requests: int = 300
     engine_kv_tokens: int = 20_000
 
+    def as_quick(self) -> "PrefixPlan":
+        return replace(self, num_requests=500, num_engine_requests=20)
+
 
 @dataclass(frozen=True)
 class Hits:
-    """Tokens of prompts, and of the passages in them, and how many of each were found in the cache."""
+    """Tokens of prompts and of the passages in them, and how many of each were in the cache."""
 
     prompt_tokens: int = 0
     prompt_hits: int = 0
@@ -63,7 +66,7 @@ class Hits:
 
 @dataclass(frozen=True)
 class Row:
-    """One order: `counted` says by what, `simulated` or vLLM's name."""
+    """One order; `counted` is what counted the hits: the simulation or vLLM."""
 
     order: str
     counted: str
@@ -72,7 +75,7 @@ class Row:
     hits: Hits
 
 
-def simulate(trace: Trace, plan: Plan) -> Iterator[Row]:
+def simulate(trace: Trace, plan: PrefixPlan) -> Iterator[Row]:
     """A row for each order."""
     for name, make_order in ORDERS.items():
         orders = [make_order() for _ in range(plan.num_ingresses)]
@@ -84,16 +87,16 @@ def simulate(trace: Trace, plan: Plan) -> Iterator[Row]:
 
 
 def _serve(cache: PrefixCache, trace: Trace, request: TraceRequest, order: PassageOrder, number: int) -> Hits:
-    """One request's prompt, laid out as models.generation.prompt does: a passage's number is part of its text."""
+    """The hits of one request. As in models.generation.prompt, a passage's number is part of its text."""
     documents = [request.documents[place] for place in order.arrange(SCOPE, request.documents)]
     passages = [
         Segment((place, document), int(trace.passage_tokens[document])) for place, document in enumerate(documents)
     ]
     question = Segment(("question", tuple(documents), request.question), request.question_tokens)
     prompt = [Segment("instructions", INSTRUCTION_TOKENS), *passages, question]
-    found = cache.serve(prompt, Segment(("answer", number), request.output_tokens))
+    num_hits = cache.serve(prompt, Segment(("answer", number), request.output_tokens))
     num_prompt, num_passages = (sum(piece.num_tokens for piece in pieces) for pieces in (prompt, passages))
-    return Hits(num_prompt, found, num_passages, min(max(0, found - INSTRUCTION_TOKENS), num_passages))
+    return Hits(num_prompt, num_hits, num_passages, min(max(0, num_hits - INSTRUCTION_TOKENS), num_passages))
 
 
 HEAD = (
@@ -116,7 +119,7 @@ def _line(row: Row, rows: Sequence[Row]) -> str:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """A bar an order, a panel a way of counting; the suffix names the format."""
+    """A bar an order, a panel for the simulation and for vLLM each; the suffix names the format."""
     from matplotlib.figure import Figure
 
     panels = list(dict.fromkeys(row.counted for row in rows))

@@ -1,4 +1,4 @@
-"""The libraries called directly, as their own documentation does, with one thread and the served indexes' numbers."""
+"""The libraries called directly, as their documentation does: one thread, parameters as the served indexes have."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ CONFIG = FaissConfig()
 
 
 def raw_faiss(kind: str, vectors: FloatArray) -> Search:
-    """An index of that kind over `vectors` (n, dim), under keys 1 to n."""
+    """An index of this kind over `vectors` (n, dim), with keys 1 to n."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -25,7 +25,7 @@ def raw_faiss(kind: str, vectors: FloatArray) -> Search:
     keys = np.arange(1, len(vectors) + 1)
 
     def search(queries: Sequence[FloatArray]) -> list[Ranking]:
-        faiss.omp_set_num_threads(1)  # FAISS keeps the number per calling thread
+        faiss.omp_set_num_threads(1)  # FAISS has the number per calling thread
         scores, places = index.search(np.asarray(queries), K)
         pairs = zip(places, scores, strict=True)
         return [Ranking(keys[place[place >= 0]], score[place >= 0]) for place, score in pairs]
@@ -34,7 +34,7 @@ def raw_faiss(kind: str, vectors: FloatArray) -> Search:
 
 
 def _factory(kind: str, num_vectors: int, dim: int) -> str:
-    """The library's own name of the structure that FaissConfig's defaults make."""
+    """FAISS's own name of the structure that FaissConfig builds by default."""
     if kind == "hnsw":
         return f"HNSW{CONFIG.hnsw_m},Flat"
     if kind == "ivf_pq" and num_vectors >= CONFIG.train_at:
@@ -51,7 +51,7 @@ def _set_breadth(faiss: Any, kind: str, index: Any) -> None:
 
 
 def raw_tantivy(texts: list[str]) -> Search:
-    """BM25 with English stems over `texts`, under keys 1 to n."""
+    """BM25 with English stems over `texts`, with keys 1 to n."""
     import tantivy
 
     builder = tantivy.SchemaBuilder()
@@ -70,9 +70,9 @@ def raw_tantivy(texts: list[str]) -> Search:
     searcher = index.searcher()
 
     def search(queries: Sequence[str]) -> list[Ranking]:
-        return [one(query) for query in queries]
+        return [search_single(query) for query in queries]
 
-    def one(query: str) -> Ranking:
+    def search_single(query: str) -> Ranking:
         hits = searcher.search(index.parse_query(query, ["text"]), K, count=False).hits
         keys = searcher.fast_field_values("key", [address for _, address in hits])
         return Ranking(np.array(keys, np.int64), np.array([score for score, _ in hits], np.float32))
@@ -87,12 +87,12 @@ def raw_milvus(uri: str, vectors: FloatArray) -> Search:
     client, name = MilvusClient(uri), "raw"
     client.create_collection(name, dimension=vectors.shape[1], metric_type="IP", consistency_level="Strong")
     for start in range(0, len(vectors), MILVUS_INSERT):
-        part = vectors[start : start + MILVUS_INSERT]
-        client.insert(name, [{"id": start + place + 1, "vector": vector} for place, vector in enumerate(part)])
+        inserted = vectors[start : start + MILVUS_INSERT]
+        client.insert(name, [{"id": key, "vector": vector} for key, vector in enumerate(inserted, start + 1)])
 
     def search(queries: Sequence[FloatArray]) -> list[Ranking]:
-        found = client.search(name, [query.tolist() for query in queries], limit=K)
-        return [_ranking(hits) for hits in found]
+        hits_by_query = client.search(name, [query.tolist() for query in queries], limit=K)
+        return [_ranking(hits) for hits in hits_by_query]
 
     return search
 

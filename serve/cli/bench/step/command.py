@@ -1,21 +1,45 @@
-"""What `ragserve bench step` does with a run: print, keep, draw."""
+"""The command `ragserve bench step`."""
 
 import signal
-from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from serve.cli.bench.step.run import STAGES, StepPlan, run
-from serve.cli.bench.step.summary import head
+from serve.cli.bench.options import OutputOption, PlotOption, QuickOption, show, show_progress
 
 
-def measure(plan: StepPlan, output: Path | None, plot: Path | None, console: Console) -> None:
-    """Runs the step and prints a row a phase."""
-    # Ends as Ctrl-C does, so that neither the load nor Ray stays behind.
+# A command's options are its arguments.
+def step_command(  # noqa: PLR0913
+    base_per_s: Annotated[float, typer.Option("--base-rate", help="Questions a second at 1x.", min=0.1, max=100)] = 5.0,
+    factor: Annotated[
+        float, typer.Option(help="Rate of the middle phase, as a multiple of 1x.", min=1.1, max=20)
+    ] = 5.0,
+    phase_s: Annotated[float, typer.Option("--phase", help="Seconds of each phase.", min=20, max=1800)] = 80.0,
+    budget_s: Annotated[
+        float, typer.Option("--budget", help="Latency budget of a question, in seconds.", min=0.1, max=60)
+    ] = 2.5,
+    seed: Annotated[int, typer.Option(help="Seed of the arrivals.", min=0)] = 0,
+    output: OutputOption = None,
+    plot: PlotOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """1x, 5x, 1x: each stage's replicas over time, and the latency, with stages that sleep as long as GPUs compute.
+
+    --quick has phases of 20 seconds, too short for the stages to scale down again.
+    """
+    from serve.cli.driver import ray_settings
+
+    ray_settings.apply()
+    from serve.cli.bench.step.graph import STAGES
+    from serve.cli.bench.step.plan import StepPlan
+    from serve.cli.bench.step.run import run
+    from serve.cli.bench.step.summary import head
+
+    # As Ctrl-C: neither the load nor Ray outlives this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    result = run(plan, lambda line: console.print(line, style="dim", markup=False))
-    lines = [head([stage.name for stage in STAGES]), *(row.line() for row in result.rows), "", result.caption()]
-    console.print("\n".join(lines), markup=False)
+    plan = StepPlan(base_per_s=base_per_s, factor=factor, phase_s=phase_s, budget_s=budget_s, seed=seed)
+    result = run(plan.as_quick() if quick else plan, show_progress)
+    show(head([stage.name for stage in STAGES]), *(row.line() for row in result.rows), "", result.caption())
     if output is not None:
         result.write(output)
     if plot is not None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from serve.cli.bench.step.load import ASK, Sent
+from serve.cli.bench.step.plan import ASK
 from serve.cli.bench.step.run import StepResult
-from serve.cli.bench.step.summary import spans_of
+from serve.cli.bench.step.summary import SentRequest, spans_of
 from serve.cli.driver.closed_loop import percentile
 
 INCHES, DPI = (9.0, 7.5), 150
@@ -22,7 +22,7 @@ def draw(result: StepResult, path: Path) -> None:
     """Writes the picture; the suffix names the format."""
     figure = Figure(figsize=INCHES, layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(2, 2, 3))
-    questions = [one for one in result.sent if one.path == ASK]
+    questions = [request for request in result.sent if request.path == ASK]
     end = sum(phase.seconds for phase in result.plan.phases)
     _draw_load(top, questions, int(end))
     _draw_latency(middle, questions, int(end), result.plan.budget_s)
@@ -41,33 +41,33 @@ def draw(result: StepResult, path: Path) -> None:
 
 
 def per_second(times: Sequence[float], num_seconds: int) -> list[int]:
-    """How many of the times lie in each second."""
+    """Number of times in each second."""
     counts = [0] * num_seconds
-    for one in times:
-        if 0 <= one < num_seconds:
-            counts[int(one)] += 1
+    for at_s in times:
+        if 0 <= at_s < num_seconds:
+            counts[int(at_s)] += 1
     return counts
 
 
-def p95_per_second(questions: Sequence[Sent], num_seconds: int) -> list[float]:
-    """Of the questions that were sent in each second; no number where none was, or where it is of one that failed."""
+def p95_per_second(questions: Sequence[SentRequest], num_seconds: int) -> list[float]:
+    """Of the questions sent in each second; NaN without questions, or if the percentile is of a failed one."""
     latencies: list[list[float]] = [[] for _ in range(num_seconds)]
-    for one in questions:
-        if 0 <= one.at_s < num_seconds:
-            latencies[int(one.at_s)].append(math.inf if one.error else one.latency_s)
-    p95s = (percentile(sorted(one), 0.95) if one else math.inf for one in latencies)
-    return [one if math.isfinite(one) else math.nan for one in p95s]
+    for question in questions:
+        if 0 <= question.at_s < num_seconds:
+            latencies[int(question.at_s)].append(math.inf if question.error else question.latency_s)
+    p95s = (percentile(sorted(times), 0.95) if times else math.inf for times in latencies)
+    return [p95 if math.isfinite(p95) else math.nan for p95 in p95s]
 
 
-def _draw_load(axes: Axes, questions: Sequence[Sent], num_seconds: int) -> None:
-    done = [one.ended_s for one in questions if not one.error]
-    _draw_steps(axes, per_second([one.at_s for one in questions], num_seconds), "0.6", "sent")
+def _draw_load(axes: Axes, questions: Sequence[SentRequest], num_seconds: int) -> None:
+    done = [question.ended_s for question in questions if not question.error]
+    _draw_steps(axes, per_second([question.at_s for question in questions], num_seconds), "0.6", "sent")
     _draw_steps(axes, per_second(done, num_seconds), "tab:blue", "answered")
     axes.set_ylabel("questions/s", fontsize=9)
     axes.set_ylim(bottom=0)
 
 
-def _draw_latency(axes: Axes, questions: Sequence[Sent], num_seconds: int, budget_s: float) -> None:
+def _draw_latency(axes: Axes, questions: Sequence[SentRequest], num_seconds: int, budget_s: float) -> None:
     _draw_steps(axes, p95_per_second(questions, num_seconds), "tab:blue", "p95 of each second")
     axes.axhline(budget_s, color="tab:red", ls="--", lw=1, label=f"budget {budget_s:g} s")
     axes.set_ylabel("seconds to the answer", fontsize=9)
@@ -75,7 +75,7 @@ def _draw_latency(axes: Axes, questions: Sequence[Sent], num_seconds: int, budge
 
 
 def _draw_steps(axes: Axes, values: Sequence[float], colour: str, label: str) -> None:
-    """A value a second, from its second's begin to its end."""
+    """One value a second, drawn over the whole second."""
     axes.step(range(len(values)), values, colour, where="post", lw=1, label=label)
 
 

@@ -1,18 +1,38 @@
-"""What `ragserve bench step` says of a run: a row a phase, from the requests that were sent and the replicas seen."""
+"""The summary of `ragserve bench step`: a row a phase, from the requests and the sampled replicas."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from serve.cli.bench.step.load import ASK, PARSE, Phase, Sent
+from serve.cli.bench.step.plan import ASK, PARSE, StepPhase
 from serve.cli.driver.closed_loop import percentile
+from serve.cli.driver.open_loop import Record
 
-WINDOW_S = 5.0  # the 95th percentile is taken of the questions sent within so many seconds
+WINDOW_S = 5.0  # of the questions over which the 95th percentile is computed
+
+
+@dataclass(frozen=True)
+class SentRequest:
+    """One request: the seconds from the start of the first phase until it was sent, and its error, "" if none."""
+
+    at_s: float
+    path: str
+    latency_s: float
+    error: str = ""
+
+    @property
+    def ended_s(self) -> float:
+        return self.at_s + self.latency_s
+
+
+def sent_request(record: Record, lead_s: float) -> SentRequest:
+    """`lead_s`: length of the load before the first phase."""
+    return SentRequest(record.sent_s - lead_s, record.path, record.ended_s - record.sent_s, record.error)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Replicas that run, by stage, at a time in seconds from the first phase's begin."""
+    """Replicas that run, by stage, at a time in seconds from the start of the first phase."""
 
     at_s: float
     replicas: dict[str, int]
@@ -20,7 +40,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class StageRange:
-    """A stage's replicas within a phase: the fewest, the most, and how often their number turned from up to down."""
+    """A stage's replicas within a phase: the fewest, the most, and the changes between growing and shrinking."""
 
     fewest: int
     most: int
@@ -28,7 +48,7 @@ class StageRange:
 
     @property
     def oscillates(self) -> bool:
-        """Up, down and up again; or down, up and down again."""
+        """Up, down, up; or down, up, down."""
         return self.changes > 1
 
     @staticmethod
@@ -44,7 +64,7 @@ class StageRange:
 class PhaseRow:
     """One phase. Latencies are of the questions sent in it; files count among `failed` alone."""
 
-    phase: Phase
+    phase: StepPhase
     offered_per_s: float
     done_per_s: float
     p50_s: float
@@ -52,8 +72,8 @@ class PhaseRow:
     p99_s: float
     failed: int
     budget_s: float
-    scaled_after_s: float | None  # None: the budget was never kept again
-    p95_scaled_s: float  # of the questions sent from then on
+    scaled_after_s: float | None  # None: never within the budget again
+    p95_scaled_s: float  # of the questions sent after that
     stages: dict[str, StageRange] = field(default_factory=dict)
 
     @property
@@ -62,10 +82,10 @@ class PhaseRow:
 
     def line(self) -> str:
         after = "never" if self.scaled_after_s is None else f"{self.scaled_after_s:.0f}"
-        then = f"{self.p95_scaled_s:.2f}" + ("" if self.keeps_budget else " (short)")
+        p95_scaled = f"{self.p95_scaled_s:.2f}" + ("" if self.keeps_budget else " (short)")
         times = f"{self.p50_s:.2f} / {self.p95_s:.2f} / {self.p99_s:.2f}"
         rates = [f"{self.offered_per_s:.1f}", f"{self.done_per_s:.1f}"]
-        cells = [self.phase.name, *rates, times, str(self.failed), after, then, *map(str, self.stages.values())]
+        cells = [self.phase.name, *rates, times, str(self.failed), after, p95_scaled, *map(str, self.stages.values())]
         return f"| {' | '.join(cells)} |"
 
 
@@ -76,15 +96,15 @@ def head(stages: Sequence[str]) -> str:
 
 
 def summarise(
-    phases: Sequence[Phase], sent: Sequence[Sent], samples: Sequence[Sample], budget_s: float
+    phases: Sequence[StepPhase], sent: Sequence[SentRequest], samples: Sequence[Sample], budget_s: float
 ) -> list[PhaseRow]:
     """A row a phase."""
     spans = list(spans_of(phases))
     return [_row(phase, span, sent, samples, budget_s) for phase, span in zip(phases, spans, strict=True)]
 
 
-def spans_of(phases: Sequence[Phase]) -> Iterator[tuple[float, float]]:
-    """When each phase begins and ends, in seconds."""
+def spans_of(phases: Sequence[StepPhase]) -> Iterator[tuple[float, float]]:
+    """Start and end of each phase, in seconds."""
     start = 0.0
     for phase in phases:
         yield start, start + phase.seconds
@@ -92,15 +112,15 @@ def spans_of(phases: Sequence[Phase]) -> Iterator[tuple[float, float]]:
 
 
 def direction_changes(counts: Sequence[int]) -> int:
-    """How often numbers that rose next fall, or that fell next rise."""
-    moves = [after > before for before, after in pairwise(counts) if after != before]
-    return sum(one != next_one for one, next_one in pairwise(moves))
+    """Number of changes from rising to falling and from falling to rising."""
+    rises = [after > before for before, after in pairwise(counts) if after != before]
+    return sum(before != after for before, after in pairwise(rises))
 
 
-def scaled_after_s(questions: Sequence[Sent], span: tuple[float, float], budget_s: float) -> float | None:
-    """Seconds from the span's begin until the 95th percentile of what is sent within WINDOW_S is in budget.
+def scaled_after_s(questions: Sequence[SentRequest], span: tuple[float, float], budget_s: float) -> float | None:
+    """Whole seconds from the start of the span until the 95th percentile over WINDOW_S is within the budget.
 
-    Counted in whole seconds. None if it never is, or if nothing was sent.
+    None if it never is, or if nothing was sent.
     """
     start, end = span
     last = max(0, int(end - start - WINDOW_S))
@@ -111,37 +131,44 @@ def scaled_after_s(questions: Sequence[Sent], span: tuple[float, float], budget_
     return None
 
 
-def first_file_s(sent: Sequence[Sent]) -> float:
-    """From the first file's sending to its answer: a stage's start from zero. 0 without files."""
-    return next((one.latency_s for one in sent if one.path == PARSE and not one.error), 0.0)
+def first_file_s(sent: Sequence[SentRequest]) -> float:
+    """Latency of the first file, which waits for the stage to start from zero replicas. 0 without files."""
+    return next((request.latency_s for request in sent if request.path == PARSE and not request.error), 0.0)
 
 
 def _row(
-    phase: Phase, span: tuple[float, float], sent: Sequence[Sent], samples: Sequence[Sample], budget_s: float
+    phase: StepPhase,
+    span: tuple[float, float],
+    sent: Sequence[SentRequest],
+    samples: Sequence[Sample],
+    budget_s: float,
 ) -> PhaseRow:
     start, end = span
-    questions = [one for one in sent if one.path == ASK]
+    questions = [request for request in sent if request.path == ASK]
     times = _latencies(questions, span)
     scaled = scaled_after_s(questions, span, budget_s)
-    rest = _latencies(questions, (start + (scaled or 0.0), end))
-    seen = [sample.replicas for sample in samples if start <= sample.at_s < end]
+    scaled_times = _latencies(questions, (start + (scaled or 0.0), end))
+    replicas = [sample.replicas for sample in samples if start <= sample.at_s < end]
     return PhaseRow(
         phase=phase,
-        offered_per_s=sum(start <= one.at_s < end for one in questions) / phase.seconds,
-        done_per_s=sum(start <= one.ended_s < end and not one.error for one in questions) / phase.seconds,
+        offered_per_s=sum(start <= question.at_s < end for question in questions) / phase.seconds,
+        done_per_s=sum(start <= question.ended_s < end and not question.error for question in questions)
+        / phase.seconds,
         p50_s=percentile(times, 0.50),
         p95_s=percentile(times, 0.95),
         p99_s=percentile(times, 0.99),
-        failed=sum(start <= one.at_s < end and bool(one.error) for one in sent),
+        failed=sum(start <= request.at_s < end and bool(request.error) for request in sent),
         budget_s=budget_s,
         scaled_after_s=scaled,
-        p95_scaled_s=percentile(rest, 0.95),
-        stages={name: StageRange.of([one[name] for one in seen]) for name in (seen[0] if seen else ())},
+        p95_scaled_s=percentile(scaled_times, 0.95),
+        stages={
+            name: StageRange.of([counts[name] for counts in replicas]) for name in (replicas[0] if replicas else ())
+        },
     )
 
 
-def _latencies(questions: Sequence[Sent], span: tuple[float, float]) -> list[float]:
-    """In rising order, of the questions that were sent within the span. One that failed took for ever."""
+def _latencies(questions: Sequence[SentRequest], span: tuple[float, float]) -> list[float]:
+    """Of the questions sent within the span, in rising order; infinite for a failed one."""
     start, end = span
-    found = (float("inf") if one.error else one.latency_s for one in questions if start <= one.at_s < end)
-    return sorted(found)
+    sent = (question for question in questions if start <= question.at_s < end)
+    return sorted(float("inf") if question.error else question.latency_s for question in sent)

@@ -1,6 +1,7 @@
 """What `ragserve bench tax` compares: an ingress and two echo stages, through our clients and as plain Ray Serve."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -9,9 +10,8 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
-from deployments.calls.envelope import Envelope
 from deployments.calls.inline import InlineStage
-from models.types import DEFAULT_TENANT, Deadline, RequestContext
+from serve.cli.driver.serve_graph import new_context
 
 BUDGET_S = 60.0
 PATH = "/echo"
@@ -21,17 +21,6 @@ Answer = Callable[[str], Awaitable[str]]
 
 class EchoBody(BaseModel):
     text: str
-
-
-class Echo:
-    """A stage that costs nothing, so that what is measured is the way to it."""
-
-    async def echo(self, text: str) -> str:
-        return text
-
-    async def echo_all(self, texts: list[str], envelopes: list[Envelope]) -> list[str]:
-        """A message of concurrent calls."""
-        return texts
 
 
 def echo_app(answer: Answer) -> FastAPI:
@@ -49,14 +38,15 @@ def echo_app(answer: Answer) -> FastAPI:
 class PlainIngress:
     """As Ray Serve's documentation composes deployments: a handle a stage, a call a request."""
 
-    def __init__(self, first: DeploymentHandle, second: DeploymentHandle) -> None:
+    def __init__(self, first: DeploymentHandle[Any], second: DeploymentHandle[Any]) -> None:
         self._first, self._second = first, second
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return echo_app(self._answer)
 
     async def _answer(self, text: str) -> str:
-        return await self._second.echo.remote(await self._first.echo.remote(text))
+        answer: str = await self._second.run.remote(await self._first.run.remote(text))
+        return answer
 
 
 @serve.ingress()
@@ -65,35 +55,39 @@ class OurIngress:
 
     def __init__(
         self,
-        first: DeploymentHandle | InlineStage,
-        second: DeploymentHandle | InlineStage,
+        first: DeploymentHandle[Any] | InlineStage,
+        second: DeploymentHandle[Any] | InlineStage,
         coalescing: CoalescingConfig = AS_SHIPPED,
     ) -> None:
-        handles = [stage.open() if isinstance(stage, InlineStage) else stage for stage in (first, second)]
-        self._first, self._second = (StageClient(handle, "echo", coalescing) for handle in handles)
+        self._stages = [_client(stage, coalescing) for stage in (first, second)]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return echo_app(self._answer)
 
     async def _answer(self, text: str) -> str:
-        context = RequestContext("bench", DEFAULT_TENANT, Deadline.after(BUDGET_S))
-        return await self._second.shared_call(
-            "echo_all", await self._first.shared_call("echo_all", text, context), context
-        )
+        context = new_context(BUDGET_S)
+        for stage in self._stages:
+            text = await stage.shared_call("run_all", text, context)
+        return text
+
+
+def _client(stage: DeploymentHandle[Any] | InlineStage, coalescing: CoalescingConfig) -> StageClient:
+    handle: Any = stage.open() if isinstance(stage, InlineStage) else stage
+    return StageClient(handle, "echo", coalescing)
 
 
 @serve.ingress()
 class LoneIngress:
-    """An ingress with no stage behind it."""
+    """An ingress without stages."""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return echo_app(_same)
+        return echo_app(_echo)
 
 
-async def _same(text: str) -> str:
+async def _echo(text: str) -> str:
     return text
 
 
 def bare_app() -> FastAPI:
     """For uvicorn, without Ray."""
-    return echo_app(_same)
+    return echo_app(_echo)

@@ -1,8 +1,8 @@
 """A LangChain retrieval chain behind FastAPI, as the two projects' documentation puts them together.
 
 `uvicorn serve.cli.driver.peers.langchain_server:app`, in an environment of its own. A peer of the benchmarks, not a
-part of ragserve. FAISS and BM25 retrievers, fused by EnsembleRetriever (reciprocal rank fusion), the head of them
-reranked by CrossEncoderReranker; each question is answered in a thread of the server's pool.
+part of ragserve. FAISS and BM25 retrievers are fused by EnsembleRetriever (reciprocal rank fusion), and the
+best of them reranked by CrossEncoderReranker. Each question is answered in a thread of the server's pool.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -79,8 +79,8 @@ answers = ExtractiveAnswer(chunks)
 
 @app.post("/query")
 def query(question: Question) -> dict[str, object]:
-    found = chain.invoke(question.query)
-    return answers.response(question.query, [document.metadata[CHUNK_ID] for document in found])
+    documents = chain.invoke(question.query)
+    return answers.response(question.query, [document.metadata[CHUNK_ID] for document in documents])
 
 
 @app.get("/health")

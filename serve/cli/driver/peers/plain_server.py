@@ -25,10 +25,10 @@ class EmbeddingRequest(BaseModel):
 def embeddings(request: EmbeddingRequest) -> dict[str, object]:
     texts = [request.input] if isinstance(request.input, str) else request.input
     vectors = model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-    found = [
+    data = [
         {"object": "embedding", "index": index, "embedding": vector.tolist()} for index, vector in enumerate(vectors)
     ]
-    return {"object": "list", "data": found, "model": request.model}
+    return {"object": "list", "data": data, "model": request.model}
 
 
 @app.get("/health")

@@ -1,6 +1,6 @@
-"""What the peers of `ragserve bench peers` share, so that each does the same work: models, chunks, numbers, the answer.
+"""The settings that the peers of `ragserve bench peers` share, so that each does the same work.
 
-Runs in the peers' own environments. Of ragserve it imports the extractive model, whose imports are numpy and pydantic.
+Runs in the peers' own environments. It imports ragserve's extractive model, which needs numpy and pydantic alone.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ import numpy as np
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.types import ChatMessage, GenerationRequest, Passage
 
-VARIABLE = "RAGSERVE_BENCH_PEER"  # names the file of the settings
-BATCH_SIZE = 32  # pairs of a forward pass: all candidates of a question fit in
+VARIABLE = "RAGSERVE_BENCH_PEER"  # the path of the settings file
+BATCH_SIZE = 32  # pairs of a forward pass: all candidates of a question fit
 MAX_PAIR_TOKENS = 512  # of a question and a candidate together, as ragserve's cross-encoders read them
 
 
 @dataclass(frozen=True)
 class PeerSettings:
-    """Folders of the models, files of the chunks and their vectors, and how many of them a question goes through.
+    """Folders of the models, files of the chunks and of their vectors, and the sizes of a query.
 
-    `candidates`: of each search, and of the two fused that are reranked. `dtype`: of both models' weights.
+    `candidates`: hits of each search, and of the fused list that is reranked. `dtype`: of both models' weights.
     """
 
     encoder: str
@@ -46,7 +46,7 @@ class PeerSettings:
 
 @dataclass(frozen=True)
 class IndexedChunk:
-    """A chunk as ragserve stored it: `text`, and the headings above it."""
+    """A chunk as ragserve stores it: `text`, and in `context` the headings above it."""
 
     chunk_id: str
     text: str
@@ -54,12 +54,12 @@ class IndexedChunk:
 
     @property
     def indexed_text(self) -> str:
-        """What ragserve embeds, searches and reranks."""
+        """The text that ragserve embeds, searches and reranks."""
         return f"{self.context}\n{self.text}" if self.context else self.text
 
 
 def write_chunks(path: Path, chunks: Sequence[IndexedChunk]) -> Path:
-    """A chunk a line."""
+    """Writes a chunk a line."""
     path.write_text("".join(json.dumps(asdict(chunk)) + "\n" for chunk in chunks), encoding="utf-8")
     return path
 
@@ -70,7 +70,7 @@ def read_chunks(settings: PeerSettings) -> list[IndexedChunk]:
 
 
 def read_vectors(settings: PeerSettings) -> list[list[float]]:
-    """The vector of each chunk, in their order, as ragserve's own embedder made it."""
+    """The vector of each chunk, in the order of the chunks, from ragserve's own embedder."""
     vectors: list[list[float]] = np.load(settings.vectors).tolist()
     return vectors
 
@@ -83,7 +83,7 @@ class ExtractiveAnswer:
         self._chunks = {chunk.chunk_id: chunk for chunk in chunks}
 
     def answer(self, question: str, chunk_ids: Sequence[str]) -> str:
-        """Quotes from these chunks, best first. Blocks: not to be called on an event loop."""
+        """Quotes from these chunks, best first. Blocks: never call it on an event loop."""
         return asyncio.run(self._answer(question, chunk_ids))
 
     async def _answer(self, question: str, chunk_ids: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ class ExtractiveAnswer:
         return "".join([delta.text async for delta in self._model.stream(request)])
 
     def response(self, question: str, chunk_ids: Sequence[str]) -> dict[str, object]:
-        """The body that every peer answers with, as far as ragserve's callers read of its own."""
+        """The body of every peer's answer: the fields of ragserve's own that the benchmark reads."""
         passages = [{"chunk_id": chunk_id, "text": self._chunks[chunk_id].text} for chunk_id in chunk_ids]
         return {"answer": self.answer(question, chunk_ids), "passages": passages}
 

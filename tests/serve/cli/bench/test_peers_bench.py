@@ -1,4 +1,4 @@
-"""`ragserve bench peers`: what is asked of whom, and what becomes of the rows."""
+"""`ragserve bench peers`: the servers, the workload, the target, the rows."""
 
 import json
 import sys
@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from models.errors import InvalidRequestError
-from serve.cli.bench.models.rows import OURS
 from serve.cli.bench.peers import servers as peers_servers
 from serve.cli.bench.peers.plot import draw
 from serve.cli.bench.peers.rows import (
@@ -25,7 +24,7 @@ from serve.cli.bench.peers.rows import (
     table_row,
     write_json,
 )
-from serve.cli.bench.peers.run import Run, measure
+from serve.cli.bench.peers.run import Session, measure_all
 from serve.cli.bench.peers.workload import Workload, own_corpus, read_workload
 from serve.cli.driver.closed_loop import LoadResult
 from serve.cli.driver.peers.environments import REQUIREMENTS
@@ -37,7 +36,8 @@ from serve.cli.driver.peers.settings import (
     read_chunks,
     write_chunks,
 )
-from serve.cli.driver.servers import Launch
+from serve.cli.driver.random_models import CROSS_ENCODER
+from serve.cli.driver.servers import OURS, Launch
 from serve.config_file import Machine, check, read
 
 ROOT = Path(__file__).parents[4]
@@ -102,19 +102,19 @@ class TestRows:
             f"| 16 | {HAYSTACK} | 1.00 | 1,500 / 3,000 | 0 | 2.00 (short) | 3, p95 no worse | a / b c |"
         )
 
-    def test_rows_are_kept_and_drawn(self, tmp_path: Path) -> None:
+    def test_rows_are_written_and_drawn(self, tmp_path: Path) -> None:
         rows = [Row(OURS, 1, 2.0, 500, 600, 0), Row(HAYSTACK, 1, 1.0, 900, 1000, 0, 2.0), Row(OURS, 16, 2.0, 1, 2, 0)]
 
         write_json(tmp_path / "out" / "peers.json", rows, {"chunks": "2"})
         draw(rows, tmp_path / "out" / "peers.png")
 
-        kept = json.loads((tmp_path / "out" / "peers.json").read_text())
-        assert kept["facts"] == {"chunks": "2"}
-        assert kept["rows"][1]["ratio"] == 2.0
+        written = json.loads((tmp_path / "out" / "peers.json").read_text())
+        assert written["facts"] == {"chunks": "2"}
+        assert written["rows"][1]["ratio"] == 2.0
         assert (tmp_path / "out" / "peers.png").stat().st_size > 0
 
 
-def test_overlap_is_the_share_of_our_passages_that_theirs_hold() -> None:
+def test_overlap_is_the_fraction_of_our_passages_that_are_among_theirs() -> None:
     assert overlap([["a", "b"], ["c", "d"]], [["b", "a"], ["d", "e"]]) == 0.75
 
 
@@ -132,7 +132,7 @@ class TestWorkload:
         own = tmp_path / "questions.txt"
         own.write_text("\nHow hot?\n")
 
-        assert [one.content for one in read_workload(tmp_path, None).corpus.documents] == ["Oven\nIt heats."]
+        assert [document.content for document in read_workload(tmp_path, None).corpus.documents] == ["Oven\nIt heats."]
         assert read_workload(tmp_path, None).questions == ("Does it heat?",)
         assert read_workload(tmp_path, own).questions == ("How hot?",)
 
@@ -144,13 +144,6 @@ class TestWorkload:
 
         assert once == again
         assert sorted(once) == sorted(path.read_text().splitlines())
-
-    def test_a_file_without_a_question_is_refused(self, tmp_path: Path) -> None:
-        path = tmp_path / "questions.txt"
-        path.write_text("\n\n")
-
-        with pytest.raises(InvalidRequestError, match="has no question"):
-            read_workload(None, path)
 
 
 class TestServers:
@@ -167,14 +160,14 @@ class TestServers:
     def test_its_file_is_one_that_can_be_deployed(self, tmp_path: Path) -> None:
         catalog = tmp_path / "catalog.yaml"
         entry = {"kind": "cross_encoder", "licence": "Apache-2.0", "options": {"source": str(tmp_path)}}
-        catalog.write_text(yaml.safe_dump({"reranking": {peers_servers.CROSS_ENCODER: entry}}))
+        catalog.write_text(yaml.safe_dump({"reranking": {CROSS_ENCODER: entry}}))
 
         peers_servers.ragserve(PLAN, tmp_path, catalog)
 
         assert check(read(tmp_path / "serve_config.yaml"), Machine(2, 0)) == []
 
     def test_every_question_goes_through_both_searches(self) -> None:
-        body = peers_servers.our_dialogue("vs_1").body("How hot?")
+        body = peers_servers.our_api("vs_1").body("How hot?")
 
         assert (body["query"], body["mode"], body["vector_store_ids"]) == ("How hot?", "hybrid", ["vs_1"])
         assert body["ranking_options"] == {"fusion": "rrf", "dedup": False}
@@ -186,8 +179,8 @@ class TestServers:
             (LANGCHAIN, {"passages": [{"chunk_id": "c2"}, {"chunk_id": "c1"}]}),
         ],
     )
-    def test_the_passages_are_found_in_each_peer_s_answer(self, name: str, answer: dict[str, object]) -> None:
-        assert peers_servers.PEERS[name].dialogue.chunk_ids(answer) == ["c2", "c1"]
+    def test_the_passages_are_read_from_each_peer_s_answer(self, name: str, answer: dict[str, object]) -> None:
+        assert peers_servers.PEERS[name].api.chunk_ids(answer) == ["c2", "c1"]
 
     @pytest.mark.parametrize("peer", ["haystack", "langchain"])
     def test_every_version_of_a_peer_is_pinned_and_torch_is_ragserve_s_own(self, peer: str) -> None:
@@ -218,14 +211,14 @@ class TestPeersOwnSide:
 
 def test_a_run_measures_every_server_with_every_number_of_clients(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "serve.cli.driver.constant_server", "{port}", "64"]
-    dialogue = peers_servers.PEERS[LANGCHAIN].dialogue
+    api = peers_servers.PEERS[LANGCHAIN].api
     workload = Workload(own_corpus(ROOT), ("How hot?", "How cold?"))
 
     with ExitStack() as stack:
-        session = Run(replace(PLAN, turn_s=0.3), tmp_path, lambda _: None, stack)
+        session = Session(replace(PLAN, turn_s=0.3), tmp_path, lambda _: None, stack)
         for name in (OURS, LANGCHAIN):
-            session.start(Launch(name, command, "/", {}), dialogue, threads=1)
-        rows = [row for clients in (1, 4) for row in measure(session, workload, clients)]
+            session.start(Launch(name, command, "/"), api, threads=1)
+        rows = [row for clients in (1, 4) for row in measure_all(session, workload, clients)]
 
     assert [(row.by, row.clients) for row in rows] == [(OURS, 1), (LANGCHAIN, 1), (OURS, 4), (LANGCHAIN, 4)]
     assert all(row.per_s > 0 and not row.errors for row in rows)

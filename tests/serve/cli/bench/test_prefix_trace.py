@@ -9,7 +9,7 @@ import pytest
 from serve.cli.bench.prefix.cache import BLOCK_TOKENS, PrefixCache, Segment
 from serve.cli.bench.prefix.orders import ORDERS, SharedPrefixOrder
 from serve.cli.bench.prefix.run import SCOPE
-from serve.cli.bench.prefix.simulate import Plan, draw, simulate, table
+from serve.cli.bench.prefix.simulate import PrefixPlan, draw, simulate, table
 from serve.cli.bench.prefix.trace import NUM_REQUESTS, make_trace, statistics_of
 from tests.tiny_llama import build_tiny_llama
 
@@ -47,7 +47,7 @@ def test_a_prompt_finds_the_full_blocks_it_begins_with() -> None:
     assert cache.serve([Segment("b", 40), Segment("a", 40)], ANSWER) == 0
 
 
-def test_the_last_token_of_a_prompt_is_never_found() -> None:
+def test_the_last_token_of_a_prompt_is_always_computed() -> None:
     cache = PrefixCache(1_000)
     cache.serve([Segment("a", 32)], ANSWER)
 
@@ -55,18 +55,18 @@ def test_the_last_token_of_a_prompt_is_never_found() -> None:
     assert cache.serve([Segment("a", 32), Segment("b", 1)], ANSWER) == 2 * BLOCK_TOKENS
 
 
-def test_the_least_recently_used_goes_and_of_a_prompt_its_end() -> None:
+def test_the_least_recently_used_block_is_evicted_of_a_prompt_the_last() -> None:
     cache = PrefixCache(6 * BLOCK_TOKENS)
     for name in ("a", "b", "a", "c"):
         cache.serve([Segment(name, 2 * BLOCK_TOKENS), Segment("end", 8)], ANSWER)
     cache.serve([Segment("d", BLOCK_TOKENS), Segment("end", 8)], ANSWER)
 
-    found = [cache.serve([Segment(name, 2 * BLOCK_TOKENS), Segment("end", 8)], ANSWER) for name in ("a", "b")]
+    hits = [cache.serve([Segment(name, 2 * BLOCK_TOKENS), Segment("end", 8)], ANSWER) for name in ("a", "b")]
 
-    assert found == [2 * BLOCK_TOKENS, BLOCK_TOKENS]
+    assert hits == [2 * BLOCK_TOKENS, BLOCK_TOKENS]
 
 
-def test_the_longest_shared_beginning_comes_first() -> None:
+def test_the_longest_shared_prefix_comes_first() -> None:
     order = SharedPrefixOrder(10)
     order.arrange(SCOPE, [1, 2, 5])
     order.arrange(SCOPE, [3])
@@ -79,7 +79,7 @@ def test_the_longest_shared_beginning_comes_first() -> None:
 
 @pytest.mark.slow
 def test_popularity_finds_more_than_relevance_in_the_simulation(tmp_path: Path) -> None:
-    plan = Plan(num_requests=1_500, kv_tokens=200_000, num_ingresses=2)
+    plan = PrefixPlan(num_requests=1_500, kv_tokens=200_000, num_ingresses=2)
 
     rows = list(simulate(make_trace(plan.num_requests), plan))
 

@@ -95,7 +95,7 @@ def test_a_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
         ("queries.jsonl", '{"_id": "q9", "text": "Judged?"}\n', "no query has a relevant document"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1 kestrel 1\n", r"test\.tsv:2: expected query-id"),
         ("qrels/test.tsv", "q1\tkestrel\t1\nq1\tkestrel\thigh\n", r"test\.tsv:2: expected query-id"),
-        ("qrels/test.tsv", "q1\tkestrel\t1\nq1\tkestrel\t2\n", r"test\.tsv:2: .* judged otherwise"),
+        ("qrels/test.tsv", "q1\tkestrel\t1\nq1\tkestrel\t2\n", r"test\.tsv:2: .* another relevance"),
     ],
 )
 def test_broken_input_is_refused_with_its_place(tmp_path: Path, file: str, content: str, complaint: str) -> None:

@@ -1,10 +1,10 @@
 """A Haystack pipeline for hayhooks, put together as Haystack's documentation has hybrid retrieval.
 
 `hayhooks run --pipelines-dir haystack_pipelines`, in an environment of its own. A peer of the benchmarks, not a part of
-ragserve. FAISS and BM25 retrievers, joined by reciprocal rank fusion, the head of them ranked by a cross-encoder.
+ragserve. FAISS and BM25 retrievers are joined by reciprocal rank fusion, and the best ranked by a cross-encoder.
 """
 
-# mypy: disable-error-code="import-not-found"
+# mypy: disable-error-code="import-not-found, misc, untyped-decorator"
 
 import torch
 from hayhooks import BasePipelineWrapper
@@ -49,7 +49,7 @@ class PipelineWrapper(BasePipelineWrapper):
         device = ComponentDevice.from_str("cpu")
         dense, words = _stores(settings)
         self.pipeline = Pipeline()
-        parts = {
+        components = {
             "embedder": SentenceTransformersTextEmbedder(
                 model=settings.encoder,
                 device=device,
@@ -70,8 +70,8 @@ class PipelineWrapper(BasePipelineWrapper):
             ),
             "answerer": Answerer(ExtractiveAnswer(read_chunks(settings))),
         }
-        for name, part in parts.items():
-            self.pipeline.add_component(name, part)
+        for name, instance in components.items():
+            self.pipeline.add_component(name, instance)
         self.pipeline.connect("embedder.embedding", "dense.query_embedding")
         self.pipeline.connect("dense", "joiner")
         self.pipeline.connect("words", "joiner")
@@ -80,12 +80,12 @@ class PipelineWrapper(BasePipelineWrapper):
         self.pipeline.warm_up()
 
     def run_api(self, query: str) -> dict[str, object]:
-        asked = {"embedder": {"text": query}, "words": {"query": query}, "ranker": {"query": query}}
-        return self.pipeline.run(asked | {"answerer": {"query": query}})["answerer"]["response"]
+        inputs = {"embedder": {"text": query}, "words": {"query": query}, "ranker": {"query": query}}
+        return self.pipeline.run(inputs | {"answerer": {"query": query}})["answerer"]["response"]
 
 
 def _stores(settings: PeerSettings) -> tuple[FAISSDocumentStore, InMemoryDocumentStore]:
-    """The same documents in both: one has no keyword search, the other makes its matrix anew for each dense one."""
+    """The same documents in both: FAISS has no keyword search, the other builds its matrix for each dense search."""
     chunks, vectors = read_chunks(settings), read_vectors(settings)
     documents = [
         Document(id=chunk.chunk_id, content=chunk.indexed_text, embedding=vector)

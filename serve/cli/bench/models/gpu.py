@@ -1,6 +1,6 @@
 """`ragserve bench gpu`: the rows of `ragserve bench models` with every model on CUDA, and FAISS on the GPU.
 
-The servers, the load and the rows are those of the CPU; what differs is where the models run. Without a GPU it refuses.
+Servers, load and rows are those of the CPU; the models run on the GPU. Without a GPU the command refuses.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,14 +14,16 @@ from models.errors import ConfigError
 from models.index.device_engine import DeviceFlatEngine
 from models.types import FloatArray
 from serve.cli.bench.models.offline import timed
-from serve.cli.bench.models.rows import Contender, Plan, Row, not_run, take_turns
+from serve.cli.bench.models.rows import ModelsPlan, Row, skipped
 from serve.cli.bench.models.run import run as run_models
 from serve.cli.driver.closed_loop import LoadResult
+from serve.cli.driver.index_workload import vectors_around
+from serve.cli.driver.turns import Contender, run_interleaved
 
 NUM_VECTORS, DIM, NUM_QUERIES, NUM_TRAINED = 1_000_000, 384, 4096, 200_000
-NUM_CLUSTERS, SPREAD = 2_000, 0.7
+NUM_CLUSTERS = 2_000
 BATCH, K, NPROBE = 1024, 10, 32
-KINDS = {"flat": "Flat", "IVF-PQ": "IVF4096,PQ48"}  # a byte a code, of 8 dimensions
+KINDS = {"flat": "Flat", "IVF-PQ": "IVF4096,PQ48"}  # 8 dimensions a code of one byte
 ON_CPU, ON_GPU, OURS = "FAISS on the CPU, all cores", "FAISS on the GPU", "ragserve, index: {kind: flat, gpu: true}"
 
 
@@ -33,41 +35,40 @@ def require_gpu() -> None:
         raise ConfigError("bench gpu", "this machine has no GPU that torch can use; `ragserve bench models` needs none")
 
 
-def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Iterator[Row]:
+def run(plan: ModelsPlan, folder: Path, report: Callable[[str], None]) -> Iterator[Row]:
     """FAISS first, while nothing else is on the GPU."""
-    yield from faiss_rows(plan, say)
-    yield from run_models(plan, folder, say)
+    yield from faiss_rows(plan, report)
+    yield from run_models(plan, folder, report)
 
 
-def faiss_rows(plan: Plan, say: Callable[[str], None]) -> Iterator[Row]:
-    """A million vectors, exactly and by IVF-PQ, in batches, on the CPU and on the GPU."""
+def faiss_rows(plan: ModelsPlan, report: Callable[[str], None]) -> Iterator[Row]:
+    """Searches of a million vectors, exact and by IVF-PQ, in batches, on the CPU and on the GPU."""
     import faiss
 
     if not getattr(faiss, "get_num_gpus", int)():
-        yield not_run("search a million vectors", ON_GPU, "this FAISS has no GPU; install requirements/cuda.txt")
+        yield skipped("search a million vectors", ON_GPU, "this FAISS has no GPU; install requirements/cuda.txt")
         return
     vectors, queries = make_vectors(NUM_VECTORS + NUM_QUERIES)
     for kind, factory in KINDS.items():
         what = f"search {NUM_VECTORS:,} vectors of {DIM} dimensions, {kind}, batches of {BATCH}"
-        say(what)
+        report(what)
         index = _build(faiss, factory, vectors)
         on_gpu = _to_gpu(faiss, index, is_exact=kind == "flat")
         contenders = [_searches(ON_CPU, index, queries), _searches(ON_GPU, on_gpu, queries)]
-        results = take_turns(contenders, plan)
+        results = run_interleaved(contenders, plan.turn_s, plan.num_turns)
         gain = results[ON_GPU].per_s / results[ON_CPU].per_s
         yield Row(what, ON_CPU, "queries/s", results[ON_CPU].per_s)
         yield Row(what, ON_GPU, "queries/s", results[ON_GPU].per_s, note=f"{gain:.1f} times the CPU's")
-    ours = DeviceFlatEngine(DIM, "cuda")
-    ours.add(vectors)
-    searched = _Searched(ours)
-    results = take_turns([_searches(OURS, searched, queries)], plan)
+    engine = DeviceFlatEngine(DIM, "cuda")
+    engine.add(vectors)
+    results = run_interleaved([_searches(OURS, FaissApi(engine), queries)], plan.turn_s, plan.num_turns)
     what = f"search {NUM_VECTORS:,} vectors of {DIM} dimensions, flat, batches of {BATCH}"
     yield Row(what, OURS, "queries/s", results[OURS].per_s)
 
 
 @dataclass(frozen=True)
-class _Searched:
-    """Our engine under the name that FAISS gives its search."""
+class FaissApi:
+    """Our engine with FAISS's own signature of `search`."""
 
     engine: DeviceFlatEngine
 
@@ -76,13 +77,11 @@ class _Searched:
 
 
 def make_vectors(count: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
-    """Unit vectors in clusters, as embeddings are: all but the last NUM_QUERIES, and those."""
-    chance = np.random.default_rng(seed)
-    centres = chance.standard_normal((NUM_CLUSTERS, DIM), np.float32)
-    found = centres[chance.integers(NUM_CLUSTERS, size=count)]
-    found += SPREAD * chance.standard_normal(found.shape, np.float32)
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
-    return found[:-NUM_QUERIES], found[-NUM_QUERIES:]
+    """Unit vectors in clusters, as embeddings are: the corpus, and the last NUM_QUERIES as queries."""
+    generator = np.random.default_rng(seed)
+    centres = generator.standard_normal((NUM_CLUSTERS, DIM), np.float32)
+    vectors = vectors_around(centres, count, generator)
+    return vectors[:-NUM_QUERIES], vectors[-NUM_QUERIES:]
 
 
 def _build(faiss: Any, factory: str, vectors: FloatArray) -> Any:

@@ -1,0 +1,27 @@
+"""The command `ragserve bench backup`."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from serve.cli.bench.options import FolderOption, QuickOption, show
+
+QUICK_CHUNKS = 1_000
+
+
+def backup_command(
+    chunks: Annotated[int, typer.Option(help="Number of chunks.", min=100, max=10_000_000)] = 100_000,
+    folder: FolderOption = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="URL of an empty database; default: SQLite in the folder.")
+    ] = None,
+    quick: QuickOption = False,
+) -> None:
+    """How long a backup and a restore of a number of chunks take."""
+    from serve.cli.bench.backup.run import run
+
+    with TemporaryDirectory(dir=folder) as temporary:
+        rows = run(QUICK_CHUNKS if quick else chunks, Path(temporary), database_url)
+    show("| step | seconds | MB |\n|---|---|---|", *(row.line() for row in rows))

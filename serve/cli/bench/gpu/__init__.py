@@ -1,1 +1,0 @@
-"""`ragserve bench gpu`: the rows of `bench models` on CUDA."""

@@ -1,0 +1,49 @@
+"""The options and the console that the benchmarks' commands share. Imports nothing heavy: `--help` is quick."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from models.errors import InvalidRequestError
+
+console = Console(highlight=False, soft_wrap=True)
+
+DEFAULT_CONFIG = Path("serve_config.yaml")
+QuickOption = Annotated[
+    bool,
+    typer.Option("--quick", help="Run every part once, as small as possible, in place of the sizes and turns given."),
+]
+TurnsOption = Annotated[
+    int, typer.Option("--turns", help="Turns of each server; the median turn counts.", min=1, max=99)
+]
+ClientsOption = Annotated[str, typer.Option(help="Numbers of clients, separated by commas.")]
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The deployment file.")]
+FolderOption = Annotated[
+    Path | None, typer.Option(help="Folder for temporary data; they are deleted afterwards.", file_okay=False)
+]
+PeersOption = Annotated[
+    Path | None, typer.Option(help="Folder where other servers are installed; default: the user's cache folder.")
+]
+OutputOption = Annotated[Path | None, typer.Option(help="Write all results to this JSON file.", dir_okay=False)]
+PlotOption = Annotated[
+    Path | None, typer.Option(help="Draw the results to this file; its suffix names the format.", dir_okay=False)
+]
+
+
+def show_progress(line: str) -> None:
+    console.print(line, style="dim", markup=False)
+
+
+def show(*lines: str) -> None:
+    """Markdown, as it is."""
+    console.print("\n".join(lines), markup=False)
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """The whole numbers of a comma-separated list. Raises InvalidRequestError."""
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise InvalidRequestError(f"{text!r} is not a comma-separated list of whole numbers", option) from None

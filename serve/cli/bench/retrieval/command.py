@@ -1,0 +1,31 @@
+"""The command `ragserve bench retrieval`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve.cli.bench.options import QuickOption, show
+
+QUICK_QUERIES, QUICK_DOCUMENTS = 20, 200
+
+
+def retrieval_command(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of question sets in BEIR's layout.", exists=True, file_okay=False)
+    ],
+    max_queries: Annotated[
+        int, typer.Option(help="Queries of a set; a larger set is sampled with a fixed seed.", min=1)
+    ] = 1_000,
+    quick: QuickOption = False,
+) -> None:
+    """nDCG@10, MRR@10 and recall@10 of each way to rank, with the default models and parameters, without a service.
+
+    Takes minutes on two cores. --quick takes 20 queries and 200 documents of each set.
+    """
+    from serve.cli.bench.retrieval.run import HEAD, measure, num_routed, read
+
+    for folder in folders:
+        questions = read(folder, QUICK_QUERIES if quick else max_queries, QUICK_DOCUMENTS if quick else None)
+        show("", f"{questions.name}: {len(questions.queries)} queries, {num_routed(questions)} routed to BM25", "")
+        show(HEAD, *(row.line() for row in measure(questions)))
