@@ -61,7 +61,7 @@ class ComputeTimes:
 
 
 def measure(config: Path, plan: MeasurePlan, hardware: str, report: Report) -> Profile:
-    """Takes two minutes with the shipped models. Raises ConfigError, ModelLoadError, PeerError."""
+    """Takes two minutes with the shipped models. Raises ConfigError, ModelLoadError, ServerStartError."""
     cpus = this_machine().classes[HERE].cpus
     neighbours = cpus - 1 if plan.neighbours is None else plan.neighbours
     with busy_neighbours(neighbours), TemporaryDirectory() as folder:
