@@ -1,20 +1,21 @@
-# Two commands do everything: `make up` serves, `make test` tests. Both set up what they need first.
+# Two commands do everything: `make up` serves, `make test` tests. Both first install the packages that they need.
 
 CONFIG ?= serve_config.yaml
 PORT ?= 8000
 DATA ?= data
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || echo python3)
-# Where PyTorch's CPU wheels are, if pip's own index has only the CUDA build: see https://pytorch.org/get-started
+# A package index with the CPU build of PyTorch. Needed only where PyTorch's own index cannot be reached.
 TORCH_INDEX ?=
-# A driver that answers means the CUDA packages.
+# Install the CUDA packages if NVIDIA's driver answers.
 LOCK := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(LOCK)
 INSTALLED_DEV := $(VENV)/.installed-dev
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(PYTHON) requirements/install.py --venv $(VENV) $(addprefix --torch-index ,$(TORCH_INDEX))
+UV := $(BIN)/python -m uv
 
-# The load test, against a service that runs.
+# Settings of `make load`, which tests a running service.
 URL ?= http://127.0.0.1:$(PORT)
 SHAPE ?= ramp
 PEAK ?= 8
@@ -28,8 +29,8 @@ up: $(INSTALLED)
 	@$(BIN)/ragserve up --config $(CONFIG) --port $(PORT) --data $(DATA) \
 		--ingest README.md --ingest docs --ask "How do I swap the reranker?"
 
-# What needs no cluster first, in two processes; then the cluster's tests, one after the other, for they need both cores.
-# Status 5: no such test among those that ARGS names.
+# Tests without a cluster run first, in two processes. Tests with a cluster follow in one process: they need both cores.
+# pytest exits with 5 if ARGS selects no test of that kind.
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -m "not ray" --numprocesses 2 $(ARGS) || test $$? -eq 5
 	$(BIN)/python -m pytest -m ray $(ARGS) || test $$? -eq 5
@@ -50,27 +51,25 @@ check: $(INSTALLED_DEV)
 	$(BIN)/ragserve check-config $(CONFIG) --cpus 2
 	$(BIN)/python -m pytest -q -m "not ray" tests/docs
 
-# torch first and on its own: resolved together with the rest it becomes the CUDA build, gigabytes of it. The lock is
-# whole, so nothing is resolved again (--no-deps); it leaves out what is asked for and not used, see docs/dependencies.md.
-$(INSTALLED): requirements/$(LOCK).txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) $(addprefix --extra-index-url ,$(TORCH_INDEX)) "$(shell grep '^torch==' requirements/$(LOCK).txt)"
-	$(PIP) --no-deps -r requirements/$(LOCK).txt
-	$(PIP) --no-deps --no-build-isolation --editable .
-	touch $@
+$(INSTALLED): requirements/$(LOCK).txt requirements/uv.txt pyproject.toml
+	@$(INSTALL) $(LOCK)
+	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) requirements/dev.txt
-	$(PIP) --no-deps -r requirements/dev.txt
-	touch $@
+	@$(INSTALL) dev
+	@touch $@
 
-# After a change of a .in file; needs uv. The CUDA lock is resolved for a machine that has a GPU.
-lock:
-	uv pip compile requirements/cpu.in $(LOCK_OPTIONS) $(addprefix --extra-index-url ,$(TORCH_INDEX)) \
+# Run this after a change of a .in file. The CUDA lock is resolved for a machine that has a GPU.
+# The CPU lock has no "+cpu" after the version of torch, so that it accepts each build that install.py can choose.
+lock: $(INSTALLED)
+	$(UV) pip compile requirements/cpu.in $(LOCK_OPTIONS) $(TORCH_SOURCE) \
 		$(addprefix --no-emit-package ,torchvision torchaudio torchcodec openvino-telemetry) -o requirements/cpu.txt
-	uv pip compile requirements/cuda.in $(LOCK_OPTIONS) -o requirements/cuda.txt
-	uv pip compile requirements/dev.in -c requirements/cpu.txt $(LOCK_OPTIONS) -o requirements/dev.txt
+	sed -i 's/^\(torch==.*\)+cpu$$/\1/' requirements/cpu.txt
+	$(UV) pip compile requirements/cuda.in $(LOCK_OPTIONS) -o requirements/cuda.txt
+	$(UV) pip compile requirements/dev.in -c requirements/cpu.txt $(LOCK_OPTIONS) -o requirements/dev.txt
 
 LOCK_OPTIONS := --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+TORCH_SOURCE = $(if $(TORCH_INDEX),--index $(TORCH_INDEX),--torch-backend cpu)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -35,6 +35,12 @@ def of(stage: str, word: str) -> list[str]:
     return [rest for one, rest in stages()[stage] if one == word]
 
 
+def copied_paths() -> set[str]:
+    """Paths of the repository that the image is made from."""
+    sources = [copy.split()[:-1] for word, copy in instructions() if word == "COPY" and "--from" not in copy]
+    return {path for paths in sources for path in paths}
+
+
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
 def test_the_image_runs_as_the_user_that_the_pods_run_as(target: str) -> None:
     user = of(target, "USER")[-1]
@@ -77,20 +83,24 @@ def test_what_is_copied_is_all_that_is_sent_to_the_builder() -> None:
     lines = (KUBERAY / "Dockerfile.dockerignore").read_text().splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
     sent = {line[1:] for line in patterns if line.startswith("!")}
-    copied = {
-        copy.split()[0] for copy in [rest for word, rest in instructions() if word == "COPY"] if "--from" not in copy
-    }
+    copied = copied_paths()
 
     assert patterns[0] == "*"
     assert sent == copied
     assert all((ROOT / path).exists() for path in copied)
 
 
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_packages_come_from_the_installer_that_make_uses(target: str) -> None:
+    (command,) = [run for run in of(f"packages-{target}", "RUN") if "install.py" in run]
+
+    assert f"python /requirements/install.py {target} --prefix /packages" in command
+    assert {f"requirements/{name}" for name in ("install.py", "uv.txt", "cpu.txt", "cuda.txt")} <= copied_paths()
+
+
 def test_every_package_of_ours_is_copied() -> None:
     packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    copied = {
-        copy.split()[0] for copy in [rest for word, rest in instructions() if word == "COPY"] if "--from" not in copy
-    }
+    copied = copied_paths()
 
     assert packages <= copied
 

@@ -147,7 +147,7 @@ def check_readers_and_keys(corpus: Corpus, blob_root: Path, backup: Path) -> Non
     )
 
 
-def test_what_came_after_the_backup_is_gone_from_the_disk_too(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+def test_a_restore_deletes_rows_and_blobs_newer_than_the_backup(corpus: Corpus, blob_root: Path, backup: Path) -> None:
     restore_backup(corpus.database, blob_root, backup, replace=True)
 
     texts = " ".join(stored_texts(corpus))
@@ -157,7 +157,7 @@ def test_what_came_after_the_backup_is_gone_from_the_disk_too(corpus: Corpus, bl
     assert lost_blobs(corpus.database, blob_root) == []
 
 
-def test_every_key_is_raised_above_those_ever_given(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+def test_restored_keys_are_above_all_keys_assigned_before(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
     corpus.files.delete(TENANT, ingest(corpus, "last.md", "last " * 50))
     create_backup(corpus.database, blob_root, state_folder / "backup")
     with opened(f"sqlite:///{state_folder}/empty.db", state_folder / "empty") as empty:
@@ -167,7 +167,7 @@ def test_every_key_is_raised_above_those_ever_given(corpus: Corpus, blob_root: P
         assert empty.views.text_changes(TENANT, STORE, 0).added_keys.tolist() == [26]  # after last.md's 25
 
 
-def test_the_columns_with_keys_are_all_known() -> None:
+def test_key_columns_lists_every_column_with_keys() -> None:
     with_keys = {
         column.name
         for table in metadata.sorted_tables
@@ -179,7 +179,7 @@ def test_the_columns_with_keys_are_all_known() -> None:
     assert with_keys == KEY_COLUMNS
 
 
-def test_a_job_that_was_held_is_free_again(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+def test_a_restored_job_has_no_lease(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
     file = corpus.files.add(TENANT, "a.md", b"alpha")
     corpus.store_files.attach(TENANT, STORE, file.file_id)
     job = corpus.jobs.claim("worker of before", 1, 1e6)[0]
@@ -192,7 +192,7 @@ def test_a_job_that_was_held_is_free_again(corpus: Corpus, blob_root: Path, stat
     assert [(job.file_id, job.attempt) for job in corpus.jobs.claim("another", 9, 60.0)] == [(file.file_id, 1)]
 
 
-def test_how_far_other_views_are_is_left_alone(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+def test_a_restore_leaves_positions_of_shared_views(corpus: Corpus, blob_root: Path, backup: Path) -> None:
     row = {"view": "milvus", "tenant": TENANT, "vector_store_id": STORE, "generation": GENERATION, "log_id": "log_old"}
     with corpus.database.writing() as connection:
         connection.execute(insert(view_positions).values(row | {"seq": 9}))
@@ -233,7 +233,7 @@ def test_a_backup_of_the_schema_without_leases_is_restored(corpus: Corpus, blob_
         assert connection.execute(schema_version.select()).scalar_one() == SCHEMA_VERSION
 
 
-def test_a_corpus_with_something_in_it_is_not_replaced_unasked(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+def test_a_corpus_that_is_not_empty_is_replaced_only_on_request(corpus: Corpus, blob_root: Path, backup: Path) -> None:
     before = contents(corpus.database)
 
     with pytest.raises(ConflictError, match=r"2 files, 0 vector stores besides `default` and 6 chunks would be lost"):
@@ -242,7 +242,7 @@ def test_a_corpus_with_something_in_it_is_not_replaced_unasked(corpus: Corpus, b
     assert contents(corpus.database) == before
 
 
-def test_a_backup_while_others_write_is_of_one_moment(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+def test_a_backup_under_writes_is_consistent(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
     stop, written, deleted = threading.Event(), itertools.count(), threading.Event()
 
     def write() -> None:
@@ -280,9 +280,7 @@ def check_backup(backup: Path) -> None:
     assert (manifest.num_blobs, manifest.rows["chunks"]) == (len(digests), num_chunks)
 
 
-def test_a_file_that_goes_before_it_is_copied_starts_the_copy_again(
-    corpus: Corpus, blob_root: Path, state_folder: Path
-) -> None:
+def test_deleting_a_file_before_its_copy_restarts_the_copy(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
     kept_id, brief_ids, steps = ingest(corpus, "kept.md", "kept"), [], []
 
     def interfere(what: str, done: int, total: int) -> None:
@@ -300,7 +298,7 @@ def test_a_file_that_goes_before_it_is_copied_starts_the_copy_again(
     assert len(list_digests(state_folder / "backup" / FILES)) == 1
 
 
-def test_a_file_that_goes_while_it_is_restored_comes_back(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
+def test_a_file_deleted_during_a_restore_is_restored(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
     file_id, steps = ingest(corpus, "a.md", "alpha"), []
     create_backup(corpus.database, blob_root, state_folder / "backup")
 
@@ -432,7 +430,7 @@ def check_whole(url: str, folder: Path, allowed: list[dict[str, list[str]]]) -> 
         return allowed.index(contents(corpus.database))
 
 
-def test_a_restore_that_is_killed_leaves_one_corpus_whole(database_url: str, state_folder: Path) -> None:
+def test_a_killed_restore_leaves_the_old_or_the_new_corpus(database_url: str, state_folder: Path) -> None:
     first, second = two_backups(database_url, state_folder)
     states, moment = [first[1], second[1]], 0
     has_changed = []

@@ -39,7 +39,7 @@ def test_a_deleted_blob_is_gone_and_can_be_put_again(state_folder: Path) -> None
     assert blobs.put(b"abc") == digest
 
 
-def test_a_write_that_a_crash_cut_short_is_no_blob(state_folder: Path) -> None:
+def test_an_interrupted_write_leaves_no_blob(state_folder: Path) -> None:
     blobs = FolderBlobStore(state_folder)
     digest = hashlib.sha256(b"abc").hexdigest()
     (state_folder / digest[:2]).mkdir()

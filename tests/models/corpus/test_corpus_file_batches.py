@@ -47,7 +47,7 @@ def test_a_batch_with_an_unknown_file_attaches_none(corpus: Corpus) -> None:
     assert corpus.store_files.page(TENANT, STORE, PageRequest()).items == ()
 
 
-def test_a_cancelled_batch_gives_up_what_is_in_progress_alone(corpus: Corpus) -> None:
+def test_cancelling_a_batch_cancels_only_files_in_progress(corpus: Corpus) -> None:
     first, second = upload(corpus, "a.md", "b.md")
     batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(first), BatchItem(second)])
     complete(corpus, corpus.jobs.claim("worker", 1, 60)[0])
@@ -83,7 +83,7 @@ def test_a_batch_that_has_ended_cannot_be_cancelled(corpus: Corpus) -> None:
     assert corpus.file_batches.cancel(TENANT, STORE, batch.batch_id).status == "completed"
 
 
-def test_a_cancelled_replacement_leaves_the_version_before(corpus: Corpus) -> None:
+def test_a_cancelled_replacement_keeps_the_old_version(corpus: Corpus) -> None:
     file_id = ingest(corpus, "a.md", "alpha")
     batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(file_id)])
     corpus.files.replace(TENANT, file_id, b"omega")
@@ -104,7 +104,7 @@ def test_attributes_of_a_batch_are_one_change(corpus: Corpus) -> None:
     assert (changes.head_seq, list(changes.attributes.values())) == (1, [{"year": 1999}] * 2)
 
 
-def test_a_batch_holds_500_files(corpus: Corpus) -> None:
+def test_a_batch_has_at_most_500_files(corpus: Corpus) -> None:
     ids = upload(corpus, *map(str, range(501)))
 
     batch = corpus.file_batches.create(TENANT, STORE, [BatchItem(file_id) for file_id in ids[:500]])

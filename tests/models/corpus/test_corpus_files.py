@@ -58,7 +58,7 @@ def test_another_tenants_file_is_unknown(corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("order", "expected"), [("asc", ["0", "1", "2", "3", "4"]), ("desc", ["4", "3", "2", "1", "0"])]
 )
-def test_pages_hold_every_file_once_in_order(
+def test_pages_list_every_file_once_in_order(
     corpus: Corpus, order: Literal["asc", "desc"], expected: list[str]
 ) -> None:
     for name in "01234":
@@ -104,7 +104,7 @@ def test_an_unknown_after_is_refused(corpus: Corpus) -> None:
             corpus.files.page(TENANT, PageRequest(after=after))
 
 
-def test_text_is_there_once_completed(corpus: Corpus) -> None:
+def test_a_file_has_text_once_it_is_completed(corpus: Corpus) -> None:
     waiting = corpus.files.add(TENANT, "a.md", b"alpha").file_id
     with pytest.raises(ConflictError, match="no text yet"):
         corpus.files.text(TENANT, waiting)
@@ -131,7 +131,7 @@ def test_a_deleted_file_leaves_every_store(corpus: Corpus) -> None:
         corpus.files.get(TENANT, file_id)
 
 
-def test_a_blob_stays_until_its_last_file_goes(corpus: Corpus, state_folder: Path) -> None:
+def test_a_blob_stays_until_its_last_file_is_deleted(corpus: Corpus, state_folder: Path) -> None:
     first = corpus.files.add(TENANT, "a.md", b"alpha").file_id
     second = corpus.files.add("other", "b.md", b"alpha").file_id
 
@@ -183,7 +183,7 @@ def test_the_same_content_again_is_no_new_version(corpus: Corpus) -> None:
     assert corpus.store_files.get(TENANT, STORE, file_id).status == "completed"
 
 
-def test_a_job_of_the_version_before_is_void(corpus: Corpus) -> None:
+def test_replacing_a_file_invalidates_its_job(corpus: Corpus) -> None:
     file_id = corpus.files.add(TENANT, "a.md", b"alpha").file_id
     corpus.store_files.attach(TENANT, STORE, file_id)
     (old,) = corpus.jobs.claim("worker", 10, 60)
@@ -207,7 +207,7 @@ def test_a_new_version_that_cannot_be_read_leaves_the_old_one_searched(corpus: C
     assert corpus.store_files.get(TENANT, STORE, file_id).status == "failed"
 
 
-def test_files_go_when_their_time_has_come(corpus: Corpus, clock: Clock) -> None:
+def test_expired_files_are_deleted(corpus: Corpus, clock: Clock) -> None:
     brief = corpus.files.add(TENANT, "a.md", b"alpha", expires_at=int(clock.now) + 3600).file_id
     corpus.store_files.attach(TENANT, STORE, brief)
     complete(corpus, corpus.jobs.claim("worker", 1, 60)[0])
@@ -230,7 +230,7 @@ def test_files_are_listed_by_name(corpus: Corpus) -> None:
     assert [file.filename for file in page.items] == ["b.md"]
 
 
-def test_what_a_replaced_file_was_can_be_uploaded_anew(corpus: Corpus) -> None:
+def test_old_content_of_a_replaced_file_can_be_uploaded_again(corpus: Corpus) -> None:
     replaced = corpus.files.add(TENANT, "a.md", b"alpha").file_id
     corpus.files.replace(TENANT, replaced, b"omega")
 
@@ -243,7 +243,7 @@ def test_what_a_replaced_file_was_can_be_uploaded_anew(corpus: Corpus) -> None:
     assert corpus.files.add(TENANT, "a.md", b"alpha") == again
 
 
-def test_a_file_whose_time_has_passed_is_uploaded_anew(corpus: Corpus, clock: Clock) -> None:
+def test_an_expired_file_is_uploaded_as_a_new_file(corpus: Corpus, clock: Clock) -> None:
     due = corpus.files.add(TENANT, "a.md", b"alpha", expires_at=int(clock.now) + 3600).file_id
     clock.now += 3600
 
@@ -254,7 +254,7 @@ def test_a_file_whose_time_has_passed_is_uploaded_anew(corpus: Corpus, clock: Cl
     assert corpus.files.content(TENANT, again) == b"alpha"
 
 
-def test_a_replaced_blob_goes_unless_another_file_has_it(corpus: Corpus, state_folder: Path) -> None:
+def test_a_replaced_blob_is_deleted_unless_another_file_uses_it(corpus: Corpus, state_folder: Path) -> None:
     file_id = corpus.files.add(TENANT, "a.md", b"alpha").file_id
     other = corpus.files.add("other", "a.md", b"alpha").file_id
 

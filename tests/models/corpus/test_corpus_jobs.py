@@ -43,7 +43,7 @@ def test_threads_never_claim_the_same_job(corpus: Corpus) -> None:
     assert sorted(job.file_id for job in chain.from_iterable(claimed)) == sorted(ids)
 
 
-def test_a_completed_file_is_whole(corpus: Corpus) -> None:
+def test_completing_a_file_stores_text_chunks_and_vectors(corpus: Corpus) -> None:
     file_id = attach(corpus)
 
     complete(corpus, claim_one(corpus))
@@ -63,7 +63,7 @@ def test_a_file_without_chunks_can_be_completed(corpus: Corpus) -> None:
     assert stored_texts(corpus) == []
 
 
-def test_a_dead_workers_job_goes_on_after_its_lease(corpus: Corpus, clock: Clock) -> None:
+def test_a_dead_workers_job_is_claimed_after_its_lease(corpus: Corpus, clock: Clock) -> None:
     attach(corpus)
     lost = claim_one(corpus, "dead", lease_s=30)
 
@@ -76,7 +76,7 @@ def test_a_dead_workers_job_goes_on_after_its_lease(corpus: Corpus, clock: Clock
     assert (heir.job_id, heir.attempt) == (lost.job_id, 2)
 
 
-def test_a_renewed_lease_holds(corpus: Corpus, clock: Clock) -> None:
+def test_a_renewed_lease_does_not_expire(corpus: Corpus, clock: Clock) -> None:
     attach(corpus)
     job = claim_one(corpus, "slow", lease_s=30)
 
@@ -89,7 +89,7 @@ def test_a_renewed_lease_holds(corpus: Corpus, clock: Clock) -> None:
     assert corpus.jobs.renew("stranger", 30) == frozenset()
 
 
-def test_renewing_tells_which_jobs_are_void(corpus: Corpus) -> None:
+def test_renewing_returns_the_jobs_that_are_still_valid(corpus: Corpus) -> None:
     attached, detached = attach(corpus, "a"), attach(corpus, "b")
     jobs = {job.file_id: job for job in corpus.jobs.claim("worker", 2, 30)}
 
@@ -98,7 +98,7 @@ def test_renewing_tells_which_jobs_are_void(corpus: Corpus) -> None:
     assert corpus.jobs.renew("worker", 30) == {jobs[attached].job_id}
 
 
-def test_only_the_leases_holder_completes(corpus: Corpus, clock: Clock) -> None:
+def test_only_the_owner_of_the_lease_completes(corpus: Corpus, clock: Clock) -> None:
     attach(corpus)
     slow = claim_one(corpus, "slow", lease_s=30)
     clock.now += 31
@@ -117,7 +117,7 @@ def test_only_the_leases_holder_completes(corpus: Corpus, clock: Clock) -> None:
     assert stored_texts(corpus) == ["Title\nalpha beta", "Title\n gamma"]
 
 
-def test_an_owner_that_claims_its_job_again_holds_the_new_attempt_alone(corpus: Corpus, clock: Clock) -> None:
+def test_claiming_a_job_again_invalidates_the_owners_first_attempt(corpus: Corpus, clock: Clock) -> None:
     attach(corpus)
     first = claim_one(corpus, lease_s=30)
     clock.now += 31
@@ -130,7 +130,7 @@ def test_an_owner_that_claims_its_job_again_holds_the_new_attempt_alone(corpus: 
     assert len(stored_texts(corpus)) == 2
 
 
-def test_a_late_worker_whom_nobody_replaced_completes(corpus: Corpus, clock: Clock) -> None:
+def test_an_expired_lease_still_completes_if_unclaimed(corpus: Corpus, clock: Clock) -> None:
     attach(corpus)
     slow = claim_one(corpus, "slow", lease_s=30)
     clock.now += 300
@@ -154,7 +154,7 @@ def test_completing_twice_stores_once(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("how", ["detached", "deleted", "store deleted", "attached again"])
-def test_a_job_is_void_when_its_file_has_gone(corpus: Corpus, how: str) -> None:
+def test_a_job_is_invalid_after_its_file_is_removed(corpus: Corpus, how: str) -> None:
     store = corpus.vector_stores.create(TENANT, "manuals").vector_store_id
     file_id = corpus.files.add(TENANT, "a.md", b"alpha").file_id
     corpus.store_files.attach(TENANT, store, file_id)
@@ -187,7 +187,7 @@ def test_a_released_job_is_free_at_once_and_not_counted(corpus: Corpus) -> None:
     assert corpus.jobs.renew("staying", 60) == {next_job.job_id}
 
 
-def test_a_file_whose_attempts_count_is_given_up_at_last(corpus: Corpus) -> None:
+def test_a_file_fails_after_the_last_counted_attempt(corpus: Corpus) -> None:
     file_id = attach(corpus)
 
     for _ in range(MAX_ATTEMPTS):
@@ -236,7 +236,7 @@ def test_vectors_must_match_the_chunks(corpus: Corpus, vectors: FloatArray) -> N
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
-def test_text_that_sql_does_not_store_is_refused(corpus: Corpus, text: str) -> None:
+def test_text_that_sql_cannot_store_is_refused(corpus: Corpus, text: str) -> None:
     attach(corpus)
 
     with pytest.raises(InvalidRequestError, match="NUL"):

@@ -55,7 +55,7 @@ def test_a_url_that_cannot_be_used_is_refused(tmp_path: Path, url: str, problem:
         Corpus.open(url, tmp_path)
 
 
-def test_a_writer_that_waits_too_long_for_sqlite_is_told_so(tmp_path: Path) -> None:
+def test_a_writer_that_waits_too_long_for_sqlite_is_overloaded(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/corpus.db"
     first, second = open_database(url), open_database(url, busy_timeout_s=0.01)
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def test_processes_that_open_at_once_find_one_schema(tmp_path: Path) -> None:
+def test_processes_that_open_at_once_create_one_schema(tmp_path: Path) -> None:
     url, barrier = f"sqlite:///{tmp_path}/corpus.db", SPAWN.Barrier(4)
     children = [
         SPAWN.Process(target=open_together, args=(url, tmp_path, number, barrier), daemon=True) for number in range(4)

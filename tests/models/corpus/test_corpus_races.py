@@ -76,7 +76,7 @@ def test_two_replacements_are_two_versions(corpus: Corpus, second: Corpus, state
     assert stored_texts(corpus) == [f"Title\n{corpus.files.content(TENANT, file_id).decode()}"]
 
 
-def test_what_is_completed_while_it_is_replaced_is_one_version_or_the_other(corpus: Corpus, second: Corpus) -> None:
+def test_completing_during_a_replacement_stores_one_version(corpus: Corpus, second: Corpus) -> None:
     for number in range(NUM_ROUNDS):
         file_id = corpus.files.add(TENANT, f"{number}.md", b"alpha").file_id
         corpus.store_files.attach(TENANT, STORE, file_id)

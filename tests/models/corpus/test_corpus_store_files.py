@@ -48,7 +48,7 @@ def test_new_attributes_need_no_new_embedding(corpus: Corpus) -> None:
     assert corpus.jobs.claim("worker", 10, 60) == []
 
 
-def test_another_chunking_is_found_instead_once_it_is_complete(corpus: Corpus) -> None:
+def test_a_new_chunking_replaces_the_old_one_when_complete(corpus: Corpus) -> None:
     file_id = ingest(corpus, "a.md", "alpha")
     keys = corpus.views.text_changes(TENANT, STORE, 0).added_keys
 
@@ -122,7 +122,7 @@ def test_a_page_after_a_file_of_another_store_is_refused(corpus: Corpus) -> None
         corpus.store_files.page(TENANT, STORE, PageRequest(after=file_id))
 
 
-def test_a_detached_file_is_found_no_more(corpus: Corpus) -> None:
+def test_a_detached_file_is_not_found(corpus: Corpus) -> None:
     file_id = ingest(corpus, "a.md", "alpha")
     changes = corpus.views.text_changes(TENANT, STORE, 0)
 
@@ -150,7 +150,7 @@ def test_a_detached_file_is_found_no_more(corpus: Corpus) -> None:
         ({"k": ["v"]}, "must be a string"),
     ],
 )
-def test_attributes_past_the_limits_are_refused(corpus: Corpus, attributes: Attributes, problem: str) -> None:
+def test_attributes_beyond_the_limits_are_refused(corpus: Corpus, attributes: Attributes, problem: str) -> None:
     file_id = upload(corpus)
 
     with pytest.raises(InvalidRequestError, match=problem):
@@ -168,14 +168,14 @@ def test_attributes_at_the_limits_are_kept(corpus: Corpus) -> None:
     assert attached.attributes == attributes
 
 
-def test_a_file_that_is_not_there_cannot_be_attached(corpus: Corpus) -> None:
+def test_an_unknown_file_cannot_be_attached(corpus: Corpus) -> None:
     with pytest.raises(NotFoundError, match="no file with id 'file-1'"):
         corpus.store_files.attach(TENANT, STORE, "file-1")
     with pytest.raises(NotFoundError, match="no vector store with id 'vs_1'"):
         corpus.store_files.attach(TENANT, "vs_1", upload(corpus))
 
 
-def test_attributes_of_what_is_not_in_the_store_cannot_be_set(corpus: Corpus) -> None:
+def test_attributes_of_an_unattached_file_cannot_be_set(corpus: Corpus) -> None:
     file_id = ingest(corpus, "a.md", "alpha")
     head = corpus.views.heads([(TENANT, STORE)])
 
@@ -197,7 +197,7 @@ def test_attributes_given_before_completion_come_with_the_chunks(corpus: Corpus)
     assert changes.attributes == {int(changes.added_file_keys[0]): {"year": 1999}}
 
 
-def test_a_job_of_the_cutting_before_is_void(corpus: Corpus) -> None:
+def test_changing_the_chunking_invalidates_the_job(corpus: Corpus) -> None:
     file_id = upload(corpus)
     corpus.store_files.attach(TENANT, STORE, file_id)
     (old,) = corpus.jobs.claim("worker", 1, 60)

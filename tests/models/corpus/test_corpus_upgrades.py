@@ -161,7 +161,7 @@ def reopen(old: Release1, database_url: str, state_folder: Path) -> Iterator[Cal
         corpus.close()
 
 
-def test_what_the_release_before_wrote_is_all_there(old: Release1, reopen: Callable[[], Corpus]) -> None:
+def test_an_upgrade_keeps_everything_of_the_earlier_release(old: Release1, reopen: Callable[[], Corpus]) -> None:
     old.add_store("vs_1")
     old.add_file("file-a", "alpha beta gamma")
     old.add_file("file-b", "beta")
@@ -190,7 +190,7 @@ def test_what_the_release_before_wrote_is_all_there(old: Release1, reopen: Calla
     assert {passage.attributes["year"] for passage in corpus.views.passages([1, 2], SCOPE).values()} == {1999}
 
 
-def test_an_upgraded_corpus_goes_on(old: Release1, reopen: Callable[[], Corpus]) -> None:
+def test_an_upgraded_corpus_accepts_writes(old: Release1, reopen: Callable[[], Corpus]) -> None:
     old.add_file("file-a", "alpha")
     old.add_file("file-b", "beta")
     old.attach("file-a", "completed", {})
@@ -207,7 +207,7 @@ def test_an_upgraded_corpus_goes_on(old: Release1, reopen: Callable[[], Corpus])
     assert corpus.files.text(TENANT, "file-a") == "omega"
 
 
-def test_a_file_in_a_generation_of_the_few_is_ingested_again(old: Release1, reopen: Callable[[], Corpus]) -> None:
+def test_a_file_in_a_smaller_generation_is_ingested_again(old: Release1, reopen: Callable[[], Corpus]) -> None:
     for file_id, content, generation in (("file-a", "alpha", "old@1"), ("file-b", "beta beta beta", GENERATION)):
         old.add_file(file_id, content)
         old.attach(file_id, "completed", {})
@@ -224,7 +224,7 @@ def test_a_file_in_a_generation_of_the_few_is_ingested_again(old: Release1, reop
     assert corpus.store_files.get(TENANT, STORE, "file-a").status == "completed"
 
 
-def test_views_of_before_start_again(old: Release1, reopen: Callable[[], Corpus]) -> None:
+def test_an_upgrade_starts_views_again(old: Release1, reopen: Callable[[], Corpus]) -> None:
     old.add_store("vs_1")
 
     first = reopen().views.heads([(TENANT, STORE), (TENANT, "vs_1")])
@@ -234,7 +234,7 @@ def test_views_of_before_start_again(old: Release1, reopen: Callable[[], Corpus]
     assert second == first
 
 
-def test_an_upgraded_schema_is_the_one_that_is_created(
+def test_an_upgraded_schema_equals_a_new_one(
     old: Release1, reopen: Callable[[], Corpus], old_engine: Engine, tmp_path: Path
 ) -> None:
     reopen()
@@ -251,7 +251,7 @@ def test_an_upgraded_schema_is_the_one_that_is_created(
     assert upgraded.keys() == set(metadata.tables)
 
 
-def test_an_upgrade_that_fails_has_left_no_trace(old: Release1, reopen: Callable[[], Corpus]) -> None:
+def test_a_failed_upgrade_changes_nothing(old: Release1, reopen: Callable[[], Corpus]) -> None:
     old.add_file("file-a", "alpha")
     old.connection.execute(text("CREATE TABLE view_positions (in_the_way INTEGER)"))
 

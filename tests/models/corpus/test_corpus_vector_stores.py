@@ -11,7 +11,7 @@ from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Scope
 
 
-def test_the_default_store_stands_for_every_tenant(corpus: Corpus) -> None:
+def test_every_tenant_has_a_default_store(corpus: Corpus) -> None:
     store = corpus.vector_stores.get("new tenant", STORE)
 
     assert (store.tenant, store.vector_store_id, store.name) == ("new tenant", STORE, STORE)
@@ -27,7 +27,7 @@ def test_threads_that_meet_a_new_tenant_make_one_default_store(corpus: Corpus) -
     assert len(corpus.vector_stores.page(TENANT, PageRequest()).items) == 1
 
 
-def test_a_created_store_is_listed_after_its_elders(corpus: Corpus) -> None:
+def test_a_new_store_is_listed_last(corpus: Corpus) -> None:
     corpus.vector_stores.get(TENANT, STORE)
     created = corpus.vector_stores.create(TENANT, "manuals")
 
@@ -85,7 +85,7 @@ def test_the_default_store_comes_back_empty_with_another_log(corpus: Corpus) -> 
     assert after.log_id != before.log_id
 
 
-def test_a_store_is_modified_in_what_is_said_alone(corpus: Corpus) -> None:
+def test_modifying_a_store_changes_only_the_named_fields(corpus: Corpus) -> None:
     store = corpus.vector_stores.create(TENANT, "manuals", {"team": "oven"}, expires_after_days=2).vector_store_id
 
     renamed = corpus.vector_stores.modify(TENANT, store, VectorStoreChanges(name="books"))
@@ -104,7 +104,7 @@ def test_a_store_is_modified_in_what_is_said_alone(corpus: Corpus) -> None:
         corpus.vector_stores.modify("other", store, VectorStoreChanges(name="mine"))
 
 
-def test_a_store_that_nobody_uses_expires_and_one_that_is_searched_does_not(corpus: Corpus, clock: Clock) -> None:
+def test_an_unused_store_expires_and_a_searched_one_does_not(corpus: Corpus, clock: Clock) -> None:
     used, idle = (corpus.vector_stores.create(TENANT, name, None, 1).vector_store_id for name in ("used", "idle"))
     for store in (used, idle):
         ingest(corpus, f"{store}.md", "alpha", store=store)
@@ -200,7 +200,7 @@ def test_searches_write_once_a_minute_and_only_for_stores_that_expire(corpus: Co
     assert corpus.views.heads([(TENANT, brief.vector_store_id)])[TENANT, brief.vector_store_id].seq == 0
 
 
-def test_a_search_of_a_store_that_is_not_there_is_refused(corpus: Corpus) -> None:
+def test_a_search_of_an_unknown_store_is_refused(corpus: Corpus) -> None:
     theirs = corpus.vector_stores.create("other", "secret").vector_store_id
 
     corpus.vector_stores.touch("new tenant", [STORE])
@@ -212,7 +212,7 @@ def test_a_search_of_a_store_that_is_not_there_is_refused(corpus: Corpus) -> Non
 @pytest.mark.parametrize(
     "metadata", [{str(number): "v" for number in range(17)}, {"k" * 65: "v"}, {"": "v"}, {"k": "v" * 513}, {"k": "\0"}]
 )
-def test_metadata_past_the_limits_is_refused(corpus: Corpus, metadata: dict[str, str]) -> None:
+def test_metadata_beyond_the_limits_is_refused(corpus: Corpus, metadata: dict[str, str]) -> None:
     with pytest.raises(InvalidRequestError, match="metadata"):
         corpus.vector_stores.create(TENANT, "manuals", metadata)
     with pytest.raises(InvalidRequestError, match="name"):

@@ -20,7 +20,7 @@ def test_the_head_rises_with_each_change(corpus: Corpus) -> None:
     assert heads == [0, 1, 2]
 
 
-def test_heads_are_of_the_stores_asked_for(corpus: Corpus) -> None:
+def test_heads_are_of_the_requested_stores(corpus: Corpus) -> None:
     other = corpus.vector_stores.create("other", "other").vector_store_id
     ingest(corpus, "a.md", "alpha")
     ingest(corpus, "a.md", "alpha", tenant="other", store=other)
@@ -57,7 +57,7 @@ def test_nothing_new_is_an_empty_page(corpus: Corpus) -> None:
     assert changes.vectors.shape == (0, 0)
 
 
-def test_a_page_never_cuts_a_file_in_two(corpus: Corpus) -> None:
+def test_a_page_never_splits_a_change(corpus: Corpus) -> None:
     ingest(corpus, "a.md", "0123456789" * 3)
     ingest(corpus, "b.md", "abcdefghij" * 2)
 
@@ -68,7 +68,7 @@ def test_a_page_never_cuts_a_file_in_two(corpus: Corpus) -> None:
     assert (len(second.texts), second.is_last) == (2, True)
 
 
-def test_a_view_from_the_start_loads_only_what_lives(corpus: Corpus) -> None:
+def test_a_view_from_the_start_reads_only_existing_chunks(corpus: Corpus) -> None:
     gone = ingest(corpus, "a.md", "alpha")
     ingest(corpus, "b.md", "beta")
     corpus.files.delete(TENANT, gone)
@@ -79,7 +79,7 @@ def test_a_view_from_the_start_loads_only_what_lives(corpus: Corpus) -> None:
     assert changes.removed_keys.tolist() == []
 
 
-def test_what_came_and_went_unseen_is_in_neither_list(corpus: Corpus) -> None:
+def test_a_chunk_added_and_removed_between_reads_is_in_no_page(corpus: Corpus) -> None:
     indexed = ingest(corpus, "a.md", "alpha")
     seq = corpus.views.text_changes(TENANT, STORE, 0).up_to_seq
     unseen = ingest(corpus, "b.md", "beta")
@@ -110,7 +110,7 @@ def test_generations_do_not_mix(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_view_that_looks_now_and_then_ends_with_the_truth(corpus: Corpus, seed: int) -> None:
+def test_a_view_that_reads_at_random_times_ends_with_the_stored_chunks(corpus: Corpus, seed: int) -> None:
     chance, follower = random.Random(seed), Follower()
     standing: dict[str, str] = {}
     for step in range(25):
@@ -138,7 +138,7 @@ def test_a_log_older_than_the_view_is_refused(corpus: Corpus) -> None:
         corpus.views.text_changes(TENANT, STORE, 0, limit=0)
 
 
-def test_passages_carry_their_place_in_the_file(corpus: Corpus) -> None:
+def test_passages_have_their_place_in_the_file(corpus: Corpus) -> None:
     file_id = ingest(corpus, "a.md", "alpha beta gamma")
 
     passages = corpus.views.passages(np.array([2, 99]), SCOPE)

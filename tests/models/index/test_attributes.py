@@ -23,7 +23,7 @@ def test_each_file_has_one_slot_in_the_order_of_appearance() -> None:
     assert files.by_file() == {70: {"place": "north"}, 2**40: {}}
 
 
-def test_a_remembered_answer_follows_every_change() -> None:
+def test_a_cached_filter_result_follows_every_change() -> None:
     files = FileAttributes()
     assert allowed(files) == []
 
@@ -35,7 +35,7 @@ def test_a_remembered_answer_follows_every_change() -> None:
     assert allowed(files, Comparison("ne", "place", "north")) == [1, 3]
 
 
-def test_answers_stay_right_when_more_changes_than_are_kept() -> None:
+def test_filter_results_stay_right_when_the_journal_is_cleared() -> None:
     files = FileAttributes()
     files.set({file: {"n": file % 2} for file in range(100)})
     odd = Comparison("eq", "n", 1)
@@ -46,7 +46,7 @@ def test_answers_stay_right_when_more_changes_than_are_kept() -> None:
         assert len(allowed(files, odd)) == 100
 
 
-def test_no_more_filters_are_remembered_than_allowed_and_each_is_right() -> None:
+def test_the_number_of_cached_filters_is_limited() -> None:
     files = FileAttributes()
     files.set({file: {"n": file} for file in range(10)})
 
@@ -65,7 +65,7 @@ def test_true_and_one_are_two_filters() -> None:
     assert not matches(Comparison("eq", "draft", 1), {"draft": True})
 
 
-def test_what_is_set_is_a_copy() -> None:
+def test_attributes_are_copied() -> None:
     files, mine = FileAttributes(), {"place": "north"}
     files.set({1: mine})
 

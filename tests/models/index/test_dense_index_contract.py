@@ -162,7 +162,7 @@ def test_vectors_without_a_key_or_a_file_are_refused(index: DenseIndex) -> None:
 
 
 @pytest.mark.parametrize("where", WHERES, ids=name_of)
-def test_a_filter_lets_through_the_chunks_of_the_files_that_match(filled: DenseIndex, where: Filter) -> None:
+def test_a_filter_returns_the_chunks_of_matching_files(filled: DenseIndex, where: Filter) -> None:
     let_through = {file for file in FILES if matches(where, ATTRIBUTES.get(file, {}))}
     assert 0 < len(let_through) < len(FILES)
 
@@ -173,14 +173,14 @@ def test_a_filter_lets_through_the_chunks_of_the_files_that_match(filled: DenseI
     assert np.all(np.diff(ranking.scores) <= 0)
 
 
-def test_a_filter_that_lets_nothing_or_everything_through(filled: DenseIndex) -> None:
+def test_a_filter_that_matches_nothing_or_everything(filled: DenseIndex) -> None:
     query = unit_vectors(1, DIM, seed=2)
 
     assert len(filled.search(query, 5, NOTHING)[0]) == 0
     assert len(filled.search(query, 10_000, EVERYTHING)[0]) == len(filled)
 
 
-def test_a_selective_filter_gives_k_hits_however_far_they_are(filled: DenseIndex) -> None:
+def test_a_selective_filter_gives_k_hits_at_any_distance(filled: DenseIndex) -> None:
     filled.set_attributes({6: {"only": True}})
     mine = np.arange(5 * CHUNKS_PER_FILE, 6 * CHUNKS_PER_FILE)
     filled.remove(mine[5:])

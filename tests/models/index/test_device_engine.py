@@ -61,7 +61,7 @@ def test_positions_are_minus_one_where_too_few_are_allowed() -> None:
     assert (neighbours.positions[:, 2:] == -1).all()
 
 
-def test_what_is_kept_is_numbered_anew() -> None:
+def test_compaction_renumbers_the_rows() -> None:
     device, faiss = engines(1_000)
     for engine in (device, faiss):
         engine.keep(np.arange(0, 1_000, 7))
@@ -72,7 +72,7 @@ def test_what_is_kept_is_numbered_anew() -> None:
     np.testing.assert_array_equal(neighbours.positions, expected.positions)
 
 
-def test_a_saved_index_is_taken_up() -> None:
+def test_a_saved_index_can_be_loaded() -> None:
     device, faiss = engines(1_000)
     again = DeviceFlatEngine(DIM, "cpu")
 
@@ -108,7 +108,7 @@ def test_an_index_on_a_device_filters_removes_and_saves(tmp_path: Path, monkeypa
             assert [ranking.keys.tolist() for ranking in rankings] == [ranking.keys.tolist() for ranking in expected]
 
 
-def test_a_gpu_that_is_not_there_is_refused_by_name() -> None:
+def test_a_missing_gpu_is_refused_by_name() -> None:
     import torch
 
     if torch.cuda.is_available():
@@ -118,7 +118,7 @@ def test_a_gpu_that_is_not_there_is_refused_by_name() -> None:
         FaissIndex(DIM, FaissConfig(gpu=True))
 
 
-def test_only_flat_goes_on_a_gpu() -> None:
+def test_only_a_flat_index_runs_on_a_gpu() -> None:
     with pytest.raises(ValidationError, match="gpu needs kind flat"):
         FaissConfig(kind="hnsw", gpu=True)
 

@@ -67,7 +67,7 @@ def test_a_code_that_does_not_divide_the_dimensions_is_refused() -> None:
         FaissIndex(DIM, FaissConfig(kind="ivf_pq", pq_m=5))
 
 
-def test_most_can_be_removed_and_the_rest_is_still_found(index: FaissIndex) -> None:
+def test_after_removing_most_rows_the_others_are_found(index: FaissIndex) -> None:
     oracle = ExactIndex(DIM)
     is_kept = np.arange(NUM) % 5 == 0
     oracle.add(np.arange(NUM)[is_kept], np.arange(NUM)[is_kept] // 10, unit_vectors(NUM, seed=1)[is_kept])
@@ -94,7 +94,7 @@ def test_an_ivf_pq_is_trained_again_at_each_fourfold() -> None:
     assert cells == [0] * 2 + [69] * 9 + [138] * 5
 
 
-def test_a_saved_index_goes_on_where_it_was(index: FaissIndex, config: FaissConfig, tmp_path: Path) -> None:
+def test_a_loaded_index_equals_the_saved_one(index: FaissIndex, config: FaissConfig, tmp_path: Path) -> None:
     index.remove(np.arange(0, 50))
     index.save(tmp_path)
 
@@ -133,7 +133,7 @@ def test_a_changed_search_does_not_cost_the_snapshot_but_a_changed_structure_doe
 
 
 @pytest.mark.parametrize("damage", ["no state", "torn state", "no rows", "flipped bit", "newer"])
-def test_a_snapshot_that_is_not_whole_is_refused(index: FaissIndex, tmp_path: Path, damage: str) -> None:
+def test_an_incomplete_snapshot_is_refused(index: FaissIndex, tmp_path: Path, damage: str) -> None:
     index.save(tmp_path)
     state, vectors = tmp_path / "index.json", tmp_path / "vectors.faiss"
     if damage == "no state":
@@ -153,14 +153,14 @@ def test_a_snapshot_that_is_not_whole_is_refused(index: FaissIndex, tmp_path: Pa
         FaissIndex(DIM, index._config).load(tmp_path)
 
 
-def test_a_snapshot_is_taken_up_by_an_empty_index_only(index: FaissIndex, tmp_path: Path) -> None:
+def test_only_an_empty_index_loads_a_snapshot(index: FaissIndex, tmp_path: Path) -> None:
     index.save(tmp_path)
 
     with pytest.raises(ConflictError, match="empty"):
         index.load(tmp_path)
 
 
-def test_searches_and_writes_from_many_threads_take_turns(config: FaissConfig) -> None:
+def test_searches_and_writes_from_many_threads_are_safe(config: FaissConfig) -> None:
     index = FaissIndex(DIM, config)
 
     def write_and_search(worker: int) -> bool:

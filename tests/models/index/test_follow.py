@@ -132,7 +132,7 @@ def test_an_unknown_store_is_refused(corpus: Corpus) -> None:
         LexicalSearch(corpus.views, TantivyIndex).search([LexicalRequest("walrus", Scope(TENANT, ("vs_none",)), 3)])
 
 
-def test_shards_hold_every_chunk_once(corpus: Corpus) -> None:
+def test_shards_have_every_chunk_once(corpus: Corpus) -> None:
     for number in range(7):
         add(corpus, f"word{number}", num_chunks=3)
     shards = [dense_of(corpus, shard=Shard(number, 3)) for number in range(3)]
@@ -143,7 +143,7 @@ def test_shards_hold_every_chunk_once(corpus: Corpus) -> None:
     assert all(key % 3 == number for number, keys in enumerate(keys_by_shard) for key in keys)
 
 
-def test_a_start_takes_up_the_snapshot_and_reads_only_the_tail(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_start_loads_the_snapshot_and_reads_only_newer_changes(corpus: Corpus, tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path / "snapshots")
     add(corpus, "walrus", num_chunks=2_500)
     first, lexical = dense_of(corpus, snapshots), LexicalSearch(corpus.views, TantivyIndex, snapshots)
@@ -161,7 +161,7 @@ def test_a_start_takes_up_the_snapshot_and_reads_only_the_tail(corpus: Corpus, t
     assert len(again.search([LexicalRequest("walrus", SCOPE, 5_000)])[0].ranking) == 2_500
 
 
-def test_a_snapshot_of_another_log_or_a_damaged_one_is_not_taken_up(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_snapshot_that_is_damaged_or_of_another_log_is_not_loaded(corpus: Corpus, tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path / "snapshots")
     add(corpus, "walrus", num_chunks=2_500)
     first = dense_of(corpus, snapshots)
@@ -193,7 +193,7 @@ def test_a_view_that_missed_trimmed_removals_starts_again(corpus: Corpus) -> Non
     assert len(ask(search, "walrus", 10)) == 1
 
 
-def test_a_new_view_of_a_trimmed_log_gets_level_though_it_takes_several_pages(corpus: Corpus) -> None:
+def test_a_new_view_of_a_trimmed_log_catches_up_in_several_pages(corpus: Corpus) -> None:
     views = CountingViews(corpus.database, page_limit=2)
     for number in range(6):
         add(corpus, f"old{number}", num_chunks=2)
@@ -207,7 +207,7 @@ def test_a_new_view_of_a_trimmed_log_gets_level_though_it_takes_several_pages(co
     assert len(views.num_read) > 2
 
 
-def test_maintaining_brings_a_new_index_level_without_a_search(corpus: Corpus) -> None:
+def test_maintenance_updates_a_new_index_without_a_search(corpus: Corpus) -> None:
     search = dense_of(corpus)
     add(corpus, "walrus")
 
@@ -217,7 +217,7 @@ def test_maintaining_brings_a_new_index_level_without_a_search(corpus: Corpus) -
     assert [len(follower.index or []) for follower in search._followers._by_key.values()] == [1]
 
 
-def test_the_index_of_a_generation_that_is_no_longer_searched_is_let_go(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_index_of_an_unused_generation_is_dropped(corpus: Corpus, tmp_path: Path) -> None:
     search = dense_of(corpus, Snapshots(tmp_path / "snapshots"))
     add(corpus, "walrus", num_chunks=2_500)
     while search.maintain():

@@ -113,7 +113,7 @@ def test_rrf_of_three_rankings_weighs_each() -> None:
     assert fused.scores.tolist() == pytest.approx([11 / 3 / 4.5, 2.5 / 4.5, 4 / 3 / 4.5])
 
 
-def test_min_max_with_all_alike_is_the_default() -> None:
+def test_min_max_with_equal_weights_is_the_default() -> None:
     pair = [ranking(a=10, b=6, c=2), ranking(b=0.9, d=0.5)]
 
     fused = fuse(pair, Fusion())
@@ -128,6 +128,6 @@ def test_a_weight_of_zero_leaves_the_order_of_the_others() -> None:
 
 
 @pytest.mark.parametrize("fusion", [Fusion("rrf", rrf_k=0), Fusion("min_max", (1,)), Fusion("sum")])  # type: ignore[arg-type]
-def test_a_fusion_that_cannot_be_is_refused(fusion: Fusion) -> None:
+def test_an_invalid_fusion_is_refused(fusion: Fusion) -> None:
     with pytest.raises(InvalidRequestError):
         fuse([ranking(a=1), ranking(b=1)], fusion)

@@ -191,7 +191,7 @@ def test_weights_stay_non_negative_after_removals(filled: LexicalIndex) -> None:
 
 
 @pytest.mark.parametrize("where", WHERES, ids=name_of)
-def test_a_filter_lets_through_the_chunks_of_the_files_that_match(filtered: LexicalIndex, where: Filter) -> None:
+def test_a_filter_returns_the_chunks_of_matching_files(filtered: LexicalIndex, where: Filter) -> None:
     let_through = {file for file in FILES if matches(where, ATTRIBUTES.get(file, {}))}
     assert 0 < len(let_through) < len(FILES)
 
@@ -200,13 +200,13 @@ def test_a_filter_lets_through_the_chunks_of_the_files_that_match(filtered: Lexi
     assert sorted(keys) == sorted(10 * file + number for file in let_through for number in (0, 1))
 
 
-def test_a_filter_that_lets_nothing_or_everything_through(filtered: LexicalIndex) -> None:
+def test_a_filter_that_matches_nothing_or_everything(filtered: LexicalIndex) -> None:
     assert find_keys(filtered, "ferry", 100, NOTHING) == []
     assert len(find_keys(filtered, "ferry", 100, EVERYTHING)) == len(filtered) == 2 * len(FILES)
 
 
 @pytest.mark.parametrize("where", [WHERES[0], WHERES[5]])
-def test_a_filter_gives_k_hits_though_the_best_are_shut_out(filtered: LexicalIndex, where: Filter) -> None:
+def test_a_filter_gives_k_hits_though_it_excludes_the_best(filtered: LexicalIndex, where: Filter) -> None:
     shut_out = next(file for file in FILES if not matches(where, ATTRIBUTES.get(file, {})))
     many = np.arange(1_000, 1_200)
     filtered.add(many, np.full(200, shut_out), ["ferry ferry ferry"] * 200)

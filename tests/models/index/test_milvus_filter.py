@@ -40,7 +40,7 @@ def test_numbers_keep_their_order_and_zero_has_no_sign() -> None:
 
 
 @pytest.mark.parametrize("text", ['" or tenant != "', "\\", '\\" or 1==1 //', "'; drop", "日\n本", "{v}", "%", "\0"])
-def test_nothing_that_a_caller_wrote_is_in_an_expression(text: str) -> None:
+def test_an_expression_has_no_text_of_the_caller(text: str) -> None:
     where = Compound(
         "or",
         (

@@ -77,7 +77,7 @@ def test_what_is_written_is_read_at_once_and_what_is_removed_never(index: Milvus
     assert len(index) == 0
 
 
-def test_the_same_page_twice_is_there_once(index: MilvusDenseIndex) -> None:
+def test_applying_a_page_twice_stores_it_once(index: MilvusDenseIndex) -> None:
     for _ in range(2):
         index.add(keys(2**63 - 1, -(2**63)), keys(1, 2), AXES[:2])
 
@@ -86,7 +86,7 @@ def test_the_same_page_twice_is_there_once(index: MilvusDenseIndex) -> None:
 
 
 @pytest.mark.parametrize("op", ["eq", "ne", "gt", "gte", "lt", "lte"])
-def test_a_comparison_lets_through_what_it_matches(index: MilvusDenseIndex, op: str) -> None:
+def test_a_comparison_returns_matching_chunks(index: MilvusDenseIndex, op: str) -> None:
     fill(index)
 
     for value in VALUES:
@@ -94,7 +94,7 @@ def test_a_comparison_lets_through_what_it_matches(index: MilvusDenseIndex, op: 
             assert_let_through(index, Comparison(op, key, value))  # type: ignore[arg-type]
 
 
-def test_lists_and_compounds_let_through_what_they_match(index: MilvusDenseIndex) -> None:
+def test_lists_and_compounds_return_matching_chunks(index: MilvusDenseIndex) -> None:
     fill(index)
     of_list = [
         Comparison(op, key, values)
@@ -147,7 +147,7 @@ def test_attributes_of_more_chunks_than_a_batch_are_all_rewritten(index: MilvusD
 
 
 @pytest.mark.slow
-def test_recall_against_all_vectors_compared(uri: str) -> None:
+def test_recall_against_exact_search(uri: str) -> None:
     vectors, queries = unit_vectors(3_000, 16, seed=1), unit_vectors(20, 16, seed=2)
     index = make_dense(uri, 16)
     index.add(np.arange(3_000), np.arange(3_000) % 7, vectors)
@@ -177,7 +177,7 @@ def test_a_tenant_that_guesses_ids_finds_and_removes_nothing(index: MilvusDenseI
     assert find_keys(index, Comparison("ne", "place", "stolen")) == [10, 20]
 
 
-def test_what_does_not_fit_is_refused(index: MilvusDenseIndex) -> None:
+def test_vectors_and_limits_that_do_not_fit_are_refused(index: MilvusDenseIndex) -> None:
     with pytest.raises(ConflictError):
         index.add(keys(1), keys(1), np.eye(4, dtype=np.float32)[:1])
     with pytest.raises(InvalidRequestError, match="k is 16385"):
@@ -219,7 +219,7 @@ def test_words_keep_their_text_when_attributes_change_and_go_when_removed(words:
         ("unknown", (False, (0, 0), False, False)),
     ],
 )
-def test_what_a_server_can_do_follows_from_its_version(text: str, expected: tuple[object, ...]) -> None:
+def test_features_of_a_server_follow_from_its_version(text: str, expected: tuple[object, ...]) -> None:
     server = Server.parse(text)
 
     assert (server.is_lite, server.version, server.has_bm25, server.has_partition_keys) == expected
@@ -234,7 +234,7 @@ def test_a_server_without_bm25_says_so() -> None:
     milvus.close()
 
 
-def test_a_server_that_does_not_answer_is_a_stage_that_cannot(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_does_not_answer_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
     milvus = Milvus(MilvusConfig(uri="http://127.0.0.1:9", timeout_s=0.2))
 
     with caplog.at_level(logging.CRITICAL), pytest.raises(StageUnavailableError):

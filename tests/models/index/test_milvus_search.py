@@ -97,9 +97,7 @@ def test_what_was_completed_is_found_and_what_was_deleted_is_not(corpus: Corpus,
     assert words_of(corpus, ask(search, "walrus")) == ["penguin"]
 
 
-def test_attributes_that_are_older_than_the_chunks_or_change_are_filtered_by(
-    corpus: Corpus, search: MilvusDenseSearch
-) -> None:
+def test_filters_use_attributes_set_before_and_after_the_chunks(corpus: Corpus, search: MilvusDenseSearch) -> None:
     file_id = corpus.files.add(TENANT, "walrus.md", b"walrus").file_id
     corpus.store_files.attach(TENANT, STORE, file_id, attributes={"place": "north"})
     assert ask(search, "walrus") == []
@@ -139,7 +137,7 @@ class DyingPositions(Positions):
         pass
 
 
-def test_a_death_between_both_writes_leaves_nothing_wrong(corpus: Corpus, config: MilvusConfig) -> None:
+def test_a_death_between_both_writes_is_repaired(corpus: Corpus, config: MilvusConfig) -> None:
     config = config.model_copy(update={"lease_s": 0.3})
     dying = MilvusDenseSearch(corpus.views, DyingPositions(corpus.database, time.time), config)
     successor = dense_of(corpus, config)
@@ -156,7 +154,7 @@ def test_a_death_between_both_writes_leaves_nothing_wrong(corpus: Corpus, config
     successor.close()
 
 
-def test_a_death_in_the_first_page_leaves_nothing_wrong(corpus: Corpus, config: MilvusConfig) -> None:
+def test_a_death_in_the_first_page_is_repaired(corpus: Corpus, config: MilvusConfig) -> None:
     config = config.model_copy(update={"lease_s": 0.3})
     dying = MilvusDenseSearch(corpus.views, DyingPositions(corpus.database, time.time), config)
     successor = dense_of(corpus, config)
@@ -206,7 +204,7 @@ def test_a_replica_that_wrote_after_its_lease_has_its_changes_applied_again(
     quick.close()
 
 
-def test_two_replicas_at_once_are_both_level(corpus: Corpus, config: MilvusConfig) -> None:
+def test_two_replicas_at_once_are_both_up_to_date(corpus: Corpus, config: MilvusConfig) -> None:
     replicas = [dense_of(corpus, config) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         for number in range(4):
@@ -218,7 +216,7 @@ def test_two_replicas_at_once_are_both_level(corpus: Corpus, config: MilvusConfi
         replica.close()
 
 
-def test_a_store_that_another_replica_does_not_let_go_is_overloaded(corpus: Corpus) -> None:
+def test_a_store_leased_by_another_replica_is_overloaded(corpus: Corpus) -> None:
     config = config_of(lite_uri(), catch_up_timeout_s=0.2)
     search, positions = dense_of(corpus, config), positions_of(corpus)
     add(corpus, "walrus")
@@ -265,7 +263,7 @@ def test_a_deleted_store_is_swept_out_of_milvus(corpus: Corpus) -> None:
     search.close()
 
 
-def test_maintenance_brings_stores_level_that_nobody_searches(corpus: Corpus) -> None:
+def test_maintenance_updates_stores_without_a_search(corpus: Corpus) -> None:
     config = config_of(lite_uri())
     search = dense_of(corpus, config)
     add(corpus, "walrus")
@@ -277,7 +275,7 @@ def test_maintenance_brings_stores_level_that_nobody_searches(corpus: Corpus) ->
     search.close()
 
 
-def test_a_milvus_that_does_not_answer_lets_go_of_the_store(corpus: Corpus) -> None:
+def test_a_replica_releases_its_lease_if_milvus_does_not_answer(corpus: Corpus) -> None:
     config = config_of("http://127.0.0.1:9", timeout_s=0.2)
     search = dense_of(corpus, config)
     add(corpus, "walrus")
@@ -310,7 +308,7 @@ def test_words_follow_the_log(corpus: Corpus) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_was_restarted_has_kept_everything(corpus: Corpus) -> None:
+def test_a_restarted_server_has_all_data(corpus: Corpus) -> None:
     config = config_of(server().uri)
     search = dense_of(corpus, config)
     add(corpus, "walrus", place="north")

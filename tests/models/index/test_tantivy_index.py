@@ -34,7 +34,7 @@ def find_keys(index: TantivyIndex, query: str, where: Comparison | None = None) 
     return sorted(index.search(query, 10, where).ranking.keys.tolist())
 
 
-def test_a_saved_index_goes_on_where_it_was(index: TantivyIndex, tmp_path: Path) -> None:
+def test_a_loaded_index_equals_the_saved_one(index: TantivyIndex, tmp_path: Path) -> None:
     index.remove(np.array([3]))
     index.save(tmp_path)
 
@@ -49,9 +49,7 @@ def test_a_saved_index_goes_on_where_it_was(index: TantivyIndex, tmp_path: Path)
     assert after.ranking.scores == pytest.approx(before.ranking.scores)
 
 
-def test_writes_after_saving_and_loading_touch_neither_the_snapshot_nor_the_other(
-    index: TantivyIndex, tmp_path: Path
-) -> None:
+def test_writes_after_saving_change_neither_the_snapshot_nor_its_copies(index: TantivyIndex, tmp_path: Path) -> None:
     index.save(tmp_path)
     loaded, again = TantivyIndex(), TantivyIndex()
     loaded.load(tmp_path)
@@ -78,7 +76,7 @@ def test_an_empty_index_can_be_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "foreign", "newer", "no folder"])
-def test_a_snapshot_that_is_not_whole_is_refused(index: TantivyIndex, tmp_path: Path, damage: str) -> None:
+def test_an_incomplete_snapshot_is_refused(index: TantivyIndex, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "snapshot"
     folder.mkdir()
     index.save(folder)
@@ -103,14 +101,14 @@ def spoil(folder: Path, damage: str) -> None:
         folder.rename(folder.with_name("elsewhere"))
 
 
-def test_a_snapshot_is_taken_up_by_an_empty_index_only(index: TantivyIndex, tmp_path: Path) -> None:
+def test_only_an_empty_index_loads_a_snapshot(index: TantivyIndex, tmp_path: Path) -> None:
     index.save(tmp_path)
 
     with pytest.raises(ConflictError, match="empty"):
         index.load(tmp_path)
 
 
-def test_small_indexes_keep_no_thread_and_no_folder_once_they_have_answered() -> None:
+def test_small_indexes_need_no_thread_and_no_folder_after_a_search() -> None:
     before = num_threads()
 
     indexes = [TantivyIndex() for _ in range(20)]
@@ -161,7 +159,7 @@ def test_an_index_leaves_no_folder_behind(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_folders_of_a_killed_process_are_swept_and_no_others(tmp_path: Path) -> None:
+def test_only_folders_of_killed_processes_are_swept(tmp_path: Path) -> None:
     code = (
         "import sys; from models.index.tantivy_folder import private_folder; "
         "print(private_folder(sys.modules['__main__']), flush=True); sys.stdin.read()"

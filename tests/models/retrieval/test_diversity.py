@@ -25,7 +25,7 @@ def reference(scores: FloatArray, vectors: FloatArray, k: int, diversity: float)
     return order
 
 
-def test_a_repetition_gives_way_to_what_is_new() -> None:
+def test_a_repetition_ranks_below_a_new_candidate() -> None:
     order = maximal_marginal_relevance(SCORES, VECTORS, 4, 0.5)
 
     # Scaled: 1, 0.75, 0.5, 0. After the first, the second adds 0.375 - 0.5, the third 0.25, the fourth 0.
@@ -45,7 +45,7 @@ def test_full_diversity_begins_with_the_best_and_repeats_last() -> None:
 
 
 @pytest.mark.parametrize("diversity", [0.1, 0.3, 0.7])
-def test_it_is_the_formula_of_the_paper(diversity: float) -> None:
+def test_it_equals_the_formula_of_the_paper(diversity: float) -> None:
     random = np.random.default_rng(3)
     vectors = random.normal(size=(60, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
