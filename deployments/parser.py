@@ -11,8 +11,9 @@ from deployments.replica.child_process import ChildFailedError, ChildLimits, Chi
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
-from models.documents.chunk import ChunkingOptions
+from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
+from models.documents.kinds import DEFAULT_CHUNKER, DocumentKinds
 from models.errors import UnreadableDocumentError
 from models.types import ParsedFile, RequestContext, StageStatus
 
@@ -21,6 +22,7 @@ class ParserConfig(StageConfig):
     """Parser's user_config."""
 
     tokenizer: str = Field(default="minilm", description="Catalog alias of the embedding model whose tokens count.")
+    chunker: str = Field(default=DEFAULT_CHUNKER, description="Catalog alias of what cuts documents into chunks.")
     chunk_max_tokens: int = Field(default=220, ge=32, le=4096, description="Size of a chunk, unless the file says.")
     chunk_overlap_tokens: int = Field(default=32, ge=0, le=2048, description="Tokens that neighbouring chunks share.")
     max_memory_mb: int = Field(
@@ -53,7 +55,9 @@ class Parser:
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(ParserConfig, user_config)
         tokenizer = await asyncio.to_thread(self._catalog.tokenizer, config.tokenizer)
-        previous, self._child = self._child, ChildProcess(config.limits, FileParser, tokenizer)
+        await asyncio.to_thread(self._catalog.config, "chunking", config.chunker)
+        kinds = DocumentKinds(self._catalog, config.chunker)
+        previous, self._child = self._child, ChildProcess(config.limits, FileParser, tokenizer, kinds)
         self._config = config
         if previous is not None:
             await previous.close()  # once its file is parsed

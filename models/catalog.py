@@ -1,8 +1,8 @@
-"""The catalog: every model that a stage may name, by task and alias, from catalog.yaml and the operator's file."""
+"""The catalog: every model, parser and chunker, by task and alias, from catalog.yaml and the operator's file."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, get_args, runtime_checkable
+from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,14 +17,36 @@ TASKS: tuple[Task, ...] = get_args(Task)
 
 
 class CatalogEntry(BaseModel):
-    """One model. The type of `options` is the `config_class` of the kind."""
+    """A model, parser or chunker. The type of `options` is the `config_class` of the kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str = Field(description="A built-in kind from models/registry.py, or module:Class for a class of your own.")
-    licence: str = Field(description="SPDX name of the weights' licence.")
-    note: str = Field(default="", description="What it is good for, in a line.")
+    note: str = Field(default="", description="Its use, in a line.")
     options: dict[str, Any] = Field(default_factory=dict, description="The kind's own configuration.")
+
+
+class ModelEntry(CatalogEntry):
+    """An entry of the tasks embedding, reranking and generation."""
+
+    licence: str = Field(description="SPDX name of the weights' licence.")
+
+
+class ParsingEntry(CatalogEntry):
+    """An entry of the task parsing."""
+
+    extensions: tuple[Annotated[str, Field(pattern=r"^\.[a-z0-9_+-]{1,16}$")], ...] = Field(
+        default=(), max_length=64, description="Extensions of the files that it reads, in lower case, such as .md."
+    )
+
+
+_ENTRY_CLASSES: dict[Task, type[CatalogEntry]] = {
+    "embedding": ModelEntry,
+    "reranking": ModelEntry,
+    "generation": ModelEntry,
+    "parsing": ParsingEntry,
+    "chunking": CatalogEntry,
+}
 
 
 @runtime_checkable
@@ -37,17 +59,22 @@ class HasEnvironment(Protocol):
 
 @dataclass(frozen=True)
 class Catalog:
-    """Aliases of models by task. Travels to the replicas as it was when the application was built."""
+    """Entries by task and alias. The replicas get a copy of the catalog as it was when the application was built."""
 
     entries: dict[Task, dict[str, CatalogEntry]]
 
     @staticmethod
     def open(extra: Path | None = None) -> "Catalog":
-        """The built-in catalog, with the entries of `extra` added or put in place of its own. Raises ConfigError."""
+        """The built-in catalog with the entries of `extra`, which replace those of the same alias.
+
+        A parser of `extra` takes its file extensions from the built-in parsers. Raises ConfigError.
+        """
         entries = _read(BUILT_IN)
         if extra is not None:
-            for task, added in _read(extra).items():
-                entries[task].update(added)
+            added = _read(extra)
+            _take_extensions(entries["parsing"], _extensions(added["parsing"]))
+            for task in TASKS:
+                entries[task].update(added[task])
         return Catalog(entries)
 
     def names(self, task: Task) -> list[str]:
@@ -57,12 +84,19 @@ class Catalog:
         """The LoRA adapters of a generation model, by the names that requests give. Raises ModelNotFoundError."""
         return list(self.entry("generation", alias).options.get("adapters") or {})
 
+    def extensions(self) -> dict[str, str]:
+        """The alias of the parser of each file extension."""
+        return _extensions(self.entries["parsing"])
+
     def entry(self, task: Task, alias: str) -> CatalogEntry:
-        """The entry under `alias`. Raises ModelNotFoundError with the nearest known one."""
+        """The entry under `alias`. Raises ModelNotFoundError, or ConfigError for parsers and chunkers."""
         try:
             return self.entries[task][alias]
         except KeyError:
-            raise ModelNotFoundError(f"catalog.{task}", alias, self.names(task)) from None
+            if _ENTRY_CLASSES[task] is ModelEntry:
+                raise ModelNotFoundError(f"catalog.{task}", alias, self.names(task)) from None
+            problem = f"no entry named {alias!r}{did_you_mean(alias, self.names(task))}"
+            raise ConfigError(f"catalog.{task}", problem) from None
 
     def config(self, task: Task, alias: str) -> BaseModel:
         """The typed options of `alias`. Raises ModelNotFoundError, ConfigError."""
@@ -98,21 +132,49 @@ def _read(path: Path) -> dict[Task, dict[str, CatalogEntry]]:
     unknown = sorted(set(raw) - set(TASKS))
     if unknown:
         raise ConfigError(path.name, f"unknown task {unknown[0]!r}; it is one of {', '.join(TASKS)}")
-    return {
+    entries = {
         task: {alias: _entry(task, alias, fields) for alias, fields in (raw.get(task) or {}).items()} for task in TASKS
     }
+    _refuse_shared_extensions(entries["parsing"])
+    return entries
 
 
 def _entry(task: Task, alias: str, fields: dict[str, Any]) -> CatalogEntry:
-    where = _location(task, alias)
+    where, entry_class = _location(task, alias), _ENTRY_CLASSES[task]
     try:
-        entry = CatalogEntry(**fields)
-    except (ValidationError, TypeError) as error:
-        if isinstance(error, TypeError):
-            raise ConfigError(where, "must be a mapping of kind, licence, note and options") from None
-        raise first_problem(where, error, CatalogEntry) from None
+        entry = entry_class(**fields)
+    except ValidationError as error:
+        raise first_problem(where, error, entry_class) from None
+    except TypeError:
+        raise ConfigError(where, f"must be a mapping of {', '.join(entry_class.model_fields)}") from None
     check_kind(task, entry.kind, where)
     return entry
+
+
+def _extensions(entries: dict[str, CatalogEntry]) -> dict[str, str]:
+    """The alias of the parser of each file extension."""
+    return {extension: alias for alias, parser in _parsers(entries) for extension in parser.extensions}
+
+
+def _refuse_shared_extensions(entries: dict[str, CatalogEntry]) -> None:
+    """Raises ConfigError if two parsers of one file have the same extension: their order would decide in silence."""
+    aliases: dict[str, str] = {}
+    for alias, parser in _parsers(entries):
+        for extension in parser.extensions:
+            if aliases.setdefault(extension, alias) != alias:
+                message = f"{extension} belongs to {aliases[extension]!r} already; remove it from one of the two"
+                raise ConfigError(f"{_location('parsing', alias)}.extensions", message)
+
+
+def _take_extensions(entries: dict[str, CatalogEntry], claimed: dict[str, str]) -> None:
+    """Remove the extensions in `claimed` from the entries."""
+    for alias, parser in _parsers(entries):
+        remaining = tuple(extension for extension in parser.extensions if extension not in claimed)
+        entries[alias] = parser.model_copy(update={"extensions": remaining})
+
+
+def _parsers(entries: dict[str, CatalogEntry]) -> list[tuple[str, ParsingEntry]]:
+    return [(alias, entry) for alias, entry in entries.items() if isinstance(entry, ParsingEntry)]
 
 
 def _location(task: Task, alias: str) -> str:
@@ -123,7 +185,7 @@ def _location(task: Task, alias: str) -> str:
 def first_problem(where: str, error: ValidationError, kind: type[BaseModel]) -> ConfigError:
     """The first problem, with the nearest known key if it is an unknown one."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(step) for step in first["loc"])
     if first["type"] != "extra_forbidden":
         return ConfigError(f"{where}.{key}" if key else where, first["msg"])
     return ConfigError(f"{where}.{key}", f"unknown key{did_you_mean(key, kind.model_fields)}")

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from models.errors import ConfigError, did_you_mean
 
-Task = Literal["embedding", "reranking", "generation"]
+Task = Literal["embedding", "reranking", "generation", "parsing", "chunking"]
 
 KINDS: dict[Task, dict[str, str]] = {
     "embedding": {
@@ -29,6 +29,16 @@ KINDS: dict[Task, dict[str, str]] = {
     "generation": {
         "extractive": "models.generation.extractive:ExtractiveModel",
         "vllm": "models.generation.vllm_model:VllmModel",
+    },
+    "parsing": {
+        "plain_text": "models.documents.parsers.plain_text:PlainTextParser",
+        "markdown": "models.documents.parsers.markdown:MarkdownParser",
+        "html": "models.documents.parsers.html:HtmlParser",
+        "docx": "models.documents.parsers.docx:DocxParser",
+        "pdf": "models.documents.parsers.pdf:PdfParser",
+    },
+    "chunking": {
+        "structure": "models.documents.chunkers.structure:StructureChunker",
     },
 }
 CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -47,6 +57,8 @@ def load_class(task: Task, kind: str, where: str) -> type[Any]:
     module_name, _, class_name = KINDS[task].get(kind, kind).partition(":")
     try:
         module = importlib.import_module(module_name)
+    except MemoryError:  # the Parser's child process reports its memory limit
+        raise
     except Exception as error:  # the module's own code runs here and may raise anything
         problem = f"module {module_name!r} cannot be imported: {type(error).__name__}: {error}"
         raise ConfigError(where, f"kind {kind!r}: {problem}") from error

@@ -47,6 +47,7 @@ LATENCY_BUDGET_POLICY = f"{LatencyBudgetPolicy.__module__}:{LatencyBudgetPolicy.
 ALIASES: dict[tuple[str, str], Task] = {
     ("Embedder", "model"): "embedding",
     ("Parser", "tokenizer"): "embedding",
+    ("Parser", "chunker"): "chunking",
     ("Reranker", "model"): "reranking",
     ("Generator", "model"): "generation",
 }
@@ -228,6 +229,8 @@ def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
         if isinstance(canary, dict) and "model" in canary:
             where_canary = f"{where}.deployments ({stage}).user_config.canary.model"
             yield from _check_alias(catalog, task, canary["model"], where_canary)
+    for alias in catalog.names("parsing"):
+        yield from _check_alias(catalog, "parsing", alias, f"{where}.args.catalog")
     yield from _check_tokenizer(user_configs, where)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from deployments.generator import InlineGenerator
 from models.corpus.corpus import Corpus
-from models.documents.chunk import ChunkingOptions
+from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
 from models.documents.tokenizer import WordTokenizer
 from models.embedding.hashing_model import HashingConfig, HashingModel

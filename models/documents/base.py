@@ -1,6 +1,5 @@
-"""The seam of parsing: a file's bytes in, its text and the blocks it is made of out."""
+"""A document: a file's text and the blocks that it consists of."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,16 +20,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Document:
-    """A file's extracted text: what the API serves, and what every citation's start and end index into.
+    """A file's extracted text: the API serves it, and each citation's start and end are places in it.
 
-    `text` is NFC, its line breaks are "\\n", and it holds no control characters but tabs and no lone surrogates.
-    `blocks` stand in order, do not overlap and neither begin nor end with white space. `title` may be empty.
+    `text` is NFC. Its line breaks are "\\n". It has no control characters but tabs, and no lone surrogates.
+    `blocks` are in order and do not overlap. None begins or ends with white space. `title` may be empty.
     """
 
     text: str
     blocks: tuple[Block, ...]
     title: str = ""
-
-
-Parser = Callable[[bytes, str], Document]
-"""(content, filename) -> Document. Raises UnreadableDocumentError. Pure, and safe to call from several threads."""

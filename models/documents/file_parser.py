@@ -1,8 +1,10 @@
-"""A file's bytes to text and chunks, in one call: what the Parser stage runs in a child process."""
+"""From a file's bytes to text and chunks in one call: what the Parser stage runs in a child process."""
 
 from dataclasses import dataclass
 
-from models.documents.chunk import ChunkingOptions, chunk
+from models.documents.chunk import chunk
+from models.documents.chunkers.base import ChunkingOptions
+from models.documents.kinds import DocumentKinds
 from models.documents.parse import parse
 from models.documents.tokenizer import Tokenizer
 from models.types import ParsedFile
@@ -10,11 +12,12 @@ from models.types import ParsedFile
 
 @dataclass(frozen=True)
 class FileParser:
-    """Parses and chunks files; `tokenizer` counts the tokens of a chunk. Can be pickled."""
+    """Parses and chunks files with `kinds`, or the built-in ones; `tokenizer` counts a chunk's tokens. Picklable."""
 
     tokenizer: Tokenizer
+    kinds: DocumentKinds | None = None
 
     def __call__(self, content: bytes, filename: str, options: ChunkingOptions) -> ParsedFile:
         """Text and chunks of a file. Raises UnreadableDocumentError."""
-        document = parse(content, filename)
-        return ParsedFile(document.text, tuple(chunk(document, self.tokenizer, options)))
+        document = parse(content, filename, self.kinds)
+        return ParsedFile(document.text, tuple(chunk(document, self.tokenizer, options, self.kinds)))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
-from models.documents.chunk import ChunkingOptions
+from models.documents.chunkers.base import ChunkingOptions
 from models.errors import (
     ConflictError,
     InvalidRequestError,

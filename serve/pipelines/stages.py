@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
-from models.documents.chunk import ChunkingOptions
+from models.documents.chunkers.base import ChunkingOptions
 from models.encoding import TextInput
 from models.index.follow import DenseRequest, LexicalRequest
 from models.types import (

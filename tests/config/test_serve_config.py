@@ -95,6 +95,25 @@ def test_an_unknown_alias_is_refused_with_the_nearest_known_one(
     assert repr(nearest) in found
 
 
+def test_an_unknown_chunker_is_refused_with_those_there_are(raw: dict[str, Any]) -> None:
+    deployment(raw, "Parser")["user_config"]["chunker"] = "words"
+
+    (message,) = messages(raw)
+
+    assert "(Parser).user_config.chunker: catalog.chunking: no entry named 'words'; it is one of structure" in message
+
+
+def test_a_parser_of_the_catalog_that_cannot_be_imported_is_refused(raw: dict[str, Any], tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text("parsing: {mail: {kind: 'no_such_module:Mail', extensions: [.eml]}}")
+    raw["applications"][0]["args"]["catalog"] = str(catalog)
+
+    (message,) = messages(raw)
+
+    assert "args.catalog: catalog.parsing.mail: kind 'no_such_module:Mail'" in message
+    assert "'no_such_module' cannot be imported" in message
+
+
 def test_an_unknown_canary_is_refused_with_the_nearest_known_one(raw: dict[str, Any]) -> None:
     deployment(raw, "Generator")["user_config"]["canary"] = {"model": "qwen3-0.6", "share": 0.1}
 

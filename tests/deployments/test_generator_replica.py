@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from deployments.autoscaling import BACKLOG_S, DEMAND
 from deployments.generator import Generator
-from models.catalog import Catalog, CatalogEntry
+from models.catalog import Catalog, CatalogEntry, ModelEntry
 from models.errors import InvalidRequestError, StageUnavailableError
 from models.generation.base import EngineActivity
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
@@ -78,7 +78,7 @@ def kind_of(model_class: type[ExtractiveModel]) -> str:
 
 
 def entry(kind: str, **options: Any) -> CatalogEntry:
-    return CatalogEntry(kind=kind, licence="Apache-2.0", options=options)
+    return ModelEntry(kind=kind, licence="Apache-2.0", options=options)
 
 
 @pytest_asyncio.fixture

@@ -3,14 +3,21 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from itertools import accumulate
+from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import BaseModel
 
 from deployments.autoscaling import BACKLOG_S, DEMAND
 from deployments.parser import Parser
 from models.catalog import Catalog
-from models.errors import UnreadableDocumentError
+from models.documents.base import Document
+from models.documents.chunkers.base import ChunkingOptions
+from models.documents.tokenizer import Tokenizer
+from models.errors import ConfigError, UnreadableDocumentError
+from models.types import Chunk
 from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself
 
 TEXT = b"The spring tide comes twice a month."
@@ -97,3 +104,38 @@ async def test_a_large_picture_is_no_hindrance(parser: Parser) -> None:
     parsed = await parser.parse(docx_with_photo("The tide comes.", 9 * 1024**2), "photo.docx", None)
 
     assert parsed.text == "The tide comes."
+
+
+class LinesConfig(BaseModel):
+    """The test's own chunker has no options."""
+
+
+class LineChunker:
+    """Makes a chunk of each line."""
+
+    config_class = LinesConfig
+
+    def __init__(self, name: str, config: LinesConfig) -> None:
+        """Nothing to load."""
+
+    def chunk(self, document: Document, tokenizer: Tokenizer, options: ChunkingOptions) -> list[Chunk]:
+        lines = document.text.splitlines()
+        starts = accumulate((len(line) + 1 for line in lines), initial=0)
+        return [Chunk(line, start, start + len(line), "", 1) for line, start in zip(lines, starts, strict=False)]
+
+
+async def test_the_chunker_of_the_user_config_cuts_the_files(tmp_path: Path) -> None:
+    extra = tmp_path / "catalog.yaml"
+    extra.write_text(f"chunking: {{lines: {{kind: '{__name__}:LineChunker'}}}}")
+    parser = Parser(Catalog.open(extra))
+    await parser.reconfigure({"chunker": "lines"})
+
+    parsed = await parser.parse(b"One.\nTwo.", "lines.txt", None)
+    await parser.close()
+
+    assert [chunk.text for chunk in parsed.chunks] == ["One.", "Two."]
+
+
+async def test_an_unknown_chunker_is_refused(parser: Parser) -> None:
+    with pytest.raises(ConfigError, match="no entry named 'linse'; it is one of structure"):
+        await parser.reconfigure({"chunker": "linse"})

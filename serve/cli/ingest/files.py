@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from models.documents.parse import SUPPORTED_EXTENSIONS
+from models.catalog import Catalog
 from serve.cli.remote import MAX_BATCH_FILES, IngestedFile, RemoteError, RemoteService
 
 PARALLEL_UPLOADS = 16
@@ -110,8 +110,9 @@ def _walk(path: Path) -> Iterator[tuple[str, Path]]:
     if path.is_file():
         yield path.name, path
         return
+    extensions = Catalog.open().extensions()
     for file in sorted(path.rglob("*")):
         inside = file.relative_to(path)
         is_hidden = any(name.startswith(".") for name in inside.parts)
-        if file.is_file() and not is_hidden and file.suffix.lower() in SUPPORTED_EXTENSIONS:
+        if file.is_file() and not is_hidden and file.suffix.lower() in extensions:
             yield f"{path.resolve().name}/{inside.as_posix()}", file

@@ -3,7 +3,9 @@
 import unicodedata
 
 from models.documents.base import Document
-from models.documents.chunk import MAX_CONTEXT_TOKENS, ChunkingOptions, chunk
+from models.documents.chunk import chunk
+from models.documents.chunkers.base import ChunkingOptions
+from models.documents.chunkers.structure import MAX_CONTEXT_TOKENS
 from models.documents.tokenizer import Tokenizer
 from models.types import Chunk
 

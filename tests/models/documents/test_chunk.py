@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.documents.base import Block, Document
-from models.documents.chunk import ChunkingOptions, chunk
+from models.documents.chunk import chunk
+from models.documents.chunkers.base import ChunkingOptions
 from models.documents.parse import parse
 from models.documents.tokenizer import Tokenizer, WordTokenizer, load_tokenizer
 

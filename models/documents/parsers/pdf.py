@@ -4,38 +4,57 @@ import threading
 
 import pypdfium2
 import pypdfium2.raw as pdfium
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.documents.base import Document
-from models.documents.pdf_layout import Line, build_document
+from models.documents.parsers.pdf_layout import Line, build_document
 from models.errors import UnreadableDocumentError
 
 # pdfium is not thread-safe, not even with one document a thread: two threads at once corrupt its memory.
 PDFIUM_LOCK = threading.Lock()
-MAX_PAGES = 10_000
 LINE_BREAK = "\r\n"
 HYPHEN_AT_LINE_END = "\ufffe"  # pdfium puts it in place of the hyphen and the line break
 
 
-def parse(content: bytes, filename: str) -> Document:
-    """The text layer, in the order of the page's content, which is column by column in most files."""
-    with PDFIUM_LOCK:
-        title, pages = _read(content, filename)
-    document = build_document(title, pages)
-    if not document.blocks:
-        detail = f"no text layer on its {len(pages)} page(s): a scan; run OCR first, for example ocrmypdf"
-        raise UnreadableDocumentError(filename, "invalid_file", detail)
-    return document
+class PdfConfig(BaseModel):
+    """An entry of kind `pdf`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_pages: int = Field(default=10_000, ge=1, le=100_000, description="A file with more pages is refused.")
 
 
-def _read(content: bytes, filename: str) -> tuple[str, list[list[Line]]]:
+class PdfParser:
+    """A Parser of kind `pdf`. It reads text layers; a scan has none."""
+
+    config_class = PdfConfig
+
+    def __init__(self, name: str, config: PdfConfig) -> None:
+        self._max_pages = config.max_pages
+
+    def recognizes(self, content: bytes) -> bool:
+        return content.startswith(b"%PDF-")
+
+    def parse(self, content: bytes, filename: str) -> Document:
+        """The text layer, in the order of the page's content, which is column by column in most files."""
+        with PDFIUM_LOCK:
+            title, pages = _read(content, filename, self._max_pages)
+        document = build_document(title, pages)
+        if not document.blocks:
+            detail = f"no text layer on its {len(pages)} page(s): a scan; run OCR first, for example ocrmypdf"
+            raise UnreadableDocumentError(filename, "invalid_file", detail)
+        return document
+
+
+def _read(content: bytes, filename: str, max_pages: int) -> tuple[str, list[list[Line]]]:
     try:
         document = pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
         raise UnreadableDocumentError(filename, "invalid_file", _why_not_opened(error)) from error
     try:
         num_pages = len(document)
-        if num_pages > MAX_PAGES:
-            detail = f"{num_pages:,} pages; at most {MAX_PAGES:,} are allowed; split the file"
+        if num_pages > max_pages:
+            detail = f"{num_pages:,} pages; at most {max_pages:,} are allowed; split the file"
             raise UnreadableDocumentError(filename, "invalid_file", detail)
         title = document.get_metadata_value("Title")
         return title, [_read_page(document, number) for number in range(num_pages)]

@@ -11,14 +11,13 @@ from docx.document import Document as WordDocument
 from docx.opc.exceptions import PackageNotFoundError
 from docx.oxml.ns import qn
 from docx.oxml.xmlchemy import BaseOxmlElement
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.documents.base import MAX_HEADING_LEVEL, Document
 from models.documents.builder import DocumentBuilder
 from models.documents.text import one_line
 from models.errors import UnreadableDocumentError
 
-MAX_UNZIPPED_BYTES = 256 * 2**20  # images are unpacked, too; Word itself stops at 512 MB
-MAX_XML_BYTES = 32 * 2**20  # about 3,000 pages; the tree takes some twenty times that
 MAX_ENTRIES = 10_000
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
@@ -43,19 +42,49 @@ BROKEN = (
 )
 
 
-def parse(content: bytes, filename: str) -> Document:
-    """The text of a .docx. XML entities are never expanded (python-docx parses with resolve_entities=False)."""
-    _check_archive(content, filename)
-    try:
-        word = docx.Document(io.BytesIO(content))
-        return _Reader(word).read()
-    except BROKEN as error:
-        detail = f"not a readable Word file ({type(error).__name__}); open it in Word and save it again as .docx"
-        raise UnreadableDocumentError(filename, "invalid_file", detail) from error
+class DocxConfig(BaseModel):
+    """An entry of kind `docx`. Sizes are those that the archive claims; zipfile reads no further than them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_unzipped_bytes: int = Field(
+        default=256 * 2**20,
+        ge=2**20,
+        le=512 * 2**20,
+        description="A file that unpacks to more bytes, images included, is refused. Word itself stops at 512 MB.",
+    )
+    max_xml_bytes: int = Field(
+        default=32 * 2**20,
+        ge=2**20,
+        le=512 * 2**20,
+        description="A file with more bytes of XML is refused: 32 MiB are about 3,000 pages. Parsing takes some twenty "
+        "times as much memory.",
+    )
 
 
-def is_docx(content: bytes) -> bool:
-    """Whether a zip archive holds a Word document."""
+class DocxParser:
+    """A Parser of kind `docx`."""
+
+    config_class = DocxConfig
+
+    def __init__(self, name: str, config: DocxConfig) -> None:
+        self._config = config
+
+    def recognizes(self, content: bytes) -> bool:
+        return content.startswith(b"PK\x03\x04") and _holds_word_document(content)
+
+    def parse(self, content: bytes, filename: str) -> Document:
+        """The text of a .docx. XML entities are never expanded (python-docx parses with resolve_entities=False)."""
+        _check_archive(content, filename, self._config)
+        try:
+            word = docx.Document(io.BytesIO(content))
+            return _Reader(word).read()
+        except BROKEN as error:
+            detail = f"not a readable Word file ({type(error).__name__}); open it in Word and save it again as .docx"
+            raise UnreadableDocumentError(filename, "invalid_file", detail) from error
+
+
+def _holds_word_document(content: bytes) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return any(name.startswith("word/document") for name in archive.namelist())
@@ -63,11 +92,8 @@ def is_docx(content: bytes) -> bool:
         return False
 
 
-def _check_archive(content: bytes, filename: str) -> None:
-    """Refuses what is no zip archive, and one that unpacks to more than the limits above.
-
-    The sizes are those the archive claims; zipfile reads no further than them.
-    """
+def _check_archive(content: bytes, filename: str, limits: DocxConfig) -> None:
+    """Raises UnreadableDocumentError for a file that is not a zip archive or unpacks to more than the limits."""
     if content.startswith(OLE_MAGIC):
         detail = "encrypted, or in the format before Word 2007; remove the password and save it as .docx"
         raise UnreadableDocumentError(filename, "invalid_file", detail)
@@ -79,10 +105,11 @@ def _check_archive(content: bytes, filename: str) -> None:
         raise UnreadableDocumentError(filename, "invalid_file", detail) from error
     num_bytes = sum(entry.file_size for entry in entries)
     num_xml_bytes = sum(entry.file_size for entry in entries if entry.filename.lower().endswith((".xml", ".rels")))
-    if num_bytes > MAX_UNZIPPED_BYTES or num_xml_bytes > MAX_XML_BYTES or len(entries) > MAX_ENTRIES:
+    too_large = num_bytes > limits.max_unzipped_bytes or num_xml_bytes > limits.max_xml_bytes
+    if too_large or len(entries) > MAX_ENTRIES:
         detail = (
-            f"unpacks to {num_bytes:,} bytes, {num_xml_bytes:,} of them XML; at most {MAX_UNZIPPED_BYTES:,} and "
-            f"{MAX_XML_BYTES:,} are allowed; split the file"
+            f"unpacks to {num_bytes:,} bytes, {num_xml_bytes:,} of them XML; at most {limits.max_unzipped_bytes:,} and "
+            f"{limits.max_xml_bytes:,} are allowed; split the file"
         )
         raise UnreadableDocumentError(filename, "invalid_file", detail)
 
@@ -188,5 +215,5 @@ def _text(root: BaseOxmlElement) -> str:
 
 def _value(element: BaseOxmlElement, path: str) -> str:
     """The w:val of the element at `path`, or "" where there is none."""
-    found = element.find("/".join(qn(tag) for tag in path.split("/")))
-    return "" if found is None else found.get(qn("w:val")) or ""
+    child = element.find("/".join(qn(tag) for tag in path.split("/")))
+    return "" if child is None else child.get(qn("w:val")) or ""

@@ -1,13 +1,14 @@
-"""HTML pages without their furniture: menus, scripts and footers go; headings, text, lists, tables and code stay."""
+"""HTML to blocks, for the parsers of HTML and of formats that embed it.
+
+Menus, scripts and footers are dropped. Headings, text, lists, tables and code are kept.
+"""
 
 import re
 from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from models.documents.base import Document
 from models.documents.builder import DocumentBuilder
-from models.documents.encoding import decode
 from models.documents.text import one_line
 from models.errors import UnreadableDocumentError
 
@@ -41,29 +42,22 @@ MAX_REOPENED = 1_000_000  # formatting left open is opened again in each block: 
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,15})")
 
 
-def parse(content: bytes, filename: str) -> Document:
-    """The page's main text: <main> where there is one, else <body>."""
-    page = decode(content, filename, declares=True)
-    _refuse_hostile_nesting(page, filename)
-    tree = LexborHTMLParser(page)
-    title = tree.css_first("head > title")
-    for root in (tree.css_first("main, [role=main]"), tree.body):
-        builder = DocumentBuilder()
-        builder.title = one_line(title.text()) if title else ""
-        if root is not None:
-            _Walker(builder).walk(root)
-        document = builder.build()
-        if document.blocks:
-            break
-    return document
-
-
 def append_html(fragment: str, builder: DocumentBuilder, filename: str) -> None:
-    """Adds the blocks of a piece of HTML inside another format. Raises UnreadableDocumentError if it is hostile."""
-    _refuse_hostile_nesting(fragment, filename)
-    body = LexborHTMLParser(fragment).body
+    """Add the blocks of a piece of HTML inside another format. Raises UnreadableDocumentError if it is hostile."""
+    body = parse_html(fragment, filename).body
     if body is not None:
-        _Walker(builder).walk(body)
+        append_element(body, builder)
+
+
+def parse_html(page: str, filename: str) -> LexborHTMLParser:
+    """The element tree of a page. Raises UnreadableDocumentError if its nesting is hostile."""
+    _refuse_hostile_nesting(page, filename)
+    return LexborHTMLParser(page)
+
+
+def append_element(root: LexborNode, builder: DocumentBuilder) -> None:
+    """Add the blocks of an element and everything in it."""
+    _Walker(builder).walk(root)
 
 
 def _refuse_hostile_nesting(page: str, filename: str) -> None:

@@ -1,0 +1,247 @@
+"""Cuts a document into chunks: along headings, then paragraphs, then sentences, and tokens as a last resort."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import accumulate, pairwise
+
+from sentencex import get_sentence_boundaries
+
+from models.documents.base import Block, Document
+from models.documents.chunkers.base import ChunkingOptions
+from models.documents.options import NoOptions
+from models.documents.sections import Group, merge_tiny, split_sections
+from models.documents.text import one_line
+from models.documents.tokenizer import Tokenizer
+from models.types import Chunk
+
+MAX_CONTEXT_TOKENS = 32
+CONTEXT_SEPARATOR = " > "
+TITLE_SEPARATORS = (" - ", " | ", " – ", " — ", " · ")  # "Duck - Wikipedia"
+SENTENCE_WINDOW_CHARS = 50_000  # sentencex is quadratic in what it finds no sentence in: 2,000,000 took 1.7 s
+
+
+class StructureChunker:
+    """A Chunker of kind `structure`."""
+
+    config_class = NoOptions
+
+    def __init__(self, name: str, config: NoOptions) -> None:
+        """Nothing to load."""
+
+    def chunk(self, document: Document, tokenizer: Tokenizer, options: ChunkingOptions) -> list[Chunk]:
+        """The document's chunks in order; together they hold every character of every block that is no heading.
+
+        A chunk stays inside one section. Tiny neighbours under one parent are joined. Time and memory are linear in
+        the text.
+        """
+        starts = _token_starts(document, tokenizer)
+        cutter = _Cutter(document.text, starts, options)
+        sections = split_sections(document)
+        groups = merge_tiny(sections, [cutter.count(s.start, s.end) for s in sections], options.max_tokens)
+        contexts = _Contexts(document, tokenizer)
+        spans = [(start, end, contexts.of(group.path)) for group in groups for start, end in cutter.cut(group)]
+        return _fitted(document.text, spans, tokenizer, options.max_tokens)
+
+
+def _token_starts(document: Document, tokenizer: Tokenizer) -> list[int]:
+    """Where each token of the document begins. Cut at blocks: many short texts are faster than one long."""
+    borders = [0, *(block.start for block in document.blocks[1:]), len(document.text)]
+    per_piece = tokenizer.token_starts([document.text[start:end] for start, end in pairwise(borders)])
+    return [border + start for border, starts in zip(borders, per_piece, strict=False) for start in starts]
+
+
+class _Border(IntEnum):
+    """What begins at an atom. Chunks would rather begin at a higher one; only the two higher ones begin an overlap."""
+
+    TOKEN = 0
+    SENTENCE = 1
+    BLOCK = 2
+
+
+@dataclass(frozen=True)
+class _Atom:
+    """A stretch of text that is never cut: a sentence or a line, or a piece of one that is too long for a chunk.
+
+    `first_token` and `end_token` are places in the list of token starts.
+    """
+
+    start: int
+    end: int
+    first_token: int
+    end_token: int
+    border: _Border
+
+
+class _Cutter:
+    def __init__(self, text: str, token_starts: list[int], options: ChunkingOptions) -> None:
+        self._text = text
+        self._token_starts = token_starts
+        self._max_tokens = options.max_tokens
+        self._overlap_tokens = options.overlap_tokens
+
+    def count(self, start: int, end: int) -> int:
+        """Tokens that begin in text[start:end]."""
+        return bisect_left(self._token_starts, end) - bisect_left(self._token_starts, start)
+
+    def cut(self, group: Group) -> list[tuple[int, int]]:
+        """The spans of a group's chunks, in order; neighbours may overlap."""
+        if self.count(group.start, group.end) <= self._max_tokens:
+            return [(group.start, group.end)]
+        return self._pack([atom for block in group.blocks for atom in self._atoms(block)])
+
+    def _pack(self, atoms: list[_Atom]) -> list[tuple[int, int]]:
+        spans: list[tuple[int, int]] = []
+        first = done = 0
+        while done < len(atoms):
+            end = self._best_end(atoms, first, done)
+            spans.append((atoms[first].start, atoms[end - 1].end))
+            first, done = self._overlap_start(atoms, first, end), end
+        return spans
+
+    def _best_end(self, atoms: list[_Atom], first: int, done: int) -> int:
+        """Past the last atom of the chunk that begins at `first`: a block's end if that leaves it half full."""
+        end = done + 1
+        while end < len(atoms) and self._fits(atoms, first, end):
+            end += 1
+        if end == len(atoms):
+            return end
+        for border in range(end, done, -1):
+            if atoms[border].end_token - atoms[first].first_token < self._max_tokens // 2:
+                break
+            if atoms[border].border is _Border.BLOCK:
+                return border
+        return end
+
+    def _overlap_start(self, atoms: list[_Atom], first: int, end: int) -> int:
+        """Where the next chunk begins: as many whole sentences before `end` as may overlap.
+
+        They leave room for the rest of the block, if a chunk can hold it: whole paragraphs come first.
+        """
+        last, best = self._rest_of_block(atoms, end), end
+        for start in range(end - 1, first, -1):
+            overlap = atoms[end - 1].end_token - atoms[start].first_token
+            if overlap > self._overlap_tokens or not self._fits(atoms, start, last):
+                break
+            if atoms[start].border is not _Border.TOKEN:
+                best = start
+        return best
+
+    def _rest_of_block(self, atoms: list[_Atom], start: int) -> int:
+        """The last atom of the block that `start` is in, or `start` itself where a chunk cannot hold all of it."""
+        last = min(start, len(atoms) - 1)
+        while last + 1 < len(atoms) and atoms[last + 1].border is not _Border.BLOCK:
+            last += 1
+            if not self._fits(atoms, start, last):
+                return start
+        return last
+
+    def _fits(self, atoms: list[_Atom], first: int, last: int) -> bool:
+        return atoms[last].end_token - atoms[first].first_token <= self._max_tokens
+
+    def _atoms(self, block: Block) -> Iterator[_Atom]:
+        border = _Border.BLOCK
+        is_verbatim = block.kind in ("table", "code")
+        for start, end in self._lines(block) if is_verbatim else self._sentences(block):
+            for piece_start, piece_end in self._pieces(start, end):
+                yield self._atom(piece_start, piece_end, border)
+                border = _Border.TOKEN
+            border = _Border.SENTENCE
+
+    def _atom(self, start: int, end: int, border: _Border) -> _Atom:
+        return _Atom(start, end, bisect_left(self._token_starts, start), bisect_left(self._token_starts, end), border)
+
+    def _lines(self, block: Block) -> Iterator[tuple[int, int]]:
+        lines = self._text[block.start : block.end].split("\n")
+        starts = accumulate((len(line) + 1 for line in lines), initial=block.start)
+        return self._stripped((start, start + len(line)) for start, line in zip(starts, lines, strict=False))
+
+    def _sentences(self, block: Block) -> Iterator[tuple[int, int]]:
+        borders: list[int] = []
+        for window in range(block.start, block.end, SENTENCE_WINDOW_CHARS):
+            text = self._text[window : min(window + SENTENCE_WINDOW_CHARS, block.end)]
+            borders.extend(window + sentence["start_index"] for sentence in get_sentence_boundaries("en", text))
+        return self._stripped(pairwise([block.start, *borders[1:], block.end]))
+
+    def _pieces(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The span itself if it fits into a chunk; else pieces that do, cut at white space where there is any."""
+        while self.count(start, end) > self._max_tokens:
+            first = bisect_left(self._token_starts, start)
+            limit = max(self._token_starts[first + self._max_tokens], start + 1)
+            cut = self._white_space(self._token_starts[first + self._max_tokens // 2], limit) or limit
+            yield from self._stripped([(start, cut)])
+            start = cut
+        yield from self._stripped([(start, end)])
+
+    def _white_space(self, start: int, end: int) -> int:
+        """The last line break in text[start:end], else the last space, else 0."""
+        return max(self._text.rfind("\n", start, end), 0) or max(self._text.rfind(" ", start, end), 0)
+
+    def _stripped(self, spans: Iterator[tuple[int, int]] | list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        for start, end in spans:
+            if stripped := _strip(self._text, start, end):
+                yield stripped
+
+
+def _strip(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The span without white space at its ends, or None where there is nothing else."""
+    piece = text[start:end]
+    inner = piece.strip()
+    if not inner:
+        return None
+    start += len(piece) - len(piece.lstrip())
+    return start, start + len(inner)
+
+
+def _fitted(text: str, spans: list[tuple[int, int, str]], tokenizer: Tokenizer, max_tokens: int) -> list[Chunk]:
+    """Chunks of the spans; one whose text alone has more tokens than it had inside the document is halved.
+
+    That happens where a cut went through a word, and with tokenizers that join a space to the word after it.
+    """
+    chunks: list[Chunk] = []
+    starts_of = tokenizer.token_starts([text[start:end] for start, end, _ in spans])
+    for (start, end, context), starts in zip(spans, starts_of, strict=True):
+        if len(starts) <= max_tokens or end - start == 1:
+            chunks.append(Chunk(text[start:end], start, end, context, len(starts)))
+            continue
+        middle = start + min(max(starts[len(starts) // 2], 1), end - start - 1)
+        halves = filter(None, (_strip(text, start, middle), _strip(text, middle, end)))
+        chunks.extend(_fitted(text, [(*half, context) for half in halves], tokenizer, max_tokens))
+    return chunks
+
+
+class _Contexts:
+    """Titles and headings as one line, at most MAX_CONTEXT_TOKENS long; the outermost are left out first."""
+
+    def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
+        self._document = document
+        self._tokenizer = tokenizer
+        self._known: dict[tuple[Block, ...], str] = {}
+
+    def of(self, path: tuple[Block, ...]) -> str:
+        if path not in self._known:
+            self._known[path] = self._bounded(self._names(path))
+        return self._known[path]
+
+    def _names(self, path: tuple[Block, ...]) -> list[str]:
+        headings = [one_line(self._document.text[block.start : block.end]) for block in path]
+        title = one_line(self._document.title)
+        is_repeated = bool(headings) and headings[0].casefold() in _title_parts(title.casefold())
+        return headings if is_repeated or not title else [title, *headings]
+
+    def _bounded(self, names: list[str]) -> str:
+        while True:
+            context = CONTEXT_SEPARATOR.join(names)
+            (starts,) = self._tokenizer.token_starts([context])
+            if len(starts) <= MAX_CONTEXT_TOKENS:
+                return context
+            # A single heading that is too long keeps its beginning; cut again where the cut word grew more tokens.
+            names = names[1:] or [context[: starts[MAX_CONTEXT_TOKENS]].rstrip()]
+
+
+def _title_parts(title: str) -> set[str]:
+    parts = {title}
+    for separator in TITLE_SEPARATORS:
+        parts.update(part.strip() for part in title.split(separator))
+    return parts
