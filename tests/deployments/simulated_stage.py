@@ -1,4 +1,7 @@
-"""A stage under the autoscaling policy in simulated time: one queue, replicas that take a while to start."""
+"""A stage under the autoscaling policy in simulated time: one queue, and replicas that take time to start.
+
+Nothing sleeps and nothing runs on Ray: a test follows the policy over minutes of load within milliseconds.
+"""
 
 import math
 import random
@@ -21,7 +24,7 @@ class Clock:
 
 @dataclass
 class Context:
-    """What the policy reads of Serve's AutoscalingContext, as Serve fills it in."""
+    """The fields of Serve's AutoscalingContext that the policy reads, as Serve sets them."""
 
     target_num_replicas: int
     running_replicas: list[int]
@@ -34,9 +37,10 @@ class Context:
 
 @dataclass
 class Stage:
-    """A stage in simulated time: replicas that take `start_s` to start, serve one unit at a time, and hold few.
+    """Replicas that take `start_s` to start and serve one unit at a time, in `unit_s`.
 
-    What the replicas do not hold waits at the handles, from where the next replica takes it.
+    `queued` is all unfinished work. Each replica accepts up to `max_ongoing` units; the others wait at the handles,
+    from where the next replica takes them.
     """
 
     clock: Clock
@@ -45,20 +49,20 @@ class Stage:
     meters: list[WorkMeter] = field(default_factory=list)
     max_ongoing: float = math.inf
     starting: deque[float] = field(default_factory=deque)
-    waiting: float = 0.0
-    held: float = 0.0
+    queued: float = 0.0
+    ongoing: float = 0.0
 
     def run(self, arriving: float) -> None:
-        """One second: what arrives is spread over the replicas, which do what they can of it."""
+        """One second: the replicas share the arriving units and finish as many as they can."""
         while self.starting and self.starting[0] <= self.clock.now_s:
             self.starting.popleft()
             self.meters.append(WorkMeter(clock=self.clock))
-        held, self.waiting = self.held, self.waiting + arriving
-        done = min(self.waiting, len(self.meters) / self.unit_s)
-        self.waiting -= done
-        self.held = min(self.waiting, self.max_ongoing * len(self.meters))
+        ongoing, self.queued = self.ongoing, self.queued + arriving
+        done = min(self.queued, len(self.meters) / self.unit_s)
+        self.queued -= done
+        self.ongoing = min(self.queued, self.max_ongoing * len(self.meters))
         for meter in self.meters:
-            meter.arrived((self.held - held + done) / len(self.meters))
+            meter.arrived((self.ongoing - ongoing + done) / len(self.meters))
             meter.worked(done / len(self.meters), done / len(self.meters) * self.unit_s)
             meter.left(done / len(self.meters))
         self.clock.now_s += 1
@@ -70,21 +74,21 @@ class Stage:
     def context(self, state: dict[str, Any]) -> Context:
         metrics = {
             DEMAND: {place: meter.stats()[DEMAND] for place, meter in enumerate(self.meters)},
-            BACKLOG_S: {0: self.held * self.unit_s},
+            BACKLOG_S: {0: self.ongoing * self.unit_s},
         }
-        running, queued = list(range(len(self.meters))), self.waiting - self.held
-        return Context(self.target, running, metrics, 1 + self.waiting, state, self.clock.now_s, queued)
+        running, at_handles = list(range(len(self.meters))), self.queued - self.ongoing
+        return Context(self.target, running, metrics, 1 + self.queued, state, self.clock.now_s, at_handles)
 
-    def scale_to(self, wanted: int) -> None:
-        for _ in range(wanted - self.target):
+    def scale_to(self, num_replicas: int) -> None:
+        for _ in range(num_replicas - self.target):
             self.starting.append(self.clock.now_s + self.start_s)
-        for _ in range(self.target - wanted):
+        for _ in range(self.target - num_replicas):
             self.meters.pop()
 
 
 @dataclass
-class Followed:
-    """What became of a stage under a policy, by the second."""
+class PolicyRun:
+    """A stage under a policy: its target replicas and its queue in seconds of work, second by second."""
 
     replicas: list[int]
     waits_s: list[float]
@@ -94,22 +98,23 @@ class Followed:
         return [after - before for before, after in pairwise(self.replicas) if after != before]
 
 
-def follow(stage: Stage, policy: LatencyBudgetPolicy, arrivals: Iterable[float]) -> Followed:
-    followed, state = Followed([], []), {}
+def run_policy(stage: Stage, policy: LatencyBudgetPolicy, arrivals: Iterable[float]) -> PolicyRun:
+    """`arrivals` are units in each second."""
+    seconds, state = PolicyRun([], []), {}
     for arriving in arrivals:
         stage.run(arriving)
-        wanted, state = policy(stage.context(state))
-        stage.scale_to(int(wanted))
-        followed.replicas.append(stage.target)
-        followed.waits_s.append(stage.waiting * stage.unit_s / len(stage.meters))
-    return followed
+        num_replicas, state = policy(stage.context(state))
+        stage.scale_to(int(num_replicas))
+        seconds.replicas.append(stage.target)
+        seconds.waits_s.append(stage.queued * stage.unit_s / len(stage.meters))
+    return seconds
 
 
 def poisson(rates: Iterable[float], seed: int) -> Iterator[float]:
-    """Arrivals a second: as uneven as independent callers make them."""
+    """Units in each second, as uneven as the requests of independent callers."""
     source = random.Random(seed)
     for rate in rates:
-        count, left = 0, 1.0 - source.expovariate(rate)
-        while left > 0:
-            count, left = count + 1, left - source.expovariate(rate)
+        count, remaining_s = 0, 1.0 - source.expovariate(rate)
+        while remaining_s > 0:
+            count, remaining_s = count + 1, remaining_s - source.expovariate(rate)
         yield count

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ray.serve.config import AutoscalingConfig
 
 from deployments.autoscaling import BACKLOG_S, DEMAND, LatencyBudgetPolicy, SlotMeter, WorkMeter
-from tests.deployments.simulated_stage import Clock, Context, Stage, follow, poisson
+from tests.deployments.simulated_stage import Clock, Context, Stage, poisson, run_policy
 
 
 def busy(meter: WorkMeter, clock: Clock, seconds: int, per_s: float, unit_s: float) -> None:
@@ -202,7 +202,7 @@ def test_a_step_of_load_is_followed_without_oscillation() -> None:
     stage = Stage(clock, unit_s=0.05, start_s=10, meters=[WorkMeter(clock=clock)])
 
     # With the slack as shipped, 0.6 replicas would keep two: the second goes at less than 0.595.
-    found = follow(stage, LatencyBudgetPolicy(budget_s=1, slack=0.1), map(step, range(480)))
+    found = run_policy(stage, LatencyBudgetPolicy(budget_s=1, slack=0.1), map(step, range(480)))
 
     first_fall = next(place for place, change in enumerate(found.changes) if change < 0)
     assert all(change < 0 for change in found.changes[first_fall:]), found.replicas  # up, then down, never up again
@@ -216,7 +216,7 @@ def test_an_uneven_step_that_waits_at_the_handles_is_followed_without_oscillatio
     clock = Clock()
     stage = Stage(clock, unit_s=0.05, start_s=10, meters=[WorkMeter(clock=clock)], max_ongoing=20)
 
-    found = follow(stage, LatencyBudgetPolicy(budget_s=1), poisson(map(step, range(480)), seed))
+    found = run_policy(stage, LatencyBudgetPolicy(budget_s=1), poisson(map(step, range(480)), seed))
 
     first_fall = next(place for place, change in enumerate(found.changes) if change < 0)
     assert all(change < 0 for change in found.changes[first_fall:]), found.replicas
@@ -231,7 +231,7 @@ def test_a_steady_but_uneven_load_at_the_edge_of_a_replica_does_not_oscillate(ra
     clock = Clock()
     stage = Stage(clock, unit_s=0.05, start_s=10, meters=[WorkMeter(clock=clock)], max_ongoing=20)
 
-    found = follow(stage, LatencyBudgetPolicy(budget_s=1), poisson([rate] * 600, seed=rate))
+    found = run_policy(stage, LatencyBudgetPolicy(budget_s=1), poisson([rate] * 600, seed=rate))
 
     settled = found.replicas[120:]
     assert len({one for one, next_one in pairwise(settled) if one != next_one}) <= 1, settled  # one change, or none

@@ -1,6 +1,5 @@
-"""Stages that take a stage's time and compute nothing: where they run and how many there are is what is looked at."""
+"""Simulated stages under the names of the real ones; each answer names the Ray node that gave it."""
 
-import asyncio
 from typing import Any
 
 import ray
@@ -9,38 +8,29 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 from starlette.requests import Request
 
-from deployments.autoscaling import WorkMeter
+from serve.cli.driver.simulated_stages import ConcurrentStage
 
-# Rerankers get no requests here: theirs is half of the pod that an embedder starts in.
+# The reranker gets no requests: its half of a pod is where an embedder starts.
 SERVICE_S = {"Embedder": 0.3, "Reranker": 0.3, "Generator": 1.0}
-# One client is a quarter of what a replica can do, nine are more than two replicas' worth.
+# One client is a quarter of the load that a replica can take, nine are more than the load of two replicas.
 CAPACITY = 4
 
 
-class Stage:
+class Stage(ConcurrentStage):
     """Answers after its time with the id of its Ray node."""
 
     def __init__(self, service_s: float) -> None:
-        self._service_s = service_s
-        self._meter = WorkMeter(CAPACITY)
+        super().__init__(service_s, CAPACITY)
 
     async def __call__(self) -> str:
-        self._meter.arrived(1)
-        try:
-            await asyncio.sleep(self._service_s)
-            self._meter.worked(1, self._service_s)
-        finally:
-            self._meter.left(1)
+        await self.run(None)
         return str(ray.get_runtime_context().get_node_id())
-
-    def record_autoscaling_stats(self) -> dict[str, float]:
-        return self._meter.stats()
 
 
 class Ingress:
-    """GET /Embedder asks the embedder, and so on."""
+    """GET /Embedder calls the embedder, and so on."""
 
-    def __init__(self, **stages: DeploymentHandle) -> None:
+    def __init__(self, **stages: DeploymentHandle[Any]) -> None:
         self._stages = stages
 
     async def __call__(self, request: Request) -> dict[str, str]:
@@ -48,6 +38,6 @@ class Ingress:
 
 
 def build(arguments: dict[str, Any]) -> Application:
-    """The application, under the names that the deployment file gives to the real stages."""
+    """The application, with the deployment file's names of the real stages."""
     stages = {name: serve.deployment(Stage).options(name=name).bind(seconds) for name, seconds in SERVICE_S.items()}
     return serve.deployment(Ingress).bind(**stages)

@@ -170,6 +170,26 @@ class SerialStage:
         return self._meter.stats()
 
 
+class ConcurrentStage:
+    """Any number of requests at once, each in `item_s`; `capacity` of them keep a replica busy."""
+
+    def __init__(self, item_s: float, capacity: int) -> None:
+        self._item_s = item_s
+        self._meter = WorkMeter(capacity)
+
+    async def run(self, item: Any) -> str:
+        self._meter.arrived(1)
+        try:
+            await asyncio.sleep(self._item_s)
+            self._meter.worked(1, self._item_s)
+        finally:
+            self._meter.left(1)
+        return "done"
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        return self._meter.stats()
+
+
 class EchoStage:
     """A stage that costs nothing: what is measured is the way to it."""
 

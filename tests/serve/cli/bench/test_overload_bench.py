@@ -80,12 +80,12 @@ def test_throughput_counts_what_ended_between_the_warm_up_and_the_end() -> None:
 
 
 def test_the_table_says_where_goodput_is_lost() -> None:
-    kept = OverloadRow(2.0, 10.5, RESULT, ())
-    lost = replace(kept, result=replace(RESULT, whole=9.4))
+    past_peak = OverloadRow(2.0, 10.5, RESULT, ())
+    lost = replace(past_peak, result=replace(RESULT, whole=9.4))
     at_half = OverloadRow(0.5, 10.5, replace(RESULT, offered=5.0, whole=5.0, refused={}), ())
-    missed = replace(kept, peak=8.0)
+    missed = replace(past_peak, peak=8.0)
 
-    shown = table(Findings((PEAK,), (at_half, kept, lost, missed)))
+    shown = table(Findings((PEAK,), (at_half, past_peak, lost, missed)))
 
     assert "| 8 | 10.5 | 0.50 / 0.60 / 0.70 | 0 |" in shown
     assert "| 5.0 | 0.5 x 10.5 | 5.0 | 1.00 | 0.0 |  | 1.00 / 2.00 / 3.00 |  |  |" in shown
