@@ -1,4 +1,4 @@
-"""Filters over attributes: what each operator means for each type, and what is refused."""
+"""Filters on attributes: each operator with each type, and refused filters."""
 
 import pytest
 
@@ -22,7 +22,7 @@ NORTH = Comparison("eq", "place", "north")
 @pytest.mark.parametrize(
     ("op", "value", "lets_through"),
     [
-        # Of 1, 2.5, True, "1", "a", "" and nothing.
+        # The matches among 1, 2.5, True, "1", "a", "" and no attribute.
         ("eq", 1, [1]),
         ("eq", 1.0, [1]),
         ("eq", True, [True]),
@@ -55,7 +55,7 @@ def test_each_operator_knows_types(
         if matches(Comparison(op, "key", value), {} if attribute is None else {"key": attribute})
     ]
 
-    # As text, for 1 == True.
+    # Compare as text, because 1 == True.
     assert [repr(attribute) for attribute in matching] == [repr(attribute) for attribute in lets_through]
 
 

@@ -1,4 +1,4 @@
-"""What the tests of backup and restore share: a real PostgreSQL, what a corpus holds, and children that die on time."""
+"""Shared by the tests of backup and restore: a PostgreSQL server, a corpus' contents, and killed child processes."""
 
 import multiprocessing
 import os
@@ -31,7 +31,7 @@ POSTGRESQL_USER = "postgres"  # the server refuses to run as root
 
 
 def contents(database: Database) -> dict[str, list[str]]:
-    """Every row that a backup keeps, without keys and whose lease it is; a vector under its chunk's id."""
+    """Read every row that a backup restores, without keys and leases. A vector is listed with its chunk's id."""
     rows_by_table = {}
     with database.reading() as connection:
         for table in metadata.sorted_tables:
@@ -45,7 +45,7 @@ def contents(database: Database) -> dict[str, list[str]]:
 
 
 def lost_blobs(database: Database, blob_root: Path) -> list[str]:
-    """Digests that a file names and whose content is not there or another."""
+    """List the digests of files whose blob is missing or has other content."""
     blobs = FolderBlobStore(blob_root)
     with database.reading() as connection:
         digests = connection.scalars(select(files.c.digest)).all()
@@ -53,9 +53,9 @@ def lost_blobs(database: Database, blob_root: Path) -> list[str]:
 
 
 def restore_and_die(url: str, blob_root: Path, backup: Path, moment: int) -> bool:
-    """Restores in a process of its own that is killed when it reports progress for the `moment`-th time.
+    """Restore in a child process that is killed when it reports progress for the `moment`-th time.
 
-    Whether it was; else it had come to its end before.
+    Return whether it was killed; else it had finished before.
     """
     child = FORK.Process(target=_restore, args=(url, blob_root, backup, moment), daemon=True)
     child.start()
@@ -65,7 +65,7 @@ def restore_and_die(url: str, blob_root: Path, backup: Path, moment: int) -> boo
 
 
 def restore_and_be_killed(url: str, blob_root: Path, backup: Path, after_s: float) -> bool:
-    """As above, at any moment."""
+    """Restore in a child process that is killed after `after_s` seconds. Return whether it was killed."""
     child = FORK.Process(target=_restore, args=(url, blob_root, backup, 0), daemon=True)
     child.start()
     child.join(after_s)
@@ -88,7 +88,7 @@ def _restore(url: str, blob_root: Path, backup: Path, moment: int) -> None:
 
 @contextmanager
 def postgresql_server() -> Iterator[str]:
-    """The URL of an empty server's database `postgres`; skips where there is no server to start."""
+    """Start a server and yield the URL of its database `postgres`. Skips the test if no server is installed."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs or not (programs[-1] / "initdb").exists():
         pytest.skip("no PostgreSQL server is installed")
@@ -109,7 +109,7 @@ def postgresql_server() -> Iterator[str]:
 
 
 def new_database(server: str, name: str) -> str:
-    """The URL of an empty database on the server."""
+    """Create an empty database on the server and return its URL."""
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))

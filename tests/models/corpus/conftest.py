@@ -18,7 +18,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def state_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where Linux has one: each commit's fsync is then free (2 s for these tests against 11)."""
+    """A folder in memory if Linux has one, where fsync is free: these tests take 2 s instead of 11."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
@@ -29,7 +29,7 @@ def state_folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def database_url(state_folder: Path) -> Iterator[str]:
-    """SQLite, or a database of its own on the PostgreSQL server that RAGSERVE_TEST_POSTGRES names."""
+    """SQLite, or a new database on the PostgreSQL server of RAGSERVE_TEST_POSTGRES."""
     server = os.environ.get("RAGSERVE_TEST_POSTGRES")
     if server is None:
         yield f"sqlite:///{state_folder}/state/corpus.db"

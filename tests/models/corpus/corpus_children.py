@@ -1,4 +1,4 @@
-"""What the tests' child processes do to a corpus."""
+"""The work of the tests' child processes on a corpus."""
 
 import itertools
 import os
@@ -20,12 +20,12 @@ OLD_LABEL = {"label": "old"}
 
 
 def text_of(number: int) -> str:
-    """0 to 90 chunks' worth of text that names its file in every chunk."""
+    """Make the text of 0 to 90 chunks. Every chunk names the file."""
     return f"{number:>9} " * (number % 7 * 15)
 
 
 def next_text_of(number: int) -> str:
-    """What a file is replaced with: 10 to 75 chunks' worth."""
+    """Make the replacement of a file: the text of 10 to 75 chunks."""
     return f"{-number:>9} " * (number % 6 * 13 + 10)
 
 
@@ -42,7 +42,7 @@ def is_to_be_labelled(number: int) -> bool:
 
 
 def open_together(url: str, blob_root: Path, number: int, barrier: Barrier) -> None:
-    """Opens a corpus at the same moment as the others, and adds one file."""
+    """Open a corpus at the same time as the other processes, and add a file."""
     barrier.wait(60)
     corpus = Corpus.open(url, blob_root)
     corpus.files.add(TENANT, f"{number}.txt", b"")
@@ -50,7 +50,7 @@ def open_together(url: str, blob_root: Path, number: int, barrier: Barrier) -> N
 
 
 def write_files(url: str, blob_root: Path, numbers: range) -> None:
-    """Ingests each, and deletes some of them."""
+    """Ingest each file, and delete some of them."""
     corpus = Corpus.open(url, blob_root)
     for number in numbers:
         file = corpus.files.add(TENANT, f"{number}.txt", text_of(number).encode())
@@ -65,7 +65,7 @@ def write_files(url: str, blob_root: Path, numbers: range) -> None:
 
 
 def ingest_until_killed(url: str, blob_root: Path, first: int) -> None:
-    """Says on stdout what is acknowledged, in the moment in which it is."""
+    """Print each acknowledged change at once."""
     corpus = Corpus.open(url, blob_root)
     owner = f"worker {os.getpid()}"
     _say("ready")
@@ -87,7 +87,7 @@ def ingest_until_killed(url: str, blob_root: Path, first: int) -> None:
 
 
 def _complete_all(corpus: Corpus, owner: str) -> None:
-    # A lease of no length, so that the next process need not wait for a dead one's.
+    # The lease expires at once, so that the next process need not wait for it.
     for job in corpus.jobs.claim(owner, 4, 0.0):
         complete(corpus, job)
         _say("completed", job.filename.removesuffix(".txt"), job.file_id, job.version)

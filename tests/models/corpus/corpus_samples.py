@@ -1,4 +1,4 @@
-"""Small documents, cut and embedded in a way that can be redone by hand."""
+"""Small documents, with chunks and embeddings that can be computed by hand."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ DIM = 4
 
 @dataclass
 class Clock:
-    """A clock that a test moves."""
+    """A clock that a test sets."""
 
     now: float = 1_000_000.0
 
@@ -30,9 +30,9 @@ class Clock:
 
 @dataclass
 class Follower:
-    """A searcher's view of one store: it applies changes, and would notice a key that came twice.
+    """A searcher's view of one store. It applies changes, and fails if a key comes twice.
 
-    `labels` are the attributes of each file that it was told of, by file key; `file_keys` has the file of each chunk.
+    `labels` has the received attributes by file key. `file_keys` has the file of each chunk.
     """
 
     seq: int = 0
@@ -59,13 +59,13 @@ class Follower:
 
 
 def cut(text: str) -> list[Chunk]:
-    """Pieces of 10 characters under the heading `Title`."""
+    """Cut the text into chunks of 10 characters under the heading `Title`."""
     starts = range(0, len(text), CHUNK_CHARS)
     return [Chunk(text[at : at + CHUNK_CHARS], at, min(at + CHUNK_CHARS, len(text)), "Title", 3) for at in starts]
 
 
 def embed(chunks: list[Chunk]) -> FloatArray:
-    """Vectors (len(chunks), 4) that depend on the indexed text alone."""
+    """Make vectors (len(chunks), 4) that depend only on the indexed text."""
     rows = [list(hashlib.sha256(chunk.indexed_text.encode()).digest()[:DIM]) for chunk in chunks]
     return np.array(rows, np.float32).reshape(len(chunks), DIM)
 
@@ -77,7 +77,7 @@ def complete(corpus: Corpus, job: Job) -> None:
 
 
 def ingest(corpus: Corpus, filename: str, text: str, tenant: str = TENANT, store: str = STORE) -> str:
-    """Uploads, attaches and completes one file; its id."""
+    """Upload, attach and complete a file. Return its id."""
     file = corpus.files.add(tenant, filename, text.encode())
     corpus.store_files.attach(tenant, store, file.file_id)
     for job in corpus.jobs.claim("sample worker", 100, 60.0):
@@ -86,5 +86,5 @@ def ingest(corpus: Corpus, filename: str, text: str, tenant: str = TENANT, store
 
 
 def stored_texts(corpus: Corpus, tenant: str = TENANT, store: str = STORE) -> list[str]:
-    """Every live chunk's indexed text, in the order in which they came."""
+    """Read the indexed text of every chunk, in the order of insertion."""
     return list(corpus.views.text_changes(tenant, store, 0, 1_000_000).texts)

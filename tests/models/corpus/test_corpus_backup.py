@@ -1,4 +1,4 @@
-"""Backups are whole and of one moment, whoever writes meanwhile; a restore is all or nothing, whoever reads."""
+"""Backups are complete and of one moment, even under writes. A restore is all or nothing, even under reads."""
 
 import itertools
 import json
@@ -41,13 +41,13 @@ NUM_KILLS = 25
 
 @pytest.fixture
 def blob_root(state_folder: Path) -> Path:
-    """Of `corpus`."""
+    """The blobs of `corpus`."""
     return state_folder / "blobs"
 
 
 @pytest.fixture
 def backup(corpus: Corpus, blob_root: Path, state_folder: Path) -> Path:
-    """Of two files, one of which is deleted afterwards, as a third one is added."""
+    """A backup of two files. Afterwards one of them is deleted, and a third one added."""
     ingest(corpus, "a.md", "alpha " * 5)
     doomed = ingest(corpus, "b.md", "beta " * 5)
     create_backup(corpus.database, blob_root, state_folder / "backup")
@@ -70,7 +70,7 @@ def opened(url: str, blob_root: Path) -> Iterator[Corpus]:
 
 
 def check_round_trip(source_url: str, target_url: str, folder: Path) -> None:
-    """A corpus of everything there is, backed up, and restored over another one."""
+    """Back up a corpus with rows of every kind, and restore it over another corpus."""
     with opened(source_url, folder / "source") as source, opened(target_url, folder / "target") as target:
         file_id = ingest(source, "a.md", "alpha " * 50)
         other_store = source.vector_stores.create("acme", "Acme's").vector_store_id
@@ -138,7 +138,7 @@ def check_readers_and_keys(corpus: Corpus, blob_root: Path, backup: Path) -> Non
     assert contents(corpus.database) != before
     new = corpus.views.text_changes(TENANT, STORE, 0)
     assert new.log_id not in ("", old.log_id)
-    # A search that is under way holds keys of the old corpus: they name nothing now.
+    # A running search may have keys of the old corpus: they must not name other chunks now.
     assert corpus.views.passages(old.added_keys, SCOPE) == {}
     assert len(corpus.views.passages(new.added_keys, SCOPE)) == len(new.texts)
     ingest(corpus, "later.md", "later")
@@ -338,7 +338,7 @@ def test_files_of_an_older_backup_are_linked(corpus: Corpus, blob_root: Path, ba
 def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    path.unlink()  # it may be linked to the corpus
+    path.unlink()  # it may be a hard link to the corpus
     path.write_bytes(content)
 
 
@@ -379,7 +379,7 @@ def test_a_damaged_backup_is_refused(
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond a limit: as near to a full disk as a test can come without one."""
+    """Limit the size of files, as a stand-in for a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT_BYTES, hard))
     try:
@@ -410,7 +410,7 @@ def test_a_full_disk_leaves_the_corpus_as_it_was(corpus: Corpus, blob_root: Path
 
 
 def two_backups(url: str, folder: Path) -> list[tuple[Path, dict[str, list[str]]]]:
-    """Of a corpus of four files, and of the same corpus with three of them changed; each with what it holds."""
+    """Back up a corpus of four files, then again with three of them changed. Return folders and contents."""
     backups = []
     with opened(url, folder / "blobs") as corpus:
         for name, num_new in (("one", 4), ("two", 3)):
@@ -424,7 +424,7 @@ def two_backups(url: str, folder: Path) -> list[tuple[Path, dict[str, list[str]]
 
 
 def check_whole(url: str, folder: Path, allowed: list[dict[str, list[str]]]) -> int:
-    """Which of the allowed states the corpus is in."""
+    """Return the index of the allowed state that the corpus is in."""
     with opened(url, folder / "blobs") as corpus:
         assert lost_blobs(corpus.database, folder / "blobs") == []
         return allowed.index(contents(corpus.database))
@@ -442,7 +442,7 @@ def test_a_killed_restore_leaves_the_old_or_the_new_corpus(database_url: str, st
         is_killed = restore_and_die(database_url, state_folder / "blobs", (second, first)[state][0], moment)
         has_changed.append(check_whole(database_url, state_folder, states) != state)
 
-    # Killed before its commit it has changed nothing, after it everything.
+    # Killed before its commit, the restore has changed nothing; killed after it, everything.
     assert has_changed == sorted(has_changed)
     assert 10 < has_changed.index(True) < len(has_changed) - 2
 

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of ingestion, again and again: what was acknowledged is whole, and nothing is there twice."""
+"""Repeated kill -9 during ingestion: acknowledged changes are complete, and nothing is stored twice."""
 
 import os
 import random
@@ -26,16 +26,16 @@ from models.errors import NotFoundError
 from models.types import Chunk
 
 NUM_KILLS = 50
-MAX_LIFE_S = 0.3  # of a child, from its first step on; a step takes 1 to 20 ms
+MAX_LIFE_S = 0.3  # of a child, after its first step; a step takes 1 to 20 ms
 
 pytestmark = pytest.mark.slow
 
 
 @dataclass
 class Acknowledged:
-    """What the killed processes had said: file ids by number; of what is completed, the version.
+    """The changes that killed processes acknowledged: file ids by number, and versions of completed files.
 
-    `in_doubt` are the files at which they were killed: what came next may have been done and not said.
+    `in_doubt` has the files that the processes were working on: their next change may be done but not acknowledged.
     """
 
     added: dict[int, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Acknowledged:
     in_doubt: set[int] = field(default_factory=set)
 
     def note(self, output: str) -> None:
-        # The last line may be cut short by the kill: then it was not said.
+        # The kill may cut the last line short: then the change is not acknowledged.
         for line in output[: output.rfind("\n") + 1].splitlines():
             event, number, file_id, *version = line.split()
             if event == "completed":
@@ -59,13 +59,13 @@ class Acknowledged:
     def next_number(self) -> int:
         return max(self.added, default=-1) + 1
 
-    def standing(self, files: dict[int, str]) -> dict[int, str]:
-        """Those that must be there."""
+    def existing(self, files: dict[int, str]) -> dict[int, str]:
+        """Return the files that must exist."""
         perhaps_deleted = set(filter(is_to_be_deleted, self.in_doubt))
         return {number: files[number] for number in files.keys() - self.deleted.keys() - perhaps_deleted}
 
     def versions(self, number: int) -> set[int]:
-        """Of the file's content, as far as was said."""
+        """Return the possible versions of the file."""
         if number in self.replaced:
             return {2}
         return {1, 2} if number in self.in_doubt and is_to_be_replaced(number) else {1}
@@ -91,9 +91,9 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     for job in corpus.jobs.claim("survivor", 100, 60.0):
         complete(corpus, job)
 
-    for number, file_id in acknowledged.standing(acknowledged.attached).items():
-        standing = corpus.store_files.get(TENANT, STORE, file_id)
-        assert (standing.status, {standing.version} <= acknowledged.versions(number)) == ("completed", True)
+    for number, file_id in acknowledged.existing(acknowledged.attached).items():
+        store_file = corpus.store_files.get(TENANT, STORE, file_id)
+        assert (store_file.status, {store_file.version} <= acknowledged.versions(number)) == ("completed", True)
     assert len(acknowledged.added) > NUM_KILLS
     assert acknowledged.replaced
     assert acknowledged.labelled
@@ -103,7 +103,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
 
 
 def _run_and_kill(url: str, blob_root: Path, first: int, life_s: float) -> str:
-    """What a child said between its first step and the SIGKILL."""
+    """Return what a child printed between its first step and the SIGKILL."""
     command = [sys.executable, corpus_children.__file__, url, str(blob_root), str(first)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
@@ -120,33 +120,33 @@ def _content(number: int, version: int) -> str:
 
 
 def _check_files(corpus: Corpus, acknowledged: Acknowledged) -> None:
-    for number, file_id in acknowledged.standing(acknowledged.added).items():
+    for number, file_id in acknowledged.existing(acknowledged.added).items():
         version = corpus.files.get(TENANT, file_id).version
         assert version in acknowledged.versions(number)
         assert corpus.files.content(TENANT, file_id) == _content(number, version).encode()
-    for number, file_id in acknowledged.standing(acknowledged.attached).items():
-        file, standing = corpus.files.get(TENANT, file_id), corpus.store_files.get(TENANT, STORE, file_id)
-        # It waits exactly as long as its newest version is not the one that is searched.
-        assert (standing.status == "completed") == (standing.version == file.version)
-        assert standing.status in ("completed", "in_progress")
-        assert standing.version >= acknowledged.completed.get(number, 0)
-        assert standing.attributes in acknowledged.labels(number)
-        if standing.version:
-            assert corpus.files.text(TENANT, file_id) == _content(number, standing.version)
+    for number, file_id in acknowledged.existing(acknowledged.attached).items():
+        file, store_file = corpus.files.get(TENANT, file_id), corpus.store_files.get(TENANT, STORE, file_id)
+        # It is in progress exactly as long as its newest version is not searched.
+        assert (store_file.status == "completed") == (store_file.version == file.version)
+        assert store_file.status in ("completed", "in_progress")
+        assert store_file.version >= acknowledged.completed.get(number, 0)
+        assert store_file.attributes in acknowledged.labels(number)
+        if store_file.version:
+            assert corpus.files.text(TENANT, file_id) == _content(number, store_file.version)
     for file_id in acknowledged.deleted.values():
         with pytest.raises(NotFoundError):
             corpus.files.get(TENANT, file_id)
 
 
 def _check_chunks(corpus: Corpus, acknowledged: Acknowledged, follower: Follower) -> None:
-    """Every file has all chunks of one version once, or none before the first; vectors and views have just these."""
+    """Every file has the chunks of one version once, or none yet. Vectors and views have exactly these chunks."""
     keys = corpus.views.text_changes(TENANT, STORE, 0, 1_000_000).added_keys.tolist()
     vectors = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION, 1_000_000)
     passages = corpus.views.passages(keys, SCOPE)
     chunks_by_file: dict[str, list[Chunk]] = defaultdict(list)
     for _, passage in sorted(passages.items()):
         chunks_by_file[passage.file_id].append(Chunk(passage.text, passage.start, passage.end, passage.context, 3))
-    for number, file_id in acknowledged.standing(acknowledged.attached).items():
+    for number, file_id in acknowledged.existing(acknowledged.attached).items():
         version = corpus.store_files.get(TENANT, STORE, file_id).version
         assert chunks_by_file[file_id] == cut(_content(number, version))
     assert not chunks_by_file.keys() & set(acknowledged.deleted.values())

@@ -1,4 +1,4 @@
-"""Files attached together: all or none, counted, cancelled, and no other tenant's."""
+"""File batches: attached all or none, counted, cancelled, and invisible to other tenants."""
 
 import pytest
 from corpus_samples import STORE, TENANT, complete, ingest, stored_texts
@@ -90,8 +90,8 @@ def test_a_cancelled_replacement_keeps_the_old_version(corpus: Corpus) -> None:
 
     corpus.file_batches.cancel(TENANT, STORE, batch.batch_id)
 
-    standing = corpus.store_files.get(TENANT, STORE, file_id)
-    assert (standing.status, standing.version) == ("cancelled", 1)
+    store_file = corpus.store_files.get(TENANT, STORE, file_id)
+    assert (store_file.status, store_file.version) == ("cancelled", 1)
     assert stored_texts(corpus) == ["Title\nalpha"]
 
 

@@ -295,6 +295,6 @@ def test_a_failed_or_cancelled_file_is_ingested_in_its_next_version(corpus: Corp
     for job in corpus.jobs.claim("worker", 1, 60):
         complete(corpus, job)
 
-    standing = corpus.store_files.get(TENANT, STORE, file_id)
-    assert (standing.status, standing.version, standing.last_error_code) == ("completed", 2, None)
+    store_file = corpus.store_files.get(TENANT, STORE, file_id)
+    assert (store_file.status, store_file.version, store_file.last_error_code) == ("completed", 2, None)
     assert stored_texts(corpus) == ["Title\nomega"]

@@ -1,4 +1,4 @@
-"""Leases: one owner a resource, until it releases the lease or the lease expires."""
+"""Leases: a resource has one owner until the owner releases the lease or the lease expires."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +83,7 @@ def test_only_the_owner_releases(database: Database) -> None:
     assert claim(database, "second")
 
 
-def test_a_lease_can_be_looked_at(database: Database) -> None:
+def test_a_lease_can_be_read_without_a_claim(database: Database) -> None:
     claim(database, "first")
 
     with database.reading() as connection:
@@ -93,7 +93,7 @@ def test_a_lease_can_be_looked_at(database: Database) -> None:
 
 
 def check_one_claim_of_many_succeeds(url: str) -> None:
-    """Each owner has a connection pool of its own, as a process has."""
+    """Claim at once from several connection pools, as several processes would."""
     databases = [open_database(url) for _ in range(NUM_OWNERS)]
     barrier = Barrier(NUM_OWNERS)
 

@@ -1,4 +1,4 @@
-"""Two processes' worth of writers at one file: each is whole before or after the other."""
+"""Two concurrent writers on one file: each takes effect completely before or after the other."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +17,14 @@ NUM_ROUNDS = 15
 
 @pytest.fixture
 def second(corpus: Corpus, database_url: str, state_folder: Path, clock: Clock) -> Iterator[Corpus]:
-    """The same corpus as another process has it: with locks and connections of its own."""
+    """The same corpus opened again, with its own locks and connections, as in another process."""
     second = Corpus.open(database_url, state_folder / "blobs", clock)
     yield second
     second.close()
 
 
 def at_once(*actions: Callable[[], object]) -> None:
-    """Runs all of them, and raises what one raised that the race does not allow for."""
+    """Run all actions at once. Raise any error but the two that the race may cause."""
     barrier = Barrier(len(actions))
 
     def act(action: Callable[[], object]) -> None:
@@ -86,12 +86,12 @@ def test_completing_during_a_replacement_stores_one_version(corpus: Corpus, seco
             lambda job=job: complete(corpus, job),
             lambda file_id=file_id: second.files.replace(TENANT, file_id, b"omega"),
         )
-        standing = corpus.store_files.get(TENANT, STORE, file_id)
+        store_file = corpus.store_files.get(TENANT, STORE, file_id)
         searched = [chunk.text for chunk in corpus.store_files.chunks(TENANT, STORE, file_id)]
         (again,) = corpus.jobs.claim("worker", 1, 60)
         complete(corpus, again)
 
-        assert (standing.status, standing.version, searched) in [
+        assert (store_file.status, store_file.version, searched) in [
             ("in_progress", 0, []),
             ("in_progress", 1, ["alpha"]),
         ]

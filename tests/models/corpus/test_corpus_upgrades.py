@@ -1,4 +1,4 @@
-"""A database that the release before wrote opens, with everything in it."""
+"""A database of an earlier release opens, and keeps its data."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from models.corpus.positions import ViewKey
 from models.corpus.records import Head
 from models.corpus.schema import metadata, view_positions
 
-# What version 1 created, word for word but for the two types that differ between the databases.
+# The SQL of version 1, except for the two types that differ between the databases.
 VERSION_1 = """
 CREATE TABLE schema_version (version INTEGER NOT NULL, PRIMARY KEY (version));
 CREATE TABLE files (
@@ -79,7 +79,7 @@ INSERT INTO schema_version (version) VALUES (1)
 
 
 class Release1:
-    """Writes what the release before wrote."""
+    """Writes as the release with schema version 1 did."""
 
     def __init__(self, connection: Connection, blob_root: Path) -> None:
         self.connection, self._blobs, self._num_changes = connection, FolderBlobStore(blob_root), 0
@@ -140,7 +140,7 @@ def old_engine(database_url: str, state_folder: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def old(old_engine: Engine, state_folder: Path) -> Iterator[Release1]:
-    """An empty database of version 1; what is written to it must be committed by `reopen`."""
+    """An empty database of version 1. `reopen` commits the writes to it."""
     with old_engine.connect() as connection:
         release = Release1(connection, state_folder / "blobs")
         release.create_schema()
@@ -173,11 +173,11 @@ def test_an_upgrade_keeps_everything_of_the_earlier_release(old: Release1, reope
 
     corpus = reopen()
 
-    file, standing = corpus.files.get(TENANT, "file-a"), corpus.store_files.get(TENANT, STORE, "file-a")
+    file, store_file = corpus.files.get(TENANT, "file-a"), corpus.store_files.get(TENANT, STORE, "file-a")
     assert (file.version, file.expires_at) == (1, None)
     assert corpus.files.content(TENANT, "file-a") == b"alpha beta gamma"
     assert corpus.files.text(TENANT, "file-a") == "alpha beta gamma"
-    assert (standing.status, standing.version, standing.attributes) == ("completed", 1, {"year": 1999})
+    assert (store_file.status, store_file.version, store_file.attributes) == ("completed", 1, {"year": 1999})
     assert corpus.vector_stores.get(TENANT, STORE).generation == GENERATION
     assert corpus.vector_stores.get(TENANT, "vs_1").generation == "wide@1"
     assert corpus.vector_stores.get(TENANT, STORE).metadata == {}
@@ -288,7 +288,7 @@ def test_leases_of_version_2_are_dropped_and_positions_kept(
 
 
 def _describe(engine: Engine) -> dict[str, object]:
-    """Everything about each table but defaults: columns that came later need one."""
+    """Describe each table without its defaults, which later columns need."""
     inspector = inspect(engine)
     return {
         table: (

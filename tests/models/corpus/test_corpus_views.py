@@ -111,16 +111,16 @@ def test_generations_do_not_mix(corpus: Corpus) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_view_that_reads_at_random_times_ends_with_the_stored_chunks(corpus: Corpus, seed: int) -> None:
-    chance, follower = random.Random(seed), Follower()
-    standing: dict[str, str] = {}
+    random_source, follower = random.Random(seed), Follower()
+    file_ids: dict[str, str] = {}
     for step in range(25):
-        if standing and chance.random() < 0.4:
-            corpus.files.delete(TENANT, standing.pop(chance.choice(sorted(standing))))
+        if file_ids and random_source.random() < 0.4:
+            corpus.files.delete(TENANT, file_ids.pop(random_source.choice(sorted(file_ids))))
         else:
             name = f"{step}.md"
-            standing[name] = ingest(corpus, name, "0123456789" * chance.randint(0, 3))
-        if chance.random() < 0.4:
-            follower.catch_up(corpus, chance.choice([1, 2, 100]))
+            file_ids[name] = ingest(corpus, name, "0123456789" * random_source.randint(0, 3))
+        if random_source.random() < 0.4:
+            follower.catch_up(corpus, random_source.choice([1, 2, 100]))
 
     follower.catch_up(corpus, 2)
     fresh = Follower()

@@ -1,4 +1,4 @@
-"""Every DenseIndex that the contract is run over."""
+"""Every DenseIndex that the contract tests run on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from serve.cli.driver.milvus_server import lite_uri, make_dense, server
 
 @dataclass(frozen=True)
 class DenseBackend:
-    """`make` gives an empty index for a number of dimensions. What `is_exact` finds what the oracle finds."""
+    """`make` creates an empty index of a dimension. An `is_exact` backend returns what the oracle returns."""
 
     name: str
     make: Callable[[int], DenseIndex]
     is_exact: bool
 
 
-# With `exact_below` 0 an approximate kind has to filter by itself.
+# With `exact_below` 0, an approximate kind must filter by itself.
 HNSW = FaissConfig(kind="hnsw", exact_below=0)
 IVF_PQ = FaissConfig(kind="ivf_pq", exact_below=0, train_at=300, ivf_nlist=8, ivf_nprobe=4)
 

@@ -1,8 +1,8 @@
-"""Files with attributes of every type, and a filter of every operator: what any index must agree on with `matches`."""
+"""Files with attributes of every type, and filters with every operator. Any index must agree with `matches`."""
 
 from models.filters import AttributeValue, Comparison, Compound, Filter
 
-# By file key. 9 is a file that no attributes were ever set for.
+# By file key. File 9 never had attributes.
 ATTRIBUTES: dict[int, dict[str, AttributeValue]] = {
     1: {"place": "north", "year": 2020, "draft": True},
     2: {"place": "north", "year": 2021.5, "draft": False},
@@ -48,7 +48,7 @@ EVERYTHING = Comparison("ne", "place", "nowhere")
 
 
 def name_of(where: Filter) -> str:
-    """For a test's name."""
+    """Name the filter in a test's id."""
     if isinstance(where, Compound):
         return f"{where.op}({', '.join(name_of(operand) for operand in where.filters)})"
     return f"{where.key} {where.op} {where.value!r}"

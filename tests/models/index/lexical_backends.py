@@ -1,4 +1,4 @@
-"""Every LexicalIndex that the contract is run over."""
+"""Every LexicalIndex that the contract tests run on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from serve.cli.driver.milvus_server import lite_uri, make_lexical
 
 @dataclass(frozen=True)
 class LexicalBackend:
-    """`make` gives an empty index. `has_weights`: it tells its words' inverse document frequencies;
-    `filter_keeps_scores`: its statistics are the whole store's, whatever a filter lets through.
+    """`make` creates an empty index. `has_weights`: it returns inverse document frequencies.
+
+    `filter_keeps_scores`: its statistics are of the whole store, even with a filter.
     """
 
     name: str
@@ -25,7 +26,7 @@ class LexicalBackend:
 
 
 def tantivy_in_a_folder() -> TantivyIndex:
-    """An index that was too large for memory once."""
+    """Make an index that was once too large for memory."""
     index, keys = TantivyIndex(), np.arange(10**6, 10**6 + MAX_IN_MEMORY + 1)
     index.add(keys, keys, ["gone"] * len(keys))
     index.remove(keys)

@@ -1,4 +1,4 @@
-"""Which files a filter lets through, remembered and brought up to date."""
+"""Filter results are cached, and updated when attributes change."""
 
 import numpy as np
 

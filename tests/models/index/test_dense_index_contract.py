@@ -1,4 +1,4 @@
-"""What every DenseIndex does, run over each backend; the exact ones find what the oracle finds."""
+"""The contract of DenseIndex, run on each backend. Exact backends return what the oracle returns."""
 
 from dataclasses import dataclass, field
 
@@ -32,7 +32,7 @@ def index(backend: DenseBackend) -> DenseIndex:
 
 @pytest.fixture
 def filled(backend: DenseBackend) -> DenseIndex:
-    """Chunks of FILES with their ATTRIBUTES; `file_of` says which is whose."""
+    """Chunks of FILES with their ATTRIBUTES. `file_of` maps a chunk to its file."""
     index = backend.make(DIM)
     file_keys = np.repeat(np.array(FILES), CHUNKS_PER_FILE)
     index.add(np.arange(len(file_keys)), file_keys, unit_vectors(len(file_keys), DIM, seed=1))
@@ -221,7 +221,7 @@ def test_a_batch_finds_what_its_queries_find_alone(filled: DenseIndex, where: Fi
         assert alone.scores == pytest.approx(ranking.scores, abs=1e-5)
 
 
-# What hypothesis does to an index: ("add", vectors' seed, file), ("remove", any of the keys), ("set", file, place).
+# Changes for hypothesis: ("add", seed of vectors, file), ("remove", any of the keys), ("set", file, place).
 FILE_KEYS = st.integers(0, 5)
 CHANGES = st.lists(
     st.one_of(
@@ -235,7 +235,7 @@ CHANGES = st.lists(
 
 @dataclass
 class Both:
-    """An index and the oracle, which get the same."""
+    """An index and the oracle, with the same changes."""
 
     index: DenseIndex
     oracle: ExactIndex

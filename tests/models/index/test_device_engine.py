@@ -1,4 +1,4 @@
-"""What a GPU is to compute, on torch's CPU device: as FAISS' exact index does, with masks, removals and snapshots."""
+"""The GPU engine, on torch's CPU device: it returns what FAISS' exact index does, with masks, removals, snapshots."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def engines(count: int) -> tuple[DeviceFlatEngine, FlatEngine]:
 
 @pytest.fixture(params=[10_000, 700])
 def block_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one block, and in several."""
+    """Search in one block, and in several."""
     monkeypatch.setattr(device_engine, "BLOCK_ROWS", request.param)
 
 
@@ -83,7 +83,7 @@ def test_a_saved_index_can_be_loaded() -> None:
 
 
 def on_device(monkeypatch: pytest.MonkeyPatch) -> FaissIndex:
-    """A FaissIndex whose engine is the device's, on the CPU."""
+    """A FaissIndex with the device engine, on the CPU."""
     index = FaissIndex(DIM, FaissConfig())
     monkeypatch.setattr(index, "_engine", DeviceFlatEngine(DIM, "cpu"))
     return index

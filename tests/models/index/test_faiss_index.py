@@ -1,4 +1,4 @@
-"""FAISS's own: its kinds, removal for good, snapshots, threads."""
+"""Behaviour of FaissIndex alone: its kinds, compaction, snapshots, threads."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ def config(request: pytest.FixtureRequest) -> FaissConfig:
 
 @pytest.fixture
 def index(config: FaissConfig) -> FaissIndex:
-    """Keys 0 to 399, ten a file; every other file is in the north."""
+    """Keys 0 to 399, ten per file. Every second file is in the north."""
     index = FaissIndex(DIM, config)
     index.add(np.arange(NUM), np.arange(NUM) // 10, unit_vectors(NUM, seed=1))
     index.set_attributes({file: {"place": "north"} for file in range(0, NUM // 10, 2)})
@@ -78,7 +78,7 @@ def test_after_removing_most_rows_the_others_are_found(index: FaissIndex) -> Non
         index.remove(some[some % 5 != 0])
 
     assert len(index) == NUM // 5
-    assert len(index._rows) < NUM  # the dead are gone, not merely marked
+    assert len(index._rows) < NUM  # dead rows are dropped, not only marked
     assert recall(index, oracle) >= 0.99
     assert recall(index, oracle, NORTH) == 1
 

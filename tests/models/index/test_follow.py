@@ -1,4 +1,4 @@
-"""Indexes that follow the log: level before they answer, quick to start, and never of another log."""
+"""Indexes that follow the log: up to date before they answer, quick to start, never of another log."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ def corpus(tmp_path: Path) -> Iterator[Corpus]:
 
 
 def add(corpus: Corpus, word: str, num_chunks: int = 1, tenant: str = TENANT, **attributes: str) -> str:
-    """A file of chunks that all say `word`, with its vector."""
+    """Add a file whose chunks are all `word`, with its vector."""
     file_id = corpus.files.add(tenant, f"{word}.md", word.encode()).file_id
     corpus.store_files.attach(tenant, STORE, file_id, attributes=attributes or None)
     (job,) = corpus.jobs.claim("test", 1, 60)
@@ -49,7 +49,7 @@ def vector_of(word: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 
 @dataclass(frozen=True)
 class CountingViews(Views):
-    """Counts the vectors that are read from the log, in pages of `page_limit`."""
+    """Counts the vectors read from the log, in pages of `page_limit`."""
 
     num_read: list[int] = field(default_factory=list)
     page_limit: int = 4096

@@ -1,4 +1,4 @@
-"""What every LexicalIndex does, run over each backend."""
+"""The contract of LexicalIndex, run on each backend."""
 
 import math
 
@@ -48,7 +48,7 @@ def filled(index: LexicalIndex) -> LexicalIndex:
 
 @pytest.fixture
 def filtered(index: LexicalIndex) -> LexicalIndex:
-    """Two chunks that say `ferry` of each of FILES, with their ATTRIBUTES: keys 10 and 11 are file 1's."""
+    """Two chunks with `ferry` for each of FILES, with their ATTRIBUTES: keys 10 and 11 are of file 1."""
     chunks = numbers(*(10 * file + number for file in FILES for number in (0, 1)))
     index.add(chunks, chunks // 10, [f"ferry number{key} to the island" for key in chunks])
     index.set_attributes(ATTRIBUTES)
@@ -247,7 +247,7 @@ def test_attributes_may_come_before_the_chunks(index: LexicalIndex) -> None:
     assert find_keys(index, "island", 3, WHERES[0]) == [33]
 
 
-# ("add", how many, file), ("remove", from key, how many), ("set", file, place).
+# ("add", number of chunks, file), ("remove", first key, number of chunks), ("set", file, place).
 CHANGES = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.integers(1, 5), st.integers(0, 5)),

@@ -1,4 +1,4 @@
-"""Attributes and filters as Milvus gets them: the same order, the same answers, nothing of the caller's to parse."""
+"""Encoded attributes and filters for Milvus: the same order, the same results, no text of the caller to parse."""
 
 import itertools
 import random

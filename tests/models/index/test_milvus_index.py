@@ -1,4 +1,4 @@
-"""Milvus as an index: Milvus Lite and the real server give what the exact index gives, to their own tenant alone."""
+"""Milvus as an index: Milvus Lite and a server return what the exact index does, and only to the own tenant."""
 
 import logging
 
@@ -133,7 +133,7 @@ def test_attributes_may_come_before_or_after_chunks_and_change(index: MilvusDens
     assert find_keys(index, north) == [20]
     assert find_keys(index, south) == [10]
     (ranking,) = index.search(AXES[:1], 2)
-    assert ranking.scores.tolist() == [1.0, 0.0]  # the vectors are what they were
+    assert ranking.scores.tolist() == [1.0, 0.0]  # the vectors did not change
 
 
 def test_attributes_of_more_chunks_than_a_batch_are_all_rewritten(index: MilvusDenseIndex) -> None:

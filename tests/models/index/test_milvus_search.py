@@ -1,4 +1,4 @@
-"""Milvus level with the log: shared by many replicas, one of which may die at any point of a write."""
+"""Milvus up to date with the log: many replicas share it, and one may die at any point of a write."""
 
 import threading
 import time
@@ -63,7 +63,7 @@ def key_of(config: MilvusConfig, store: str = STORE) -> ViewKey:
 
 
 def add(corpus: Corpus, word: str, tenant: str = TENANT, store: str = STORE, **attributes: str) -> str:
-    """A file of one chunk that says `word`, with its vector."""
+    """Add a file of one chunk, `word`, with its vector."""
     file_id = corpus.files.add(tenant, f"{word}.md", word.encode()).file_id
     corpus.store_files.attach(tenant, store, file_id, attributes=attributes or None)
     (job,) = corpus.jobs.claim("test", 1, 60)
@@ -81,7 +81,7 @@ def ask(search: MilvusDenseSearch, word: str, where: Filter | None = None, scope
 
 
 def words_of(corpus: Corpus, keys: list[int], scope: Scope = SCOPE) -> list[str]:
-    """Every key, a deleted chunk's as "gone"."""
+    """Return the text of every key, "gone" for a deleted chunk."""
     passages = corpus.views.passages(keys, scope)
     return [passages[key].text if key in passages else "gone" for key in keys]
 
@@ -124,11 +124,11 @@ def test_another_tenant_sees_nothing_of_a_store_with_the_same_name(corpus: Corpu
 
 
 class KilledError(BaseException):
-    """Stands for the process' death: nothing catches it."""
+    """Simulates the death of the process: nothing catches it."""
 
 
 class DyingPositions(Positions):
-    """Dies where the position would be moved, and then releases nothing, as a killed process would."""
+    """Dies before it moves the position, and releases no lease, as a killed process would."""
 
     def advance(self, *args: Any) -> bool:
         raise KilledError
@@ -146,7 +146,7 @@ def test_a_death_between_both_writes_is_repaired(corpus: Corpus, config: MilvusC
     walrus = add(corpus, "walrus", place="north")
     with pytest.raises(KilledError):
         ask(dying, "walrus")
-    corpus.files.delete(TENANT, walrus)  # came and went since the position: no view knew it, but Milvus has it
+    corpus.files.delete(TENANT, walrus)  # added and removed since the position: no view knows it, but Milvus has it
 
     assert words_of(corpus, ask(successor, "walrus")) == ["penguin"]
     assert positions_of(corpus).get([key_of(config)])[key_of(config)].seq == head(corpus).seq

@@ -1,4 +1,4 @@
-"""How much of what the exact index finds the approximate ones find: recall@10, also filtered and after removals."""
+"""Recall@10 of approximate indexes against the exact one, also with filters and after removals."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 NUM, DIM, NUM_TOPICS, NUM_QUERIES = 20_000, 64, 200, 200
 CHUNKS_PER_FILE = 10
 
-# By default 20,000 are few enough to be compared one by one under any filter; here 50 % of them are too many.
+# By default, 20,000 vectors are few enough for an exact comparison under any filter. Here, 50 % of them are too many.
 KINDS = {
     "hnsw": (FaissConfig(kind="hnsw", num_threads=2, exact_below=5_000), 0.95),
     "ivf_pq": (FaissConfig(kind="ivf_pq", num_threads=2, exact_below=5_000, train_at=10_000), 0.9),
@@ -25,7 +25,7 @@ WHERES = {"all": None, "5 %": Comparison("lt", "n", 5), "50 %": Comparison("lt",
 
 
 def clustered(num: int, seed: int) -> FloatArray:
-    """Unit vectors around NUM_TOPICS centres, as embeddings of passages are."""
+    """Make unit vectors around NUM_TOPICS centres, similar to embeddings of passages."""
     centres = np.random.default_rng(0).standard_normal((NUM_TOPICS, DIM))
     random = np.random.default_rng(seed)
     vectors = centres[random.integers(NUM_TOPICS, size=num)] + 0.5 * random.standard_normal((num, DIM))
@@ -86,7 +86,7 @@ def test_recall(
 
 @pytest.fixture(scope="module")
 def thinned(kind: str) -> tuple[DenseIndex, DenseIndex]:
-    """An approximate index and the oracle, without a fifth of the vectors."""
+    """An approximate index and the oracle, after a fifth of the vectors was removed."""
     gone = np.random.default_rng(3).permutation(NUM)[: NUM // 5]
     index, oracle = fill(FaissIndex(DIM, KINDS[kind][0])), fill(ExactIndex(DIM))
     for either in (index, oracle):

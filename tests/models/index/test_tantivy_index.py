@@ -1,4 +1,4 @@
-"""Tantivy's own: snapshots, the writer that comes and goes, folders that outlive no process."""
+"""Behaviour of TantivyIndex alone: snapshots, the writer, folders that are deleted with their process."""
 
 import gc
 import json
@@ -125,7 +125,7 @@ def num_threads() -> int:
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 20) -> None:
-    """Threads end a moment after they are let go."""
+    """Wait for threads to end, which takes a moment after their release."""
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline

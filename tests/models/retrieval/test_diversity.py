@@ -6,12 +6,12 @@ from models.retrieval.diversity import maximal_marginal_relevance
 from models.types import FloatArray
 
 SCORES = np.array([0.9, 0.8, 0.7, 0.5], np.float32)
-# The second is the first over again; the third and fourth are unlike both, and each other.
+# The second equals the first. The third and fourth differ from both, and from each other.
 VECTORS = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
 
 
 def reference(scores: FloatArray, vectors: FloatArray, k: int, diversity: float) -> list[int]:
-    """The paper's formula, read aloud: one candidate at a time, one comparison at a time."""
+    """The paper's formula, written out: one candidate and one comparison at a time."""
     relevance = (scores - scores.min()) / (scores.max() - scores.min())
     order = [int(np.argmax(relevance))]
     while len(order) < min(k, len(scores)):

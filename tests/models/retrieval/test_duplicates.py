@@ -5,11 +5,11 @@ import pytest
 from models.errors import InvalidRequestError
 from models.retrieval.duplicates import unique
 
-THRESHOLD = 0.9  # what ships as the default
+THRESHOLD = 0.9  # the default
 
 
 def prose(num_words: int, seed: int) -> list[str]:
-    """Words drawn from 400 made-up ones."""
+    """Draw random words from 400 made-up ones."""
     chosen = random.Random(seed)
     return [f"word{chosen.randrange(400)}" for _ in range(num_words)]
 
