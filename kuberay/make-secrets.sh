@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Prints the Secrets that the pods refer to. Nothing is written to disk; the API key is shown once, on standard error.
+# Print the Secrets that the pods use. Nothing is written to disk. The API key is shown once, on standard error.
 #
 #   DATABASE_URL=postgresql+psycopg://user:password@host:5432/ragserve kuberay/make-secrets.sh \
 #     | kubectl apply --server-side --field-manager=ragserve-secrets -f -
 #
-# The field manager matters: the overlays hold the same Secrets without data, and whoever applies those under the same
-# name would take the data away. Optional: HF_TOKEN, MILVUS_TOKEN, TENANT (default), REDIS_PASSWORD, API_KEY.
+# Keep the field manager's name. The overlays contain the same Secrets without data; if both were applied under one
+# name, applying an overlay would delete the data.
+# Optional variables: HF_TOKEN, MILVUS_TOKEN, TENANT (default), REDIS_PASSWORD, API_KEY.
 set -euo pipefail
 
 : "${DATABASE_URL:?the SQLAlchemy URL of a PostgreSQL database, postgresql+psycopg://…}"
@@ -15,7 +16,7 @@ redis_password=${REDIS_PASSWORD:-$(random)}
 api_key=${API_KEY:-$(random)}
 digest=$(printf %s "$api_key" | sha256sum | cut -d' ' -f1)
 
-secret() { # name, then key=value pairs; empty values are left out
+secret() { # arguments: name, then key=value pairs; a pair with an empty value is skipped
     printf -- '---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\n  namespace: %s\ndata:\n' "$1" "$namespace"
     shift
     for pair in "$@"; do
