@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from models.errors import ConfigError
 
 POLL_S = 0.2
 
-Pending = Callable[[Collection[str]], None]  # gets the names of the deployments that are still starting
+# Gets the deployments that are still starting, each with the error of its last failed attempt, or "".
+StartReport = Callable[[Mapping[str, str]], None]
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ def deploy(config: dict[str, Any]) -> None:
         raise ConfigError("Ray Serve", _last_line(str(error))) from error
 
 
-def _ignore(_: Collection[str]) -> None:
+def _ignore(_: Mapping[str, str]) -> None:
     """Report nothing."""
 
 
-def wait_until_running(application: str, timeout_s: float, report: Pending = _ignore) -> None:
+def wait_until_running(application: str, timeout_s: float, report: StartReport = _ignore) -> None:
     """Wait until every deployment has its replicas; `report` gets the pending ones at each poll.
 
     Raises ConfigError with Serve's reason if a deployment fails, or does not start in time.
@@ -92,13 +93,22 @@ def wait_until_running(application: str, timeout_s: float, report: Pending = _ig
     while time.monotonic() < end:
         overview = serve.status().applications.get(application)
         if overview is not None:
-            report([name for name, state in overview.deployments.items() if state.status != DeploymentStatus.HEALTHY])
+            report(_pending(overview))
         if overview is not None and overview.status == ApplicationStatus.RUNNING:
             return
         if overview is not None and overview.status == ApplicationStatus.DEPLOY_FAILED:
             raise ConfigError(application, _reason(overview))
         time.sleep(POLL_S)
     raise ConfigError(application, f"is not running after {timeout_s:g} s: {_reason(overview)}")
+
+
+def _pending(application: Any) -> dict[str, str]:
+    """Deployments that are not healthy yet, each with the error of its last failed start, or ""."""
+    return {
+        name: _last_line(state.message) if "Error:\n" in state.message else ""
+        for name, state in application.deployments.items()
+        if state.status != DeploymentStatus.HEALTHY
+    }
 
 
 def _reason(application: Any) -> str:

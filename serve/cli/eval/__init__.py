@@ -1,1 +1,1 @@
-"""`ragserve eval`: question sets through the running service, measured, compared and drawn. Start with command.py."""
+"""`ragserve eval`: measure retrieval of the running service on question sets; compare and plot the results."""

@@ -1,23 +1,23 @@
-"""One question set through the running service: indexed, searched in every mode, measured."""
+"""Index a question set in the running service, search it in every mode, and measure the rankings."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from serve.cli.driver.evaluated_service import Corpus, EvaluatedService, Progress, SearchOutcome
+from serve.cli.driver.evaluated_service import Corpus, EvaluatedService, SearchOutcome, Progress
 from serve.cli.driver.question_set import QuestionSet
 from serve.cli.eval.measures import Rankings, measure
 from serve.cli.eval.modes import MODES
 from serve.cli.eval.run import DECIMALS, ModeRun, SetRun
 
-# What is being done, how much of it is done, and how much there is.
+# Gets the current step, the finished and the total number of its items.
 Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to evaluate: `concurrency` requests at once, recall and precision at each of `ks` (1 to 50)."""
+    """`concurrency`: concurrent requests. `ks`: cut-offs of recall and precision, 1 to 50 each."""
 
     modes: tuple[str, ...]
     ks: tuple[int, ...]
@@ -29,7 +29,7 @@ class Options:
 def evaluate(
     service: EvaluatedService, questions: QuestionSet, options: Options, report: Report
 ) -> tuple[SetRun, dict[str, Rankings]]:
-    """The set's figures, and by mode the documents that each query found, best first. Raises RemoteError."""
+    """Returns the metrics of the set, and the ranking of each query by mode. Raises RemoteError."""
     corpus = Corpus.of(questions, options.chunking)
     total = len(corpus.documents)
     store_id = service.ensure_indexed(
@@ -38,9 +38,9 @@ def evaluate(
     modes, rankings = {}, {}
     for mode in options.modes:
         search = partial(service.search, store_id, corpus, body=MODES[mode])
-        found = _search(search, questions, options.concurrency, partial(_report_mode, report, questions, mode))
-        rankings[mode] = {query_id: one.document_ids for query_id, one in found.items()}
-        modes[mode] = _mode_run(mode, found, rankings[mode], questions, options)
+        results = _search(search, questions, options.concurrency, partial(_report_mode, report, questions, mode))
+        rankings[mode] = {query_id: result.document_ids for query_id, result in results.items()}
+        modes[mode] = _mode_run(mode, results, rankings[mode], questions, options)
     if options.delete:
         service.delete_store(store_id, options.concurrency)
     return _set_run(questions, modes), rankings
@@ -53,24 +53,23 @@ def _report_mode(report: Report, questions: QuestionSet, mode: str, done: int) -
 def _search(
     search: Callable[[str], SearchOutcome], questions: QuestionSet, concurrency: int, on_progress: Progress
 ) -> dict[str, SearchOutcome]:
-    """What each query found, by its id."""
-    found = {}
+    """The result of each query, by query id."""
+    results = {}
     with ThreadPoolExecutor(concurrency) as pool:
-        results = pool.map(search, questions.queries.values())
-        for query_id, one in zip(questions.queries, results, strict=True):
-            found[query_id] = one
-            on_progress(len(found))
-    return found
+        for query_id, result in zip(questions.queries, pool.map(search, questions.queries.values()), strict=True):
+            results[query_id] = result
+            on_progress(len(results))
+    return results
 
 
 def _mode_run(
-    mode: str, found: dict[str, SearchOutcome], rankings: Rankings, questions: QuestionSet, options: Options
+    mode: str, results: dict[str, SearchOutcome], rankings: Rankings, questions: QuestionSet, options: Options
 ) -> ModeRun:
     values = measure(rankings, questions.qrels, options.ks)
     return ModeRun(
         body=MODES[mode],
-        num_degraded=sum(one.is_degraded for one in found.values()),
-        values={metric: [round(value, DECIMALS) for value in many] for metric, many in values.items()},
+        num_degraded=sum(result.is_degraded for result in results.values()),
+        values={metric: [round(value, DECIMALS) for value in per_query] for metric, per_query in values.items()},
     )
 
 

@@ -1,9 +1,9 @@
-"""The ways to search that are measured, each as the body that asks the service for it."""
+"""The search modes to measure, each with its request body."""
 
 from models.errors import InvalidRequestError, did_you_mean
 from serve.cli.driver.evaluated_service import SearchBody
 
-# A document that says nearly what another says is relevant too, so only what a client gets by itself drops such ones.
+# A near-duplicate of a relevant document is relevant too, so only the modes that clients get by default remove it.
 MODES: dict[str, SearchBody] = {
     "bm25": {"mode": "lexical", "ranking_options": {"ranker": "none", "dedup": False}},
     "dense": {"mode": "dense", "ranking_options": {"ranker": "none", "dedup": False}},
@@ -11,10 +11,10 @@ MODES: dict[str, SearchBody] = {
     "hybrid": {"mode": "hybrid", "ranking_options": {"ranker": "none", "dedup": False, "fusion": "min_max"}},
     "reranked": {"mode": "hybrid", "ranking_options": {"ranker": "auto", "dedup": False, "fusion": "min_max"}},
     "auto": {"mode": "auto", "ranking_options": {"ranker": "auto"}},
-    "default": {},  # what a client gets that says nothing
+    "default": {},  # without options
 }
 DEFAULT_MODES = ("bm25", "dense", "rrf", "hybrid", "reranked")
-# What a mode is made of, and so must not be worse than.
+# The modes that a mode combines; it must not be worse than they are.
 PARENTS = {"hybrid": ("bm25", "dense"), "reranked": ("hybrid",), "auto": ("hybrid",), "default": ("hybrid",)}
 
 

@@ -1,4 +1,4 @@
-"""A run as a picture: a panel a question set, a group of bars a metric, a bar a mode, with its 95 % interval."""
+"""A run as a bar chart: one panel per question set, one group per metric, one bar per mode with its 95 % interval."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ DPI = 150
 
 
 def draw(sets: Sequence[SetRun], path: Path) -> None:
-    """Writes the picture; the suffix names the format, such as .png or .svg."""
+    """Write the chart. The suffix of `path` sets the format: .png, .svg or .pdf."""
     width, height = PANEL_INCHES
     figure = Figure(figsize=(width, height * len(sets)), layout="constrained")
     panels = figure.subplots(len(sets), 1, squeeze=False)
@@ -29,10 +29,10 @@ def draw(sets: Sequence[SetRun], path: Path) -> None:
 def _draw_set(axes: Axes, measured: SetRun) -> None:
     metrics = list(dict.fromkeys(metric for mode in measured.modes.values() for metric in mode.values))
     width = GROUP_WIDTH / len(measured.modes)
-    for place, (name, mode) in enumerate(measured.modes.items()):
-        centres = [group - GROUP_WIDTH / 2 + (place + 0.5) * width for group in range(len(metrics))]
-        figures = mode.estimates
-        _draw_bars(axes, [figures[metric] for metric in metrics], centres, width * 0.94, name)
+    for position, (name, mode) in enumerate(measured.modes.items()):
+        centres = [group - GROUP_WIDTH / 2 + (position + 0.5) * width for group in range(len(metrics))]
+        estimates = mode.estimates
+        _draw_bars(axes, [estimates[metric] for metric in metrics], centres, width * 0.94, name)
     axes.set_title(
         f"{measured.name}: {len(measured.query_ids):,} questions, {measured.num_documents:,} documents", loc="left"
     )
@@ -44,12 +44,13 @@ def _draw_set(axes: Axes, measured: SetRun) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_bars(axes: Axes, figures: list[Estimate], centres: list[float], width: float, name: str) -> None:
-    """A bar a figure, its interval, and its value above both."""
-    means = [figure.mean for figure in figures]
-    arms = [[figure.mean - figure.low for figure in figures], [figure.high - figure.mean for figure in figures]]
+def _draw_bars(axes: Axes, estimates: list[Estimate], centres: list[float], width: float, name: str) -> None:
+    """One bar per estimate, with its interval and its value above."""
+    means = [estimate.mean for estimate in estimates]
+    below = [estimate.mean - estimate.low for estimate in estimates]
+    above = [estimate.high - estimate.mean for estimate in estimates]
     axes.bar(centres, means, width, label=name)
-    axes.errorbar(centres, means, arms, fmt="none", ecolor="0.25", elinewidth=0.8, capsize=1.5)
-    for centre, figure in zip(centres, figures, strict=True):
-        value = f"{figure.mean:.2f}".removeprefix("0")
-        axes.text(centre, figure.high + 0.012, value, ha="center", va="bottom", fontsize=6.5)
+    axes.errorbar(centres, means, [below, above], fmt="none", ecolor="0.25", elinewidth=0.8, capsize=1.5)
+    for centre, estimate in zip(centres, estimates, strict=True):
+        value = f"{estimate.mean:.2f}".removeprefix("0")
+        axes.text(centre, estimate.high + 0.012, value, ha="center", va="bottom", fontsize=6.5)

@@ -1,4 +1,4 @@
-"""Rankings and relevance as files of trec_eval's formats, so that anyone can check the figures."""
+"""Rankings and judgements as files for trec_eval, to check the metrics with another tool."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,16 +9,18 @@ from serve.cli.eval.measures import Rankings, scored
 
 
 def check_ids(questions: QuestionSet) -> None:
-    """Raises InvalidRequestError for an id that these formats, whose fields are split at spaces, cannot hold."""
+    """Raises InvalidRequestError for an id with white space: it separates the fields of these formats."""
     judged = (document_id for row in questions.qrels.values() for document_id in row)
     documents = (document.document_id for document in questions.documents)
-    for one in (*questions.queries, *documents, *judged):
-        if one.split() != [one]:
-            raise InvalidRequestError(f"{questions.name}: the id {one!r} has white space; a TREC file cannot hold it")
+    for record_id in (*questions.queries, *documents, *judged):
+        if record_id.split() != [record_id]:
+            raise InvalidRequestError(
+                f"{questions.name}: the id {record_id!r} has white space; a TREC file cannot hold it"
+            )
 
 
 def write_run(path: Path, rankings: Rankings, tag: str) -> None:
-    """A line a document: query, Q0, document, rank, score, tag. The score only keeps the order."""
+    """One line per document: query, Q0, document, rank, score, tag. The score only keeps the order."""
     _write(
         path,
         (
@@ -30,7 +32,7 @@ def write_run(path: Path, rankings: Rankings, tag: str) -> None:
 
 
 def write_qrels(path: Path, qrels: Qrels) -> None:
-    """A line a judgement: query, 0, document, relevance."""
+    """One line per judgement: query, 0, document, relevance."""
     _write(
         path,
         (

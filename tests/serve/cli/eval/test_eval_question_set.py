@@ -1,4 +1,4 @@
-"""Reading BEIR's layout: everything is read, counted or refused with its file and line."""
+"""Reading BEIR's layout: every line is used, counted as excluded, or refused with its file and line."""
 
 import gzip
 from pathlib import Path
@@ -10,19 +10,19 @@ from serve.cli.driver.question_set import LeftOut, read_question_set
 from tests.serve.cli.eval.evaluation_samples import DOCUMENTS, QRELS, QUERIES, write_lines, write_set
 
 
-def test_a_set_is_read_whole(tmp_path: Path) -> None:
+def test_a_set_is_read_completely(tmp_path: Path) -> None:
     questions = read_question_set(write_set(tmp_path / "birds"))
 
     assert questions.name == "birds"
     assert [document.document_id for document in questions.documents] == list(DOCUMENTS)
     assert questions.documents[0].content == "Kestrel\nA kestrel hovers over open fields and hunts voles."
-    assert questions.documents[2].content == DOCUMENTS["swift"][1]  # no title, no empty line for it
+    assert questions.documents[2].content == DOCUMENTS["swift"][1]  # no title, so no empty line
     assert questions.queries == QUERIES
     assert questions.qrels == {"q1": {"kestrel": 2, "swift": 1}, "q2": {"heron": 1}, "q3": {"swift": 1}}
     assert questions.left_out == LeftOut()
 
 
-def test_gzipped_files_and_qrels_without_a_folder_or_header_are_the_same_set(tmp_path: Path) -> None:
+def test_gzipped_files_and_qrels_without_folder_or_header_give_the_same_set(tmp_path: Path) -> None:
     plain = read_question_set(write_set(tmp_path / "birds"))
     folder = write_set(tmp_path / "packed" / "birds")
     for name in ("corpus", "queries"):
@@ -39,12 +39,12 @@ def test_gzipped_files_and_qrels_without_a_folder_or_header_are_the_same_set(tmp
     assert packed.digest == plain.digest
 
 
-def test_what_cannot_count_is_counted(tmp_path: Path) -> None:
+def test_excluded_queries_and_documents_are_counted(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "birds")
     with (folder / "qrels" / "test.tsv").open("a") as qrels:
         qrels.write("q1\tdodo\t1\nq9\tswift\t1\nq8\theron\t1\n")
     with (folder / "queries.jsonl").open("a") as queries:
-        queries.write('{"_id": "q4", "text": "Judged by nobody?"}\n{"_id": "q5", "text": "All irrelevant?"}\n')
+        queries.write('{"_id": "q4", "text": "Not judged?"}\n{"_id": "q5", "text": "All irrelevant?"}\n')
     with (folder / "qrels" / "test.tsv").open("a") as qrels:
         qrels.write("q5\theron\t0\n")
     with (folder / "corpus.jsonl").open("a") as corpus:
@@ -58,13 +58,15 @@ def test_what_cannot_count_is_counted(tmp_path: Path) -> None:
     assert len(questions.documents) == 4
 
 
-def test_the_digest_follows_the_documents_alone(tmp_path: Path) -> None:
-    one, other, renamed = (write_set(tmp_path / name / "birds") for name in ("one", "other", "renamed"))
-    write_lines(other / "queries.jsonl", [{"_id": "q1", "text": "Another question?"}])
+def test_the_digest_depends_on_the_documents_only(tmp_path: Path) -> None:
+    original, requeried, renamed = (
+        write_set(tmp_path / name / "birds") for name in ("original", "requeried", "renamed")
+    )
+    write_lines(requeried / "queries.jsonl", [{"_id": "q1", "text": "Another question?"}])
     renamed_corpus = (renamed / "corpus.jsonl").read_text().replace('"heron"', '"egret"')
     (renamed / "corpus.jsonl").write_text(renamed_corpus)
 
-    digests = [read_question_set(folder).digest for folder in (one, other, renamed)]
+    digests = [read_question_set(folder).digest for folder in (original, requeried, renamed)]
 
     assert digests[0] == digests[1]
     assert digests[0] != digests[2]
@@ -76,9 +78,9 @@ def test_a_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     samples = [questions.sample(2, seed) for seed in (0, 0, 1, 2, 3)]
 
     assert samples[0] == samples[1]
-    assert {len(one.queries) for one in samples} == {2}
-    assert len({tuple(one.queries) for one in samples}) > 1
-    assert all(one.qrels.keys() == one.queries.keys() for one in samples)
+    assert {len(sample.queries) for sample in samples} == {2}
+    assert len({tuple(sample.queries) for sample in samples}) > 1
+    assert all(sample.qrels.keys() == sample.queries.keys() for sample in samples)
     assert questions.sample(3, 0) is questions
 
 
@@ -98,7 +100,7 @@ def test_a_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
         ("qrels/test.tsv", "q1\tkestrel\t1\nq1\tkestrel\t2\n", r"test\.tsv:2: .* another relevance"),
     ],
 )
-def test_broken_input_is_refused_with_its_place(tmp_path: Path, file: str, content: str, complaint: str) -> None:
+def test_invalid_input_is_refused_with_file_and_line(tmp_path: Path, file: str, content: str, complaint: str) -> None:
     folder = write_set(tmp_path / "birds")
     (folder / file).write_text(content)
 
@@ -116,7 +118,7 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
         read_question_set(folder)
 
 
-def test_a_split_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+def test_a_missing_split_is_refused_with_the_existing_ones(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "birds")
 
     with pytest.raises(InvalidRequestError, match=r"dev\.tsv; .*qrels has test\.tsv"):
@@ -127,7 +129,7 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path
     ("name", "num_documents", "num_queries", "num_pairs"),
     [("cran", 1398, 225, 1611), ("cisi", 1460, 50, 2492), ("nq_qed", 1343, 1355, 1355)],
 )
-def test_the_public_sets_are_read_as_their_readme_counts_them(
+def test_the_public_sets_have_the_counts_of_their_readme(
     shared_data: Path, name: str, num_documents: int, num_queries: int, num_pairs: int
 ) -> None:
     questions = read_question_set(shared_data / name)

@@ -1,4 +1,4 @@
-"""A question set's documents as files: names that lead back to the documents, and never to another set's."""
+"""A question set's documents as files: file names map back to documents, and differ between sets."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from serve.cli.driver.question_set import read_question_set
 from tests.serve.cli.eval.evaluation_samples import DOCUMENTS, write_set
 
 
-def test_every_file_name_leads_to_its_document_whatever_the_id(tmp_path: Path) -> None:
+def test_every_file_name_maps_to_its_document(tmp_path: Path) -> None:
     questions = read_question_set(write_set(tmp_path / "birds"))
 
     corpus = Corpus.of(questions, "static")
@@ -18,17 +18,17 @@ def test_every_file_name_leads_to_its_document_whatever_the_id(tmp_path: Path) -
     assert corpus.store_name == f"eval:birds:{questions.digest}"
 
 
-def test_other_texts_under_the_same_ids_are_other_files_in_another_store(tmp_path: Path) -> None:
+def test_changed_texts_with_the_same_ids_use_other_files_and_another_store(tmp_path: Path) -> None:
     questions = read_question_set(write_set(tmp_path / "birds"))
     changed = replace(questions, documents=(replace(questions.documents[0], text="Changed."), *questions.documents[1:]))
 
-    one, other = Corpus.of(questions, "static"), Corpus.of(changed, "static")
+    original, edited = Corpus.of(questions, "static"), Corpus.of(changed, "static")
 
-    assert one.store_name != other.store_name
-    assert set(one.filenames) & set(other.filenames) == set()
+    assert original.store_name != edited.store_name
+    assert set(original.filenames) & set(edited.filenames) == set()
 
 
-def test_another_chunking_is_another_store_with_files_of_its_own(tmp_path: Path) -> None:
+def test_another_chunking_uses_other_files_and_another_store(tmp_path: Path) -> None:
     questions = read_question_set(write_set(tmp_path / "birds"))
 
     static, auto = Corpus.of(questions, "static"), Corpus.of(questions, "auto")
