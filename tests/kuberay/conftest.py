@@ -36,19 +36,19 @@ def checker() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def problems(checker: ModuleType) -> Callable[..., list[str]]:
-    """Every error and warning of some manifests, as one text each."""
+    """A function that lists the errors and warnings of manifests."""
     schemas = cache(checker.Catalog)
 
     def check(text: str, minor: str = "1.34") -> list[str]:
-        found = checker.check_texts([("manifests", text)], checker.Options(minor=minor), schemas(minor))
-        return [str(one) for one in found if one.level != "info"]
+        findings = checker.check_texts([("manifests", text)], checker.Options(minor=minor), schemas(minor))
+        return [str(finding) for finding in findings if finding.level != "info"]
 
     return check
 
 
 @cache
 def kustomize(folder: Path) -> str:
-    """What would be applied. Skips where there is neither kubectl nor kustomize."""
+    """The manifests that kustomize builds. Skips without kubectl and kustomize."""
     for command in (["kubectl", "kustomize"], ["kustomize", "build"]):
         if shutil.which(command[0]):
             done = subprocess.run([*command, str(folder)], capture_output=True, text=True)
@@ -58,15 +58,15 @@ def kustomize(folder: Path) -> str:
 
 
 def base_text() -> str:
-    """The resources of the base, as one text; kustomize adds nothing to them but the namespace."""
-    listed = yaml.safe_load((KUBERAY / "base" / "kustomization.yaml").read_text())["resources"]
-    return "\n---\n".join((KUBERAY / "base" / name).read_text() for name in listed)
+    """The resources of the base as one text. kustomize would only add the namespace."""
+    resources = yaml.safe_load((KUBERAY / "base" / "kustomization.yaml").read_text())["resources"]
+    return "\n---\n".join((KUBERAY / "base" / name).read_text() for name in resources)
 
 
 def service_of(text: str) -> dict[str, Any]:
-    found = [one for one in yaml.safe_load_all(text) if one and one["kind"] == "RayService"]
-    assert len(found) == 1
-    return found[0]
+    services = [document for document in yaml.safe_load_all(text) if document and document["kind"] == "RayService"]
+    assert len(services) == 1
+    return services[0]
 
 
 def serve_config_of(service: dict[str, Any]) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def serve_config_of(service: dict[str, Any]) -> dict[str, Any]:
 
 
 def deployments_of(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {one["name"]: one for one in serve_config_of(service)["applications"][0]["deployments"]}
+    return {deployment["name"]: deployment for deployment in serve_config_of(service)["applications"][0]["deployments"]}
 
 
 def groups_of(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {one["groupName"]: one for one in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]}
+    return {group["groupName"]: group for group in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]}

@@ -1,6 +1,6 @@
-"""`python -m tests.kuberay.nodes_follow`: rehearses how nodes follow load; the last line that it prints is the report.
+"""`python -m tests.kuberay.nodes_follow`: rehearse how nodes follow the load. The last line of output is the report.
 
-A process of its own: a process knows one Ray cluster, and the tests' process has the session's.
+It runs in a separate process, because a process can use one Ray cluster, and the test process uses the session's.
 """
 
 import json
@@ -13,13 +13,13 @@ from pathlib import Path
 from deployments.cluster import environment
 from deployments.cluster.reaper import reaper
 
-# What deployments/cluster/environment.py leaves to Ray.
+# Settings that deployments/cluster/environment.py does not change.
 VARIABLES = {
     "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-    # Otherwise each node starts a worker for each of its CPUs, which are counted here, not owned.
+    # Otherwise each node would start a worker per CPU, but its CPUs are logical here.
     "RAY_prestart_worker_first_driver": "0",
     "RAY_enable_worker_prestart": "0",
 }
@@ -28,7 +28,7 @@ LAST_LINES = 40
 
 
 def prepare(folder: Path) -> None:
-    """Sets what every process of the cluster reads, this one as well. Before Ray is imported."""
+    """Set the environment of all processes of the cluster, including this one. Call it before Ray is imported."""
     environment.apply()
     os.environ.update(VARIABLES)
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -39,7 +39,7 @@ def prepare(folder: Path) -> None:
 
 
 def main() -> None:
-    # Not pytest's own folder: a socket's path may have 107 bytes.
+    # pytest's folder is too long: a socket path is limited to 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray-") as name, reaper():
         folder = Path(name)
         prepare(folder)
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _print_logs(folder: Path) -> None:
-    """How they end, before the folder goes."""
+    """Print the end of each log before the folder is deleted."""
     for path in sorted(folder.glob("*.log")):
         end = "\n".join(path.read_text(errors="replace").splitlines()[-LAST_LINES:])
         sys.stderr.write(f"--- {path.name}\n{end}\n")

@@ -1,4 +1,4 @@
-"""Load comes to one stage, then to another, then ends: the nodes meanwhile, and what became of each request."""
+"""Send load to one stage, then to another, then stop it; record the nodes and the result of each request."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from tests.kuberay.ray_cluster import HEAD_POD, NAME, NAMESPACE, Kubelet, RayClu
 from tests.kuberay.rehearsed_service import on_this_machine, rendered
 from tests.kuberay.stand_in import LOOPBACK, api_server
 
-LIMIT_S = 150.0  # for each thing that is waited for, on a machine that is busy with other things
+LIMIT_S = 150.0  # per wait; the machine may be busy
 POLL_S = 0.2
 EMBED, GENERATE = "/Embedder", "/Generator"
 
@@ -30,7 +30,7 @@ Nodes = dict[str, int]
 
 @dataclass
 class Report:
-    """Nodes by class at each point, when it was reached, all requests, and whose pods the autoscaler had deleted."""
+    """Nodes by class at each step and when it was reached, requests and failures, and groups of deleted pods."""
 
     nodes: dict[str, Nodes] = field(default_factory=dict)
     reached_s: dict[str, float] = field(default_factory=dict)
@@ -40,17 +40,17 @@ class Report:
 
 
 class Load:
-    """Clients of the application. Every request that was begun is ended and counted."""
+    """Clients of the application. Every request is awaited and counted."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
         self.num_requests: Counter[str] = Counter()
         self.failures: list[str] = []
-        self.node_ids: defaultdict[str, set[str]] = defaultdict(set)  # that answered, by path
+        self.node_ids: defaultdict[str, set[str]] = defaultdict(set)  # nodes that answered, by path
 
     @asynccontextmanager
     async def clients(self, path: str, count: int) -> AsyncIterator[None]:
-        """While the block runs, `count` clients ask, each again when it has its answer."""
+        """Run `count` clients in a closed loop until the block ends."""
         stopped = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for _ in range(count):
@@ -73,16 +73,16 @@ class Load:
 
 
 class Rehearsal:
-    """The scenario, on an application that runs."""
+    """The scenario, on the running application."""
 
     def __init__(self, cluster: RayCluster, load: Load) -> None:
         self._cluster = cluster
         self._load = load
-        self._began_s = time.monotonic()
+        self._start_s = time.monotonic()
         self.report = Report()
 
     async def run(self) -> Report:
-        """One client stays to the end, so that replicas and nodes go while somebody asks."""
+        """One client stays until the end, so that replicas and nodes are removed under load."""
         load = self._load
         async with load.clients(EMBED, 1):
             await self._reach("before", lambda: self._settled() and bool(load.node_ids[EMBED]))
@@ -97,22 +97,22 @@ class Rehearsal:
         return self.report
 
     def _settled(self) -> bool:
-        """Whether Ray's nodes are the pods that there are: none on the way to come or go."""
+        """Whether Ray's nodes match the pods: none is starting or stopping."""
         return nodes_by_class() == self._cluster.num_pods()
 
     async def _reach(self, name: str, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + LIMIT_S
         while not condition():
             if time.monotonic() > end:
-                seen = f"pods {self._cluster.num_pods()}, nodes {nodes_by_class()}, failures {self._load.failures[:3]}"
-                raise TimeoutError(f"not reached in {LIMIT_S:g} s: {name}; {seen}")
+                state = f"pods {self._cluster.num_pods()}, nodes {nodes_by_class()}, failures {self._load.failures[:3]}"
+                raise TimeoutError(f"not reached in {LIMIT_S:g} s: {name}; {state}")
             await asyncio.sleep(POLL_S)
         self.report.nodes[name] = nodes_by_class()
-        self.report.reached_s[name] = round(time.monotonic() - self._began_s, 1)
+        self.report.reached_s[name] = round(time.monotonic() - self._start_s, 1)
 
 
 def nodes_by_class() -> Nodes:
-    """Ray's nodes that are alive, but for the head."""
+    """Ray's live nodes, without the head."""
     labels = [node["Labels"].get(CLASS_LABEL) for node in ray.nodes() if node["Alive"]]
     counted = Counter(label for label in labels if label is not None)
     return {name: counted[name] for name in ("cpu", "embedding", "generation")}
@@ -120,7 +120,7 @@ def nodes_by_class() -> Nodes:
 
 @contextmanager
 def autoscaler(gcs_address: str, variables: dict[str, str], folder: Path) -> Iterator[None]:
-    """Ray's own, as KubeRay starts it beside the head."""
+    """Ray's autoscaler, started as KubeRay starts it in the head pod."""
     names = ["--cluster-name", NAME, "--cluster-namespace", NAMESPACE, "--gcs-address", gcs_address]
     with (folder / "autoscaler.log").open("wb") as log:
         process = subprocess.Popen(
@@ -134,33 +134,33 @@ def autoscaler(gcs_address: str, variables: dict[str, str], folder: Path) -> Ite
 
 
 def rehearse(folder: Path) -> dict[str, Any]:
-    """Runs it all on a cluster of its own, whose processes' logs are in `folder`. Raises TimeoutError."""
+    """Run the scenario on a new cluster; its logs go to `folder`. Raises TimeoutError."""
     service = rendered(folder)
     serve_config = on_this_machine(serve_config_of(service))
-    kubelet, cluster = _with_a_head(service["spec"]["rayClusterConfig"], folder)
+    kubelet, cluster = _start_head(service["spec"]["rayClusterConfig"], folder)
     try:
         with (
             api_server(cluster, folder) as variables,
             operator(cluster),
             autoscaler(kubelet.gcs_address, variables, folder),
         ):
-            return asdict(_with_the_application(cluster, kubelet, serve_config))
+            return asdict(_run_application(cluster, kubelet, serve_config))
     finally:
         cluster.kill()
 
 
-def _with_the_application(cluster: RayCluster, kubelet: Kubelet, serve_config: dict[str, Any]) -> Report:
+def _run_application(cluster: RayCluster, kubelet: Kubelet, serve_config: dict[str, Any]) -> Report:
     _connect(kubelet)
     try:
         deploy(serve_config)
         wait_until_running(serve_config["applications"][0]["name"], LIMIT_S)
-        return asyncio.run(_asked(cluster, f"http://{LOOPBACK}:{serve_config['http_options']['port']}"))
+        return asyncio.run(_rehearse_at(cluster, f"http://{LOOPBACK}:{serve_config['http_options']['port']}"))
     finally:
         ray.shutdown()
 
 
 def _connect(kubelet: Kubelet) -> None:
-    """At the first or a later try: Ray gives up after half a minute, too."""
+    """Try again until it works: Ray gives up after half a minute."""
     address = {"address": kubelet.gcs_address, "_node_ip_address": kubelet.head_address}
     end = time.monotonic() + LIMIT_S
     while not ray.is_initialized():
@@ -171,18 +171,18 @@ def _connect(kubelet: Kubelet) -> None:
                 raise
 
 
-async def _asked(cluster: RayCluster, url: str) -> Report:
+async def _rehearse_at(cluster: RayCluster, url: str) -> Report:
     async with httpx.AsyncClient(base_url=url, timeout=LIMIT_S) as http:
         return await Rehearsal(cluster, Load(http)).run()
 
 
-def _with_a_head(spec: dict[str, Any], folder: Path) -> tuple[Kubelet, RayCluster]:
-    """A head that runs, at the first or a later try: `ray start` gives up when its raylet needs half a minute."""
+def _start_head(spec: dict[str, Any], folder: Path) -> tuple[Kubelet, RayCluster]:
+    """Start a head, several times if needed: `ray start` gives up if its raylet takes half a minute."""
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
         kubelet = Kubelet(folder)
         cluster = RayCluster(spec, kubelet.start)
-        while not cluster.head_is_over and time.monotonic() < end:
+        while not cluster.head_has_ended and time.monotonic() < end:
             if "Ray runtime started" in (folder / f"{HEAD_POD}.log").read_text(errors="replace"):
                 return kubelet, cluster
             time.sleep(POLL_S)

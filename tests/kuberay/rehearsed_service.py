@@ -1,4 +1,4 @@
-"""The RayService of the rehearsal: what the renderer makes of the overlay `cpu`, with the times to scale made short."""
+"""The RayService of the rehearsal: the overlay `cpu` as rendered, with short scaling periods."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,9 @@ from deployments.cluster.environment import free_port
 from serve.cli.kubernetes.render import TEMPLATE_FILE, render
 from tests.kuberay.conftest import KUBERAY, ROOT, service_of
 
-# Groups, labels, placement and the sizes of pods and replicas are the overlay's, and the renderer computes the least
-# and the most of pods. Fewer replicas stand: two cores carry it all. A pod of the class `embedding` is full with one
-# replica of each of its stages, one of `generation` with one.
+# Groups, labels, placement and sizes come from the overlay; the renderer computes the minimum and maximum of pods.
+# There are fewer replicas, because everything runs on two cores. A pod of the class `embedding` holds one replica of
+# each of its stages; a pod of `generation` holds one replica.
 VALUES = """
 extends: {cpu}
 classes:
@@ -30,11 +30,11 @@ SCALING = (
     "policy: {policy_function: 'deployments.autoscaling:LatencyBudgetPolicy', policy_kwargs: {hold_s: 2}}"
 )
 DEPLOYED = ("Ingress", "Embedder", "Reranker", "Generator")
-COLD_START_S = 180  # a request that waits for the first node of its class is not timed out
+COLD_START_S = 180  # request timeout: longer than the start of the first node of a class
 
 
 def rendered(folder: Path) -> dict[str, Any]:
-    """The RayService. `folder` gets the overlay."""
+    """The RayService. Writes the overlay into `folder`."""
     overlay = folder / "overlay"
     overlay.mkdir()
     (overlay / "values.yaml").write_text(VALUES.format(cpu=KUBERAY / "overlays" / "cpu", scaling=SCALING))
@@ -42,9 +42,9 @@ def rendered(folder: Path) -> dict[str, Any]:
 
 
 def on_this_machine(serve_config: dict[str, Any]) -> dict[str, Any]:
-    """With stages that only take time, and without those that nobody asks; one proxy, on a port of its own."""
+    """With stages that sleep, without the stages that get no requests, and with one proxy on a free port."""
     application = serve_config["applications"][0]
-    deployments = [one for one in application["deployments"] if one["name"] in DEPLOYED]
+    deployments = [deployment for deployment in application["deployments"] if deployment["name"] in DEPLOYED]
     for deployment in deployments:
         deployment.pop("user_config", None)
     application |= {"import_path": "tests.kuberay.timed_stages:build", "args": {}, "deployments": deployments}

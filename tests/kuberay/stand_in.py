@@ -1,4 +1,4 @@
-"""A stand-in for Kubernetes' API server: one RayCluster, for Ray's autoscaler to read and to patch. On loopback."""
+"""A minimal Kubernetes API server on loopback: one RayCluster that Ray's autoscaler reads and patches."""
 
 import datetime
 import ipaddress
@@ -25,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class ApiServer(BaseHTTPRequestHandler):
-    """The four requests of the autoscaler: read the RayCluster, list pods, read the head's, patch the RayCluster."""
+    """The autoscaler's four requests: read the RayCluster, list the pods, read the head pod, patch the RayCluster."""
 
     protocol_version = "HTTP/1.1"
     PODS: ClassVar = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -33,7 +33,7 @@ class ApiServer(BaseHTTPRequestHandler):
 
     def __init__(self, cluster: RayCluster, *arguments: Any) -> None:
         self._cluster = cluster
-        super().__init__(*arguments)  # which answers
+        super().__init__(*arguments)  # handles the request
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -46,7 +46,7 @@ class ApiServer(BaseHTTPRequestHandler):
         elif name in pods:
             self._answer(pods[name])
         else:
-            self._answer({"message": f"nothing at {self.path}"}, HTTPStatus.NOT_FOUND)
+            self._answer({"message": f"no resource at {self.path}"}, HTTPStatus.NOT_FOUND)
 
     def do_PATCH(self) -> None:
         operations = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -58,7 +58,7 @@ class ApiServer(BaseHTTPRequestHandler):
             self._answer(self._cluster.manifest())
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing: the autoscaler asks several times a second."""
+        """Log nothing: the autoscaler sends several requests per second."""
 
     def _answer(self, content: Json, status: HTTPStatus = HTTPStatus.OK) -> None:
         body = json.dumps(content).encode()
@@ -71,7 +71,7 @@ class ApiServer(BaseHTTPRequestHandler):
 
 @contextmanager
 def api_server(cluster: RayCluster, folder: Path) -> Iterator[dict[str, str]]:
-    """Serves `cluster` over TLS, which Ray insists on; yields the environment that leads Ray's autoscaler here."""
+    """Serve `cluster` over TLS, as Ray requires; yields the environment variables for Ray's autoscaler."""
     certificate = self_signed(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -82,7 +82,7 @@ def api_server(cluster: RayCluster, folder: Path) -> Iterator[dict[str, str]]:
         "KUBERNETES_SERVICE_PORT_HTTPS": str(server.server_port),
         "RAY_HEAD_POD_NAME": HEAD_POD,
         "RAY_KUBERAY_CA_CERT_PATH": str(certificate),
-        # With a certificate of its own it does not ask for a service account's token.
+        # With a client certificate the autoscaler needs no service account token.
         "RAY_KUBERAY_CLIENT_CERT_PATH": str(certificate),
         "RAY_KUBERAY_CLIENT_KEY_PATH": str(certificate),
     }
@@ -97,7 +97,7 @@ def api_server(cluster: RayCluster, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def self_signed(folder: Path) -> Path:
-    """A file with a certificate for the loopback address and its key, good for a day."""
+    """A file with a key and a certificate for the loopback address, valid for one day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, LOOPBACK)])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""kuberay/Dockerfile, as far as it can be judged without building it."""
+"""kuberay/Dockerfile, checked without building it."""
 
 import re
 import tomllib
@@ -15,34 +15,35 @@ Instruction = tuple[str, str]
 def instructions() -> list[Instruction]:
     text = re.sub(r"^\s*#.*\n", "", (KUBERAY / "Dockerfile").read_text(), flags=re.MULTILINE)
     lines = text.replace("\\\n", " ").splitlines()
-    return [(word.upper(), rest.strip()) for word, _, rest in (line.strip().partition(" ") for line in lines) if word]
+    pairs = (line.strip().partition(" ") for line in lines)
+    return [(keyword.upper(), arguments.strip()) for keyword, _, arguments in pairs if keyword]
 
 
 def stages() -> dict[str, list[Instruction]]:
-    """Each stage's instructions, with those of the stage that it is made from before them."""
-    found: dict[str, list[Instruction]] = {}
+    """The instructions of each stage, after those of its base stage."""
+    by_name: dict[str, list[Instruction]] = {}
     name = ""
-    for word, rest in instructions():
-        if word == "FROM":
-            source, _, name = rest.partition(" AS ")
-            found[name] = list(found.get(source, []))
+    for keyword, arguments in instructions():
+        if keyword == "FROM":
+            source, _, name = arguments.partition(" AS ")
+            by_name[name] = list(by_name.get(source, []))
         if name:
-            found[name].append((word, rest))
-    return found
+            by_name[name].append((keyword, arguments))
+    return by_name
 
 
-def of(stage: str, word: str) -> list[str]:
-    return [rest for one, rest in stages()[stage] if one == word]
+def of(stage: str, keyword: str) -> list[str]:
+    return [arguments for each, arguments in stages()[stage] if each == keyword]
 
 
 def copied_paths() -> set[str]:
-    """Paths of the repository that the image is made from."""
-    sources = [copy.split()[:-1] for word, copy in instructions() if word == "COPY" and "--from" not in copy]
+    """Paths of the repository that the image contains."""
+    sources = [copy.split()[:-1] for keyword, copy in instructions() if keyword == "COPY" and "--from" not in copy]
     return {path for paths in sources for path in paths}
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
-def test_the_image_runs_as_the_user_that_the_pods_run_as(target: str) -> None:
+def test_image_and_pods_use_the_same_user(target: str) -> None:
     user = of(target, "USER")[-1]
 
     pod = groups_of(service_of((KUBERAY / "overlays/gpu/generated.yaml").read_text()))["cpu"]["template"]["spec"]
@@ -51,16 +52,18 @@ def test_the_image_runs_as_the_user_that_the_pods_run_as(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
-def test_the_image_has_what_the_operators_probes_call(target: str) -> None:
+def test_the_image_has_the_programs_of_the_operators_probes(target: str) -> None:
     installs = " ".join(run for run in of(target, "RUN") if "apt-get install" in run).split()
 
     assert {"bash", "wget", "grep"} <= set(installs)
     assert all("rm -rf /var/lib/apt/lists" in run for run in of(target, "RUN") if "apt-get update" in run)
 
 
-def test_every_image_that_it_starts_from_is_pinned() -> None:
-    (default,) = [rest for word, rest in instructions() if word == "ARG" and rest.startswith("PYTHON_IMAGE=")]
-    sources = {rest.split(" AS ")[0] for word, rest in instructions() if word == "FROM"}
+def test_every_base_image_is_pinned() -> None:
+    (default,) = [
+        arguments for keyword, arguments in instructions() if keyword == "ARG" and arguments.startswith("PYTHON_IMAGE=")
+    ]
+    sources = {arguments.split(" AS ")[0] for keyword, arguments in instructions() if keyword == "FROM"}
 
     assert sources == {"${PYTHON_IMAGE}", "system"}
     assert re.fullmatch(r"PYTHON_IMAGE=python:3\.11\.\d+-slim-\w+", default)
@@ -73,13 +76,13 @@ def test_code_is_copied_after_the_packages(target: str) -> None:
     assert [copy.split()[0] for copy in copies] == [f"--from=packages-{target}", "--from=code", "--from=code"]
 
 
-def test_no_secret_and_no_password_is_an_argument() -> None:
-    arguments = {rest.split("=")[0] for word, rest in instructions() if word in ("ARG", "ENV")}
+def test_no_build_argument_is_a_secret() -> None:
+    names = {arguments.split("=")[0] for keyword, arguments in instructions() if keyword in ("ARG", "ENV")}
 
-    assert not [name for name in arguments if re.search("TOKEN|PASSWORD|SECRET|KEY", name)]
+    assert not [name for name in names if re.search("TOKEN|PASSWORD|SECRET|KEY", name)]
 
 
-def test_what_is_copied_is_all_that_is_sent_to_the_builder() -> None:
+def test_the_builder_receives_only_the_copied_paths() -> None:
     lines = (KUBERAY / "Dockerfile.dockerignore").read_text().splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
     sent = {line[1:] for line in patterns if line.startswith("!")}
@@ -98,31 +101,32 @@ def test_packages_come_from_the_installer_that_make_uses(target: str) -> None:
     assert {f"requirements/{name}" for name in ("install.py", "uv.txt", "cpu.txt", "cuda.txt")} <= copied_paths()
 
 
-def test_every_package_of_ours_is_copied() -> None:
+def test_every_package_is_copied() -> None:
     packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     copied = copied_paths()
 
     assert packages <= copied
 
 
-def test_data_files_of_our_packages_are_not_left_out() -> None:
+def test_data_files_of_the_packages_are_not_ignored() -> None:
     lines = (KUBERAY / "Dockerfile.dockerignore").read_text().splitlines()
-    left_out = [line.removeprefix("**/") for line in lines if line.startswith("**")]
+    ignored = [line.removeprefix("**/") for line in lines if line.startswith("**")]
     files = [path for name in ("models", "deployments", "serve") for path in (ROOT / name).rglob("*") if path.is_file()]
-    kept = [path for path in files if "__pycache__" not in path.parts]
+    sources = [path for path in files if "__pycache__" not in path.parts]
 
-    assert not [path for path in kept if any(fnmatch(path.name, pattern) for pattern in left_out)]
-    assert Path("models/catalog.yaml") in [path.relative_to(ROOT) for path in kept]
+    assert not [path for path in sources if any(fnmatch(path.name, pattern) for pattern in ignored)]
+    assert Path("models/catalog.yaml") in [path.relative_to(ROOT) for path in sources]
 
 
 @pytest.mark.parametrize("overlay", ["cpu", "gpu", "gpu-tight", "milvus"])
 def test_pods_with_a_gpu_run_the_cuda_image(overlay: str) -> None:
     service = service_of((KUBERAY / "overlays" / overlay / "generated.yaml").read_text())
 
-    shares = {
-        one["ray_actor_options"]["label_selector"]["ragserve/class"]: one for one in deployments_of(service).values()
+    stage_by_class = {
+        stage["ray_actor_options"]["label_selector"]["ragserve/class"]: stage
+        for stage in deployments_of(service).values()
     }
     for name, group in groups_of(service).items():
         image = group["template"]["spec"]["containers"][0]["image"]
-        expected = "ragserve-cuda" if shares[name]["ray_actor_options"]["num_gpus"] else "ragserve-cpu"
+        expected = "ragserve-cuda" if stage_by_class[name]["ray_actor_options"]["num_gpus"] else "ragserve-cpu"
         assert image.split(":")[0] == expected

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md: its figures are the manifests', its files and commands exist."""
+"""docs/kubernetes.md: its numbers match the manifests, its files and commands exist."""
 
 import re
 from collections.abc import Callable
@@ -25,36 +25,39 @@ def size_of(resources: dict[str, str]) -> Size:
 
 
 def reserved(overlay: str, bound: str) -> Size:
-    """What the pods of an overlay reserve together, at the least (minReplicas) or the most (maxReplicas)."""
+    """The resources of all pods of an overlay, with minReplicas or maxReplicas pods."""
     service = service_of((KUBERAY / "overlays" / overlay / "generated.yaml").read_text())
     cluster = service["spec"]["rayClusterConfig"]
     redis = next(
-        one for one in yaml.safe_load_all((KUBERAY / "base/redis.yaml").read_text()) if one["kind"] == "StatefulSet"
+        document
+        for document in yaml.safe_load_all((KUBERAY / "base/redis.yaml").read_text())
+        if document["kind"] == "StatefulSet"
     )
     pods = [(redis["spec"], 1), (cluster["headGroupSpec"], 1)]
     pods += [(group, group[bound]) for group in groups_of(service).values()]
     sizes = [(size_of(cluster["autoscalerOptions"]["resources"]["requests"]), 1)]
     for group, count in pods:
-        sizes += [(size_of(one["resources"]["requests"]), count) for one in group["template"]["spec"]["containers"]]
-    totals = [sum(size[place] * count for size, count in sizes) for place in range(3)]
+        containers = group["template"]["spec"]["containers"]
+        sizes += [(size_of(container["resources"]["requests"]), count) for container in containers]
+    totals = [sum(size[index] * count for size, count in sizes) for index in range(3)]
     return Decimal(totals[0]), Decimal(totals[1]), int(totals[2])
 
 
 def row(overlay: str) -> str:
     cells = [
-        f"{part.normalize():f}" if isinstance(part, Decimal) else str(part)
+        f"{total.normalize():f}" if isinstance(total, Decimal) else str(total)
         for bound in ("minReplicas", "maxReplicas")
-        for part in reserved(overlay, bound)
+        for total in reserved(overlay, bound)
     ]
     return f"| `{overlay}` | {' | '.join(cells)} |"
 
 
 @pytest.mark.parametrize("overlay", ["cpu", "gpu", "gpu-tight", "milvus"])
-def test_the_cost_table_is_the_manifests(overlay: str) -> None:
+def test_the_cost_table_matches_the_manifests(overlay: str) -> None:
     assert row(overlay) in DOCS.read_text()
 
 
-def test_every_file_that_it_names_exists() -> None:
+def test_every_named_file_exists() -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)", DOCS.read_text())
     named = re.findall(r"`(kuberay/[\w./-]+)`", DOCS.read_text())
 
@@ -63,7 +66,7 @@ def test_every_file_that_it_names_exists() -> None:
     assert not [path for path in named if not (ROOT / path).exists()]
 
 
-def test_every_command_of_ours_in_it_exists() -> None:
+def test_every_ragserve_command_exists() -> None:
     commands = set(re.findall(r"^ragserve ((?:[a-z-]+ ?)+)", DOCS.read_text(), flags=re.MULTILINE))
 
     assert commands
@@ -71,25 +74,25 @@ def test_every_command_of_ours_in_it_exists() -> None:
         assert CliRunner().invoke(app, [*command.split(), "--help"]).exit_code == 0, command
 
 
-def test_the_overlay_of_your_own_in_it_builds(tmp_path: Path, problems: Callable[..., list[str]]) -> None:
-    """The page's example, beside ours so that its relative paths hold."""
+def test_the_example_overlay_builds(tmp_path: Path, problems: Callable[..., list[str]]) -> None:
+    """The page's example, in a copy of kuberay/ so that its relative paths work."""
     blocks = re.findall(r"```yaml\n# (kustomization\.yaml|values\.yaml)\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
-    mine = tmp_path / "kuberay" / "overlays" / "mine"
+    overlay = tmp_path / "kuberay" / "overlays" / "mine"
     for path in KUBERAY.rglob("*.yaml"):
         copy = tmp_path / "kuberay" / path.relative_to(KUBERAY)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(path.read_text())
-    mine.mkdir()
+    overlay.mkdir()
     assert {name for name, _ in blocks} == {"kustomization.yaml", "values.yaml"}
     for name, text in blocks:
-        (mine / name).write_text(text)
+        (overlay / name).write_text(text)
 
-    arguments = ["kubernetes", "render", str(mine), "--folder", str(tmp_path / "kuberay")]
+    arguments = ["kubernetes", "render", str(overlay), "--folder", str(tmp_path / "kuberay")]
     done = CliRunner().invoke(app, [*arguments, "--config", str(ROOT / "serve_config.yaml")])
 
     assert done.exit_code == 0, done.output
-    built = kustomize(mine)
+    built = kustomize(overlay)
     assert problems(built) == []
     service = service_of(built)
-    images = {one["template"]["spec"]["containers"][0]["image"] for one in groups_of(service).values()}
+    images = {group["template"]["spec"]["containers"][0]["image"] for group in groups_of(service).values()}
     assert images == {"registry.example.com/ragserve-cpu:1.4.0", "registry.example.com/ragserve-cuda:1.4.0"}

@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1260)]
 
 
-def test_nodes_come_with_the_load_of_their_stage_and_go_without_it_and_no_request_fails() -> None:
-    # Without the ports that the session's HAProxy listens on.
+def test_nodes_are_added_and_removed_with_the_load_of_their_stage_and_no_request_fails() -> None:
+    # Without the ports of the session's HAProxy.
     environment = {name: value for name, value in os.environ.items() if name not in OWN_PORTS}
 
     done = subprocess.run(

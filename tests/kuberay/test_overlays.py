@@ -1,4 +1,4 @@
-"""The overlays as they are committed: up to date, accepted by the checker, and consistent with themselves."""
+"""The committed overlays: up to date, accepted by the checker, and consistent."""
 
 import hashlib
 import os
@@ -41,10 +41,10 @@ def test_every_overlay_is_tested() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    # Its catalog has engine arguments, and to check those vLLM is imported.
+    # Its catalog has engine arguments; checking them imports vLLM.
     [pytest.param(name, marks=[pytest.mark.slow] if name == "gpu-tight" else []) for name in OVERLAYS],
 )
-def test_what_is_committed_is_what_the_inputs_give(name: str) -> None:
+def test_committed_manifests_are_up_to_date(name: str) -> None:
     text = render(ROOT / "serve_config.yaml", folder(name), KUBERAY / TEMPLATE_FILE)
 
     assert (folder(name) / GENERATED_FILE).read_text() == text
@@ -52,11 +52,11 @@ def test_what_is_committed_is_what_the_inputs_give(name: str) -> None:
 
 @overlays
 @pytest.mark.parametrize("minor", ["1.32", "1.34", "1.36"])
-def test_the_checker_has_no_word_against_it(name: str, minor: str, problems: Callable[..., list[str]]) -> None:
+def test_the_checker_accepts_every_overlay(name: str, minor: str, problems: Callable[..., list[str]]) -> None:
     assert problems(kustomize(folder(name)), minor) == []
 
 
-def test_check_finds_a_file_that_was_edited_by_hand(tmp_path: Path) -> None:
+def test_check_finds_a_manually_edited_file(tmp_path: Path) -> None:
     overlay = tmp_path / "edited"
     overlay.mkdir()
     (overlay / "values.yaml").write_text((folder("cpu") / "values.yaml").read_text())
@@ -79,12 +79,12 @@ def test_every_stage_selects_one_group(name: str) -> None:
 
     for stage in deployments_of(committed(name)).values():
         selector = stage["ray_actor_options"]["label_selector"]
-        matching = [one for one in groups.values() if selector.items() <= one["labels"].items()]
+        matching = [group for group in groups.values() if selector.items() <= group["labels"].items()]
         assert len(matching) == 1, stage["name"]
 
 
 @overlays
-def test_models_with_a_gpu_are_on_pods_that_have_one_and_the_rest_are_not(name: str) -> None:
+def test_only_stages_with_a_gpu_are_on_pods_with_a_gpu(name: str) -> None:
     groups = groups_of(committed(name))
 
     for stage in deployments_of(committed(name)).values():
@@ -95,26 +95,26 @@ def test_models_with_a_gpu_are_on_pods_that_have_one_and_the_rest_are_not(name: 
 
 def test_the_tight_overlay_puts_every_model_on_one_gpu() -> None:
     stages, groups = deployments_of(committed("gpu-tight")), groups_of(committed("gpu-tight"))
-    shares = [one["ray_actor_options"]["num_gpus"] for one in stages.values()]
+    num_gpus = [stage["ray_actor_options"]["num_gpus"] for stage in stages.values()]
 
-    assert sum(shares) == pytest.approx(1)
+    assert sum(num_gpus) == pytest.approx(1)
     assert groups["gpu"]["maxReplicas"] == 1
-    assert [one for one in groups if "gpu" in one] == ["gpu"]
+    assert [group for group in groups if "gpu" in group] == ["gpu"]
 
 
 @overlays
-def test_the_periods_of_shutting_down_fit_into_each_other(name: str) -> None:
-    """As in serve/cli/kubernetes/drain.py: 60 s for a question, 120 s for any request."""
+def test_each_shutdown_period_contains_the_inner_ones(name: str) -> None:
+    """See serve/cli/kubernetes/drain.py: 60 s for a question, 120 s for any request."""
     service = committed(name)
     config, stages = serve_config_of(service), deployments_of(service)
     request_s, question_s = (
         config["http_options"]["request_timeout_s"],
         config["applications"][0]["args"]["query"]["total_s"],
     )
-    graceful = {one: stage["graceful_shutdown_timeout_s"] for one, stage in stages.items()}
+    graceful = {stage_name: stage["graceful_shutdown_timeout_s"] for stage_name, stage in stages.items()}
 
     for pod, group in zip(pods(service)[1:], groups_of(service).values(), strict=True):
-        values = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+        values = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
         deregister_s = float(values["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"])
         drain_s = float(values["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
         pre_stop_s = float(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1].removeprefix("sleep "))
@@ -132,12 +132,12 @@ def test_every_pod_has_the_environment_of_a_local_service(name: str) -> None:
     expected = {key: value for key, value in environment.SETTINGS.items() if key != "RAY_AUTH_MODE"}
 
     for pod in pods(committed(name)):
-        values = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+        values = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
         assert expected.items() <= values.items()
     assert committed(name)["spec"]["rayClusterConfig"]["authOptions"] == {"mode": environment.SETTINGS["RAY_AUTH_MODE"]}
 
 
-def test_the_image_and_the_manifests_have_the_ray_of_the_lock() -> None:
+def test_the_manifests_use_the_locked_ray_version() -> None:
     locked = (ROOT / "requirements" / "cpu.txt").read_text()
 
     for name in OVERLAYS:
@@ -145,7 +145,7 @@ def test_the_image_and_the_manifests_have_the_ray_of_the_lock() -> None:
 
 
 @overlays
-def test_ray_pods_are_guaranteed_their_resources_and_have_no_rights(name: str) -> None:
+def test_ray_pods_have_guaranteed_resources_and_no_privileges(name: str) -> None:
     cluster = committed(name)["spec"]["rayClusterConfig"]
     containers = [container for pod in pods(committed(name)) for container in pod["containers"]]
 
@@ -161,40 +161,44 @@ def test_ray_pods_are_guaranteed_their_resources_and_have_no_rights(name: str) -
 
 
 @overlays
-def test_a_disruption_budget_leaves_a_node_drain_something_to_evict(name: str) -> None:
+def test_a_disruption_budget_lets_a_node_drain_evict_a_pod(name: str) -> None:
     documents = list(yaml.safe_load_all((folder(name) / GENERATED_FILE).read_text()))
-    budgets = {one["spec"]["selector"]["matchLabels"][CLASS_LABEL]: one for one in documents[1:]}
+    budgets = {document["spec"]["selector"]["matchLabels"][CLASS_LABEL]: document for document in documents[1:]}
 
     for group in groups_of(committed(name)).values():
-        # A whole number: Kubernetes knows no scale of a RayCluster to take a share or a complement of.
+        # A RayCluster has no scale subresource, so Kubernetes supports neither percentages nor maxUnavailable.
         budget = budgets[group["groupName"]]["spec"]
         assert budget["minAvailable"] == max(0, group["minReplicas"] - 1)
         assert "maxUnavailable" not in budget
 
 
-def test_no_secret_is_in_the_manifests_and_the_script_makes_each_that_they_name(tmp_path: Path) -> None:
+def test_manifests_contain_no_secrets_and_the_script_creates_the_referenced_ones(tmp_path: Path) -> None:
     url, key = "postgresql+psycopg://user:password@postgres:5432/ragserve", "a key"
     env = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "API_KEY": key, "TENANT": "acme", "HF_TOKEN": "t"}
     printed = subprocess.run(
         [KUBERAY / "make-secrets.sh"], env=env | {"MILVUS_TOKEN": "m"}, capture_output=True, text=True, check=True
     )
-    made = {(one["metadata"]["name"], key) for one in yaml.safe_load_all(printed.stdout) if one for key in one["data"]}
+    created = {
+        (secret["metadata"]["name"], key)
+        for secret in yaml.safe_load_all(printed.stdout)
+        if secret
+        for key in secret["data"]
+    }
     declared = list(yaml.safe_load_all((KUBERAY / "base" / "secrets.yaml").read_text()))
 
-    assert {name for name, _ in made} == {one["metadata"]["name"] for one in declared}
-    assert all("data" not in one and "stringData" not in one for one in declared)
+    assert {name for name, _ in created} == {secret["metadata"]["name"] for secret in declared}
+    assert all("data" not in secret and "stringData" not in secret for secret in declared)
     redis = (KUBERAY / "base" / "redis.yaml").read_text()
     texts = [redis, *((folder(name) / GENERATED_FILE).read_text() for name in OVERLAYS)]
     references = {pair for text in texts for document in yaml.safe_load_all(text) for pair in secret_keys(document)}
-    assert references <= made
-    # One key of each Secret is enough to read the keys file back.
-    keys = next(one for one in yaml.safe_load_all(printed.stdout) if one and "keys.yaml" in one["data"])
+    assert references <= created
+    keys = next(secret for secret in yaml.safe_load_all(printed.stdout) if secret and "keys.yaml" in secret["data"])
     (tmp_path / "keys.yaml").write_bytes(yaml.safe_load(f"!!binary {keys['data']['keys.yaml']}"))
     assert read_keys(tmp_path / "keys.yaml") == {hashlib.sha256(key.encode()).hexdigest(): "acme"}
 
 
 def secret_keys(value: Any) -> Iterator[tuple[str, str]]:
-    """Every secretKeyRef inside, as (name, key)."""
+    """Every secretKeyRef in a document, as (name, key)."""
     if isinstance(value, list):
         for item in value:
             yield from secret_keys(item)
@@ -206,25 +210,28 @@ def secret_keys(value: Any) -> Iterator[tuple[str, str]]:
             yield from secret_keys(item)
 
 
-def test_nothing_comes_in_or_goes_out_unless_a_policy_says_so() -> None:
+def test_network_policies_deny_by_default() -> None:
     policies = {
-        one["metadata"]["name"]: one["spec"] for one in yaml.safe_load_all((KUBERAY / "base/network.yaml").read_text())
+        policy["metadata"]["name"]: policy["spec"]
+        for policy in yaml.safe_load_all((KUBERAY / "base/network.yaml").read_text())
     }
 
     assert policies["default-deny"]["podSelector"] == {}
     assert policies["default-deny"]["policyTypes"] == ["Ingress", "Egress"]
-    open_to_all = [name for name, one in policies.items() for rule in one.get("ingress", []) if not rule.get("from")]
+    open_to_all = [name for name, spec in policies.items() for rule in spec.get("ingress", []) if not rule.get("from")]
     assert open_to_all == []
 
 
 @overlays
-def test_prometheus_may_reach_every_port_that_is_scraped(name: str) -> None:
+def test_prometheus_can_reach_every_scraped_port(name: str) -> None:
     monitors = yaml.safe_load_all((KUBERAY / "base" / "monitoring.yaml").read_text())
-    scraped = {one["port"] for monitor in monitors for one in monitor["spec"]["podMetricsEndpoints"]}
+    scraped = {endpoint["port"] for monitor in monitors for endpoint in monitor["spec"]["podMetricsEndpoints"]}
     numbers = {
-        one["name"]: one["containerPort"] for pod in pods(committed(name)) for one in pod["containers"][0]["ports"]
+        port["name"]: port["containerPort"] for pod in pods(committed(name)) for port in pod["containers"][0]["ports"]
     }
     policies = yaml.safe_load_all((KUBERAY / "base" / "network.yaml").read_text())
-    allowed = next(one for one in policies if one["metadata"]["name"] == "monitoring")["spec"]["ingress"][0]["ports"]
+    allowed = next(policy for policy in policies if policy["metadata"]["name"] == "monitoring")["spec"]["ingress"][0][
+        "ports"
+    ]
 
-    assert {numbers[port] for port in scraped} == {one["port"] for one in allowed}
+    assert {numbers[port] for port in scraped} == {rule["port"] for rule in allowed}

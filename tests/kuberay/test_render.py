@@ -1,4 +1,4 @@
-"""`ragserve kubernetes render` with other inputs: what it renders passes the checker, the rest is refused."""
+"""`ragserve kubernetes render` with varied inputs: manifests pass the checker, invalid inputs are refused."""
 
 import copy
 from collections.abc import Callable
@@ -25,24 +25,24 @@ def raw() -> Raw:
 
 @pytest.fixture
 def rendered(raw: Raw, tmp_path: Path) -> Callable[..., str]:
-    """generated.yaml of `raw`, as the test has changed it, with `values` over those of an overlay."""
+    """Renders generated.yaml from `raw`, which a test may change, with `values` over those of an overlay."""
 
     def make(values: Raw | None = None, overlay: str = "cpu") -> str:
         (tmp_path / "serve_config.yaml").write_text(yaml.safe_dump(raw))
-        own = {"extends": str(KUBERAY / "overlays" / overlay)} | (values or {})
-        (tmp_path / "values.yaml").write_text(yaml.safe_dump(own))
+        merged = {"extends": str(KUBERAY / "overlays" / overlay)} | (values or {})
+        (tmp_path / "values.yaml").write_text(yaml.safe_dump(merged))
         return render(tmp_path / "serve_config.yaml", tmp_path, KUBERAY / TEMPLATE_FILE)
 
     return make
 
 
 def stage(raw: Raw, name: str) -> Raw:
-    found: Raw = next(one for one in raw["applications"][0]["deployments"] if one["name"] == name)
-    return found
+    deployment: Raw = next(each for each in raw["applications"][0]["deployments"] if each["name"] == name)
+    return deployment
 
 
-def scaled(name: str, least: int, most: int) -> Raw:
-    return {"deployments": {name: {"autoscaling_config": {"min_replicas": least, "max_replicas": most}}}}
+def scaled(name: str, minimum: int, maximum: int) -> Raw:
+    return {"deployments": {name: {"autoscaling_config": {"min_replicas": minimum, "max_replicas": maximum}}}}
 
 
 def of_class(name: str, **fields: Any) -> Raw:
@@ -53,7 +53,7 @@ VARIANTS: dict[str, tuple[str, Raw]] = {
     "more replicas": ("cpu", scaled("Embedder", 10, 100)),
     "fewer replicas": ("cpu", scaled("LexicalSearcher", 1, 1)),
     "from zero": ("gpu", scaled("Generator", 0, 7)),
-    "more ingress replicas than CPUs ask for": ("gpu", scaled("Ingress", 3, 30)),
+    "more ingress replicas than CPUs": ("gpu", scaled("Ingress", 3, 30)),
     "bigger pods": ("gpu", of_class("embedding", cpus=32, memory="256Gi", gpus=4)),
     "another model": ("gpu", {"deployments": {"Generator": {"user_config": {"model": "qwen3-1.7b"}}}}),
     "a GPU in quarters": ("gpu", {"deployments": {"Reranker": {"ray_actor_options": {"num_gpus": 0.25}}}}),
@@ -61,15 +61,15 @@ VARIANTS: dict[str, tuple[str, Raw]] = {
         "gpu",
         of_class("generation", gpus=2) | {"deployments": {"Generator": {"ray_actor_options": {"num_gpus": 2}}}},
     ),
-    "shards that the values ask for": ("cpu", {"args": {"search": {"dense_shards": 5}}}),
+    "more shards": ("cpu", {"args": {"search": {"dense_shards": 5}}}),
     "memory as a resource": ("cpu", {"deployments": {"Parser": {"ray_actor_options": {"memory": 5e9}}}}),
     "one class for all": (
         "cpu",
         {"classes": {"cpu": {"stages": []}, "embedding": None, "generation": None}},
     ),
-    "Milvus elsewhere": ("milvus", {"args": {"storage": {"milvus": {"uri": "http://10.0.0.7:19530"}}}}),
+    "Milvus at another address": ("milvus", {"args": {"storage": {"milvus": {"uri": "http://10.0.0.7:19530"}}}}),
     "more time for a question": ("cpu", {"args": {"query": {"total_s": 110}}}),
-    "nodes of their own": ("gpu", of_class("generation", node_selector={"pool": "h100"})),
+    "a node selector": ("gpu", of_class("generation", node_selector={"pool": "h100"})),
 }
 
 
@@ -104,11 +104,11 @@ def test_a_variant_of_the_deployment_file_passes_the_checker(
     assert stages["DenseSearcher-2"]["autoscaling_config"]["max_replicas"] == 6
     options = serve_config_of(service_of(text))["http_options"]
     assert options == {"host": "0.0.0.0", "port": 8000, "request_timeout_s": 300.5}
-    # 30 to be taken off every HAProxy's list, 301 for the request, 10 to spare.
+    # 30 s until every HAProxy has removed it, 301 s for the request, 10 s of margin.
     assert stages["Ingress"]["graceful_shutdown_timeout_s"] == 341
 
 
-def test_shards_that_the_values_ask_for_are_deployments_of_their_own(rendered: Callable[..., str]) -> None:
+def test_each_shard_is_a_deployment(rendered: Callable[..., str]) -> None:
     service = service_of(rendered({"args": {"search": {"dense_shards": 3}}}))
 
     stages = deployments_of(service)
@@ -118,12 +118,12 @@ def test_shards_that_the_values_ask_for_are_deployments_of_their_own(rendered: C
         "DenseSearcher-1",
         "DenseSearcher-2",
     ]
-    # 2 + 3 * 2 + 2 + 1 CPUs at the least, on pods of 4: 3. At the most 8 + 3 * 6 + 6 + 4: 9, and a spare one.
+    # Minimum: 2 + 3 * 2 + 2 + 1 CPUs on pods of 4, so 3 pods. Maximum: 8 + 3 * 6 + 6 + 4 CPUs, so 9 pods and a spare.
     assert groups_of(service)["cpu"]["minReplicas"] == 3
     assert groups_of(service)["cpu"]["maxReplicas"] == 10
 
 
-def test_one_shard_can_be_told_apart_from_the_others(rendered: Callable[..., str]) -> None:
+def test_one_shard_can_have_other_values(rendered: Callable[..., str]) -> None:
     values = {"args": {"search": {"dense_shards": 2}}} | scaled("DenseSearcher-1", 3, 3)
 
     stages = deployments_of(service_of(rendered(values)))
@@ -132,32 +132,32 @@ def test_one_shard_can_be_told_apart_from_the_others(rendered: Callable[..., str
     assert stages["DenseSearcher-1"]["autoscaling_config"]["max_replicas"] == 3
 
 
-def test_a_stage_that_scales_from_zero_leaves_no_pod_behind(rendered: Callable[..., str]) -> None:
+def test_a_stage_that_scales_to_zero_needs_no_pod(rendered: Callable[..., str]) -> None:
     text = rendered(scaled("Generator", 0, 2), "gpu")
 
     generation = groups_of(service_of(text))["generation"]
     assert (generation["replicas"], generation["minReplicas"], generation["maxReplicas"]) == (0, 0, 3)
     assert [
-        one["spec"]["minAvailable"]
-        for one in yaml.safe_load_all(text)
-        if one["metadata"]["name"].endswith("generation")
+        document["spec"]["minAvailable"]
+        for document in yaml.safe_load_all(text)
+        if document["metadata"]["name"].endswith("generation")
     ] == [0]
 
 
-def test_the_same_shares_of_a_gpu_need_the_pods_that_ray_needs() -> None:
+def test_fractions_of_gpus_are_packed_as_ray_packs_them() -> None:
     hardware = HardwareClass(cpus=8, memory="64Gi", gpus=2)
 
     def pods(*gpus: float) -> int:
-        return num_pods(hardware, [Replica("a", 0.5, share, 0, None) for share in gpus])
+        return num_pods(hardware, [Replica("a", 0.5, fraction, 0, None) for fraction in gpus])
 
     assert pods() == 0
     assert pods(0.5, 0.5, 0.5, 0.5) == 1
-    assert pods(0.6, 0.6, 0.6) == 2  # 1.8 GPUs in all, but a share comes from one device
+    assert pods(0.6, 0.6, 0.6) == 2  # 1.8 GPUs together, but each fraction comes from one device
     assert pods(2, 1, 1) == 2
     assert pods(1, 0.5, 1) == 2
 
 
-def test_a_limit_of_replicas_a_node_is_kept() -> None:
+def test_max_replicas_per_node_is_respected() -> None:
     hardware = HardwareClass(cpus=8, memory="64Gi")
 
     assert num_pods(hardware, [Replica("a", 1, 0, 0, 2)] * 5) == 3
@@ -176,12 +176,12 @@ REFUSED: dict[str, tuple[str, Raw, str]] = {
     "an unknown setting": ("cpu", {"args": {"retrieval": {"candidate": 1}}}, "did you mean 'candidates'"),
     "a setting out of range": ("cpu", {"args": {"search": {"dense_shards": 0}}}, "dense_shards"),
     "an unknown model": ("cpu", {"deployments": {"Generator": {"user_config": {"model": "qwen9"}}}}, "qwen9"),
-    "a tokenizer that is not the embedder's": (
+    "a tokenizer of another model": (
         "cpu",
         {"deployments": {"Embedder": {"user_config": {"model": "granite-small"}}}},
         "must be the same",
     ),
-    "a class that is not there": ("cpu", {"default_class": "tpu"}, "no class 'tpu'"),
+    "a missing class": ("cpu", {"default_class": "tpu"}, "no class 'tpu'"),
     "a stage in two classes": (
         "cpu",
         of_class("embedding", stages=["Embedder", "Reranker", "Parser"]),
@@ -195,15 +195,15 @@ REFUSED: dict[str, tuple[str, Raw, str]] = {
     "a model without a GPU on a GPU": (
         "gpu",
         {"deployments": {"Generator": {"ray_actor_options": {"num_gpus": 0}}}},
-        "asks for no GPU",
+        "uses no GPU",
     ),
-    "a GPU where there is none": (
+    "a GPU in a class without GPUs": (
         "cpu",
         {"deployments": {"Embedder": {"ray_actor_options": {"num_gpus": 1}}}},
         "1 GPUs",
     ),
-    "a replica that no pod holds": ("cpu", of_class("generation", cpus=2), "wants 4 CPUs"),
-    "a password": ("cpu", {"args": {"storage": {"database_url": "postgresql://u:p@h/d"}}}, "from the Secret"),
+    "a replica larger than its pod": ("cpu", of_class("generation", cpus=2), "needs 4 CPUs"),
+    "a password": ("cpu", {"args": {"storage": {"database_url": "postgresql://u:p@h/d"}}}, "in the Secret"),
     "a folder in the image": ("cpu", {"args": {"storage": {"data_dir": "data"}}}, "path of a volume"),
     "a catalog of this machine": ("cpu", {"args": {"catalog": "/home/me/catalog.yaml"}}, "in values.yaml"),
     "shards of Milvus": ("milvus", {"args": {"search": {"dense_shards": 2}}}, "must be 1 with Milvus"),
@@ -212,21 +212,21 @@ REFUSED: dict[str, tuple[str, Raw, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_work_is_refused_by_name(name: str, rendered: Callable[..., str]) -> None:
+def test_an_invalid_input_is_refused(name: str, rendered: Callable[..., str]) -> None:
     overlay, values, reason = REFUSED[name]
 
     with pytest.raises(ConfigError, match=reason):
         rendered(values, overlay)
 
 
-def test_a_service_whose_requests_never_end_is_refused(raw: Raw, rendered: Callable[..., str]) -> None:
+def test_a_service_without_request_timeout_is_refused(raw: Raw, rendered: Callable[..., str]) -> None:
     del raw["http_options"]["request_timeout_s"]
 
     with pytest.raises(ConfigError, match="request_timeout_s"):
         rendered()
 
 
-def test_a_deployment_file_that_check_config_refuses_is_refused(raw: Raw, rendered: Callable[..., str]) -> None:
+def test_an_invalid_deployment_file_is_refused(raw: Raw, rendered: Callable[..., str]) -> None:
     raw["applications"][0]["deployments"].append({"name": "Summarizer"})
 
     with pytest.raises(ConfigError, match="no deployment named 'Summarizer'"):
@@ -234,22 +234,22 @@ def test_a_deployment_file_that_check_config_refuses_is_refused(raw: Raw, render
 
 
 def test_values_that_extend_each_other_are_refused(tmp_path: Path) -> None:
-    for name, other in (("a", "b"), ("b", "a")):
+    for name, parent in (("a", "b"), ("b", "a")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "values.yaml").write_text(f"extends: ../{other}\n")
+        (tmp_path / name / "values.yaml").write_text(f"extends: ../{parent}\n")
 
     with pytest.raises(ConfigError, match="extends itself"):
         render(ROOT / "serve_config.yaml", tmp_path / "a", KUBERAY / TEMPLATE_FILE)
 
 
-def test_a_catalog_beside_the_values_is_read_there_and_mounted(tmp_path: Path, rendered: Callable[..., str]) -> None:
+def test_a_catalog_beside_the_values_is_mounted(tmp_path: Path, rendered: Callable[..., str]) -> None:
     entry = {"kind": "hashing", "licence": "none", "options": {"dim": 64}}
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"embedding": {"ours": entry}}))
-    models = {"Embedder": {"user_config": {"model": "ours"}}, "Parser": {"user_config": {"tokenizer": "ours"}}}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"embedding": {"custom": entry}}))
+    models = {"Embedder": {"user_config": {"model": "custom"}}, "Parser": {"user_config": {"tokenizer": "custom"}}}
 
     service = service_of(rendered({"catalog": "models.yaml", "deployments": models}))
 
     mounts = groups_of(service)["cpu"]["template"]["spec"]["containers"][0]["volumeMounts"]
     catalog = serve_config_of(service)["applications"][0]["args"]["catalog"]
-    assert catalog.rpartition("/")[0] in [one["mountPath"] for one in mounts]
-    assert deployments_of(service)["Embedder"]["user_config"]["model"] == "ours"
+    assert catalog.rpartition("/")[0] in [mount["mountPath"] for mount in mounts]
+    assert deployments_of(service)["Embedder"]["user_config"]["model"] == "custom"

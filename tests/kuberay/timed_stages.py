@@ -17,7 +17,7 @@ CAPACITY = 4
 
 
 class Stage(ConcurrentStage):
-    """Answers after its time with the id of its Ray node."""
+    """Sleeps, then returns the id of its Ray node."""
 
     def __init__(self, service_s: float) -> None:
         super().__init__(service_s, CAPACITY)

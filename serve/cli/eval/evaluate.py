@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from serve.cli.driver.evaluated_service import Corpus, EvaluatedService, SearchOutcome, Progress
+from serve.cli.driver.evaluated_service import Corpus, EvaluatedService, Progress, SearchOutcome
 from serve.cli.driver.question_set import QuestionSet
 from serve.cli.eval.measures import Rankings, measure
 from serve.cli.eval.modes import MODES

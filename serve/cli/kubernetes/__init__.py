@@ -1,1 +1,1 @@
-"""From serve_config.yaml to the manifests in kuberay/: values in, a RayService out. Nothing here talks to a cluster."""
+"""`ragserve kubernetes`: generate the manifests in kuberay/ from serve_config.yaml. Nothing here talks to a cluster."""

@@ -1,4 +1,4 @@
-"""How many pods a worker group needs: replicas are packed into pods as Ray would place them at its best."""
+"""The number of pods of a worker group: replicas are packed into pods as densely as Ray can place them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Any
 from models.errors import ConfigError
 from serve.cli.kubernetes.values import HardwareClass
 
-# Serve's own, where a deployment says nothing.
+# Serve's default.
 DEFAULT_NUM_CPUS = 1.0
 EPSILON = 1e-9
 
 
 @dataclass(frozen=True)
 class Replica:
-    """What one replica of a deployment takes, and how many of them a node may hold."""
+    """The resources of one replica of a deployment, and how many of these replicas a node may hold."""
 
     deployment: str
     cpus: float
@@ -25,44 +25,48 @@ class Replica:
 
 @dataclass
 class _Pod:
+    """Free resources of a pod, and the deployments of its replicas. `gpus`: the free fraction of each GPU."""
+
     cpus: float
     gpus: list[float]
     memory_bytes: float
     deployments: list[str] = field(default_factory=list)
 
     def take(self, replica: Replica) -> bool:
-        """Whether the replica went in."""
+        """Place the replica if it fits; returns whether it did."""
         gpus = self._gpus_for(replica.gpus)
-        full = replica.max_per_node is not None and self.deployments.count(replica.deployment) >= replica.max_per_node
-        too_big = replica.cpus > self.cpus + EPSILON or replica.memory_bytes > self.memory_bytes + EPSILON
-        if gpus is None or full or too_big:
-            return False
-        self.cpus, self.memory_bytes, self.gpus = (
-            self.cpus - replica.cpus,
-            self.memory_bytes - replica.memory_bytes,
-            gpus,
+        is_full = (
+            replica.max_per_node is not None and self.deployments.count(replica.deployment) >= replica.max_per_node
         )
+        is_too_big = replica.cpus > self.cpus + EPSILON or replica.memory_bytes > self.memory_bytes + EPSILON
+        if gpus is None or is_full or is_too_big:
+            return False
+        self.cpus -= replica.cpus
+        self.memory_bytes -= replica.memory_bytes
+        self.gpus = gpus
         self.deployments.append(replica.deployment)
         return True
 
-    def _gpus_for(self, wanted: float) -> list[float] | None:
-        """What is left of each GPU afterwards: a share comes from one of them, whole ones are taken whole."""
-        left = sorted(self.gpus)
-        if wanted >= 1:
-            whole = [share for share in left if share >= 1 - EPSILON]
-            return None if len(whole) < wanted - EPSILON else left[: len(left) - round(wanted)]
-        for index, share in enumerate(left):
-            if share >= wanted - EPSILON:
-                return [*left[:index], share - wanted, *left[index + 1 :]]
-        return left if wanted == 0 else None
+    def _gpus_for(self, num_gpus: float) -> list[float] | None:
+        """The free fractions after placing `num_gpus`; None if it does not fit. A fraction comes from one GPU."""
+        free = sorted(self.gpus)
+        if num_gpus >= 1:
+            whole = [fraction for fraction in free if fraction >= 1 - EPSILON]
+            return None if len(whole) < num_gpus - EPSILON else free[: len(free) - round(num_gpus)]
+        for index, fraction in enumerate(free):
+            if fraction >= num_gpus - EPSILON:
+                return [*free[:index], fraction - num_gpus, *free[index + 1 :]]
+        return free if num_gpus == 0 else None
 
 
 def replica_of(deployment: dict[str, Any]) -> Replica:
-    """Raises ConfigError for what this does not place."""
+    """The replica of a deployment. Raises ConfigError for options that are not supported here."""
     options = deployment.get("ray_actor_options") or {}
     for key in ("placement_group_bundles", "gang_scheduling_config"):
         if deployment.get(key):
-            raise ConfigError(f"deployments ({deployment['name']}).{key}", "is not placed here; ask for whole GPUs")
+            raise ConfigError(
+                f"deployments ({deployment['name']}).{key}", "is not supported; use num_gpus with whole GPUs instead"
+            )
     num_cpus = options.get("num_cpus")
     return Replica(
         deployment=deployment["name"],
@@ -74,9 +78,11 @@ def replica_of(deployment: dict[str, Any]) -> Replica:
 
 
 def num_pods(hardware: HardwareClass, replicas: Iterable[Replica]) -> int:
-    """Pods of `hardware` that hold `replicas`: first fit, the largest first. Raises ConfigError if one fits none."""
+    """Number of pods for `replicas`: first fit decreasing. Raises ConfigError if a replica is larger than a pod."""
     pods: list[_Pod] = []
-    for replica in sorted(replicas, key=lambda one: (one.gpus, one.cpus, one.memory_bytes), reverse=True):
+    for replica in sorted(
+        replicas, key=lambda replica: (replica.gpus, replica.cpus, replica.memory_bytes), reverse=True
+    ):
         if any(pod.take(replica) for pod in pods):
             continue
         pod = _Pod(hardware.cpus, [1.0] * hardware.gpus, hardware.memory_bytes)
@@ -87,5 +93,5 @@ def num_pods(hardware: HardwareClass, replicas: Iterable[Replica]) -> int:
 
 
 def _too_big(hardware: HardwareClass, replica: Replica) -> str:
-    wants = f"a replica wants {replica.cpus:g} CPUs, {replica.gpus:g} GPUs, {replica.memory_bytes / 1024**3:.3g} GiB"
-    return f"{wants}; a pod of its class has {hardware.cpus} CPUs, {hardware.gpus} GPUs, {hardware.memory}"
+    needs = f"a replica needs {replica.cpus:g} CPUs, {replica.gpus:g} GPUs, {replica.memory_bytes / 1024**3:.3g} GiB"
+    return f"{needs}; a pod of its class has {hardware.cpus} CPUs, {hardware.gpus} GPUs, {hardware.memory}"
