@@ -19,7 +19,7 @@ from serve.cli.bench.step.command import step_command
 from serve.cli.bench.tax.command import settings_command, tax_command
 
 bench = typer.Typer(
-    help="Measure speed and quality, side by side in one run; docs/benchmarks.md has the results.",
+    help="Measure speed and quality, side by side in one run. docs/benchmarks.md has the results.",
     no_args_is_help=True,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
