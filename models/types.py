@@ -88,18 +88,8 @@ class Passage:
 
     def scored(self, score: float) -> "Passage":
         """Return a copy with another score. Takes a third of the time of dataclasses.replace, for every candidate."""
-        return Passage(
-            self.key,
-            self.chunk_id,
-            self.file_id,
-            self.filename,
-            self.text,
-            self.start,
-            self.end,
-            self.context,
-            self.attributes,
-            score,
-        )
+        place = (self.key, self.chunk_id, self.file_id, self.filename, self.text, self.start, self.end)
+        return Passage(*place, self.context, self.attributes, score)
 
 
 @dataclass(frozen=True)

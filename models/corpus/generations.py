@@ -6,22 +6,21 @@ the searched generation in one transaction. The old generation stays as `previou
 vectors for newer chunks.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, update
 
 from models.corpus.chunks import VectorRows, insert_vectors
 from models.corpus.database import Database
 from models.corpus.records import BuildProgress
+from models.corpus.retirement import retire_vectors
 from models.corpus.schema import chunks, vector_stores, vectors
 from models.corpus.vector_stores import is_store, lock_store
 from models.errors import ConflictError, MissingVectorsError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, Scope, indexed_text
-
-RETIRE_STEP = 2_000  # vectors deleted in one transaction: some 10 ms
 
 
 @dataclass(frozen=True)
@@ -165,31 +164,7 @@ class Generations:
 
         Return how many were deleted.
         """
-        columns = vector_stores.c
-        has_old = or_(columns.previous.is_not(None), columns.building.is_not(None), columns.flipped_at.is_not(None))
-        with self.database.reading() as connection:
-            stores = connection.execute(select(columns.tenant, columns.vector_store_id).where(has_old)).all()
-        return sum(self._retire(tenant, vector_store_id, keep_s) for tenant, vector_store_id in stores)
-
-    def _retire(self, tenant: str, vector_store_id: str, keep_s: float) -> int:
-        with self.database.reading() as connection:
-            generations = _stored_generations(connection, tenant, vector_store_id)
-        return sum(self._delete(tenant, vector_store_id, generation, keep_s) for generation in generations)
-
-    def _delete(self, tenant: str, vector_store_id: str, generation: str, keep_s: float) -> int:
-        """Delete in short transactions. Each one checks again that the generation is not in use."""
-        is_old = and_(is_store(vectors, tenant, vector_store_id), vectors.c.generation == generation)
-        step = select(vectors.c.chunk_key).where(is_old).limit(RETIRE_STEP)
-        num_deleted, is_done = 0, False
-        while not is_done:
-            with self.database.writing() as connection:
-                row = _row(connection, tenant, vector_store_id, for_update=True)
-                if row is None or generation in _in_use(row, self.clock() - keep_s):
-                    return num_deleted
-                keys = list(connection.scalars(step))
-                connection.execute(delete(vectors).where(is_old, vectors.c.chunk_key.in_(keys)))
-                num_deleted, is_done = num_deleted + len(keys), len(keys) < RETIRE_STEP
-        return num_deleted
+        return retire_vectors(self.database, self.clock, keep_s)
 
     def _lock(self, connection: Connection, build: Build) -> int:
         """Lock the store and return the change's sequence number. Raises ConflictError if the build was lost."""
@@ -226,23 +201,13 @@ def settle_generations(
     return (available[0],)
 
 
-def _row(connection: Connection, tenant: str, vector_store_id: str, for_update: bool = False) -> Row[Any] | None:
-    columns = vector_stores.c
-    query: Select[Any] = select(columns.generation, columns.building, columns.previous, columns.flipped_at)
-    query = query.where(is_store(vector_stores, tenant, vector_store_id))
-    return connection.execute(query.with_for_update() if for_update else query).first()
+def _row(connection: Connection, tenant: str, vector_store_id: str) -> Row[Any] | None:
+    query: Select[Any] = select(vector_stores.c.generation, vector_stores.c.building)
+    return connection.execute(query.where(is_store(vector_stores, tenant, vector_store_id))).first()
 
 
 def _required(row: Row[Any]) -> tuple[str, ...]:
     return tuple(name for name in (row.generation, row.building) if name is not None)
-
-
-def _in_use(row: Row[Any], flipped_after: float) -> set[str]:
-    """Return the generations that must not be retired. They include `previous` if the flip is recent."""
-    names: Iterable[str | None] = (row.generation, row.building)
-    if row.flipped_at is not None and row.flipped_at > flipped_after:
-        names = (*names, row.previous)
-    return {name for name in names if name}
 
 
 def _needs_claim(target: str, now: float) -> ColumnElement[bool]:
@@ -283,21 +248,6 @@ def _is_owned(build: Build) -> ColumnElement[bool]:
 def _lacks_vector(build: Build) -> ColumnElement[bool]:
     has_vector = exists().where(vectors.c.chunk_key == chunks.c.chunk_key, vectors.c.generation == build.generation)
     return and_(is_store(chunks, build.tenant, build.vector_store_id), ~has_vector)
-
-
-def _stored_generations(connection: Connection, tenant: str, vector_store_id: str) -> list[str]:
-    """List the generations that the store has vectors of.
-
-    One index lookup each, because DISTINCT would read the whole index.
-    """
-    generations: list[str] = []
-    of_store = is_store(vectors, tenant, vector_store_id)
-    query = select(func.min(vectors.c.generation)).where(of_store)
-    name = connection.scalar(query)
-    while name is not None:
-        generations.append(name)
-        name = connection.scalar(query.where(vectors.c.generation > name))
-    return generations
 
 
 def _count(connection: Connection, query: Select[Any]) -> int:
