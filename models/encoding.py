@@ -1,4 +1,4 @@
-"""What goes through an encoder: the token ids of one text, or of a pair, made before the forward pass."""
+"""An encoder's input: the token ids of a text or of a pair of texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 TokenIds = NDArray[np.int32]
-TextInput = str | Sequence[int]  # a text, or its tokens without the special ones, as the model's tokenizer counts them
+TextInput = str | Sequence[int]  # a text, or its token ids from the model's tokenizer without special tokens
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Token ids (n,) with their special tokens, cut at the model's limit; `type_ids` (n,) tell a pair's texts apart.
+    """Token ids (n,), special tokens included, truncated at the model's limit. `type_ids` (n,) mark a pair's texts.
 
-    `len` is the number of tokens: what a forward pass costs, and what batches are measured in.
+    `len` is the number of tokens: the cost of a forward pass, and the unit of batch sizes.
     """
 
     ids: TokenIds

@@ -1,4 +1,4 @@
-"""Where a model's weights are, and where they run: the same rules for every kind that loads with torch."""
+"""Where a model's weights come from, and the device and dtype they run in. For all kinds that load with torch."""
 
 import hashlib
 import importlib.util
@@ -23,26 +23,28 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin")
 
 
 class SourceConfig(BaseModel):
-    """The part of a model's config that finds and places its weights."""
+    """The part of a model's config that locates its weights and places them on a device."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(min_length=1, description="A local folder, or a model hub id such as owner/model.")
     revision: str | None = Field(
-        default=None, description="Commit, tag or branch on the hub. None: what the weights hash to, or the hub's main."
+        default=None, description="Commit, tag or branch on the hub. None: a hash of local weights, or the hub's main."
     )
     package: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_]\w*$",
-        description="A Python package that carries the same weights in its folder `model`; used if installed.",
+        description="A Python package with the same weights in its folder `model`; used if it is installed.",
     )
-    dtype: DType = Field(default="auto", description="auto: bfloat16 where the device computes in it, else float32.")
-    device: Device = Field(default="auto", description="auto: cuda if there is one, else cpu.")
+    dtype: DType = Field(
+        default="auto", description="auto: bfloat16 if the device has instructions for it, else float32."
+    )
+    device: Device = Field(default="auto", description="auto: cuda if there is a GPU, else cpu.")
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """`location` is a folder if `is_local`, else a hub id to be loaded at `revision`."""
+    """`location` is a folder if `is_local`, else a hub id to load at `revision`."""
 
     location: str
     revision: str | None
@@ -52,7 +54,7 @@ class ModelSource:
 def resolve_source(name: str, config: SourceConfig) -> ModelSource:
     """The first that exists: the package's folder, the local folder, then the hub id.
 
-    Nothing is imported or downloaded. Raises ModelLoadError, which says what was tried.
+    Nothing is imported or downloaded. Raises ModelLoadError, which lists the places that were tried.
     """
     tried = []
     for folder in _local_folders(config):
@@ -63,12 +65,12 @@ def resolve_source(name: str, config: SourceConfig) -> ModelSource:
         tried.insert(0, f"package {config.package} (not installed)")
     if HUB_ID.fullmatch(config.source):
         return ModelSource(config.source, config.revision, is_local=False)
-    raise ModelLoadError(name, f"tried {', '.join(tried)}, and {config.source!r} is not a hub id")
+    raise ModelLoadError(name, f"tried {', '.join(tried)}, and {config.source!r} is not a hub id such as owner/model")
 
 
 def _local_folders(config: SourceConfig) -> list[Path]:
-    carried = _package_folder(config.package) if config.package else None
-    return [*([carried] if carried else []), Path(config.source).expanduser()]
+    packaged = _package_folder(config.package) if config.package else None
+    return [*([packaged] if packaged else []), Path(config.source).expanduser()]
 
 
 def _package_folder(package: str) -> Path | None:
@@ -80,7 +82,7 @@ def _package_folder(package: str) -> Path | None:
 
 
 def describe_attempts(config: SourceConfig, source: ModelSource) -> str:
-    """What was tried before loading failed, for the message of a ModelLoadError."""
+    """The places that were tried before loading failed, for the message of a ModelLoadError."""
     package = (
         f"package {config.package} (not installed or without a folder {PACKAGE_FOLDER!r}), " if config.package else ""
     )
@@ -104,7 +106,7 @@ def revision_of(source: ModelSource) -> str:
 
 
 def choose_device(device: Device) -> str:
-    """Where to run: the configured device, or cuda if there is one."""
+    """The configured device, or for auto cuda if there is a GPU, else cpu."""
     import torch
 
     if device != "auto":
@@ -113,10 +115,10 @@ def choose_device(device: Device) -> str:
 
 
 def choose_dtype(dtype: DType, device: str) -> "torch.dtype":
-    """The configured dtype, or bfloat16 where the device has instructions for it, else float32.
+    """The configured dtype, or for auto bfloat16 if the device has instructions for it, else float32.
 
-    Measured with MiniLM on one core with AVX-512 BF16, passages of 170 tokens: 60 texts a second against 22; vectors
-    of the two have a cosine above 0.9999, so replicas on unlike machines share one vector space.
+    Measured with MiniLM on one core with AVX-512 BF16, passages of 170 tokens: 60 texts a second in bfloat16, 22 in
+    float32. The cosine of the two vectors is above 0.9999, so replicas on different machines share a vector space.
     """
     import torch
 
@@ -134,7 +136,7 @@ def _computes_in_bfloat16(device: str) -> bool:
 
 
 def fetch_folder(name: str, config: SourceConfig, patterns: list[str]) -> Path:
-    """A local folder with the model's files that match `patterns`; from the hub's cache or the hub if need be.
+    """A local folder with the model's files that match `patterns`; it may come from the hub or its cache.
 
     Raises ModelLoadError.
     """

@@ -1,6 +1,6 @@
 """The seam of embedding: texts into token ids, token ids into unit vectors.
 
-The two are apart so that a replica tokenises the next texts while a forward pass runs, and batches by tokens.
+These are two steps, so that a replica can tokenise the next texts during a forward pass and batch by tokens.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ class EmbeddingModel(Protocol):
     """Maps texts to vectors whose dot product is their similarity.
 
     `generation` names the vector space, as "alias@revision": vectors of two generations never mix. `dims` are the
-    lengths that a vector may be cut to, in rising order, the last being its own: more than one for Matryoshka models.
-    Tokenising is called from one thread and the forward pass from another, at the same time.
+    lengths that vectors may be truncated to, in rising order. The last is `dim`; only Matryoshka models have more.
+    One thread tokenises while another runs the forward pass.
     """
 
     name: str
@@ -25,10 +25,10 @@ class EmbeddingModel(Protocol):
     max_tokens: int
 
     def tokenize_queries(self, texts: Sequence[TextInput]) -> list[Encoding]:
-        """An encoding a query, with the model's query prefix. Raises InvalidRequestError for unknown token ids."""
+        """One encoding per query, with the model's query prefix. Raises InvalidRequestError for unknown token ids."""
 
     def tokenize_documents(self, texts: Sequence[TextInput]) -> list[Encoding]:
-        """An encoding a document, with the model's document prefix, cut at `max_tokens`. Raises as for queries."""
+        """One encoding per document, with the document prefix, truncated at `max_tokens`. Raises as for queries."""
 
     def forward(self, batch: Sequence[Encoding]) -> FloatArray:
-        """Unit vectors (len(batch), dim) float32, in one forward pass: the caller sorts by length and bounds it."""
+        """Unit vectors (len(batch), dim) float32, in one forward pass: the caller sorts and bounds the batch."""

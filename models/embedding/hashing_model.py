@@ -1,4 +1,4 @@
-"""Embedding by feature hashing: no weights, no download, microseconds. For tests, and to try a deployment out."""
+"""Embedding by feature hashing: no weights, no download, microseconds a text. For tests and trial deployments."""
 
 import re
 import zlib
@@ -12,7 +12,7 @@ from models.errors import InvalidRequestError
 from models.types import FloatArray
 
 WORD = re.compile(r"\w+")
-START = 0  # the one special token: it opens each text, and counts for nothing
+START = 0  # the only special token: the first of each text, without weight
 
 
 class HashingConfig(BaseModel):
@@ -24,9 +24,9 @@ class HashingConfig(BaseModel):
 
 
 class HashingModel:
-    """An EmbeddingModel: texts that share words are near. Knows no synonyms, so keyword search beats it.
+    """An EmbeddingModel: texts that share words are similar. It knows no synonyms, so keyword search is better.
 
-    A word's token id is 1 + 2 * bucket, one more if it counts as minus one.
+    A word's token id is 1 + 2 * bucket if its weight is 1, and 2 + 2 * bucket if its weight is -1.
     Source: Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML 2009.
     """
 
@@ -54,9 +54,9 @@ class HashingModel:
 
     def _encode(self, text: TextInput) -> Encoding:
         ids = list(self._word_ids(text)) if isinstance(text, str) else list(text)
-        unknown = [one for one in ids if not START < one <= 2 * self.dim]
+        unknown = [token_id for token_id in ids if not START < token_id <= 2 * self.dim]
         if unknown:
-            raise InvalidRequestError(f"{unknown[0]} is no token id of this model; they are 1 to {2 * self.dim}")
+            raise InvalidRequestError(f"{unknown[0]} is not a token id of this model; use 1 to {2 * self.dim}")
         return Encoding(np.array([START, *ids[: self.max_tokens - 1]], np.int32))
 
     def _word_ids(self, text: str) -> Iterator[int]:

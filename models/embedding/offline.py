@@ -1,4 +1,4 @@
-"""A model without a replica: everything at once, sorted by length, in batches of a bounded number of tokens."""
+"""Embedding without a replica: all texts in one call, sorted by length, in batches of bounded tokens."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ def forward_all(
     encodings: Sequence[Encoding],
     max_batch_tokens: int = MAX_BATCH_TOKENS,
 ) -> list[Any]:
-    """An output an encoding, in order."""
+    """One output per encoding, in order."""
     outputs: dict[int, Any] = {}
     for places in batches_by_length(encodings, max_batch_tokens):
         outputs |= zip(places, forward([encodings[place] for place in places]), strict=True)
@@ -35,9 +35,9 @@ def forward_all(
 
 
 def batches_by_length(encodings: Sequence[Encoding], max_batch_tokens: int) -> Iterator[list[int]]:
-    """Places in `encodings`, the longest first: neighbours in length share a batch, so that little of it is padding."""
+    """Batches of places in `encodings`, the longest first: similar lengths share a batch, to need little padding."""
     batch: list[int] = []
-    for place in sorted(range(len(encodings)), key=lambda one: -len(encodings[one])):
+    for place in sorted(range(len(encodings)), key=lambda index: -len(encodings[index])):
         if batch and len(encodings[batch[0]]) * (len(batch) + 1) > max_batch_tokens:
             yield batch
             batch = []

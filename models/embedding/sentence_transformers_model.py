@@ -22,11 +22,13 @@ class SentenceTransformersConfig(TransformerConfig):
 
     dim: int = Field(ge=1, le=65_536, description="Dimensions of a vector; the weights must agree.")
     matryoshka_dims: tuple[int, ...] = Field(
-        default=(), description="Shorter lengths that the model was trained to be cut to."
+        default=(), description="Shorter vector lengths that the model was trained for."
     )
-    max_tokens: int = Field(ge=8, le=131_072, description="Tokens of a text that count, special tokens included.")
-    query_prefix: str = Field(default="", description='Put before each query, such as "query: " for E5.')
-    document_prefix: str = Field(default="", description='Put before each document, such as "passage: " for E5.')
+    max_tokens: int = Field(
+        ge=8, le=131_072, description="Most tokens of a text, special tokens included; the model ignores what follows."
+    )
+    query_prefix: str = Field(default="", description='Text before each query, such as "query: " for E5.')
+    document_prefix: str = Field(default="", description='Text before each document, such as "passage: " for E5.')
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -34,7 +36,7 @@ class SentenceTransformersConfig(TransformerConfig):
 
 
 class SentenceTransformersModel:
-    """An EmbeddingModel. Pooling and whatever follows it are the modules that the weights come with."""
+    """An EmbeddingModel. Pooling and normalisation are the modules of the checkpoint."""
 
     config_class = SentenceTransformersConfig
 
@@ -45,9 +47,9 @@ class SentenceTransformersModel:
         self._model = load_sentence_transformer(name, config, config.max_tokens)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self.generation = f"{name}@{revision_of(resolve_source(name, config))}"
-        found = self._model.get_embedding_dimension()
-        if found != config.dim:
-            raise ModelLoadError(name, f"its vectors have {found} dimensions, the catalog says {config.dim}")
+        dim = self._model.get_embedding_dimension()
+        if dim != config.dim:
+            raise ModelLoadError(name, f"its vectors have {dim} dimensions, but dim in the catalog is {config.dim}")
 
     def tokenize_queries(self, texts: Sequence[TextInput]) -> list[Encoding]:
         return self._tokenizer.encode(texts, self._config.query_prefix)

@@ -1,4 +1,4 @@
-"""Texts, pairs of texts and token ids into encodings, with a model's own fast tokenizer."""
+"""Encodings from texts, pairs of texts and token ids, with a model's own fast tokenizer."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,10 @@ ANY_TEXT = "a"
 
 
 class EncoderTokenizer:
-    """Cuts at `max_tokens`, special tokens included. Safe to share between threads: nothing is set after the start."""
+    """Truncates at `max_tokens`, special tokens included. Safe to share between threads: it has no mutable state."""
 
     def __init__(self, tokenizer: "RustTokenizer", max_tokens: int, pad_id: int = 0) -> None:
-        """Copies `tokenizer`, whose owner may set its truncation and padding anew with each call."""
+        """Copies `tokenizer`: its owner may change its truncation and padding with each call."""
         self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
@@ -32,34 +32,34 @@ class EncoderTokenizer:
         self._opening, self._closing = sample.ids[: inner[0]], sample.ids[inner[-1] + 1 :]
 
     def encode(self, inputs: Sequence[TextInput], prefix: str = "") -> list[Encoding]:
-        """An encoding an input, `prefix` before each. Raises InvalidRequestError for token ids that are none."""
-        texts = [prefix + one for one in inputs if isinstance(one, str)]
+        """One encoding per input, `prefix` before each. Raises InvalidRequestError for unknown token ids."""
+        texts = [prefix + text for text in inputs if isinstance(text, str)]
         encoded = iter(self._tokenizer.encode_batch_fast(texts))
         prefix_ids = self._inner_ids(prefix) if len(texts) < len(inputs) else []
         return [
-            Encoding(self._array(next(encoded).ids) if isinstance(one, str) else self._wrap(prefix_ids, one))
-            for one in inputs
+            Encoding(self._array(next(encoded).ids) if isinstance(text, str) else self._wrap(prefix_ids, text))
+            for text in inputs
         ]
 
     def encode_with_spans(self, text: str) -> tuple[Encoding, NDArray[np.int64]]:
-        """The text's encoding, and the characters (n, 2) of each of its tokens: (0, 0) for a special one."""
+        """The text's encoding, and each token's characters (n, 2), start and end; (0, 0) for a special token."""
         encoded = self._tokenizer.encode(text)
         return Encoding(self._array(encoded.ids)), np.array(encoded.offsets, np.int64).reshape(-1, 2)
 
     def encode_pairs(self, first: str, seconds: Sequence[str]) -> list[Encoding]:
-        """An encoding a pair; where a pair is too long, the longer of its texts is cut first."""
+        """One encoding per pair. If a pair is too long, the longer of its texts is truncated first."""
         return [self._typed(encoded) for encoded in self._tokenizer.encode_batch([(first, text) for text in seconds])]
 
     def encode_between(self, opening: str, texts: Sequence[str], closing: str) -> list[Encoding]:
-        """An encoding a text, cut so that `opening` before it and `closing` after it stay whole; no special tokens."""
+        """One encoding per text, without special tokens: `opening`, the text, truncated if needed, and `closing`."""
         first, last = self._inner_ids(opening), self._inner_ids(closing)
         first = first[: self._max_tokens - len(last)]
         room = self._max_tokens - len(first) - len(last)
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [Encoding(self._array([*first, *one.ids[:room], *last])) for one in encoded]
+        return [Encoding(self._array([*first, *text.ids[:room], *last])) for text in encoded]
 
     def inner(self, tokens: Any) -> Any:
-        """The rows of `tokens`, one a token of an encoding, without those of the special tokens around the text."""
+        """The rows of `tokens`, one per token of an encoding, without the special tokens around the text."""
         return tokens[len(self._opening) : len(tokens) - len(self._closing)]
 
     def _inner_ids(self, text: str) -> list[int]:
@@ -67,8 +67,8 @@ class EncoderTokenizer:
 
     def _wrap(self, prefix_ids: list[int], ids: Sequence[int]) -> TokenIds:
         if len(ids) and not 0 <= min(ids) <= max(ids) < self._num_tokens:
-            unknown = next(one for one in ids if not 0 <= one < self._num_tokens)
-            raise InvalidRequestError(f"{unknown} is no token id of this model; they are 0 to {self._num_tokens - 1}")
+            unknown = next(token_id for token_id in ids if not 0 <= token_id < self._num_tokens)
+            raise InvalidRequestError(f"{unknown} is not a token id of this model; use 0 to {self._num_tokens - 1}")
         room = self._max_tokens - len(self._opening) - len(self._closing)
         return self._array([*self._opening, *[*prefix_ids, *ids[:room]][:room], *self._closing])
 
@@ -76,12 +76,12 @@ class EncoderTokenizer:
         return Encoding(self._array(encoded.ids), np.array(encoded.type_ids, np.int32))
 
     def _array(self, ids: list[int]) -> TokenIds:
-        # A tokenizer that adds no special tokens makes nothing of an empty text; no model reads nothing.
+        # An empty text has no tokens if the tokenizer adds no special ones, but a model needs at least one.
         return np.array(ids or [self.pad_id], np.int32)
 
 
 def pad(rows: Sequence[TokenIds], filler: int) -> NDArray[np.int64]:
-    """`rows` (len(rows), longest) int64, each filled up at its end."""
+    """`rows` as (len(rows), longest) int64, with `filler` at the end of shorter rows."""
     padded = np.full((len(rows), max(map(len, rows))), filler, np.int64)
     for line, row in zip(padded, rows, strict=True):
         line[: len(row)] = row

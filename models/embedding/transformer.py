@@ -1,4 +1,4 @@
-"""What the kinds that load with sentence-transformers share: weights, engine, tokenizer, and a padded batch."""
+"""Shared by the kinds that load with sentence-transformers: weights, engine, tokenizer and padded batches."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ Loaded = TypeVar("Loaded", "SentenceTransformer", "CrossEncoder")
 
 
 class TransformerConfig(SourceConfig):
-    """The part of a config that says what runs the transformer."""
+    """The part of a config that chooses the engine of the transformer."""
 
     engine: Literal["auto", "torch", "openvino"] = Field(
         default="torch",
@@ -34,24 +34,24 @@ class TransformerConfig(SourceConfig):
     )
     converted: str | None = Field(
         default=None,
-        description="A folder that keeps what openvino converted, which takes longest in int8. None: not kept.",
+        description="A folder that saves converted models, as converting is slow, above all to int8. None: not saved.",
     )
 
     @model_validator(mode="after")
-    def _engine_can(self) -> "TransformerConfig":
+    def _engine_supports_precision(self) -> "TransformerConfig":
         if self.precision == "int8" and self.engine != "openvino":
             raise ValueError("precision int8 needs engine openvino")
         return self
 
 
 def load_sentence_transformer(name: str, config: TransformerConfig, max_tokens: int) -> "SentenceTransformer":
-    """The loaded encoder, which cuts a text at `max_tokens`. Raises ModelLoadError."""
+    """The loaded encoder, which truncates texts at `max_tokens`. Raises ModelLoadError."""
     from sentence_transformers import SentenceTransformer
 
     model = _load(SentenceTransformer, name, config)
     positions = getattr(model[0].auto_model.config, "max_position_embeddings", max_tokens)
     if max_tokens > positions:
-        raise ModelLoadError(name, f"it reads at most {positions} tokens, max_tokens asks for {max_tokens}")
+        raise ModelLoadError(name, f"it reads at most {positions} tokens, but max_tokens is {max_tokens}")
     model.max_seq_length = max_tokens
     return _with_engine(name, model, config, with_types=False)
 
@@ -64,33 +64,35 @@ def load_cross_encoder(name: str, config: TransformerConfig, max_tokens: int) ->
     if model.num_labels != 1:
         raise ModelLoadError(name, f"it has {model.num_labels} outputs; a reranker has one")
     if len(model) > 1:
-        raise ModelLoadError(name, "it is a language model; its kind is vllm, with the words around query and document")
+        raise ModelLoadError(
+            name, "it is a language model; use kind vllm, with before_query, before_document and after_document"
+        )
     return _with_engine(name, model, config, has_type_ids(model.tokenizer))
 
 
 def encoder_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", max_tokens: int) -> EncoderTokenizer:
-    """A tokenizer of our own from the model's. Raises ModelLoadError where it is not a fast one."""
+    """An EncoderTokenizer from the model's tokenizer. Raises ModelLoadError if that is not a fast one."""
     if not tokenizer.is_fast:
-        raise ModelLoadError(name, "its tokenizer is not a fast one, with a tokenizer.json")
+        raise ModelLoadError(name, "its tokenizer is not a fast one; the checkpoint needs a tokenizer.json")
     pad_id = tokenizer.pad_token_id
     return EncoderTokenizer(tokenizer.backend_tokenizer, max_tokens, 0 if pad_id is None else pad_id)
 
 
 def has_type_ids(tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Whether the model tells the texts of a pair apart by type ids."""
+    """Whether the model reads type ids, which mark the two texts of a pair."""
     return TYPES in tokenizer.model_input_names
 
 
 def padded_features(
     batch: Sequence[Encoding], pad_id: int, device: "torch.device", with_types: bool = False
 ) -> dict[str, "torch.Tensor"]:
-    """What a transformer reads, each (len(batch), longest): ids, mask and, `with_types`, type ids."""
+    """A transformer's inputs, each (len(batch), longest): ids, mask and, `with_types`, type ids."""
     import torch
 
     ids = [encoding.ids for encoding in batch]
     arrays = {"input_ids": pad(ids, pad_id), "attention_mask": pad([np.ones_like(row) for row in ids], 0)}
     if with_types:
-        types = [np.zeros_like(one.ids) if one.type_ids is None else one.type_ids for one in batch]
+        types = [np.zeros_like(item.ids) if item.type_ids is None else item.type_ids for item in batch]
         arrays[TYPES] = pad(types, 0)
     return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
@@ -98,8 +100,8 @@ def padded_features(
 def choose_engine(config: TransformerConfig) -> str:
     """torch or openvino: the configured one, or openvino on a CPU if it is installed.
 
-    Measured with MiniLM in bfloat16, one thread: 2.6 times torch's queries a second one at a time, 1.2 to 1.4 times in
-    batches. The vectors of the two have a cosine above 0.9999, so they share one vector space.
+    Measured with MiniLM in bfloat16 on one thread: OpenVINO embeds 2.6 times as many single queries a second as torch,
+    and 1.2 to 1.4 times as many in batches. The cosine of their vectors is above 0.9999: they share a vector space.
     """
     if config.engine != "auto":
         return config.engine
@@ -111,10 +113,10 @@ def _load(kind: Callable[..., Loaded], name: str, config: TransformerConfig, **o
     import torch
 
     source = resolve_source(name, config)
-    # OpenVINO converts from float32, and computes in the dtype that it compiles for.
-    in_openvino = choose_engine(config) == "openvino"
-    device = "cpu" if in_openvino else choose_device(config.device)
-    dtype = torch.float32 if in_openvino else choose_dtype(config.dtype, device)
+    # OpenVINO converts float32 weights and computes in the dtype that it is compiled for.
+    uses_openvino = choose_engine(config) == "openvino"
+    device = "cpu" if uses_openvino else choose_device(config.device)
+    dtype = torch.float32 if uses_openvino else choose_dtype(config.dtype, device)
     try:
         model = kind(
             source.location,
@@ -134,7 +136,7 @@ def _with_engine(name: str, model: Loaded, config: TransformerConfig, with_types
     if choose_engine(config) == "torch":
         return model
     if config.device == "cuda":
-        raise ModelLoadError(name, "OpenVINO runs on the CPU here; device says cuda")
+        raise ModelLoadError(name, "engine openvino runs on the CPU only, but device is cuda")
     import torch
 
     from models.embedding.openvino_module import CALIBRATION, OpenVinoModule
@@ -143,16 +145,16 @@ def _with_engine(name: str, model: Loaded, config: TransformerConfig, with_types
     output = transformer.modality_config["text"]["method_output_name"]
     in_bfloat16 = choose_dtype(config.dtype, "cpu") == torch.bfloat16
     texts = CALIBRATION.read_text().splitlines() if config.precision == "int8" else []
-    calibration, kept = _calibration(name, model, texts, with_types), _kept(name, config)
+    calibration, folder = _calibration(name, model, texts, with_types), _converted_folder(name, config)
     try:
-        transformer.model = OpenVinoModule(transformer.model, output, with_types, in_bfloat16, calibration, kept)
+        transformer.model = OpenVinoModule(transformer.model, output, with_types, in_bfloat16, calibration, folder)
     except (ImportError, RuntimeError, ValueError) as error:
-        raise ModelLoadError(name, f"OpenVINO does not take it: {error}") from error
+        raise ModelLoadError(name, f"OpenVINO cannot convert or compile it: {error}") from error
     return model
 
 
-def _kept(name: str, config: TransformerConfig) -> Path | None:
-    """The folder of these weights as this OpenVINO reads them, in this precision."""
+def _converted_folder(name: str, config: TransformerConfig) -> Path | None:
+    """The folder of the converted model. Its name has the weights' revision, the precision and OpenVINO's version."""
     if config.converted is None:
         return None
     import openvino
@@ -166,7 +168,7 @@ def _kept(name: str, config: TransformerConfig) -> Path | None:
 def _calibration(
     name: str, model: "SentenceTransformer | CrossEncoder", texts: list[str], as_pairs: bool
 ) -> list[dict[str, "torch.Tensor"]]:
-    """What the model may be given to read: each text, or its first sentence as a query before it."""
+    """Sample inputs: each text, or with `as_pairs` its first sentence as a query for the text."""
     tokenizer = encoder_tokenizer(name, model.tokenizer, model.max_seq_length)
     if as_pairs:
         encodings = [tokenizer.encode_pairs(text.partition(".")[0], [text])[0] for text in texts]

@@ -1,4 +1,4 @@
-"""Embedding with vLLM: for a GPU, and for models of a billion parameters and more."""
+"""Embedding with vLLM: for GPUs and models of a billion parameters or more."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,14 @@ class VllmEmbeddingConfig(VllmPoolingConfig):
 
     dim: int = Field(ge=1, le=65_536, description="Dimensions of a vector; the weights must agree.")
     matryoshka_dims: tuple[int, ...] = Field(
-        default=(), description="Shorter lengths that the model was trained to be cut to."
+        default=(), description="Shorter vector lengths that the model was trained for."
     )
-    query_prefix: str = Field(default="", description='Put before each query, such as "query: " for E5.')
-    document_prefix: str = Field(default="", description='Put before each document, such as "passage: " for E5.')
+    query_prefix: str = Field(default="", description='Text before each query, such as "query: " for E5.')
+    document_prefix: str = Field(default="", description='Text before each document, such as "passage: " for E5.')
 
 
 class VllmEmbeddingModel:
-    """An EmbeddingModel. How token vectors become one is what the weights come with."""
+    """An EmbeddingModel. The checkpoint defines the pooling of token vectors."""
 
     config_class = VllmEmbeddingConfig
 
@@ -35,9 +35,9 @@ class VllmEmbeddingModel:
         self._config = config
         self._tokenizer = load_pooling_tokenizer(name, config)
         self._pooling = VllmPooling(name, config, "embed")
-        found = self.forward(self.tokenize_queries(["warm-up"])).shape[1]
-        if found != config.dim:
-            raise ModelLoadError(name, f"its vectors have {found} dimensions, the catalog says {config.dim}")
+        dim = self.forward(self.tokenize_queries(["warm-up"])).shape[1]
+        if dim != config.dim:
+            raise ModelLoadError(name, f"its vectors have {dim} dimensions, but dim in the catalog is {config.dim}")
 
     def tokenize_queries(self, texts: Sequence[TextInput]) -> list[Encoding]:
         return self._tokenizer.encode(texts, self._config.query_prefix)

@@ -1,6 +1,6 @@
-"""Answers with the sentences of the passages that answer, verbatim and cited: no language model, a few milliseconds.
+"""Extractive answers: the passages' best sentences, verbatim and cited, in a few milliseconds without an LLM.
 
-The default where there is no LLM, and what the service falls back to when the LLM is overloaded or down.
+This is the default without an LLM, and the fallback when the LLM is overloaded or down.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ NOTHING_FOUND = "Nothing in the searched documents answers this question."
 
 _NEEDS_LLM = "for more, set user_config.model of the Generator to a language model, a catalog entry of kind vllm"
 
-# Two sentences that share this much of the shorter one's words say the same: overlapping chunks repeat sentences.
-_SAME_SHARE = 0.8
+# Two sentences are the same if they share this fraction of the shorter one's words: overlapping chunks repeat some.
+_SAME_FRACTION = 0.8
 
 
 class ExtractiveConfig(BaseModel):
-    """What an extractive answer is made of."""
+    """An entry of kind `extractive`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,12 +38,11 @@ class ExtractiveConfig(BaseModel):
 
 
 class ExtractiveModel:
-    """A GenerationModel that quotes. It needs no start, cannot fail, and answers the same question the same way.
+    """A GenerationModel that quotes. It needs no start, cannot fail, and gives equal requests equal answers.
 
-    An answer is one delta, for it is there at once. Having no tokenizer, it counts words where a language model counts
-    tokens.
-    An `encoder` also compares what each sentence means with the question. With all-MiniLM-L6-v2 that puts the answer
-    first in 2 to 3 of 100 more questions with distractors, and takes 11 ms of CPU a sentence: hence none by default.
+    An answer is one delta. It has no tokenizer and counts words instead of tokens. An `encoder` adds the similarity of
+    sentence and question. With all-MiniLM-L6-v2 the answer is first in 2 to 3 more of 100 questions with distractors,
+    at 11 ms of CPU a sentence: hence there is none by default.
     """
 
     config_class = ExtractiveConfig
@@ -60,42 +59,42 @@ class ExtractiveModel:
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         """One delta: the sentences, best first.
 
-        Raises InvalidRequestError for an answer in JSON: it quotes, and writes nothing of its own.
+        Raises InvalidRequestError for a request of JSON, as it only quotes.
         """
         if request.sampling.response_schema is not None:
             raise InvalidRequestError(
-                f"model {self.name!r} quotes sentences and writes no JSON; {_NEEDS_LLM}", "response_format"
+                f"model {self.name!r} quotes sentences and cannot write JSON; {_NEEDS_LLM}", "response_format"
             )
-        # An encoder takes long enough to hold up the other requests of this event loop; words do not.
+        # An encoder is slow enough to block the other requests of this event loop; counting words is not.
         best = await asyncio.to_thread(self._best, request) if self._encoder else self._best(request)
         fitting = _first_words(best, request.sampling.max_tokens)
-        said = list(_quotes(fitting)) if fitting else [NOTHING_FOUND]
-        num_said = sum(len(words(text)) for text in said)
+        texts = list(_quotes(fitting)) if fitting else [NOTHING_FOUND]
+        num_written = sum(len(words(text)) for text in texts)
         num_read = sum(stems_and_size(passage.indexed_text)[1] for passage in request.passages)
         finish = "stop" if len(fitting) == len(best) else "length"
-        yield GenerationDelta("".join(said), finish, num_read, num_said)
+        yield GenerationDelta("".join(texts), finish, num_read, num_written)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
-        """Raises InvalidRequestError, for without documents it has nothing to say, and ModelNotFoundError."""
+        """Raises InvalidRequestError, as it answers from documents only, or ModelNotFoundError."""
         if request.body.get("model") != self.name:
             raise ModelNotFoundError("model", str(request.body.get("model")), [self.name])
-        raise InvalidRequestError(f"model {self.name!r} answers from documents alone; {_NEEDS_LLM}", "model")
+        raise InvalidRequestError(f"model {self.name!r} answers from documents only; {_NEEDS_LLM}", "model")
         yield {}
 
     def activity(self) -> EngineActivity:
-        """Nothing unfinished: it computes on the event loop, and an answer is whole before its first delta."""
+        """No activity: it computes on the event loop, and an answer is complete before its first delta."""
         return EngineActivity()
 
     async def check_health(self) -> None:
-        """Always well."""
+        """Always healthy."""
 
     async def stop(self) -> None:
         """Nothing to free."""
 
     def _best(self, request: GenerationRequest) -> list[Unit]:
-        """Up to max_sentences units, best first, none of which repeats a better one, numbered as the request is.
+        """Up to max_sentences different units, best first, with the passage numbers of the request.
 
-        Ranked by relevance: the order of the passages in the request changes the numbers alone.
+        They are ranked by relevance. The order of the passages in the request changes only the numbers.
         """
         question = _question(request)
         passages = tuple(request.passages[place] for place in request.best_first)
@@ -105,14 +104,14 @@ class ExtractiveModel:
             vectors = embed_documents(self._encoder, [unit.text for unit in units])
             similarities = vectors @ embed_queries(self._encoder, [question])[0]
             scores = [score + float(similarity) for score, similarity in zip(scores, similarities, strict=True)]
-        order = sorted(range(len(units)), key=lambda at: -scores[at])
-        best = _distinct([units[at] for at in order], self._config.max_sentences)
+        order = sorted(range(len(units)), key=lambda index: -scores[index])
+        best = _distinct([units[index] for index in order], self._config.max_sentences)
         return [replace(unit, number=request.best_first[unit.number - 1] + 1) for unit in best]
 
 
 def _question(request: GenerationRequest) -> str:
-    asked = [message.content for message in request.messages if message.role == "user"]
-    return asked[-1] if asked else request.question
+    questions = [message.content for message in request.messages if message.role == "user"]
+    return questions[-1] if questions else request.question
 
 
 def _distinct(units: list[Unit], limit: int) -> list[Unit]:
@@ -120,17 +119,17 @@ def _distinct(units: list[Unit], limit: int) -> list[Unit]:
     for unit in units:
         if len(chosen) == limit:
             break
-        if not any(_is_same(unit, other) for other in chosen):
+        if not any(_is_same(unit, better) for better in chosen):
             chosen.append(unit)
     return chosen
 
 
-def _is_same(one: Unit, other: Unit) -> bool:
-    return len(one.stems & other.stems) >= _SAME_SHARE * min(len(one.stems), len(other.stems))
+def _is_same(left: Unit, right: Unit) -> bool:
+    return len(left.stems & right.stems) >= _SAME_FRACTION * min(len(left.stems), len(right.stems))
 
 
 def _first_words(units: list[Unit], max_words: int) -> list[Unit]:
-    """As many units as fit in `max_words`, and one in any case."""
+    """As many units as fit in `max_words`, but at least the first."""
     fitting: list[Unit] = []
     for unit in units:
         max_words -= len(unit.sentence.words)
@@ -141,7 +140,7 @@ def _first_words(units: list[Unit], max_words: int) -> list[Unit]:
 
 
 def _quotes(units: list[Unit]) -> Iterator[str]:
-    """Each unit with its marker. Sentences follow each other; list items, rows and code stand by themselves."""
+    """Each unit with its marker. A space separates sentences; blank lines separate list items, rows and code."""
     for position, unit in enumerate(units):
         neighbours = units[max(0, position - 1) : position + 1]
         gap = " " if all(is_prose(neighbour.text) for neighbour in neighbours) else "\n\n"
@@ -149,6 +148,6 @@ def _quotes(units: list[Unit]) -> Iterator[str]:
 
 
 def _before_marker(text: str) -> str:
-    """A line break behind code: on its line, a marker would be taken for code or keep a fenced block open."""
+    """A line break after code: on its line, a marker would be read as code or keep a fenced block open."""
     last_line = text.rpartition("\n")[2]
     return "\n" if last_line.count("`") % 2 or looks_like_code(last_line) else " "

@@ -1,4 +1,4 @@
-"""A stream read at a measured pace: an engine adds up the tokens that wait, and every message has its price."""
+"""Reads an engine's stream at intervals: the engine merges waiting tokens, which saves messages."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 async def gathered(
     outputs: "AsyncGenerator[RequestOutput, None]", gather_s: float
 ) -> "AsyncGenerator[RequestOutput, None]":
-    """The engine's outputs: the first at once, every further one `gather_s` seconds after the last or later.
+    """The engine's outputs: the first at once, each further one at least `gather_s` seconds after the previous one.
 
-    For outputs of the kind DELTA, which vLLM merges while they wait: none is lost, and a message carries more tokens.
+    Only for outputs of kind DELTA. vLLM merges those that wait: no token is lost, and a message carries more of them.
     """
     async with aclosing(outputs):
         async for output in outputs:

@@ -1,28 +1,28 @@
-"""Where the citation markers of a text are, when the text comes in pieces.
+"""Finds the citation markers of a text that arrives in deltas.
 
-`[2]` and `[2, 3]` are markers, whatever delta border falls inside them; `[0]`, `[a]`, `[2024]` are text, and so is
-everything in `inline code` and in fenced code blocks.
+`[2]` and `[2, 3]` are markers, also if a delta ends inside them. `[0]`, `[a]` and `[2024]` are text. So is everything
+in `inline code` and in fenced code blocks.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Between "[" and the number, this invisible character says that no marker is meant.
+# This invisible character between "[" and the number means: not a marker.
 WORD_JOINER = "\u2060"
 
 _NUMBERS = r" ?[1-9]\d{0,2}(?: ?, ?[1-9]\d{0,2}){0,7} ?"
 _TOKEN = re.compile(rf"(?P<space>[ \t]*)\[(?P<joiners>{WORD_JOINER}{{0,8}})(?P<numbers>{_NUMBERS})\]|(?P<ticks>`+)|\n")
-# Whatever a token could still grow out of: the longest brackets have 8 joiners and 47 more characters.
+# The possible beginning of a token. The longest brackets have 8 joiners and 47 more characters.
 _UNFINISHED = re.compile(rf"(?:[ \t]*\[[\d, {WORD_JOINER}]{{0,55}}|[ \t]+|`+|)\Z")
 _FENCE_TICKS = 3
 
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of text as it was written. With `numbers` it is a bracket of numbers outside code, after `space`.
+    """A piece of the original text. With `numbers` it is a bracket of numbers outside code, after `space`.
 
-    `joiners` counts the word joiners in the bracket: none for a marker.
+    `joiners` counts the word joiners in the bracket. A marker has none.
     """
 
     text: str
@@ -39,41 +39,41 @@ class Token:
         return [int(number) for number in self.numbers.split(",")]
 
     def with_joiners(self, count: int) -> str:
-        """The bracket again, with `count` word joiners."""
+        """The same bracket with `count` word joiners."""
         return f"{self.space}[{WORD_JOINER * count}{self.numbers}]"
 
 
 def escape_markers(text: str) -> str:
-    """`text` with a word joiner in each marker: the reader of the stream gives it back without, as text."""
+    """`text` with a word joiner in each marker: CitationStream removes it and leaves the bracket as text."""
     return MarkerEscaper().read(text, is_last=True)
 
 
 class MarkerEscaper:
-    """`escape_markers` for a text that comes in pieces: an answer that cites nothing, such as JSON with its arrays."""
+    """`escape_markers` for a stream: for answers without citations, such as JSON with its arrays."""
 
     def __init__(self) -> None:
         self._scanner = MarkerScanner()
 
     def read(self, delta: str, is_last: bool = False) -> str:
-        """What is escaped by now: the end is held back while a marker could begin there."""
+        """The escaped text so far. The end is held back while a marker could begin there."""
         tokens = self._scanner.read(delta, is_last)
         return "".join(token.with_joiners(token.joiners + 1) if token.numbers else token.text for token in tokens)
 
 
 class MarkerScanner:
-    """Splits a stream into tokens; how the stream is cut into deltas does not change what comes out, joined."""
+    """Splits a stream into tokens. The borders of the deltas do not change the joined tokens."""
 
     def __init__(self) -> None:
-        self._held = ""
-        self._closing = ""  # the backticks that end the code we are in
-        self._line_is_blank = True  # so far
+        self._pending = ""
+        self._closing = ""  # the backticks that end the current code
+        self._line_is_blank = True  # up to here
 
     def read(self, delta: str, is_last: bool = False) -> list[Token]:
-        """Tokens that are complete now. The end of what was read is held back while a marker could begin there."""
-        text = self._held + delta
+        """The tokens that are complete. The end of the text is held back while a marker could begin there."""
+        text = self._pending + delta
         unfinished = _UNFINISHED.search(text)
         end = len(text) if is_last or unfinished is None else unfinished.start()
-        self._held = text[end:]
+        self._pending = text[end:]
         return list(self._tokens(text[:end]))
 
     def _tokens(self, text: str) -> Iterator[Token]:
@@ -103,7 +103,7 @@ class MarkerScanner:
         return Token(text, match["space"], match["numbers"], len(match["joiners"]))
 
     def _end_line(self) -> None:
-        """Inline code ends with its line: a stray backtick must not hide all the markers to come."""
+        """Inline code ends with its line, so that a stray backtick does not hide all later markers."""
         self._line_is_blank = True
         if len(self._closing) < _FENCE_TICKS:
             self._closing = ""

@@ -1,7 +1,8 @@
-"""The order of the passages in a prompt: one that repeats across requests, so that an engine's prefix cache is of use.
+"""The order of the passages in a prompt. An order that repeats across requests makes an engine's prefix cache useful.
 
-An engine keeps what it computed of a prompt for the next one that begins alike. By relevance, two questions about the
-same documents seldom do; with the passages first that were asked for most, they often do. docs/prompts.md measures it.
+An engine reuses its computation for the common beginning of two prompts. Ordered by relevance, the prompts of two
+questions about the same documents seldom begin alike. With popular passages first, they often do. Measured in
+docs/prompts.md.
 """
 
 from collections import OrderedDict
@@ -13,30 +14,30 @@ from models.types import Scope
 
 OrderName = Literal["relevance", "popularity"]
 
-# Of 50, 200, 1,000 and 5,000 the best, and all within a tenth of it: docs/prompts.md has the trace.
+# The best of 50, 200, 1,000 and 5,000, which are all within a tenth of it: see the trace in docs/prompts.md.
 HALF_LIFE_REQUESTS = 1_000.0
 # 200 bytes a passage (tracemalloc): 51 MB if every scope is full.
 MAX_PASSAGES, MAX_SCOPES = 2_000, 128
 
 
 class PassageOrder(Protocol):
-    """Arranges the passages of requests, one after the other. Safe to call from several threads."""
+    """Arranges the passages of consecutive requests. Safe to call from several threads."""
 
     def arrange(self, scope: Scope, keys: Sequence[int]) -> tuple[int, ...]:
-        """The places in `keys`, which are best first, in the order of the prompt."""
+        """The prompt's order, as places in `keys`, which are best first."""
 
 
 class RelevanceOrder:
-    """The most relevant first, as they are found."""
+    """The most relevant passage first, as in `keys`."""
 
     def arrange(self, scope: Scope, keys: Sequence[int]) -> tuple[int, ...]:
         return tuple(range(len(keys)))
 
 
 class PopularityOrder:
-    """The passages first that recent requests had most often; those of equal count by their key.
+    """The passages that recent requests had most often first, ties by key.
 
-    Each scope, which is a tenant's set of vector stores, counts its own requests: what others ask shows nowhere.
+    Each scope (a tenant's set of vector stores) counts its own requests, so tenants learn nothing about each other.
     """
 
     def __init__(self, half_life: float = HALF_LIFE_REQUESTS, max_scopes: int = MAX_SCOPES) -> None:
@@ -59,15 +60,17 @@ class PopularityOrder:
 
 
 class PassageCounts:
-    """How many requests had a passage, each worth half after `half_life` further ones.
+    """Counts the requests that had a passage. A request counts half after `half_life` further ones.
 
-    Past `max_passages`, the one that was not asked for for longest is forgotten.
+    Beyond `max_passages`, the passage that was requested least recently is dropped.
     """
 
     def __init__(self, half_life: float, max_passages: int = MAX_PASSAGES) -> None:
         self._half_life, self._max_passages = half_life, max_passages
         self._num_requests = 0
-        self._last: OrderedDict[int, tuple[float, int]] = OrderedDict()  # key: its count then, and the request
+        self._last: OrderedDict[int, tuple[float, int]] = (
+            OrderedDict()
+        )  # key: its count at its last request, and that request's number
 
     def __len__(self) -> int:
         return len(self._last)
@@ -82,8 +85,8 @@ class PassageCounts:
             self._last.popitem(last=False)
 
     def count(self, key: int) -> float:
-        count, then = self._last.get(key, (0.0, self._num_requests))
-        return count * 0.5 ** ((self._num_requests - then) / self._half_life)
+        count, request = self._last.get(key, (0.0, self._num_requests))
+        return count * 0.5 ** ((self._num_requests - request) / self._half_life)
 
 
 _ORDERS: dict[OrderName, type[RelevanceOrder] | type[PopularityOrder]] = {

@@ -1,4 +1,4 @@
-"""What a language model is asked: instructions, the numbered passages, then the conversation."""
+"""The prompt of a language model: instructions, numbered passages, then the conversation."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import replace
 from models.errors import InvalidRequestError
 from models.types import ChatMessage, GenerationRequest, Passage
 
-# The same for every request: a date or a name in it would take the prefix cache from all that follows.
+# The same for every request: a date or a name in it would defeat the prefix cache for all text after it.
 INSTRUCTIONS = """\
 You answer questions from the numbered passages below, and from nothing else.
 - Cite the passage behind each statement with its number in brackets, right after the statement: [1], or [1][3] for two.
@@ -17,15 +17,15 @@ You answer questions from the numbered passages below, and from nothing else.
 NO_PASSAGES = "No passages were found."
 
 CountTokens = Callable[[Sequence[ChatMessage]], int]
-Numbered = Mapping[int, Passage]  # by place in the request, from 1: the number that an answer cites
+Numbered = Mapping[int, Passage]  # by the number that an answer cites: the place in the request, from 1
 
 
 def build_messages(request: GenerationRequest, passages: Numbered) -> list[ChatMessage]:
-    """One system message (ours, the passages, the caller's own, which matter most), then the conversation.
+    """One system message (instructions, passages, then the caller's, which matter most), then the conversation.
 
-    What changes least stands first, so that an engine's prefix cache serves the instructions to every request and the
-    passages to every request that begins with the same ones; what depends on the question follows them. One system
-    message, because many chat templates refuse a second one.
+    Text that changes least is first: an engine's prefix cache has the instructions for every request, and the passages
+    for requests that begin with the same ones. Text that depends on the question follows. There is one system message
+    because many chat templates refuse a second one.
     """
     callers = [message.content for message in request.messages if message.role == "system"]
     system = "\n\n".join([INSTRUCTIONS, _blocks(passages), *callers, *_relevance(request, passages)])
@@ -34,16 +34,16 @@ def build_messages(request: GenerationRequest, passages: Numbered) -> list[ChatM
 
 def number_passages(request: GenerationRequest, num_best: int | None = None) -> dict[int, Passage]:
     """The `num_best` most relevant passages, or all, in the request's order."""
-    kept = frozenset(request.best_first[:num_best])
-    return {place + 1: passage for place, passage in enumerate(request.passages) if place in kept}
+    best = frozenset(request.best_first[:num_best])
+    return {place + 1: passage for place, passage in enumerate(request.passages) if place in best}
 
 
 def fit_passages(request: GenerationRequest, count_tokens: CountTokens, budget: int) -> dict[int, Passage]:
-    """The most relevant passages whose whole prompt has at most `budget` tokens; the best one is cut if it must be.
+    """The most relevant passages whose prompt has at most `budget` tokens; a single passage is truncated if needed.
 
-    They keep their order and their numbers. `count_tokens` counts a prompt with the model's own template and tokenizer;
-    it is called once where all fit, about log2 of their number times otherwise. Raises InvalidRequestError if the
-    conversation leaves no room for a passage.
+    They keep their order and their numbers. `count_tokens` counts a prompt's tokens with the model's own template and
+    tokenizer. It is called once if all passages fit, else about log2(number of passages) times. Raises
+    InvalidRequestError if the conversation leaves no room for a passage.
     """
 
     def is_too_long(passages: Numbered) -> bool:
@@ -62,7 +62,9 @@ def fit_passages(request: GenerationRequest, count_tokens: CountTokens, budget: 
         cuts = range(len(best.text))
         size = bisect_left(cuts, True, key=lambda chars: is_too_long({number: _cut(best, chars)})) - 1
     if size < 1:
-        raise InvalidRequestError(f"the conversation is too long: its prompt may have {budget} tokens", "messages")
+        raise InvalidRequestError(
+            f"the conversation is too long: the prompt may have at most {budget} tokens; shorten it", "messages"
+        )
     return {number: _cut(best, size)}
 
 
@@ -72,7 +74,7 @@ def _blocks(passages: Numbered) -> str:
 
 
 def _relevance(request: GenerationRequest, passages: Numbered) -> list[str]:
-    """A line that ranks the passages, where there are two or more: their order in the prompt may say nothing of it."""
+    """A line that ranks two or more passages, as their order in the prompt may differ from their relevance."""
     numbers = [f"[{place + 1}]" for place in request.best_first if place + 1 in passages]
     return [f"Passages by relevance, best first: {', '.join(numbers)}."] if len(numbers) > 1 else []
 

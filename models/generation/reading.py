@@ -1,7 +1,7 @@
-"""What is known of a passage before any question: its sentences and their stems, remembered for the passages in use.
+"""A passage's sentences and their stems, cached: they do not depend on the question.
 
-The same few passages answer many questions: in the RAGPulse trace (arXiv 2511.12979) 82 % of those retrieved were seen
-within the last 1,000 requests.
+The same few passages answer many questions. In the RAGPulse trace (arXiv 2511.12979), 82 % of the retrieved passages
+had occurred within the last 1,000 requests.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from functools import lru_cache
 from models.generation.sentences import Span, looks_like_code, sentence_spans
 from models.generation.words import stem, words
 
-NUM_REMEMBERED = 1024  # texts, of some 15 KB each
+MAX_CACHED_TEXTS = 1024  # about 15 KB each
 
-# A short line without a full stop is taken for a heading.
+# A line with at most this many words and without a full stop counts as a heading.
 _MAX_HEADING_WORDS = 7
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Characters `span` of a text, their words in a row, and their stems. `is_heading`: see there."""
+    """Characters `span` of a text, their words in order, and their stems. `is_heading`: see the function."""
 
     span: Span
     text: str
@@ -27,7 +27,7 @@ class Sentence:
     is_heading: bool
 
 
-@lru_cache(NUM_REMEMBERED)
+@lru_cache(MAX_CACHED_TEXTS)
 def sentences(text: str) -> tuple[Sentence, ...]:
     """The units of `text` as sentence_spans cuts them, in order."""
     return tuple(sentence(text, span) for span in sentence_spans(text))
@@ -36,21 +36,21 @@ def sentences(text: str) -> tuple[Sentence, ...]:
 def sentence(text: str, span: Span) -> Sentence:
     """Characters `span` of `text` as one unit."""
     piece = text[slice(*span)]
-    said = tuple(words(piece))
-    return Sentence(span, piece, said, frozenset(map(stem, said)), is_heading(piece))
+    piece_words = tuple(words(piece))
+    return Sentence(span, piece, piece_words, frozenset(map(stem, piece_words)), is_heading(piece))
 
 
-@lru_cache(NUM_REMEMBERED)
+@lru_cache(MAX_CACHED_TEXTS)
 def stems_and_size(text: str) -> tuple[frozenset[str], int]:
-    """The stems of all its words, and how many words it has."""
-    said = words(text)
-    return frozenset(map(stem, said)), len(said)
+    """The stems of the text's words, and the number of words."""
+    text_words = words(text)
+    return frozenset(map(stem, text_words)), len(text_words)
 
 
 def is_heading(text: str) -> bool:
-    """Whether a unit leads to an answer and is none: a heading, a question, or a short line without a full stop.
+    """Whether a unit introduces an answer: a heading, a question, or a short line without a full stop.
 
-    A whole sentence that ends in a colon has often said it all before what it introduces.
+    A whole sentence that ends in a colon is not a heading: it often has the answer itself.
     """
     if not text or "\n" in text or looks_like_code(text):
         return False

@@ -1,4 +1,4 @@
-"""How well each sentence of the passages answers a question, by words alone.
+"""Scores how well each sentence of the passages answers a question, by words only.
 
 The weights below were chosen on 500 questions of SQuAD and 500 of Natural Questions, each with its own passage and four
 distractors that BM25 ranks high; `ragserve bench extractive` measures the result on 1,000 others.
@@ -13,18 +13,18 @@ from models.generation.words import stem, words
 from models.types import Passage
 
 # All relative to 1, the score of a sentence that has every word of the question.
-PASSAGE_WEIGHT = 0.7  # for the share of the question's words in the whole passage and its headings
+PASSAGE_WEIGHT = 0.7  # for the fraction of the question's words in the whole passage and its headings
 RANK_WEIGHT = 0.2  # divided by the passage's rank
 PLACE_WEIGHT = 0.05  # divided by the sentence's place in its passage
-EXPECTED_WEIGHT = 0.2  # for a number where the question asks for one, half for a name where it asks who
-HEADING_WEIGHT = 0.5  # of a word that only the heading above the sentence has
-HEADING_PENALTY = 0.6  # for a heading itself: more than it lends to what stands under it
-ECHO_PENALTY = 2.0  # for a unit with the whole question in it, such as an example of how to ask: it asks, too
+EXPECTED_WEIGHT = 0.2  # for a number if the question asks for a number; half of it for a name if it asks who
+HEADING_WEIGHT = 0.5  # for a word that is in the heading above the sentence but not in the sentence
+HEADING_PENALTY = 0.6  # for a heading itself: more than it adds to the sentences below it
+ECHO_PENALTY = 2.0  # for a unit that contains the whole question, such as an example of how to ask
 
-_MIN_ECHO_WORDS = 3  # fewer may well be a name, and "Irene Adler" is no echo
+_MIN_ECHO_WORDS = 3  # fewer words may be a name, such as "Irene Adler"
 
-# Words of a question that say nothing of its subject. Without this list the first sentence has the answer in 62.2% of
-# 500 SQuAD questions, with it in 69.0%, if the corpus gives no term weights.
+# Words without a subject. On 500 SQuAD questions without term weights from the corpus, the first sentence has the
+# answer in 62.2% of the cases without this list and in 69.0% with it.
 _STOP_WORDS = frozenset(
     words(
         "a an and are as at be been being by can did do does for from had has have how i in is it its of on or should "
@@ -69,22 +69,22 @@ def answer_units(passages: tuple[Passage, ...]) -> list[Unit]:
 def lexical_scores(
     question: str, units: list[Unit], passages: tuple[Passage, ...], idf: dict[str, float]
 ) -> list[float]:
-    """A score for each unit, from about -2.6 to 2.2; higher answers better.
+    """A score for each unit, from about -2.6 to 2.2; higher is better.
 
-    `idf` weighs the question's lower-cased words; without it, they are weighed by how few of the units have them.
+    `idf` has the weights of the question's lower-cased words. If it is empty, words in fewer units weigh more.
     """
     weights = _stem_weights(question, idf, units)
-    asked = tuple(words(question))
-    passage_shares = [_share(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages]
+    question_words = tuple(words(question))
+    passage_coverages = [_coverage(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages]
     return [
-        _share(weights, unit.stems)
-        + HEADING_WEIGHT * _share(weights, unit.heading - unit.stems)
-        + PASSAGE_WEIGHT * passage_shares[unit.number - 1]
+        _coverage(weights, unit.stems)
+        + HEADING_WEIGHT * _coverage(weights, unit.heading - unit.stems)
+        + PASSAGE_WEIGHT * passage_coverages[unit.number - 1]
         + RANK_WEIGHT / unit.number
         + PLACE_WEIGHT / (unit.place + 1)
         + _expected(question.lower(), unit.text)
         - HEADING_PENALTY * unit.sentence.is_heading
-        - ECHO_PENALTY * _echoes(asked, unit.sentence.words)
+        - ECHO_PENALTY * _echoes(question_words, unit.sentence.words)
         for unit in units
     ]
 
@@ -98,39 +98,40 @@ def _units(number: int, passage: Passage) -> list[Unit]:
     return units
 
 
-def _echoes(asked: tuple[str, ...], said: tuple[str, ...]) -> bool:
-    """Whether the words of the question, three at least, stand in the sentence one after the other."""
-    if len(asked) < _MIN_ECHO_WORDS or asked[0] not in said:
+def _echoes(question: tuple[str, ...], sentence: tuple[str, ...]) -> bool:
+    """Whether the sentence contains all words of the question, three or more, in sequence."""
+    size = len(question)
+    if size < _MIN_ECHO_WORDS or question[0] not in sentence:
         return False
-    return any(said[start : start + len(asked)] == asked for start in range(len(said) - len(asked) + 1))
+    return any(sentence[start : start + size] == question for start in range(len(sentence) - size + 1))
 
 
 def _stem_weights(question: str, idf: dict[str, float], units: list[Unit]) -> dict[str, float]:
-    """The weight of each stem of the question's words; of its stop words, if it has no others."""
-    asked = [word for word in words(question) if word not in _STOP_WORDS] or words(question)
+    """The weight of each stem of the question's words; stop words count only if there are no other words."""
+    content_words = [word for word in words(question) if word not in _STOP_WORDS] or words(question)
     if not idf:
-        return {stem(word): _rarity(stem(word), units) for word in asked}
-    unknown = max(idf.values())  # a word that the corpus never uses
+        return {stem(word): _rarity(stem(word), units) for word in content_words}
+    unknown = max(idf.values())  # for a word that is not in the corpus
     weights: dict[str, float] = {}
-    for word in asked:
+    for word in content_words:
         weights[stem(word)] = max(weights.get(stem(word), 0.0), idf.get(word, unknown))
     return weights
 
 
-def _rarity(wanted: str, units: list[Unit]) -> float:
-    """Inverse document frequency as in BM25, with the units as the documents."""
-    having = sum(wanted in unit.stems for unit in units)
-    return math.log(1 + (len(units) - having + 0.5) / (having + 0.5))
+def _rarity(word_stem: str, units: list[Unit]) -> float:
+    """Inverse document frequency as in BM25, with the units as documents."""
+    num_units = sum(word_stem in unit.stems for unit in units)
+    return math.log(1 + (len(units) - num_units + 0.5) / (num_units + 0.5))
 
 
-def _share(weights: dict[str, float], having: frozenset[str]) -> float:
-    """The part of the weights, from 0 to 1, whose stems are in `having`."""
+def _coverage(weights: dict[str, float], stems: frozenset[str]) -> float:
+    """The fraction of the total weight, from 0 to 1, whose stems are in `stems`."""
     total = sum(weights.values())
-    return sum(weight for wanted, weight in weights.items() if wanted in having) / total if total else 0.0
+    return sum(weight for word_stem, weight in weights.items() if word_stem in stems) / total if total else 0.0
 
 
 def _expected(question: str, text: str) -> float:
-    """What a unit earns for being of the kind that is asked for."""
+    """The bonus of a unit with a number or a name, if the question asks for one."""
     if _ASKS_NUMBER.search(question) and _NUMBER.search(text):
         return EXPECTED_WEIGHT
     return EXPECTED_WEIGHT / 2 if _ASKS_NAME.search(question) and _NAME.search(text) else 0.0

@@ -1,8 +1,8 @@
-"""Where the sentences of a text are: the units that an answer quotes.
+"""Splits a text into sentences and similar units, which an answer quotes.
 
-Prose is split by sentencex (rules for abbreviations, numbers and quotation marks, about 0.01 ms a paragraph);
-headings, list items, table rows and lines of code are units by themselves. The text may be Markdown, or what a parser
-extracted from it: then code has no fences, and is told by its looks.
+sentencex splits prose (rules for abbreviations, numbers and quotation marks, about 0.01 ms a paragraph). Headings, list
+items, table rows and lines of code are units by themselves. The text may be Markdown or a parser's extracted text. The
+latter has no code fences, so code is recognized by its look.
 """
 
 import re
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 Span = tuple[int, int]
 
-# A unit longer than this is split at its sentences or lines. The 95th percentile of the sentences of SQuAD and
-# Natural Questions is 285 characters, so twice that is no sentence any more.
+# A longer unit is split at its sentences or lines. The 95th percentile of the sentences in SQuAD and Natural Questions
+# is 285 characters, so a text of twice that length is not one sentence.
 MAX_UNIT_CHARS = 600
 
 _LINE = re.compile(r"[^\n]*\n?")
@@ -28,7 +28,7 @@ _CODE_LINE = re.compile(
         | (?:import|from|def|class|async|await|return)\s+[\w.]+(?:[(:]|\s+import\b|$)
         | [\w.\[\]'"-]+\s?[-+*/|&:]?=[^=]?                       # assignments
         | [\w.]+\(\S*                                           # calls
-        | [a-z][\w.-]*:(?:\s\S+)?$                              # keys of YAML; "Note:" is none
+        | [a-z][\w.-]*:(?:\s\S+)?$                              # keys of YAML, but not "Note:"
         | .*[{(;\\]$
     )""",
     re.VERBOSE,
@@ -37,7 +37,7 @@ _CODE_LINE = re.compile(
 
 @dataclass
 class _Block:
-    """Lines of one kind that belong together: prose, item, row, heading, code, or fence (code with its fence lines)."""
+    """Consecutive lines of one kind: prose, item, row, heading, code, or fence (code with its fence lines)."""
 
     kind: str
     start: int
@@ -45,9 +45,9 @@ class _Block:
 
 
 def sentence_spans(text: str) -> list[Span]:
-    """(start, end) of each unit of `text`, in order, without overlap or outer white space, each with a word in it.
+    """(start, end) of each unit of `text`, in order, without overlap or outer white space. Each has a word.
 
-    A short code block belongs to the unit before it: "Install it with:" is no answer alone, and neither is the code.
+    A short code block joins the unit before it: neither "Install it with:" nor the code is an answer alone.
     """
     spans: list[Span] = []
     for block in _blocks(text):
@@ -60,20 +60,20 @@ def sentence_spans(text: str) -> list[Span]:
 
 
 def looks_like_code(text: str) -> bool:
-    """Whether half the lines of `text`, or more, look like code. Wrong now and then."""
+    """Whether at least half the lines of `text` look like code. A heuristic that is sometimes wrong."""
     lines = [line for line in text.splitlines() if line.strip()]
     return 2 * sum(bool(_CODE_LINE.match(line)) for line in lines) >= max(1, len(lines))
 
 
 def is_prose(text: str) -> bool:
-    """Whether a unit can stand between others in a paragraph: a whole sentence on one line."""
+    """Whether a unit fits into a paragraph: it is a whole sentence on one line."""
     if "\n" in text or _kind(text, adjoins=True, blocks=[]) != "prose" or looks_like_code(text):
         return False
     return text.rstrip("\"'”’»)]")[-1:] in tuple(".!?…。！？")
 
 
 def _completes(text: str, unit: Span, block: _Block, num_units: int) -> bool:
-    """Whether `block` belongs to the unit before it: code that follows at once, or a sole sentence after a colon."""
+    """Whether `block` belongs to the unit before it: code directly after it, or a single sentence after a colon."""
     start, end = unit
     if block.end - start > MAX_UNIT_CHARS or text[end : block.start].strip():
         return False
@@ -89,7 +89,7 @@ def _completes(text: str, unit: Span, block: _Block, num_units: int) -> bool:
 def _blocks(text: str) -> list[_Block]:
     blocks: list[_Block] = []
     adjoins = False  # the line before was not blank
-    fence = ""  # the backticks that opened the code block we are in
+    fence = ""  # the backticks that opened the current code block
     for match in _LINE.finditer(text):
         line, start, end = match.group(), match.start(), match.end()
         kind = "fence" if fence else _kind(line, adjoins, blocks)
@@ -136,7 +136,7 @@ def _continues(kind: str, adjoins: bool, blocks: list[_Block], in_fence: bool) -
 
 
 def _fence_after(line: str, fence: str) -> str:
-    """The fence that is open after `line`: a block is closed by as many backticks as opened it, or more."""
+    """The fence that is open after `line`. At least as many backticks as opened a block close it."""
     match = _FENCE.match(line)
     if not match:
         return fence
@@ -167,7 +167,7 @@ def _sentences(text: str, start: int, end: int) -> list[Span]:
     spans: list[Span] = []
     for boundary in get_sentence_boundaries("en", text[start:end]):
         first, last = start + boundary["start_index"], start + boundary["end_index"]
-        # No full stop for this long: lines of a PDF or a poem, not a sentence.
+        # So long without a full stop is not a sentence, but lines of a PDF or a poem.
         spans.extend([(first, last)] if last - first <= MAX_UNIT_CHARS else _line_spans(text, first, last))
     return spans
 

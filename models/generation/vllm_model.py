@@ -1,4 +1,4 @@
-"""Generation with vLLM: any checkpoint it serves, on a GPU or a CPU, batched by the engine and streamed."""
+"""Generation with vLLM: any checkpoint that it serves, on a GPU or a CPU, batched by the engine and streamed."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-# The engine's processes leave on their own in 3 to 6 s on two busy cores; after this they are killed.
+# The engine's processes end by themselves in 3 to 6 s on two busy cores. After this time they are killed.
 _STOP_S = 30.0
 _WARM_UP = GenerationRequest("warm-up", (ChatMessage("user", "Ready?"),), (), SamplingOptions(max_tokens=1))
 
@@ -45,16 +45,16 @@ class VllmModel:
         self._defaults: dict[str, Any] = {}  # sampling options of the checkpoint's generation_config
         self._num_requests = itertools.count()
         self._unfinished: set[str] = set()  # the engine's request ids
-        # One thread: a fast tokenizer cannot be shared, and vLLM would deep-copy it for each further one.
+        # One thread only: vLLM deep-copies the tokenizer for each further thread, as threads cannot share it.
         self._tokenizing = ThreadPoolExecutor(1, "tokenizing")
 
     async def start(self) -> None:
-        """Start the engine: half a minute to minutes. Raises ModelLoadError, and leaves no process behind then."""
+        """Start the engine: takes half a minute to minutes. On ModelLoadError no process is left."""
         try:
             self._engine = engine = await asyncio.to_thread(self._start_engine)
             if not engine.get_tokenizer().chat_template:
                 raise ValueError("its tokenizer has no chat template; use an instruction-tuned checkpoint")
-            # vLLM reads it from the checkpoint's files, which takes 3 ms.
+            # vLLM reads them from the checkpoint's files, which takes 3 ms.
             self._defaults = engine.model_config.get_diff_sampling_param()
             self._server = await OpenAIServer.start(self.name, self._config, engine)
             await self._warm_up()
@@ -63,13 +63,13 @@ class VllmModel:
             raise ModelLoadError(self.name, f"vLLM does not start: {error}") from error
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
-        """Deltas of the tokens that gathered since the last one was taken: see `stream_gather_s`.
+        """Deltas with the tokens since the previous delta: see `stream_gather_s`.
 
-        Raises InvalidRequestError if the conversation is too long or a sampling option out of range,
-        ModelNotFoundError for an adapter that it lacks, OverloadedError, StageUnavailableError.
+        Raises InvalidRequestError if the conversation is too long or a sampling option is out of range,
+        ModelNotFoundError for an unknown adapter, OverloadedError, StageUnavailableError.
         """
         deltas = self._deltas(request)
-        # A number in brackets is an array in JSON, and no citation.
+        # In JSON, a number in brackets is an array, not a citation.
         return deltas if request.sampling.response_schema is None else _escaped(deltas)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
@@ -86,11 +86,11 @@ class VllmModel:
         return EngineActivity(self._engine.get_num_unfinished_requests(), max_running)
 
     async def check_health(self) -> None:
-        """Raises StageUnavailableError before `start` and after `stop`, vLLM's EngineDeadError if its process died."""
+        """Raises StageUnavailableError before `start` and after `stop`, and EngineDeadError if vLLM's process died."""
         await self._running_engine().check_health()
 
     async def stop(self) -> None:
-        """End the requests that run, with StageUnavailableError, and the engine's processes. May be called twice."""
+        """End running requests with StageUnavailableError, and the engine's processes. May be called twice."""
         engine, self._engine = self._engine, None
         server, self._server = self._server, None
         self._tokenizing.shutdown(wait=False)
@@ -99,7 +99,7 @@ class VllmModel:
         if engine is not None:
             await engine.abort(list(self._unfinished))
             await asyncio.to_thread(_shut_down, engine)
-            # vLLM closes its sockets and forgets their context, which has threads and files of its own.
+            # vLLM closes its sockets but not their context, which has threads and files of its own.
             engine.engine_core.resources.ctx.destroy(linger=0)
 
     def _start_engine(self) -> "AsyncLLM":
@@ -108,7 +108,7 @@ class VllmModel:
         return AsyncLLM.from_engine_args(self._engine_args())
 
     def _engine_args(self) -> "AsyncEngineArgs":
-        """What the platform and the config ask for; engine_kwargs may say otherwise."""
+        """Arguments from the platform and the config; engine_kwargs replace them."""
         from vllm.engine.arg_utils import AsyncEngineArgs
 
         return AsyncEngineArgs(
@@ -121,8 +121,8 @@ class VllmModel:
         )
 
     async def _warm_up(self) -> None:
-        """One token: what is imported and compiled for it is not left to the first question."""
-        with suppress(InvalidRequestError):  # a context too short for the instructions can still chat without them
+        """Generate one token, so that the first question does not wait for imports and compilation."""
+        with suppress(InvalidRequestError):  # a context too short for our instructions still allows plain chat
             async for _ in self.stream(_WARM_UP):
                 pass
 
@@ -137,13 +137,13 @@ class VllmModel:
         return self._server
 
     def _engine_id(self, request_id: str) -> str:
-        """Callers may repeat an id, and the engine aborts by id."""
+        """A unique id: callers may repeat theirs, and the engine aborts by id."""
         return f"{request_id}-{next(self._num_requests)}"
 
     def _prompt(self, request: GenerationRequest) -> list[int]:
-        """Token ids of the prompt, with as many passages as leave room for the answer."""
+        """Token ids of the prompt. Its passages leave room for the answer."""
         budget = self._config.max_model_len - self._max_tokens(request.sampling)
-        tokenized: dict[tuple[ChatMessage, ...], list[int]] = {}  # what is counted last is most often the prompt
+        tokenized: dict[tuple[ChatMessage, ...], list[int]] = {}  # the messages counted last are most often the prompt
 
         def token_ids(messages: Sequence[ChatMessage]) -> list[int]:
             key = tuple(messages)
@@ -175,7 +175,7 @@ class VllmModel:
         engine_id, num_completion_tokens = self._engine_id(request.request_id), 0
         self._unfinished.add(engine_id)
         try:
-            with _our_errors():
+            with _translated_errors():
                 outputs = self._generate(engine, prompt, request.sampling, engine_id, adapter)
                 async with aclosing(outputs):
                     async for output in outputs:
@@ -203,16 +203,16 @@ class VllmModel:
         return gathered(outputs, self._config.stream_gather_s)
 
     def _sampling(self, options: SamplingOptions) -> "SamplingParams":
-        """The request's options, else the config's, else those of the checkpoint's generation_config."""
+        """Options from the request, then the config, then the checkpoint's generation_config."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         temperature = self._config.temperature if options.temperature is None else options.temperature
         chosen = {"temperature": temperature, "top_p": options.top_p, "seed": options.seed}
-        given = {option: value for option, value in chosen.items() if value is not None}
+        explicit = {option: value for option, value in chosen.items() if value is not None}
         schema = options.response_schema
         return SamplingParams(
-            **{**self._defaults, **given, "max_tokens": self._max_tokens(options)},
+            **{**self._defaults, **explicit, "max_tokens": self._max_tokens(options)},
             stop=list(options.stop),
             structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
             output_kind=RequestOutputKind.DELTA,
@@ -220,16 +220,16 @@ class VllmModel:
 
 
 def _shut_down(engine: "AsyncLLM") -> None:
-    """Returns once the engine's processes are gone, with their memory."""
+    """Returns when the engine's processes have ended and their memory is free."""
     manager = engine.engine_core.resources.engine_manager
     engine.shutdown(_STOP_S)
     for process in getattr(manager, "processes", ()):
-        process.join()  # vLLM does not wait for one that it had to kill
+        process.join()  # vLLM does not wait for a process that it killed
 
 
 @contextmanager
-def _our_errors() -> Iterator[None]:
-    """vLLM's errors as ours."""
+def _translated_errors() -> Iterator[None]:
+    """Translates vLLM's errors to ours."""
     from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError
 
     try:
@@ -253,7 +253,7 @@ def _delta(output: "RequestOutput", num_prompt_tokens: int, num_completion_token
 
 
 async def _escaped(deltas: AsyncGenerator[GenerationDelta, None]) -> AsyncGenerator[GenerationDelta, None]:
-    """The deltas, whose text reads as it stands: what looks like a marker is escaped."""
+    """The deltas with every marker in their text escaped."""
     escaper = MarkerEscaper()
     async with aclosing(deltas):
         async for delta in deltas:

@@ -1,6 +1,6 @@
-"""vLLM's own OpenAI server without its HTTP: what reads tools, schemas, logprobs and adapters is vLLM's, and right.
+"""vLLM's own OpenAI server without its HTTP, so that vLLM's code handles tools, schemas, logprobs and adapters.
 
-The only module that follows the inside of vLLM's server, which moves from version to version.
+Only this module depends on the internals of vLLM's server, which change from version to version.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Kind = Literal["chat", "completion"]
 
 STAGE = "generate"
-# vLLM's own reasons to finish: what they are at the API, and those that are no answer.
+# vLLM's own finish reasons as the API reports them, and those that mean failure.
 OWN_REASONS = {"repetition": "stop"}
 ABORTED = ("abort", "error")
 _LIMITS = ("max_tokens", "max_completion_tokens")
@@ -36,14 +36,14 @@ _DONE = "[DONE]"
 
 
 class OpenAIServer:
-    """Answers OpenAI's request bodies with its response objects, over one engine, under the names it is given."""
+    """Answers OpenAI's request bodies with its response objects, over one engine, for a model and its adapters."""
 
     def __init__(self, name: str, config: VllmConfig, engine: "AsyncLLM", models: "OpenAIServingModels") -> None:
         self._name = name
         self._config = config
         self._engine = engine
         self._models = models
-        self._running: set[_Started] = set()
+        self._running: set[_RequestEngine] = set()
         renderer = _renderer(config, engine)
         self._serving = {
             "chat": _chat_serving(config, engine, models, renderer),
@@ -62,7 +62,7 @@ class OpenAIServer:
         return OpenAIServer(name, config, engine, models)
 
     def adapter(self, name: str | None) -> "LoRARequest | None":
-        """The adapter that the engine calls by `name`; None for the model as it is. Raises ModelNotFoundError."""
+        """The adapter `name`; None for the model without an adapter. Raises ModelNotFoundError."""
         if name is None or name == self._name:
             return None
         if name not in self._models.lora_requests:
@@ -76,33 +76,33 @@ class OpenAIServer:
         """
         self.adapter(body.get("model"))
         serving = copy(self._serving[kind])
-        # vLLM's readers of tool calls are made for a token at a time.
+        # vLLM's parsers of tool calls expect one token at a time.
         gather_s = 0.0 if body.get("tools") else self._config.stream_gather_s
-        serving.engine_client = started = _Started(self._engine, gather_s)
+        serving.engine_client = request_engine = _RequestEngine(self._engine, gather_s)
         limits = {name: min(body[name], self._config.max_tokens) for name in _LIMITS if _is_count(body.get(name))}
-        self._running.add(started)
+        self._running.add(request_engine)
         try:
             async with aclosing(_responses(serving, {**body, **limits, "request_id": request_id})) as responses:
                 async for response in responses:
                     yield response
-            started.request_ids.clear()
+            request_engine.request_ids.clear()
         finally:
-            self._running.discard(started)
-            # What vLLM's generators leave behind is only aborted once the garbage collector finds it.
-            await self._abort(started)
+            self._running.discard(request_engine)
+            # vLLM's generators abort unfinished requests only when they are garbage-collected.
+            await self._abort(request_engine)
 
     async def abort(self) -> None:
-        """Ends what runs, with StageUnavailableError."""
-        for started in list(self._running):
-            await self._abort(started)
+        """End running requests with StageUnavailableError."""
+        for request_engine in list(self._running):
+            await self._abort(request_engine)
 
-    async def _abort(self, started: "_Started") -> None:
-        if started.request_ids:
-            await self._engine.abort(started.request_ids)
+    async def _abort(self, request_engine: "_RequestEngine") -> None:
+        if request_engine.request_ids:
+            await self._engine.abort(request_engine.request_ids)
 
 
-class _Started:
-    """The engine, as one request sees it: with the ids of what it has started there."""
+class _RequestEngine:
+    """The engine for one request. It records the ids of the generations that the request starts."""
 
     def __init__(self, engine: "AsyncLLM", gather_s: float) -> None:
         self._engine = engine
@@ -175,7 +175,7 @@ def _is_count(value: object) -> bool:
 async def _responses(
     serving: "OpenAIServingChat | OpenAIServingCompletion", body: dict[str, Any]
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """What vLLM answers, and its errors as ours."""
+    """vLLM's responses; its errors become ours."""
     from jinja2 import TemplateError
     from vllm.entrypoints.serve import create_error_response
     from vllm.entrypoints.serve.engine.protocol import ErrorResponse
@@ -183,7 +183,7 @@ async def _responses(
 
     try:
         response = await _created(serving, body)
-    # What vLLM's own server answers for the client; it raises these for values that no validator sees.
+    # vLLM's own server reports these to the client: it raises them for values that its validators miss.
     except (VLLMError, ValueError, TypeError, OverflowError, NotImplementedError, TemplateError) as error:
         raise _to_error(create_error_response(error).error) from error
     if isinstance(response, ErrorResponse):
@@ -213,7 +213,7 @@ async def _created(serving: "OpenAIServingChat | OpenAIServingCompletion", body:
 
 
 async def _without_frames(frames: AsyncIterator[str]) -> AsyncGenerator[dict[str, Any], None]:
-    """The objects of a stream of server-sent events, up to its end. Raises the error that one of them tells of."""
+    """The objects of a stream of server-sent events. Raises the error of an error event."""
     from vllm.entrypoints.serve.engine.protocol import ErrorInfo
 
     async for frame in frames:
@@ -227,7 +227,7 @@ async def _without_frames(frames: AsyncIterator[str]) -> AsyncGenerator[dict[str
 
 
 def _checked(response: dict[str, Any]) -> dict[str, Any]:
-    """The response, with OpenAI's reasons to finish. Raises StageUnavailableError if the engine gave up on it."""
+    """The response with OpenAI's finish reasons. Raises StageUnavailableError if the engine aborted it."""
     for choice in response["choices"]:
         reason = choice.get("finish_reason")
         if reason in ABORTED:
@@ -237,7 +237,7 @@ def _checked(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def _raise_if_cancelled() -> None:
-    """vLLM answers a cancellation with an error of its own, and forgets it."""
+    """vLLM turns a cancellation into an error response, which hides it from asyncio."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

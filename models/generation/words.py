@@ -1,4 +1,4 @@
-"""The words of a text as matching sees them: lower-cased, without their commonest English endings."""
+"""The words of a text for matching: lower-cased, without common English endings."""
 
 import re
 from functools import lru_cache
@@ -6,7 +6,7 @@ from functools import lru_cache
 _WORD = re.compile(r"\w+")
 _ENDINGS = ("ing", "ed", "ly", "er", "ion", "e")
 _MIN_STEM_CHARS = 4
-_NUM_REMEMBERED = 65_536  # words: a few thousand make up most of any text
+_MAX_CACHED_WORDS = 65_536  # a few thousand words make up most of any text
 
 
 def words(text: str) -> list[str]:
@@ -14,12 +14,12 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-@lru_cache(_NUM_REMEMBERED)
+@lru_cache(_MAX_CACHED_WORDS)
 def stem(word: str) -> str:
     """`word` without its plural and then without one of six endings, if four characters remain.
 
-    Crude on purpose: on 500 SQuAD questions with four distractors it puts the answer first in 75.0% of the cases,
-    against 73.4% for plurals alone and 71.2% for whole words.
+    It is simple on purpose. On 500 SQuAD questions with four distractors the answer is first in 75.0% of the cases,
+    against 73.4% if only plurals are removed and 71.2% for whole words.
     """
     word = _singular(word)
     for ending in _ENDINGS:

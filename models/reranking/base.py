@@ -1,6 +1,6 @@
-"""The seam of reranking: a query and its candidates in, one score a candidate out.
+"""The seam of reranking: a query and its candidates in, one score per candidate out.
 
-Three steps, so that a replica tokenises the next request while a forward pass runs, and batches by tokens.
+These are three steps, so that a replica can tokenise the next request during a forward pass and batch by tokens.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from models.types import FloatArray
 
 @dataclass(frozen=True)
 class RerankRequest:
-    """`texts` stand in retrieval's order, best first. `term_weights`: see LexicalRanking; empty means all alike."""
+    """`texts` are in retrieval's order, best first. `term_weights`: see LexicalRanking; empty means equal weights."""
 
     query: str
     texts: tuple[str, ...]
@@ -22,31 +22,31 @@ class RerankRequest:
 
 @dataclass(frozen=True)
 class RerankWork:
-    """A request and what of it has to go through the model; `kept` is the model's own, for `finish`."""
+    """A request and the encodings that the model must process. `state` is private to the model, for `finish`."""
 
     request: RerankRequest
     encodings: tuple[Encoding, ...]
-    kept: Any = None
+    state: Any = None
 
 
 class RerankingModel(Protocol):
-    """Scores candidates against their query; higher is better, and only comparable within one request.
+    """Scores candidates for a query. Higher is better; scores are comparable within one request only.
 
-    `retrieval_weight` is the share of retrieval's rank that was measured to be best for the kind; see blend.
-    Tokenising and finishing are called from one thread and the forward pass from another, at the same time.
+    `retrieval_weight` is the weight of retrieval's rank that measured best for the kind; see blend.
+    One thread tokenises and finishes while another runs the forward pass.
     """
 
     name: str
     retrieval_weight: float
 
     def tokenize(self, request: RerankRequest) -> RerankWork:
-        """What has to be computed for the request: nothing, where everything is in a cache."""
+        """The request's work: no encodings if a cache has every result."""
 
     def forward(self, batch: Sequence[Encoding]) -> Sequence[Any]:
-        """One output an encoding, in one forward pass: the caller sorts by length and bounds the batch."""
+        """One output per encoding, in one forward pass: the caller sorts by length and bounds the batch."""
 
     def finish(self, work: RerankWork, outputs: Sequence[Any]) -> FloatArray:
-        """A float32 score a candidate (len(request.texts),), from the outputs of the work's encodings, in order."""
+        """Float32 scores (len(request.texts),), one per candidate, from the outputs of the encodings in order."""
 
     def to_relevance(self, scores: FloatArray) -> FloatArray:
-        """The scores as relevance from 0 to 1, comparable between requests as far as the model's scores are."""
+        """The scores as relevance from 0 to 1. Between requests they are as comparable as the model's scores."""

@@ -1,4 +1,4 @@
-"""The final order: what the reranker says, steadied by where retrieval had put each candidate."""
+"""The final score of a candidate: a weighted sum of the reranker's score and retrieval's rank."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from models.errors import InvalidRequestError
 from models.index.fusion import scale_to_unit
 from models.types import FloatArray
 
-# How slowly retrieval's share fades with its rank: half at rank 11. Of 3, 10 and a straight line, 10 was best or
-# near it on each public set; reciprocal ranks on both sides, and the scores of retrieval itself, were no better.
+# Retrieval's score falls to one half at rank 11. Measured on each public set: 10 was best or near the best among 3, 10
+# and a linear decay. Reciprocal ranks on both sides and retrieval's own scores were not better.
 FADE = 10
 
 
 def blend(scores: FloatArray, retrieval_weight: float) -> FloatArray:
-    """Final scores (n,), 0 to 1, of candidates whose reranking `scores` stand in retrieval's order, best first.
+    """Final scores (n,), 0 to 1. The reranking `scores` are in retrieval's order, best first.
 
     (1 - weight) * scores scaled to 0..1, plus weight * FADE / (FADE + rank), rank from 0. A weight of 0 keeps the
     reranker's order, 1 retrieval's. Raises InvalidRequestError for a weight outside 0..1.

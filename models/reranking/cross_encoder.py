@@ -1,4 +1,4 @@
-"""Cross-encoders: query and candidate read together by one transformer with one output."""
+"""Cross-encoders: one transformer reads query and candidate together and has one output."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,10 @@ class CrossEncoderConfig(TransformerConfig):
     """An entry of kind `cross_encoder`."""
 
     max_tokens: int = Field(
-        default=512, ge=8, le=131_072, description="Tokens of a query and a candidate together; the rest is cut."
+        default=512,
+        ge=8,
+        le=131_072,
+        description="Most tokens of a query and a candidate; longer pairs are cut.",
     )
 
 
@@ -30,7 +33,7 @@ class CrossEncoderModel:
     """A RerankingModel. A score is the model's logit. Term weights are ignored."""
 
     config_class = CrossEncoderConfig
-    retrieval_weight = 0.0  # it reads both texts together: not measured to gain from retrieval's order
+    retrieval_weight = 0.0  # it reads both texts together; no gain from retrieval's order was measured
 
     def __init__(self, name: str, config: CrossEncoderConfig) -> None:
         """Loads the weights. Raises ModelLoadError."""
@@ -43,7 +46,7 @@ class CrossEncoderModel:
         return RerankWork(request, tuple(self._tokenizer.encode_pairs(request.query, request.texts)))
 
     def forward(self, batch: Sequence[Encoding]) -> list[float]:
-        """A logit a pair."""
+        """One logit per pair."""
         import torch
 
         with torch.inference_mode():
@@ -54,10 +57,10 @@ class CrossEncoderModel:
         return np.array(outputs, np.float32)
 
     def to_relevance(self, scores: FloatArray) -> FloatArray:
-        """The logits' probabilities: such models are trained with a sigmoid on top."""
+        """The logits' probabilities: cross-encoders are trained with a sigmoid on top."""
         return sigmoid(scores)
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
-    """1 / (1 + exp(-logits)) float32, without overflow: the hyperbolic tangent is the same curve."""
+    """1 / (1 + exp(-logits)) float32, computed by the hyperbolic tangent, which does not overflow."""
     return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A model without a replica: the requests' texts sorted by length, in batches of a bounded number of tokens."""
+"""Reranking without a replica: texts of all requests sorted by length, in batches of bounded tokens."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -9,7 +9,7 @@ from models.types import FloatArray
 
 
 def score(model: RerankingModel, requests: Sequence[RerankRequest]) -> list[FloatArray]:
-    """A float32 score a text (len(request.texts),) of each request, in order."""
+    """For each request, in order, the float32 scores (len(request.texts),) of its texts."""
     works = [model.tokenize(request) for request in requests]
     outputs = iter(forward_all(model.forward, [encoding for work in works for encoding in work.encodings]))
     return [model.finish(work, list(islice(outputs, len(work.encodings)))) for work in works]

@@ -1,4 +1,4 @@
-"""Reranking with vLLM: cross-encoders on a GPU, and language models that are asked whether a document answers."""
+"""Reranking with vLLM: cross-encoders, and language models that judge whether a document answers, on a GPU."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +15,14 @@ from models.vllm.pooling import VllmPooling, VllmPoolingConfig, load_pooling_tok
 
 
 class VllmRerankingConfig(VllmPoolingConfig):
-    """An entry of kind `vllm`. The three pieces are the words around a query and a document, for a language model.
+    """An entry of kind `vllm`. The three texts are a language model's prompt around query and document.
 
-    Without them the two are read as the pair that a cross-encoder's tokenizer makes of them.
+    Without them, the tokenizer encodes query and document as a pair, for a cross-encoder.
     """
 
-    before_query: str = Field(default="", description="System prompt, instruction, and what announces the query.")
-    before_document: str = Field(default="", description="What stands between the query and the document.")
-    after_document: str = Field(default="", description="What makes the model say its word; never cut.")
+    before_query: str = Field(default="", description="The prompt before the query: system prompt and instruction.")
+    before_document: str = Field(default="", description="The prompt between the query and the document.")
+    after_document: str = Field(default="", description="The prompt after the document; it is never truncated.")
 
     @property
     def has_template(self) -> bool:
@@ -30,10 +30,10 @@ class VllmRerankingConfig(VllmPoolingConfig):
 
 
 class VllmRerankingModel:
-    """A RerankingModel. A score is the model's logit, or yes's logit less no's. Term weights are ignored."""
+    """A RerankingModel. A score is the model's logit, or logit(yes) - logit(no). Term weights are ignored."""
 
     config_class = VllmRerankingConfig
-    retrieval_weight = 0.0  # it reads both texts together: not measured to gain from retrieval's order
+    retrieval_weight = 0.0  # it reads both texts together; no gain from retrieval's order was measured
 
     def __init__(self, name: str, config: VllmRerankingConfig) -> None:
         """Starts the engine. Raises ModelLoadError."""
@@ -41,11 +41,10 @@ class VllmRerankingModel:
         self._config = config
         self._tokenizer = load_pooling_tokenizer(name, config)
         self._pooling = VllmPooling(name, config, "classify")
-        found = self._pooling.run(self.tokenize(RerankRequest("warm", ("up",))).encodings, use_activation=False).shape[
-            1
-        ]
-        if found != 1:
-            raise ModelLoadError(name, f"it has {found} outputs; a reranker has one")
+        warm_up = self.tokenize(RerankRequest("warm", ("up",)))
+        num_outputs = self._pooling.run(warm_up.encodings, use_activation=False).shape[1]
+        if num_outputs != 1:
+            raise ModelLoadError(name, f"it has {num_outputs} outputs; a reranker has one")
 
     def tokenize(self, request: RerankRequest) -> RerankWork:
         if not self._config.has_template:
@@ -55,7 +54,7 @@ class VllmRerankingModel:
         return RerankWork(request, tuple(pieces))
 
     def forward(self, batch: Sequence[Encoding]) -> list[float]:
-        """A logit a pair."""
+        """One logit per pair."""
         return self._pooling.run(batch, use_activation=False)[:, 0].tolist()
 
     def finish(self, work: RerankWork, outputs: Sequence[Any]) -> FloatArray:

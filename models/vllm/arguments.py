@@ -1,4 +1,4 @@
-"""What vLLM takes in its configuration, asked of vLLM itself: names of engine arguments, their values, its parsers."""
+"""Checks configuration against the installed vLLM: names and values of engine arguments, and names of parsers."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from models.errors import ConfigError, did_you_mean
 
 DEFAULT_LORA_RANK = 16  # vLLM's
 
-# Engine arguments that have a field of their own.
+# Engine arguments that are set by a field of the catalog entry.
 _OWN_FIELDS = {
     "model": "source",
     "revision": "revision",
@@ -23,27 +23,28 @@ _OWN_FIELDS = {
     "enable_lora": "adapters",
     "reasoning_parser": "reasoning_parser",
 }
-# Their fields bear the names of engine arguments, and bound something else: a draft model, and whole configs.
+# Their fields share names with engine arguments but mean something else: a draft model, and whole configs.
 _OTHER_CONFIGS = ("SpeculativeConfig", "VllmConfig")
 
 
-def check_engine_arguments(given: dict[str, JsonValue]) -> None:
-    """Raises ConfigError for a name that AsyncEngineArgs lacks, and for a value that it would not take.
+def check_engine_arguments(arguments: dict[str, JsonValue]) -> None:
+    """Raises ConfigError for a name that AsyncEngineArgs lacks or a value that it refuses.
 
-    Imports vLLM, only if there is something to check. What depends on the checkpoint shows when the engine starts.
+    Imports vLLM if there are arguments. Problems that depend on the checkpoint appear when the engine starts.
     """
-    for name, value in given.items():
+    for name, value in arguments.items():
         if name in _OWN_FIELDS:
-            raise ConfigError("engine_kwargs", f"{name!r} is set by {_OWN_FIELDS[name]!r}, one level up")
-        known = _engine_arguments()
-        if name not in known:
-            raise ConfigError("engine_kwargs", f"vLLM has no engine argument {name!r}{did_you_mean(name, known)}")
-        for problem in _problems(known[name], value):
+            raise ConfigError("engine_kwargs", f"remove {name!r}; set the option {_OWN_FIELDS[name]!r} instead")
+        fields_by_name = _engine_arguments()
+        if name not in fields_by_name:
+            hint = did_you_mean(name, fields_by_name)
+            raise ConfigError("engine_kwargs", f"vLLM has no engine argument {name!r}{hint}")
+        for problem in _problems(fields_by_name[name], value):
             raise ConfigError(f"engine_kwargs.{name}", f"{json.dumps(value)} is not possible: {problem}")
 
 
 def check_parsers(tool_parser: str | None, reasoning_parser: str | None) -> None:
-    """Raises ConfigError for a parser that vLLM does not have. Imports vLLM, only if one is named."""
+    """Raises ConfigError for a parser that vLLM does not have. Imports vLLM if a parser is named."""
     if tool_parser is None and reasoning_parser is None:
         return
     try:
@@ -58,7 +59,7 @@ def check_parsers(tool_parser: str | None, reasoning_parser: str | None) -> None
 
 
 def lora_arguments(adapters: dict[str, str]) -> dict[str, Any]:
-    """Engine arguments that hold all the adapters at once: their number, and the rank of the largest local one."""
+    """Engine arguments to load all adapters at once: their number and the largest rank of the local ones."""
     if not adapters:
         return {}
     from vllm.config.lora import MaxLoRARanks
@@ -69,14 +70,14 @@ def lora_arguments(adapters: dict[str, str]) -> dict[str, Any]:
     return {"enable_lora": True, "max_loras": len(adapters), **({"max_lora_rank": possible[0]} if possible else {})}
 
 
-def _check_name(where: str, name: str, known: list[str]) -> None:
-    if name not in known:
-        raise ConfigError(where, f"vLLM has no {where.replace('_', ' ')} {name!r}{did_you_mean(name, known)}")
+def _check_name(where: str, name: str, allowed: list[str]) -> None:
+    if name not in allowed:
+        raise ConfigError(where, f"vLLM has no {where.replace('_', ' ')} {name!r}{did_you_mean(name, allowed)}")
 
 
 @lru_cache(maxsize=1)
 def _engine_arguments() -> dict[str, DataclassField[Any]]:
-    """Raises ConfigError where vLLM is not installed."""
+    """Engine arguments by name. Raises ConfigError if vLLM is not installed."""
     try:
         from vllm.engine.arg_utils import AsyncEngineArgs
     except ImportError as error:
@@ -85,11 +86,11 @@ def _engine_arguments() -> dict[str, DataclassField[Any]]:
 
 
 def _not_installed(where: str, error: ImportError) -> ConfigError:
-    return ConfigError(where, f"vLLM cannot be imported, so nothing may stand here: {error}")
+    return ConfigError(where, f"needs vLLM, which cannot be imported: {error}")
 
 
 def _problems(argument: DataclassField[Any], value: JsonValue) -> Iterator[str]:
-    """What is wrong with the value: its type, then its bounds, then that vLLM has nothing of that name."""
+    """The value's problems: a wrong type, a value out of bounds, or a name that vLLM does not know."""
     config_fields = _config_fields(argument.name)
     types = [argument.type] if not isinstance(argument.type, str) else [field.annotation for field in config_fields]
     if value is not None:
@@ -101,48 +102,48 @@ def _problems(argument: DataclassField[Any], value: JsonValue) -> Iterator[str]:
 
 
 def _mismatch(expected: Any, value: JsonValue) -> Iterator[str]:
-    # JSON's strictness: "8" is no number, but a list may be a tuple and a string a member of an enum.
+    # Strict as for JSON: "8" is not a number, but a list is accepted as a tuple and a string as an enum member.
     try:
         _adapter(expected).validate_json(json.dumps(value), strict=not isinstance(value, dict))
     except ValidationError as error:
-        messages = dict.fromkeys(_said(problem["loc"], problem["msg"], value) for problem in error.errors())
+        messages = dict.fromkeys(_describe(problem["loc"], problem["msg"], value) for problem in error.errors())
         yield ", or ".join(messages)
 
 
-def _said(location: tuple[int | str, ...], message: str, value: JsonValue) -> str:
-    """The message, after the key inside a dictionary that it is about."""
-    keys = [str(part) for part in location if isinstance(value, dict) and part in value]
+def _describe(location: tuple[int | str, ...], message: str, value: JsonValue) -> str:
+    """The message, after the dictionary key that it belongs to."""
+    keys = [str(step) for step in location if isinstance(value, dict) and step in value]
     return ": ".join([*keys, message[0].lower() + message[1:]])
 
 
 def _adapter(expected: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(expected)
-    except PydanticSchemaGenerationError:  # a class of torch's, among what else it may be
+    except PydanticSchemaGenerationError:  # one of the allowed types is a class of torch
         return TypeAdapter(expected, config=ConfigDict(arbitrary_types_allowed=True))
 
 
 def _config_fields(name: str) -> list[FieldInfo]:
-    """The fields of that name in vLLM's own configs, which know its bounds."""
+    """The fields of that name in vLLM's own configs, which have the bounds."""
     from vllm import config
 
     kinds = [kind for kind in vars(config).values() if isinstance(kind, type) and kind.__name__ not in _OTHER_CONFIGS]
-    fields_of = [getattr(kind, "__pydantic_fields__", {}) for kind in kinds]
-    return [known[name] for known in fields_of if name in known]
+    fields_by_config = [getattr(kind, "__pydantic_fields__", {}) for kind in kinds]
+    return [config_fields[name] for config_fields in fields_by_config if name in config_fields]
 
 
 def _unknown_name(argument: str, name: str) -> Iterator[str]:
-    """For arguments that vLLM declares as any string, and looks up late."""
+    """A problem with an argument that vLLM declares as any string and looks up only when the engine starts."""
     from vllm.config.model import TokenizerMode
     from vllm.config.parallel import DistributedExecutorBackend
     from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
     from vllm.model_executor.model_loader import LoadFormats
 
-    known = {
+    names = {
         "quantization": QUANTIZATION_METHODS,
         "load_format": get_args(LoadFormats),
         "tokenizer_mode": get_args(TokenizerMode),
         "distributed_executor_backend": get_args(DistributedExecutorBackend),
     }
-    if argument in known and name not in known[argument]:
-        yield f"it should be one of {', '.join(known[argument])}"
+    if argument in names and name not in names[argument]:
+        yield f"it should be one of {', '.join(names[argument])}"

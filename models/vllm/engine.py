@@ -1,4 +1,4 @@
-"""What every vLLM engine of ours is configured with, whether it writes or encodes."""
+"""Configuration that all vLLM engines share, for generation and for pooling."""
 
 from typing import Any
 
@@ -8,38 +8,40 @@ from models.vllm.arguments import check_engine_arguments
 
 
 class VllmEngineConfig(BaseModel):
-    """The part of an entry of kind `vllm` that its engine reads."""
+    """The part of an entry of kind `vllm` that configures its engine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     engine_kwargs: dict[str, JsonValue] = Field(
         default_factory=dict, description="Further arguments of vLLM's engine, such as max_num_seqs."
     )
-    cpu_kv_cache_gib: int = Field(default=1, ge=1, description="Memory of the KV cache where the engine runs on a CPU.")
-    cpu_threads: int | None = Field(default=None, ge=1, description="OpenMP threads on a CPU. None: as it finds them.")
+    cpu_kv_cache_gib: int = Field(default=1, ge=1, description="Memory of the KV cache on a CPU, in GiB.")
+    cpu_threads: int | None = Field(
+        default=None, ge=1, description="OpenMP threads on a CPU. None: as in the environment."
+    )
 
     @field_validator("engine_kwargs")
     @classmethod
-    def _are_possible(cls, given: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        check_engine_arguments(given)
-        return given
+    def _check_engine_kwargs(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        check_engine_arguments(arguments)
+        return arguments
 
     def environment(self) -> dict[str, str]:
-        """Environment variables that vLLM reads when it is imported; set before the model is built."""
+        """Environment variables that vLLM reads when it is imported; set them before the model is built."""
         return cpu_engine_environment(self.cpu_kv_cache_gib, self.cpu_threads)
 
 
 def on_this_platform() -> dict[str, Any]:
-    """Arguments for a CPU, none elsewhere: no compilation, which takes minutes, and bfloat16. Imports vLLM."""
+    """Arguments for a CPU: bfloat16, and no compilation, which takes minutes. None on a GPU. Imports vLLM."""
     from vllm.platforms import current_platform
 
     return {"enforce_eager": True, "dtype": "bfloat16"} if current_platform.is_cpu() else {}
 
 
 def cpu_engine_environment(kv_cache_gib: int, num_threads: int | None) -> dict[str, str]:
-    """What vLLM reads from the environment on a CPU; to be set before it is imported. A GPU engine ignores it.
+    """Environment variables for vLLM on a CPU; set them before vLLM is imported. A GPU engine ignores them.
 
-    Threads are not bound to cores, for vLLM's own binding takes all of the machine's, whatever share is ours.
+    Threads are not bound to cores: vLLM's own binding takes all cores of the machine, also those of other replicas.
     """
     threads = {} if num_threads is None else {"OMP_NUM_THREADS": str(num_threads)}
     return {

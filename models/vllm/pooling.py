@@ -1,4 +1,4 @@
-"""vLLM as an encoder: its pooling models, called with token ids. For GPUs and large models."""
+"""vLLM as an encoder: pooling models that take token ids. For GPUs and large models."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,19 +20,19 @@ PoolingTask = Literal["embed", "classify"]
 
 
 class VllmPoolingConfig(SourceConfig, VllmEngineConfig):
-    """What entries of kind `vllm` have in common; `device` is vLLM's own choice, made when it was installed."""
+    """Options of embedding and reranking entries of kind `vllm`. `device` has no effect: vLLM is built for one."""
 
-    max_tokens: int = Field(ge=8, le=131_072, description="Tokens of an input that count, special tokens included.")
+    max_tokens: int = Field(ge=8, le=131_072, description="Most tokens of an input, special tokens included.")
     gpu_memory_utilization: float = Field(
-        default=0.25, gt=0, le=1, description="Share of the GPU's memory that the engine takes, weights included."
+        default=0.25, gt=0, le=1, description="Fraction of the GPU's memory for the engine, weights included."
     )
     hf_overrides: dict[str, JsonValue] = Field(
-        default_factory=dict, description="What vLLM is to read differently in the checkpoint's config.json."
+        default_factory=dict, description="Values that replace those of the checkpoint's config.json."
     )
 
 
 class VllmPooling:
-    """One engine, in a child process that ends with this object. Takes a batch at a time, from one thread."""
+    """One engine, in a child process that ends with this object. Call it from one thread, a batch at a time."""
 
     def __init__(self, name: str, config: VllmPoolingConfig, task: PoolingTask) -> None:
         """Starts the engine: half a minute to minutes. Raises ModelLoadError."""
@@ -43,10 +43,12 @@ class VllmPooling:
         except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise ModelLoadError(name, f"tried {describe_attempts(config, source)} with vLLM: {error}") from error
         if task not in self._engine.supported_tasks:
-            raise ModelLoadError(name, f"vLLM can use it to {', '.join(self._engine.supported_tasks)}, not to {task}")
+            raise ModelLoadError(
+                name, f"vLLM supports {', '.join(self._engine.supported_tasks)} for this checkpoint, not {task}"
+            )
 
     def run(self, batch: Sequence[Encoding], use_activation: bool) -> FloatArray:
-        """The pooler's outputs (len(batch), dim) float32: vectors, or logits with one column a label.
+        """The pooler's outputs (len(batch), dim) float32: vectors, or logits with one column per label.
 
         `use_activation` scales vectors to unit length, and logits to probabilities.
         """
@@ -65,7 +67,7 @@ class VllmPooling:
 
 
 def load_pooling_tokenizer(name: str, config: VllmPoolingConfig) -> EncoderTokenizer:
-    """The model's tokenizer, without vLLM's own work around it. Raises ModelLoadError."""
+    """The model's tokenizer, used without vLLM's own preprocessing. Raises ModelLoadError."""
     from tokenizers import Tokenizer
 
     path = fetch_folder(name, config, ["tokenizer.json"]) / "tokenizer.json"
@@ -90,7 +92,7 @@ def _start(config: VllmPoolingConfig, location: str, revision: str | None) -> "L
 
 
 def _types(encoding: Encoding) -> dict[str, Any] | None:
-    """Where the second text begins: all that a BERT in vLLM wants to know of type ids."""
+    """The position of the second text, which is the form of type ids that vLLM takes for BERT."""
     if encoding.type_ids is None or not encoding.type_ids.any():
         return None
     return {"compressed_token_type_ids": int(encoding.type_ids.argmax())}

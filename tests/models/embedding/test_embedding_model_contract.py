@@ -158,7 +158,7 @@ def test_too_many_token_ids_are_cut(model: EmbeddingModel) -> None:
 
 @pytest.mark.parametrize("unknown", [-1, 2**31 - 1, 2**40])
 def test_unknown_token_ids_are_refused(model: EmbeddingModel, unknown: int) -> None:
-    with pytest.raises(InvalidRequestError, match=f"{unknown} is no token id"):
+    with pytest.raises(InvalidRequestError, match=f"{unknown} is not a token id"):
         model.tokenize_queries(["ferry", [5, unknown]])
 
 
@@ -249,7 +249,7 @@ def test_prefixes_are_put_before_queries_and_documents() -> None:
 @needs_weights
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"dim": 768}, "have 384 dimensions, the catalog says 768"), ({"max_tokens": 1024}, "at most 512 tokens")],
+    [({"dim": 768}, "have 384 dimensions, but dim in the catalog is 768"), ({"max_tokens": 1024}, "at most 512 tokens")],
 )
 def test_weights_that_contradict_the_catalog_do_not_load(change: dict[str, int], message: str) -> None:
     with pytest.raises(ModelLoadError, match=message):

@@ -134,7 +134,7 @@ def test_no_passages_fit_anywhere() -> None:
 def test_a_conversation_that_leaves_no_room_is_refused(passages: tuple[Passage, ...]) -> None:
     request = asking("Why? " * 300, *passages)
 
-    with pytest.raises(InvalidRequestError, match="may have 300 tokens") as refused:
+    with pytest.raises(InvalidRequestError, match="may have at most 300 tokens") as refused:
         fit_passages(request, count_words, 300)
 
     assert refused.value.param == "messages"

@@ -122,7 +122,7 @@ async def test_naming_the_service_or_a_store_searches_documents(
     [
         ({"tools": [FUNCTION]}, "tools", "answers from documents call no functions"),
         ({"model": "qwen3-4b", "tools": [SEARCH, FUNCTION]}, "tools", "answers from documents call no functions"),
-        ({"response_format": SCHEMA}, "response_format", "writes no JSON"),
+        ({"response_format": SCHEMA}, "response_format", "cannot write JSON"),
         ({"response_format": {"type": "xml"}}, "response_format", "json_schema"),
         ({"model": "extractive"}, "model", "set user_config.model of the Generator"),
         ({"model": "extractive", "stream": True}, "model", "set user_config.model of the Generator"),

@@ -107,7 +107,7 @@ REFUSED: list[tuple[Any, str]] = [
     (["a"] * (MAX_INPUTS + 1), "the request has 2049 inputs"),
     ([1, -1], "input 0 has a token id outside 0 to 2147483647"),
     ([[1], [2**40]], "input 1 has a token id outside 0 to 2147483647"),
-    ([[1], [1025]], "1025 is no token id of this model; they are 1 to 1024"),
+    ([[1], [1025]], "1025 is not a token id of this model; use 1 to 1024"),
     (["a", 1], "send a string, a list of strings"),
     ([[1], "a"], "send a string, a list of strings"),
     ([[1.5]], "send a string, a list of strings"),
