@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import FolderOption, QuickOption, show
+from serve.cli.driver.options import FolderOption, QuickOption, show
 
 QUICK_CHUNKS = 1_000
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import QuickOption, show
+from serve.cli.driver.options import QuickOption, show
 
 
 def engines_command(

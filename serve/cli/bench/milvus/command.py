@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import QuickOption, show
+from serve.cli.driver.options import QuickOption, show
 
 NUM_FILES, QUICK_FILES = 100, 3
 

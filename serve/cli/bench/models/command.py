@@ -5,15 +5,14 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import (
-    DEFAULT_CONFIG,
-    ConfigOption,
+from serve.cli.driver.options import (
     OutputOption,
     PeersOption,
     PlotOption,
     QuickOption,
     TurnsOption,
 )
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption
 
 ALL_ROWS = "embed,rerank,generate,memory"
 RowsOption = Annotated[str, typer.Option(help="Of embed, rerank, generate, memory.")]

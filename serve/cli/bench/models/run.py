@@ -10,9 +10,9 @@ from models.errors import InvalidRequestError
 from serve.cli.bench.models import embed, generate, memory, rerank
 from serve.cli.bench.models.rows import GROUPS, HEAD, ModelsPlan, Row, table_row, write_json
 from serve.cli.bench.models.session import Session
-from serve.cli.bench.options import show, show_progress
 from serve.cli.driver.closed_loop import Load
 from serve.cli.driver.machine import describe_machine
+from serve.cli.driver.options import show, show_progress
 from serve.cli.driver.servers import constant_answers
 from serve.cli.driver.turns import run_interleaved, served
 

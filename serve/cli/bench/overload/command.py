@@ -5,16 +5,15 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import (
-    DEFAULT_CONFIG,
+from serve.cli.driver.options import (
     ClientsOption,
-    ConfigOption,
     OutputOption,
     PlotOption,
     QuickOption,
     TurnsOption,
     numbers,
 )
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption
 
 
 # A command's options are its arguments.

@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from models.errors import ConfigError
-from serve.cli.bench.options import show, show_progress
 from serve.cli.bench.overload.findings import Findings, OverloadPlan, OverloadRow, PeakRow, faults_of, table, write_json
 from serve.cli.bench.overload.outcomes import OfferResult, summarise
 from serve.cli.driver.closed_loop import Load, drive
 from serve.cli.driver.open_loop import Arrivals, OpenLoad, Phase, drive_open
+from serve.cli.driver.options import show, show_progress
 from serve.cli.driver.servers import HOST, Server, ragserve_up, running
 from serve.cli.driver.turns import median_by
 from serve.cli.driver.workload import read_questions, write_bodies

@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import (
-    DEFAULT_CONFIG,
+from serve.cli.driver.options import (
     ClientsOption,
-    ConfigOption,
     OutputOption,
     PeersOption,
     PlotOption,
@@ -16,6 +14,7 @@ from serve.cli.bench.options import (
     TurnsOption,
     numbers,
 )
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption
 
 QuestionsOption = Annotated[
     Path | None, typer.Option(help="File with a question a line; default: the questions of the documents.", exists=True)

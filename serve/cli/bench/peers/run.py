@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from serve.cli.bench.options import show, show_progress
 from serve.cli.bench.peers import servers
 from serve.cli.bench.peers.rows import HEAD, PeersPlan, Row, overlap, rows_of, table_row, write_json
 from serve.cli.bench.peers.servers import QueryApi
 from serve.cli.bench.peers.workload import BenchedService, Workload, read_workload
 from serve.cli.driver.closed_loop import Load
 from serve.cli.driver.machine import describe_machine
+from serve.cli.driver.options import show, show_progress
 from serve.cli.driver.peers.environments import ServerStartError
 from serve.cli.driver.peers.settings import PeerSettings, write_chunks
 from serve.cli.driver.random_models import (

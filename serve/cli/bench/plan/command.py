@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import DEFAULT_CONFIG, ConfigOption, QuickOption, show, show_progress
+from serve.cli.driver.options import QuickOption, show, show_progress
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption
 
 QUICK_SECONDS = 2.0
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import QuickOption, show
+from serve.cli.driver.options import QuickOption, show
 
-QUICK_QUERIES, QUICK_DOCUMENTS = 20, 200
+QUICK_QUERIES, QUICK_DOCUMENTS = 10, 100
 
 
 def retrieval_command(
@@ -21,7 +21,7 @@ def retrieval_command(
 ) -> None:
     """nDCG@10, MRR@10 and recall@10 of each way to rank, with the default models and parameters, without a service.
 
-    Takes minutes on two cores. --quick takes 20 queries and 200 documents of each set.
+    Takes minutes on two cores. --quick takes 10 queries and 100 documents of each set.
     """
     from serve.cli.bench.retrieval.run import HEAD, measure, num_routed, read
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import FolderOption, QuickOption, TurnsOption, numbers, show, show_progress
+from serve.cli.driver.options import FolderOption, QuickOption, TurnsOption, numbers, show, show_progress
 
 INDEXES = "flat,hnsw,ivf_pq,tantivy"
 

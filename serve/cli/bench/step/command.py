@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import OutputOption, PlotOption, QuickOption, show, show_progress
+from serve.cli.driver.options import OutputOption, PlotOption, QuickOption, show, show_progress
 
 
 # A command's options are its arguments.

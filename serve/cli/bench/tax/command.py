@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.bench.options import ClientsOption, QuickOption, TurnsOption, numbers, show, show_progress
+from serve.cli.driver.options import ClientsOption, QuickOption, TurnsOption, numbers, show, show_progress
 
 TurnOption = Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=0.5, max=60)]
 BodyOption = Annotated[int, typer.Option("--body", help="Bytes of a question.", min=4, max=1_000_000)]

@@ -1,16 +1,13 @@
-"""The options and the console that the benchmarks' commands share. Imports nothing heavy: `--help` is quick."""
+"""Options and output that the benchmarks' commands share. Imports nothing heavy: every `ragserve --help` reads it."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from models.errors import InvalidRequestError
+from serve.cli.options import console
 
-console = Console(highlight=False, soft_wrap=True)
-
-DEFAULT_CONFIG = Path("serve_config.yaml")
 QuickOption = Annotated[
     bool,
     typer.Option("--quick", help="Run every part once, as small as possible, in place of the sizes and turns given."),
@@ -19,7 +16,6 @@ TurnsOption = Annotated[
     int, typer.Option("--turns", help="Turns of each server; the median turn counts.", min=1, max=99)
 ]
 ClientsOption = Annotated[str, typer.Option(help="Numbers of clients, separated by commas.")]
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The deployment file.")]
 FolderOption = Annotated[
     Path | None, typer.Option(help="Folder for temporary data; they are deleted afterwards.", file_okay=False)
 ]
