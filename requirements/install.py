@@ -242,6 +242,7 @@ def environment_python(arguments: argparse.Namespace, output: Output) -> Path:
 def install_uv(arguments: argparse.Namespace, output: Output) -> Uv:
     """Install uv by pip, into the environment. For an image it stays outside the prefix."""
     python = environment_python(arguments, output)
+    output.line("uv, the installer")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     run([*pip, "--requirement", str(FOLDER / "uv.txt")], os.environ, output)
     settings = pip_settings(python)
