@@ -37,12 +37,12 @@ class Block:
 
 def blocks(*languages: str) -> list[Block]:
     texts = {page.stem: page.read_text() for page in RUN}
-    found = (
+    page_blocks = (
         Block(page, match[1], match[2], text[: match.start()].count("\n") + 1)
         for page, text in texts.items()
         for match in FENCE.finditer(text)
     )
-    return [block for block in found if block.language in languages]
+    return [block for block in page_blocks if block.language in languages]
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
@@ -80,7 +80,7 @@ def test_every_piece_of_configuration_can_stand_in_the_deployment_file(block: Bl
     deployments = raw["applications"][0]["deployments"]
 
     for changed in yaml.safe_load(block.code):
-        (stage,) = (one for one in deployments if one["name"] == changed["name"])
+        (stage,) = (deployment for deployment in deployments if deployment["name"] == changed["name"])
         stage |= changed
 
     assert [str(problem) for problem in check(raw, Machine(num_cpus=8, num_gpus=1))] == []
