@@ -1,8 +1,8 @@
-"""How many questions one ingress replica takes on at once: others are refused before any work, and told when to return.
+"""Limits the questions that one ingress replica works on at once. Further ones are refused before any work.
 
-Little's law: with N under way and X answered a second, a question takes N / X seconds. Past the capacity, X is what it
-is, so every further question under way is only longer waiting for all, until answers come too late to be of use. The
-permits of text-embeddings-inference do the same.
+Little's law: with N questions under way and X answered a second, a question takes N / X seconds. At full capacity X is
+constant, so each further question only makes all of them slower, until answers come too late to be of use.
+text-embeddings-inference limits its requests by permits in the same way.
 """
 
 import math
@@ -16,12 +16,12 @@ from models.errors import OverloadedError
 
 STAGE = "ingress"
 MAX_QUESTIONS = 4096
-RECENT = 0.05  # weight of the last question in the mean time of one
-MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0  # OpenAI's clients do not wait longer than a minute
+LAST_WEIGHT = 0.05  # of the last question, in the mean time of a question
+MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0  # OpenAI's clients wait a minute at most
 
 
 class AdmissionConfig(BaseModel):
-    """What one ingress replica takes on."""
+    """The limit of one ingress replica."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,29 +29,30 @@ class AdmissionConfig(BaseModel):
         default=64,
         ge=1,
         le=MAX_QUESTIONS,
-        description="Requests for answers, passages, vectors or scores under way at once; past it a 429.",
+        description="Requests for answers, passages, vectors or scores at once; further ones get 429.",
     )
 
 
 class Admission:
-    """Permits, one a question. Belongs to one event loop."""
+    """Gives out permits, one a question. Belongs to one event loop."""
 
-    def __init__(self, config: AdmissionConfig, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(self, config: Callable[[], AdmissionConfig], clock: Callable[[], float] = perf_counter) -> None:
+        """`config` returns the present limit, which may change while questions are under way."""
         self._config, self._clock = config, clock
         self._mean_s = 0.0
         self.num_under_way = 0
 
     @property
     def retry_after_s(self) -> float:
-        """Whole seconds in which those under way will have left: as long as one takes, on the mean of late."""
+        """Whole seconds until the questions under way have left: the mean time of the last questions."""
         return min(max(MIN_RETRY_S, math.ceil(self._mean_s)), MAX_RETRY_S)
 
     def admit(self) -> AbstractContextManager[None]:
-        """What a question holds as long as it is under way, its streamed answer included; enter it at once.
+        """A permit, to hold until the answer has ended, a streamed one too. Enter it at once.
 
-        Raises OverloadedError where there is no room.
+        Raises OverloadedError if all permits are taken.
         """
-        if self.num_under_way >= self._config.max_questions:
+        if self.num_under_way >= self._config().max_questions:
             raise OverloadedError(STAGE, self.retry_after_s)
         return self._permit()
 
@@ -63,4 +64,4 @@ class Admission:
             yield
         finally:
             self.num_under_way -= 1
-            self._mean_s += RECENT * (self._clock() - start - self._mean_s)
+            self._mean_s += LAST_WEIGHT * (self._clock() - start - self._mean_s)

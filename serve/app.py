@@ -21,7 +21,7 @@ from serve.settings import Settings
 def build(settings: Settings) -> Application:
     """question -> embed -> dense || lexical -> rerank -> generate -> answer; file -> parse -> embed -> stored.
 
-    How many replicas, their batching, queues and models are in serve_config.yaml, under `deployments`.
+    serve_config.yaml sets replicas, batching, queues and models, under `deployments`.
     """
     catalog = Catalog.open(settings.catalog)
     place = Placement(settings.inline)
@@ -35,11 +35,11 @@ def build(settings: Settings) -> Application:
         generator=place(Generator, catalog),
         parser=place(Parser, catalog),
     )
-    return ray_serve.deployment(Ingress).bind(settings, catalog, stages)  # its replicas are HAProxy's to choose
+    return ray_serve.deployment(Ingress).bind(settings, catalog, stages)  # HAProxy chooses its replica
 
 
 class Placement:
-    """Replicas of their own, or one inside the ingress, as the settings have it."""
+    """Makes a stage a deployment of its own, or an inline stage, as the settings say."""
 
     def __init__(self, inline: InlineConfig) -> None:
         self._user_configs = inline.user_configs()

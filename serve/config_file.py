@@ -1,4 +1,4 @@
-"""serve_config.yaml, checked whole: Ray Serve drops what it does not know in silence, so nothing gets past this."""
+"""Reads and checks serve_config.yaml. Ray Serve silently drops keys that it does not know; this module names them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,12 +26,7 @@ from deployments.reranker import RerankerConfig
 from models.catalog import Catalog
 from models.errors import ConfigError, RagError, did_you_mean
 from models.registry import Task
-from serve.settings import SearchConfig, Settings
-
-
-class IngressConfig(StageConfig):
-    """Ingress has no user_config: its settings are `args`."""
-
+from serve.settings import IngressConfig, SearchConfig, Settings
 
 STAGES: dict[str, type[StageConfig]] = {
     "Ingress": IngressConfig,
@@ -43,7 +38,7 @@ STAGES: dict[str, type[StageConfig]] = {
     "Parser": ParserConfig,
 }
 LATENCY_BUDGET_POLICY = f"{LatencyBudgetPolicy.__module__}:{LatencyBudgetPolicy.__name__}"
-# The keys of user_config that name a catalog alias, and of what task.
+# The keys of user_config that name a catalog alias, and the task of the model.
 ALIASES: dict[tuple[str, str], Task] = {
     ("Embedder", "model"): "embedding",
     ("Parser", "tokenizer"): "embedding",
@@ -55,27 +50,27 @@ ALIASES: dict[tuple[str, str], Task] = {
 
 @dataclass(frozen=True)
 class Machine:
-    """What the replicas must fit on."""
+    """The machine that the replicas must fit on."""
 
     num_cpus: float
     num_gpus: float
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping: YAML itself would keep the last in silence."""
+    """Refuses a key that appears twice in one mapping: YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        keys: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
+            if key in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", key_node.start_mark)
+            keys.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file as it stands. Raises ConfigError if it is not a YAML mapping."""
+    """The file's content. Raises ConfigError if it is not a YAML mapping."""
     try:
         raw = yaml.load(path.read_text(), _StrictLoader)
     except OSError as error:
@@ -88,11 +83,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
-    """Every problem of the file, with those of fitting on `machine` if one is given. Empty means it can be served."""
+    """Every problem of the file; with `machine`, also whether the replicas fit on it. Empty: it can be served."""
     problems = check_deploy_schema(raw)
     if problems:
-        # Past here the file has the shape that Serve reads.
-        return problems
+        return problems  # the checks below need the shape that Serve reads
     for index, application in enumerate(raw["applications"]):
         where = f"applications[{index}]"
         problems += _check_application(application, where)
@@ -102,8 +96,14 @@ def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
 
 
 def settings_of(raw: dict[str, Any]) -> Settings:
-    """The typed `args` of the first application."""
-    return Settings(**(raw["applications"][0].get("args") or {}))
+    """The settings that the first application starts with: its `args`, and Ingress's user_config over them.
+
+    Raises ValidationError or ConfigError if the file was not checked.
+    """
+    application = raw["applications"][0]
+    deployments = application.get("deployments") or []
+    user_config = next((entry.get("user_config") for entry in deployments if entry["name"] == "Ingress"), None)
+    return Settings(**(application.get("args") or {})).with_user_config(user_config)
 
 
 def _check_application(application: dict[str, Any], where: str) -> Iterator[Problem]:
@@ -111,26 +111,26 @@ def _check_application(application: dict[str, Any], where: str) -> Iterator[Prob
     yield from unknown_keys(arguments, Settings, f"{where}.args")
     yield from invalid_values(arguments, Settings, f"{where}.args")
     deployments = application.get("deployments") or []
-    stages = _stages(arguments)
+    stages = _deployments_of(arguments)
     for index, deployment in enumerate(deployments):
         yield from _check_deployment(deployment, stages, f"{where}.deployments[{index}]")
-    yield from _missing(deployments, stages, where)
+    yield from _check_names(deployments, stages, where)
     yield from _check_milvus(arguments, deployments, where)
     yield from _check_models(arguments, deployments, where)
 
 
-def _stages(arguments: dict[str, Any]) -> dict[str, type[StageConfig]]:
-    """The deployments that these settings make: the dense search may be several, and an inline stage is none."""
+def _deployments_of(arguments: dict[str, Any]) -> dict[str, type[StageConfig]]:
+    """The deployments that these settings make: one for each dense shard, and none for an inline stage."""
     try:
         shards = SearchConfig(**(arguments.get("search") or {})).shards()
     except (ValidationError, TypeError):
-        return STAGES  # reported with the settings
+        return STAGES  # the settings' own check reports this
     stages = STAGES | dict.fromkeys(shards, DenseSearcherConfig)
     return {name: config for name, config in stages.items() if name not in _inline(arguments)}
 
 
 def _inline(arguments: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The user_config of each stage inside the ingress."""
+    """The user_config of each inline stage."""
     inline = arguments.get("inline")
     configs = inline.items() if isinstance(inline, dict) else ()
     return {name: config for name, config in configs if isinstance(config, dict)}
@@ -141,7 +141,9 @@ def _check_deployment(
 ) -> Iterator[Problem]:
     name = deployment["name"]
     if name not in stages and name in STAGES:
-        yield Problem(f"{where}.name", f"{name} is inline (args.inline), so it can have no deployment")
+        yield Problem(
+            f"{where}.name", f"{name} is inline (args.inline); remove this deployment, or remove it from args.inline"
+        )
         return
     if name not in stages:
         yield Problem(f"{where}.name", f"no deployment named {name!r}{did_you_mean(name, stages)}")
@@ -157,14 +159,14 @@ def _check_deployment(
 def _check_autoscaling(autoscaling: dict[str, Any] | None, where: str) -> Iterator[Problem]:
     if not autoscaling:
         # Adding it later restarts the whole application; changing its numbers restarts nothing.
-        yield Problem(where, "must be declared from the first day; min = max holds it still")
+        yield Problem(where, "must be declared, even for a fixed number of replicas: set min_replicas = max_replicas")
     else:
         yield from check_autoscaling(autoscaling, where)
         yield from _check_policy(autoscaling.get("policy"), f"{where}.policy")
 
 
 def _check_policy(policy: Any, where: str) -> Iterator[Problem]:
-    """What our own policy takes, which Serve hands on as it stands."""
+    """The arguments of our own policy, which Serve passes on unchecked."""
     if isinstance(policy, dict) and policy.get("policy_function") == LATENCY_BUDGET_POLICY:
         kwargs = policy.get("policy_kwargs") or {}
         yield from unknown_keys(kwargs, LatencyBudgetConfig, f"{where}.policy_kwargs")
@@ -174,43 +176,49 @@ def _check_policy(policy: Any, where: str) -> Iterator[Problem]:
 def _check_resources(options: dict[str, Any], where: str) -> Iterator[Problem]:
     num_gpus = options.get("num_gpus") or 0
     if num_gpus > 1 and num_gpus != int(num_gpus):
-        yield Problem(f"{where}.num_gpus", f"{num_gpus:g} is impossible: a share of one GPU, or whole GPUs")
+        yield Problem(f"{where}.num_gpus", f"{num_gpus:g} is not possible; use a fraction of one GPU, or whole GPUs")
     if options.get("num_cpus") == 0 and not num_gpus:
-        yield Problem(f"{where}.num_cpus", "0 lets any number of replicas pile up on one node; give it a share")
+        yield Problem(
+            f"{where}.num_cpus", "0 lets Ray place any number of replicas on one node; set a fraction of a CPU"
+        )
 
 
-def _missing(deployments: list[dict[str, Any]], stages: dict[str, type[StageConfig]], where: str) -> Iterator[Problem]:
+def _check_names(
+    deployments: list[dict[str, Any]], stages: dict[str, type[StageConfig]], where: str
+) -> Iterator[Problem]:
     names = [deployment["name"] for deployment in deployments]
     for name in stages:
         if names.count(name) != 1:
-            count = "is missing" if name not in names else "stands more than once"
-            yield Problem(f"{where}.deployments", f"{name} {count}; Serve would use its own defaults for it")
+            problem = "is missing; Serve would use its own defaults" if name not in names else "appears more than once"
+            yield Problem(f"{where}.deployments", f"{name} {problem}")
 
 
 def _check_milvus(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
-    """Milvus spreads its vectors itself, and a file of Milvus Lite belongs to one process."""
+    """Milvus distributes its vectors itself. Only one process may open a file of Milvus Lite."""
     milvus = (arguments.get("storage") or {}).get("milvus") or {}
     if not milvus:
         return
     if (arguments.get("search") or {}).get("dense_shards", 1) != 1:
-        yield Problem(f"{where}.args.search.dense_shards", "must be 1 with Milvus, which spreads its vectors itself")
+        yield Problem(
+            f"{where}.args.search.dense_shards", "must be 1 with Milvus, which distributes its vectors itself"
+        )
     if str(milvus.get("uri", "")).endswith(".db"):
         yield from _check_milvus_lite(arguments, deployments, where)
 
 
 def _check_milvus_lite(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
-    """Its file belongs to one process, also while a replica is replaced."""
+    """Only one process may open its file, also while a replica is replaced."""
     name = "Ingress" if "DenseSearcher" in _inline(arguments) else "DenseSearcher"
-    for holder in (one for one in deployments if one["name"] == name):
-        if _most_replicas(holder) != 1:
-            message = f"Milvus Lite belongs to one process, but {name} may have {_most_replicas(holder)} replicas"
+    for deployment in (entry for entry in deployments if entry["name"] == name):
+        if _max_replicas(deployment) != 1:
+            message = f"only one process can open Milvus Lite, but {name} has max_replicas {_max_replicas(deployment)}"
             yield Problem(f"{where}.args.storage.milvus.uri", message)
-        if holder.get("max_surge_percent"):
-            message = "must be 0: Milvus Lite belongs to one process, so the old replica goes before the new one comes"
+        if deployment.get("max_surge_percent"):
+            message = "must be 0: only one process can open Milvus Lite, so the old replica must stop first"
             yield Problem(f"{where}.deployments ({name}).max_surge_percent", message)
 
 
-def _most_replicas(deployment: dict[str, Any]) -> int:
+def _max_replicas(deployment: dict[str, Any]) -> int:
     return (deployment.get("autoscaling_config") or {}).get("max_replicas", 1)
 
 
@@ -242,27 +250,29 @@ def _check_alias(catalog: Catalog, task: Task, alias: str, where: str) -> Iterat
 
 
 def _check_tokenizer(user_configs: dict[str, dict[str, Any]], where: str) -> Iterator[Problem]:
-    """Chunks are measured in the embedding model's tokens: with another's they would be cut in silence."""
+    """Chunks are measured in the embedding model's tokens. With another tokenizer they would silently be cut."""
     embedder = user_configs.get("Embedder", {}).get("model") or EmbedderConfig().model
     tokenizer = user_configs.get("Parser", {}).get("tokenizer") or ParserConfig().tokenizer
     if tokenizer != embedder:
-        message = f"is {tokenizer!r}, but Embedder's model is {embedder!r}; they must be the same"
+        message = f"is {tokenizer!r}, but Embedder's model is {embedder!r}; set both to the same alias"
         yield Problem(f"{where}.deployments (Parser).user_config.tokenizer", message)
 
 
 def _check_fit(deployments: list[dict[str, Any]], machine: Machine, where: str) -> Iterator[Problem]:
-    """Replicas that can never be placed make Serve wait for ever."""
-    for resource, have in (("num_cpus", machine.num_cpus), ("num_gpus", machine.num_gpus)):
-        wanted = {deployment["name"]: _wanted(deployment, resource) for deployment in deployments}
-        if sum(wanted.values()) > have:
-            shares = ", ".join(f"{name} {share:g}" for name, share in wanted.items() if share)
-            message = f"the first replicas need {sum(wanted.values()):g} {resource}, the machine has {have:g}: {shares}"
+    """Serve would wait for ever for replicas that fit nowhere."""
+    for resource, available in (("num_cpus", machine.num_cpus), ("num_gpus", machine.num_gpus)):
+        needs = {deployment["name"]: _needed(deployment, resource) for deployment in deployments}
+        total = sum(needs.values())
+        if total > available:
+            amounts = ", ".join(f"{name} {amount:g}" for name, amount in needs.items() if amount)
+            message = f"the first replicas need {total:g} {resource}, the machine has {available:g}: {amounts}"
             yield Problem(f"{where}.deployments", message)
 
 
-def _wanted(deployment: dict[str, Any], resource: str) -> float:
+def _needed(deployment: dict[str, Any], resource: str) -> float:
+    """The amount of the resource that the deployment's first replicas take."""
     autoscaling = deployment.get("autoscaling_config") or {}
     replicas = autoscaling.get("initial_replicas") or autoscaling.get("min_replicas", 1)
     default = 1.0 if resource == "num_cpus" else 0.0  # Serve's own
-    share = (deployment.get("ray_actor_options") or {}).get(resource)
-    return replicas * (default if share is None else share)
+    amount = (deployment.get("ray_actor_options") or {}).get(resource)
+    return replicas * (default if amount is None else amount)

@@ -1,11 +1,8 @@
-"""The HTTP deployment: takes the stages' handles, makes the FastAPI application, and works on ingestion beside it."""
+"""The HTTP deployment: makes a client of each stage's handle, and serves what live_services composes."""
 
-import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI
 from ray import serve as ray_serve
@@ -20,53 +17,17 @@ from deployments.parser import ParserClient
 from deployments.reranker import RerankerClient
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
+from models.errors import ConfigError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
-from serve.access.keys import KeyRing
-from serve.admission import Admission
-from serve.api import (
-    chat,
-    completions,
-    embeddings,
-    errors,
-    files,
-    health,
-    models,
-    query,
-    rerank,
-    search,
-    store_files,
-    vector_stores,
-)
-from serve.api.services import BackgroundWork, Services
-from serve.middleware import MULTIPART_OVERHEAD_BYTES, AdmissionLimit, BodyLimit, JsonByDefault, RequestLog
-from serve.pipelines.housekeeping import Housekeeper
-from serve.pipelines.ingest import IngestPipeline, IngestWorker
-from serve.pipelines.migrate import GenerationBuilder
-from serve.pipelines.query import QueryPipeline, QueryStages
-from serve.pipelines.retrieve import RetrievalPipeline, RetrievalStages
+from serve.live_services import Clients, LiveServices
 from serve.settings import Settings
 
-BLOCKING_THREADS = 32
-BACKGROUND_PAUSE_S = 5.0
-ROUTERS = (
-    query,
-    chat,
-    completions,
-    embeddings,
-    rerank,
-    files,
-    vector_stores,
-    store_files,
-    search,
-    models,
-    health,
-)
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Every stage: a handle, which Serve fills in where build() put a bound deployment, or what is to be run here."""
+    """Every stage: a handle, where build() bound a deployment, or a stage to run inside this process."""
 
     embedder: DeploymentHandle | InlineStage
     dense: list[DeploymentHandle | InlineStage]
@@ -78,102 +39,64 @@ class Stages:
 
 @ray_serve.ingress()
 class Ingress:
-    """One HTTP replica. It holds no state that is not in the corpus."""
+    """One HTTP replica. All its state is in the corpus.
+
+    Its settings are `args`, with user_config over them; user_config changes while it serves.
+    """
 
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
         join_serve_log()
-        corpus = settings.storage.open()
-        shared = settings.coalescing
-        inline: list[InlineHandle] = []
-        embedder = EmbedderClient(_handle(stages.embedder, inline), "embed", shared)
-        dense = DenseSearcherClient([_handle(shard, inline) for shard in stages.dense], shared)
-        lexical = LexicalSearcherClient(_handle(stages.lexical, inline), "lexical", shared)
-        reranker = RerankerClient(_handle(stages.reranker, inline), "rerank", shared)
-        generator = GeneratorClient(_handle(stages.generator, inline), "generate")
-        parser = ParserClient(_handle(stages.parser, inline), "parse")
-        fallback = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
-        retrieval_stages = RetrievalStages(embedder, dense, lexical, reranker, corpus.views, corpus.generations)
-        retrieval = RetrievalPipeline(retrieval_stages, settings.retrieval)
-        ingest = IngestPipeline(parser, embedder, corpus, settings.ingest)
-        self._services = Services(
-            settings=settings,
-            catalog=catalog,
-            corpus=corpus,
-            access=KeyRing(settings.api.keys_file) if settings.api.keys_file else None,
-            retrieval=retrieval,
-            query=QueryPipeline(QueryStages(retrieval, generator, fallback), settings.query),
-            completions=generator,
-            embedder=embedder,
-            reranker=reranker,
-            ingest=IngestWorker(ingest, corpus, settings.ingest),
-            background=(
-                GenerationBuilder(embedder, corpus, settings.migration),
-                Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s),
-            ),
-            stages={client.stage: client for client in (embedder, dense, lexical, reranker, generator, parser)},
-            inline=inline,
-        )
+        self._live = LiveServices(settings, catalog, settings.storage.open(), _clients(stages, settings))
+        self._is_configured = False
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._services)
+        return self._live.app
+
+    async def reconfigure(self, user_config: dict[str, Any] | None, rank: object = None) -> None:
+        """Applies the user_config. Raises ConfigError for a wrong value at the start only.
+
+        Later the error is logged and the old settings stay: Serve stops a replica whose reconfigure raises. Source:
+        ray 2.60, serve/_private/deployment_state.py, _check_startup_replicas. Serve calls this for a user_config that
+        was removed (None) only because there is an argument `rank`: serve/_private/replica.py, call_reconfigure.
+        """
+        try:
+            self._live.configure(user_config)
+        except ConfigError as error:
+            if not self._is_configured:
+                raise
+            logger.error("the settings stay as they were: %s", error)
+        self._is_configured = True
 
     async def check_health(self) -> None:
-        """Serve's probe: the database answers, ingestion goes on, and what is inside this process is well."""
-        self._services.ingest.check_health()
-        await asyncio.gather(*(stage.check_health() for stage in self._services.inline))
-        await asyncio.to_thread(self._services.corpus.views.heads, [("", "")])
+        """Serve's probe."""
+        await self._live.check_health()
+
+
+def _clients(stages: Stages, settings: Settings) -> Clients:
+    coalescing = settings.coalescing
+    inline: list[InlineHandle] = []
+    embedder = EmbedderClient(_handle(stages.embedder, inline), "embed", coalescing)
+    dense = DenseSearcherClient([_handle(shard, inline) for shard in stages.dense], coalescing)
+    lexical = LexicalSearcherClient(_handle(stages.lexical, inline), "lexical", coalescing)
+    reranker = RerankerClient(_handle(stages.reranker, inline), "rerank", coalescing)
+    generator = GeneratorClient(_handle(stages.generator, inline), "generate")
+    parser = ParserClient(_handle(stages.parser, inline), "parse")
+    return Clients(
+        embedder=embedder,
+        dense=dense,
+        lexical=lexical,
+        reranker=reranker,
+        generator=generator,
+        parser=parser,
+        fallback=InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig())),
+        statuses={client.stage: client for client in (embedder, dense, lexical, reranker, generator, parser)},
+        inline=inline,
+    )
 
 
 def _handle(stage: DeploymentHandle | InlineStage, inline: list[InlineHandle]) -> DeploymentHandle | InlineHandle:
-    """How the stage is called; one that is to be run here is opened, and added to `inline`."""
+    """How the stage is called. An inline stage is opened here, and added to `inline`."""
     if not isinstance(stage, InlineStage):
         return stage
     inline.append(stage.open())
     return inline[-1]
-
-
-def create_app(services: Services) -> FastAPI:
-    """The application: routes, errors, and middleware in order. Plain FastAPI, so any server runs it."""
-    app = FastAPI(
-        title="ragserve",
-        summary="Cited answers from your documents.",
-        responses=errors.RESPONSES,
-        lifespan=_lifespan,
-    )
-    app.state.services = services
-    for module in ROUTERS:
-        app.include_router(module.router)
-    errors.install(app)
-    # The last one added is the outermost.
-    app.add_middleware(JsonByDefault)
-    app.add_middleware(BodyLimit, max_bytes=services.settings.api.max_upload_bytes + MULTIPART_OVERHEAD_BYTES)
-    app.add_middleware(AdmissionLimit, admission=Admission(services.settings.admission))
-    app.add_middleware(RequestLog)
-    return app
-
-
-@contextlib.asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    services: Services = app.state.services
-    # The default pool has a handful of threads, which slow disk writes of ingestion would take from questions.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_THREADS, "blocking"))
-    background = (asyncio.create_task(_kept_running(one)) for one in services.background)
-    await asyncio.gather(*(stage.start() for stage in services.inline))
-    workers = [asyncio.create_task(services.ingest.run()), *background]
-    try:
-        yield
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        services.corpus.close()
-
-
-async def _kept_running(work: BackgroundWork) -> None:
-    """What fails here fails no request: it is logged, and tried again."""
-    while True:
-        try:
-            await work.run()
-        except Exception:
-            logger.exception("%s failed", type(work).__name__)
-            await asyncio.sleep(BACKGROUND_PAUSE_S)

@@ -4,6 +4,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,13 +17,13 @@ from serve.admission import Admission
 from serve.api.errors import refusal
 
 logger = logging.getLogger("ragserve.access")
-# Borders and headers of the parts of an upload, beside the file itself.
+# An upload has boundaries and part headers beside the file itself.
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 class RequestLog:
-    """Gives each request an id (the caller's `x-request-id` if it is a sane one), logs it, counts and times it."""
+    """Gives each request an id (the caller's `x-request-id` if it is valid), logs it, counts it and times it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -31,8 +32,8 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        caller_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = caller_id if REQUEST_ID.fullmatch(caller_id) else f"req_{uuid.uuid4().hex}"
         scope.setdefault("state", {})["request_id"] = request_id
         start, status = time.perf_counter(), 499
 
@@ -49,7 +50,7 @@ class RequestLog:
             self._observe(scope, request_id, status, time.perf_counter() - start)
 
     def _observe(self, scope: Scope, request_id: str, status: int, elapsed_s: float) -> None:
-        # The route's template, never the path itself: a label must be bounded, and a log free of ids and queries.
+        # The route's template, never the path: labels must be bounded, and logs must not hold ids or queries.
         route = getattr(scope.get("route"), "path", "unmatched")
         metrics.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
         metrics.HTTP_SECONDS.labels(scope["method"], route).observe(elapsed_s)
@@ -58,14 +59,14 @@ class RequestLog:
 
 @dataclass(frozen=True)
 class LimitedRoute:
-    """What stands in for a route where none was looked for: its template is the label of a refusal's metrics."""
+    """Stands for a route that was not looked up yet: its template labels the metrics of a refusal."""
 
     path: str
     pattern: re.Pattern[str]
 
 
-# Whatever asks a stage to compute. Files, stores and probes have no limit here: they are what a person needs to see
-# and to mend an overload, and ingestion has its queue in the database.
+# The routes that make a stage compute. Files, stores and probes have no limit here: an operator needs them during an
+# overload, and ingestion has its queue in the database.
 LIMITED = (
     "/v1/query",
     "/v1/chat/completions",
@@ -80,13 +81,13 @@ LIMITED_ROUTES = tuple(LimitedRoute(path, compile_path(path)[0]) for path in LIM
 
 
 class AdmissionLimit:
-    """Refuses a question past the limit before its body is read; an admitted one counts until its answer has ended."""
+    """Refuses a question above the limit before its body is read. An admitted one counts until its answer has ended."""
 
     def __init__(self, app: ASGIApp, admission: Admission) -> None:
         self.app, self.admission = app, admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = _limited(scope)
+        route = _limited_route(scope)
         if route is None:
             await self.app(scope, receive, send)
             return
@@ -100,42 +101,44 @@ class AdmissionLimit:
             await self.app(scope, receive, send)
 
 
-def _limited(scope: Scope) -> LimitedRoute | None:
+def _limited_route(scope: Scope) -> LimitedRoute | None:
     if scope["type"] != "http" or scope["method"] != "POST":
         return None
     return next((route for route in LIMITED_ROUTES if route.pattern.match(scope["path"])), None)
 
 
 class BodyLimit:
-    """Refuses a body that says it is too long before it is read, and cuts off one that turns out to be."""
+    """Refuses a body whose declared length is above the limit, and stops reading one that turns out longer."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: Callable[[], int]) -> None:
+        """`max_bytes` returns the present limit; a request keeps the limit that it began with."""
         self.app, self.max_bytes = app, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        max_bytes = self.max_bytes()
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > self.max_bytes:
-            error = PayloadTooLargeError(f"the body is longer than {self.max_bytes} bytes")
+        if not declared.isdecimal() or int(declared) > max_bytes:
+            error = PayloadTooLargeError(f"the body is longer than {max_bytes} bytes, the limit")
             await refusal(error)(scope, receive, send)
             return
         num_bytes = 0
 
-        async def counted() -> Message:
+        async def receive_counted() -> Message:
             nonlocal num_bytes
             message = await receive()
             num_bytes += len(message.get("body", b""))
-            if num_bytes > self.max_bytes:
-                raise PayloadTooLargeError(f"the body is longer than {self.max_bytes} bytes")
+            if num_bytes > max_bytes:
+                raise PayloadTooLargeError(f"the body is longer than {max_bytes} bytes, the limit")
             return message
 
-        await self.app(scope, counted, send)
+        await self.app(scope, receive_counted, send)
 
 
 class JsonByDefault:
-    """A body with no content type, or with that of curl's `-d`, is read as JSON: no route takes such a form."""
+    """Reads a body without a content type, or with that of curl's `-d`, as JSON: no route takes such a form."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Which stages are deployments of their own, and which live inside the ingress."""
+"""The stages that run inside the ingress instead of as deployments of their own."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from deployments.reranker import RerankerConfig
 
 
 class InlineConfig(BaseModel):
-    """Stages inside the ingress, by the deployment's name, each with its user_config; `{}` takes its defaults.
+    """Inline stages, by deployment name, each with its user_config; `{}` means the defaults.
 
-    The fields are the deployments' own names. An inline stage has no entry under `deployments`. Parser is not among
-    them: it meets hostile files, and may have to be killed for it.
+    An inline stage has no entry under `deployments`. Parser cannot be inline: a hostile file may force a kill of its
+    process.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

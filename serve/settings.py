@@ -1,32 +1,36 @@
-"""Everything under `args:` of serve_config.yaml: what the application is built with, and restarts for."""
+"""The settings of the application: `args` of serve_config.yaml, and the part of them that changes while it serves.
+
+A changed value under `args` restarts every replica. A changed value in Ingress's `user_config` restarts nothing: Ray
+Serve hands it to each ingress replica, and requests that begin after that use it.
+"""
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deployments.calls.coalescer import CoalescingConfig
 from deployments.replica.storage import StorageConfig
+from deployments.replica.user_config import StageConfig, parse_user_config
 from models.corpus.views import Shard
 from serve.admission import AdmissionConfig
 from serve.pipelines.housekeeping import HousekeepingConfig
-from serve.pipelines.ingest import IngestConfig
+from serve.pipelines.ingest import IngestConfig, IngestLimits
 from serve.pipelines.migrate import MigrationConfig
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
 from serve.placement import InlineConfig
 
+C = TypeVar("C", bound=BaseModel)
 
-class ApiConfig(BaseModel):
-    """Bounds of what the HTTP API takes."""
+
+class ApiLimits(BaseModel):
+    """Limits of one HTTP request. They may change while the application serves."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_upload_bytes: int = Field(default=64 * 1024**2, ge=1024, le=512 * 1024**2, description="Size of one file.")
-    keys_file: Path | None = Field(
-        default=None, description="Who may call, and as which tenant; without it everybody is the default tenant."
-    )
     max_query_chars: int = Field(default=8_000, ge=16, le=100_000, description="Length of one question.")
     max_texts_chars: int = Field(
         default=2_000_000,
@@ -37,6 +41,26 @@ class ApiConfig(BaseModel):
     max_rerank_texts: int = Field(default=1_000, ge=1, le=10_000, description="Texts of one request to rerank.")
     embed_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one request to embed, in seconds.")
     rerank_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one request to rerank, in seconds.")
+
+
+class ApiConfig(ApiLimits):
+    """The HTTP API: its limits, and its callers."""
+
+    keys_file: Path | None = Field(
+        default=None, description="File of API keys and their tenants; without it every caller is the default tenant."
+    )
+
+
+class IngressConfig(StageConfig):
+    """Ingress's user_config: the settings that change while it serves. A value here wins over the one in `args`."""
+
+    retrieval: RetrievalConfig = RetrievalConfig()
+    query: QueryConfig = QueryConfig()
+    admission: AdmissionConfig = AdmissionConfig()
+    ingest: IngestLimits = IngestLimits()
+    migration: MigrationConfig = MigrationConfig()
+    housekeeping: HousekeepingConfig = HousekeepingConfig()
+    api: ApiLimits = ApiLimits()
 
 
 class SearchConfig(BaseModel):
@@ -63,7 +87,7 @@ DATABASE_URL, MILVUS_TOKEN = "RAGSERVE_DATABASE_URL", "RAGSERVE_MILVUS_TOKEN"
 
 
 class Settings(BaseModel):
-    """The sum of the components' own configs. Secrets come from the environment, so that no file has to hold them."""
+    """The configs of all components. Secrets come from the environment, so that no file has to hold them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -95,3 +119,27 @@ class Settings(BaseModel):
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()
     api: ApiConfig = ApiConfig()
+
+    def with_user_config(self, user_config: dict[str, Any] | None) -> "Settings":
+        """These settings with Ingress's user_config over them, key by key. Raises ConfigError that names the key."""
+        changes = parse_user_config(IngressConfig, user_config or {})
+        sections = {
+            name: _overlaid(getattr(self, name), getattr(changes, name)) for name in sorted(changes.model_fields_set)
+        }
+        return self.model_copy(update=sections)
+
+
+def changeable_part(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The keys of `args` that Ingress's user_config may hold too, section by section."""
+    sections: dict[str, Any] = {}
+    for name, field in IngressConfig.model_fields.items():
+        keys = getattr(field.annotation, "model_fields", {})
+        values = {key: value for key, value in (arguments.get(name) or {}).items() if key in keys}
+        if values:
+            sections[name] = values
+    return sections
+
+
+def _overlaid(section: C, changes: BaseModel) -> C:
+    """The section with the keys that `changes` sets; its own keys stay where `changes` is silent."""
+    return type(section)(**dict(section) | {name: getattr(changes, name) for name in changes.model_fields_set})

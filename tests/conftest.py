@@ -1,4 +1,4 @@
-"""What tests share: one Ray cluster a session, with the application on it and its state in a temp folder."""
+"""Shared fixtures: one Ray cluster a session, with the application on it and its state in a temporary folder."""
 
 import copy
 import os
@@ -25,27 +25,27 @@ ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = str(ROOT)
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
-# On two cores, where a replica takes 10 s to start: what is asked for is order, not speed.
+# A replica takes 10 s to start on two cores. Tests check the order of events, not the speed.
 START_TIMEOUT_S = 300.0
 
 
-class TogetherScheduling(LoadScopeScheduling):
-    """Which tests stay together in one process: those of a file, which share fixtures, and all that need Milvus.
+class FileScheduling(LoadScopeScheduling):
+    """Runs the tests of one file in one process, since they share fixtures, and all tests that need Milvus in one.
 
-    Two of its servers on one machine take each other's ports.
+    Two Milvus servers on one machine would use the same ports.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         return "milvus" if "milvus" in nodeid else nodeid.partition("::")[0]
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:
-    return TogetherScheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The public evaluation data, which stand beside the repository on some machines."""
+    """The public evaluation data, which lie beside the repository on some machines."""
     if not SHARED_DATA.is_dir():
         pytest.skip("the evaluation data are not on this machine")
     return SHARED_DATA
@@ -53,9 +53,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[dict[str, Any]]:
-    """The session's Ray cluster, with Serve on it, which takes its HTTP options once: they are what is given here.
+    """The session's Ray cluster with Serve on it, as Serve's HTTP options: it reads them once, at its start.
 
-    Its CPUs are counted, not owned: tests deploy probes beside the application.
+    It claims more CPUs than the machine has: tests deploy probes beside the application.
     """
     from ray import serve
 
@@ -70,16 +70,16 @@ def cluster() -> Iterator[dict[str, Any]]:
 
 @dataclass
 class Service:
-    """The running application: where it listens, and its deployment file, to be changed and applied."""
+    """The running application: its URL, and its deployment file, which a test may change and apply."""
 
     url: str
     raw: dict[str, Any]
 
     def deployment(self, name: str) -> dict[str, Any]:
-        return next(one for one in self.raw["applications"][0]["deployments"] if one["name"] == name)
+        return next(entry for entry in self.raw["applications"][0]["deployments"] if entry["name"] == name)
 
     def apply(self) -> None:
-        """Deploys `raw` as it stands and waits until every stage answers with the models it names, or with an error."""
+        """Deploys `raw` and waits until every stage serves the models that it names, or reports an error."""
         from deployments.cluster.start import deploy, wait_until_running
         from serve.cli.remote import RemoteService
 
@@ -91,7 +91,7 @@ class Service:
 
 @pytest.fixture(scope="session")
 def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Service:
-    """The application as it ships, with the tests' models in its catalog, and nothing ingested."""
+    """The application of the shipped file, with the tests' models in its catalog, and nothing ingested."""
     from serve.config_file import read
     from tests.tiny_llama import build_tiny_llama
     from tests.tiny_lora import build_tiny_lora
@@ -105,18 +105,19 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     arguments = raw["applications"][0]["args"]
     arguments["storage"] = {"data_dir": str(folder / "data")}
     arguments["catalog"] = str(catalog)
-    arguments["query"]["first_text_s"] = 5
-    # A machine that is busy with something else is no fault: a stage is given up for what the test does to it alone.
-    arguments["retrieval"] |= {"search_s": 20, "rerank_s": 20}
     arguments["api"] = {"max_upload_bytes": 12 * 1024**2}
     running = Service(f"http://127.0.0.1:{cluster['port']}", raw)
+    settings = running.deployment("Ingress")["user_config"]
+    settings["query"]["first_text_s"] = 5
+    # A busy machine is no fault: only what a test does to a stage may exceed its time.
+    settings["retrieval"] |= {"search_s": 20, "rerank_s": 20}
     running.apply()
     return running
 
 
 @contextmanager
-def put_back_afterwards(service: Service) -> Iterator[Service]:
-    """The service, whose file the block may change."""
+def restored_afterwards(service: Service) -> Iterator[Service]:
+    """The service. Its file may change inside the block, and is restored and applied after it."""
     before = copy.deepcopy(service.raw)
     try:
         yield service
@@ -128,8 +129,8 @@ def put_back_afterwards(service: Service) -> Iterator[Service]:
 
 @pytest.fixture
 def changing(service: Service) -> Iterator[Service]:
-    """The service, whose file is put back afterwards."""
-    with put_back_afterwards(service):
+    """The service. Its file is restored after the test."""
+    with restored_afterwards(service):
         yield service
 
 

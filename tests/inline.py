@@ -37,6 +37,7 @@ from models.types import (
     Scope,
     StageStatus,
 )
+from serve.live_services import Clients
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.query import Query, QueryStages
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline, RetrievalStages
@@ -174,6 +175,32 @@ def inline_stages(corpus: Corpus, **replaced: Any) -> QueryStages:
     parts = vars(retrieval_stages(corpus)) | {"generator": generator, "fallback": generator} | replaced
     retrieval = RetrievalStages(**{one.name: parts[one.name] for one in fields(RetrievalStages)})
     return QueryStages(RetrievalPipeline(retrieval, RetrievalConfig()), parts["generator"], parts["fallback"])
+
+
+class ExtractiveGenerator(InlineCompletions):
+    """Quotes passages, and answers OpenAI's own requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._generator = InlineGenerator(self._model)
+
+    def stream(self, request: GenerationRequest, context: RequestContext) -> AsyncGenerator[GenerationDelta, None]:
+        return self._generator.stream(request, context)
+
+
+def inline_clients(corpus: Corpus) -> Clients:
+    """Every stage of the application."""
+    embedder, reranker, generator = InlineEmbedder(), ShortestFirst(), ExtractiveGenerator()
+    return Clients(
+        embedder=embedder,
+        dense=InlineDense(corpus),
+        lexical=InlineLexical(corpus),
+        reranker=reranker,
+        generator=generator,
+        parser=InlineParser(),
+        fallback=generator,
+        statuses={"embed": embedder, "rerank": reranker},
+    )
 
 
 async def ingest(corpus: Corpus, filename: str, content: bytes, tenant: str = "default") -> str:

@@ -1,1 +1,1 @@
-"""Who may call, and as which tenant."""
+"""Access: the API keys of the callers, and their tenants."""

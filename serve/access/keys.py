@@ -1,4 +1,4 @@
-"""The keys file: which key belongs to which tenant. It holds digests, so that reading it gives nobody a key.
+"""The keys file: the tenant of each API key. It holds digests, so that a reader of the file learns no key.
 
 acme:
   - 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08   # printf %s "$KEY" | sha256sum
@@ -24,10 +24,10 @@ _Version = tuple[int, int, int]
 
 
 class KeyRing:
-    """Turns a credential into its tenant. A changed file is read again, so that a key is given or revoked at once."""
+    """Finds the tenant of a credential. Reads a changed file again, so new and revoked keys take effect at once."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ConfigError for a file that is not there or not right."""
+        """Raises ConfigError for a missing or invalid file."""
         self._path = path
         self._version = _version(path)
         self._tenants = read_keys(path)
@@ -38,14 +38,14 @@ class KeyRing:
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise UnauthorizedError("no API key was sent; send it as 'Authorization: Bearer KEY'")
-        # What is looked up, and how long that takes, depends on the key's digest, which nobody can choose.
+        # The lookup's time depends on the digest alone, and a caller cannot choose a digest.
         tenant = self._tenants.get(digest_of(key.strip()))
         if tenant is None:
-            raise UnauthorizedError("the API key is not known")
+            raise UnauthorizedError("the API key is unknown; check the key, or ask the operator for one")
         return tenant
 
     def _refresh(self) -> None:
-        """Reads a changed file. One that is broken changes nothing: half of an edit must not lock everybody out."""
+        """Reads a changed file. An invalid file changes nothing: a half-finished edit must not lock all callers out."""
         try:
             version = _version(self._path)
             if version == self._version:
@@ -53,11 +53,11 @@ class KeyRing:
             self._version = version
             self._tenants = read_keys(self._path)
         except ConfigError as error:
-            logger.error("the keys that were read before stay valid: %s", error)
+            logger.error("the keys file is invalid, so the previous keys stay valid: %s", error)
 
 
 def digest_of(key: str) -> str:
-    """As it stands in the keys file."""
+    """The SHA-256 digest in hex, as the keys file holds it."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -71,19 +71,21 @@ def read_keys(path: Path) -> dict[str, str]:
         raise ConfigError(str(path), "it must map each tenant to a list of its keys' SHA-256 digests")
     tenants: dict[str, str] = {}
     for tenant, digests in raw.items():
-        for digest in _checked(tenant, digests, str(path)):
+        for digest in _valid_digests(tenant, digests, str(path)):
             if tenants.setdefault(digest, tenant) != tenant:
-                raise ConfigError(str(path), f"the tenants {tenants[digest]!r} and {tenant!r} have the same key")
+                raise ConfigError(
+                    str(path), f"the tenants {tenants[digest]!r} and {tenant!r} have the same key; give each its own"
+                )
     return tenants
 
 
-def _checked(tenant: Any, digests: Any, where: str) -> list[str]:
+def _valid_digests(tenant: Any, digests: Any, where: str) -> list[str]:
     if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
         raise ConfigError(where, f"tenant {tenant!r} must be 1 to 64 letters, digits, '.', '_' or '-'")
     if not isinstance(digests, list):
         raise ConfigError(where, f"the keys of tenant {tenant!r} must be a list")
     for digest in digests:
-        # Never printed: it may be a key that was put where its digest belongs.
+        # Never print it: it may be a key in the place of its digest.
         if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
             raise ConfigError(where, f"a key of tenant {tenant!r} is not a SHA-256 digest of 64 lower-case hex digits")
     return digests

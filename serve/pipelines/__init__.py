@@ -1,1 +1,1 @@
-"""The two paths, query and ingest, in plain async Python: no Ray, no HTTP."""
+"""The paths of a question and of a file, in plain async Python: no Ray, no HTTP."""

@@ -1,4 +1,4 @@
-"""What has to be done now and then: expired files and stores go, old vectors are retired, the log is kept short."""
+"""Periodic clean-up: delete expired files and stores, retire old vectors, trim the log."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.corpus.corpus import Corpus
 from models.errors import OverloadedError
+from serve.pipelines.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +21,16 @@ class HousekeepingConfig(BaseModel):
 
 
 class Housekeeper:
-    """Every round is safe to run in any number of processes at once, and to break off anywhere."""
+    """Runs the rounds. Any number of processes may run rounds at once, and a round may be cancelled anywhere."""
 
     def __init__(self, corpus: Corpus, config: HousekeepingConfig, keep_previous_s: float) -> None:
         self._corpus, self._config, self._keep_previous_s = corpus, config, keep_previous_s
+        self._wakeup = Wakeup()
+
+    def configure(self, config: HousekeepingConfig, keep_previous_s: float) -> None:
+        """Takes effect at once: the next round begins now."""
+        self._config, self._keep_previous_s = config, keep_previous_s
+        self._wakeup.set()
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -31,8 +38,8 @@ class Housekeeper:
             try:
                 await asyncio.to_thread(self.clean_up)
             except OverloadedError as error:
-                logger.warning("cleaning up waits for the next round: %s", error)
-            await asyncio.sleep(self._config.every_s)
+                logger.warning("the clean-up waits for the next round: %s", error)
+            await self._wakeup.wait(self._config.every_s)
 
     def clean_up(self) -> None:
         """One round."""

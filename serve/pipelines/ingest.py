@@ -24,31 +24,45 @@ from models.errors import (
 )
 from models.types import BACKGROUND_PRIORITY, Deadline, FloatArray, ParsedFile, RequestContext
 from serve.pipelines.stages import EmbedStage, ParseStage
+from serve.pipelines.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
 
-class IngestConfig(BaseModel):
-    """How much is ingested at once."""
+class IngestLimits(BaseModel):
+    """How much one ingress replica ingests at once, and how long it tries. May change while it works."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     concurrency: int = Field(default=8, ge=1, le=64, description="Files that one ingress replica ingests at once.")
     file_budget_s: float = Field(default=600.0, gt=0, le=86_400, description="Time for one file, in seconds.")
-    lease_s: float = Field(default=30.0, ge=5, le=3600, description="A job is another's when unrenewed for so long.")
-    poll_s: float = Field(default=1.0, gt=0, le=60, description="How often to look for jobs that others left.")
-    retry_s: float = Field(default=2.0, gt=0, le=600, description="Wait after a stage was overloaded or away.")
+    poll_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between two looks for jobs of other workers.")
+    retry_s: float = Field(
+        default=2.0, gt=0, le=600, description="Pause after a stage was overloaded or unavailable, in seconds."
+    )
+
+
+class IngestConfig(IngestLimits):
+    """The limits, and the lease of a job, which stays the same as long as the worker lives."""
+
+    lease_s: float = Field(
+        default=30.0, ge=5, le=3600, description="Another worker may claim a job that was not renewed within this time."
+    )
 
 
 class IngestPipeline:
     """parse and chunk -> embed -> store, all or nothing."""
 
-    def __init__(self, parser: ParseStage, embedder: EmbedStage, corpus: Corpus, config: IngestConfig) -> None:
-        self._parser, self._embedder, self._corpus, self._config = parser, embedder, corpus, config
+    def __init__(self, parser: ParseStage, embedder: EmbedStage, corpus: Corpus, limits: IngestLimits) -> None:
+        self._parser, self._embedder, self._corpus, self._limits = parser, embedder, corpus, limits
+
+    def configure(self, limits: IngestLimits) -> None:
+        """Takes effect with the next file."""
+        self._limits = limits
 
     async def ingest(self, job: Job) -> int:
         """Makes the job's file searchable and gives its number of chunks. Raises what the stages raise."""
-        deadline = Deadline.after(self._config.file_budget_s)
+        deadline = Deadline.after(self._limits.file_budget_s)
         context = RequestContext(f"job-{job.job_id}", job.tenant, deadline, BACKGROUND_PRIORITY)
         content = await asyncio.to_thread(self._corpus.files.content, job.tenant, job.file_id)
         chunking = None if job.chunking is None else ChunkingOptions(**vars(job.chunking))
@@ -79,16 +93,25 @@ class IngestWorker:
     """Takes jobs from the corpus and sees them through; several workers, in several processes, share the jobs."""
 
     def __init__(self, pipeline: IngestPipeline, corpus: Corpus, config: IngestConfig) -> None:
-        self._pipeline, self._corpus, self._config = pipeline, corpus, config
-        # A name that no other process ever has: leases belong to it.
+        self._pipeline, self._corpus = pipeline, corpus
+        self._limits: IngestLimits = config
+        # Fixed: renewal may be asleep for a third of it, which could be longer than a shorter lease.
+        self._lease_s = config.lease_s
+        # Leases belong to this name, which no other process ever has.
         self._owner = f"worker-{uuid.uuid4().hex}"
-        self._wake = asyncio.Event()
+        self._wakeup = Wakeup()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._is_running = True
 
+    def configure(self, limits: IngestLimits) -> None:
+        """Takes effect at once for jobs that are not yet claimed. Those under way keep their time."""
+        self._limits = limits
+        self._pipeline.configure(limits)
+        self.wake()
+
     def wake(self) -> None:
-        """There may be a new job: look now, not at the next poll."""
-        self._wake.set()
+        """Looks for new jobs now, not at the next poll."""
+        self._wakeup.set()
 
     async def run(self) -> None:
         """Works until cancelled, or until something fails that it cannot answer; its unfinished jobs then go back."""
@@ -96,9 +119,7 @@ class IngestWorker:
         try:
             while self._is_running and not renewal.done():
                 await self._claim()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._config.poll_s)
-                self._wake.clear()
+                await self._wakeup.wait(self._limits.poll_s)
         finally:
             self._is_running = False
             tasks = [renewal, *self._running.values()]
@@ -112,11 +133,11 @@ class IngestWorker:
             raise StageUnavailableError("ingest")
 
     async def _claim(self) -> None:
-        free = self._config.concurrency - len(self._running)
-        if not free:
+        free = self._limits.concurrency - len(self._running)
+        if free <= 0:  # below 0 after the concurrency was lowered
             return
         try:
-            jobs = await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._config.lease_s)
+            jobs = await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._lease_s)
         except OverloadedError as error:
             logger.warning("no job claimed: %s", error)
             return
@@ -148,10 +169,10 @@ class IngestWorker:
         except (ConflictError, NotFoundError):
             logger.info("job %d is void: its file was detached or taken over", job.job_id)
         except RagError as error:
-            logger.warning("job %d waits %.3g s: %s", job.job_id, self._config.retry_s, error)
+            logger.warning("job %d waits %.3g s: %s", job.job_id, self._limits.retry_s, error)
             # A full queue is no fault of the file; a file that kills its parser must not be tried for ever.
             counts = not isinstance(error, OverloadedError)
-            await asyncio.to_thread(self._corpus.jobs.release, job, self._config.retry_s, counts)
+            await asyncio.to_thread(self._corpus.jobs.release, job, self._limits.retry_s, counts)
         except asyncio.CancelledError:
             await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))
             raise
@@ -164,7 +185,7 @@ class IngestWorker:
     async def _renew_leases(self) -> None:
         """Holds the running jobs; a job that was lost to another worker stops here."""
         while True:
-            await asyncio.sleep(self._config.lease_s / 3)
-            held = await asyncio.to_thread(self._corpus.jobs.renew, self._owner, self._config.lease_s)
+            await asyncio.sleep(self._lease_s / 3)
+            held = await asyncio.to_thread(self._corpus.jobs.renew, self._owner, self._lease_s)
             for job_id in set(self._running) - held:
                 self._running[job_id].cancel()

@@ -15,6 +15,7 @@ from models.corpus.generations import Build
 from models.errors import ConflictError, RagError, StageUnavailableError
 from models.types import BACKGROUND_PRIORITY, Deadline, RequestContext
 from serve.pipelines.stages import EmbedStage
+from serve.pipelines.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +44,21 @@ class GenerationBuilder:
 
     def __init__(self, embedder: EmbedStage, corpus: Corpus, config: MigrationConfig) -> None:
         self._embedder, self._corpus, self._config = embedder, corpus, config
+        self._wakeup = Wakeup()
         self._owner = f"builder-{uuid.uuid4().hex}"
         self._seen = ""
+
+    def configure(self, config: MigrationConfig) -> None:
+        """Takes effect with the next step of a build."""
+        self._config = config
+        self._wakeup.set()
 
     async def run(self) -> None:
         """Works until cancelled."""
         while True:
             build = await self._claim()
             if build is None or not await self._see_through(build):
-                await asyncio.sleep(self._config.poll_s)
+                await self._wakeup.wait(self._config.poll_s)
 
     async def _claim(self) -> Build | None:
         target = await self._target()

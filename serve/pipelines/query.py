@@ -109,10 +109,10 @@ class QueryStages:
 class QueryPipeline:
     """retrieve -> generate -> check citations."""
 
-    def __init__(self, stages: QueryStages, config: QueryConfig) -> None:
-        self._stages = stages
-        self._config = config
-        self._order = passage_order(config.passage_order)
+    def __init__(self, stages: QueryStages, config: QueryConfig, order: PassageOrder | None = None) -> None:
+        """`order` carries its counts over from an earlier pipeline; without it a new one is made from the config."""
+        self._stages, self._config = stages, config
+        self._order = order or passage_order(config.passage_order)
 
     async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """Events as they come, `Answered` last. Raises RagError when no answer can be had."""

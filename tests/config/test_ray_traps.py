@@ -1,4 +1,4 @@
-"""What Ray does in silence, kept from happening: one test a trap. Those of a cluster are in tests/deployments."""
+"""Ray's silent traps, one test each. Those that need a cluster are in tests/deployments."""
 
 import ast
 import dataclasses
@@ -28,7 +28,7 @@ WIRE_TYPES = [
 
 def _errors(kind: type[RagError] = RagError) -> list[type[RagError]]:
     importlib.import_module("serve.cli.remote")
-    return [kind, *(found for sub in kind.__subclasses__() for found in _errors(sub))]
+    return [kind, *(error for subclass in kind.__subclasses__() for error in _errors(subclass))]
 
 
 @pytest.mark.parametrize("package", ["models", "deployments", "serve"])
@@ -56,18 +56,18 @@ def test_ray_reads_the_builders_settings_as_a_type() -> None:
 
     from serve.settings import Settings
 
-    seen = []
+    received = []
 
     def builder(settings: Settings) -> object:
-        seen.append(settings)
+        received.append(settings)
         raise LookupError
 
     builder.__annotations__ = inspect.get_annotations(importlib.import_module("serve.app").build)
     with pytest.raises(LookupError):
         call_user_app_builder_with_args_if_necessary(builder, {"retrieval": {"candidates": 7}})
 
-    assert isinstance(seen[0], Settings)
-    assert seen[0].retrieval.candidates == 7
+    assert isinstance(received[0], Settings)
+    assert received[0].retrieval.candidates == 7
 
 
 @pytest.mark.parametrize("kind", _errors(), ids=lambda kind: kind.__name__)
@@ -84,7 +84,7 @@ def test_an_error_survives_pickling(kind: type[RagError]) -> None:
 
 
 @pytest.mark.parametrize("kind", WIRE_TYPES, ids=lambda kind: kind.__name__)
-def test_what_travels_between_replicas_is_a_plain_frozen_dataclass(kind: type) -> None:
+def test_a_type_sent_between_replicas_is_a_plain_frozen_dataclass(kind: type) -> None:
     # A frozen dataclass without slots pickles in half the time of one with slots or of a pydantic model.
     assert kind.__dataclass_params__.frozen
     assert not hasattr(kind, "__slots__")

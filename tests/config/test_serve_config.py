@@ -1,4 +1,4 @@
-"""The deployment file: what ships is right, and what is wrong is refused by name."""
+"""The deployment file: the shipped one is right, and the message about a wrong one names the key."""
 
 import copy
 from pathlib import Path
@@ -20,7 +20,7 @@ def raw() -> dict[str, Any]:
 
 
 def deployment(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(one for one in raw["applications"][0]["deployments"] if one["name"] == name)
+    return next(entry for entry in raw["applications"][0]["deployments"] if entry["name"] == name)
 
 
 def messages(raw: dict[str, Any], machine: Machine | None = TWO_CORES) -> list[str]:
@@ -44,7 +44,7 @@ def test_every_stage_is_declared_with_its_own_autoscaling_queue_and_batching(raw
 def test_no_stage_of_the_default_file_asks_for_a_gpu(raw: dict[str, Any]) -> None:
     options = [deployment(raw, name).get("ray_actor_options", {}) for name in STAGES]
 
-    assert not [one for one in options if one.get("num_gpus")]
+    assert not [stage for stage in options if stage.get("num_gpus")]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,8 @@ def test_no_stage_of_the_default_file_asks_for_a_gpu(raw: dict[str, Any]) -> Non
         (["applications", 0], "deploymnts", "deployments"),
         (["applications", 0, "args"], "storag", "storage"),
         (["applications", 0, "args", "storage"], "data_dri", "data_dir"),
-        (["applications", 0, "args", "retrieval"], "candidate", "candidates"),
+        (["applications", 0, "deployments", 0, "user_config", "retrieval"], "candidate", "candidates"),
+        (["applications", 0, "deployments", 0, "user_config"], "retrievel", "retrieval"),
         (["applications", 0, "deployments", 1], "max_ongoing_request", "max_ongoing_requests"),
         (["applications", 0, "deployments", 1, "autoscaling_config"], "min_replica", "min_replicas"),
         (["applications", 0, "deployments", 1, "ray_actor_options"], "num_cpu", "num_cpus"),
@@ -89,10 +90,10 @@ def test_an_unknown_alias_is_refused_with_the_nearest_known_one(
 ) -> None:
     deployment(raw, stage)["user_config"][key] = alias
 
-    found = "\n".join(messages(raw))
+    text = "\n".join(messages(raw))
 
-    assert f"no model named {alias!r}" in found
-    assert repr(nearest) in found
+    assert f"no model named {alias!r}" in text
+    assert repr(nearest) in text
 
 
 def test_an_unknown_chunker_is_refused_with_those_there_are(raw: dict[str, Any]) -> None:
@@ -123,7 +124,7 @@ def test_an_unknown_canary_is_refused_with_the_nearest_known_one(raw: dict[str, 
     assert "did you mean 'qwen3-0.6b'?" in problem.message
 
 
-def inline(raw: dict[str, Any], name: str) -> None:
+def make_inline(raw: dict[str, Any], name: str) -> None:
     """Moves a stage from `deployments` into the ingress."""
     application, moved = raw["applications"][0], deployment(raw, name)
     application["deployments"].remove(moved)
@@ -134,7 +135,7 @@ def inline(raw: dict[str, Any], name: str) -> None:
 def test_a_stage_can_be_inside_the_ingress(raw: dict[str, Any], name: str) -> None:
     user_config = deployment(raw, name)["user_config"]
 
-    inline(raw, name)
+    make_inline(raw, name)
 
     assert messages(raw) == []
     assert settings_of(raw).inline.user_configs() == {name: user_config}
@@ -145,11 +146,13 @@ def test_an_inline_stage_has_no_deployment(raw: dict[str, Any]) -> None:
 
     (message,) = messages(raw)
 
-    assert message.endswith("LexicalSearcher is inline (args.inline), so it can have no deployment")
+    assert message.endswith(
+        "LexicalSearcher is inline (args.inline); remove this deployment, or remove it from args.inline"
+    )
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "problem"),
     [
         ({"Parser": {}}, "applications[0].args.inline.Parser: unknown key"),
         ({"LexicalSearcher": {"max_batchsize": 4}}, "unknown key; did you mean 'max_batch_size'?"),
@@ -157,17 +160,17 @@ def test_an_inline_stage_has_no_deployment(raw: dict[str, Any]) -> None:
         ({"Embedder": {"model": "granite-small"}}, "'minilm', but Embedder's model is 'granite-small'"),
     ],
 )
-def test_what_an_inline_stage_cannot_be_is_refused(raw: dict[str, Any], config: dict[str, Any], said: str) -> None:
+def test_a_wrong_inline_stage_is_refused(raw: dict[str, Any], config: dict[str, Any], problem: str) -> None:
     for name in config:
         if name != "Parser":
-            inline(raw, name)
+            make_inline(raw, name)
     raw["applications"][0]["args"]["inline"] = config
 
-    assert any(said in message for message in messages(raw)), messages(raw)
+    assert any(problem in message for message in messages(raw)), messages(raw)
 
 
 def test_an_inline_search_has_no_shards(raw: dict[str, Any]) -> None:
-    inline(raw, "DenseSearcher")
+    make_inline(raw, "DenseSearcher")
     raw["applications"][0]["args"]["search"] = {"dense_shards": 2}
 
     assert any("search.dense_shards must be 1" in message for message in messages(raw))
@@ -176,25 +179,25 @@ def test_an_inline_search_has_no_shards(raw: dict[str, Any]) -> None:
 def test_a_misnamed_deployment_is_refused(raw: dict[str, Any]) -> None:
     deployment(raw, "Reranker")["name"] = "Rerankr"
 
-    found = "\n".join(messages(raw))
+    text = "\n".join(messages(raw))
 
-    assert "no deployment named 'Rerankr'; did you mean 'Reranker'?" in found
-    assert "Reranker is missing" in found
+    assert "no deployment named 'Rerankr'; did you mean 'Reranker'?" in text
+    assert "Reranker is missing" in text
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "problem"),
     [
-        ({"num_gpus": 1.5}, "a share of one GPU, or whole GPUs"),
+        ({"num_gpus": 1.5}, "use a fraction of one GPU, or whole GPUs"),
         ({"num_gpus": 1}, "the machine has 0"),
         ({"num_cpus": 64}, "the machine has 2"),
         ({"num_cpus": -1}, "greater than or equal to 0"),
     ],
 )
-def test_an_impossible_resource_is_refused(raw: dict[str, Any], options: dict[str, float], said: str) -> None:
+def test_an_impossible_resource_is_refused(raw: dict[str, Any], options: dict[str, float], problem: str) -> None:
     deployment(raw, "Generator")["ray_actor_options"] = options
 
-    assert said in "\n".join(messages(raw))
+    assert problem in "\n".join(messages(raw))
 
 
 def test_replica_bounds_that_contradict_each_other_are_refused(raw: dict[str, Any]) -> None:
@@ -204,32 +207,32 @@ def test_replica_bounds_that_contradict_each_other_are_refused(raw: dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "said"),
+    ("kwargs", "problem"),
     [
         ({"budget": 1.0}, "policy_kwargs.budget: unknown key; did you mean 'budget_s'?"),
         ({"budget_s": 0}, "policy_kwargs.budget_s: Input should be greater than 0"),
     ],
 )
-def test_what_our_policy_does_not_take_is_refused(raw: dict[str, Any], kwargs: dict[str, float], said: str) -> None:
+def test_a_wrong_argument_of_our_policy_is_refused(raw: dict[str, Any], kwargs: dict[str, float], problem: str) -> None:
     policy = {"policy_function": "deployments.autoscaling:LatencyBudgetPolicy", "policy_kwargs": kwargs}
     deployment(raw, "Reranker")["autoscaling_config"]["policy"] = policy
 
-    assert [message.endswith(said) for message in messages(raw)] == [True]
+    assert [message.endswith(problem) for message in messages(raw)] == [True]
 
 
 def test_a_missing_autoscaling_config_is_refused(raw: dict[str, Any]) -> None:
     del deployment(raw, "Embedder")["autoscaling_config"]
 
-    assert "must be declared from the first day" in "\n".join(messages(raw))
+    assert "must be declared, even for a fixed number" in "\n".join(messages(raw))
 
 
 def test_a_tokenizer_that_is_not_the_embedders_is_refused(raw: dict[str, Any]) -> None:
     deployment(raw, "Parser")["user_config"]["tokenizer"] = "granite-small"
 
-    assert "they must be the same" in "\n".join(messages(raw))
+    assert "set both to the same alias" in "\n".join(messages(raw))
 
 
-def test_a_value_out_of_bounds_is_named(raw: dict[str, Any]) -> None:
+def test_the_message_names_a_value_out_of_bounds(raw: dict[str, Any]) -> None:
     deployment(raw, "Embedder")["user_config"]["max_batch_size"] = 0
 
     (message,) = messages(raw)
@@ -237,11 +240,11 @@ def test_a_value_out_of_bounds_is_named(raw: dict[str, Any]) -> None:
     assert "(Embedder).user_config.max_batch_size" in message
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_a_repeated_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "twice.yaml"
     path.write_text("applications: []\nproxy_location: HeadOnly\nproxy_location: Disabled\n")
 
-    with pytest.raises(ConfigError, match="'proxy_location' stands twice"):
+    with pytest.raises(ConfigError, match="'proxy_location' appears twice"):
         read(path)
 
 
@@ -251,7 +254,43 @@ def test_a_gpu_file_fits_a_machine_with_a_gpu(raw: dict[str, Any]) -> None:
     assert messages(raw, Machine(num_cpus=2, num_gpus=1)) == []
 
 
-def test_args_become_typed_settings(raw: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("user_config", "problem"),
+    [
+        ({"retrieval": {"candidates": 0}}, "user_config.retrieval.candidates"),
+        ({"admission": {"max_questions": "many"}}, "user_config.admission.max_questions"),
+        ({"ingest": {"lease_s": 60}}, "user_config.ingest.lease_s"),  # fixed as long as a worker lives
+        ({"api": {"keys_file": "keys.yaml"}}, "user_config.api.keys_file"),  # opened at the start
+        ({"storage": {"data_dir": "elsewhere"}}, "user_config.storage"),
+    ],
+)
+def test_a_user_config_of_the_ingress_with_a_fixed_setting_is_refused(
+    raw: dict[str, Any], user_config: dict[str, Any], problem: str
+) -> None:
+    deployment(raw, "Ingress")["user_config"] = user_config
+
+    (message,) = messages(raw)
+    assert problem in message
+
+
+def test_settings_under_args_are_still_accepted(raw: dict[str, Any]) -> None:
+    del deployment(raw, "Ingress")["user_config"]
+    raw["applications"][0]["args"]["retrieval"] = {"candidates": 20}
+
+    assert messages(raw) == []
+    assert settings_of(raw).retrieval.candidates == 20
+
+
+def test_user_config_wins_over_args_key_by_key(raw: dict[str, Any]) -> None:
+    raw["applications"][0]["args"]["retrieval"] = {"candidates": 20, "search_s": 2.5}
+    deployment(raw, "Ingress")["user_config"] = {"retrieval": {"candidates": 70}}
+
+    retrieval = settings_of(raw).retrieval
+
+    assert (retrieval.candidates, retrieval.search_s) == (70, 2.5)
+
+
+def test_args_and_user_config_become_typed_settings(raw: dict[str, Any]) -> None:
     settings = settings_of(raw)
 
     assert settings.retrieval.candidates == 50
@@ -275,29 +314,30 @@ def test_secrets_come_from_the_environment_and_stay_out_of_sight(monkeypatch: py
 @pytest.mark.parametrize(
     ("arguments", "replicas", "problem"),
     [
-        ({"storage": {"milvus": {"uri": "m.db"}}}, 2, "one process"),
+        ({"storage": {"milvus": {"uri": "m.db"}}}, 2, "only one process can open Milvus Lite"),
         ({"storage": {"milvus": {"uri": "http://m"}}, "search": {"dense_shards": 2}}, 2, "must be 1 with Milvus"),
     ],
 )
-def test_what_milvus_cannot_do_is_refused(arguments: dict[str, Any], replicas: int, problem: str) -> None:
+def test_a_deployment_that_milvus_cannot_serve_is_refused(
+    arguments: dict[str, Any], replicas: int, problem: str
+) -> None:
     raw = read(ROOT / "serve_config.yaml")
     raw["applications"][0]["args"] |= arguments
     for deployment in raw["applications"][0]["deployments"]:
         if deployment["name"] == "DenseSearcher":
             deployment["autoscaling_config"]["max_replicas"] = replicas
 
-    assert any(problem in str(one) for one in check(raw))
+    assert any(problem in str(refused) for refused in check(raw))
 
 
-def test_milvus_lite_is_served_by_one_replica_that_goes_before_the_next_comes(raw: dict[str, Any]) -> None:
+def test_a_replica_with_milvus_lite_stops_before_the_next_starts(raw: dict[str, Any]) -> None:
     raw["applications"][0]["args"]["storage"]["milvus"] = {"uri": "/folder/milvus.db"}
     (refused,) = messages(raw)
 
     deployment(raw, "DenseSearcher")["max_surge_percent"] = 0
 
     assert refused.endswith(
-        "max_surge_percent: must be 0: Milvus Lite belongs to one process, so the old replica goes "
-        "before the new one comes"
+        "max_surge_percent: must be 0: only one process can open Milvus Lite, so the old replica must stop first"
     )
     assert messages(raw) == []
 
@@ -306,8 +346,8 @@ def test_every_shard_must_be_listed() -> None:
     raw = read(ROOT / "serve_config.yaml")
     application = raw["applications"][0]
     application["args"]["search"] = {"dense_shards": 2}
-    assert any("DenseSearcher-1 is missing" in str(one) for one in check(raw))
-    dense = next(one for one in application["deployments"] if one["name"] == "DenseSearcher")
+    assert any("DenseSearcher-1 is missing" in message for message in messages(raw, None))
+    dense = deployment(raw, "DenseSearcher")
 
     application["deployments"].append(dense | {"name": "DenseSearcher-1"})
 

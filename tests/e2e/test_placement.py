@@ -6,7 +6,7 @@ import httpx
 import openai
 import pytest
 
-from tests.conftest import Service, put_back_afterwards
+from tests.conftest import Service, restored_afterwards
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -17,7 +17,7 @@ PROCESS = "process_start_time_seconds"
 @pytest.fixture(scope="module")
 def compact(service: Service) -> Iterator[Service]:
     """The service with two ingress replicas, and the small stages inside each."""
-    with put_back_afterwards(service):
+    with restored_afterwards(service):
         application = service.raw["applications"][0]
         moved = {name: service.deployment(name) for name in INLINE}
         application["deployments"] = [

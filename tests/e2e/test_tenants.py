@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from serve.access.keys import digest_of
-from tests.conftest import Service, put_back_afterwards
+from tests.conftest import Service, restored_afterwards
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -34,7 +34,7 @@ def write_keys(path: Path, *tenants: str) -> None:
 @pytest.fixture(scope="module")
 def keyed(service: Service, keys: Path) -> Iterator[Service]:
     """The service with a keys file, restored afterwards."""
-    with put_back_afterwards(service):
+    with restored_afterwards(service):
         service.raw["applications"][0]["args"]["api"]["keys_file"] = str(keys)
         service.apply()
         yield service

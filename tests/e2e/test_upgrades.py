@@ -24,7 +24,7 @@ from ray.serve.context import _get_global_client
 from deployments.cluster.environment import OWN_PORTS, free_port
 from serve.cli.remote import RemoteService
 from serve.config_file import STAGES, read
-from tests.conftest import ROOT, START_TIMEOUT_S, Service, put_back_afterwards
+from tests.conftest import ROOT, START_TIMEOUT_S, Service, restored_afterwards
 from tests.e2e.steady_clients import SteadyClients, json_request, stream_request
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -61,7 +61,7 @@ def ingest(url: str, folder: Path) -> None:
 def rolling(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service with an ingress that stays reachable until HAProxy's list has dropped it."""
     ingest(service.url, tmp_path_factory.mktemp("upgrades"))
-    with put_back_afterwards(service):
+    with restored_afterwards(service):
         service.deployment("Ingress")["ray_actor_options"]["runtime_env"] = DEREGISTER
         service.apply()
         yield service
@@ -106,7 +106,7 @@ def test_numbers_and_user_config_change_in_place(rolling: Service, clients: Stea
 def test_changed_args_replace_every_replica(rolling: Service, clients: SteadyClients) -> None:
     before = pids()
 
-    rolling.raw["applications"][0]["args"]["retrieval"]["candidates"] = 40
+    rolling.raw["applications"][0]["args"]["coalescing"] = {"max_items": 40}
     rolling.apply()
     clients.wait_for_more(NUM_AFTER, START_TIMEOUT_S)
 

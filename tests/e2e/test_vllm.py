@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from serve.cli.remote import RemoteService
-from tests.conftest import Service, put_back_afterwards
+from tests.conftest import Service, restored_afterwards
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.slow]
 
@@ -27,7 +27,7 @@ def llm(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     path.write_text("# Tides\n\nThe spring tide comes twice a month.\n")
     with RemoteService(service.url) as remote:
         remote.ingest(path, "tides.md", "default")
-    with put_back_afterwards(service):
+    with restored_afterwards(service):
         service.deployment("Generator")["user_config"]["model"] = "tiny-llama"
         with ThreadPoolExecutor(1) as pool:
             swap = pool.submit(service.apply)

@@ -109,7 +109,7 @@ def test_each_shutdown_period_contains_the_inner_ones(name: str) -> None:
     config, stages = serve_config_of(service), deployments_of(service)
     request_s, question_s = (
         config["http_options"]["request_timeout_s"],
-        config["applications"][0]["args"]["query"]["total_s"],
+        stages["Ingress"]["user_config"]["query"]["total_s"],
     )
     graceful = {stage_name: stage["graceful_shutdown_timeout_s"] for stage_name, stage in stages.items()}
 

@@ -108,6 +108,12 @@ def test_a_variant_of_the_deployment_file_passes_the_checker(
     assert stages["Ingress"]["graceful_shutdown_timeout_s"] == 341
 
 
+def test_args_of_the_values_win_over_the_user_config_of_the_file(rendered: Callable[..., str]) -> None:
+    stages = deployments_of(service_of(rendered({"args": {"retrieval": {"candidates": 70}}})))
+
+    assert stages["Ingress"]["user_config"]["retrieval"] == {"candidates": 70, "rerank_candidates": 30}
+
+
 def test_each_shard_is_a_deployment(rendered: Callable[..., str]) -> None:
     service = service_of(rendered({"args": {"search": {"dense_shards": 3}}}))
 
@@ -179,7 +185,7 @@ REFUSED: dict[str, tuple[str, Raw, str]] = {
     "a tokenizer of another model": (
         "cpu",
         {"deployments": {"Embedder": {"user_config": {"model": "granite-small"}}}},
-        "must be the same",
+        "set both to the same alias",
     ),
     "a missing class": ("cpu", {"default_class": "tpu"}, "no class 'tpu'"),
     "a stage in two classes": (

@@ -59,7 +59,7 @@ class Gate:
 
 @asynccontextmanager
 async def limited(gate: Gate, max_questions: int) -> AsyncIterator[tuple[httpx.AsyncClient, Admission]]:
-    permits = Admission(AdmissionConfig(max_questions=max_questions))
+    permits = Admission(lambda: AdmissionConfig(max_questions=max_questions))
     transport = httpx.ASGITransport(app=RequestLog(AdmissionLimit(gate, permits)))
     async with httpx.AsyncClient(transport=transport, base_url="http://ragserve") as http:
         yield http, permits
@@ -134,7 +134,7 @@ async def test_a_refusal_is_counted_under_its_route() -> None:
 
 def test_who_is_refused_is_told_to_return_when_those_under_way_have_left() -> None:
     now = [0.0]
-    permits = Admission(AdmissionConfig(max_questions=1), clock=lambda: now[0])
+    permits = Admission(lambda: AdmissionConfig(max_questions=1), clock=lambda: now[0])
     for _ in range(400):
         with permits.admit():
             now[0] += 2.5

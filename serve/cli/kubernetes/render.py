@@ -13,6 +13,7 @@ from serve.cli.kubernetes.drain import Drain
 from serve.cli.kubernetes.groups import Replica, num_pods, replica_of
 from serve.cli.kubernetes.values import VALUES_FILE, HardwareClass, Values, merge, read_values
 from serve.config_file import check, read, settings_of
+from serve.settings import changeable_part
 
 TEMPLATE_FILE = "template.yaml"
 GENERATED_FILE = "generated.yaml"
@@ -58,6 +59,7 @@ def serve_config_of(raw: dict[str, Any], values: Values, where: str) -> dict[str
         raise ConfigError("applications", f"must have exactly one entry, not {len(merged['applications'])}")
     application = merged["applications"][0]
     application["args"] = merge(application.get("args") or {}, values.args)
+    _override_user_config(application["deployments"], values.args)
     _refuse_local_paths(application["args"])
     if values.catalog is not None:
         application["args"]["catalog"] = str(values.catalog)
@@ -70,6 +72,14 @@ def serve_config_of(raw: dict[str, Any], values: Values, where: str) -> dict[str
     _refuse_unknown_stages(where, application["deployments"], values)
     _add_placement(merged, values)
     return merged
+
+
+def _override_user_config(deployments: list[dict[str, Any]], arguments: dict[str, Any]) -> None:
+    """Args of the values also go into Ingress's user_config: what the file has there would win over them."""
+    changes = changeable_part(arguments)
+    for deployment in deployments:
+        if deployment["name"] == "Ingress" and changes:
+            deployment["user_config"] = merge(deployment.get("user_config") or {}, changes)
 
 
 def _require_valid(where: str, raw: dict[str, Any]) -> None:
@@ -117,7 +127,7 @@ def _add_shards(application: dict[str, Any], raw: dict[str, Any]) -> None:
     """Add missing DenseSearcher shards as copies of the first."""
     try:
         settings = settings_of(raw)
-    except ValidationError:
+    except (ValidationError, ConfigError):
         return  # _require_valid reports it with the other problems
     deployments = application["deployments"]
     names = [deployment["name"] for deployment in deployments]

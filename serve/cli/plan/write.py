@@ -93,8 +93,8 @@ def _limit_messages(application: dict[str, Any], plan: Plan) -> None:
 
 def _limit_admission(application: dict[str, Any], plan: Plan) -> None:
     limit = max_questions(plan)
-    application["args"].setdefault("admission", {})["max_questions"] = limit
     ingress = next(each for each in application["deployments"] if each["name"] == DEPLOYMENTS["ingress"])
+    ingress.setdefault("user_config", {}).setdefault("admission", {})["max_questions"] = limit
     # The ingress scales out, where the file allows it, before it refuses questions.
     ingress.setdefault("autoscaling_config", {})["target_ongoing_requests"] = max(1, limit // 2)
 

@@ -19,7 +19,7 @@ from models.corpus.corpus import Corpus
 from models.types import Embeddings, Relevance
 from serve.access.keys import KeyRing
 from serve.api.services import Services
-from serve.ingress import create_app
+from serve.http_app import create_app
 from serve.pipelines.ingest import IngestConfig, IngestPipeline, IngestWorker
 from serve.pipelines.query import QueryConfig, QueryPipeline
 from serve.settings import ApiConfig, Settings

@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import OverloadedError
 from models.types import CompletionRequest, RequestContext
-from serve.ingress import create_app
+from serve.http_app import create_app
 from tests.serve.api.api_samples import Running, error_of
 
 MESSAGES = [{"role": "user", "content": "one two three"}]

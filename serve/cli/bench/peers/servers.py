@@ -45,10 +45,11 @@ def our_api(store_id: str) -> QueryApi:
 def ragserve(plan: PeersPlan, folder: Path, catalog: Path) -> Launch:
     """The deployment file with the cross-encoder as its reranker, CANDIDATES of each search, and long budgets."""
     raw = copy.deepcopy(read(plan.config))
-    arguments = raw["applications"][0].setdefault("args", {})
+    ingress = next(entry for entry in raw["applications"][0]["deployments"] if entry["name"] == "Ingress")
+    settings = ingress.setdefault("user_config", {})
     retrieval = {"candidates": CANDIDATES, "rerank_candidates": CANDIDATES, "search_s": BUDGET_S, "rerank_s": BUDGET_S}
-    arguments["retrieval"] = (arguments.get("retrieval") or {}) | retrieval
-    arguments["query"] = (arguments.get("query") or {}) | {"total_s": 2 * BUDGET_S}
+    settings["retrieval"] = (settings.get("retrieval") or {}) | retrieval
+    settings["query"] = (settings.get("query") or {}) | {"total_s": 2 * BUDGET_S}
     path = folder / "peers_config.yaml"
     path.write_text(yaml.safe_dump(raw))
     return ragserve_with(path, folder, {"Reranker": CROSS_ENCODER}, catalog)

@@ -38,7 +38,7 @@ from serve.cli.driver.peers.settings import (
 )
 from serve.cli.driver.random_models import CROSS_ENCODER
 from serve.cli.driver.servers import OURS, Launch
-from serve.config_file import Machine, check, read
+from serve.config_file import Machine, check, read, settings_of
 
 ROOT = Path(__file__).parents[4]
 PLAN = PeersPlan(ROOT / "serve_config.yaml", Path("peers"), None, None, (1, 16), 2.0, 1)
@@ -153,9 +153,9 @@ class TestServers:
 
         peers_servers.ragserve(PLAN, tmp_path, catalog)
 
-        retrieval = read(tmp_path / "serve_config.yaml")["applications"][0]["args"]["retrieval"]
-        assert retrieval["candidates"] == retrieval["rerank_candidates"] == peers_servers.CANDIDATES
-        assert retrieval["rerank_s"] == peers_servers.BUDGET_S
+        retrieval = settings_of(read(tmp_path / "serve_config.yaml")).retrieval
+        assert retrieval.candidates == retrieval.rerank_candidates == peers_servers.CANDIDATES
+        assert retrieval.rerank_s == peers_servers.BUDGET_S
 
     def test_its_file_is_one_that_can_be_deployed(self, tmp_path: Path) -> None:
         catalog = tmp_path / "catalog.yaml"

@@ -64,7 +64,7 @@ def test_an_ingress_admits_the_questions_it_can_answer_in_time() -> None:
     raw = apply_plan(SHIPPED, plan)
 
     ingress = plan.stages["ingress"].replicas
-    limit = raw["applications"][0]["args"]["admission"]["max_questions"]
+    limit = _deployments(raw)["Ingress"]["user_config"]["admission"]["max_questions"]
     assert limit == max_questions(plan)
     assert plan.per_s * plan.target.latency_s <= limit * ingress < plan.per_s * plan.target.latency_s + ingress
     assert _deployments(raw)["Ingress"]["autoscaling_config"]["target_ongoing_requests"] == limit // 2

@@ -1,0 +1,97 @@
+"""The HTTP application: routes, errors, middleware, and the workers that live as long as it does."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+from fastapi import FastAPI
+
+from serve.admission import Admission
+from serve.api import (
+    chat,
+    completions,
+    embeddings,
+    errors,
+    files,
+    health,
+    models,
+    query,
+    rerank,
+    search,
+    store_files,
+    vector_stores,
+)
+from serve.api.services import BackgroundWork, Services
+from serve.middleware import MULTIPART_OVERHEAD_BYTES, AdmissionLimit, BodyLimit, JsonByDefault, RequestLog
+from serve.settings import Settings
+
+BLOCKING_THREADS = 32
+BACKGROUND_PAUSE_S = 5.0
+ROUTERS = (
+    query,
+    chat,
+    completions,
+    embeddings,
+    rerank,
+    files,
+    vector_stores,
+    store_files,
+    search,
+    models,
+    health,
+)
+logger = logging.getLogger(__name__)
+
+
+def create_app(services: Services) -> FastAPI:
+    """Plain FastAPI, so that any server can run it. `app.state.services` may be replaced while it serves."""
+    app = FastAPI(
+        title="ragserve",
+        summary="Cited answers from your documents.",
+        responses=errors.RESPONSES,
+        lifespan=_lifespan,
+    )
+    app.state.services = services
+
+    def settings() -> Settings:
+        current: Services = app.state.services
+        return current.settings
+
+    for module in ROUTERS:
+        app.include_router(module.router)
+    errors.install(app)
+    # The middleware added last is the outermost.
+    app.add_middleware(JsonByDefault)
+    app.add_middleware(BodyLimit, max_bytes=lambda: settings().api.max_upload_bytes + MULTIPART_OVERHEAD_BYTES)
+    app.add_middleware(AdmissionLimit, admission=Admission(lambda: settings().admission))
+    app.add_middleware(RequestLog)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    # asyncio's default pool has few threads. Slow disk writes of ingestion would take them from questions.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_THREADS, "blocking"))
+    await asyncio.gather(*(stage.start() for stage in services.inline))
+    background = [asyncio.create_task(_run_again_after_errors(work)) for work in services.background]
+    workers = [asyncio.create_task(services.ingest.run()), *background]
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        services.corpus.close()
+
+
+async def _run_again_after_errors(work: BackgroundWork) -> None:
+    """An error here fails no request: it is logged, and the work starts again after a pause."""
+    while True:
+        try:
+            await work.run()
+        except Exception:
+            logger.exception("%s failed", type(work).__name__)
+            await asyncio.sleep(BACKGROUND_PAUSE_S)

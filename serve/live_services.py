@@ -1,0 +1,119 @@
+"""The services of one process, under settings that change while it serves."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from models.catalog import Catalog
+from models.corpus.corpus import Corpus
+from models.generation.passage_order import OrderName, PassageOrder, passage_order
+from serve.access.keys import KeyRing
+from serve.api.services import InlineReplica, Services, StatusSource
+from serve.http_app import create_app
+from serve.pipelines.housekeeping import Housekeeper
+from serve.pipelines.ingest import IngestPipeline, IngestWorker
+from serve.pipelines.migrate import GenerationBuilder
+from serve.pipelines.query import QueryPipeline, QueryStages
+from serve.pipelines.retrieve import RetrievalPipeline, RetrievalStages
+from serve.pipelines.stages import (
+    CompletionStage,
+    DenseStage,
+    EmbedStage,
+    GenerateStage,
+    LexicalStage,
+    ParseStage,
+    RerankStage,
+)
+from serve.settings import Settings
+
+
+class Generation(GenerateStage, CompletionStage, Protocol):
+    """The generator: answers from passages, and OpenAI's own completions."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Every stage, by role: clients of replicas in production, the models themselves in a test.
+
+    `fallback` answers when `generator` cannot. `statuses` reports the model of each stage, by the stage's name.
+    """
+
+    embedder: EmbedStage
+    dense: DenseStage
+    lexical: LexicalStage
+    reranker: RerankStage
+    generator: Generation
+    parser: ParseStage
+    fallback: GenerateStage
+    statuses: Mapping[str, StatusSource]
+    inline: Sequence[InlineReplica] = ()
+
+
+class LiveServices:
+    """Composes pipelines, workers and the HTTP application, and composes the pipelines anew for changed settings."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
+        """`settings` are those of `args`; `configure` lays a user_config over them."""
+        self._arguments, self._clients, self._corpus = settings, clients, corpus
+        self._orders: dict[OrderName, PassageOrder] = {}
+        self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration)
+        self._housekeeper = Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s)
+        self._worker = IngestWorker(
+            IngestPipeline(clients.parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
+        )
+        retrieval, query = self._pipelines(settings)
+        services = Services(
+            settings=settings,
+            catalog=catalog,
+            corpus=corpus,
+            access=KeyRing(settings.api.keys_file) if settings.api.keys_file else None,
+            retrieval=retrieval,
+            query=query,
+            completions=clients.generator,
+            embedder=clients.embedder,
+            reranker=clients.reranker,
+            ingest=self._worker,
+            background=(self._builder, self._housekeeper),
+            stages=clients.statuses,
+            inline=clients.inline,
+        )
+        self.app = create_app(services)
+
+    @property
+    def current(self) -> Services:
+        """The services that the next request gets."""
+        services: Services = self.app.state.services
+        return services
+
+    def configure(self, user_config: dict[str, Any] | None) -> None:
+        """Lays the user_config over `args` for the requests to come; a request under way keeps its settings.
+
+        Raises ConfigError that names the key; then nothing has changed.
+        """
+        settings = self._arguments.with_user_config(user_config)
+        retrieval, query = self._pipelines(settings)
+        self._worker.configure(settings.ingest)
+        self._builder.configure(settings.migration)
+        self._housekeeper.configure(settings.housekeeping, settings.migration.keep_previous_s)
+        # One assignment, so that a request sees only old settings or only new ones.
+        self.app.state.services = replace(self.current, settings=settings, retrieval=retrieval, query=query)
+
+    async def check_health(self) -> None:
+        """Raises if the database does not answer, ingestion has stopped, or an inline replica is ill."""
+        self._worker.check_health()
+        await asyncio.gather(*(stage.check_health() for stage in self._clients.inline))
+        await asyncio.to_thread(self._corpus.views.heads, [("", "")])
+
+    def _pipelines(self, settings: Settings) -> tuple[RetrievalPipeline, QueryPipeline]:
+        clients, corpus = self._clients, self._corpus
+        stages = RetrievalStages(
+            clients.embedder, clients.dense, clients.lexical, clients.reranker, corpus.views, corpus.generations
+        )
+        retrieval = RetrievalPipeline(stages, settings.retrieval)
+        # An order keeps its counts across changes: new ones would lose the engine's prefix cache.
+        name = settings.query.passage_order
+        order = self._orders.setdefault(name, passage_order(name))
+        return retrieval, QueryPipeline(
+            QueryStages(retrieval, clients.generator, clients.fallback), settings.query, order
+        )

@@ -1,0 +1,186 @@
+"""Settings that change while the application serves: what the next request uses, and what a wrong value changes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from models.catalog import Catalog
+from models.errors import ConfigError
+from models.types import GenerationDelta, GenerationRequest, RequestContext
+from serve.live_services import Clients, LiveServices
+from serve.settings import Settings
+from tests.inline import ingest, inline_clients, open_corpus
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, settings: Settings | None = None, **replaced: Any
+) -> AsyncIterator[tuple[LiveServices, httpx.AsyncClient]]:
+    """The application over a corpus of one file, with some clients `replaced` by name."""
+    corpus = open_corpus(folder)
+    await ingest(corpus, "ovens.md", b"# Ovens\n\nThe oven heats to 250 degrees.\n")
+    clients: Clients = replace(inline_clients(corpus), **replaced)
+    live = LiveServices(settings or Settings(), Catalog.open(None), corpus, clients)
+    async with live.app.router.lifespan_context(live.app):
+        transport = httpx.ASGITransport(app=live.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://ragserve") as http:
+            yield live, http
+
+
+QUESTION = {"query": "How hot does the oven get?", "top_k": 5, "mode": "dense"}
+
+
+class Paused:
+    """A generator that waits before its first text until it is released."""
+
+    def __init__(self) -> None:
+        self.has_begun, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
+        self.has_begun.set()
+        await self.may_go_on.wait()
+        yield GenerationDelta("250 degrees.", finish_reason="stop", model="paused")
+
+
+async def test_the_next_request_uses_a_changed_setting(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (live, http):
+        before = await http.post("/v1/query", json={"query": "x" * 40})
+
+        live.configure({"api": {"max_query_chars": 20}})
+        after = await http.post("/v1/query", json={"query": "x" * 40})
+
+    assert (before.status_code, after.status_code) == (200, 422)
+
+
+async def test_retrieval_admission_and_workers_are_changed_together(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (live, http):
+        live.configure(
+            {
+                "retrieval": {"rerank_s": 3.0},
+                "query": {"first_text_s": 2.0},
+                "admission": {"max_questions": 7},
+                "ingest": {"concurrency": 3},
+                "migration": {"duty": 0.25},
+                "housekeeping": {"every_s": 10},
+            }
+        )
+
+        settings = live.current.settings
+        answered = await http.post("/v1/query", json=QUESTION)
+
+    assert answered.status_code == 200
+    assert settings.retrieval.rerank_s == 3.0
+    assert settings.query.first_text_s == 2.0
+    assert settings.admission.max_questions == 7
+    assert settings.ingest.concurrency == 3
+    assert settings.migration.duty == 0.25
+    assert settings.housekeeping.every_s == 10
+
+
+async def test_a_lowered_admission_limit_holds_at_once(tmp_path: Path) -> None:
+    generator = Paused()
+    async with serving(tmp_path, generator=generator) as (live, http):
+        under_way = asyncio.create_task(http.post("/v1/query", json={"query": "How hot?"}))
+        await generator.has_begun.wait()
+
+        live.configure({"admission": {"max_questions": 1}})
+        refused = await http.post("/v1/query", json={"query": "How hot?"})
+        generator.may_go_on.set()
+        answered = await under_way
+
+    assert (refused.status_code, answered.status_code) == (429, 200)
+
+
+async def test_a_request_under_way_keeps_its_settings(tmp_path: Path) -> None:
+    generator = Paused()
+    async with serving(tmp_path, generator=generator) as (live, http):
+        under_way = asyncio.create_task(http.post("/v1/query", json={"query": "How hot?"}))
+        await generator.has_begun.wait()
+
+        live.configure({"query": {"first_text_s": 0.001, "total_s": 0.001}})
+        generator.may_go_on.set()
+        answered = await under_way
+
+    assert answered.json()["answer"] == "250 degrees."
+    assert answered.json()["degraded"] == []
+
+
+@pytest.mark.parametrize(
+    ("user_config", "key"),
+    [
+        ({"retrieval": {"candidates": 0}, "admission": {"max_questions": 1}}, "user_config.retrieval.candidates"),
+        ({"admission": {"max_questions": 1}, "retrieval": {"candidate": 3}}, "user_config.retrieval.candidate"),
+        ({"ingest": {"lease_s": 60}}, "user_config.ingest.lease_s"),
+    ],
+)
+async def test_a_wrong_value_is_refused_by_name_and_changes_nothing(
+    tmp_path: Path, user_config: dict[str, Any], key: str
+) -> None:
+    async with serving(tmp_path) as (live, http):
+        live.configure({"admission": {"max_questions": 9}})
+        before = live.current
+
+        with pytest.raises(ConfigError, match=key):
+            live.configure(user_config)
+
+        assert live.current is before
+        assert (await http.post("/v1/query", json=QUESTION)).status_code == 200
+
+
+async def test_a_removed_user_config_brings_the_args_back(tmp_path: Path) -> None:
+    settings = Settings(retrieval={"candidates": 20})
+    async with serving(tmp_path, settings) as (live, _):
+        live.configure({"retrieval": {"candidates": 30}})
+
+        live.configure(None)
+
+        assert live.current.settings == settings
+
+
+async def test_changed_settings_keep_what_the_passage_order_has_counted(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (live, _):
+        before = live.current.query
+
+        live.configure({"query": {"total_s": 30}})
+
+        assert live.current.query is not before
+        assert live.current.query._order is before._order
+
+
+async def test_raised_concurrency_starts_waiting_files_at_once(tmp_path: Path) -> None:
+    settings = Settings(ingest={"concurrency": 1, "poll_s": 60})
+    parser = PausedParser()
+    async with serving(tmp_path, settings, parser=parser) as (live, http):
+        for name in ("a.md", "b.md"):
+            uploaded = await http.post("/v1/files", files={"file": (name, b"# A")}, data={"purpose": "assistants"})
+            await http.post("/v1/vector_stores/default/files", json={"file_id": uploaded.json()["id"]})
+        await parser.until_begun(1)
+
+        live.configure({"ingest": {"concurrency": 2}})
+
+        await parser.until_begun(2)
+
+
+class PausedParser:
+    """A parser that never ends, and counts its calls."""
+
+    def __init__(self) -> None:
+        self._num_begun, self._changed = 0, asyncio.Condition()
+
+    async def parse(self, *_: object) -> Any:
+        async with self._changed:
+            self._num_begun += 1
+            self._changed.notify_all()
+        await asyncio.Event().wait()
+
+    async def until_begun(self, number: int) -> None:
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: self._num_begun >= number)
