@@ -1,16 +1,21 @@
 """Options and output that the benchmarks' commands share. Imports nothing heavy: every `ragserve --help` reads it."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from models.errors import InvalidRequestError
 from serve.cli.options import console
 
+T = TypeVar("T")
+
 QuickOption = Annotated[
     bool,
-    typer.Option("--quick", help="Run every part once, as small as possible, in place of the sizes and turns given."),
+    typer.Option(
+        "--quick", help="Smallest run that touches every part, in a minute or two; overrides sizes, seconds and turns."
+    ),
 ]
 TurnsOption = Annotated[
     int, typer.Option("--turns", help="Turns of each server; the median turn counts.", min=1, max=99)
@@ -39,7 +44,17 @@ def show(*lines: str) -> None:
 
 def numbers(text: str, option: str) -> tuple[int, ...]:
     """The whole numbers of a comma-separated list. Raises InvalidRequestError."""
+    return _parsed(int, text, option)
+
+
+def decimals(text: str, option: str) -> tuple[float, ...]:
+    """The numbers of a comma-separated list. Raises InvalidRequestError."""
+    return _parsed(float, text, option)
+
+
+def _parsed(parse: Callable[[str], T], text: str, option: str) -> tuple[T, ...]:
     try:
-        return tuple(int(number) for number in text.split(","))
+        return tuple(parse(number) for number in text.split(","))
     except ValueError:
-        raise InvalidRequestError(f"{text!r} is not a comma-separated list of whole numbers", option) from None
+        kind = "whole numbers" if parse is int else "numbers"
+        raise InvalidRequestError(f"{text!r} is not a comma-separated list of {kind}", option) from None

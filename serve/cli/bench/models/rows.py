@@ -92,7 +92,7 @@ def skipped(what: str, by: str, reason: str) -> Row:
     return Row(what, by, "", None, note=f"skipped: {reason}")
 
 
-HEAD = "| what | by | | p50 / p99 ms | ragserve against it | asked for | note |\n|---|---|---|---|---|---|---|"
+HEAD = "| what | by | | p50 / p99 ms | ragserve against it | target | note |\n|---|---|---|---|---|---|---|"
 
 
 def table_row(row: Row) -> str:

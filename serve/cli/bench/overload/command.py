@@ -11,6 +11,7 @@ from serve.cli.driver.options import (
     PlotOption,
     QuickOption,
     TurnsOption,
+    decimals,
     numbers,
 )
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption
@@ -45,7 +46,7 @@ def overload_command(  # noqa: PLR0913
         tuple(documents or (Path("README.md"), Path("docs"))),
         questions,
         numbers(clients, "clients"),
-        tuple(float(multiple) for multiple in shares.split(",")),
+        decimals(shares, "shares"),
         turn_s,
         num_turns,
         answer_s,

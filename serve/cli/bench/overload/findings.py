@@ -14,7 +14,7 @@ from pathlib import Path
 from serve.cli.bench.overload.outcomes import OfferResult
 from serve.cli.driver.closed_loop import LoadResult
 
-MIN_KEPT = 0.9  # of the peak, past it
+MIN_GOODPUT = 0.9  # of the peak, past it
 PEAK_MISSED = 1.1  # goodput above this shows that the closed loop before it was not at the peak
 MAX_LAG_S = 0.25  # with a later driver, the offered rate is not the one that is stated
 
@@ -63,13 +63,13 @@ class OverloadRow:
     faults: tuple[str, ...]
 
     @property
-    def kept(self) -> float:
+    def goodput_ratio(self) -> float:
         """Goodput as a fraction of the peak, or of what was offered if that is less."""
         return self.result.whole / max(1e-9, min(self.peak, self.result.offered))
 
     @property
     def is_short(self) -> bool:
-        return bool(self.faults) or (self.share > 1 and self.kept < MIN_KEPT)
+        return bool(self.faults) or (self.share > 1 and self.goodput_ratio < MIN_GOODPUT)
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,13 @@ def _peak_line(row: PeakRow) -> str:
 
 def _line(row: OverloadRow) -> str:
     result = row.result
-    note = " (short)" if row.is_short else " (the peak is higher)" if row.kept > PEAK_MISSED else ""
+    note = " (short)" if row.is_short else " (the peak is higher)" if row.goodput_ratio > PEAK_MISSED else ""
     refused = ", ".join(f"{count} x {kind}" for kind, count in result.refused.items())
     cells = (
         f"{result.offered:.1f}",
         f"{row.share:g} x {row.peak:.1f}",
         f"{result.whole:.1f}",
-        f"{row.kept:.2f}{note}",
+        f"{row.goodput_ratio:.2f}{note}",
         f"{result.degraded:.1f}",
         refused,
         _times(result.p50_s, result.p95_s, result.p99_s),

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from serve.cli.bench.overload.findings import MIN_KEPT, Findings, OverloadRow
+from serve.cli.bench.overload.findings import MIN_GOODPUT, Findings, OverloadRow
 
 SIZE_INCHES, DPI = (9.0, 3.4), 150
 OURS, REFUSED, IDEAL = "tab:blue", "tab:red", "0.6"
@@ -38,7 +38,7 @@ def _draw_goodput(axes: Axes, findings: Findings, turns: Sequence[OverloadRow]) 
         for row, multiple in zip(findings.rows, offered, strict=True)
     ]
     axes.plot([0, 1, max(1.0, *offered)], [0, 1, 1], ":", color=IDEAL, label="ideal")
-    axes.axhline(MIN_KEPT, color=IDEAL, linewidth=0.6, label=f"{MIN_KEPT:g} of the peak")
+    axes.axhline(MIN_GOODPUT, color=IDEAL, linewidth=0.6, label=f"{MIN_GOODPUT:g} of the peak")
     axes.plot(offered, whole, "o-", color=OURS, label="answered whole")
     points = [(turn.result.offered / turn.peak, turn.result.whole / turn.peak) for turn in turns]
     axes.plot(*zip(*points, strict=True), ".", color=OURS, alpha=0.4)

@@ -107,7 +107,7 @@ def _median(turns: list[OverloadRow], share: float) -> OverloadRow:
     """The turn with the median goodput, with the faults of all turns."""
     of_share = [turn for turn in turns if turn.share == share]
     faults = dict.fromkeys(fault for turn in of_share for fault in turn.faults)
-    return replace(median_by(of_share, lambda turn: turn.kept), faults=tuple(faults))
+    return replace(median_by(of_share, lambda turn: turn.goodput_ratio), faults=tuple(faults))
 
 
 def _ingest(plan: OverloadPlan, server: Server) -> None:

@@ -90,7 +90,7 @@ def reaches_target(ours: LoadResult, theirs: LoadResult) -> bool:
 
 
 HEAD = (
-    "| clients | by | queries/s | p50 / p95 ms | errors | ragserve against it | asked for | note |\n"
+    "| clients | by | queries/s | p50 / p95 ms | errors | ragserve against it | target | note |\n"
     "|---|---|---|---|---|---|---|---|"
 )
 

@@ -19,7 +19,10 @@ def prefix_command(  # noqa: PLR0913
     plot: PlotOption = None,
     quick: QuickOption = False,
 ) -> None:
-    """How much of the prompts is in the engine's prefix cache, by the order of the passages: simulated, and on vLLM."""
+    """How much of the prompts is in the engine's prefix cache, by the order of the passages: simulated, and on vLLM.
+
+    --quick simulates 500 requests, and with --llm replays 20 on vLLM.
+    """
     from serve.cli.bench.prefix.run import run
     from serve.cli.bench.prefix.simulate import PrefixPlan, draw, table
 
