@@ -51,7 +51,7 @@ _ENTRY_CLASSES: dict[Task, type[CatalogEntry]] = {
 
 @runtime_checkable
 class HasEnvironment(Protocol):
-    """A config whose model's library is steered by environment variables."""
+    """A config whose library reads environment variables."""
 
     def environment(self) -> dict[str, str]:
         """The variables, by name."""
@@ -81,7 +81,7 @@ class Catalog:
         return sorted(self.entries[task])
 
     def adapters(self, alias: str) -> list[str]:
-        """The LoRA adapters of a generation model, by the names that requests give. Raises ModelNotFoundError."""
+        """The names of a generation model's LoRA adapters, as requests give them. Raises ModelNotFoundError."""
         return list(self.entry("generation", alias).options.get("adapters") or {})
 
     def extensions(self) -> dict[str, str]:
@@ -108,12 +108,12 @@ class Catalog:
             raise first_problem(f"{_location(task, alias)}.options", error, config_class) from None
 
     def load(self, task: Task, alias: str) -> Any:
-        """The model itself. Slow: reads weights. Raises ModelNotFoundError, ConfigError, ModelLoadError."""
+        """Build the entry's class. Models read their weights, which is slow. Raises ConfigError, ModelLoadError."""
         kind_class = load_class(task, self.entry(task, alias).kind, _location(task, alias))
         return kind_class(alias, self.config(task, alias))
 
     def environment(self, task: Task, alias: str) -> dict[str, str]:
-        """Environment variables that the library of `alias` reads when it is imported; set before `load`."""
+        """Environment variables that the library of `alias` reads when it is imported; set them before `load`."""
         config = self.config(task, alias)
         return config.environment() if isinstance(config, HasEnvironment) else {}
 
@@ -183,7 +183,7 @@ def _location(task: Task, alias: str) -> str:
 
 
 def first_problem(where: str, error: ValidationError, kind: type[BaseModel]) -> ConfigError:
-    """The first problem, with the nearest known key if it is an unknown one."""
+    """The first problem of a validation, with the most similar key for an unknown key."""
     first = error.errors()[0]
     key = ".".join(str(step) for step in first["loc"])
     if first["type"] != "extra_forbidden":

@@ -7,7 +7,7 @@ from charset_normalizer import from_bytes
 
 from models.errors import UnreadableDocumentError
 
-# UTF-32's mark begins with UTF-16's, so it is asked first.
+# UTF-32's mark begins with UTF-16's, so it is checked first.
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -15,28 +15,29 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What detection may answer; where two fit equally well the earlier wins. cp1252 contains Latin-1's letters.
+# Encodings that detection may choose. If two fit equally well, the earlier wins. cp1252 includes Latin-1's letters.
 DETECTED = (
     *("cp1252", "cp1251", "cp1250", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
     *("shift_jis", "euc_jp", "gb18030", "big5", "cp949"),
 )
-# What a file may declare: no codec that runs code, warns or is slow. Browsers read Latin-1 and ASCII as cp1252, too.
+# Encodings that a file may declare: no codec that runs code, warns or is slow. Like browsers, we read Latin-1 and
+# ASCII as cp1252.
 DECLARED = frozenset(DETECTED) | {"cp866", "koi8-r", "koi8-u", "gbk", "gb2312", "euc_kr", "mac-cyrillic"}
 DECLARATION = re.compile(rb"""(?:charset|encoding)\s{0,9}=\s{0,9}["']?([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
-DECLARATION_BYTES = 2048  # HTML asks for it in the first 1,024 bytes; real pages are late
+DECLARATION_BYTES = 2048  # HTML requires it in the first 1,024 bytes, but real pages have it later
 
-MAX_CONTROL_SHARE = 0.02  # above it the file is no text; a coloured log has about 0.01
-MIN_CONTROLS = 3  # so few say nothing, in a short file either
+MAX_CONTROL_FRACTION = 0.02  # a file with more is not text; a coloured log has about 0.01
+MIN_CONTROLS = 3  # so few are allowed in a short file, too
 SAMPLE_BYTES = 65_536
 CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
-# A file with one broken byte in ten UTF-8 characters is still UTF-8: other encodings do not look like it by accident.
-MAX_BROKEN_SHARE = 0.1
+# A file with one broken byte in ten UTF-8 characters is still UTF-8: other encodings do not look like it by chance.
+MAX_BROKEN_FRACTION = 0.1
 
 
 def decode(content: bytes, filename: str, declares: bool = False) -> str:
-    """The file's text. With `declares`, a `charset=` or `encoding=` near its beginning counts.
+    """The file's text. With `declares`, a `charset=` or `encoding=` near the beginning is used.
 
-    Raises UnreadableDocumentError where the content is not text or its encoding cannot be told.
+    Raises UnreadableDocumentError if the content is not text or its encoding is unknown.
     """
     for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
@@ -52,16 +53,16 @@ def decode(content: bytes, filename: str, declares: bool = False) -> str:
 
 
 def is_binary(content: bytes) -> bool:
-    """Whether the beginning holds more control characters, NUL among them, than any text does."""
+    """Whether the beginning has more control characters, NUL included, than text has."""
     sample = content[:SAMPLE_BYTES]
     if any(content.startswith(mark) for mark, _ in BYTE_ORDER_MARKS) or _utf16_without_mark(content):
         return False
     num_controls = len(sample) - len(sample.translate(None, CONTROL_BYTES))
-    return num_controls > max(MIN_CONTROLS, MAX_CONTROL_SHARE * len(sample))
+    return num_controls > max(MIN_CONTROLS, MAX_CONTROL_FRACTION * len(sample))
 
 
 def _utf16_without_mark(content: bytes) -> str | None:
-    """The encoding of a text whose every other byte is nearly always zero: Western UTF-16 with no byte-order mark."""
+    """The encoding of Western UTF-16 without a byte-order mark: nearly every other byte is zero."""
     sample = content[:SAMPLE_BYTES]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     if min(even, odd) > 0.05 * max(even, odd) or max(even, odd) < 0.35 * len(sample):
@@ -76,7 +77,7 @@ def _utf8(content: bytes) -> str | None:
         text = content.decode("utf-8", errors="replace")
     num_broken = text.count("\ufffd")
     num_whole = sum(1 for character in text if character > "\x7f") - num_broken
-    return text if num_broken <= MAX_BROKEN_SHARE * num_whole else None
+    return text if num_broken <= MAX_BROKEN_FRACTION * num_whole else None
 
 
 def _declared(content: bytes) -> str | None:
@@ -94,6 +95,6 @@ def _declared(content: bytes) -> str | None:
 def _detected(content: bytes, filename: str) -> str:
     matches = list(from_bytes(content, cp_isolation=list(DETECTED)))
     if not matches:
-        detail = "the encoding cannot be told; save the file as UTF-8"
+        detail = "the encoding is unknown; save the file as UTF-8"
         raise UnreadableDocumentError(filename, "invalid_file", detail)
     return str(min(matches, key=lambda match: (match.chaos, -match.coherence, DETECTED.index(match.encoding))))

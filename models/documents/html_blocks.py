@@ -31,14 +31,14 @@ BLOCK_TAGS = _words(
 LISTS = _words("ul ol menu")
 ROW_GROUPS = _words("thead tbody tfoot")
 
-# Tags that HTML closes by itself, so that many open ones mean no depth.
+# Tags that HTML closes by itself: many open ones do not add depth.
 SELF_CLOSING = _words(
     "p li dt dd tr td th thead tbody tfoot option optgroup colgroup html head body "
     "br hr img input meta link col area base embed source track wbr param"
 )
 FORMATTING = _words("a b big code em font i nobr s small strike strong tt u")
 MAX_DEPTH = 2_000  # lexbor is quadratic in depth: 100,000 open <div> took 10 s, 2,000 take 5 ms
-MAX_REOPENED = 1_000_000  # formatting left open is opened again in each block: nodes = open tags x blocks
+MAX_REOPENED = 1_000_000  # unclosed formatting is opened again in each block: nodes = open tags x blocks
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,15})")
 
 
@@ -61,9 +61,9 @@ def append_element(root: LexborNode, builder: DocumentBuilder) -> None:
 
 
 def _refuse_hostile_nesting(page: str, filename: str) -> None:
-    """Raises UnreadableDocumentError for a page whose tree would take minutes or gigabytes to build."""
+    """Raises UnreadableDocumentError if building the page's tree would take minutes or gigabytes."""
     depth = num_formatting = num_blocks = 0
-    inside = ""  # the <script> or <style> that is open: what stands in it is no markup
+    inside = ""  # the open <script> or <style>: its content is not markup
     for match in TAG.finditer(page):
         closing, tag = bool(match.group(1)), match.group(2).lower()
         if inside or tag in ("script", "style"):
@@ -81,7 +81,7 @@ def _refuse_hostile_nesting(page: str, filename: str) -> None:
 
 
 class _Walker:
-    """Visits nodes in document order with a stack of its own: pages nest deeper than Python recurses."""
+    """Visits nodes in document order with its own stack: pages nest deeper than Python's recursion limit."""
 
     def __init__(self, builder: DocumentBuilder) -> None:
         self._builder = builder
@@ -101,7 +101,7 @@ class _Walker:
         self._flush()
 
     def _enter(self, node: LexborNode) -> list[LexborNode]:
-        """Takes in the node itself; returns the children that are still to be visited."""
+        """Process the node itself. Returns the children to visit."""
         tag = node.tag
         if tag == "-text" or tag == "br":
             self._inline.append("\n" if tag == "br" else re.sub(r"\s+", " ", node.text_content or ""))
@@ -140,7 +140,7 @@ class _Walker:
             self._marker = ""
 
     def _flush(self) -> None:
-        """Ends the paragraph or list item that was being collected."""
+        """End the current paragraph or list item."""
         lines = "".join(self._inline).split("\n")
         self._inline.clear()
         text = "\n".join(filter(None, map(one_line, lines)))
@@ -166,7 +166,7 @@ def _is_furniture(node: LexborNode) -> bool:
     attributes = node.attributes
     classes = (attributes.get("class") or "").split()
     style = (attributes.get("style") or "").replace(" ", "").lower()
-    # Wikipedia's "[12]" would read like one of our own citations.
+    # Wikipedia's "[12]" would look like one of our citations.
     return (
         "hidden" in attributes
         or attributes.get("aria-hidden") == "true"
@@ -178,7 +178,7 @@ def _is_furniture(node: LexborNode) -> bool:
 
 
 def _flat_text(root: LexborNode) -> str:
-    """All text under a node without furniture, a space where a block or a line begins."""
+    """All text under a node without furniture, with a space before each block and line."""
     parts: list[str] = []
     stack = [root]
     while stack:
@@ -192,7 +192,7 @@ def _flat_text(root: LexborNode) -> str:
 
 
 def _is_layout(table: LexborNode) -> bool:
-    """Whether a table only arranges the page: it says so, holds headings or code, or has a single cell."""
+    """Whether a table is for layout: by its role, or because it has headings, code or a single cell."""
     if table.attributes.get("role") in ("presentation", "none"):
         return True
     return (

@@ -1,19 +1,19 @@
-"""A document's sections: what stands under one heading, and which tiny neighbours are read together."""
+"""A document's sections: the blocks under one heading, and groups of tiny neighbours."""
 
 from dataclasses import dataclass
 
 from models.documents.base import Block, Document
 
-# A section below a quarter of a chunk holds a sentence or two. Larger ones stay apart: a chunk about one thing is
-# found by more questions than a chunk about three.
-TINY_SHARE = 0.25
+# A section smaller than a quarter of a chunk has a sentence or two. Larger sections stay apart: more questions match a
+# chunk with one subject than a chunk with three.
+TINY_FRACTION = 0.25
 
 
 @dataclass(frozen=True)
 class Section:
-    """What stands under one heading: `blocks` are its body, or the heading itself if it has none.
+    """The text under one heading: `blocks` are its body, or the heading itself if there is no body.
 
-    `path`: the headings above, outermost first, its own last; empty for what precedes the first heading.
+    `path`: the headings above it, outermost first, its own heading last. Empty before the first heading.
     """
 
     path: tuple[Block, ...]
@@ -21,7 +21,7 @@ class Section:
 
     @property
     def start(self) -> int:
-        """Where its own heading begins, or its body where it has no heading."""
+        """The start of its own heading, or of its body if it has no heading."""
         return self.path[-1].start if self.path else self.blocks[0].start
 
     @property
@@ -31,13 +31,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring sections that are chunked as one text."""
+    """Neighbouring sections that are chunked together."""
 
     sections: tuple[Section, ...]
 
     @property
     def path(self) -> tuple[Block, ...]:
-        """The headings above the whole text and not in it, outermost first."""
+        """The headings above all sections, outermost first, without those inside the text."""
         path = self.sections[0].path
         return path[:-1] if self._includes_heading else path
 
@@ -56,7 +56,7 @@ class Group:
 
     @property
     def _includes_heading(self) -> bool:
-        """Whether the first section's own heading is part of the text: it does not stand above all that follows."""
+        """Whether the first section's own heading is part of the text, as it is not above the other sections."""
         first = self.sections[0]
         if first.blocks[0] in first.path:
             return True
@@ -64,7 +64,7 @@ class Group:
 
 
 def split_sections(document: Document) -> list[Section]:
-    """The sections in order. Every block that is no heading is in one; so is a heading with nothing under it."""
+    """The sections in order. They have all blocks except headings, and headings without a body."""
     sections: list[Section] = []
     path: tuple[Block, ...] = ()
     body: list[Block] = []
@@ -72,14 +72,14 @@ def split_sections(document: Document) -> list[Section]:
         if block.kind != "heading":
             body.append(block)
             continue
-        sections.extend(_closed(path, body, block.level))
+        sections.extend(_close_section(path, body, block.level))
         path = (*(above for above in path if above.level < block.level), block)
         body = []
-    sections.extend(_closed(path, body, next_level=0))
+    sections.extend(_close_section(path, body, next_level=0))
     return sections
 
 
-def _closed(path: tuple[Block, ...], body: list[Block], next_level: int) -> list[Section]:
+def _close_section(path: tuple[Block, ...], body: list[Block], next_level: int) -> list[Section]:
     if body:
         return [Section(path, tuple(body))]
     is_leaf = bool(path) and next_level <= path[-1].level
@@ -87,14 +87,14 @@ def _closed(path: tuple[Block, ...], body: list[Block], next_level: int) -> list
 
 
 def merge_tiny(sections: list[Section], num_tokens: list[int], max_tokens: int) -> list[Group]:
-    """Groups of tiny neighbours under the first one's parent, as long as they fit; other sections stay alone.
+    """Groups of tiny neighbours under the parent of the first, as many as fit. Other sections are groups of one.
 
-    `num_tokens` are the sections' own, headings included, in their order.
+    `num_tokens` has each section's number of tokens, headings included.
     """
     groups: list[list[Section]] = []
-    room = 0  # tokens that the last group may still take; 0 where it takes no more
+    room = 0  # tokens that the last group can still take
     for section, size in zip(sections, num_tokens, strict=True):
-        is_tiny = size <= TINY_SHARE * max_tokens
+        is_tiny = size <= TINY_FRACTION * max_tokens
         if is_tiny and size <= room and _is_under_same_parent(groups[-1][0], section):
             groups[-1].append(section)
             room -= size

@@ -1,24 +1,24 @@
-"""Text as every parser hands it on: NFC, "\\n" alone as line break, nothing invisible that breaks search or JSON."""
+"""Cleans text for every parser: NFC, "\\n" as line break, no invisible characters that break search or JSON."""
 
 import re
 import unicodedata
 
 LINE_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 TERMINAL_COLOURS = re.compile("\x1b\\[[0-9;]*m")
-# Controls, soft hyphens, zero-width spaces, byte-order marks, non-characters: unseen by readers, in the way of search.
+# Controls, soft hyphens, zero-width spaces, byte-order marks, non-characters: readers do not see them, search does.
 INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060-\u2064\ufeff\ufffe\uffff]")
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
-# UTF-8 read as Latin-1 and saved again: "â\x80\x93" for a dash. Only with a C1 control inside, which no text has.
+# UTF-8 that was read as Latin-1 and saved again: "â\x80\x93" for a dash. It has a C1 control, which text never has.
 TWICE_ENCODED = re.compile("[\u00c2-\u00f4][\u0080-\u00bf]{1,3}")
 C1_CONTROL = re.compile("[\u0080-\u009f]")
 
-# Unicode's own limit (UAX 15, Stream-Safe Text Format). Normalisation is quadratic in a run: 100,000 marks took 5 s.
+# Unicode's limit (UAX 15, Stream-Safe Text Format). Normalisation is quadratic in a run: 100,000 marks took 5 s.
 MAX_COMBINING_MARKS = 30
 POSSIBLE_MARKS = re.compile(f"[^\x00-\u02ff\\s]{{{MAX_COMBINING_MARKS + 1},}}")
 
 
 def clean(text: str) -> str:
-    """The same text in the form that `Document.text` promises. Linear in its length."""
+    """The text in the form that `Document.text` requires. Time is linear in its length."""
     text = TWICE_ENCODED.sub(_decode_again, text)
     text = LINE_BREAKS.sub("\n", text)
     text = INVISIBLE.sub("", TERMINAL_COLOURS.sub("", text))
@@ -27,7 +27,7 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with every run of white space as one space."""
+    """The text with each run of white space replaced by one space."""
     return " ".join(text.split())
 
 
@@ -41,10 +41,10 @@ def _decode_again(match: re.Match[str]) -> str:
 
 
 def _limit_marks(match: re.Match[str]) -> str:
-    kept: list[str] = []
+    limited: list[str] = []
     run = 0
     for character in match.group():
         run = run + 1 if unicodedata.combining(character) else 0
         if run <= MAX_COMBINING_MARKS:
-            kept.append(character)
-    return "".join(kept)
+            limited.append(character)
+    return "".join(limited)

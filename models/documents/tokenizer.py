@@ -1,4 +1,4 @@
-"""Where the tokens of a text begin, so that chunks can be cut to a model's measure."""
+"""The tokens of a text, to cut chunks that fit a model."""
 
 import re
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from models.errors import ModelLoadError
 
-# BERT reads any word of over 100 characters as one unknown token. Such a stretch counts as if it were English, at about
-# four characters a token, so that no chunk grows without bound. Real vocabularies have no token above 32 characters.
+# BERT reads a word of over 100 characters as one unknown token. To bound the size of chunks, such a token counts like
+# English, at about four characters a token. Real vocabularies have no token longer than 32 characters.
 LONGEST_TOKEN_CHARS = 32
 CHARS_PER_TOKEN = 4
 # The library's encodings take some 150 bytes a character until they are read: a batch bounds how many exist at once.
@@ -19,17 +19,17 @@ MAX_BATCH_CHARS = 256 * 1024
 
 
 class Tokenizer(Protocol):
-    """An embedding model's measure of text."""
+    """Splits text into an embedding model's tokens."""
 
     def token_starts(self, texts: list[str]) -> list[list[int]]:
-        """For each text the first character of each of its tokens, rising, without special tokens."""
+        """For each text the first character of each token, in rising order, without special tokens."""
 
 
 class FastTokenizer:
     """A model's own tokenizer, from the `tokenizer.json` of a Hugging Face model. Safe to share between threads."""
 
     def __init__(self, tokenizer: RustTokenizer) -> None:
-        tokenizer.no_truncation()  # many files carry the training's truncation; a cut text would lose its tail
+        tokenizer.no_truncation()  # many files have the truncation of training, which would drop the end
         tokenizer.no_padding()
         self._tokenizer = tokenizer
 
@@ -44,19 +44,19 @@ class FastTokenizer:
 
 
 class WordTokenizer:
-    """Words and punctuation marks as tokens: for tests and for models that bring no tokenizer of their own."""
+    """Words and punctuation marks as tokens, for tests and for models without a tokenizer."""
 
     def token_starts(self, texts: list[str]) -> list[list[int]]:
         return [_starts([match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]) for text in texts]
 
 
 def load_tokenizer(folder: Path) -> FastTokenizer:
-    """The tokenizer of a model's folder. Raises ModelLoadError where `tokenizer.json` is missing or unreadable."""
+    """The tokenizer of a model's folder. Raises ModelLoadError if `tokenizer.json` is missing or unreadable."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ModelLoadError(folder.name, "its folder has no tokenizer.json")
     try:
-        # from_file and from_str raise bare Exception for what from_buffer calls a ValueError.
+        # from_buffer raises ValueError for invalid files; from_file and from_str raise a bare Exception.
         return FastTokenizer(RustTokenizer.from_buffer(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise ModelLoadError(folder.name, f"its tokenizer.json is unreadable: {error}") from error

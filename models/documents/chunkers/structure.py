@@ -1,4 +1,4 @@
-"""Cuts a document into chunks: along headings, then paragraphs, then sentences, and tokens as a last resort."""
+"""Cuts a document into chunks along headings, then paragraphs, then sentences, then tokens as a last resort."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from models.types import Chunk
 MAX_CONTEXT_TOKENS = 32
 CONTEXT_SEPARATOR = " > "
 TITLE_SEPARATORS = (" - ", " | ", " – ", " — ", " · ")  # "Duck - Wikipedia"
-SENTENCE_WINDOW_CHARS = 50_000  # sentencex is quadratic in what it finds no sentence in: 2,000,000 took 1.7 s
+SENTENCE_WINDOW_CHARS = 50_000  # sentencex is quadratic in text without sentences: 2,000,000 took 1.7 s
 
 
 class StructureChunker:
@@ -31,7 +31,7 @@ class StructureChunker:
         """Nothing to load."""
 
     def chunk(self, document: Document, tokenizer: Tokenizer, options: ChunkingOptions) -> list[Chunk]:
-        """The document's chunks in order; together they hold every character of every block that is no heading.
+        """The document's chunks in order. Together they contain all text except headings.
 
         A chunk stays inside one section. Tiny neighbours under one parent are joined. Time and memory are linear in
         the text.
@@ -46,14 +46,14 @@ class StructureChunker:
 
 
 def _token_starts(document: Document, tokenizer: Tokenizer) -> list[int]:
-    """Where each token of the document begins. Cut at blocks: many short texts are faster than one long."""
+    """The start of each token of the document. It is split at blocks: many short texts are faster than a long one."""
     borders = [0, *(block.start for block in document.blocks[1:]), len(document.text)]
     per_piece = tokenizer.token_starts([document.text[start:end] for start, end in pairwise(borders)])
     return [border + start for border, starts in zip(borders, per_piece, strict=False) for start in starts]
 
 
 class _Border(IntEnum):
-    """What begins at an atom. Chunks would rather begin at a higher one; only the two higher ones begin an overlap."""
+    """The kind of text that begins at an atom. Chunks prefer to begin at a higher one, overlaps never at TOKEN."""
 
     TOKEN = 0
     SENTENCE = 1
@@ -62,9 +62,9 @@ class _Border(IntEnum):
 
 @dataclass(frozen=True)
 class _Atom:
-    """A stretch of text that is never cut: a sentence or a line, or a piece of one that is too long for a chunk.
+    """Text that is never cut: a sentence or a line, or a piece of a sentence that is too long for a chunk.
 
-    `first_token` and `end_token` are places in the list of token starts.
+    `first_token` and `end_token` are indexes in the list of token starts.
     """
 
     start: int
@@ -101,7 +101,7 @@ class _Cutter:
         return spans
 
     def _best_end(self, atoms: list[_Atom], first: int, done: int) -> int:
-        """Past the last atom of the chunk that begins at `first`: a block's end if that leaves it half full."""
+        """The end of the chunk that begins at `first`: the end of a block if the chunk is then at least half full."""
         end = done + 1
         while end < len(atoms) and self._fits(atoms, first, end):
             end += 1
@@ -115,11 +115,11 @@ class _Cutter:
         return end
 
     def _overlap_start(self, atoms: list[_Atom], first: int, end: int) -> int:
-        """Where the next chunk begins: as many whole sentences before `end` as may overlap.
+        """The start of the next chunk: as many whole sentences before `end` as the overlap allows.
 
-        They leave room for the rest of the block, if a chunk can hold it: whole paragraphs come first.
+        They leave room for the remainder of the block if a chunk can hold it, as whole paragraphs are better.
         """
-        last, best = self._rest_of_block(atoms, end), end
+        last, best = self._last_of_block(atoms, end), end
         for start in range(end - 1, first, -1):
             overlap = atoms[end - 1].end_token - atoms[start].first_token
             if overlap > self._overlap_tokens or not self._fits(atoms, start, last):
@@ -128,8 +128,8 @@ class _Cutter:
                 best = start
         return best
 
-    def _rest_of_block(self, atoms: list[_Atom], start: int) -> int:
-        """The last atom of the block that `start` is in, or `start` itself where a chunk cannot hold all of it."""
+    def _last_of_block(self, atoms: list[_Atom], start: int) -> int:
+        """The last atom of the block of `start`, or `start` itself if a chunk cannot hold that much."""
         last = min(start, len(atoms) - 1)
         while last + 1 < len(atoms) and atoms[last + 1].border is not _Border.BLOCK:
             last += 1
@@ -165,7 +165,7 @@ class _Cutter:
         return self._stripped(pairwise([block.start, *borders[1:], block.end]))
 
     def _pieces(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The span itself if it fits into a chunk; else pieces that do, cut at white space where there is any."""
+        """The span itself if it fits into a chunk; else pieces that fit, cut at white space if possible."""
         while self.count(start, end) > self._max_tokens:
             first = bisect_left(self._token_starts, start)
             limit = max(self._token_starts[first + self._max_tokens], start + 1)
@@ -185,7 +185,7 @@ class _Cutter:
 
 
 def _strip(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The span without white space at its ends, or None where there is nothing else."""
+    """The span without white space at its ends, or None if it is blank."""
     piece = text[start:end]
     inner = piece.strip()
     if not inner:
@@ -195,9 +195,10 @@ def _strip(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _fitted(text: str, spans: list[tuple[int, int, str]], tokenizer: Tokenizer, max_tokens: int) -> list[Chunk]:
-    """Chunks of the spans; one whose text alone has more tokens than it had inside the document is halved.
+    """Chunks of the spans. A span whose text alone has more than `max_tokens` is halved.
 
-    That happens where a cut went through a word, and with tokenizers that join a space to the word after it.
+    Text alone may have more tokens than inside the document: after a cut through a word, or with tokenizers that join a
+    space to the next word.
     """
     chunks: list[Chunk] = []
     starts_of = tokenizer.token_starts([text[start:end] for start, end, _ in spans])
@@ -212,17 +213,17 @@ def _fitted(text: str, spans: list[tuple[int, int, str]], tokenizer: Tokenizer, 
 
 
 class _Contexts:
-    """Titles and headings as one line, at most MAX_CONTEXT_TOKENS long; the outermost are left out first."""
+    """Title and headings as one line of at most MAX_CONTEXT_TOKENS tokens; the outermost are dropped first."""
 
     def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
         self._document = document
         self._tokenizer = tokenizer
-        self._known: dict[tuple[Block, ...], str] = {}
+        self._contexts: dict[tuple[Block, ...], str] = {}
 
     def of(self, path: tuple[Block, ...]) -> str:
-        if path not in self._known:
-            self._known[path] = self._bounded(self._names(path))
-        return self._known[path]
+        if path not in self._contexts:
+            self._contexts[path] = self._bounded(self._names(path))
+        return self._contexts[path]
 
     def _names(self, path: tuple[Block, ...]) -> list[str]:
         headings = [one_line(self._document.text[block.start : block.end]) for block in path]
@@ -236,12 +237,12 @@ class _Contexts:
             (starts,) = self._tokenizer.token_starts([context])
             if len(starts) <= MAX_CONTEXT_TOKENS:
                 return context
-            # A single heading that is too long keeps its beginning; cut again where the cut word grew more tokens.
+            # A single heading that is too long is truncated, and again if the cut word now has more tokens.
             names = names[1:] or [context[: starts[MAX_CONTEXT_TOKENS]].rstrip()]
 
 
 def _title_parts(title: str) -> set[str]:
-    parts = {title}
+    names = {title}
     for separator in TITLE_SEPARATORS:
-        parts.update(part.strip() for part in title.split(separator))
-    return parts
+        names.update(name.strip() for name in title.split(separator))
+    return names

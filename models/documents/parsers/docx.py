@@ -22,7 +22,7 @@ MAX_ENTRIES = 10_000
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 PARAGRAPH, TABLE, ROW, CELL = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
-# Tabs are also settings, deleted and moved text is no text, and a text box comes a second time as Fallback.
+# In properties, tabs are settings. Deleted and moved text is not text. Fallback repeats the text of a text box.
 SKIPPED = frozenset(
     [
         *(qn("w:pPr"), qn("w:rPr"), qn("w:del"), qn("w:moveFrom"), qn("w:sectPr")),
@@ -31,10 +31,10 @@ SKIPPED = frozenset(
 )
 BREAKS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-", PARAGRAPH: "\n"}
 HEADING_STYLE = re.compile(r"heading ([1-9])$", re.IGNORECASE)
-MAX_STYLE_PARENTS = 20  # styles may name each other in a circle
+MAX_STYLE_PARENTS = 20  # styles may refer to each other in a circle
 
 NO_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, ValueError, OSError)
-# What python-docx and lxml were seen to raise on files with flipped bytes and missing parts. lxml's XMLSyntaxError is a
+# Errors of python-docx and lxml on files with flipped bytes and missing parts. lxml's XMLSyntaxError is a
 # SyntaxError; an encrypted entry is a RuntimeError, an unknown compression a NotImplementedError (its subclass).
 BROKEN = (
     *(PackageNotFoundError, zipfile.BadZipFile, zlib.error, EOFError, OSError),
@@ -145,28 +145,28 @@ class _Reader:
             self._builder.add("paragraph", text)
 
     def _heading_level(self, paragraph: BaseOxmlElement, style_names: list[str]) -> int:
-        """1 to 6, or 0 for what is no heading: by the names of the styles, else by outline level."""
+        """1 to 6, or 0 for a paragraph that is not a heading: by the names of its styles, else by outline level."""
         if "title" in style_names:
             return 1
         for match in filter(None, map(HEADING_STYLE.match, style_names)):
             return min(int(match.group(1)), MAX_HEADING_LEVEL)
-        for holder in (paragraph, *self._styles_of(paragraph)):
-            outline = _value(holder, "w:pPr/w:outlineLvl")
+        for element in (paragraph, *self._styles_of(paragraph)):
+            outline = _value(element, "w:pPr/w:outlineLvl")
             if outline.isdecimal():
                 return int(outline) + 1 if int(outline) < MAX_HEADING_LEVEL else 0
         return 0
 
     def _list_depth(self, paragraph: BaseOxmlElement) -> int | None:
-        """0 for an item of an outermost list; None for what is in no list. numId 0 means no list."""
-        for holder in (paragraph, *self._styles_of(paragraph)):
-            number = _value(holder, "w:pPr/w:numPr/w:numId")
+        """0 for an item of an outermost list, None for a paragraph outside lists. numId 0 means no list."""
+        for element in (paragraph, *self._styles_of(paragraph)):
+            number = _value(element, "w:pPr/w:numPr/w:numId")
             if number:
-                depth = _value(holder, "w:pPr/w:numPr/w:ilvl")
+                depth = _value(element, "w:pPr/w:numPr/w:ilvl")
                 return None if number == "0" else min(int(depth), 8) if depth.isdecimal() else 0
         return None
 
     def _styles_of(self, paragraph: BaseOxmlElement) -> list[BaseOxmlElement]:
-        """The paragraph's style and those it is based on, nearest first."""
+        """The paragraph's style and the styles that it is based on, nearest first."""
         styles: list[BaseOxmlElement] = []
         style = self._styles.get(_value(paragraph, "w:pPr/w:pStyle"))
         while style is not None and len(styles) < MAX_STYLE_PARENTS:
@@ -176,7 +176,7 @@ class _Reader:
 
 
 def _top_level(body: BaseOxmlElement) -> Iterator[BaseOxmlElement]:
-    """Paragraphs and tables in order, also those inside content controls (w:sdt), which python-docx leaves out."""
+    """Paragraphs and tables in order, also inside content controls (w:sdt), which python-docx omits."""
     stack = [body]
     while stack:
         element = stack.pop()
@@ -187,7 +187,7 @@ def _top_level(body: BaseOxmlElement) -> Iterator[BaseOxmlElement]:
 
 
 def _children(parent: BaseOxmlElement, tag: str) -> Iterator[BaseOxmlElement]:
-    """Rows of a table or cells of a row, also those inside content controls, but none of a table inside."""
+    """Rows of a table or cells of a row, also inside content controls, but not those of nested tables."""
     stack = list(reversed(parent))
     while stack:
         element = stack.pop()
@@ -214,6 +214,6 @@ def _text(root: BaseOxmlElement) -> str:
 
 
 def _value(element: BaseOxmlElement, path: str) -> str:
-    """The w:val of the element at `path`, or "" where there is none."""
+    """The w:val of the element at `path`, or "" if there is none."""
     child = element.find("/".join(qn(tag) for tag in path.split("/")))
     return "" if child is None else child.get(qn("w:val")) or ""

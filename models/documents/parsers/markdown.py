@@ -1,7 +1,7 @@
-"""Markdown as a reader sees it, commands and configuration verbatim.
+"""Markdown as a reader sees it, with commands and configuration verbatim.
 
-The extracted text is the rendered text, not the source: code and autolinks stay as they are, while emphasis marks and
-the targets of links go. In a generated reference the targets are a quarter of the tokens and nobody asks for them.
+The extracted text is the rendered text. Code and autolinks stay as they are; emphasis marks and link targets are
+removed. In a generated reference, the targets are a quarter of the tokens, and no question needs them.
 """
 
 import re
@@ -46,7 +46,7 @@ class MarkdownParser:
 
 
 def _split_front_matter(text: str) -> tuple[str, str]:
-    """Front matter without its fences, and the body. A first line of dashes alone may also be a plain rule."""
+    """Front matter without its fences, and the body. A first line of dashes may also be a rule."""
     if not text.startswith("---\n") or not FRONT_MATTER_KEY.match(text, 4):
         return "", text
     front_matter, fence, body = text[4:].partition("\n---\n")
@@ -54,7 +54,7 @@ def _split_front_matter(text: str) -> tuple[str, str]:
 
 
 class _Renderer:
-    """Walks markdown-it's flat token list once; its only state is the open lists and the open table."""
+    """Visits markdown-it's flat token list once. Its state is the open lists and the open table."""
 
     def __init__(self, filename: str) -> None:
         self._filename = filename
@@ -117,7 +117,7 @@ class _Renderer:
 
 
 def inline_text(token: Token) -> str:
-    """What a reader sees of a paragraph: one line but for hard breaks; links and images by their text."""
+    """The visible text of a paragraph: one line except for hard breaks; links and images by their text."""
     parts = []
     for child in token.children or []:
         if child.type == "softbreak":

@@ -1,4 +1,4 @@
-"""PDF through pdfium: the lines of each page with their places, for pdf_layout to make paragraphs of."""
+"""PDF files, read by pdfium: the lines of each page with their boxes. pdf_layout makes paragraphs of them."""
 
 import threading
 
@@ -10,10 +10,10 @@ from models.documents.base import Document
 from models.documents.parsers.pdf_layout import Line, build_document
 from models.errors import UnreadableDocumentError
 
-# pdfium is not thread-safe, not even with one document a thread: two threads at once corrupt its memory.
+# pdfium is not thread-safe, even if each thread has its own document: two threads corrupt its memory.
 PDFIUM_LOCK = threading.Lock()
 LINE_BREAK = "\r\n"
-HYPHEN_AT_LINE_END = "\ufffe"  # pdfium puts it in place of the hyphen and the line break
+HYPHEN_AT_LINE_END = "\ufffe"  # pdfium replaces the hyphen and the line break by it
 
 
 class PdfConfig(BaseModel):
@@ -50,7 +50,7 @@ def _read(content: bytes, filename: str, max_pages: int) -> tuple[str, list[list
     try:
         document = pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
-        raise UnreadableDocumentError(filename, "invalid_file", _why_not_opened(error)) from error
+        raise UnreadableDocumentError(filename, "invalid_file", _describe_open_error(error)) from error
     try:
         num_pages = len(document)
         if num_pages > max_pages:
@@ -65,7 +65,7 @@ def _read(content: bytes, filename: str, max_pages: int) -> tuple[str, list[list
         document.close()
 
 
-def _why_not_opened(error: pypdfium2.PdfiumError) -> str:
+def _describe_open_error(error: pypdfium2.PdfiumError) -> str:
     if error.err_code == pdfium.FPDF_ERR_PASSWORD:
         return "encrypted; save a copy without the password"
     return "not a PDF file or a broken one; repair it, for example with qpdf, or export it again"
@@ -84,7 +84,7 @@ def _read_page(document: pypdfium2.PdfDocument, number: int) -> list[Line]:
 
 
 def _lines(text_page: pypdfium2.PdfTextPage) -> list[Line]:
-    """The page's lines. pdfium counts characters in UTF-16 units, so an emoji is two."""
+    """The page's lines. pdfium counts UTF-16 units, so an emoji counts as two."""
     lines: list[Line] = []
     position = 0
     for raw in text_page.get_text_range(errors="replace").split(LINE_BREAK):
@@ -108,7 +108,7 @@ def _line(text_page: pypdfium2.PdfTextPage, text: str, start: int, hyphenated: b
     last = start + _num_units(text.rstrip()) - 1
     left, bottom, _, top = text_page.get_charbox(first, loose=True)
     _, last_bottom, right, last_top = text_page.get_charbox(last, loose=True)
-    if last_top - last_bottom > top - bottom:  # a line that begins with a raised figure is as high as its letters
+    if last_top - last_bottom > top - bottom:  # a line that begins with a superscript is as high as its letters
         bottom, top = last_bottom, last_top
     return Line(text.strip(), left, bottom, right, top, hyphenated)
 

@@ -1,4 +1,4 @@
-"""Lines with places on a page to headings and paragraphs: unwrapped where plainly safe, else line by line."""
+"""Makes headings and paragraphs of a page's lines. Lines are joined only if that is clearly right."""
 
 import re
 import statistics
@@ -10,15 +10,15 @@ from itertools import pairwise
 from models.documents.base import MAX_HEADING_LEVEL, Document
 from models.documents.builder import DocumentBuilder
 
-# Shares of a line's height unless named otherwise; tuned on files of LaTeX, InDesign, Google Docs and Chrome.
+# Fractions of a line's height, unless the name has a unit. Tuned on files from LaTeX, InDesign, Google Docs and Chrome.
 HEADING_RATIO = 1.15  # of the body's height
 MAX_HEADING_CHARS = 120
 PARAGRAPH_GAP = 0.35  # more than the page's usual gap
 INDENT = (0.7, 5.0)
 WORD_GAP = 0.15
-MAX_CHARACTER_WIDTH = 0.55  # on average; the cells of a table stand further apart
+MAX_CHARACTER_WIDTH = 0.55  # on average; the cells of a table are further apart
 SPREAD_CHARACTER_WIDTH = 0.8
-COLUMN_POINTS = 12.0  # lines whose left edges are about this near share a right margin
+COLUMN_POINTS = 12.0  # lines whose left edges differ by about this much share a right margin
 
 MIN_PAGE_LINES = 3  # a page with fewer has no room for a header and a footer
 
@@ -32,7 +32,7 @@ LIST_MARKER = re.compile(r"(?:[-–•*●▪]|\d{1,3}[.)]|\(?[a-z]\))\s")
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a page: the box is in points, from the page's lower left. `hyphenated`: a hyphen ended it, now gone."""
+    """A line of a page. Its box is in points, from the page's lower left. `hyphenated`: a final hyphen was removed."""
 
     text: str
     left: float
@@ -47,7 +47,7 @@ class Line:
 
 
 def build_document(title: str, pages: list[list[Line]]) -> Document:
-    """Headings by the height of their letters, paragraphs by gaps and indents; repeated headers and footers go."""
+    """The document: headings by letter height, paragraphs by gaps and indents, without repeated headers and footers."""
     builder = DocumentBuilder()
     builder.title = title
     pages = _without_running_lines(pages)
@@ -61,14 +61,14 @@ def build_document(title: str, pages: list[list[Line]]) -> Document:
 
 
 def _without_running_lines(pages: list[list[Line]]) -> list[list[Line]]:
-    """Pages without first and last lines that repeat at one place on most pages: headers and page numbers.
+    """Pages without headers and page numbers: first or last lines that repeat at the same place on most pages.
 
-    Of a line with letters only the very same is a repetition: "Example 1" and "Example 2" may be titles of slides.
+    Lines with letters repeat only if they are equal: "Example 1" and "Example 2" may be titles of slides.
     """
-    edges = Counter(_edge_key(page[at]) for page in pages if len(page) >= MIN_PAGE_LINES for at in (0, -1))
+    edges = Counter(_edge_key(page[place]) for page in pages if len(page) >= MIN_PAGE_LINES for place in (0, -1))
     running = {key for key, count in edges.items() if count >= 3 and count > len(pages) / 2}
     return [
-        [line for at, line in enumerate(page) if at not in (0, len(page) - 1) or _edge_key(line) not in running]
+        [line for place, line in enumerate(page) if place not in (0, len(page) - 1) or _edge_key(line) not in running]
         for page in pages
     ]
 
@@ -79,7 +79,7 @@ def _edge_key(line: Line) -> tuple[str, int]:
 
 
 def _heading_levels(pages: list[list[Line]]) -> dict[int, int]:
-    """The heading level of each letter height (whole points) that is clearly above the body's, the largest first."""
+    """The heading level of each letter height (whole points) that is clearly above the body's; 1 for the largest."""
     num_chars: Counter[int] = Counter()
     for page in pages:
         for line in page:
@@ -92,35 +92,36 @@ def _heading_levels(pages: list[list[Line]]) -> dict[int, int]:
 
 
 @dataclass(frozen=True)
-class _Joined:
-    """A line and what stands between it and the line before it in the same block: nothing, " " or a line break."""
+class _JoinedLine:
+    """A line and the text between it and the previous line of its block: nothing, " " or a line break."""
 
     line: Line
     before: str
 
 
-def _blocks(pages: list[list[Line]]) -> Iterator[list[_Joined]]:
-    """Runs of lines that belong together, also across columns and pages where a sentence plainly goes on."""
-    block: list[_Joined] = []
+def _blocks(pages: list[list[Line]]) -> Iterator[list[_JoinedLine]]:
+    """Runs of lines that belong together, also across columns and pages if a sentence clearly continues."""
+    block: list[_JoinedLine] = []
     for page in pages:
         margins, usual_gap = _right_margins(page), _usual_gap(page)
         for number, line in enumerate(page):
             above = block[-1].line if block else line
-            joined_by = _between(above, line, margins, usual_gap) if number else _across(above, line)
-            if joined_by is None and block:
+            separator = _between(above, line, margins, usual_gap) if number else _across(above, line)
+            if separator is None and block:
                 yield block
                 block = []
-            block.append(_Joined(line, joined_by or ""))
+            block.append(_JoinedLine(line, separator or ""))
     if block:
         yield block
 
 
 def _between(above: Line, line: Line, margins: dict[int, float], usual_gap: float) -> str | None:
-    """What joins a line to the one above: nothing, " " or a line break; None where a new block begins."""
+    """The separator of a line from the one above: nothing, " " or a line break; None if a new block begins."""
     height = max(above.height, line.height)
     overlap = min(above.top, line.top) - max(above.bottom, line.bottom)
     if overlap > 0.5 * min(above.height, line.height) and line.left >= above.right - height:
-        return " " if _is_word_gap(above, line) else ""  # the row goes on, or part of it was raised, as in 1/4
+        # The row continues, or a piece of it is a superscript, as in 1/4.
+        return " " if _is_word_gap(above, line) else ""
     if not 1 / HEADING_RATIO < line.height / above.height < HEADING_RATIO:
         return None
     gap = above.bottom - line.top
@@ -136,33 +137,33 @@ def _between(above: Line, line: Line, margins: dict[int, float], usual_gap: floa
 
 
 def _is_word_gap(before: Line, after: Line) -> bool:
-    """Whether a space stands between two pieces of a row. A raised figure after a figure is a footnote, not a digit."""
+    """Whether there is a space between two pieces of a row. A superscript after a digit is a footnote mark."""
     if before.text[-1].isalnum() and after.text[0].isalnum():
         return True
     return after.left - before.right > WORD_GAP * max(before.height, after.height)
 
 
 def _across(above: Line, line: Line) -> str | None:
-    """What joins the first line of a column or page to the last one before: a space if the sentence plainly goes on."""
-    goes_on = above.hyphenated or (line.text[:1].islower() and not above.text.endswith(SENTENCE_END))
-    return " " if goes_on else None
+    """The separator at a new column or page: a space if the sentence clearly continues, else None."""
+    continues = above.hyphenated or (line.text[:1].islower() and not above.text.endswith(SENTENCE_END))
+    return " " if continues else None
 
 
 def _is_spread(line: Line) -> bool:
-    """Whether a line has far fewer characters than fit: the row of a table."""
+    """Whether a line is a row of a table: it has far fewer characters than fit into its width."""
     return line.right - line.left > SPREAD_CHARACTER_WIDTH * line.height * len(line.text)
 
 
 def _ended_early(above: Line, line: Line, margins: dict[int, float]) -> bool:
-    """Whether the line above had room for the first word of this one, so that its end was meant."""
+    """Whether the line above had room for the first word of this line, so that its line break is intended."""
     first_word = line.text.split(maxsplit=1)[0]
     per_character = min((line.right - line.left) / len(line.text), MAX_CHARACTER_WIDTH * line.height)
-    width = per_character * (len(first_word) + 1) + line.height  # some slack: words differ in width
+    width = per_character * (len(first_word) + 1) + line.height  # with a margin, as words differ in width
     return above.right + width < margins.get(_column(above), above.right)
 
 
 def _right_margins(page: list[Line]) -> dict[int, float]:
-    """The right edge of each column, by where its lines begin; up to a tenth of them (captions, say) reach further."""
+    """The right edge of each column, by the left edge of its lines. Up to a tenth of the lines may be longer."""
     edges: defaultdict[int, list[float]] = defaultdict(list)
     for line in page:
         for column in (_column(line) - 1, _column(line), _column(line) + 1):
@@ -175,12 +176,12 @@ def _column(line: Line) -> int:
 
 
 def _usual_gap(page: list[Line]) -> float:
-    """The median white space between a line and the next below it, in points; negative where boxes overlap."""
+    """The median white space between a line and the line below it, in points; negative if boxes overlap."""
     gaps = [above.bottom - line.top for above, line in pairwise(page) if line.top < above.top]
     return statistics.median(gaps) if gaps else 0.0
 
 
-def _joined(block: list[_Joined], words: Counter[str]) -> str:
+def _joined(block: list[_JoinedLine], words: Counter[str]) -> str:
     parts: list[str] = []
     for above, joined in zip([None, *block], block, strict=False):
         if above is not None and _was_hyphenated(above.line):
@@ -198,7 +199,7 @@ def _was_hyphenated(line: Line) -> bool:
 
 
 def _hyphen(before: str, after: str, words: Counter[str]) -> str:
-    """The hyphen, where the word has one anyway: the document has it elsewhere, or what follows is no small letter."""
+    """A hyphen if the word has one by itself: it occurs elsewhere in the document, or no small letter follows."""
     first, second = LAST_WORD.search(before), FIRST_WORD.search(after)
     if first is None or second is None or not second.group()[0].islower():
         return "-"

@@ -9,7 +9,7 @@ from models.documents.encoding import decode, is_binary
 from models.documents.options import NoOptions
 from models.documents.text import clean
 
-ONE_BLOCK: dict[str, BlockKind] = {".csv": "table", ".log": "code"}  # split between lines, never inside a sentence
+ONE_BLOCK: dict[str, BlockKind] = {".csv": "table", ".log": "code"}  # split between lines only
 UNDERLINE = re.compile(r"([=\-~^\"'#*+.`:_])\1{2,}$")
 LIST_MARKER = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]")
 DIRECTIVE = re.compile(r"[ \t]*\.\. [\w-]+::")
@@ -43,7 +43,8 @@ class PlainTextParser:
 
 class _Reader:
     def __init__(self) -> None:
-        self._styles: list[tuple[str, bool]] = []  # underlines in order of appearance give the levels, as in docutils
+        # As in docutils, the order of appearance of underlines gives the levels.
+        self._styles: list[tuple[str, bool]] = []
         self._expects_code = False
 
     def read(self, text: str) -> Iterator[Block]:
@@ -58,7 +59,7 @@ class _Reader:
                 yield self._body(group[num_lines:])
 
     def _heading(self, lines: Lines) -> tuple[int, Block] | None:
-        """The title that opens these lines and how many of them it takes, or None."""
+        """The title at the beginning of the lines and its number of lines, or None."""
         overlined = len(lines) >= 3 and bool(UNDERLINE.match(lines[0][1]))
         start, title = lines[1] if overlined else lines[0]
         below = lines[2:] if overlined else lines[1:]
@@ -80,7 +81,7 @@ class _Reader:
 
 
 def _groups(text: str) -> Iterator[Lines]:
-    """Runs of lines that are not blank."""
+    """Runs of consecutive lines that are not blank."""
     group: Lines = []
     start = 0
     for line in text.split("\n"):

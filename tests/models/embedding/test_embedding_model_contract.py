@@ -249,7 +249,10 @@ def test_prefixes_are_put_before_queries_and_documents() -> None:
 @needs_weights
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"dim": 768}, "have 384 dimensions, but dim in the catalog is 768"), ({"max_tokens": 1024}, "at most 512 tokens")],
+    [
+        ({"dim": 768}, "have 384 dimensions, but dim in the catalog is 768"),
+        ({"max_tokens": 1024}, "at most 512 tokens"),
+    ],
 )
 def test_weights_that_contradict_the_catalog_do_not_load(change: dict[str, int], message: str) -> None:
     with pytest.raises(ModelLoadError, match=message):
