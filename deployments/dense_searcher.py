@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
-from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
+from deployments.calls.handle import Handle
 from deployments.replica.searcher import Search, Searcher
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import BatchedStageConfig, parse_user_config, set_batching
@@ -56,7 +56,7 @@ class DenseSearcherClient:
 
     stage = "dense"
 
-    def __init__(self, handles: Sequence[DeploymentHandle], coalescing: CoalescingConfig = AS_SHIPPED) -> None:
+    def __init__(self, handles: Sequence[Handle], coalescing: CoalescingConfig = AS_SHIPPED) -> None:
         self._shards = [StageClient(handle, self.stage, coalescing) for handle in handles]
 
     async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:

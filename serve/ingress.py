@@ -8,7 +8,9 @@ from fastapi import FastAPI
 from ray import serve as ray_serve
 from ray.serve.handle import DeploymentHandle
 
+from deployments.calls.handle import Handle
 from deployments.calls.inline import InlineHandle, InlineStage
+from deployments.calls.ray_handle import RayHandle
 from deployments.dense_searcher import DenseSearcherClient
 from deployments.embedder import EmbedderClient
 from deployments.generator import GeneratorClient, InlineGenerator
@@ -29,12 +31,12 @@ logger = logging.getLogger(__name__)
 class Stages:
     """Every stage: a handle, where build() bound a deployment, or a stage to run inside this process."""
 
-    embedder: DeploymentHandle | InlineStage
-    dense: list[DeploymentHandle | InlineStage]
-    lexical: DeploymentHandle | InlineStage
-    reranker: DeploymentHandle | InlineStage
-    generator: DeploymentHandle | InlineStage
-    parser: DeploymentHandle | InlineStage
+    embedder: DeploymentHandle[Any] | InlineStage
+    dense: list[DeploymentHandle[Any] | InlineStage]
+    lexical: DeploymentHandle[Any] | InlineStage
+    reranker: DeploymentHandle[Any] | InlineStage
+    generator: DeploymentHandle[Any] | InlineStage
+    parser: DeploymentHandle[Any] | InlineStage
 
 
 @ray_serve.ingress()
@@ -94,9 +96,9 @@ def _clients(stages: Stages, settings: Settings) -> Clients:
     )
 
 
-def _handle(stage: DeploymentHandle | InlineStage, inline: list[InlineHandle]) -> DeploymentHandle | InlineHandle:
+def _handle(stage: DeploymentHandle[Any] | InlineStage, inline: list[InlineHandle]) -> Handle:
     """How the stage is called. An inline stage is opened here, and added to `inline`."""
     if not isinstance(stage, InlineStage):
-        return stage
+        return RayHandle(stage)
     inline.append(stage.open())
     return inline[-1]

@@ -4,10 +4,12 @@ import asyncio
 import os
 import time
 from collections import deque
+from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.client import StageClient
+from deployments.calls.ray_handle import RayHandle
 from tests.contexts import within
 
 CALLERS, WORK_S, SECONDS = 40, 0.02, 4.0
@@ -39,8 +41,8 @@ class OneByOne:
 class Callers:
     """In a replica of their own, where handles run as they do in the ingress."""
 
-    def __init__(self, stage: DeploymentHandle) -> None:
-        self._client = StageClient(stage, "one-by-one")
+    def __init__(self, stage: DeploymentHandle[Any]) -> None:
+        self._client = StageClient(RayHandle(stage), "one-by-one")
         self._seen: list[tuple[int, int]] = []
 
     async def drive(self) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The one place that knows Ray's handles: deadlines in, our errors out, and the replica told when nobody waits."""
+"""A stage's client: deadlines in, our errors out, and work cancelled at the replica when its caller leaves."""
 
 import asyncio
 import logging
@@ -11,10 +11,10 @@ from typing import Any
 from prometheus_client import Histogram
 from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
-from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig
 from deployments.calls.envelope import Envelope, longest_budget_s, request_ids
+from deployments.calls.handle import Handle
 from deployments.telemetry import metrics
 from models.errors import (
     DeadlineExceededError,
@@ -35,11 +35,9 @@ class StageClient:
     stage placed in the caller's process would be reached.
     """
 
-    def __init__(self, handle: DeploymentHandle, stage: str, coalescing: CoalescingConfig = AS_SHIPPED) -> None:
+    def __init__(self, handle: Handle, stage: str, coalescing: CoalescingConfig = AS_SHIPPED) -> None:
         self.stage = stage
         self._handle = handle
-        self._streaming = handle.options(stream=True)
-        self._methods: dict[str, Any] = {}  # Ray makes a handle anew for every access to one
         self._seconds: dict[str, Histogram] = {}  # by outcome
         self._coalescing = coalescing
         self._coalescers: dict[str, Coalescer] = {}  # by method
@@ -67,15 +65,13 @@ class StageClient:
     async def _call(self, method: str, args: tuple[object, ...], envelopes: Sequence[Envelope]) -> Any:
         """The answer to a message of requests, which is late when all of them are."""
         budget_s = longest_budget_s(envelopes)
-        if method not in self._methods:
-            self._methods[method] = getattr(self._handle, method)
-        response = self._methods[method].remote(*args)
+        response = self._handle.call(method, *args)
         try:
             async with asyncio.timeout(budget_s):
                 return await response
         except (TimeoutError, asyncio.CancelledError) as error:
             # Ray does not cancel the replica when our await times out or is cancelled.
-            response.cancel()
+            self._handle.cancel(response)
             raise self._translated(error, envelopes) from None
         except Exception as error:  # noqa: BLE001, whatever a replica raised arrives here
             raise self._translated(error, envelopes) from None
@@ -91,7 +87,7 @@ class StageClient:
         self, method: str, args: tuple[object, ...], context: RequestContext
     ) -> AsyncGenerator[Any, None]:
         envelopes = (Envelope.of(context),)
-        response = getattr(self._streaming, method).remote(*args)
+        response = self._handle.stream(method, *args)
         try:
             # One timeout an item: a timeout must not span a yield, whose consumer may be another task.
             while True:
@@ -101,7 +97,7 @@ class StageClient:
         except StopAsyncIteration:
             return
         except (GeneratorExit, TimeoutError, asyncio.CancelledError) as error:
-            response.cancel()
+            self._handle.cancel(response)
             raise self._translated(error, envelopes) from None
         except Exception as error:  # noqa: BLE001, whatever a replica raised arrives here
             raise self._translated(error, envelopes) from None

@@ -5,7 +5,7 @@ and its event loop, and its config restarts the application.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +25,10 @@ class InlineStage:
 
 @dataclass(frozen=True)
 class InlineHandle:
-    """As Ray Serve's handle, as far as StageClient uses one. Belongs to one event loop."""
+    """A replica in this process. Satisfies Handle. Belongs to one event loop."""
 
     replica: Any
     user_config: dict[str, Any]
-    is_streaming: bool = False
 
     async def start(self) -> None:
         """Loads what the replica serves. Raises what Serve would stop a replica for."""
@@ -39,23 +38,14 @@ class InlineHandle:
         """Raises if the replica is ill, and with it the process that holds it."""
         await self.replica.check_health()
 
-    def options(self, *, stream: bool) -> "InlineHandle":
-        return InlineHandle(self.replica, self.user_config, stream)
+    def call(self, method: str, *args: object) -> Awaitable[Any]:
+        return asyncio.ensure_future(getattr(self.replica, method)(*args))
 
-    def __getattr__(self, method: str) -> "InlineMethod":
-        return InlineMethod(getattr(self.replica, method), self.is_streaming)
+    def stream(self, method: str, *args: object) -> AsyncIterator[Any]:
+        return InlineStream(getattr(self.replica, method)(*args))
 
-
-@dataclass(frozen=True)
-class InlineMethod:
-    """A method of the replica."""
-
-    call: Callable[..., Any]
-    is_streaming: bool
-
-    def remote(self, *args: Any) -> "asyncio.Task[Any] | InlineStream":
-        """Begins at once. Both kinds of answer can be awaited or iterated, and cancelled."""
-        return InlineStream(self.call(*args)) if self.is_streaming else asyncio.ensure_future(self.call(*args))
+    def cancel(self, response: Any) -> None:
+        response.cancel()
 
 
 @dataclass(eq=False)

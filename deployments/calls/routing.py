@@ -6,6 +6,7 @@ ago, sends all it has to the one replica that was free then, and leaves the othe
 """
 
 import random
+from typing import Any
 
 from ray.serve.config import RequestRouterConfig
 from ray.serve.request_router import FIFOMixin, PendingRequest, ReplicaID, RequestRouter, RunningReplica
@@ -35,4 +36,6 @@ class FewestUnanswered(FIFOMixin, RequestRouter):
             super().on_new_queue_len_info(replica_id, num_ongoing_requests)
 
 
-ROUTING = RequestRouterConfig(request_router_class=FewestUnanswered)
+# By a dict, as Ray declares the type of its keyword arguments wrongly.
+_OPTIONS: dict[str, Any] = {"request_router_class": FewestUnanswered}
+ROUTING = RequestRouterConfig(**_OPTIONS)

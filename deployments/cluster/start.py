@@ -1,5 +1,6 @@
 """A local Ray cluster with Serve on it: sized on purpose, started from a config, gone without a trace."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,7 @@ StartReport = Callable[[Mapping[str, str]], None]
 class ClusterSize:
     """What Ray may use. The object store carries uploaded files between replicas, little else."""
 
-    num_cpus: float
+    num_cpus: int
     num_gpus: int = 0
     object_store_bytes: int = 256 * 1024**2
 
@@ -55,7 +56,7 @@ def local_cluster(size: ClusterSize) -> Iterator[Path]:
             object_store_memory=size.object_store_bytes,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="warning",
+            logging_level=logging.WARNING,
         )
         try:
             yield Path(context.address_info["session_dir"]) / "logs"
@@ -75,7 +76,9 @@ def deploy(config: dict[str, Any]) -> None:
             http_options=schema.http_options.model_dump(),
             logging_config=schema.logging_config or LoggingConfig(),
         )
-        _get_global_client().deploy_apps(schema)
+        client = _get_global_client()
+        assert client is not None  # serve.start raises if there is no controller
+        client.deploy_apps(schema)
     except RayError as error:
         raise ConfigError("Ray Serve", _last_line(str(error))) from error
 

@@ -22,6 +22,7 @@ GENERATION, NUM_CHUNKS = "tiny@1", 60
 async def client(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
     from ray import serve
 
+    from deployments.calls.ray_handle import RayHandle
     from deployments.dense_searcher import DenseSearcher, DenseSearcherClient
     from deployments.replica.storage import StorageConfig
     from models.corpus.views import Shard
@@ -38,7 +39,7 @@ async def client(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Any
         deployment = serve.deployment(DenseSearcher, user_config={}, ray_actor_options={"num_cpus": 0.1})
         bound = deployment.bind(storage, Shard(number, 2))
         handles.append(serve.run(bound, name=f"shard-{number}", route_prefix=None))
-    yield DenseSearcherClient(handles)
+    yield DenseSearcherClient([RayHandle(handle) for handle in handles])
     for number in range(2):
         serve.delete(f"shard-{number}")
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 from ray import serve as ray_serve
 from ray.serve import Application
@@ -12,6 +13,7 @@ from starlette.responses import StreamingResponse
 
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
+from deployments.calls.ray_handle import RayHandle
 from models.types import RequestContext
 from tests.contexts import within
 
@@ -33,8 +35,9 @@ class Generate:
 
 
 class Ingress:
-    def __init__(self, search: DeploymentHandle, generate: DeploymentHandle) -> None:
-        self._search, self._generate = StageClient(search, "search"), StageClient(generate, "generate")
+    def __init__(self, search: DeploymentHandle[Any], generate: DeploymentHandle[Any]) -> None:
+        self._search = StageClient(RayHandle(search), "search")
+        self._generate = StageClient(RayHandle(generate), "generate")
 
     async def __call__(self, request: Request) -> StreamingResponse:
         context = within(BUDGET_S)

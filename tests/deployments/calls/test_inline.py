@@ -115,7 +115,7 @@ async def test_a_replica_starts_with_its_arguments_and_user_config() -> None:
 
     await handle.start()
 
-    assert await handle.model.remote() == "catalog: minilm"
+    assert await handle.call("model") == "catalog: minilm"
 
 
 async def test_an_ill_replica_says_so() -> None:

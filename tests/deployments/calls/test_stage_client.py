@@ -19,11 +19,13 @@ async def client(cluster: None) -> Any:
     from ray import serve
 
     from deployments.calls.client import StageClient
+    from deployments.calls.ray_handle import RayHandle
 
     deployment = serve.deployment(
         Probe, max_ongoing_requests=2, max_queued_requests=1, ray_actor_options={"num_cpus": 0.1}
     )
-    return StageClient(serve.run(deployment.bind(), name="probe", route_prefix=None), "probe")
+    handle = serve.run(deployment.bind(), name="probe", route_prefix=None)
+    return StageClient(RayHandle(handle), "probe")
 
 
 async def until(condition: Any, limit_s: float = 5.0) -> None:

@@ -12,6 +12,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import CoalescingConfig
 from deployments.calls.envelope import Envelope
+from deployments.calls.ray_handle import RayHandle
 from deployments.calls.routing import ROUTING
 from models.types import RequestContext
 from serve.cli.capacity.plan import Plan, StagePlan
@@ -40,8 +41,8 @@ class PlanIngress:
         dense: list[DeploymentHandle[Any]],
         coalescing: CoalescingConfig,
     ) -> None:
-        self._clients = {name: StageClient(handle, name, coalescing) for name, handle in handles.items()}
-        self._dense = [StageClient(handle, "dense", coalescing) for handle in dense]
+        self._clients = {name: StageClient(RayHandle(handle), name, coalescing) for name, handle in handles.items()}
+        self._dense = [StageClient(RayHandle(handle), "dense", coalescing) for handle in dense]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         app = FastAPI()

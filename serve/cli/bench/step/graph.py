@@ -12,6 +12,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
+from deployments.calls.ray_handle import RayHandle
 from deployments.calls.routing import ROUTING
 from models.types import RequestContext
 from serve.cli.bench.step.plan import ASK, PARSE
@@ -89,8 +90,10 @@ class StepIngress:
         generate: DeploymentHandle[Any],
         parse: DeploymentHandle[Any],
     ) -> None:
-        self._encoders = [StageClient(embed, "embed"), StageClient(search, "search"), StageClient(rerank, "rerank")]
-        self._generate, self._parse = StageClient(generate, "generate"), StageClient(parse, "parse")
+        encoders = {"embed": embed, "search": search, "rerank": rerank}
+        self._encoders = [StageClient(RayHandle(handle), stage) for stage, handle in encoders.items()]
+        self._generate = StageClient(RayHandle(generate), "generate")
+        self._parse = StageClient(RayHandle(parse), "parse")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         app = FastAPI()

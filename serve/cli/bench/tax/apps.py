@@ -10,7 +10,9 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
+from deployments.calls.handle import Handle
 from deployments.calls.inline import InlineStage
+from deployments.calls.ray_handle import RayHandle
 from serve.cli.driver.serve_graph import new_context
 
 BUDGET_S = 60.0
@@ -72,7 +74,7 @@ class OurIngress:
 
 
 def _client(stage: DeploymentHandle[Any] | InlineStage, coalescing: CoalescingConfig) -> StageClient:
-    handle: Any = stage.open() if isinstance(stage, InlineStage) else stage
+    handle: Handle = stage.open() if isinstance(stage, InlineStage) else RayHandle(stage)
     return StageClient(handle, "echo", coalescing)
 
 

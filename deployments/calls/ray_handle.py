@@ -1,0 +1,26 @@
+"""A stage in a Ray Serve deployment of its own."""
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+from ray.serve.handle import DeploymentHandle
+
+
+class RayHandle:
+    """Satisfies Handle. The one caller of Ray's handles; what they raise is Ray's, see StageClient."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+        self._streaming = handle.options(stream=True)
+        self._methods: dict[str, Any] = {}  # Ray makes a new handle at every access to a method
+
+    def call(self, method: str, *args: object) -> Awaitable[Any]:
+        if method not in self._methods:
+            self._methods[method] = getattr(self._handle, method)
+        return self._methods[method].remote(*args)
+
+    def stream(self, method: str, *args: object) -> AsyncIterator[Any]:
+        return getattr(self._streaming, method).remote(*args)
+
+    def cancel(self, response: Any) -> None:
+        response.cancel()
