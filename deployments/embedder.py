@@ -1,7 +1,6 @@
 """Embedding: texts into vectors. Queries and documents share forward passes, batched by tokens."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pydantic import Field
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope, longest_budget_s
+from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
 from deployments.replica.user_config import ModelChoice, parse_user_config
@@ -57,9 +57,9 @@ class Embedder:
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
-        self._catalog = catalog
+        self._loader: ModelLoader[EmbeddingModel] = ModelLoader(catalog, "embedding", _warm_up)
         self._config = EmbedderConfig()
-        self._slot: ModelSlot[EmbeddingModel] = ModelSlot("embed", self._load_next, _forget)
+        self._slot: ModelSlot[EmbeddingModel] = ModelSlot("embed", self._load_next)
         self._others: dict[str, EmbeddingModel] = {}  # by generation
         self._loading = asyncio.Lock()
         self._batcher = TokenBatcher("embed", self._config)
@@ -135,20 +135,20 @@ class Embedder:
             return serving
         async with self._loading:
             if generation not in self._others:
-                self._others[generation] = await asyncio.to_thread(self._load, generation)
+                self._others[generation] = await self._load_generation(generation)
                 self._let_go()
         return self._others[generation]
 
     async def _load_next(self, alias: str) -> EmbeddingModel:
         """The model of `alias`, warm; the one that it is to follow then is among the others."""
-        model = await asyncio.to_thread(_load_warm, self._catalog, alias)
+        model = await self._loader.load(alias)
         with suppress(StageUnavailableError):  # the first one follows none
             self._others[self._slot.serving.generation] = self._slot.serving
         return model
 
-    def _load(self, generation: str) -> EmbeddingModel:
+    async def _load_generation(self, generation: str) -> EmbeddingModel:
         alias = generation.rpartition("@")[0]
-        model = _load_warm(self._catalog, alias)
+        model = await self._loader.load(alias)
         if model.generation != generation:
             raise ConflictError(f"model {alias!r} is {model.generation!r} now; nothing embeds for {generation!r}")
         return model
@@ -173,17 +173,8 @@ class Embedder:
         return self._batcher.meter.stats()
 
 
-def _load_warm(catalog: Catalog, alias: str) -> EmbeddingModel:
-    """The model after its first forward pass, which is slower than the others."""
-    # What a library reads from the environment has to be there before it is imported.
-    os.environ.update(catalog.environment("embedding", alias))
-    model: EmbeddingModel = catalog.load("embedding", alias)
-    model.forward(model.tokenize_queries(["warm"]))
-    return model
-
-
-async def _forget(model: EmbeddingModel) -> None:
-    """Nothing to do: a model that is still asked for is among the others, and the last reference takes its memory."""
+async def _warm_up(model: EmbeddingModel) -> None:
+    await asyncio.to_thread(lambda: model.forward(model.tokenize_queries(["warm"])))
 
 
 def _check_dimensions(model: EmbeddingModel, dimensions: int | None) -> None:

@@ -1,7 +1,5 @@
 """Generation: the stage that writes the answer, streamed. The engine batches; closing a stream frees it at once."""
 
-import asyncio
-import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
@@ -13,7 +11,7 @@ from pydantic import Field
 from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
-from deployments.replica.memory import fits_beside
+from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, parse_user_config
 from deployments.telemetry import metrics
@@ -37,8 +35,8 @@ class Generator:
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
-        self._catalog = catalog
-        self._slot: ModelSlot[CompletionModel] = ModelSlot(STAGE, self._started, _stopped, self._fits_beside)
+        loader: ModelLoader[CompletionModel] = ModelLoader(catalog, "generation", _start)
+        self._slot = ModelSlot(STAGE, loader.load, _stop, loader.fits_beside)
         self._meter = SlotMeter()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -107,19 +105,13 @@ class Generator:
             except Exception as error:  # noqa: BLE001, whatever an engine dies of
                 self._slot.drop_canary(canary, error)
 
-    async def _started(self, alias: str) -> CompletionModel:
-        """Loaded and warm: every model's `start` ends with a first answer."""
-        model: CompletionModel = await asyncio.to_thread(self._catalog.load, "generation", alias)
-        # What an engine reads from the environment has to be there before it is imported.
-        os.environ.update(self._catalog.environment("generation", alias))
-        await model.start()
-        return model
 
-    async def _fits_beside(self, alias: str) -> bool:
-        return await asyncio.to_thread(fits_beside, self._catalog, "generation", alias)
+async def _start(model: CompletionModel) -> None:
+    """Every model's `start` ends with a first answer, so it is warm."""
+    await model.start()
 
 
-async def _stopped(model: GenerationModel) -> None:
+async def _stop(model: CompletionModel) -> None:
     await model.stop()
 
 

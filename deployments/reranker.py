@@ -1,7 +1,6 @@
 """Reranking: the stage that reads query and candidates together and puts them in order."""
 
 import asyncio
-import os
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from pydantic import Field
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
-from deployments.replica.memory import fits_beside
+from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
 from deployments.replica.user_config import CanariedConfig, parse_user_config
@@ -50,9 +49,9 @@ class Reranker:
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
-        self._catalog = catalog
         self._config = RerankerConfig()
-        self._slot: ModelSlot[RerankingModel] = ModelSlot("rerank", self._load, _forget, self._fits_beside)
+        loader: ModelLoader[RerankingModel] = ModelLoader(catalog, "reranking", _warm_up)
+        self._slot = ModelSlot("rerank", loader.load, fits_beside=loader.fits_beside)
         self._batcher = TokenBatcher("rerank", self._config)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -95,12 +94,6 @@ class Reranker:
         scores = await self._batcher.tokenize(model.finish, work, outputs)
         return scores, sum(map(len, work.encodings))
 
-    async def _load(self, alias: str) -> RerankingModel:
-        return await asyncio.to_thread(_load_warm, self._catalog, alias)
-
-    async def _fits_beside(self, alias: str) -> bool:
-        return await asyncio.to_thread(fits_beside, self._catalog, "reranking", alias)
-
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""
         return self._batcher.meter.stats()
@@ -117,17 +110,8 @@ class Reranker:
             await self._score(self._slot.serving, PROBE, Deadline.after(HEALTH_BUDGET_S))
 
 
-def _load_warm(catalog: Catalog, alias: str) -> RerankingModel:
-    """The model after its first forward pass, which is slower than the others."""
-    # What a library reads from the environment has to be there before it is imported.
-    os.environ.update(catalog.environment("reranking", alias))
-    model: RerankingModel = catalog.load("reranking", alias)
-    model.forward(model.tokenize(PROBE).encodings)
-    return model
-
-
-async def _forget(model: RerankingModel) -> None:
-    """Nothing to do: the last reference takes the memory with it."""
+async def _warm_up(model: RerankingModel) -> None:
+    await asyncio.to_thread(lambda: model.forward(model.tokenize(PROBE).encodings))
 
 
 class RerankerClient(StageClient):
