@@ -1,12 +1,14 @@
 """Parsing: the stage that turns a file's bytes into text and chunks, in a child process that a bad file may break."""
 
 import asyncio
+import logging
 from typing import Any
 
 from pydantic import Field
 
 from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
+from deployments.calls.envelope import Envelope
 from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildProcess, Limit
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
@@ -16,6 +18,9 @@ from models.documents.file_parser import FileParser
 from models.documents.kinds import DEFAULT_CHUNKER, DocumentKinds
 from models.errors import UnreadableDocumentError
 from models.types import ParsedFile, RequestContext, StageStatus
+
+HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
+logger = logging.getLogger(__name__)
 
 
 class ParserConfig(StageConfig):
@@ -62,7 +67,9 @@ class Parser:
         if previous is not None:
             await previous.close()  # once its file is parsed
 
-    async def parse(self, content: bytes, filename: str, chunking: ChunkingOptions | None) -> ParsedFile:
+    async def parse(
+        self, content: bytes, filename: str, chunking: ChunkingOptions | None, envelope: Envelope
+    ) -> ParsedFile:
         """Text and chunks of a file. Raises UnreadableDocumentError."""
         assert self._child is not None  # Serve configures a replica before it sends it anything
         config = self._config
@@ -70,6 +77,7 @@ class Parser:
             try:
                 parsed: ParsedFile = await self._child.call(content, filename, chunking or config.chunking)
             except ChildFailedError as error:
+                logger.warning("stage parse: %s: the child process failed: %s", envelope.request_id, error.limit)
                 raise UnreadableDocumentError(filename, "invalid_file", _explain(error.limit, config)) from None
         return parsed
 
@@ -88,7 +96,7 @@ class Parser:
     async def check_health(self) -> None:
         """Serve's probe: parses a line. A busy parser is healthy: its file's limits end what does not end by itself."""
         if self._child is None or not self._child.is_busy:
-            await self.parse(b"health", "health.txt", None)
+            await self.parse(b"health", "health.txt", None, Envelope("health", "", HEALTH_BUDGET_S))
 
 
 def _explain(limit: Limit, config: ParserConfig) -> str:
@@ -106,4 +114,4 @@ class ParserClient(StageClient):
     async def parse(
         self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
     ) -> ParsedFile:
-        return await self.call("parse", content, filename, chunking, context=context)
+        return await self.call("parse", content, filename, chunking, Envelope.of(context), context=context)

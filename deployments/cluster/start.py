@@ -12,8 +12,9 @@ from typing import Any
 import ray
 from ray import serve
 from ray.exceptions import RayError
+from ray.serve._private.common import DeploymentStatus
 from ray.serve.context import _get_global_client
-from ray.serve.schema import ApplicationStatus, DeploymentStatus, LoggingConfig, ServeDeploySchema
+from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
 
 from deployments.cluster.reaper import reaper
 from models.errors import ConfigError
@@ -49,7 +50,7 @@ def count_gpus() -> int:
 def local_cluster(size: ClusterSize) -> Iterator[Path]:
     """Start Ray and yield the folder of its logs. When the block ends, for any reason, all of Ray's processes end."""
     with reaper():
-        context = ray.init(
+        context: Any = ray.init(
             address="local",  # a new one always: without it Ray joins a cluster that it finds on the machine
             num_cpus=size.num_cpus,
             num_gpus=size.num_gpus,

@@ -18,8 +18,10 @@ from models.documents.chunkers.base import ChunkingOptions
 from models.documents.tokenizer import Tokenizer
 from models.errors import ConfigError, UnreadableDocumentError
 from models.types import Chunk
+from tests.contexts import envelope
 from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself
 
+ENVELOPE = envelope(60)
 TEXT = b"The spring tide comes twice a month."
 
 
@@ -41,9 +43,9 @@ def wait_until_at_work(process: psutil.Process) -> None:
 
 
 async def test_files_that_wait_are_backlog_and_those_that_are_parsed_are_none(parser: Parser) -> None:
-    await parser.parse(TEXT, "tides.txt", None)
+    await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
     idle = parser.record_autoscaling_stats()
-    files = [asyncio.create_task(parser.parse(TEXT, "tides.txt", None)) for _ in range(3)]
+    files = [asyncio.create_task(parser.parse(TEXT, "tides.txt", None, ENVELOPE)) for _ in range(3)]
     await asyncio.sleep(0)
     waiting = parser.record_autoscaling_stats()
     await asyncio.gather(*files)
@@ -59,8 +61,8 @@ async def test_a_pdf_that_draws_itself_fails_at_its_memory_limit_and_the_next_fi
     content = pdf_form_that_draws_itself()
 
     with pytest.raises(UnreadableDocumentError, match="more than 512 MiB of memory") as failure:
-        await parser.parse(content, "form.pdf", None)
-    parsed = await parser.parse(TEXT, "tides.txt", None)
+        await parser.parse(content, "form.pdf", None, ENVELOPE)
+    parsed = await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
 
     assert len(content) < 1000
     assert failure.value.reason == "invalid_file"
@@ -68,10 +70,10 @@ async def test_a_pdf_that_draws_itself_fails_at_its_memory_limit_and_the_next_fi
 
 
 async def test_a_file_that_is_no_longer_wanted_is_not_parsed_to_its_end(parser: Parser) -> None:
-    await parser.parse(TEXT, "tides.txt", None)
+    await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
     (process,) = children()
 
-    parsing = asyncio.create_task(parser.parse(pdf_form_that_draws_itself(), "form.pdf", None))
+    parsing = asyncio.create_task(parser.parse(pdf_form_that_draws_itself(), "form.pdf", None, ENVELOPE))
     await asyncio.to_thread(wait_until_at_work, process)
     parsing.cancel()
     await asyncio.gather(parsing, return_exceptions=True)
@@ -80,7 +82,7 @@ async def test_a_file_that_is_no_longer_wanted_is_not_parsed_to_its_end(parser: 
 
 
 async def test_a_busy_parser_is_healthy(parser: Parser) -> None:
-    parsing = asyncio.create_task(parser.parse(TEXT * 3_000, "tides.txt", None))
+    parsing = asyncio.create_task(parser.parse(TEXT * 3_000, "tides.txt", None, ENVELOPE))
     await asyncio.sleep(0)
 
     await parser.check_health()
@@ -91,17 +93,17 @@ async def test_a_busy_parser_is_healthy(parser: Parser) -> None:
 
 async def test_a_new_user_config_takes_effect_with_the_next_file(parser: Parser) -> None:
     text = b"Tides rise. " * 200
-    before = await parser.parse(text, "tides.txt", None)
+    before = await parser.parse(text, "tides.txt", None, ENVELOPE)
 
     await parser.reconfigure({"tokenizer": "minilm", "chunk_max_tokens": 64})
-    after = await parser.parse(text, "tides.txt", None)
+    after = await parser.parse(text, "tides.txt", None, ENVELOPE)
 
     assert len(after.chunks) > len(before.chunks)
     assert len(children()) == 1
 
 
 async def test_a_large_picture_is_no_hindrance(parser: Parser) -> None:
-    parsed = await parser.parse(docx_with_photo("The tide comes.", 9 * 1024**2), "photo.docx", None)
+    parsed = await parser.parse(docx_with_photo("The tide comes.", 9 * 1024**2), "photo.docx", None, ENVELOPE)
 
     assert parsed.text == "The tide comes."
 
@@ -130,7 +132,7 @@ async def test_the_chunker_of_the_user_config_cuts_the_files(tmp_path: Path) -> 
     parser = Parser(Catalog.open(extra))
     await parser.reconfigure({"chunker": "lines"})
 
-    parsed = await parser.parse(b"One.\nTwo.", "lines.txt", None)
+    parsed = await parser.parse(b"One.\nTwo.", "lines.txt", None, ENVELOPE)
     await parser.close()
 
     assert [chunk.text for chunk in parsed.chunks] == ["One.", "Two."]
