@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -124,5 +125,6 @@ def _reason(application: Any) -> str:
 
 
 def _last_line(message: str) -> str:
+    """The last line of a traceback, which is the error. The class names of our own errors add nothing."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return re.sub(r"^models\.errors\.\w+: ", "", lines[-1]) if lines else ""

@@ -151,16 +151,23 @@ class RemoteService:
                     raise RemoteError(_message(response))
                 yield from _server_sent_events(response.iter_lines())
         except httpx.HTTPError as error:
-            raise RemoteError(f"{self.url}: {error or type(error).__name__}") from None
+            raise RemoteError(_connection_message(self.url, error)) from None
 
     def _request(self, method: str, path: str, allowed: tuple[int, ...] = (200,), **kwargs: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **kwargs)
         except httpx.HTTPError as error:
-            raise RemoteError(f"{self.url}: {error or type(error).__name__}; is `ragserve up` running?") from None
+            raise RemoteError(_connection_message(self.url, error)) from None
         if response.status_code not in allowed:
             raise RemoteError(_message(response))
         return response
+
+
+def _connection_message(url: str, error: httpx.HTTPError) -> str:
+    reason = str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectError):
+        return f"cannot connect to {url}: {reason}; is `ragserve up` running?"
+    return f"the request to {url} failed: {reason}"
 
 
 def _unready(readiness: dict[str, Any]) -> list[str]:

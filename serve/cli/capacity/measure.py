@@ -54,7 +54,7 @@ class MeasurePlan:
 
 @dataclass(frozen=True)
 class ComputeTimes:
-    """Times of the stages without messages. `single_s`: one query in the loaded service, whose caches are full."""
+    """Times of the stages without messages. `single_s`: one query in the service, with all candidates cached."""
 
     stages: dict[StageName, Times]
     single_s: dict[StageName, float]
@@ -147,8 +147,8 @@ def with_service(
 ) -> tuple[IngressTimes, dict[StageName, Times]]:
     """Add the cost of messages: the CPU time of a process beyond its computation (`single_s`).
 
-    The ingress sends one message per stage. Each is assumed to cost the ingress as much as it costs a searcher, whose
-    computation is negligible. An engine may run in other processes, so its messages have no measured cost.
+    The ingress sends one message per stage. Each is assumed to cost the ingress as much as it costs a searcher, because
+    the computation of a searcher is negligible. An engine may run in other processes, so its messages are not measured.
     """
     message_s = {name: max(0.0, served.cpu_s[name] - computed) for name, computed in single_s.items()}
     search_s = sum(message_s[name] for name in SEARCHES) / len(SEARCHES)

@@ -45,7 +45,7 @@ def measure_embed(catalog: Catalog, config: EmbedderConfig, texts: Texts, turn_s
 def measure_rerank(
     catalog: Catalog, config: RerankerConfig, texts: Texts, candidates: int, cached: float, turn_s: float
 ) -> BatchTimes:
-    """Rerank candidates, of which the fraction `cached` is in the model's cache."""
+    """Rerank candidates. `cached`: fraction of them in the model's cache."""
     model: RerankingModel = catalog.load("reranking", config.model)
     cached_passages = texts.passages(round(cached * candidates))
     num_new = candidates - len(cached_passages)

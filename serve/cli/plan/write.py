@@ -36,7 +36,7 @@ def apply_plan(raw: dict[str, Any], plan: Plan) -> dict[str, Any]:
 
 
 def max_questions(plan: Plan) -> int:
-    """Concurrent questions per ingress: what the path answers within the target latency (Little's law).
+    """Concurrent questions per ingress: the number that the path answers within the target latency (Little's law).
 
     A further question would be late. At least as many questions as fill every stage's batches, which is cheapest.
     """

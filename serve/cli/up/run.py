@@ -76,7 +76,9 @@ def _start(raw: dict[str, Any], logs: Path, console: Console) -> None:
             deploy(raw)
             wait_until_running(raw["applications"][0]["name"], START_TIMEOUT_S, progress.report)
             service.wait_until_ready(START_TIMEOUT_S)
-    except (ConfigError, RemoteError) as error:
+    except ConfigError as error:
+        raise StartError(error.message, logs) from None
+    except RemoteError as error:
         raise StartError(str(error), logs) from None
 
 
