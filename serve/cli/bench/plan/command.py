@@ -10,7 +10,7 @@ import typer
 from serve.cli.driver.options import QuickOption, show, show_progress
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption
 
-QUICK_SECONDS = 2.0
+QUICK_SECONDS = 5.0
 
 
 def plan_command(

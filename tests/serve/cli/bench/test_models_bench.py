@@ -35,12 +35,12 @@ def taking(name: str, *per_s: float, errors: int = 0, target: Target | None = No
 
 
 class TestRows:
-    def test_the_median_turn_counts_and_the_errors_of_all(self) -> None:
+    def test_the_median_turn_counts_with_the_errors_of_all(self) -> None:
         result = run_interleaved([taking(OURS, 1, 30, 10, 20, errors=2)], 0.2, num_turns=3)[OURS]
 
         assert (result.per_s, result.errors) == (20, 6)
 
-    def test_a_row_under_its_target_says_so(self) -> None:
+    def test_a_row_below_its_target_is_marked(self) -> None:
         contenders = [taking(OURS, 0, 60), taking("a peer", 0, 50, target=Target(1.5)), taking("slow", 0, 20)]
 
         rows = throughput_rows("embed", "texts/s", contenders, run_interleaved(contenders, 0.2, num_turns=1))

@@ -79,7 +79,7 @@ def test_throughput_counts_what_ended_between_the_warm_up_and_the_end() -> None:
     assert (result.p50_s, result.p99_s) == (1.0, 1.0)
 
 
-def test_the_table_says_where_goodput_is_lost() -> None:
+def test_the_table_marks_lost_goodput() -> None:
     past_peak = OverloadRow(2.0, 10.5, RESULT, ())
     lost = replace(past_peak, result=replace(RESULT, whole=9.4))
     at_half = OverloadRow(0.5, 10.5, replace(RESULT, offered=5.0, whole=5.0, refused={}), ())

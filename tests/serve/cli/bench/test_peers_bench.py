@@ -94,7 +94,7 @@ class TestRows:
 
         assert (peer.ratio, peer.errors, peer.note) == (None, 9, "2 threads; HTTP 500: no")
 
-    def test_the_table_says_what_is_short(self) -> None:
+    def test_the_table_marks_what_is_short(self) -> None:
         rows = rows_of(16, {OURS: result(2.0, 1.0), HAYSTACK: result(1.0, 3.0, messages=("a | b\nc",))}, {})
 
         assert table_row(rows[0]) == f"| 16 | {OURS} | 2.00 | 500 / 1,000 | 0 |  |  |  |"

@@ -93,7 +93,7 @@ def test_popularity_finds_more_than_relevance_in_the_simulation(tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.vllm
-def test_vllm_counts_what_the_simulation_says(tmp_path: Path) -> None:
+def test_vllm_counts_the_hits_of_the_simulation(tmp_path: Path) -> None:
     llm = build_tiny_llama(tmp_path / "llm")
     options = ["--requests", "400", "--engine-requests", "40", "--llm", str(llm)]
 

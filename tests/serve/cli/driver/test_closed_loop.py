@@ -28,7 +28,7 @@ def chunked(*chunks: bytes) -> bytes:
 
 
 class TestLoad:
-    async def test_every_body_is_sent_once_where_nothing_repeats(self) -> None:
+    async def test_without_repeats_every_body_is_sent_once(self) -> None:
         async with serving(answering("200 OK\r\ncontent-length: 2", b"{}")) as port:
             load = Load("127.0.0.1", port, "/", "", clients=3, seconds=30, items=5, repeats=False)
             result = await run(load, [b"{}"] * 10)
@@ -37,7 +37,7 @@ class TestLoad:
         assert result.per_s > 0
         assert 0 < result.p50_s <= result.p95_s <= result.p99_s
 
-    async def test_bodies_come_again_until_the_turn_ends(self) -> None:
+    async def test_bodies_repeat_until_the_turn_ends(self) -> None:
         async with serving(answering("200 OK\r\ncontent-length: 2", b"{}")) as port:
             result = await run(Load("127.0.0.1", port, "/", "", clients=2, seconds=0.2), [b"{}"])
 
@@ -52,7 +52,7 @@ class TestLoad:
         assert (result.requests, result.errors, result.per_s) == (0, 3, 0)
         assert result.messages == ("HTTP 429: full",)
 
-    async def test_nobody_listening_is_an_error(self) -> None:
+    async def test_a_refused_connection_is_an_error(self) -> None:
         async with serving(ConstantAnswers.__new__) as port:
             pass
         result = await run(Load("127.0.0.1", port, "/", "", clients=1, seconds=30, repeats=False), [b"{}"] * 2)
@@ -96,6 +96,6 @@ class TestLoad:
         # All five were answered during the warm-up.
         assert (result.requests, result.errors, result.per_s) == (0, 0, 0)
 
-    def test_the_driver_says_what_went_wrong(self) -> None:
+    def test_a_failed_driver_reports_its_error(self) -> None:
         with pytest.raises(RuntimeError, match="No such file"):
             drive(Load("127.0.0.1", 1, "/", "/absent", 1, 0.1))

@@ -9,7 +9,7 @@ from serve.cli.driver.peers.environments import ServerStartError, environment_of
 
 
 @pytest.mark.slow
-def test_a_peer_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_installation_gives_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "absent.txt").write_text(f"absent @ file://{tmp_path}/absent.whl\n")
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
 

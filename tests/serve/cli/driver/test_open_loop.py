@@ -148,6 +148,6 @@ async def test_the_driver_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert result.driver_cpu > 0
 
 
-def test_a_failed_driver_says_why() -> None:
+def test_a_failed_driver_reports_its_error() -> None:
     with pytest.raises(RuntimeError, match="No such file"):
         drive_open(replace(LOAD, phases=(Phase(0.1, (Arrivals("/", "/absent", 1.0),)),)))

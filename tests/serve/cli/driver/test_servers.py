@@ -40,7 +40,7 @@ class TestServers:
 
         assert (first.requests, second.requests) == (5, 0)
 
-    def test_a_server_that_ends_at_once_says_why(self, tmp_path: Path) -> None:
+    def test_a_server_that_ends_at_once_gives_its_reason(self, tmp_path: Path) -> None:
         command = [sys.executable, "-c", "raise SystemExit('no such model')"]
 
         with (
