@@ -79,8 +79,8 @@ def reference() -> EmbeddingModel:
     return build("torch-float32")
 
 
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    return float((one * other).sum(axis=-1).min())
+def cosine(left: np.ndarray, right: np.ndarray) -> float:
+    return float((left * right).sum(axis=-1).min())
 
 
 def test_rows_become_unit_vectors_and_zeros_stay_zeros() -> None:
@@ -180,7 +180,7 @@ def test_tokenising_and_computing_go_on_at_the_same_time(model: EmbeddingModel) 
         tokenized, computed = threads.submit(tokenize), threads.submit(compute)
 
     assert all(encodings == expected for encodings in tokenized.result())
-    assert all(cosine(one, vectors) > 0.9998 for one in computed.result())
+    assert all(cosine(concurrent, vectors) > 0.9998 for concurrent in computed.result())
 
 
 def test_the_generation_names_alias_and_weights(model: EmbeddingModel) -> None:
@@ -197,7 +197,7 @@ def test_every_engine_agrees_with_float32(model: EmbeddingModel, reference: Embe
         pytest.skip("it has no weights")
     batch = reference.tokenize_documents(TEXTS)
 
-    assert [one.ids.tolist() for one in model.tokenize_documents(TEXTS)] == [one.ids.tolist() for one in batch]
+    assert [row.ids.tolist() for row in model.tokenize_documents(TEXTS)] == [row.ids.tolist() for row in batch]
     # Measured at the least: torch in bfloat16 0.99994 over 8 passages, OpenVINO 0.99997 over 100.
     assert cosine(model.forward(batch), reference.forward(batch)) > 0.999
 

@@ -44,12 +44,12 @@ def test_a_missing_folder_is_an_error_that_says_what_was_tried(tmp_path: Path) -
 
 
 def test_without_a_revision_the_weights_name_the_space(tmp_path: Path) -> None:
-    one = resolve_source("any", SourceConfig(source=str(weights_folder(tmp_path / "one", b"1"))))
+    first = resolve_source("any", SourceConfig(source=str(weights_folder(tmp_path / "first", b"1"))))
     same = resolve_source("any", SourceConfig(source=str(weights_folder(tmp_path / "same", b"1"))))
     other = resolve_source("any", SourceConfig(source=str(weights_folder(tmp_path / "other", b"2"))))
 
-    assert revision_of(one) == revision_of(same) != revision_of(other)
-    assert len(revision_of(one)) == 12
+    assert revision_of(first) == revision_of(same) != revision_of(other)
+    assert len(revision_of(first)) == 12
 
 
 def test_a_configured_revision_names_the_space(tmp_path: Path) -> None:

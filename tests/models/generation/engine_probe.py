@@ -13,8 +13,8 @@ MAX_TOKENS = 600
 
 
 def children() -> set[psutil.Process]:
-    """The processes of every engine that this one has started; of its others, as a server of Milvus, none."""
-    return {one for one in psutil.Process().children(recursive=True) if _title(one).startswith("VLLM::")}
+    """The processes of the engines that this process has started, without its other children, such as Milvus."""
+    return {child for child in psutil.Process().children(recursive=True) if _title(child).startswith("VLLM::")}
 
 
 def _title(process: psutil.Process) -> str:
@@ -24,8 +24,8 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-async def collect(model: VllmModel, asked: GenerationRequest) -> list[GenerationDelta]:
-    return [delta async for delta in model.stream(asked)]
+async def collect(model: VllmModel, request: GenerationRequest) -> list[GenerationDelta]:
+    return [delta async for delta in model.stream(request)]
 
 
 async def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:

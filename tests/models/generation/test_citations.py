@@ -39,8 +39,8 @@ TEXTS = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
 def read(deltas: list[str], passages: tuple[Passage, ...] = PASSAGES) -> tuple[str, list[Citation]]:
     """The whole text and all citations of an answer that comes in `deltas`."""
     stream = CitationStream(passages)
-    parts = [*(stream.feed(delta) for delta in deltas), stream.finish()]
-    return "".join(part.text for part in parts), [citation for part in parts for citation in part.citations]
+    pieces = [*(stream.feed(delta) for delta in deltas), stream.finish()]
+    return "".join(piece.text for piece in pieces), [citation for piece in pieces for citation in piece.citations]
 
 
 def test_a_marker_cites_the_sentence_that_the_claim_quotes() -> None:

@@ -56,9 +56,9 @@ async def test_the_sentence_that_answers_comes_verbatim_with_its_marker() -> Non
 async def test_sentences_come_best_first_in_one_delta_with_the_counts() -> None:
     (delta,) = await deltas_of(asking("How tall is it?", passage(TOWER)))
 
-    said = "It is 330 metres tall. [1] Construction began in 1887. [1] The Eiffel Tower was completed in 1889. [1]"
+    text = "It is 330 metres tall. [1] Construction began in 1887. [1] The Eiffel Tower was completed in 1889. [1]"
     # The passage has 16 words; with its marker each sentence has one more.
-    assert delta == GenerationDelta(said, "stop", 16, 19)
+    assert delta == GenerationDelta(text, "stop", 16, 19)
 
 
 async def test_an_example_of_asking_the_question_is_not_its_answer() -> None:
@@ -85,10 +85,10 @@ async def test_a_question_how_to_is_answered_with_the_command() -> None:
     command = "Install with pip:\n\n```shell\n$ pip install httpx\n```"
     text = f"# HTTPX\n\nA client for Python.\n\n## Installation\n\n{command}\n"
 
-    said = await answer(asking("How do I install HTTPX?", passage(text)))
+    written = await answer(asking("How do I install HTTPX?", passage(text)))
 
     # A marker behind the closing backticks would keep the block open.
-    assert said == f"{command}\n[1]"
+    assert written == f"{command}\n[1]"
 
 
 async def test_a_heading_or_a_question_is_no_answer_but_leads_to_it() -> None:
@@ -121,19 +121,19 @@ async def test_rare_words_of_the_corpus_decide() -> None:
     request = asking("tower river", passage("A tower stands there."), passage("A river flows there."))
     weights = {"tower": 0.1, "river": 9.0}
 
-    said = await answer(GenerationRequest("1", request.messages, request.passages, request.sampling, weights))
+    written = await answer(GenerationRequest("1", request.messages, request.passages, request.sampling, weights))
 
-    assert said == "A river flows there. [2]"
+    assert written == "A river flows there. [2]"
 
 
 async def test_the_last_user_message_is_the_question() -> None:
     history = (ChatMessage("user", "When was the tower completed?"), ChatMessage("assistant", "In 1889."))
 
-    said = await answer(
+    written = await answer(
         asking("And where does the Seine reach the sea?", passage(TOWER), passage(RIVER), history=history)
     )
 
-    assert said == "It reaches the sea at Le Havre. [2]"
+    assert written == "It reaches the sea at Le Havre. [2]"
 
 
 async def test_without_passages_it_says_so_and_cites_nothing() -> None:
@@ -173,21 +173,21 @@ async def test_the_first_sentence_answers_four_of_five_squad_questions() -> None
     ]
 
     num_right = sum(
-        any(gold in said for gold in query["answers"]) for query, said in zip(queries, answers, strict=True)
+        any(gold in written for gold in query["answers"]) for query, written in zip(queries, answers, strict=True)
     )
     assert num_right / len(queries) >= 0.8
 
 
 async def test_it_writes_no_json_and_says_what_would() -> None:
-    asked = asking("How tall?", passage(TOWER), sampling=SamplingOptions(response_schema={"type": "object"}))
+    request = asking("How tall?", passage(TOWER), sampling=SamplingOptions(response_schema={"type": "object"}))
 
     with pytest.raises(InvalidRequestError, match="a catalog entry of kind vllm"):
-        await anext(ExtractiveModel("extractive", ExtractiveConfig()).stream(asked))
+        await anext(ExtractiveModel("extractive", ExtractiveConfig()).stream(request))
 
 
 @pytest.mark.parametrize(("model", "error"), [("extractive", InvalidRequestError), ("gpt", ModelNotFoundError)])
 async def test_without_documents_it_refuses_to_chat(model: str, error: type[RagError]) -> None:
-    asked = CompletionRequest("request-1", "chat", {"model": model, "messages": []})
+    request = CompletionRequest("request-1", "chat", {"model": model, "messages": []})
 
     with pytest.raises(error):
-        await anext(ExtractiveModel("extractive", ExtractiveConfig()).complete(asked))
+        await anext(ExtractiveModel("extractive", ExtractiveConfig()).complete(request))

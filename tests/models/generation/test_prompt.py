@@ -47,8 +47,8 @@ def test_questions_about_the_same_passages_share_everything_before_the_conversat
 
 
 def test_prompts_that_begin_with_the_same_passages_differ_only_behind_them() -> None:
-    shared, *others = (passage(f"{RIVER} {number}") for number in range(3))
-    requests = [asking(question, shared, other) for question, other in zip(("Where?", "When?"), others, strict=True)]
+    shared, *distinct = (passage(f"{RIVER} {number}") for number in range(3))
+    requests = [asking(question, shared, last) for question, last in zip(("Where?", "When?"), distinct, strict=True)]
     ranked = [
         replace(request, relevance_order=order) for request, order in zip(requests, [(0, 1), (1, 0)], strict=True)
     ]
@@ -73,10 +73,10 @@ def test_the_least_relevant_are_dropped_and_the_others_keep_their_numbers() -> N
     request = replace(asking("Why?", first, second, third), relevance_order=(2, 0, 1))
     budget = count_words(build_messages(request, number_passages(request))) - 1
 
-    kept = fit_passages(request, count_words, budget)
+    fitting = fit_passages(request, count_words, budget)
 
-    assert list(kept.items()) == [(1, first), (3, third)]
-    assert "[1] guide.txt" in (text := build_messages(request, kept)[0].content)
+    assert list(fitting.items()) == [(1, first), (3, third)]
+    assert "[1] guide.txt" in (text := build_messages(request, fitting)[0].content)
     assert text.endswith("best first: [3], [1].")
 
 

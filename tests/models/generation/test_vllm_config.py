@@ -62,16 +62,16 @@ class TestWithVllm:
     pytestmark = needs_vllm
 
     @pytest.mark.parametrize(
-        ("given", "message"), IMPOSSIBLE, ids=[f"{next(iter(one[0].items()))}" for one in IMPOSSIBLE]
+        ("engine_kwargs", "message"), IMPOSSIBLE, ids=[f"{next(iter(case[0].items()))}" for case in IMPOSSIBLE]
     )
     def test_an_impossible_engine_argument_is_refused_with_what_is_possible(
-        self, given: dict[str, Any], message: str
+        self, engine_kwargs: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(ConfigError, match=message):
-            VllmConfig(source="folder", max_model_len=512, max_tokens=100, engine_kwargs=given)
+            VllmConfig(source="folder", max_model_len=512, max_tokens=100, engine_kwargs=engine_kwargs)
 
     @pytest.mark.parametrize(
-        "given",
+        "engine_kwargs",
         [
             {"max_num_seqs": 8, "gpu_memory_utilization": 0.5, "quantization": "fp8", "dtype": "bfloat16"},
             {"max_num_seqs": None, "tensor_parallel_size": 2, "kv_cache_dtype": "fp8"},
@@ -79,12 +79,12 @@ class TestWithVllm:
             {"speculative_config": {"method": "ngram", "num_speculative_tokens": 3}},
             {"distributed_executor_backend": "my_company.Executor", "enable_prefix_caching": False},
         ],
-        ids=lambda given: "-".join(given),
+        ids=lambda engine_kwargs: "-".join(engine_kwargs),
     )
-    def test_a_possible_one_is_kept_as_it_is(self, given: dict[str, Any]) -> None:
-        config = VllmConfig(source="folder", max_model_len=512, max_tokens=100, engine_kwargs=given)
+    def test_a_possible_one_is_kept_as_it_is(self, engine_kwargs: dict[str, Any]) -> None:
+        config = VllmConfig(source="folder", max_model_len=512, max_tokens=100, engine_kwargs=engine_kwargs)
 
-        assert config.engine_kwargs == given
+        assert config.engine_kwargs == engine_kwargs
 
     @pytest.mark.parametrize(
         ("field", "name", "nearest"), [("tool_parser", "herms", "hermes"), ("reasoning_parser", "qwen4", "qwen3")]

@@ -61,9 +61,9 @@ async def test_it_streams_deltas_and_counts_tokens(model: VllmModel) -> None:
 
 async def test_a_seed_repeats_the_answer_and_greedy_is_the_default(model: VllmModel) -> None:
     options = SamplingOptions(max_tokens=30, temperature=1.0, seed=7)
-    asked = [request(options), request(options), request(SamplingOptions(30)), request(SamplingOptions(30))]
+    requests = [request(options), request(options), request(SamplingOptions(30)), request(SamplingOptions(30))]
 
-    texts = ["".join(delta.text for delta in await collect(model, each)) for each in asked]
+    texts = ["".join(delta.text for delta in await collect(model, each)) for each in requests]
 
     assert texts[0] == texts[1] != texts[2] == texts[3]
 
@@ -83,11 +83,11 @@ async def test_a_slow_reader_gets_what_has_gathered_in_one_delta(model: VllmMode
         deltas = model.stream(request())
         first = await anext(deltas)
         await until(lambda: model.activity().num_unfinished == 0)
-        rest = [delta async for delta in deltas]
+        later = [delta async for delta in deltas]
 
     assert first.finish_reason is None
-    assert len(rest) == 1
-    assert rest[0].num_completion_tokens == 500
+    assert len(later) == 1
+    assert later[0].num_completion_tokens == 500
 
 
 async def test_a_stream_carries_what_gathers_within_its_pace(model: VllmModel, vllm_config: VllmConfig) -> None:
@@ -128,10 +128,10 @@ async def test_four_streams_run_at_once_even_under_one_id(model: VllmModel) -> N
     await asyncio.gather(*(anext(stream) for stream in streams))
     num_at_once = model.activity().num_unfinished
     await streams[0].aclose()
-    rest = [[delta async for delta in stream] for stream in streams[1:]]
+    outputs = [[delta async for delta in stream] for stream in streams[1:]]
 
     assert num_at_once == 4
-    assert [deltas[-1].num_completion_tokens for deltas in rest] == [500] * 3
+    assert [deltas[-1].num_completion_tokens for deltas in outputs] == [500] * 3
 
 
 async def test_passages_are_left_out_so_that_the_answer_fits(model: VllmModel) -> None:
@@ -163,9 +163,9 @@ async def test_more_tokens_than_the_configured_most_are_asked_for_in_vain(model:
 
 async def test_an_adapter_answers_otherwise_and_an_unknown_one_is_refused(model: VllmModel) -> None:
     adapters = (None, "tiny-law", "tiny-sea")
-    asked = [request(SamplingOptions(40, adapter=adapter)) for adapter in adapters]
+    requests = [request(SamplingOptions(40, adapter=adapter)) for adapter in adapters]
 
-    texts = ["".join(delta.text for delta in await collect(model, each)) for each in asked]
+    texts = ["".join(delta.text for delta in await collect(model, each)) for each in requests]
 
     assert len(set(texts)) == 3
     with pytest.raises(ModelNotFoundError, match="did you mean 'tiny-law'"):
@@ -176,15 +176,15 @@ async def test_an_answer_keeps_to_its_schema_and_its_arrays_are_no_citations(mod
     one_of = {"type": "array", "items": {"enum": [1, 2, 99]}, "minItems": 1, "maxItems": 1}
     schema = {"type": "object", "properties": {"sure": one_of, "also": one_of}, "required": ["sure", "also"]}
     schema["additionalProperties"] = False
-    asked = request(SamplingOptions(200, temperature=1.0, seed=1, response_schema=schema))
+    json_request = request(SamplingOptions(200, temperature=1.0, seed=1, response_schema=schema))
 
-    stream = CitationStream(asked.passages)
-    cited = [stream.feed(delta.text) for delta in await collect(model, asked)]
-    whole = json.loads("".join(one.text for one in [*cited, stream.finish()]))
+    stream = CitationStream(json_request.passages)
+    cited = [stream.feed(delta.text) for delta in await collect(model, json_request)]
+    whole = json.loads("".join(piece.text for piece in [*cited, stream.finish()]))
 
     assert set(whole) == {"sure", "also"}
     assert {number for numbers in whole.values() for number in numbers} <= {1, 2, 99}
-    assert [one for each in cited for one in each.citations] == []
+    assert [citation for piece in cited for citation in piece.citations] == []
 
 
 async def test_a_schema_that_is_none_is_refused(model: VllmModel) -> None:

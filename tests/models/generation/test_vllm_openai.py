@@ -46,12 +46,12 @@ def completion(**fields: Any) -> CompletionRequest:
     return CompletionRequest("request-1", "completion", {"model": "tiny", "prompt": "The tower", **fields})
 
 
-async def responses(model: VllmModel, asked: CompletionRequest) -> list[dict[str, Any]]:
-    return [response async for response in model.complete(asked)]
+async def responses(model: VllmModel, request: CompletionRequest) -> list[dict[str, Any]]:
+    return [response async for response in model.complete(request)]
 
 
-async def whole(model: VllmModel, asked: CompletionRequest) -> dict[str, Any]:
-    (response,) = await responses(model, asked)
+async def whole(model: VllmModel, request: CompletionRequest) -> dict[str, Any]:
+    (response,) = await responses(model, request)
     return response
 
 
@@ -145,10 +145,10 @@ async def test_a_call_of_a_tool_is_streamed(model: VllmModel) -> None:
 async def test_an_adapter_is_called_by_its_name(model: VllmModel) -> None:
     names = ["tiny", "tiny-law", "tiny-sea"]
 
-    found = [await whole(model, chat(model=name, max_tokens=20, temperature=0)) for name in names]
+    answers = [await whole(model, chat(model=name, max_tokens=20, temperature=0)) for name in names]
 
-    assert [response["model"] for response in found] == names
-    assert len({content_of(response) for response in found}) == 3
+    assert [response["model"] for response in answers] == names
+    assert len({content_of(response) for response in answers}) == 3
 
 
 async def test_a_model_of_another_name_is_not_found(model: VllmModel) -> None:
@@ -189,9 +189,9 @@ async def test_more_tokens_than_the_configured_most_are_asked_for_in_vain(model:
     assert response["usage"]["completion_tokens"] == unbounded["usage"]["completion_tokens"] == MAX_TOKENS
 
 
-@pytest.mark.parametrize("asked", [chat, completion], ids=["chat", "completion"])
-async def test_closing_the_stream_frees_the_engine_at_once(model: VllmModel, asked: Any) -> None:
-    chunks = model.complete(asked(**FOREVER, max_tokens=500, n=2, stream=True))
+@pytest.mark.parametrize("make_request", [chat, completion], ids=["chat", "completion"])
+async def test_closing_the_stream_frees_the_engine_at_once(model: VllmModel, make_request: Any) -> None:
+    chunks = model.complete(make_request(**FOREVER, max_tokens=500, n=2, stream=True))
     await anext(chunks)
     assert model.activity().num_unfinished == 2
 
@@ -201,9 +201,11 @@ async def test_closing_the_stream_frees_the_engine_at_once(model: VllmModel, ask
     await until(lambda: num_running_in_the_core() == 0)
 
 
-@pytest.mark.parametrize("asked", [chat, completion], ids=["chat", "completion"])
-async def test_cancelling_the_wait_for_a_whole_answer_frees_the_engine_at_once(model: VllmModel, asked: Any) -> None:
-    waiting = asyncio.create_task(whole(model, asked(**FOREVER, max_tokens=500)))
+@pytest.mark.parametrize("make_request", [chat, completion], ids=["chat", "completion"])
+async def test_cancelling_the_wait_for_a_whole_answer_frees_the_engine_at_once(
+    model: VllmModel, make_request: Any
+) -> None:
+    waiting = asyncio.create_task(whole(model, make_request(**FOREVER, max_tokens=500)))
     await until(lambda: model.activity().num_unfinished == 1)
 
     waiting.cancel()

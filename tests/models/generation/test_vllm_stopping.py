@@ -30,8 +30,8 @@ async def complete(model: VllmModel) -> list[dict[str, object]]:
 async def test_stopping_ends_running_streams_and_leaves_no_process(
     processes_before: set[psutil.Process], model: VllmModel
 ) -> None:
-    asked = asking("How tall is the tower?", passage(TOWER), sampling=SamplingOptions(500, temperature=1.0, seed=1))
-    reading = [asyncio.create_task(collect(model, asked)), asyncio.create_task(complete(model))]
+    request = asking("How tall is the tower?", passage(TOWER), sampling=SamplingOptions(500, temperature=1.0, seed=1))
+    reading = [asyncio.create_task(collect(model, request)), asyncio.create_task(complete(model))]
     await until(lambda: model.activity().num_unfinished == 2)
     engine = children() - processes_before
     assert engine

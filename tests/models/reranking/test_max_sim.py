@@ -11,7 +11,7 @@ def vectors(*rows: list[float]) -> np.ndarray:
 
 
 def scores_of(query: np.ndarray, weights: np.ndarray, documents: list[np.ndarray]) -> np.ndarray:
-    return max_sim(query, weights, np.concatenate([vectors(), *documents]), [len(one) for one in documents])
+    return max_sim(query, weights, np.concatenate([vectors(), *documents]), [len(document) for document in documents])
 
 
 def spans(text: str, *tokens: str) -> np.ndarray:

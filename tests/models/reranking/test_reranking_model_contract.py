@@ -105,7 +105,7 @@ def model(request: pytest.FixtureRequest, cross_encoder_folder: Path) -> Iterato
 def test_each_request_gets_a_float32_score_a_text(model: RerankingModel) -> None:
     scores = score(model, [FERRY, REFUND])
 
-    assert [(one.shape, one.dtype) for one in scores] == [((3,), np.float32), ((2,), np.float32)]
+    assert [(row.shape, row.dtype) for row in scores] == [((3,), np.float32), ((2,), np.float32)]
 
 
 def test_requests_do_not_disturb_each_other(model: RerankingModel) -> None:
@@ -197,7 +197,7 @@ def test_sigmoid_does_not_overflow() -> None:
 def test_late_interaction_puts_the_answer_first() -> None:
     scores = score(late_interaction(), [FERRY, REFUND])
 
-    assert [int(one.argmax()) for one in scores] == [1, 0]
+    assert [int(row.argmax()) for row in scores] == [1, 0]
 
 
 def test_term_weights_decide_which_word_matters() -> None:

@@ -89,5 +89,5 @@ def test_the_paragraph_with_the_answer_is_among_the_first_five() -> None:
 
     orders = retrieve_and_rerank(questions)
 
-    found = [gold in order[:5] for gold, order in zip(questions.gold, orders, strict=True)]
-    assert np.mean(found) >= 0.95
+    in_top_5 = [gold in order[:5] for gold, order in zip(questions.gold, orders, strict=True)]
+    assert np.mean(in_top_5) >= 0.95

@@ -20,10 +20,10 @@ def filled(max_bytes: int, *texts: str) -> TokenVectorCache:
 def test_what_was_put_is_found_and_nothing_else() -> None:
     cache = filled(100, "a", "b")
 
-    found = cache.get_many(["b", "zzz"])
+    vectors_by_text = cache.get_many(["b", "zzz"])
 
-    assert list(found) == ["b"]
-    assert found["b"].tolist() == [[1, 1], [1, 1]]
+    assert list(vectors_by_text) == ["b"]
+    assert vectors_by_text["b"].tolist() == [[1, 1], [1, 1]]
 
 
 def test_the_bytes_of_vectors_and_texts_count() -> None:
