@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from serve.cli.driver.question_set import QuestionSet, read_question_set
+from serve.cli.driver.workload import read_questions
 
 REPEAT_PROBABILITY = 0.115
 HOT_DOCUMENTS, HOT_ACCESSES = 0.05, 0.43  # fractions
@@ -32,8 +33,7 @@ class Questions:
     @staticmethod
     def built_in(seed: int = 0) -> "Questions":
         """Questions about ragserve's own documentation, which `make up` ingests."""
-        lines = [line.strip() for line in BUILT_IN.read_text().splitlines()]
-        return Questions([[line] for line in lines if line and not line.startswith("#")], seed)
+        return Questions([[question] for question in read_questions(BUILT_IN)], seed)
 
     @staticmethod
     def from_folder(folder: Path, seed: int = 0) -> "Questions":
