@@ -11,11 +11,15 @@ from models.generation.passage_order import OrderName, PassageOrder, passage_ord
 from serve.access.keys import KeyRing
 from serve.api.services import InlineReplica, Services, StatusSource
 from serve.http_app import create_app
+from serve.pipelines.answering import Answering
 from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.ingest import IngestPipeline, IngestWorker
 from serve.pipelines.migrate import GenerationBuilder
+from serve.pipelines.observed_answering import ObservedAnswering
 from serve.pipelines.query import QueryPipeline, QueryStages
 from serve.pipelines.retrieve import RetrievalPipeline, RetrievalStages
+from serve.pipelines.retrieving import Retrieving
+from serve.pipelines.routed_retrieval import RoutedRetrieval
 from serve.pipelines.stages import (
     CompletionStage,
     DenseStage,
@@ -62,7 +66,7 @@ class LiveServices:
         self._worker = IngestWorker(
             IngestPipeline(clients.parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
         )
-        retrieval, query = self._pipelines(settings)
+        retrieval, query = self._compose(settings)
         services = Services(
             settings=settings,
             catalog=catalog,
@@ -92,7 +96,7 @@ class LiveServices:
         Raises ConfigError that names the key; then nothing has changed.
         """
         settings = self._arguments.with_user_config(user_config)
-        retrieval, query = self._pipelines(settings)
+        retrieval, query = self._compose(settings)
         self._worker.configure(settings.ingest)
         self._builder.configure(settings.migration)
         self._housekeeper.configure(settings.housekeeping, settings.migration.keep_previous_s)
@@ -105,15 +109,19 @@ class LiveServices:
         await asyncio.gather(*(stage.check_health() for stage in self._clients.inline))
         await asyncio.to_thread(self._corpus.views.heads, [("", "")])
 
-    def _pipelines(self, settings: Settings) -> tuple[RetrievalPipeline, QueryPipeline]:
+    def _compose(self, settings: Settings) -> tuple[Retrieving, Answering]:
+        """The request paths, from the inside out: each line wraps the one before, so a wrapper is one more line."""
         clients, corpus = self._clients, self._corpus
         stages = RetrievalStages(
             clients.embedder, clients.dense, clients.lexical, clients.reranker, corpus.views, corpus.generations
         )
-        retrieval = RetrievalPipeline(stages, settings.retrieval)
+        retrieving: Retrieving = RetrievalPipeline(stages, settings.retrieval)
+        retrieving = RoutedRetrieval(retrieving)
         # An order keeps its counts across changes: new ones would lose the engine's prefix cache.
         name = settings.query.passage_order
         order = self._orders.setdefault(name, passage_order(name))
-        return retrieval, QueryPipeline(
-            QueryStages(retrieval, clients.generator, clients.fallback), settings.query, order
+        answering: Answering = QueryPipeline(
+            QueryStages(retrieving, clients.generator, clients.fallback), settings.query, order
         )
+        answering = ObservedAnswering(answering)
+        return retrieving, answering

@@ -38,9 +38,11 @@ from models.types import (
     StageStatus,
 )
 from serve.live_services import Clients
+from serve.pipelines.answering import Query
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
-from serve.pipelines.query import Query, QueryStages
+from serve.pipelines.query import QueryStages
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline, RetrievalStages
+from serve.pipelines.routed_retrieval import RoutedRetrieval
 
 
 class InlineEmbedder:
@@ -173,8 +175,9 @@ def inline_stages(corpus: Corpus, **replaced: Any) -> QueryStages:
     """The query path's stages, some of them `replaced` by name."""
     generator = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
     parts = vars(retrieval_stages(corpus)) | {"generator": generator, "fallback": generator} | replaced
-    retrieval = RetrievalStages(**{one.name: parts[one.name] for one in fields(RetrievalStages)})
-    return QueryStages(RetrievalPipeline(retrieval, RetrievalConfig()), parts["generator"], parts["fallback"])
+    stages = RetrievalStages(**{field.name: parts[field.name] for field in fields(RetrievalStages)})
+    retrieval = RoutedRetrieval(RetrievalPipeline(stages, RetrievalConfig()))
+    return QueryStages(retrieval, parts["generator"], parts["fallback"])
 
 
 class ExtractiveGenerator(InlineCompletions):

@@ -5,7 +5,7 @@ import asyncio
 from models.types import RequestContext
 from serve.api.query_text import check_query_texts
 from serve.api.services import Services
-from serve.pipelines.query import Answered, Query
+from serve.pipelines.answering import Answered, Query
 
 
 async def accept_query(query: Query, services: Services) -> None:

@@ -28,7 +28,7 @@ from serve.api.plain_chat import PlainChat, plain_response
 from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
 from serve.api.served_models import SERVICE_MODEL
 from serve.api.services import Services, ServicesDep, TenantRoute
-from serve.pipelines.query import Answered, Event, Query, TextGenerated
+from serve.pipelines.answering import Answered, Event, Query, TextGenerated
 
 router = APIRouter(route_class=TenantRoute)
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from models.generation.citations import Citation
 from models.types import Passage
-from serve.pipelines.query import Answered
+from serve.pipelines.answering import Answered
 
 
 class CitationBody(BaseModel):

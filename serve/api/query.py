@@ -20,7 +20,7 @@ from serve.api.query_text import QueryText
 from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode, to_options
 from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
 from serve.api.services import ServicesDep, TenantRoute
-from serve.pipelines.query import Answered, Cited, Event, PassagesFound, Query, TextGenerated
+from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
 
 router = APIRouter(route_class=TenantRoute)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.index.fusion import FusionMethod
-from serve.pipelines.retrieve import Mode, RetrievalOptions
+from serve.pipelines.retrieving import Mode, RetrievalOptions
 
 DEFAULT_NUM_RESULTS = 5
 NumResults = Annotated[int, Field(ge=1, le=50)]

@@ -20,7 +20,8 @@ from serve.api.filters import FilterBody, to_filter
 from serve.api.query_text import QueryText, check_query_texts
 from serve.api.ranking import NumResults, RankingOptions, SearchMode, to_options
 from serve.api.services import Services, ServicesDep, TenantRoute
-from serve.pipelines.retrieve import RetrievalQuery, Retrieved, attempt
+from serve.pipelines.failures import attempt
+from serve.pipelines.retrieving import RetrievalQuery, Retrieved
 
 router = APIRouter(route_class=TenantRoute)
 

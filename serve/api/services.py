@@ -11,9 +11,9 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.types import DEFAULT_TENANT, RequestContext, StageStatus
 from serve.access.keys import KeyRing
+from serve.pipelines.answering import Answering
 from serve.pipelines.ingest import IngestWorker
-from serve.pipelines.query import QueryPipeline
-from serve.pipelines.retrieve import RetrievalPipeline
+from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage
 from serve.settings import Settings
 
@@ -48,8 +48,8 @@ class Services:
     settings: Settings
     catalog: Catalog
     corpus: Corpus
-    retrieval: RetrievalPipeline
-    query: QueryPipeline
+    retrieval: Retrieving
+    query: Answering
     completions: CompletionStage
     embedder: EmbedStage
     reranker: RerankStage

@@ -145,14 +145,31 @@ async def test_a_removed_user_config_brings_the_args_back(tmp_path: Path) -> Non
         assert live.current.settings == settings
 
 
-async def test_changed_settings_keep_what_the_passage_order_has_counted(tmp_path: Path) -> None:
-    async with serving(tmp_path) as (live, _):
-        before = live.current.query
+async def test_changed_settings_keep_the_counts_of_the_passage_order(tmp_path: Path) -> None:
+    generator = Recorder()
+    async with serving(tmp_path, generator=generator) as (live, http):
+        await ingest(live.current.corpus, "kilns.md", b"# Kilns\n\nA kiln.\n")
+        for _ in range(3):
+            await http.post("/v1/query", json={"query": "What is a kiln?", "top_k": 1})
 
         live.configure({"query": {"total_s": 30}})
+        await http.post("/v1/query", json={"query": "How hot does the oven get?", "top_k": 2})
 
-        assert live.current.query is not before
-        assert live.current.query._order is before._order
+    # Without the counts the older file would come first.
+    assert generator.filenames[-1] == ["kilns.md", "ovens.md"]
+
+
+class Recorder:
+    """A generator that records the files of each prompt, in order."""
+
+    def __init__(self) -> None:
+        self.filenames: list[list[str]] = []
+
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
+        self.filenames.append([passage.filename for passage in request.passages])
+        yield GenerationDelta("Recorded.", finish_reason="stop", model="recorder")
 
 
 async def test_raised_concurrency_starts_waiting_files_at_once(tmp_path: Path) -> None:

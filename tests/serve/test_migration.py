@@ -16,7 +16,8 @@ from models.index.follow import DenseRequest, DenseSearch
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Embeddings, Ranking, RequestContext, Scope
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.migrate import GenerationBuilder, MigrationConfig
-from serve.pipelines.retrieve import RetrievalConfig, RetrievalOptions, RetrievalPipeline, RetrievalQuery
+from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
+from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery
 from tests.contexts import within
 from tests.inline import InlineDense, InlineEmbedder, InlineParser, open_corpus, retrieval_stages
 

@@ -22,16 +22,8 @@ from models.errors import (
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.passage_order import OrderName
 from models.types import GenerationDelta, GenerationRequest, RequestContext, SamplingOptions, Scope
-from serve.pipelines.query import (
-    Answered,
-    Cited,
-    Event,
-    PassagesFound,
-    Query,
-    QueryConfig,
-    QueryPipeline,
-    TextGenerated,
-)
+from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
+from serve.pipelines.query import QueryConfig, QueryPipeline
 from tests.contexts import within
 from tests.inline import Failing, Silent, ingest, inline_stages, open_corpus, question
 

@@ -10,7 +10,9 @@ from models.corpus.corpus import Corpus
 from models.errors import InvalidRequestError, NotFoundError, OverloadedError, StageUnavailableError
 from models.filters import Comparison
 from models.types import Scope
-from serve.pipelines.retrieve import RetrievalConfig, RetrievalOptions, RetrievalPipeline, RetrievalQuery, Retrieved
+from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
+from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
+from serve.pipelines.routed_retrieval import RoutedRetrieval
 from tests.contexts import within
 from tests.inline import Failing, ingest, open_corpus, retrieval_stages
 
@@ -34,7 +36,7 @@ async def retrieve(
     corpus: Corpus, text: str, top_k: int = 4, stages: dict[str, Any] | None = None, **options: Any
 ) -> Retrieved:
     parts = replace(retrieval_stages(corpus), **(stages or {}))
-    pipeline = RetrievalPipeline(parts, RetrievalConfig())
+    pipeline = RoutedRetrieval(RetrievalPipeline(parts, RetrievalConfig()))
     query = RetrievalQuery(text, Scope("default", ("default",)), top_k, options=RetrievalOptions(**options))
     return await pipeline.retrieve(query, within(10))
 
@@ -148,7 +150,7 @@ async def test_a_filter_reaches_both_searches(corpus: Corpus) -> None:
     assert len(page.added_keys) == len(FILES)
     wanted = next(one for one in (await retrieve(corpus, "oven", mode="lexical")).passages if one.filename == "oven.md")
     corpus.store_files.set_attributes("default", "default", wanted.file_id, {"kind": "stone", "year": 1990})
-    pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig())
+    pipeline = RoutedRetrieval(RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig()))
 
     for mode in ("dense", "lexical", "hybrid"):
         query = RetrievalQuery(
@@ -161,7 +163,7 @@ async def test_a_filter_reaches_both_searches(corpus: Corpus) -> None:
 
 
 async def test_an_unknown_store_is_an_error_in_every_mode(corpus: Corpus) -> None:
-    pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig())
+    pipeline = RoutedRetrieval(RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig()))
     for mode in ("auto", "dense", "lexical", "hybrid"):
         query = RetrievalQuery("oven", Scope("default", ("vs_none",)), 4, options=RetrievalOptions(mode=mode))
 

@@ -19,8 +19,9 @@ from models.types import ChatMessage, GenerationRequest, Passage, SamplingOption
 from serve.cli.bench.prefix.cache import PrefixCache, Segment
 from serve.cli.bench.prefix.simulate import SCOPE, Hits, PrefixPlan, Row, simulate
 from serve.cli.bench.prefix.trace import Trace, make_trace
-from serve.pipelines.query import Query, generation_request
-from serve.pipelines.retrieve import Retrieved
+from serve.pipelines.answering import Query
+from serve.pipelines.query import generation_request
+from serve.pipelines.retrieving import Retrieved
 from serve.pipelines.trace import Trace as PipelineTrace
 
 if TYPE_CHECKING:

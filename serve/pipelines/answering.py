@@ -1,0 +1,66 @@
+"""The seam around answers: a question in, events out. A cache, a conversation or an agent wraps `Answering`."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from models.filters import Filter
+from models.generation.citations import Citation
+from models.types import ChatMessage, Passage, RequestContext, SamplingOptions, Scope
+from serve.pipelines.retrieving import RetrievalOptions
+from serve.pipelines.trace import Trace
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question: `messages` is the conversation, the question last; `top_k` passages may be used for the answer."""
+
+    messages: tuple[ChatMessage, ...]
+    scope: Scope
+    top_k: int
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    where: Filter | None = None
+    options: RetrievalOptions = field(default_factory=RetrievalOptions)
+
+    @property
+    def text(self) -> str:
+        return self.messages[-1].content
+
+
+@dataclass(frozen=True)
+class PassagesFound:
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True)
+class TextGenerated:
+    text: str
+
+
+@dataclass(frozen=True)
+class Cited:
+    citation: Citation
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The whole answer, sent last."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    passages: tuple[Passage, ...]
+    finish_reason: str
+    num_prompt_tokens: int
+    num_completion_tokens: int
+    trace: Trace
+
+
+Event = PassagesFound | TextGenerated | Cited | Answered
+
+
+class Answering(Protocol):
+    def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
+        """PassagesFound, then text and citations as they come, `Answered` last. Closing it frees what is inside.
+
+        Raises RagError when no answer is possible.
+        """

@@ -1,0 +1,31 @@
+"""Failures of a stage, which an answer can go without, and mistakes of the caller, which it cannot."""
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from models.errors import (
+    DeadlineExceededError,
+    InternalError,
+    OverloadedError,
+    RagError,
+    StageUnavailableError,
+)
+
+T = TypeVar("T")
+
+# A stage that fails with one of these is left out of the answer, and `degraded` names it.
+STAGE_FAILURES = (OverloadedError, DeadlineExceededError, StageUnavailableError, InternalError)
+
+
+async def attempt(call: Coroutine[Any, Any, T]) -> T | RagError:
+    """The call's result, or its error: of two calls at once, neither is abandoned when the other fails."""
+    try:
+        return await call
+    except RagError as error:
+        return error
+
+
+def raise_mistakes(result: object) -> None:
+    """Raises an error that is no failure of a stage, such as an unknown vector store: the caller must see it."""
+    if isinstance(result, RagError) and not isinstance(result, STAGE_FAILURES):
+        raise result

@@ -1,0 +1,43 @@
+"""Metrics around answers."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from deployments.telemetry import metrics
+from models.types import RequestContext
+from serve.pipelines.answering import Answered, Answering, Event, Query
+
+
+class ObservedAnswering:
+    """Counts and measures each whole answer. It changes no event."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
+        """As Answering."""
+        async with aclosing(self._answering.answer(query, context)) as events:
+            async for event in events:
+                if isinstance(event, Answered):
+                    _observe(event)
+                    _observe_citations(event)
+                yield event
+
+
+def _observe(answered: Answered) -> None:
+    trace = answered.trace
+    for stage in trace.degraded:
+        metrics.DEGRADED_ANSWERS.labels(stage).inc()
+    if "first_text" in trace.timings_s:
+        metrics.TIME_TO_FIRST_TEXT_SECONDS.observe(trace.timings_s["first_text"])
+    metrics.GENERATED_TOKENS.labels(trace.models["generate"]).inc(answered.num_completion_tokens)
+
+
+def _observe_citations(answered: Answered) -> None:
+    """Two measures that tell models apart: citations in an answer, and the rank of the first cited passage."""
+    models = answered.trace.models
+    cited_keys = {citation.passage.key for citation in answered.citations}
+    metrics.ANSWER_CITATIONS.labels(models["generate"]).observe(len(cited_keys))
+    ranks = [rank for rank, passage in enumerate(answered.passages, 1) if passage.key in cited_keys]
+    if ranks and "rerank" in models:
+        metrics.FIRST_CITED_RANK.labels(models["rerank"]).observe(ranks[0])

@@ -1,0 +1,148 @@
+"""The contracts of Answering and Retrieving, over each pipeline and each wrapper."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from models.corpus.corpus import Corpus
+from models.errors import NotFoundError, StageUnavailableError
+from models.types import GenerationDelta, GenerationRequest, RequestContext, Scope
+from serve.pipelines.answering import Answered, Answering, Cited, PassagesFound, TextGenerated
+from serve.pipelines.observed_answering import ObservedAnswering
+from serve.pipelines.query import QueryConfig, QueryPipeline, QueryStages
+from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
+from serve.pipelines.retrieving import RetrievalQuery, Retrieving
+from serve.pipelines.routed_retrieval import RoutedRetrieval
+from serve.pipelines.trace import Trace
+from tests.contexts import within
+from tests.inline import Failing, ingest, inline_stages, open_corpus, question, retrieval_stages
+
+MakeAnswering = Callable[[QueryStages], Answering]
+MakeRetrieving = Callable[[Corpus], Retrieving]
+FILES = {
+    "ovens.md": b"The oven is heated with beech wood.",
+    "ships.md": b"A schooner has two masts, and a brig has two masts as well.",
+}
+
+
+def pipeline(stages: QueryStages) -> Answering:
+    return QueryPipeline(stages, QueryConfig())
+
+
+def observed(stages: QueryStages) -> Answering:
+    return ObservedAnswering(pipeline(stages))
+
+
+def searches(corpus: Corpus) -> Retrieving:
+    return RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig())
+
+
+def routed(corpus: Corpus) -> Retrieving:
+    return RoutedRetrieval(searches(corpus))
+
+
+answerings = pytest.mark.parametrize("make", [pipeline, observed])
+retrievings = pytest.mark.parametrize("make", [searches, routed])
+
+
+@pytest.fixture
+async def corpus(tmp_path: Path) -> AsyncIterator[Corpus]:
+    corpus = open_corpus(tmp_path)
+    for filename, content in FILES.items():
+        await ingest(corpus, filename, content)
+    yield corpus
+    corpus.close()
+
+
+class Endless:
+    """A generator without an end, which tells when it is closed."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
+        try:
+            while True:
+                yield GenerationDelta("word ")
+        finally:
+            self.is_closed = True
+
+
+@answerings
+async def test_passages_come_first_and_the_answer_last(make: MakeAnswering, corpus: Corpus) -> None:
+    answering = make(inline_stages(corpus))
+
+    events = [event async for event in answering.answer(question("What heats the oven?"), within(60))]
+
+    kinds = [type(event) for event in events]
+    assert kinds[0] is PassagesFound
+    assert kinds.index(Cited) < kinds.index(TextGenerated)
+    assert kinds.index(Answered) == len(kinds) - 1
+
+
+@answerings
+async def test_the_answer_holds_the_text_and_citations_of_the_events(make: MakeAnswering, corpus: Corpus) -> None:
+    answering = make(inline_stages(corpus))
+
+    events = [event async for event in answering.answer(question("What heats the oven?"), within(60))]
+
+    answered = events[-1]
+    assert isinstance(answered, Answered)
+    assert answered.text == "".join(event.text for event in events if isinstance(event, TextGenerated))
+    assert answered.citations == tuple(event.citation for event in events if isinstance(event, Cited))
+
+
+@answerings
+async def test_closing_an_answer_closes_the_generators_stream(make: MakeAnswering, corpus: Corpus) -> None:
+    generator = Endless()
+    events = make(inline_stages(corpus, generator=generator)).answer(question("oven"), within(60))
+    async for event in events:
+        if isinstance(event, TextGenerated):
+            break
+
+    await events.aclose()
+
+    assert generator.is_closed
+
+
+@answerings
+async def test_an_error_of_the_path_reaches_the_caller(make: MakeAnswering, corpus: Corpus) -> None:
+    down = Failing(StageUnavailableError("generate"))
+    answering = make(inline_stages(corpus, generator=down, fallback=down))
+
+    with pytest.raises(StageUnavailableError):
+        async for _ in answering.answer(question("oven"), within(60)):
+            pass
+
+
+@retrievings
+async def test_passages_are_best_first_in_scope_and_at_most_top_k(make: MakeRetrieving, corpus: Corpus) -> None:
+    query = RetrievalQuery("What heats the oven?", Scope("default", ("default",)), top_k=1)
+
+    retrieved = await make(corpus).retrieve(query, within(10))
+
+    assert [passage.filename for passage in retrieved.passages] == ["ovens.md"]
+    assert retrieved.num_candidates == 2
+
+
+@retrievings
+async def test_times_and_models_are_in_the_trace_of_the_caller(make: MakeRetrieving, corpus: Corpus) -> None:
+    trace = Trace()
+
+    retrieved = await make(corpus).retrieve(
+        RetrievalQuery("What heats the oven?", Scope("default", ("default",)), top_k=1), within(10), trace
+    )
+
+    assert retrieved.trace is trace
+    assert {"embed", "dense", "lexical", "fuse", "rerank"} <= trace.timings_s.keys()
+
+
+@retrievings
+async def test_an_unknown_vector_store_is_not_found(make: MakeRetrieving, corpus: Corpus) -> None:
+    query = RetrievalQuery("oven", Scope("default", ("vs_unknown",)), top_k=1)
+
+    with pytest.raises(NotFoundError):
+        await make(corpus).retrieve(query, within(10))
