@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
 
 
-async def gathered(
+async def gather(
     outputs: "AsyncGenerator[RequestOutput, None]", gather_s: float
 ) -> "AsyncGenerator[RequestOutput, None]":
     """The engine's outputs: the first at once, each further one at least `gather_s` seconds after the previous one.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
 from models.generation.base import EngineActivity
-from models.generation.gathering import gathered
+from models.generation.gathering import gather
 from models.generation.markers import MarkerEscaper
 from models.generation.prompt import build_messages, fit_passages
 from models.generation.vllm_config import VllmConfig
@@ -70,7 +70,7 @@ class VllmModel:
         """
         deltas = self._deltas(request)
         # In JSON, a number in brackets is an array, not a citation.
-        return deltas if request.sampling.response_schema is None else _escaped(deltas)
+        return deltas if request.sampling.response_schema is None else _escape(deltas)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
         server = self._running_server()
@@ -175,7 +175,7 @@ class VllmModel:
         engine_id, num_completion_tokens = self._engine_id(request.request_id), 0
         self._unfinished.add(engine_id)
         try:
-            with _translated_errors():
+            with _translate_errors():
                 outputs = self._generate(engine, prompt, request.sampling, engine_id, adapter)
                 async with aclosing(outputs):
                     async for output in outputs:
@@ -200,7 +200,7 @@ class VllmModel:
 
         sampling = self._sampling(options)
         outputs = engine.generate(tokens_input(prompt), sampling, engine_id, lora_request=adapter)
-        return gathered(outputs, self._config.stream_gather_s)
+        return gather(outputs, self._config.stream_gather_s)
 
     def _sampling(self, options: SamplingOptions) -> "SamplingParams":
         """Options from the request, then the config, then the checkpoint's generation_config."""
@@ -228,7 +228,7 @@ def _shut_down(engine: "AsyncLLM") -> None:
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Translates vLLM's errors to ours."""
     from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError
 
@@ -252,7 +252,7 @@ def _delta(output: "RequestOutput", num_prompt_tokens: int, num_completion_token
     return GenerationDelta(text, OWN_REASONS.get(reason, reason), num_prompt_tokens, num_completion_tokens)
 
 
-async def _escaped(deltas: AsyncGenerator[GenerationDelta, None]) -> AsyncGenerator[GenerationDelta, None]:
+async def _escape(deltas: AsyncGenerator[GenerationDelta, None]) -> AsyncGenerator[GenerationDelta, None]:
     """The deltas with every marker in their text escaped."""
     escaper = MarkerEscaper()
     async with aclosing(deltas):

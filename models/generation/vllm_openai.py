@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, RagError, StageUnavailableError
-from models.generation.gathering import gathered
+from models.generation.gathering import gather
 from models.generation.vllm_config import VllmConfig
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class _RequestEngine:
 
     def generate(self, prompt: Any, sampling_params: Any, request_id: str, **options: Any) -> AsyncGenerator[Any, None]:
         self.request_ids.append(request_id)
-        return gathered(self._engine.generate(prompt, sampling_params, request_id, **options), self._gather_s)
+        return gather(self._engine.generate(prompt, sampling_params, request_id, **options), self._gather_s)
 
 
 def _renderer(config: VllmConfig, engine: "AsyncLLM") -> "OnlineRenderer":
@@ -182,7 +182,7 @@ async def _responses(
     from vllm.exceptions import VLLMError
 
     try:
-        response = await _created(serving, body)
+        response = await _create(serving, body)
     # vLLM's own server reports these to the client: it raises them for values that its validators miss.
     except (VLLMError, ValueError, TypeError, OverflowError, NotImplementedError, TemplateError) as error:
         raise _to_error(create_error_response(error).error) from error
@@ -190,14 +190,14 @@ async def _responses(
         _raise_if_cancelled()
         raise _to_error(response.error)
     if not isinstance(response, AsyncGenerator):
-        yield _checked(response.model_dump(mode="json"))
+        yield _check_response(response.model_dump(mode="json"))
         return
     async with aclosing(response):
-        async for chunk in _without_frames(response):
-            yield _checked(chunk)
+        async for chunk in _parse_events(response):
+            yield _check_response(chunk)
 
 
-async def _created(serving: "OpenAIServingChat | OpenAIServingCompletion", body: dict[str, Any]) -> Any:
+async def _create(serving: "OpenAIServingChat | OpenAIServingCompletion", body: dict[str, Any]) -> Any:
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
     from vllm.entrypoints.openai.completion.protocol import CompletionRequest
@@ -212,7 +212,7 @@ async def _created(serving: "OpenAIServingChat | OpenAIServingCompletion", body:
         raise InvalidRequestError(f"{param}: {first['msg']}" if param else first["msg"], param) from None
 
 
-async def _without_frames(frames: AsyncIterator[str]) -> AsyncGenerator[dict[str, Any], None]:
+async def _parse_events(frames: AsyncIterator[str]) -> AsyncGenerator[dict[str, Any], None]:
     """The objects of a stream of server-sent events. Raises the error of an error event."""
     from vllm.entrypoints.serve.engine.protocol import ErrorInfo
 
@@ -226,7 +226,7 @@ async def _without_frames(frames: AsyncIterator[str]) -> AsyncGenerator[dict[str
         yield chunk
 
 
-def _checked(response: dict[str, Any]) -> dict[str, Any]:
+def _check_response(response: dict[str, Any]) -> dict[str, Any]:
     """The response with OpenAI's finish reasons. Raises StageUnavailableError if the engine aborted it."""
     for choice in response["choices"]:
         reason = choice.get("finish_reason")

@@ -42,7 +42,7 @@ class StructureChunker:
         groups = merge_tiny(sections, [cutter.count(s.start, s.end) for s in sections], options.max_tokens)
         contexts = _Contexts(document, tokenizer)
         spans = [(start, end, contexts.of(group.path)) for group in groups for start, end in cutter.cut(group)]
-        return _fitted(document.text, spans, tokenizer, options.max_tokens)
+        return _split_to_fit(document.text, spans, tokenizer, options.max_tokens)
 
 
 def _token_starts(document: Document, tokenizer: Tokenizer) -> list[int]:
@@ -194,7 +194,7 @@ def _strip(text: str, start: int, end: int) -> tuple[int, int] | None:
     return start, start + len(inner)
 
 
-def _fitted(text: str, spans: list[tuple[int, int, str]], tokenizer: Tokenizer, max_tokens: int) -> list[Chunk]:
+def _split_to_fit(text: str, spans: list[tuple[int, int, str]], tokenizer: Tokenizer, max_tokens: int) -> list[Chunk]:
     """Chunks of the spans. A span whose text alone has more than `max_tokens` is halved.
 
     Text alone may have more tokens than inside the document: after a cut through a word, or with tokenizers that join a
@@ -208,7 +208,7 @@ def _fitted(text: str, spans: list[tuple[int, int, str]], tokenizer: Tokenizer, 
             continue
         middle = start + min(max(starts[len(starts) // 2], 1), end - start - 1)
         halves = filter(None, (_strip(text, start, middle), _strip(text, middle, end)))
-        chunks.extend(_fitted(text, [(*half, context) for half in halves], tokenizer, max_tokens))
+        chunks.extend(_split_to_fit(text, [(*half, context) for half in halves], tokenizer, max_tokens))
     return chunks
 
 

@@ -54,7 +54,7 @@ def build_document(title: str, pages: list[list[Line]]) -> Document:
     words = Counter(word.lower() for page in pages for line in page for word in HYPHENATED_WORD.findall(line.text))
     levels = _heading_levels(pages)
     for block in _blocks(pages):
-        text = _joined(block, words)
+        text = _join(block, words)
         level = levels.get(round(block[0].line.height), 0) if len(text) <= MAX_HEADING_CHARS else 0
         builder.add("heading" if level else "paragraph", text.replace("\n", " ") if level else text, level)
     return builder.build()
@@ -181,7 +181,7 @@ def _usual_gap(page: list[Line]) -> float:
     return statistics.median(gaps) if gaps else 0.0
 
 
-def _joined(block: list[_JoinedLine], words: Counter[str]) -> str:
+def _join(block: list[_JoinedLine], words: Counter[str]) -> str:
     parts: list[str] = []
     for above, joined in zip([None, *block], block, strict=False):
         if above is not None and _was_hyphenated(above.line):

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from models.generation.gathering import gathered
+from models.generation.gathering import gather
 
 LONG_S = 60.0
 
@@ -36,7 +36,7 @@ class Engine:
 
 async def test_the_first_output_comes_at_once_and_the_second_after_the_pause() -> None:
     engine = Engine(3)
-    outputs = gathered(engine.outputs(), LONG_S)
+    outputs = gather(engine.outputs(), LONG_S)
 
     async with asyncio.timeout(5):
         assert (await anext(outputs)).finished is False
@@ -51,9 +51,9 @@ async def test_the_first_output_comes_at_once_and_the_second_after_the_pause() -
 
 async def test_nothing_is_waited_for_after_the_last_output() -> None:
     async with asyncio.timeout(5):
-        assert [output.finished async for output in gathered(Engine(1).outputs(), LONG_S)] == [True]
+        assert [output.finished async for output in gather(Engine(1).outputs(), LONG_S)] == [True]
 
 
 async def test_every_output_arrives() -> None:
     for gather_s in (0.0, 0.001):
-        assert [output.finished async for output in gathered(Engine(4).outputs(), gather_s)] == [False] * 3 + [True]
+        assert [output.finished async for output in gather(Engine(4).outputs(), gather_s)] == [False] * 3 + [True]
