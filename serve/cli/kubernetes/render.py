@@ -173,7 +173,6 @@ def class_of(deployment: str, values: Values) -> str:
 
 def manifests(serve_config: dict[str, Any], values: Values, template: dict[str, Any]) -> list[dict[str, Any]]:
     """The RayService, then a PodDisruptionBudget for each worker group."""
-    application = serve_config["applications"][0]
     drain = Drain.of(serve_config, settings_of(serve_config), values.replacement_s)
     # A deep copy would keep objects that YAML aliases share, and then change them twice.
     service = json.loads(json.dumps(template))
@@ -184,20 +183,22 @@ def manifests(serve_config: dict[str, Any], values: Values, template: dict[str, 
     _add_environment(cluster["headGroupSpec"]["template"], drain)
     template_group = _template_group(cluster)
     cluster["workerGroupSpecs"], budgets = [], []
-    for name, hardware in values.hardware().items():
-        replicas = {
-            deployment["name"]: deployment
-            for deployment in application["deployments"]
-            if class_of(deployment["name"], values) == name
-        }
-        if not replicas:
-            continue  # no stage runs on it
-        min_pods = num_pods(hardware, _replicas(replicas, "min_replicas"))
-        max_pods = num_pods(hardware, _replicas(replicas, "max_replicas")) + hardware.spare_pods
-        _refuse_idle_gpus(hardware, replicas)
+    for name, deployments in _by_class(serve_config, values).items():
+        hardware = values.hardware()[name]
+        _refuse_idle_gpus(hardware, deployments)
+        min_pods = num_pods(hardware, _replicas(deployments, "min_replicas"))
+        max_pods = num_pods(hardware, _replicas(deployments, "max_replicas")) + hardware.spare_pods
         cluster["workerGroupSpecs"].append(_group(template_group, name, hardware, (min_pods, max_pods), drain))
         budgets.append(_budget(service, name, min_pods))
     return [service, *budgets]
+
+
+def _by_class(serve_config: dict[str, Any], values: Values) -> dict[str, dict[str, dict[str, Any]]]:
+    """Deployments by class, then name. Classes without deployments are left out."""
+    by_class: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in values.hardware()}
+    for deployment in serve_config["applications"][0]["deployments"]:
+        by_class[class_of(deployment["name"], values)][deployment["name"]] = deployment
+    return {name: deployments for name, deployments in by_class.items() if deployments}
 
 
 def _template_group(cluster: dict[str, Any]) -> dict[str, Any]:
