@@ -1,8 +1,11 @@
 """The whole graph on one screen. OPEN FIRST; then ingress.py, api/query.py, pipelines/query.py, and a stage."""
 
 # No `from __future__ import annotations` here: Ray reads the builder's annotation to make a typed Settings.
+from typing import Any, cast
+
 from ray import serve as ray_serve
 from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.inline import InlineStage
 from deployments.calls.routing import ROUTING
@@ -35,7 +38,7 @@ def build(settings: Settings) -> Application:
         generator=place(Generator, catalog),
         parser=place(Parser, catalog),
     )
-    return ray_serve.deployment(Ingress).bind(settings, catalog, stages)  # HAProxy chooses its replica
+    return ray_serve.deployment()(Ingress).bind(settings, catalog, stages)  # HAProxy chooses its replica
 
 
 class Placement:
@@ -44,8 +47,9 @@ class Placement:
     def __init__(self, inline: InlineConfig) -> None:
         self._user_configs = inline.user_configs()
 
-    def __call__(self, kind: type, *arguments: object, name: str | None = None) -> Application | InlineStage:
+    def __call__(self, kind: type, *arguments: object, name: str | None = None) -> DeploymentHandle[Any] | InlineStage:
         name = name or kind.__name__
         if name in self._user_configs:
             return InlineStage(kind, arguments, self._user_configs[name])
-        return ray_serve.deployment(kind, name=name, request_router_config=ROUTING).bind(*arguments)
+        bound = ray_serve.deployment(name=name, request_router_config=ROUTING)(kind).bind(*arguments)
+        return cast(DeploymentHandle[Any], bound)  # Serve passes a handle in the place of a bound deployment
