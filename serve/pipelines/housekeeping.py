@@ -33,7 +33,7 @@ class Housekeeper:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Runs until cancelled."""
         while True:
             try:
                 await asyncio.to_thread(self.clean_up)

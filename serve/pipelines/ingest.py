@@ -1,4 +1,4 @@
-"""The ingest path: a stored file in, searchable chunks out. `IngestPipeline.ingest` is that path, read it first."""
+"""The ingest path: a stored file in, searchable chunks out. `IngestPipeline.ingest` is the path; read it first."""
 
 import asyncio
 import contextlib
@@ -61,7 +61,7 @@ class IngestPipeline:
         self._limits = limits
 
     async def ingest(self, job: Job) -> int:
-        """Makes the job's file searchable and gives its number of chunks. Raises what the stages raise."""
+        """Make the job's file searchable, and return its number of chunks. Raises the errors of the stages."""
         deadline = Deadline.after(self._limits.file_budget_s)
         context = RequestContext(f"job-{job.job_id}", job.tenant, deadline, BACKGROUND_PRIORITY)
         content = await asyncio.to_thread(self._corpus.files.content, job.tenant, job.file_id)
@@ -72,7 +72,7 @@ class IngestPipeline:
         try:
             await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
         except MissingVectorsError as error:
-            # The store has begun to build, or has got, another generation since it was asked.
+            # Since the question above, the vector store has begun or finished another generation.
             vectors |= await self._embed(parsed, error.generations, context)
             await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
         return len(parsed.chunks)
@@ -80,7 +80,7 @@ class IngestPipeline:
     async def _embed(
         self, parsed: ParsedFile, generations: tuple[str | None, ...], context: RequestContext
     ) -> dict[str, FloatArray]:
-        """The chunks' vectors in each generation; None stands for the configured model's."""
+        """The chunks' vectors in each generation. None means the configured model's generation."""
         texts = [chunk.indexed_text for chunk in parsed.chunks]
         vectors = {}
         for generation in generations:
@@ -90,7 +90,7 @@ class IngestPipeline:
 
 
 class IngestWorker:
-    """Takes jobs from the corpus and sees them through; several workers, in several processes, share the jobs."""
+    """Claims jobs from the corpus and runs them. Several workers, in several processes, share the jobs."""
 
     def __init__(self, pipeline: IngestPipeline, corpus: Corpus, config: IngestConfig) -> None:
         self._pipeline, self._corpus = pipeline, corpus
@@ -114,7 +114,7 @@ class IngestWorker:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Works until cancelled, or until something fails that it cannot answer; its unfinished jobs then go back."""
+        """Runs until cancelled, or until an unexpected error. Then it releases its unfinished jobs."""
         renewal = asyncio.create_task(self._renew_leases())
         try:
             while self._is_running and not renewal.done():
@@ -128,7 +128,7 @@ class IngestWorker:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def check_health(self) -> None:
-        """Raises StageUnavailableError if nobody works on ingestion here any more."""
+        """Raises StageUnavailableError if this worker has stopped."""
         if not self._is_running:
             raise StageUnavailableError("ingest")
 
@@ -139,25 +139,25 @@ class IngestWorker:
         try:
             jobs = await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._lease_s)
         except OverloadedError as error:
-            logger.warning("no job claimed: %s", error)
+            logger.warning("no job was claimed: %s", error)
             return
         for job in jobs:
-            task = asyncio.create_task(self._see_through(job))
+            task = asyncio.create_task(self._run_job(job))
             self._running[job.job_id] = task
-            task.add_done_callback(partial(self._ended, job.job_id))
+            task.add_done_callback(partial(self._job_ended, job.job_id))
         metrics.INGESTIONS_RUNNING.set(len(self._running))
 
-    def _ended(self, job_id: int, task: asyncio.Task[None]) -> None:
+    def _job_ended(self, job_id: int, task: asyncio.Task[None]) -> None:
         self._running.pop(job_id, None)
         if not task.cancelled() and (error := task.exception()):
-            # A bug, or a database that fails: this worker stops, its replica is found unhealthy and replaced.
-            logger.error("job %d crashed its worker", job_id, exc_info=error)
+            # A bug or a failed database: this worker stops, and Serve replaces its unhealthy replica.
+            logger.error("job %d stopped its worker by an unexpected error", job_id, exc_info=error)
             self._is_running = False
         metrics.INGESTIONS_RUNNING.set(len(self._running))
         self.wake()
 
-    async def _see_through(self, job: Job) -> None:
-        """Completes the job, fails it, or gives it back to be tried again."""
+    async def _run_job(self, job: Job) -> None:
+        """Completes the job, fails it, or releases it for another attempt."""
         try:
             num_chunks = await self._pipeline.ingest(job)
             metrics.INGESTED_FILES.labels("completed").inc()
@@ -167,12 +167,12 @@ class IngestWorker:
         except InvalidRequestError as error:
             await self._fail(job, "invalid_file", str(error))
         except (ConflictError, NotFoundError):
-            logger.info("job %d is void: its file was detached or taken over", job.job_id)
+            logger.info("job %d is dropped: its file was detached, or another worker has it", job.job_id)
         except RagError as error:
-            logger.warning("job %d waits %.3g s: %s", job.job_id, self._limits.retry_s, error)
-            # A full queue is no fault of the file; a file that kills its parser must not be tried for ever.
-            counts = not isinstance(error, OverloadedError)
-            await asyncio.to_thread(self._corpus.jobs.release, job, self._limits.retry_s, counts)
+            logger.warning("job %d is tried again in %.3g s: %s", job.job_id, self._limits.retry_s, error)
+            # A full queue is not the file's fault. A file that kills its parser must not be tried for ever.
+            is_attempt = not isinstance(error, OverloadedError)
+            await asyncio.to_thread(self._corpus.jobs.release, job, self._limits.retry_s, is_attempt)
         except asyncio.CancelledError:
             await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))
             raise
@@ -183,9 +183,9 @@ class IngestWorker:
             await asyncio.to_thread(self._corpus.jobs.fail, job, code, message)
 
     async def _renew_leases(self) -> None:
-        """Holds the running jobs; a job that was lost to another worker stops here."""
+        """Renews the leases of the running jobs. A job that another worker has taken is cancelled here."""
         while True:
             await asyncio.sleep(self._lease_s / 3)
-            held = await asyncio.to_thread(self._corpus.jobs.renew, self._owner, self._lease_s)
-            for job_id in set(self._running) - held:
+            renewed_ids = await asyncio.to_thread(self._corpus.jobs.renew, self._owner, self._lease_s)
+            for job_id in set(self._running) - renewed_ids:
                 self._running[job_id].cancel()

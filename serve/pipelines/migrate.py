@@ -1,7 +1,7 @@
-"""A changed embedding model: the next index generation is built beside the one that is searched, then they flip.
+"""Migration to another embedding model: builds the next index generation beside the searched one, then flips.
 
-Nobody asks for it: when the embedder's configured model differs from a vector store's generation, the store is due.
-Going back to the model before is the same path; only the chunks that came meanwhile need a vector then.
+A vector store is due when its generation differs from that of the embedder's configured model. Going back to the
+previous model is the same path; only the chunks added since then need a vector.
 """
 
 import asyncio
@@ -29,24 +29,37 @@ class MigrationConfig(BaseModel):
 
     chunks_per_step: int = Field(default=32, ge=1, le=4096, description="Chunks embedded and stored at once.")
     duty: float = Field(
-        default=0.5, gt=0, le=1, description="Share of the time that is spent building; the rest is left to others."
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Fraction of the time spent building; less leaves the embedder to questions.",
     )
     step_s: float = Field(default=120.0, gt=0, le=3600, description="Time for one step, in seconds.")
-    lease_s: float = Field(default=60.0, ge=5, le=3600, description="A build is another's when unrenewed for so long.")
-    poll_s: float = Field(default=2.0, gt=0, le=600, description="How often to look for stores that are due.")
+    lease_s: float = Field(
+        default=60.0,
+        ge=5,
+        le=3600,
+        description="Another worker may claim a build that was not renewed within this time.",
+    )
+    poll_s: float = Field(
+        default=2.0, gt=0, le=600, description="Seconds between two looks for vector stores that are due."
+    )
     keep_previous_s: float = Field(
-        default=7 * 86_400.0, ge=0, le=365 * 86_400, description="How long the vectors before a flip are kept."
+        default=7 * 86_400.0,
+        ge=0,
+        le=365 * 86_400,
+        description="Time to keep the previous vectors after a flip, in seconds.",
     )
 
 
 class GenerationBuilder:
-    """Builds the generation of the embedder's model for each store that is not at it, one store at a time."""
+    """Builds the generation of the embedder's model for each due vector store, one store at a time."""
 
     def __init__(self, embedder: EmbedStage, corpus: Corpus, config: MigrationConfig) -> None:
         self._embedder, self._corpus, self._config = embedder, corpus, config
         self._wakeup = Wakeup()
         self._owner = f"builder-{uuid.uuid4().hex}"
-        self._seen = ""
+        self._last_generation = ""
 
     def configure(self, config: MigrationConfig) -> None:
         """Takes effect with the next step of a build."""
@@ -54,10 +67,10 @@ class GenerationBuilder:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Runs until cancelled."""
         while True:
             build = await self._claim()
-            if build is None or not await self._see_through(build):
+            if build is None or not await self._try_build(build):
                 await self._wakeup.wait(self._config.poll_s)
 
     async def _claim(self) -> Build | None:
@@ -67,27 +80,27 @@ class GenerationBuilder:
         return await asyncio.to_thread(self._corpus.generations.claim, self._owner, target, self._config.lease_s)
 
     async def _target(self) -> str | None:
-        """The embedder's generation, once two looks agree: while replicas are reconfigured they may differ."""
+        """The embedder's generation, if two successive answers agree: during a reconfiguration replicas differ."""
         try:
             status = await self._embedder.status(self._context("", STATUS_S))
         except RagError:
             return None
-        before, self._seen = self._seen, status.generation
-        return status.generation if status.generation == before else None
+        previous, self._last_generation = self._last_generation, status.generation
+        return status.generation if status.generation == previous else None
 
     def _context(self, tenant: str, budget_s: float) -> RequestContext:
         return RequestContext(self._owner, tenant, Deadline.after(budget_s), BACKGROUND_PRIORITY)
 
-    async def _see_through(self, build: Build) -> bool:
-        """Whether it went well; if not, it is tried again after a pause, by whoever comes first."""
-        logger.info("building %s for vector store %s", build.generation, build.vector_store_id)
+    async def _try_build(self, build: Build) -> bool:
+        """Whether the build succeeded. If not, the first free worker tries again after a pause."""
+        logger.info("building generation %s of vector store %s", build.generation, build.vector_store_id)
         try:
             await self.build(build)
         except ConflictError as error:
-            logger.info("the build stops: %s", error)
+            logger.info("the build was stopped: %s", error)
             return False
         except RagError as error:
-            logger.warning("the build of %s waits: %s", build.generation, error)
+            logger.warning("the build of %s is tried again later: %s", build.generation, error)
             await asyncio.to_thread(self._corpus.generations.release, build)
             return False
         except asyncio.CancelledError:
@@ -96,15 +109,15 @@ class GenerationBuilder:
         return True
 
     async def build(self, build: Build) -> None:
-        """Gives every chunk its vector, then flips. Raises ConflictError if the build was lost or given up."""
+        """Embed every chunk, then flip. Raises ConflictError if another worker has the build, or it was abandoned."""
         while not await asyncio.to_thread(self._corpus.generations.flip, build):
             after_key: int | None = 0
             while after_key is not None:
                 after_key = await self._step(build, after_key)
-        logger.info("vector store %s is searched in %s now", build.vector_store_id, build.generation)
+        logger.info("vector store %s is now searched in generation %s", build.vector_store_id, build.generation)
 
     async def _step(self, build: Build, after_key: int) -> int | None:
-        """The last chunk that was given its vector; None when there was none left."""
+        """Embed the next chunks, and return the key of the last; None if no chunk lacks a vector."""
         clock, generations = asyncio.get_running_loop().time, self._corpus.generations
         start = clock()
         pending = await asyncio.to_thread(generations.pending, build, self._config.chunks_per_step, after_key)
@@ -116,6 +129,8 @@ class GenerationBuilder:
         await asyncio.to_thread(generations.add, build, pending, embedded.vectors)
         await asyncio.sleep((clock() - start) * (1 - self._config.duty) / self._config.duty)
         if await self._target() not in (None, build.generation):
-            raise StageUnavailableError("embed")  # configured otherwise by now: let go, and look again
+            raise StageUnavailableError(
+                "embed"
+            )  # another model is configured by now: release the build, and look again
         await asyncio.to_thread(generations.renew, build, self._config.lease_s)
         return pending[-1].key

@@ -43,7 +43,7 @@ class EmbedStage(Protocol):
         """
 
     async def status(self, context: RequestContext) -> StageStatus:
-        """Its model, and the generation that it embeds in."""
+        """The model's name, and the generation of its vectors."""
 
 
 class DenseStage(Protocol):
@@ -53,31 +53,31 @@ class DenseStage(Protocol):
 
 class LexicalStage(Protocol):
     async def search(self, request: LexicalRequest, context: RequestContext) -> LexicalRanking:
-        """The `k` best chunks by BM25, and what the corpus makes of the query's words."""
+        """The `k` best chunks by BM25, and the weight of each word of the query in the corpus."""
 
 
 class RerankStage(Protocol):
     async def rerank(
         self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
     ) -> Reranking:
-        """A score for each candidate, which come best first from retrieval."""
+        """A score for each candidate. `candidates` are best first, as retrieval ranks them."""
 
     async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
-        """The model's own word on each text, whose order means nothing."""
+        """The model's own score of each text. The order of `texts` means nothing."""
 
 
 class GenerateStage(Protocol):
     def stream(self, request: GenerationRequest, context: RequestContext) -> AsyncGenerator[GenerationDelta, None]:
-        """Deltas as they come; closing it frees the model at once."""
+        """Deltas as they come. Closing the stream frees the model at once."""
 
 
 class CompletionStage(Protocol):
-    """A generator asked in OpenAI's own words, without retrieval."""
+    """A generator that takes OpenAI's own requests, without retrieval."""
 
     def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:
         """OpenAI's response object; or its chunks as they come, if the body says `stream`. Closing it frees the model.
 
-        Raises InvalidRequestError for what the model cannot do.
+        Raises InvalidRequestError for a request that the model does not support.
         """
 
 
@@ -90,7 +90,7 @@ class ParseStage(Protocol):
 
 class PassageSource(Protocol):
     def passages(self, keys: KeyArray | list[int], scope: Scope) -> dict[int, Passage]:
-        """The chunks that are alive and in scope; a deleted one is absent. Blocks."""
+        """The chunks in scope, by key, without deleted ones. Blocks."""
 
     def vectors_of(self, keys: KeyArray | list[int], generation: str, scope: Scope) -> dict[int, FloatArray]:
         """The vectors (dim,) of those chunks in scope that have one in `generation`. Blocks."""

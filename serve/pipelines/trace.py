@@ -1,4 +1,4 @@
-"""What one request went through: each stage's time, the model that answered, and what was degraded."""
+"""The record of one request: the time and model of each stage, and the degraded stages."""
 
 import time
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Trace:
-    """`timings_s` holds wall-clock seconds, a stage's own but for first_text and total, which count from the question.
+    """`timings_s` holds wall-clock seconds of each stage; first_text and total count from the question.
 
-    `degraded` names the stages that the answer went without, in order.
+    `degraded` names the stages that failed and were left out, in order.
     """
 
     timings_s: dict[str, float] = field(default_factory=dict)

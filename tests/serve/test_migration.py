@@ -184,7 +184,7 @@ async def test_a_build_goes_on_where_another_worker_died(corpus: Corpus) -> None
     dead = corpus.generations.claim("dead", target, lease_s=0)
     assert dead is not None
     pending = corpus.generations.pending(dead, 4)
-    vectors = (await embedder.embed_documents([one.text for one in pending], within(5), target)).vectors
+    vectors = (await embedder.embed_documents([chunk.text for chunk in pending], within(5), target)).vectors
     corpus.generations.add(dead, pending, vectors)
     embedder.counts.clear()
     embedder.generation = target
@@ -221,7 +221,7 @@ class OverloadedAtFirst(InlineEmbedder):
         return await super().embed_documents(texts, context, generation)
 
 
-async def test_a_change_of_mind_keeps_what_is_searched(corpus: Corpus) -> None:
+async def test_an_abandoned_build_keeps_the_searched_generation(corpus: Corpus) -> None:
     embedder = InlineEmbedder()
     await add(corpus, embedder, 0)
     old, other = embedder.generation, embedder.other_generation
@@ -233,7 +233,7 @@ async def test_a_change_of_mind_keeps_what_is_searched(corpus: Corpus) -> None:
     assert corpus.generations.required(DEFAULT_TENANT, DEFAULT_VECTOR_STORE) == (old,)
 
 
-async def test_what_no_search_needs_is_retired_and_the_way_back_is_kept_while_young(corpus: Corpus) -> None:
+async def test_old_generations_are_retired_and_the_previous_one_is_kept_for_a_while(corpus: Corpus) -> None:
     embedder = InlineEmbedder()
     for number in range(5):
         await add(corpus, embedder, number)

@@ -55,10 +55,10 @@ async def answer_of(corpus: Corpus, query: Query, **stages: object) -> Answered:
 
 
 async def test_quotes_do_not_stand_in_for_an_answer_in_a_schema(corpus: Corpus) -> None:
-    asked = replace(question("oven"), sampling=SamplingOptions(response_schema={"type": "object"}))
+    query = replace(question("oven"), sampling=SamplingOptions(response_schema={"type": "object"}))
 
     with pytest.raises(StageUnavailableError):
-        await answer_of(corpus, asked, generator=Failing(StageUnavailableError("generate")))
+        await answer_of(corpus, query, generator=Failing(StageUnavailableError("generate")))
 
 
 async def test_events_come_in_the_order_a_reader_needs(corpus: Corpus) -> None:
@@ -216,18 +216,18 @@ async def test_answers_and_citations_do_not_depend_on_the_order_in_the_prompt(co
 
     num_moved = 0
     for text in QUESTIONS * 2:
-        said = {order: (await events_of(one, question(text)))[-1] for order, one in pipelines.items()}
+        by_relevance = (await events_of(pipelines["relevance"], question(text)))[-1]
+        by_popularity = (await events_of(pipelines["popularity"], question(text)))[-1]
 
-        by_relevance, by_popularity = said["relevance"], said["popularity"]
         assert isinstance(by_relevance, Answered)
         assert isinstance(by_popularity, Answered)
         assert by_popularity.text == by_relevance.text
         assert by_popularity.citations == by_relevance.citations
         assert by_popularity.passages == by_relevance.passages
-        asked = recording["popularity"].request
-        assert asked is not None
-        assert tuple(asked.passages[place] for place in asked.best_first) == by_relevance.passages
-        num_moved += asked.passages != by_relevance.passages
+        request = recording["popularity"].request
+        assert request is not None
+        assert tuple(request.passages[place] for place in request.best_first) == by_relevance.passages
+        num_moved += request.passages != by_relevance.passages
     assert num_moved > 0
 
 
@@ -255,5 +255,5 @@ async def test_a_marker_cites_the_passage_that_has_its_number_in_the_prompt(corp
     assert isinstance(answered, Answered)
     assert len(answered.citations) == len(answered.passages) == 5
     for citation in answered.citations:
-        said = answered.text.split(f"[{citation.id}]")[0].split("]. ")[-1]
-        assert citation.passage.text.startswith(said.strip())
+        sentence = answered.text.split(f"[{citation.id}]")[0].split("]. ")[-1]
+        assert citation.passage.text.startswith(sentence.strip())

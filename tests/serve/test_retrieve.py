@@ -59,7 +59,7 @@ async def test_one_search_alone_uses_only_its_stage(corpus: Corpus) -> None:
     assert "walrus.md" in names(dense)
 
 
-async def test_both_searches_are_asked_and_one_may_fail(corpus: Corpus) -> None:
+async def test_one_of_two_searches_may_fail(corpus: Corpus) -> None:
     down = Failing(OverloadedError("dense"))
 
     retrieved = await retrieve(corpus, "what heats the oven?", stages={"dense": down}, rerank=False)
@@ -99,9 +99,9 @@ async def test_passages_under_the_threshold_are_left_out(corpus: Corpus) -> None
     every = await retrieve(corpus, "oven heated with wood", rerank=False)
     best = every.passages[0].score
 
-    kept = await retrieve(corpus, "oven heated with wood", rerank=False, score_threshold=best)
+    above = await retrieve(corpus, "oven heated with wood", rerank=False, score_threshold=best)
 
-    assert names(kept) == names(every)[:1]
+    assert names(above) == names(every)[:1]
 
 
 async def test_an_identifier_goes_to_the_keyword_search_alone(corpus: Corpus) -> None:
@@ -112,13 +112,13 @@ async def test_an_identifier_goes_to_the_keyword_search_alone(corpus: Corpus) ->
     assert "dense" not in retrieved.trace.timings_s
 
 
-async def test_a_quoted_phrase_must_stand_in_what_is_found(corpus: Corpus) -> None:
+async def test_every_passage_contains_the_quoted_phrase(corpus: Corpus) -> None:
     retrieved = await retrieve(corpus, '"keeps its heat"')
 
     assert names(retrieved) == ["oven.md"]
 
 
-async def test_an_identifier_that_nobody_wrote_falls_back_to_both_searches(corpus: Corpus) -> None:
+async def test_an_unknown_identifier_falls_back_to_both_searches(corpus: Corpus) -> None:
     retrieved = await retrieve(corpus, "XYZ_UNKNOWN_99")
 
     assert len(retrieved.passages) > 0
@@ -135,7 +135,7 @@ async def test_the_same_text_in_two_files_is_shown_once(corpus: Corpus) -> None:
     assert {"bread.md", "copy.md"} <= set(names(twice))
 
 
-async def test_diversity_puts_something_else_second(corpus: Corpus) -> None:
+async def test_diversity_puts_a_different_passage_second(corpus: Corpus) -> None:
     await ingest(corpus, "nearly.md", FILES["bread.md"] + b" It is good.")
     plain = await retrieve(corpus, "bread baked in an oven", 2, rerank=False, dedup=False)
     diverse = await retrieve(corpus, "bread baked in an oven", 2, rerank=False, dedup=False, diversity=0.7)
@@ -148,8 +148,9 @@ async def test_diversity_puts_something_else_second(corpus: Corpus) -> None:
 async def test_a_filter_reaches_both_searches(corpus: Corpus) -> None:
     page = corpus.views.text_changes("default", "default", 0)
     assert len(page.added_keys) == len(FILES)
-    wanted = next(one for one in (await retrieve(corpus, "oven", mode="lexical")).passages if one.filename == "oven.md")
-    corpus.store_files.set_attributes("default", "default", wanted.file_id, {"kind": "stone", "year": 1990})
+    passages = (await retrieve(corpus, "oven", mode="lexical")).passages
+    stone = next(passage for passage in passages if passage.filename == "oven.md")
+    corpus.store_files.set_attributes("default", "default", stone.file_id, {"kind": "stone", "year": 1990})
     pipeline = RoutedRetrieval(RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig()))
 
     for mode in ("dense", "lexical", "hybrid"):
@@ -171,7 +172,7 @@ async def test_an_unknown_store_is_an_error_in_every_mode(corpus: Corpus) -> Non
             await pipeline.retrieve(query, within(10))
 
 
-async def test_what_is_not_reranked_stands_below_what_is(corpus: Corpus) -> None:
+async def test_passages_without_a_rerank_score_come_last(corpus: Corpus) -> None:
     pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig(rerank_candidates=2))
     query = RetrievalQuery("oven heated wood", Scope("default", ("default",)), 4)
 
@@ -182,7 +183,7 @@ async def test_what_is_not_reranked_stands_below_what_is(corpus: Corpus) -> None
     assert names(reranked)[2:] == names(plain)[2:]
 
 
-async def test_more_passages_can_be_had_than_each_search_gives_by_default(corpus: Corpus) -> None:
+async def test_top_k_may_exceed_the_configured_candidates(corpus: Corpus) -> None:
     pipeline = RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig(candidates=2))
 
     for mode in ("dense", "hybrid"):

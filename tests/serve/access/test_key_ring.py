@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
     )
 
 
-def test_a_key_is_its_tenants_and_nobody_elses(path: Path) -> None:
+def test_a_key_belongs_to_one_tenant(path: Path) -> None:
     keys = KeyRing(path)
 
     assert [keys.tenant_of(f"Bearer {key}") for key in ("one", "two", "x")] == ["acme", "acme", "globex"]
@@ -31,7 +31,7 @@ def test_a_key_is_its_tenants_and_nobody_elses(path: Path) -> None:
     "header",
     [None, "", "Bearer", "Bearer ", "one", "Basic one", "Bearer three", "Bearer acme", f"Bearer {digest_of('one')}"],
 )
-def test_what_is_no_key_is_refused(path: Path, header: str | None) -> None:
+def test_a_credential_that_is_no_key_is_refused(path: Path, header: str | None) -> None:
     with pytest.raises(UnauthorizedError) as caught:
         KeyRing(path).tenant_of(header)
 
@@ -42,7 +42,7 @@ def test_the_digest_is_what_sha256sum_prints() -> None:
     assert digest_of("test") == "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
-def test_a_changed_file_gives_and_revokes_keys_at_once(path: Path) -> None:
+def test_a_changed_file_adds_and_revokes_keys_at_once(path: Path) -> None:
     keys = KeyRing(path)
 
     write(path, f"acme: [{digest_of('two')}, {digest_of('new')}]\n")
@@ -53,7 +53,7 @@ def test_a_changed_file_gives_and_revokes_keys_at_once(path: Path) -> None:
             keys.tenant_of(f"Bearer {revoked}")
 
 
-def test_a_file_that_is_half_written_locks_nobody_out(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_half_written_file_locks_no_caller_out(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     keys = KeyRing(path)
 
     write(path, "acme: [")
