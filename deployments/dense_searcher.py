@@ -1,4 +1,4 @@
-"""Dense search: nearest neighbours by vector, on FAISS indexes that follow the log, or in Milvus."""
+"""Dense search: nearest neighbours by vector, in FAISS indexes that follow the log, or in Milvus."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from models.types import Ranking, RequestContext, StageStatus
 class DenseSearcherConfig(BatchedStageConfig):
     """DenseSearcher's user_config."""
 
-    index: FaissConfig = Field(default=FaissConfig(), description="The kind of index; of no effect with Milvus.")
+    index: FaissConfig = Field(default=FaissConfig(), description="The kind of index. Milvus ignores it.")
 
 
 class DenseSearcher(Searcher):
-    """The replica, of one shard. Takes DenseRequests, gives Rankings."""
+    """The replica of one shard: DenseRequests in, Rankings out."""
 
     _index: FaissConfig | None = None
 
@@ -52,7 +52,7 @@ class DenseSearcher(Searcher):
 
 
 class DenseSearcherClient:
-    """What the query path calls. Satisfies serve.pipelines.stages.DenseStage; asks every shard and merges."""
+    """Calls every shard, and merges their rankings. Satisfies serve.pipelines.stages.DenseStage."""
 
     stage = "dense"
 
@@ -60,7 +60,7 @@ class DenseSearcherClient:
         self._shards = [StageClient(handle, self.stage, coalescing) for handle in handles]
 
     async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
-        """The best of all shards. Raises what a shard that failed raised: half a ranking is none."""
+        """The best hits of all shards. Raises the error of any shard: a partial ranking would be wrong."""
         calls = (shard.shared_call("search", request, context) for shard in self._shards)
         return merge(await asyncio.gather(*calls), request.k)
 

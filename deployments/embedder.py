@@ -25,13 +25,13 @@ from models.errors import ConflictError, InvalidRequestError, OverloadedError, R
 from models.types import Deadline, Embeddings, FloatArray, RequestContext, StageStatus
 
 Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]
-MAX_SHARED_TEXTS = 16  # a call of more goes alone, so that nobody waits for it and it can be cancelled
+MAX_SHARED_TEXTS = 16  # a larger call is sent alone: it delays no other, and can be cancelled
 HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
 
 
 @dataclass(frozen=True)
 class InputsCall:
-    """Texts of one caller: in the space of `generation`, or of the configured model; cut to `dimensions`."""
+    """One caller's texts, the generation to embed them in (None: the configured model's), and the vectors' size."""
 
     inputs: Sequence[TextInput]
     as_queries: bool
@@ -44,15 +44,18 @@ class EmbedderConfig(TokenBatchedConfig):
 
     model: str = Field(default="minilm", description="Catalog alias of an embedding model.")
     max_other_models: int = Field(
-        default=1, ge=1, le=8, description="Models kept for vector stores that are not yet, or no longer, at `model`."
+        default=1,
+        ge=1,
+        le=8,
+        description="Most models in memory for vector stores that are searched with another model than `model`.",
     )
 
 
 class Embedder:
-    """The replica: the configured model, the models of other generations that are still asked for, and one batcher.
+    """The replica: the configured model, the models of other generations in use, and one batcher.
 
-    A vector store is searched in its own generation until the configured model's is built, so both are loaded then: a
-    new model always comes beside the old one. There is no canary, whose vectors would be of another space.
+    A vector store is searched in its own generation until the configured model's is built. Both models are loaded
+    then, so a new model always loads beside the old one. There is no canary: its vectors would be in another space.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -60,41 +63,41 @@ class Embedder:
         self._loader: ModelLoader[EmbeddingModel] = ModelLoader(catalog, "embedding", _warm_up)
         self._config = EmbedderConfig()
         self._slot: ModelSlot[EmbeddingModel] = ModelSlot("embed", self._load_next)
-        self._others: dict[str, EmbeddingModel] = {}  # by generation
+        self._other_models: dict[str, EmbeddingModel] = {}  # by generation
         self._loading = asyncio.Lock()
         self._batcher = TokenBatcher("embed", self._config)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Returns at once: a new model takes over when it is loaded, see ModelSlot. The first one is waited for."""
+        """Wait for the first model. Later return at once: a new model serves when it is loaded, see ModelSlot."""
         self._config = parse_user_config(EmbedderConfig, user_config)
         self._batcher.configure(self._config)
         await self._slot.choose(ModelChoice(self._config.model, "beside"))
-        self._let_go()
+        self._drop_other_models()
 
     async def embed_documents(self, texts: list[str], generation: str | None, envelope: Envelope) -> Embeddings:
-        """Vectors of chunks. Raises ConflictError if no model gives that generation any more."""
+        """Embed chunks. Raises ConflictError if no model in the catalog has that generation."""
         model = await self._model_of(generation)
         return await self._embed(model, model.tokenize_documents, texts, Deadline.after(envelope.budget_s))
 
-    async def embed_inputs(self, asked: InputsCall, envelope: Envelope) -> Embeddings:
-        """Raises InvalidRequestError if the vectors cannot be cut so, ConflictError as above."""
-        (found,) = await self.embed_together([asked], [envelope])
-        if isinstance(found, RagError):
-            raise found
-        return found
+    async def embed_inputs(self, call: InputsCall, envelope: Envelope) -> Embeddings:
+        """Raises InvalidRequestError for dimensions that the model does not have, ConflictError as above."""
+        (answer,) = await self.embed_batch([call], [envelope])
+        if isinstance(answer, RagError):
+            raise answer
+        return answer
 
-    async def embed_together(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
-        """A message of small calls: alike ones are tokenised and computed as one; an error in a bad one's place."""
+    async def embed_batch(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
+        """A message of small calls, which share a batch if they are of one kind. A bad call fails alone."""
         kinds = {(call.generation, call.as_queries) for call in message}
         if len(kinds) == 1:
             try:
-                return await self._embed_alike(message, Deadline.after(longest_budget_s(envelopes)))
+                return await self._embed_same_kind(message, Deadline.after(longest_budget_s(envelopes)))
             except RagError as error:
                 if len(message) == 1:
                     return [error]
         return await answers_of("embed", envelopes, map(self.embed_inputs, message, envelopes))
 
-    async def _embed_alike(self, message: list[InputsCall], deadline: Deadline) -> list[Embeddings | RagError]:
+    async def _embed_same_kind(self, message: list[InputsCall], deadline: Deadline) -> list[Embeddings | RagError]:
         model = await self._model_of(message[0].generation)
         for call in message:
             _check_dimensions(model, call.dimensions)
@@ -102,11 +105,11 @@ class Embedder:
         inputs = [text for call in message for text in call.inputs]
         vectors, lengths = await self._vectors(model, tokenize, inputs, deadline)
         ends = list(accumulate(len(call.inputs) for call in message))
-        found: list[Embeddings | RagError] = []
+        answers: list[Embeddings | RagError] = []
         for call, start, end in zip(message, [0, *ends], ends, strict=False):
             rows = _cut(vectors[start:end], call.dimensions or model.dim)
-            found.append(Embeddings(rows, model.generation, model.name, sum(lengths[start:end])))
-        return found
+            answers.append(Embeddings(rows, model.generation, model.name, sum(lengths[start:end])))
+        return answers
 
     async def _embed(
         self, model: EmbeddingModel, tokenize: Tokenize, inputs: Sequence[TextInput], deadline: Deadline
@@ -117,16 +120,16 @@ class Embedder:
     async def _vectors(
         self, model: EmbeddingModel, tokenize: Tokenize, inputs: Sequence[TextInput], deadline: Deadline
     ) -> tuple[FloatArray, list[int]]:
-        """A row an input, and how many tokens each has."""
+        """A row and the number of tokens for each input."""
         lengths: list[int] = []
 
         async def encodings() -> AsyncGenerator[list[Encoding], None]:
-            async for part in self._batcher.tokenize_all(tokenize, inputs):
-                lengths.extend(map(len, part))
-                yield part
+            async for encoded in self._batcher.tokenize_all(tokenize, inputs):
+                lengths.extend(map(len, encoded))
+                yield encoded
 
         rows = await self._batcher.run_parts(model, encodings(), deadline)
-        # Without inputs it still is a matrix, of no rows.
+        # Without inputs the result is a matrix of no rows.
         return np.stack(rows) if rows else np.empty((0, model.dim), np.float32), lengths
 
     async def _model_of(self, generation: str | None) -> EmbeddingModel:
@@ -134,16 +137,16 @@ class Embedder:
         if generation is None or generation == serving.generation:
             return serving
         async with self._loading:
-            if generation not in self._others:
-                self._others[generation] = await self._load_generation(generation)
-                self._let_go()
-        return self._others[generation]
+            if generation not in self._other_models:
+                self._other_models[generation] = await self._load_generation(generation)
+                self._drop_other_models()
+        return self._other_models[generation]
 
     async def _load_next(self, alias: str) -> EmbeddingModel:
-        """The model of `alias`, warm; the one that it is to follow then is among the others."""
+        """Load the next serving model, and keep the current one for its generation."""
         model = await self._loader.load(alias)
-        with suppress(StageUnavailableError):  # the first one follows none
-            self._others[self._slot.serving.generation] = self._slot.serving
+        with suppress(StageUnavailableError):  # there is no current one yet
+            self._other_models[self._slot.serving.generation] = self._slot.serving
         return model
 
     async def _load_generation(self, generation: str) -> EmbeddingModel:
@@ -153,18 +156,18 @@ class Embedder:
             raise ConflictError(f"model {alias!r} is {model.generation!r} now; nothing embeds for {generation!r}")
         return model
 
-    def _let_go(self) -> None:
-        """Of the other generations' models the last `max_other_models` stay."""
-        self._others.pop(self._slot.serving.generation, None)
-        for generation in list(self._others)[: max(0, len(self._others) - self._config.max_other_models)]:
-            del self._others[generation]
+    def _drop_other_models(self) -> None:
+        """Keep the last `max_other_models` models of other generations."""
+        self._other_models.pop(self._slot.serving.generation, None)
+        for generation in list(self._other_models)[: max(0, len(self._other_models) - self._config.max_other_models)]:
+            del self._other_models[generation]
 
     async def status(self) -> StageStatus:
         return self._slot.status(self._batcher.num_unfinished, self._slot.serving.generation)
 
     async def check_health(self) -> None:
-        """Serve's probe: embeds a word, so a broken model or a stuck device is found out."""
-        # A full queue is work, not illness; that of a stuck device empties as the time of its calls runs out.
+        """Serve's probe: embeds a word, to find a broken model or a stuck device."""
+        # A full queue is healthy. The queue of a stuck device empties as its calls reach their deadlines.
         with suppress(OverloadedError):
             await self.embed_inputs(InputsCall(["health"], as_queries=True), Envelope("health", "", HEALTH_BUDGET_S))
 
@@ -193,10 +196,10 @@ def _cut(vectors: FloatArray, dim: int) -> FloatArray:
 
 
 class EmbedderClient(StageClient):
-    """What the pipelines call. Satisfies serve.pipelines.stages.EmbedStage."""
+    """Calls the embedder. Satisfies serve.pipelines.stages.EmbedStage."""
 
     async def embed_query(self, text: str, context: RequestContext, generation: str | None = None) -> Embeddings:
-        return await self.shared_call("embed_together", InputsCall([text], True, generation), context)
+        return await self.shared_call("embed_batch", InputsCall([text], True, generation), context)
 
     async def embed_documents(
         self, texts: list[str], context: RequestContext, generation: str | None = None
@@ -206,7 +209,7 @@ class EmbedderClient(StageClient):
     async def embed_inputs(
         self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
     ) -> Embeddings:
-        asked = InputsCall(inputs, as_queries, None, dimensions)
+        call = InputsCall(inputs, as_queries, None, dimensions)
         if len(inputs) <= MAX_SHARED_TEXTS:
-            return await self.shared_call("embed_together", asked, context)
-        return await self.call("embed_inputs", asked, Envelope.of(context), context=context)
+            return await self.shared_call("embed_batch", call, context)
+        return await self.call("embed_inputs", call, Envelope.of(context), context=context)

@@ -31,7 +31,7 @@ class GeneratorConfig(CanariedConfig):
 
 
 class Generator:
-    """The replica: one model, and perhaps a canary. A request under way ends with the model that it began with."""
+    """The replica: one model, and perhaps a canary. A running request ends with the model that it began with."""
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
@@ -40,13 +40,14 @@ class Generator:
         self._meter = SlotMeter()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Returns at once: a new model takes over when it has started, see ModelSlot. The first one is waited for."""
+        """Wait for the first model. Later return at once: a new model serves when it has started, see ModelSlot."""
         await self._slot.choose(parse_user_config(GeneratorConfig, user_config).choice)
 
     async def stream(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
-        """Deltas as they come. Closing it, as a cancelled caller does, frees the engine at once.
+        """Deltas as they come. Closing the stream, as a cancelled caller does, frees the engine at once.
 
-        Raises StageUnavailableError at once between two models, for quotes can stand in; JSON is worth waiting for.
+        During a swap in turn it raises StageUnavailableError at once, as the caller can quote passages instead. A
+        request for JSON waits for the next model.
         """
         with self._meter.request():
             async with aclosing(self._deltas(request, envelope)) as deltas:
@@ -54,7 +55,7 @@ class Generator:
                     yield delta
 
     async def _deltas(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
-        """The canary's if the request is its, else, and if it fails, the serving model's."""
+        """The canary's deltas if it gets the request and does not fail; else the serving model's."""
         failed = ""
         with self._slot.lease_canary(_key(request)) as canary:
             if canary is not None:
@@ -74,7 +75,7 @@ class Generator:
                 yield replace(delta, model=model.name, failed_canary=failed)
 
     async def complete(self, request: CompletionRequest, envelope: Envelope) -> AsyncGenerator[dict[str, Any], None]:
-        """OpenAI's objects, by the model that the request names: the canary too, but only by a name of its own."""
+        """OpenAI's objects, by the model that the request names. The canary answers only to its own name."""
         name = str(request.body.get("model"))
         lease = self._slot.lease_named(lambda model: name in model.served_names, envelope.budget_s)
         with self._meter.request():
@@ -83,8 +84,8 @@ class Generator:
                     yield answer
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """Read by Serve: see deployments/autoscaling.py. A request is worked on while the engine runs it."""
-        with suppress(StageUnavailableError):  # between two models it is as before
+        """Read by Serve: see deployments/autoscaling.py. A request counts while the engine runs it."""
+        with suppress(StageUnavailableError):  # during a swap in turn the number stays
             self._meter.slots = self._slot.serving.activity().max_running
         return self._meter.stats()
 
@@ -92,17 +93,17 @@ class Generator:
         return self._slot.status(sum(model.activity().num_unfinished for model in self._slot.models))
 
     async def check_health(self) -> None:
-        """Serve's probe: the engine's own. A canary that is ill goes, and the replica stays."""
+        """Serve's probe: the engine's own. An unhealthy canary is dropped, and the replica stays."""
         self._slot.check_health()
         if not self._slot.status().model:
-            return  # between two models, in turn
+            return  # a swap in turn is under way
         async with self._slot.lease() as model:
             await model.check_health()
         canary = self._slot.canary
         if canary is not None:
             try:
                 await canary.check_health()
-            except Exception as error:  # noqa: BLE001, whatever an engine dies of
+            except Exception as error:  # noqa: BLE001, an engine may raise anything
                 self._slot.drop_canary(canary, error)
 
 
@@ -116,12 +117,12 @@ async def _stop(model: CompletionModel) -> None:
 
 
 def _key(request: GenerationRequest) -> str | None:
-    """The same question goes the same way; an adapter belongs to one model."""
+    """The same question always goes to the same model. An adapter belongs to the serving model."""
     return None if request.sampling.adapter else request.question
 
 
 class GeneratorClient(StageClient):
-    """What the query path calls. Satisfies serve.pipelines.stages.GenerateStage and CompletionStage."""
+    """Calls the generator. Satisfies serve.pipelines.stages.GenerateStage and CompletionStage."""
 
     async def stream(
         self, request: GenerationRequest, context: RequestContext
@@ -138,7 +139,7 @@ class GeneratorClient(StageClient):
 
 
 class InlineGenerator:
-    """A model inside the calling process, behind the same protocol: for one that needs no replica of its own."""
+    """A model inside the calling process, behind the same protocol, that needs no replica of its own."""
 
     def __init__(self, model: GenerationModel) -> None:
         self._model = model

@@ -1,4 +1,4 @@
-"""Keyword search: BM25 by Tantivy, on an index a store that follows the log."""
+"""Keyword search: BM25 by Tantivy, in an index for each vector store that follows the log."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class LexicalSearcherConfig(BatchedStageConfig):
 
 
 class LexicalSearcher(Searcher):
-    """The replica. Takes LexicalRequests, gives LexicalRankings."""
+    """The replica: LexicalRequests in, LexicalRankings out."""
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(LexicalSearcherConfig, user_config)
@@ -26,14 +26,14 @@ class LexicalSearcher(Searcher):
 
     def _make(self) -> Search:
         milvus = self._storage.milvus
-        # A file of Milvus Lite belongs to one process, which is the dense searcher's.
+        # One process alone can open a file of Milvus Lite: the dense searcher.
         if milvus is not None and not milvus.is_lite and MilvusLexicalSearch.is_supported(milvus):
             return MilvusLexicalSearch(self._corpus.views, self._corpus.positions, milvus)
         return LexicalSearch(self._corpus.views, TantivyIndex, self._storage.snapshots())
 
 
 class LexicalSearcherClient(StageClient):
-    """What the query path calls. Satisfies serve.pipelines.stages.LexicalStage."""
+    """Calls the keyword search. Satisfies serve.pipelines.stages.LexicalStage."""
 
     async def search(self, request: LexicalRequest, context: RequestContext) -> LexicalRanking:
         return await self.shared_call("search", request, context)

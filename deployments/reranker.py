@@ -1,4 +1,4 @@
-"""Reranking: the stage that reads query and candidates together and puts them in order."""
+"""Reranking: the stage that scores each candidate together with the query."""
 
 import asyncio
 import time
@@ -37,14 +37,14 @@ class RerankerConfig(TokenBatchedConfig, CanariedConfig):
         default=None,
         ge=0,
         le=1,
-        description="Share of retrieval's rank in the final order; 0 is the reranker alone. None: the model's own.",
+        description="Weight of retrieval's rank in the final order; 0: the reranker alone. None: the model's own.",
     )
 
 
 class Reranker:
-    """The replica: one batcher, in which the candidates of concurrent requests share forward passes, and its model.
+    """The replica: a model, and a batcher in which the candidates of concurrent requests share forward passes.
 
-    A canary gets its share of the queries, the same ones every time.
+    A canary gets a share of the queries, always the same ones.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -55,13 +55,13 @@ class Reranker:
         self._batcher = TokenBatcher("rerank", self._config)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Returns at once: a new model takes over when it is loaded, see ModelSlot. The first one is waited for."""
+        """Wait for the first model. Later return at once: a new model serves when it is loaded, see ModelSlot."""
         self._config = parse_user_config(RerankerConfig, user_config)
         self._batcher.configure(self._config)
         await self._slot.choose(self._config.choice)
 
     async def rerank(self, request: RerankRequest, envelope: Envelope) -> Reranking:
-        """Scores in the order of the request's texts, blended with that order, which is retrieval's."""
+        """A score for each text of the request, in order, blended with that order, which is retrieval's."""
 
         async def work(model: RerankingModel, context: RequestContext) -> Reranking:
             scores, _ = await self._score(model, request, context.deadline)
@@ -71,14 +71,14 @@ class Reranker:
         reranking, failed = await self._slot.answer(request.query, work, envelope.to_context())
         return replace(reranking, failed_canary=failed)
 
-    async def rerank_together(
+    async def rerank_batch(
         self, requests: list[RerankRequest], envelopes: list[Envelope]
     ) -> list[Reranking | RagError]:
         """A message of requests, each of which may fail alone."""
         return await answers_of("rerank", envelopes, map(self.rerank, requests, envelopes))
 
     async def score(self, query: str, texts: Sequence[str], envelope: Envelope) -> Relevance:
-        """The model's own scores and what they say of relevance, in the order of `texts`, which means nothing."""
+        """The model's own scores and their relevance, in the order of `texts`, which does not count."""
 
         async def work(model: RerankingModel, context: RequestContext) -> Relevance:
             scores, num_tokens = await self._score(model, RerankRequest(query, tuple(texts)), context.deadline)
@@ -88,7 +88,7 @@ class Reranker:
         return replace(relevance, failed_canary=failed)
 
     async def _score(self, model: RerankingModel, request: RerankRequest, deadline: Deadline) -> tuple[FloatArray, int]:
-        """A score a text, and the number of tokens that the model read for them."""
+        """A score for each text, and the number of tokens that the model read."""
         work = await self._batcher.tokenize(model.tokenize, request)
         outputs = await self._batcher.run(model, work.encodings, deadline)
         scores = await self._batcher.tokenize(model.finish, work, outputs)
@@ -102,10 +102,10 @@ class Reranker:
         return self._slot.status(self._batcher.num_unfinished)
 
     async def check_health(self) -> None:
-        """Serve's probe: scores one pair, so a broken model or a stuck device is found out."""
+        """Serve's probe: scores one pair, to find a broken model or a stuck device."""
         if not self._slot.status().model:
-            return  # between two models, in turn
-        # A full queue is work, not illness; that of a stuck device empties as the time of its calls runs out.
+            return  # a swap in turn is under way
+        # A full queue is healthy. The queue of a stuck device empties as its calls reach their deadlines.
         with suppress(OverloadedError):
             await self._score(self._slot.serving, PROBE, Deadline.after(HEALTH_BUDGET_S))
 
@@ -115,20 +115,20 @@ async def _warm_up(model: RerankingModel) -> None:
 
 
 class RerankerClient(StageClient):
-    """What the query path calls. Satisfies serve.pipelines.stages.RerankStage."""
+    """Calls the reranker. Satisfies serve.pipelines.stages.RerankStage."""
 
     async def rerank(
         self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
     ) -> Reranking:
         texts = tuple(passage.indexed_text for passage in candidates)
         request = RerankRequest(query, texts, term_weights)
-        return await self._observed_by_model(self.shared_call("rerank_together", request, context))
+        return await self._observe_model(self.shared_call("rerank_batch", request, context))
 
     async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
-        return await self._observed_by_model(self.call("score", query, texts, Envelope.of(context), context=context))
+        return await self._observe_model(self.call("score", query, texts, Envelope.of(context), context=context))
 
-    async def _observed_by_model(self, call: Coroutine[Any, Any, R]) -> R:
+    async def _observe_model(self, call: Coroutine[Any, Any, R]) -> R:
         start = time.perf_counter()
-        found = await call
-        metrics.observe_model(self.stage, found.model, time.perf_counter() - start, found.failed_canary)
-        return found
+        answer = await call
+        metrics.observe_model(self.stage, answer.model, time.perf_counter() - start, answer.failed_canary)
+        return answer

@@ -29,10 +29,9 @@ logger = logging.getLogger(__name__)
 
 
 class StageClient:
-    """Calls one stage's replicas. Every call has a deadline and is cancelled at the replica when nobody waits.
+    """Calls one stage's replicas. Every call has a deadline, and is cancelled at the replica when its caller leaves.
 
-    Every typed client (EmbedderClient, …) goes through `call`, `shared_call` and `stream_call`, so this is where a
-    stage placed in the caller's process would be reached.
+    Every typed client (EmbedderClient, …) uses `call`, `shared_call` and `stream_call`.
     """
 
     def __init__(self, handle: Handle, stage: str, coalescing: CoalescingConfig = AS_SHIPPED) -> None:
@@ -43,7 +42,11 @@ class StageClient:
         self._coalescers: dict[str, Coalescer] = {}  # by method
 
     async def call(self, method: str, *args: object, context: RequestContext) -> Any:
-        """The replica's answer. Raises what the replica raised, or one of ours for overload, deadline and absence."""
+        """The replica's answer.
+
+        Raises the replica's RagError, OverloadedError, DeadlineExceededError, StageUnavailableError, or InternalError
+        for a bug.
+        """
         with self._observed():
             return await self._call(method, args, (Envelope.of(context),))
 
@@ -77,7 +80,7 @@ class StageClient:
             raise self._translated(error, envelopes) from None
 
     async def stream_call(self, method: str, *args: object, context: RequestContext) -> AsyncGenerator[Any, None]:
-        """What the replica yields, as it comes. Closing it cancels the replica."""
+        """The replica's items as they come. Closing the stream cancels the replica's work."""
         with self._observed():
             async with aclosing(self._stream(method, args, context)) as items:
                 async for item in items:
@@ -89,7 +92,7 @@ class StageClient:
         envelopes = (Envelope.of(context),)
         response = self._handle.stream(method, *args)
         try:
-            # One timeout an item: a timeout must not span a yield, whose consumer may be another task.
+            # A timeout for each item: a timeout must not span a yield, whose consumer may be another task.
             while True:
                 async with asyncio.timeout(context.remaining_s()):
                     item = await anext(response)
@@ -103,12 +106,12 @@ class StageClient:
             raise self._translated(error, envelopes) from None
 
     async def status(self, context: RequestContext) -> StageStatus:
-        """What a replica says of itself; raises if none can answer."""
+        """The status of a replica. Raises RagError if none answers."""
         return await self.call("status", context=context)
 
     @contextmanager
     def _observed(self) -> Iterator[None]:
-        """Times the block, and counts it under how it ended."""
+        """Time the block, and count it under its outcome."""
         start, outcome = time.perf_counter(), "ok"
         try:
             yield

@@ -1,4 +1,4 @@
-"""Concurrent calls of one stage share a message: a hop between replicas costs more than most of what it carries."""
+"""Concurrent calls of one stage share a message: a hop between replicas often costs more than the work it carries."""
 
 import asyncio
 import logging
@@ -18,31 +18,31 @@ logger = logging.getLogger(__name__)
 
 
 class CoalescingConfig(BaseModel):
-    """How calls gather in the process that makes them. An idle one waits for nobody."""
+    """How calls of one process share messages. A call is never delayed while no other message is on its way."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_items: int = Field(default=32, ge=1, le=1024, description="Calls of one message; 1 sends each alone.")
+    max_items: int = Field(default=32, ge=1, le=1024, description="Most calls in one message; 1 sends each call alone.")
     max_wait_s: float = Field(
         default=0.01,
         ge=0,
         le=1,
-        description="How long a call waits for company while another message is on its way, in seconds, where messages "
-        "are answered about as fast; else a fifth of it.",
+        description="Longest wait of a call for others, in seconds, while another message is on its way. A fifth of it "
+        "if messages take longer than twice this time.",
     )
 
 
 AS_SHIPPED = CoalescingConfig()
-# A message that takes longer than so many waits carries work that its replica batches by itself: there, waiting for
-# company only starves the next batch.
+# A message that takes longer than this many waits carries work that its replica batches by itself. Waiting for more
+# calls then only delays the next batch.
 LONG_IN_WAITS = 2.0
 SHORT_WAIT = 0.2  # of max_wait_s
-RECENT = 0.05  # weight of a slower message in the time of a quick one
+SLOWER_WEIGHT = 0.05  # of a slower message in the estimate of a quick one
 
 
 @dataclass(frozen=True, eq=False)
 class SharedCall:
-    """One caller's part of a message: what is asked, until when, and where the answer goes."""
+    """One caller's item in a message, and the future that gets its answer."""
 
     item: Any
     context: RequestContext
@@ -56,8 +56,8 @@ class Coalescer:
     """Gathers calls into messages. Belongs to one event loop.
 
     `send` takes the items and an Envelope for each, and returns an answer for each, in order: a RagError in the place
-    of an item that failed alone. What `send` raises fails every call of its message. It is cancelled once nobody
-    waits for any of its answers.
+    of an item that failed alone. An error that `send` raises fails every call of its message. It is cancelled once all
+    callers of the message have left.
     """
 
     def __init__(self, send: Send, config: CoalescingConfig, stage: str) -> None:
@@ -65,13 +65,13 @@ class Coalescer:
         self._config = config
         self._stage = stage
         self._waiting: list[SharedCall] = []
-        self._messages: set[asyncio.Task[None]] = set()  # owned here: each ends with its answers
-        self._num_alone = 0  # calls on their way by themselves
-        self._quick_s = 0.0  # that a quick message takes
+        self._messages: set[asyncio.Task[None]] = set()  # owned here until their answers are delivered
+        self._num_alone = 0  # calls on their way without a task of their own
+        self._quick_s = 0.0  # the time of a quick message
         self._flushing: asyncio.Handle | None = None  # the next flush
 
     async def call(self, item: Any, context: RequestContext) -> Any:
-        """The answer to `item`. Raises DeadlineExceededError, or what became of the message or of the item."""
+        """The answer to `item`. Raises DeadlineExceededError, or the error of the item or of the message."""
         budget_s, answer = context.remaining_s(), asyncio.get_running_loop().create_future()
         call, is_first = SharedCall(item, context, answer), not (self._waiting or self._num_on_their_way())
         self._waiting.append(call)
@@ -90,44 +90,44 @@ class Coalescer:
         return DeadlineExceededError(self._stage, budget_s)
 
     async def _is_alone(self, call: SharedCall) -> bool:
-        """Of the first call while nothing is on its way: whether this turn of the loop brings no other.
+        """Whether no other call comes in this turn of the event loop; `call` is the first, with nothing on its way.
 
-        If it brings any, they are sent together.
+        If others come, they are sent in one message.
         """
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
-            call.answer.cancel()  # it has left, and is passed over
-            self._go_on()
+            call.answer.cancel()  # the flush skips it
+            self._flush_if_idle()
             raise
         if self._waiting == [call]:
             self._waiting.clear()
             return True
-        self._go_on()
+        self._flush_if_idle()
         return False
 
     async def _send_alone(self, call: SharedCall, budget_s: float) -> Any:
-        """A message of one, sent by its caller: without a task of its own, which costs as much as the sending."""
+        """Send a single call from its caller: a task of its own would cost as much as the sending."""
         self._num_alone += 1
         try:
             async with asyncio.timeout(budget_s):
-                answers = await self._sent([call])
+                answers = await self._send_message([call])
         except TimeoutError:
             raise self._too_late(budget_s) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise  # the caller left
-            raise StageUnavailableError(self._stage) from None  # it was the replica that was cancelled
+            raise StageUnavailableError(self._stage) from None  # the replica was cancelled
         finally:
             self._num_alone -= 1
-            self._go_on()
+            self._flush_if_idle()
         return _value_of(answers[0] if answers else StageUnavailableError(self._stage))
 
     def _plan(self) -> None:
-        """When what waits is sent: now if it fills a message, within `max_wait_s` if another is on its way.
+        """Send the waiting calls now if they fill a message, or within `max_wait_s` if another is on its way.
 
-        Else by the first call of this turn.
+        Otherwise the first call of this turn sends them.
         """
         if len(self._waiting) >= self._config.max_items:
             self._flush()
@@ -139,7 +139,7 @@ class Coalescer:
         return len(self._messages) + self._num_alone
 
     def _flush(self) -> None:
-        """Sends what waits, without those that nobody waits for any more."""
+        """Send the waiting calls, without those whose caller has left."""
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
@@ -151,84 +151,85 @@ class Coalescer:
 
     def _delivered(self, message: asyncio.Task[None]) -> None:
         self._messages.discard(message)
-        self._go_on()
+        self._flush_if_idle()
 
-    def _go_on(self) -> None:
-        """What waits for a message on its way need not wait any longer."""
+    def _flush_if_idle(self) -> None:
+        """Nothing is on its way any more: the waiting calls need not wait longer."""
         if not self._num_on_their_way():
             self._flush()
 
-    async def _sent(self, calls: list[SharedCall]) -> Sequence[Any]:
+    async def _send_message(self, calls: list[SharedCall]) -> Sequence[Any]:
         start = time.perf_counter()
         answers = await self._send([call.item for call in calls], [Envelope.of(call.context) for call in calls])
         self._quick_s = quick_s(self._quick_s, time.perf_counter() - start)
         return answers
 
     async def _deliver(self, calls: list[SharedCall]) -> None:
-        """One message, from its sending to its answers; whatever happens, no caller is left without one."""
+        """Send one message and deliver its answers. Every caller gets an answer or an error, whatever happens."""
         answers: Sequence[Any] = ()
         try:
-            with _cancelled_when_nobody_waits(calls):
-                answers = await self._sent(calls)
+            with _cancel_when_all_left(calls):
+                answers = await self._send_message(calls)
         except RagError as error:
             answers = [error] * len(calls)
         finally:
-            # Without answers it was the replica that was cancelled, or it broke the contract.
+            # Without answers the replica was cancelled, or it broke the contract.
             missing = [StageUnavailableError(self._stage)] * (len(calls) - len(answers))
             for call, answer in zip(calls, [*answers, *missing], strict=False):
                 _settle(call.answer, answer)
 
 
 def wait_s(config: CoalescingConfig, message_s: float) -> float:
-    """How long a call waits for company at most, where a quick message takes `message_s`."""
+    """The longest wait of a call for others, if a quick message takes `message_s`."""
     return config.max_wait_s * (SHORT_WAIT if message_s > LONG_IN_WAITS * config.max_wait_s else 1.0)
 
 
 def quick_s(before_s: float, took_s: float) -> float:
-    """What a quick message takes, after one more that took `took_s`; `before_s` is 0 before the first.
+    """The new estimate of a quick message's time, after one that took `took_s`; `before_s` is 0 before the first.
 
-    At once by a quicker one, slowly by slower ones: where this process is busy, nearly all of them wait for it.
+    A quicker message sets it at once, a slower one moves it slowly: in a busy process most messages wait for the
+    process itself.
     """
-    return min(took_s, before_s + RECENT * (took_s - before_s)) if before_s else took_s
+    return min(took_s, before_s + SLOWER_WEIGHT * (took_s - before_s)) if before_s else took_s
 
 
 async def answers_of(stage: str, envelopes: Sequence[Envelope], calls: Iterable[Awaitable[Any]]) -> list[Any]:
-    """In a replica: what each call of a message gives, in order; a RagError in the place of one that failed.
+    """In a replica: the result of each call of a message, in order; a RagError in the place of one that failed.
 
-    A failure that is not foreseen is an InternalError, logged.
+    An unexpected failure is logged, and becomes an InternalError.
     """
     results = await asyncio.gather(*calls, return_exceptions=True)
     return [_answer(stage, envelope, result) for envelope, result in zip(envelopes, results, strict=True)]
 
 
-def _answer(stage: str, envelope: Envelope, found: Any) -> Any:
-    if isinstance(found, RagError) or not isinstance(found, BaseException):
-        return found
-    if isinstance(found, asyncio.CancelledError):
+def _answer(stage: str, envelope: Envelope, result: Any) -> Any:
+    if isinstance(result, RagError) or not isinstance(result, BaseException):
+        return result
+    if isinstance(result, asyncio.CancelledError):
         return StageUnavailableError(stage)
-    logger.error("stage %s failed for %s", stage, envelope.request_id, exc_info=found)
+    logger.error("stage %s failed for %s", stage, envelope.request_id, exc_info=result)
     return InternalError(stage)
 
 
 @contextmanager
-def _cancelled_when_nobody_waits(calls: list[SharedCall]) -> Iterator[None]:
-    """Cancels the current task once every one of `calls` has given up."""
-    task, num_waiting = asyncio.current_task(), len(calls)
+def _cancel_when_all_left(calls: list[SharedCall]) -> Iterator[None]:
+    """Cancel the current task once the callers of all `calls` have left."""
+    task, num_callers = asyncio.current_task(), len(calls)
     assert task is not None
 
-    def one_gave_up(_: asyncio.Future[Any]) -> None:
-        nonlocal num_waiting
-        num_waiting -= 1
-        if not num_waiting:
+    def on_leave(_: asyncio.Future[Any]) -> None:
+        nonlocal num_callers
+        num_callers -= 1
+        if not num_callers:
             task.cancel()
 
     for call in calls:
-        call.answer.add_done_callback(one_gave_up)
+        call.answer.add_done_callback(on_leave)
     try:
         yield
     finally:
         for call in calls:
-            call.answer.remove_done_callback(one_gave_up)
+            call.answer.remove_done_callback(on_leave)
 
 
 def _value_of(answer: Any) -> Any:

@@ -1,7 +1,7 @@
-"""A stage inside the process that calls it: the same class, reached through the same client, without the hop.
+"""A stage inside the process that calls it: the same class and the same client, without the hop.
 
-Right for small CPU stages, laptops and edge nodes. What it costs: the stage scales with its caller, shares its process
-and its event loop, and its config restarts the application.
+Right for small CPU stages, laptops and edge nodes. The stage then scales with its caller, shares its process and its
+event loop, and a change of its config restarts the application.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class InlineStage:
-    """What takes a bound deployment's place in the graph: the replica's class, its arguments, its user_config."""
+    """Stands in the graph instead of a bound deployment: the replica's class, its arguments, its user_config."""
 
     kind: type
     arguments: tuple[Any, ...]
     user_config: dict[str, Any]
 
     def open(self) -> "InlineHandle":
-        """The replica, in this process; `start` it before it is called."""
+        """Make the replica in this process. Call `start` before any other method."""
         return InlineHandle(self.kind(*self.arguments), self.user_config)
 
 
@@ -31,11 +31,11 @@ class InlineHandle:
     user_config: dict[str, Any]
 
     async def start(self) -> None:
-        """Loads what the replica serves. Raises what Serve would stop a replica for."""
+        """Load the replica's model. Raises what `reconfigure` raises, for which Serve would stop a replica."""
         await self.replica.reconfigure(self.user_config)
 
     async def check_health(self) -> None:
-        """Raises if the replica is ill, and with it the process that holds it."""
+        """Raises if the replica is unhealthy; the process around it then is too."""
         await self.replica.check_health()
 
     def call(self, method: str, *args: object) -> Awaitable[Any]:
@@ -50,10 +50,10 @@ class InlineHandle:
 
 @dataclass(eq=False)
 class InlineStream:
-    """What the replica yields."""
+    """The items of a replica's stream."""
 
     items: AsyncGenerator[Any, None]
-    _closing: "asyncio.Task[None] | None" = field(default=None, init=False)  # owned here, until it is done
+    _closing: "asyncio.Task[None] | None" = field(default=None, init=False)  # owned here until it is done
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -62,6 +62,6 @@ class InlineStream:
         return await anext(self.items)
 
     def cancel(self) -> None:
-        """The replica leaves the stream, which frees what it holds."""
+        """Close the replica's generator, which frees its resources."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self.items.aclose())

@@ -1,8 +1,9 @@
-"""Which replica a message goes to: of two at random, the one that owes this process fewer answers.
+"""Choose a replica for a message: of two at random, the one with fewer unanswered messages of this process.
 
-Serve's own router does the same by what replicas say of their queues. In throughput mode a replica says so with its
-answer, and of the time when it took the message: with a second's work in the queues every process hears of a second
-ago, sends all it has to the one replica that was free then, and leaves the other idle. Ours counts by itself.
+Serve's own router compares the queue lengths that replicas report. In throughput mode a replica reports with its answer
+the length at the time when it took the message. With a second of work in the queues, every process then sees a second
+ago, sends all its messages to the one replica that was free, and leaves the other idle. This router counts its own
+messages instead.
 """
 
 import random
@@ -13,7 +14,7 @@ from ray.serve.request_router import FIFOMixin, PendingRequest, ReplicaID, Reque
 
 
 class FewestUnanswered(FIFOMixin, RequestRouter):
-    """Power of two choices by messages under way from this process. Raises nothing.
+    """Power of two choices by the unanswered messages of this process. Raises nothing.
 
     Source: Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, IEEE TPDS 2001.
     """
@@ -21,15 +22,15 @@ class FewestUnanswered(FIFOMixin, RequestRouter):
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
-        """One rank of two, the shorter queue of which is taken by RequestRouter."""
+        """One rank of two replicas; RequestRouter takes the one with the shorter queue."""
         if len(candidate_replicas) < 2:
             return [candidate_replicas]
         return [random.sample(candidate_replicas, 2)]
 
     def on_new_queue_len_info(self, replica_id: ReplicaID, num_ongoing_requests: int) -> None:
-        """A replica that refuses says how it is now, one that has answered how it was: only the first counts.
+        """Ignore the queue length in an answer, which is old; a refusal carries the current one.
 
-        RequestRouter itself adds each message that it sends, and takes off each that has ended.
+        RequestRouter itself adds each message that it sends, and subtracts each that has ended.
         """
         replica = self.curr_replicas.get(replica_id)
         if replica is None or num_ongoing_requests >= replica.max_ongoing_requests:

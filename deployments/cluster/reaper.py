@@ -1,7 +1,7 @@
-"""A watcher that ends what a dead service leaves: HAProxy outlives its parent, and would go on holding the port.
+"""A watcher that ends the processes which a dead service leaves: HAProxy outlives its parent, and keeps the port.
 
-Runs as a process of its own, `python -m deployments.cluster.reaper PID`. Its standard input closes when PID ends,
-however it ends.
+It runs as a process of its own, `python -m deployments.cluster.reaper PID`. Its standard input closes when PID ends,
+even if PID is killed.
 """
 
 import select
@@ -12,15 +12,15 @@ from contextlib import contextmanager
 
 import psutil
 
-LOOK_S = 0.5
+POLL_S = 0.5
 GRACE_S = 5.0
 
 
 @contextmanager
 def reaper() -> Iterator[None]:
-    """While the block runs, a watcher remembers this process' descendants; when it ends, none of them is left."""
+    """Watch this process's descendants during the block, and end all of them after it."""
     command = [sys.executable, "-m", "deployments.cluster.reaper", str(psutil.Process().pid)]
-    # A session of its own: Ctrl-C at the terminal is not for it.
+    # A session of its own: Ctrl-C at the terminal must not end it.
     watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
@@ -29,20 +29,20 @@ def reaper() -> Iterator[None]:
 
 
 def watch(pid: int) -> None:
-    """Remembers the descendants of `pid` until standard input closes, then ends those that are left."""
-    seen: set[psutil.Process] = set()
-    while not select.select([sys.stdin], [], [], LOOK_S)[0]:
-        seen |= _descendants(pid)
-    seen |= _descendants(pid)
-    seen.discard(psutil.Process())
-    _, alive = psutil.wait_procs(seen, timeout=GRACE_S)
+    """Collect the descendants of `pid` until standard input closes, then end those that still run."""
+    descendants: set[psutil.Process] = set()
+    while not select.select([sys.stdin], [], [], POLL_S)[0]:
+        descendants |= _descendants(pid)
+    descendants |= _descendants(pid)
+    descendants.discard(psutil.Process())
+    _, alive = psutil.wait_procs(descendants, timeout=GRACE_S)
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=GRACE_S)
 
 
 def _descendants(pid: int) -> set[psutil.Process]:
-    """A psutil.Process knows when it was started, so a pid that is used again is not mistaken for it."""
+    """A psutil.Process has a start time, so a reused pid is not mistaken for it."""
     try:
         return set(psutil.Process(pid).children(recursive=True)) - {psutil.Process()}
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""A local Ray cluster with Serve on it: sized on purpose, started from a config, gone without a trace."""
+"""A local Ray cluster with Serve on it: started from a config, and ended without leaving a process."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ StartReport = Callable[[Mapping[str, str]], None]
 
 @dataclass(frozen=True)
 class ClusterSize:
-    """What Ray may use. The object store carries uploaded files between replicas, little else."""
+    """The resources that Ray may use. The object store carries uploaded files between replicas, little else."""
 
     num_cpus: int
     num_gpus: int = 0
@@ -40,7 +40,7 @@ class ClusterSize:
 
 
 def count_gpus() -> int:
-    """GPUs that the driver shows, without importing torch: 0 where there is no driver."""
+    """The number of GPUs, from the driver, without importing torch; 0 without a driver."""
     try:
         return len([name for name in os.listdir("/proc/driver/nvidia/gpus") if name])
     except FileNotFoundError:
@@ -52,7 +52,7 @@ def local_cluster(size: ClusterSize) -> Iterator[Path]:
     """Start Ray and yield the folder of its logs. When the block ends, for any reason, all of Ray's processes end."""
     with reaper():
         context: Any = ray.init(
-            address="local",  # a new one always: without it Ray joins a cluster that it finds on the machine
+            address="local",  # always a new cluster: otherwise Ray joins one that runs on the machine
             num_cpus=size.num_cpus,
             num_gpus=size.num_gpus,
             object_store_memory=size.object_store_bytes,
@@ -67,7 +67,7 @@ def local_cluster(size: ClusterSize) -> Iterator[Path]:
 
 
 def deploy(config: dict[str, Any]) -> None:
-    """Hands a checked serve_config to Serve, starting Serve if need be. Returns at once; see `wait_until_running`.
+    """Give a checked serve_config to Serve, and start Serve if necessary. Returns at once; see `wait_until_running`.
 
     Raises ConfigError.
     """
@@ -117,10 +117,10 @@ def _pending(application: Any) -> dict[str, str]:
 
 
 def _reason(application: Any) -> str:
-    """What a person needs of Serve's messages, which hold whole tracebacks: the last line of each."""
+    """The last line of each of Serve's messages, which hold whole tracebacks."""
     if application is None:
-        return "Serve does not know it"
-    causes = {name: _last_line(one.message) for name, one in application.deployments.items() if one.message}
+        return "Serve has no application of this name"
+    causes = {name: _last_line(state.message) for name, state in application.deployments.items() if state.message}
     return "; ".join(f"{name}: {cause}" for name, cause in causes.items()) or _last_line(application.message)
 
 

@@ -1,4 +1,4 @@
-"""Serve's own schemas made strict: it drops a key that it does not know in silence, this names it."""
+"""Serve's own schemas made strict: Serve drops unknown keys in silence, this module reports them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from models.errors import did_you_mean
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: `where` is the path of the key, `message` says what is wrong and what is known."""
+    """An error in a deployment file: the path of the key, what is wrong, and what is allowed."""
 
     where: str
     message: str
@@ -23,17 +23,17 @@ class Problem:
 
 
 def check_deploy_schema(raw: dict[str, Any]) -> list[Problem]:
-    """What Serve would drop or refuse in a whole deployment file."""
+    """The keys that Serve would drop and the values that it would refuse, in a whole deployment file."""
     return [*unknown_keys(raw, ServeDeploySchema, ""), *invalid_values(raw, ServeDeploySchema, "")]
 
 
 def check_autoscaling(autoscaling: dict[str, Any], where: str) -> list[Problem]:
-    """What is wrong in one autoscaling_config, which the deployment schema takes as any mapping."""
+    """The errors in one autoscaling_config, which Serve's deployment schema does not check."""
     return invalid_values(autoscaling, AutoscalingConfig, where)
 
 
 def unknown_keys(value: Any, model: type[BaseModel], where: str) -> Iterator[Problem]:
-    """Keys that `model`, or a model inside it, does not have: read from the schema, so it is never out of date."""
+    """Keys that neither `model` nor a model inside it has, by Serve's own schema."""
     if not isinstance(value, dict):
         return
     for key, inner in value.items():
@@ -49,7 +49,7 @@ def unknown_keys(value: Any, model: type[BaseModel], where: str) -> Iterator[Pro
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models that a field's annotation is made of."""
+    """The pydantic models in a field's annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
@@ -57,12 +57,12 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def invalid_values(value: Any, model: type[BaseModel], where: str) -> list[Problem]:
-    """Values that `model` refuses; unknown keys are left to `unknown_keys`, which knows the nearest."""
+    """Values that `model` refuses. `unknown_keys` reports unknown keys, with the nearest known one."""
     try:
         model.model_validate(value)
     except ValidationError as error:
         return [
-            Problem(".".join(str(part) for part in (where, *problem["loc"]) if part != ""), problem["msg"])
+            Problem(".".join(str(key) for key in (where, *problem["loc"]) if key != ""), problem["msg"])
             for problem in error.errors()
             if problem["type"] != "extra_forbidden"
         ]

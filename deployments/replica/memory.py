@@ -1,4 +1,4 @@
-"""Whether there is memory for a second model, before it is loaded: what it will take, and what is free."""
+"""Check for memory for a second model before it is loaded: the estimated need against what is free."""
 
 import os
 import subprocess
@@ -17,21 +17,21 @@ from models.errors import ModelLoadError
 from models.registry import Task
 from models.source import WEIGHT_SUFFIXES, SourceConfig, resolve_source
 
-# At most: a checkpoint in bfloat16 that is computed in float32. Measured with MiniLM, 91 MB of float32: a process grows
-# by 63 MB in bfloat16, and by 26 MB in float32, whose weights stay mapped from the file.
+# Upper bound: a checkpoint in bfloat16 that is computed in float32. Measured with MiniLM, 91 MB of float32: a process
+# grows by 63 MB in bfloat16, and by 26 MB in float32, whose weights stay mapped from the file.
 GROWTH = 2
 # vLLM's engine is two processes of its own. Measured with a Llama of 0.2 MB and a KV cache of 1 GiB, on a CPU: 2.0 GB
-# that they share with nobody, 2.5 GB resident.
+# of private memory, 2.5 GB resident.
 ENGINE_BYTES = 3 * 1024**3 // 2
 ENGINE_GPU_SHARE = 0.92  # vLLM's default of gpu_memory_utilization
-# Ray ends the process that took most once the machine is 95 % full: RAY_memory_usage_threshold.
+# Ray kills a worker once the machine's memory is 95 % full: RAY_memory_usage_threshold.
 HOST_RESERVE = 0.05
 CGROUPS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
-# In a process of its own: asking CUDA in this one would take some 500 MB of the device for good.
-ASK_CUDA = "import torch; print(*torch.cuda.mem_get_info())"
+# In a process of its own: CUDA in this process would take some 500 MB of the device for good.
+PRINT_CUDA_MEMORY = "import torch; print(*torch.cuda.mem_get_info())"
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Memory:
 
 
 def fits_beside(catalog: Catalog, task: Task, alias: str) -> bool:
-    """Whether the model fits beside what is loaded now. True for one that is not on this machine yet. Blocks."""
+    """Whether the model fits beside the loaded ones. True for a model that is not on this machine yet. Blocks."""
     config, on_gpu = catalog.config(task, alias), bool(os.environ.get("CUDA_VISIBLE_DEVICES"))
     total_gpu, free = _gpu_bytes() if on_gpu else (0, 0)
-    need = needed(alias, config, total_gpu)
+    need = required_memory(alias, config, total_gpu)
     return need.gpu <= free and need.host <= free_host_bytes()
 
 
-def needed(alias: str, config: BaseModel, total_gpu_bytes: int) -> Memory:
-    """What the model will take, at most; nothing where it has no weights. `total_gpu_bytes` 0: it runs on the CPU."""
+def required_memory(alias: str, config: BaseModel, total_gpu_bytes: int) -> Memory:
+    """Upper bound of the model's need; zero for a model without weights. `total_gpu_bytes` 0: it runs on the CPU."""
     weights = _weights_bytes(alias, config)
     cache_gib: int | None = getattr(config, "cpu_kv_cache_gib", None)
     if cache_gib is None:
@@ -64,7 +64,7 @@ def needed(alias: str, config: BaseModel, total_gpu_bytes: int) -> Memory:
 
 
 def free_host_bytes() -> int:
-    """What can be taken before the machine, its container or Ray's own watch ends a process."""
+    """Bytes to take before the machine, its container or Ray's memory monitor kills a process."""
     machine = psutil.virtual_memory()
     return min([machine.available - int(HOST_RESERVE * machine.total), *_free_in_cgroups()])
 
@@ -79,21 +79,21 @@ def _free_in_cgroups() -> Iterator[int]:
 
 
 def _gpu_bytes() -> tuple[int, int]:
-    """Total and free bytes of the first visible GPU; none where CUDA does not answer."""
+    """Total and free bytes of the first visible GPU; zeros if CUDA fails."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         free, total = torch.cuda.mem_get_info()
-        # What torch keeps of freed tensors is taken again first.
+        # torch reuses the memory of freed tensors first.
         return total, free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    asked = subprocess.run([sys.executable, "-c", ASK_CUDA], capture_output=True, text=True, check=False)
-    if asked.returncode != 0:
+    printed = subprocess.run([sys.executable, "-c", PRINT_CUDA_MEMORY], capture_output=True, text=True, check=False)
+    if printed.returncode != 0:
         return 0, 0
-    free, total = map(int, asked.stdout.split())
+    free, total = map(int, printed.stdout.split())
     return total, free
 
 
 def _weights_bytes(alias: str, config: BaseModel) -> int:
-    """Size of the weights' files; 0 if there are none, or none yet."""
+    """Size of the weight files; 0 for a model without any, or not downloaded yet."""
     source: str | None = getattr(config, "source", None)
     if source is None:
         return 0
@@ -107,7 +107,7 @@ def _weights_bytes(alias: str, config: BaseModel) -> int:
 
 
 def _cached(hub_id: str, revision: str | None) -> Path | None:
-    """Where the hub's cache has it."""
+    """The model's folder in the hub's cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

@@ -1,4 +1,4 @@
-"""What both searchers are: a view of the log that batches its searches and can be killed at any time."""
+"""The base of both searchers: a view of the log that batches its searches, and can be killed at any time."""
 
 import asyncio
 import time
@@ -14,22 +14,22 @@ from deployments.telemetry.logs import join_serve_log
 from models.errors import DeadlineExceededError, RagError, StageUnavailableError
 from models.types import Deadline, StageStatus
 
-Timed = tuple[Any, Deadline]  # a request, and until when its answer is wanted
-MAINTAIN_S = 1.0  # how often to look for what changed while nobody searches
+Timed = tuple[Any, Deadline]  # a request and its deadline
+MAINTAIN_S = 1.0  # time between two looks at the log while there is nothing to catch up with
 
 
 class Search(Protocol):
     """Dense or keyword search over every vector store. One caller at a time."""
 
     def search(self, requests: list[Any]) -> list[Any]:
-        """A ranking a request, level with the log."""
+        """A ranking for each request, from indexes that have caught up with the log."""
 
     def maintain(self) -> bool:
-        """One step of work that no search should wait for; whether there is more."""
+        """Do one step of work that no search should wait for. Returns whether there is more."""
 
 
 class Searcher:
-    """A replica's base. `_search` is set by reconfigure; it reads its indexes anew, from a snapshot and the log."""
+    """A replica's base. `reconfigure` sets `_search`, which reads its indexes from a snapshot and the log."""
 
     _search: Search
 
@@ -43,15 +43,15 @@ class Searcher:
         self._meter = WorkMeter()
 
     def start(self, search: Search) -> None:
-        """Searches with `search` from the next batch on."""
+        """Use `search` from the next batch on."""
         self._search = search
         if self._maintenance is None:
             self._maintenance = asyncio.create_task(self._maintain())
 
     async def search(self, requests: list[Any], envelopes: list[Envelope]) -> list[Any]:
-        """A ranking a request, in order; its error in the place of one that cannot be answered, or not in time.
+        """A ranking for each request, in order; an error in the place of a request that failed or is late.
 
-        Concurrent messages share the look at the log and the search of an index.
+        Concurrent messages share one look at the log, and one search of each index.
         """
         deadlines = [Deadline.after(envelope.budget_s) for envelope in envelopes]
         self._meter.arrived(len(requests))
@@ -65,28 +65,28 @@ class Searcher:
         return await self.search_messages(messages)
 
     async def search_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
-        """One search for the requests of all `messages`, without those whose time is up, taken apart again."""
-        timed = [one for message in messages for one in message]
+        """One search for the requests of all `messages` but the late ones; the rankings by message again."""
+        timed = [request for message in messages for request in message]
         is_late = [not deadline.remaining_s() for _, deadline in timed]
-        asked = [request for (request, _), late in zip(timed, is_late, strict=True) if not late]
+        requests = [request for (request, _), late in zip(timed, is_late, strict=True) if not late]
         start = time.perf_counter()
-        found = iter(await self.search_all(asked) if asked else [])
-        self._meter.worked(len(asked), time.perf_counter() - start)
-        answers = iter([DeadlineExceededError("search", 0.0) if late else next(found) for late in is_late])
+        rankings = iter(await self.search_all(requests) if requests else [])
+        self._meter.worked(len(requests), time.perf_counter() - start)
+        answers = iter([DeadlineExceededError("search", 0.0) if late else next(rankings) for late in is_late])
         return [[next(answers) for _ in message] for message in messages]
 
     async def search_all(self, requests: list[Any]) -> list[Any]:
-        """A ranking a request, in order; its error in the place of one that cannot be answered."""
+        """A ranking for each request, in order; an error in the place of a request that failed."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._compute, self._search.search, requests)
         except RagError as error:
             if len(requests) == 1:
                 return [error]
-        # One of them is to blame, as by a vector store that is not there: it alone is to fail.
+        # One request is to blame, perhaps for an unknown vector store. Search each alone, so that only that one fails.
         return [(await self.search_all([request]))[0] for request in requests]
 
     async def _maintain(self) -> None:
-        """Keeps the indexes level while nobody searches, a step at a time, so that searches get in between."""
+        """Catch up with the log in the background, a step at a time, so that searches get in between."""
         while True:
             search = self._search
             has_more = await asyncio.get_running_loop().run_in_executor(self._compute, search.maintain)
@@ -101,7 +101,7 @@ class Searcher:
         return StageStatus()
 
     async def check_health(self) -> None:
-        """Serve's probe: the database answers, and the indexes are kept level."""
+        """Serve's probe: the database answers, and the background work runs."""
         if self._maintenance is not None and self._maintenance.done():
             raise StageUnavailableError("search") from self._maintenance.exception()
         await asyncio.to_thread(self._corpus.views.heads, [("", "")])

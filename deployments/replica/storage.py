@@ -1,4 +1,4 @@
-"""Where the corpus lives: one config, opened by the ingress and by each searcher replica."""
+"""The corpus's storage: one config, opened by the ingress and by each searcher replica."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from models.index.snapshots import Snapshots
 
 
 class StorageConfig(BaseModel):
-    """The truth: an SQL database and a folder of uploaded files."""
+    """The SQL database and the folder of uploaded files, which hold the truth."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data_dir: Path = Field(default=Path("data"), description="Folder of the database and the files.")
     database_url: str | None = Field(
-        default=None, description="SQLAlchemy URL of the database; by default SQLite inside data_dir."
+        default=None, description="SQLAlchemy URL of the database. None: SQLite in data_dir."
     )
 
     @property
@@ -24,7 +24,7 @@ class StorageConfig(BaseModel):
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'ragserve.db'}"
 
     milvus: MilvusConfig | None = Field(
-        default=None, description="Milvus as the index, by its URI; by default FAISS and Tantivy in the searchers."
+        default=None, description="Use Milvus as the index. None: FAISS and Tantivy in the searchers."
     )
 
     def with_milvus(self, uri: str) -> "StorageConfig":
@@ -32,9 +32,9 @@ class StorageConfig(BaseModel):
         return self.model_copy(update={"milvus": MilvusConfig(uri=uri)})
 
     def snapshots(self) -> Snapshots:
-        """Where searchers of this machine keep their indexes between two lives; losing it costs a slower start."""
+        """The folder of the searchers' saved indexes. Losing it costs a slower start, nothing else."""
         return Snapshots(self.data_dir.resolve() / "snapshots")
 
     def open(self) -> Corpus:
-        """The corpus, its schema made if it is new. Raises ConfigError."""
+        """Open the corpus, and create its schema if it is new. Raises ConfigError."""
         return Corpus.open(self.url, self.data_dir.resolve() / "files")

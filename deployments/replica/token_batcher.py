@@ -1,8 +1,8 @@
-"""Batches by tokens, across calls: what an encoder computes in one forward pass, and whose turn it is.
+"""Batches by tokens, across calls: chooses the encodings of each forward pass.
 
-Ray's `@serve.batch` does not carry this, `batch_size_fn` included: it batches whole calls, first come first served, so
-a document of 10,000 chunks is either refused as too large or ahead of every query that comes after it; and it knows
-neither the lengths inside a call, nor that models must not mix, nor that time is up.
+Ray's `@serve.batch` cannot do this, even with `batch_size_fn`. It batches whole calls, first come first served: a
+document of 10,000 chunks is either refused as too large, or goes ahead of every later query. It does not see the
+lengths inside a call, mixes models, and ignores deadlines.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 
 from deployments.autoscaling import WorkMeter
+from deployments.replica.batched_call import Call, Encoder, Item
 from deployments.replica.user_config import StageConfig
 from models.encoding import Encoding
 from models.errors import DeadlineExceededError, OverloadedError
@@ -25,15 +25,17 @@ from models.types import Deadline, FloatArray
 
 T = TypeVar("T")
 
-LOOK_AHEAD = 4  # passes' worth of tokens: among them a pass finds its like, and so many of a call are queued
+LOOK_AHEAD = 4  # passes of tokens: a pass picks similar lengths among them, and a call queues at most this many
 MAX_PADDING = 0.125  # of a pass' tokens
-PASS_TOKENS = 40  # what a pass costs besides its tokens (MiniLM on one core): so much padding is cheaper than another
+PASS_TOKENS = (
+    40  # the fixed cost of a pass in tokens (MiniLM on one core): less padding than this is cheaper than a second pass
+)
 SHORT_PASS = 4  # a short pass has this fraction of the budget
-SMALL_CALLS_S = 1.0  # a small call is taken for one of many for so long
-# After a pass of many, wait for so much of its time until so many, as a share of them, are there for the next. With 32
+SMALL_CALLS_S = 1.0  # after a small call, expect others for this time
+# After a pass, wait up to GATHER of its time until ENOUGH of its number of items are queued for the next. With 32
 # callers in a closed loop, queries of MiniLM and one core: 348 a second against 318 without.
 GATHER, ENOUGH = 0.5, 0.4
-TEXTS_AT_ONCE = 64  # of one call, between which the thread that tokenises serves others
+TEXTS_AT_ONCE = 64  # of one call; in between the tokenising thread serves other calls
 
 
 class TokenBatchedConfig(StageConfig):
@@ -43,94 +45,31 @@ class TokenBatchedConfig(StageConfig):
         default=2048,
         ge=64,
         le=2**20,
-        description="Tokens of one forward pass, padding included; a longer text goes alone.",
+        description="Most tokens of one forward pass, padding included. A longer text gets a pass of its own.",
     )
-    max_batch_size: int = Field(default=256, ge=1, le=8192, description="Texts, or pairs, of one forward pass.")
+    max_batch_size: int = Field(default=256, ge=1, le=8192, description="Most texts or pairs in one forward pass.")
     max_queued_tokens: int = Field(
-        default=2**20, ge=64, le=2**32, description="Tokens that wait; past it new calls get a 429."
+        default=2**20, ge=64, le=2**32, description="Most waiting tokens; beyond it new calls get a 429."
     )
-
-
-class Encoder(Protocol):
-    """What the batcher knows of a model."""
-
-    def forward(self, batch: Sequence[Encoding]) -> Sequence[Any] | FloatArray:
-        """One output an encoding, in one forward pass."""
-
-
-@dataclass(eq=False)
-class Call:
-    """What one caller wants of one model, and how far it is; its encodings may still be coming in."""
-
-    model: Encoder
-    deadline: Deadline
-    number: int  # in the order of arrival
-    queued: "list[Item]" = field(default_factory=list)
-    outputs: list[Any] = field(default_factory=list)
-    num_tokens: int = 0
-    num_missing_tokens: int = 0
-    error: BaseException | None = None
-    is_over: bool = False  # its caller is gone, with the outputs or without
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def is_wanted(self) -> bool:
-        return not self.is_over and self.error is None and self.deadline.remaining_s() > 0
-
-    def add(self, encodings: Sequence[Encoding]) -> int:
-        """How many tokens there are more of."""
-        first = len(self.outputs)
-        items = [Item(self, position, encoding) for position, encoding in enumerate(encodings, first)]
-        self.queued += items
-        self.outputs += [None] * len(items)
-        num_tokens = sum(item.num_tokens for item in items)
-        self.num_tokens += num_tokens
-        self.num_missing_tokens += num_tokens
-        return num_tokens
-
-    def settle(self, item: "Item", output: Any) -> None:
-        self.outputs[item.position] = output
-        self.num_missing_tokens -= item.num_tokens
-        self.changed.set()
-
-    def fail(self, error: BaseException) -> None:
-        self.error = error
-        self.changed.set()
-
-    async def until_missing(self, num_tokens: int) -> None:
-        """Returns once at most `num_tokens` are not computed yet. Raises the call's error."""
-        while self.num_missing_tokens > num_tokens:
-            self.changed.clear()
-            await self.changed.wait()
-            if self.error is not None:
-                raise self.error
-
-
-class Item:
-    """One encoding of a call."""
-
-    def __init__(self, call: Call, position: int, encoding: Encoding) -> None:
-        self.call, self.position, self.encoding = call, position, encoding
-        self.num_tokens = max(1, len(encoding))  # an empty text is work too
 
 
 class TokenBatcher:
     """Runs encodings through models, one forward pass at a time, in a thread of its own. Belongs to one event loop.
 
-    A pass holds items of one model and of like length, within the budget of padded tokens. An idle batcher waits for
-    nobody, and under load it is the pass in progress that gathers; after a pass of many a moment more, see `_gather`.
-    The call with the least left to compute goes first, those of less than a short pass in the order they came; the
-    oldest is next whenever a short pass' tokens have overtaken it. While small calls come in, what large ones get are
-    short passes. So a query waits for two passes at most, whatever is queued, and no document waits for ever.
+    A pass has items of one model and of similar length, within the budget of padded tokens. An idle batcher starts at
+    once. Under load, items gather during the running pass, and a moment longer after a large pass: see `_gather`.
+    The call with the least remaining work goes first. Calls below a short pass go in order of arrival. The oldest call
+    goes next when others have overtaken it by a short pass's tokens. While small calls come in, large calls get short
+    passes. So a query waits for two passes at most, whatever is queued, and a document never waits for ever.
     Source: Schrage, A Proof of the Optimality of the Shortest Remaining Processing Time Discipline, 1968.
     """
 
     def __init__(self, stage: str, config: TokenBatchedConfig) -> None:
         self._stage = stage
         self._config = config
-        self._calls: list[Call] = []  # those with something queued
+        self._calls: list[Call] = []  # those with queued items
         self._numbers = count()
-        self._overtaken_tokens = 0  # computed for others since the oldest call last had its turn
+        self._overtaken_tokens = 0  # computed for other calls since the oldest call's last pass
         self._small_until = 0.0  # on the loop's clock
         self._worker: asyncio.Task[None] | None = None
         self._has_more = asyncio.Event()
@@ -138,14 +77,14 @@ class TokenBatcher:
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage}-compute")
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage}-tokenize")
         self.meter = WorkMeter()  # in tokens
-        self.num_unfinished = 0  # calls that somebody waits for
+        self.num_unfinished = 0  # calls whose caller waits
         self.num_passes = 0
         self.num_tokens = 0
-        self.num_padded_tokens = 0  # the tokens and their padding
-        self.num_calls_in_passes = 0  # over num_passes: calls that share a pass
+        self.num_padded_tokens = 0  # tokens and padding
+        self.num_calls_in_passes = 0  # divided by num_passes: calls that share a pass
 
     def configure(self, config: TokenBatchedConfig) -> None:
-        """The knobs from the next pass on."""
+        """Use these knobs from the next pass on."""
         self._config = config
 
     @property
@@ -153,26 +92,26 @@ class TokenBatcher:
         return sum(item.num_tokens for call in self._calls for item in call.queued)
 
     async def tokenize(self, function: Callable[..., T], *args: Any) -> T:
-        """The function's result, from the thread that tokenises, which does not wait for a forward pass."""
+        """The function's result, computed in the tokenising thread, which does not wait for forward passes."""
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, partial(function, *args))
 
     async def tokenize_all(
         self, function: Callable[[Sequence[T]], list[Encoding]], texts: Sequence[T]
     ) -> AsyncGenerator[list[Encoding], None]:
-        """The encodings of `texts`, some at a time, so that other callers' texts get in between."""
+        """The encodings of `texts`, TEXTS_AT_ONCE at a time, so that other callers' texts get in between."""
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             yield await self.tokenize(function, texts[start : start + TEXTS_AT_ONCE])
 
     async def run(self, model: Encoder, encodings: Sequence[Encoding], deadline: Deadline) -> list[Any]:
-        """An output an encoding, in order. Raises as `run_parts` does."""
+        """An output for each encoding, in order. Raises as `run_parts` does."""
         return await self.run_parts(model, _parts(encodings), deadline)
 
     async def run_parts(
         self, model: Encoder, parts: AsyncGenerator[Sequence[Encoding], None], deadline: Deadline
     ) -> list[Any]:
-        """An output an encoding, in order. The first parts are computed while the next are tokenised.
+        """An output for each encoding, in order. The first parts are computed while the next are tokenised.
 
-        Raises OverloadedError, DeadlineExceededError, or what the model raised for one of these encodings alone.
+        Raises OverloadedError, DeadlineExceededError, or the model's error for one of these encodings.
         """
         budget_s, call = deadline.remaining_s(), Call(model, deadline, next(self._numbers))
         self.num_unfinished += 1
@@ -188,11 +127,11 @@ class TokenBatcher:
             call.is_over = True
             self.num_unfinished -= 1
             self.meter.left(call.num_tokens)
-            self._forget_unwanted()
+            self._drop_inactive()
         return call.outputs
 
     def close(self) -> None:
-        """Ends the threads after what they are doing; what waits is dropped."""
+        """End the threads after their current work, and drop what is queued."""
         if self._worker is not None:
             self._worker.cancel()
         self._compute.shutdown(wait=False, cancel_futures=True)
@@ -229,9 +168,9 @@ class TokenBatcher:
             await self._gather(len(batch), time.perf_counter() - start)
 
     async def _gather(self, num_answered: int, pass_s: float) -> None:
-        """Waits a moment, if few wait after a pass of many: its callers were answered just now, and ask again.
+        """Wait a moment if few items are queued after a large pass: its callers may send their next call.
 
-        So what callers in a closed loop ask for is computed in two halves that take turns, not in one large pass and
+        Callers in a closed loop then form two halves with alternating passes, instead of one large pass and a small
         one of the few that missed it.
         """
         end = time.perf_counter() + GATHER * pass_s
@@ -246,8 +185,8 @@ class TokenBatcher:
         return sum(len(call.queued) for call in self._calls)
 
     def _next_pass(self) -> list[Item]:
-        """Takes what is computed next out of the queue; nothing if nobody waits."""
-        self._forget_unwanted()
+        """Take the items of the next pass out of the queue; an empty list if nothing is queued."""
+        self._drop_inactive()
         if not self._calls:
             return []
         first, oldest = min(self._calls, key=self._left), min(self._calls, key=_age)
@@ -260,11 +199,11 @@ class TokenBatcher:
             call.queued = [item for item in call.queued if item not in taken]
         return batch
 
-    def _forget_unwanted(self) -> None:
-        self._calls = [call for call in self._calls if call.queued and call.is_wanted]
+    def _drop_inactive(self) -> None:
+        self._calls = [call for call in self._calls if call.queued and call.is_active]
 
     def _window(self, first: Call) -> list[Item]:
-        """LOOK_AHEAD passes' worth of items for the same model: those of `first`, then of who has the least left."""
+        """Items for the same model, LOOK_AHEAD passes of them: of `first`, then of the calls with the least left."""
         same_model = (call for call in self._calls if call.model is first.model and call is not first)
         items, num_tokens = list[Item](), 0
         for call in (first, *sorted(same_model, key=self._left)):
@@ -275,11 +214,11 @@ class TokenBatcher:
         return items
 
     def _choose(self, leader: Item, window: list[Item]) -> list[Item]:
-        """A pass with `leader` in it, and those of the window that are nearest to it in length, small calls' first."""
+        """A pass with `leader` and the window's items of nearest length, those of small calls first."""
         budget, length = self._config.max_batch_tokens, leader.num_tokens
         large_budget = self._short_pass if asyncio.get_running_loop().time() < self._small_until else budget
         batch, num_tokens, longest, has_large = [leader], length, length, self._is_large(leader.call)
-        for item in sorted(window, key=lambda one: (self._is_large(one.call), abs(one.num_tokens - length))):
+        for item in sorted(window, key=lambda item: (self._is_large(item.call), abs(item.num_tokens - length))):
             if len(batch) == self._config.max_batch_size:
                 break
             padded = max(longest, item.num_tokens) * (len(batch) + 1)
@@ -292,8 +231,8 @@ class TokenBatcher:
         return batch
 
     async def _run_pass(self, batch: list[Item]) -> None:
-        """Computes and delivers. A pass that fails is halved until the item that is to blame fails alone."""
-        batch = [item for item in batch if item.call.is_wanted]
+        """Compute and deliver. A failed pass is halved until the item that is to blame fails alone."""
+        batch = [item for item in batch if item.call.is_active]
         if not batch:
             return
         self._count(batch)
@@ -301,7 +240,7 @@ class TokenBatcher:
         start = time.perf_counter()
         try:
             outputs = await asyncio.get_running_loop().run_in_executor(self._compute, _forward, model, encodings)
-        except Exception as error:  # noqa: BLE001, whatever a model raises is for the caller whose item it is
+        except Exception as error:  # noqa: BLE001, the error goes to the caller of the item that caused it
             if len(batch) == 1:
                 batch[0].call.fail(error)
                 return
@@ -336,7 +275,7 @@ def _padded_tokens(batch: list[Item]) -> int:
 
 
 def _forward(model: Encoder, encodings: list[Encoding]) -> Sequence[Any] | FloatArray:
-    """The model's outputs, as many as there are encodings."""
+    """The model's outputs. Raises ValueError unless there is one for each encoding."""
     outputs = model.forward(encodings)
     if len(outputs) != len(encodings):
         raise ValueError(f"{type(model).__name__} gave {len(outputs)} outputs for {len(encodings)} encodings")

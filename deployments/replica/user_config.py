@@ -1,4 +1,4 @@
-"""What every replica shares: a strict user_config, and in it the choice of its model."""
+"""The user_config of replicas: strict parsing, and the choice of the stage's model."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
@@ -12,7 +12,7 @@ Swap = Literal["auto", "beside", "in_turn"]
 
 
 class StageConfig(BaseModel):
-    """A stage's `user_config`: what can change while it serves. Unknown keys are refused."""
+    """A stage's `user_config`: settings that can change while it serves. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,10 +21,10 @@ class BatchedStageConfig(StageConfig):
     """A stage that batches concurrent requests into one call of its model or index."""
 
     max_batch_size: int = Field(
-        default=32, ge=1, le=1024, description="Messages of one batch at most, each of one request or of several."
+        default=32, ge=1, le=1024, description="Most messages in one batch; a message carries one or more requests."
     )
     batch_wait_timeout_s: float = Field(
-        default=0.0, ge=0, le=1, description="How long the first request of a batch waits for others, in seconds."
+        default=0.0, ge=0, le=1, description="Longest wait of a batch's first request for others, in seconds."
     )
 
 
@@ -32,12 +32,14 @@ class Canary(StageConfig):
     """A model on trial."""
 
     model: str = Field(description="Catalog alias of the model on trial.")
-    share: float = Field(gt=0, lt=1, description="Share of the requests that it answers; the same one goes one way.")
+    share: float = Field(
+        gt=0, lt=1, description="Fraction of requests sent to the canary. The same query always takes the same way."
+    )
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What an operator wants a stage to serve; see SwappedConfig."""
+    """The models that a stage shall serve, and how it swaps to them; see SwappedConfig."""
 
     model: str
     swap: Swap = "auto"
@@ -55,11 +57,14 @@ class SwappedConfig(StageConfig):
     model: str = Field(description="Catalog alias.")
     swap: Swap = Field(
         default="auto",
-        description="How a new model takes over: loaded beside the old one, or in turn, once the old one is gone; "
-        "auto is beside where memory allows.",
+        description="How a new model replaces the old one. beside: load it, then swap. in_turn: release the old first. "
+        "auto: beside if there is memory for both.",
     )
     drain_s: float = Field(
-        default=60.0, ge=0, le=3600, description="In turn: how long the requests under way may take, in seconds."
+        default=60.0,
+        ge=0,
+        le=3600,
+        description="in_turn: longest wait for running requests before the old model is released, in seconds.",
     )
 
     @property
@@ -68,16 +73,16 @@ class SwappedConfig(StageConfig):
 
 
 class CanariedConfig(SwappedConfig):
-    """The same, of a stage that can try a model on a share of its requests."""
+    """The same for a stage that can try a second model on a fraction of its requests."""
 
-    canary: Canary | None = Field(default=None, description="A second model, for a share of the requests.")
+    canary: Canary | None = Field(default=None, description="A second model, on trial for a fraction of the requests.")
 
     @model_validator(mode="after")
     def _check_canary(self) -> Self:
         if self.canary is not None and self.canary.model == self.model:
-            raise ValueError(f"canary.model is {self.model!r}, as model is; a canary is another model")
+            raise ValueError(f"canary.model is {self.model!r}, the same as model; a canary is another model")
         if self.canary is not None and self.swap == "in_turn":
-            raise ValueError("a canary stands beside the model, so swap cannot be in_turn")
+            raise ValueError("a canary is loaded beside the model, so swap cannot be in_turn")
         return self
 
     @property
@@ -94,6 +99,6 @@ def parse_user_config(kind: type[C], user_config: dict[str, Any]) -> C:
 
 
 def set_batching(batched: Any, config: BatchedStageConfig) -> None:
-    """Applies the knobs to a method decorated with Serve's batch; takes effect with the next batch."""
+    """Set the knobs of a method decorated with Serve's batch, from its next batch on."""
     batched.set_max_batch_size(config.max_batch_size)
     batched.set_batch_wait_timeout_s(config.batch_wait_timeout_s)

@@ -7,7 +7,7 @@ OUR_LOGGERS = ("serve", "deployments", "models", "ragserve")
 
 
 def join_serve_log() -> None:
-    """Call first thing in a replica. Without it Serve takes our warnings for prints, at INFO, and drops them."""
+    """Call this first in a replica. Otherwise Serve treats our warnings as prints at INFO, and drops them."""
     for name in OUR_LOGGERS:
         logger = logging.getLogger(name)
         logger.parent = logging.getLogger(SERVE_LOGGER)

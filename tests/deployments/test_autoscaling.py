@@ -99,9 +99,9 @@ def test_a_request_that_fails_has_left() -> None:
 def test_replicas_are_for_the_demand_and_for_what_waits_too_long() -> None:
     policy = LatencyBudgetPolicy(budget_s=2, utilization=0.5, drain_s=10)
 
-    assert policy.wanted(demand=1.5, backlog_s=0, num_running=3) == 3
-    assert policy.wanted(demand=1.5, backlog_s=6, num_running=3) == 3  # each works 2 s of it off in time
-    assert policy.wanted(demand=1.5, backlog_s=26, num_running=3) == 5  # 20 s too many, 10 s of each new one
+    assert policy.required_replicas(demand=1.5, backlog_s=0, num_running=3) == 3
+    assert policy.required_replicas(demand=1.5, backlog_s=6, num_running=3) == 3  # each works 2 s of it off in time
+    assert policy.required_replicas(demand=1.5, backlog_s=26, num_running=3) == 5  # 20 s too many, 10 s of each new one
 
 
 def test_steps_are_capped_both_ways() -> None:
@@ -202,13 +202,13 @@ def test_a_step_of_load_is_followed_without_oscillation() -> None:
     stage = Stage(clock, unit_s=0.05, start_s=10, meters=[WorkMeter(clock=clock)])
 
     # With the slack as shipped, 0.6 replicas would keep two: the second goes at less than 0.595.
-    found = run_policy(stage, LatencyBudgetPolicy(budget_s=1, slack=0.1), map(step, range(480)))
+    run = run_policy(stage, LatencyBudgetPolicy(budget_s=1, slack=0.1), map(step, range(480)))
 
-    first_fall = next(place for place, change in enumerate(found.changes) if change < 0)
-    assert all(change < 0 for change in found.changes[first_fall:]), found.replicas  # up, then down, never up again
-    assert found.replicas[119] == found.replicas[-1] == 1
-    assert 5 <= found.replicas[299] <= 7  # 60 a second of 0.05 s each is 3 replicas, or 5 at 70 %
-    assert max(found.waits_s[150:300]) <= 1  # within the budget once scaled
+    first_fall = next(place for place, change in enumerate(run.changes) if change < 0)
+    assert all(change < 0 for change in run.changes[first_fall:]), run.replicas  # up, then down, never up again
+    assert run.replicas[119] == run.replicas[-1] == 1
+    assert 5 <= run.replicas[299] <= 7  # 60 a second of 0.05 s each is 3 replicas, or 5 at 70 %
+    assert max(run.waits_s[150:300]) <= 1  # within the budget once scaled
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -216,13 +216,13 @@ def test_an_uneven_step_that_waits_at_the_handles_is_followed_without_oscillatio
     clock = Clock()
     stage = Stage(clock, unit_s=0.05, start_s=10, meters=[WorkMeter(clock=clock)], max_ongoing=20)
 
-    found = run_policy(stage, LatencyBudgetPolicy(budget_s=1), poisson(map(step, range(480)), seed))
+    run = run_policy(stage, LatencyBudgetPolicy(budget_s=1), poisson(map(step, range(480)), seed))
 
-    first_fall = next(place for place, change in enumerate(found.changes) if change < 0)
-    assert all(change < 0 for change in found.changes[first_fall:]), found.replicas
-    assert found.replicas[-1] <= 2  # 12 a second are 0.6 replicas; uneven, at times more than 70 % of one
-    assert 5 <= found.replicas[299] <= 7
-    assert max(found.waits_s[160:300]) <= 1
+    first_fall = next(place for place, change in enumerate(run.changes) if change < 0)
+    assert all(change < 0 for change in run.changes[first_fall:]), run.replicas
+    assert run.replicas[-1] <= 2  # 12 a second are 0.6 replicas; uneven, at times more than 70 % of one
+    assert 5 <= run.replicas[299] <= 7
+    assert max(run.waits_s[160:300]) <= 1
 
 
 @pytest.mark.parametrize("rate", [27, 28, 29, 41, 42, 43])
@@ -231,7 +231,8 @@ def test_a_steady_but_uneven_load_at_the_edge_of_a_replica_does_not_oscillate(ra
     clock = Clock()
     stage = Stage(clock, unit_s=0.05, start_s=10, meters=[WorkMeter(clock=clock)], max_ongoing=20)
 
-    found = run_policy(stage, LatencyBudgetPolicy(budget_s=1), poisson([rate] * 600, seed=rate))
+    run = run_policy(stage, LatencyBudgetPolicy(budget_s=1), poisson([rate] * 600, seed=rate))
 
-    settled = found.replicas[120:]
-    assert len({one for one, next_one in pairwise(settled) if one != next_one}) <= 1, settled  # one change, or none
+    settled = run.replicas[120:]
+    changed = {count for count, next_count in pairwise(settled) if count != next_count}
+    assert len(changed) <= 1, settled

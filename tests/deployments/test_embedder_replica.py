@@ -201,7 +201,7 @@ async def test_a_message_of_small_calls_is_computed_as_one_and_taken_apart(catal
     replica = await embedder(catalog)
     calls = [InputsCall(texts_of(2, 3), True), InputsCall([], True), InputsCall(texts_of(5), True, None, 64)]
 
-    first, none, cut = await replica.embed_together(calls, [ENVELOPE] * 3)
+    first, none, cut = await replica.embed_batch(calls, [ENVELOPE] * 3)
 
     np.testing.assert_array_equal(first.vectors, expected(texts_of(2, 3)))
     assert none.vectors.shape == (0, 64)
@@ -214,7 +214,7 @@ async def test_a_bad_call_fails_alone_in_its_message(catalog: Catalog) -> None:
     replica = await embedder(catalog)
     calls = [InputsCall(["good"], True), InputsCall([[10_000]], True), InputsCall(["good"], True, "gone@1")]
 
-    good, bad, gone = await replica.embed_together(calls, [ENVELOPE] * 3)
+    good, bad, gone = await replica.embed_batch(calls, [ENVELOPE] * 3)
 
     np.testing.assert_array_equal(good.vectors, expected(["good"]))
     assert isinstance(bad, InvalidRequestError)

@@ -64,7 +64,7 @@ async def test_concurrent_requests_share_passes_and_get_their_own_scores() -> No
 
     answers = await asyncio.gather(*(replica.score(QUERY, order, ENVELOPE) for order in orders))
 
-    assert [int(one.scores.argmax()) for one in answers] == [1, 2, 3, 0]
+    assert [int(relevance.scores.argmax()) for relevance in answers] == [1, 2, 3, 0]
 
 
 async def test_tokens_are_counted_and_an_empty_list_has_no_scores() -> None:

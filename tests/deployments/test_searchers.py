@@ -79,8 +79,9 @@ async def test_shards_together_find_what_one_index_finds(storage: StorageConfig)
     parts = await asyncio.gather(*(shard.search_all([request(number, 10) for number in range(5)]) for shard in shards))
 
     for number in range(5):
-        assert merge([part[number] for part in parts], 10).keys.tolist() == expected[number].keys.tolist()
-        assert all(len(part[number]) == 10 for part in parts)
+        by_shard = [rankings[number] for rankings in parts]
+        assert merge(by_shard, 10).keys.tolist() == expected[number].keys.tolist()
+        assert all(len(ranking) == 10 for ranking in by_shard)
 
 
 async def test_a_request_that_cannot_be_answered_fails_alone_in_its_batch(storage: StorageConfig) -> None:
@@ -92,12 +93,12 @@ async def test_a_request_that_cannot_be_answered_fails_alone_in_its_batch(storag
     vectors_asked = [request(7), replace(request(8), scope=unknown), request(9)]
     words_asked = [LexicalRequest("word7", SCOPE, 3), LexicalRequest("word8", unknown, 3)]
 
-    found = await dense.search_all(vectors_asked)
+    rankings = await dense.search_all(vectors_asked)
     words = await lexical.search_all(words_asked)
 
-    assert [found[0].keys[0], found[2].keys[0]] == [8, 10]
+    assert [rankings[0].keys[0], rankings[2].keys[0]] == [8, 10]
     assert words[0].ranking.keys.tolist() == [8]
-    assert isinstance(found[1], NotFoundError)
+    assert isinstance(rankings[1], NotFoundError)
     assert isinstance(words[1], NotFoundError)
 
 

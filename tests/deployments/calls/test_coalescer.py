@@ -77,13 +77,13 @@ async def test_calls_gather_while_a_message_is_on_its_way(stage: Stage) -> None:
     stage.gate.clear()
     first = asyncio.create_task(calls.call(1, soon()))
     await turns()
-    others = [asyncio.create_task(calls.call(number, soon())) for number in (2, 3)]
+    later = [asyncio.create_task(calls.call(number, soon())) for number in (2, 3)]
     await turns()
     assert stage.messages == [[1]]
 
     stage.gate.set()
 
-    assert await asyncio.gather(first, *others) == [2, 4, 6]
+    assert await asyncio.gather(first, *later) == [2, 4, 6]
     assert stage.messages == [[1], [2, 3]]
 
 
@@ -123,12 +123,12 @@ async def test_a_full_message_leaves_at_once(stage: Stage) -> None:
     calls = coalescer(stage, max_items=2, max_wait_s=1)
     stage.gate.clear()
 
-    asked = [asyncio.create_task(calls.call(number, soon())) for number in range(5)]
+    callers = [asyncio.create_task(calls.call(number, soon())) for number in range(5)]
     await turns()
 
     assert stage.messages == [[0, 1], [2, 3]]
     stage.gate.set()
-    assert await asyncio.gather(*asked) == [0, 2, 4, 6, 8]
+    assert await asyncio.gather(*callers) == [0, 2, 4, 6, 8]
 
 
 async def test_no_message_is_larger_than_it_may_be(stage: Stage) -> None:
@@ -167,7 +167,7 @@ async def test_a_message_that_fails_fails_all_its_calls(
 
     failed = await asyncio.gather(*(calls.call(number, soon()) for number in (1, 2)), return_exceptions=True)
 
-    assert [type(one) for one in failed] == [expected, expected]
+    assert [type(error) for error in failed] == [expected, expected]
 
 
 async def test_each_call_has_its_own_deadline(stage: Stage) -> None:
@@ -188,13 +188,13 @@ async def test_each_call_has_its_own_deadline(stage: Stage) -> None:
 async def test_the_message_is_cancelled_when_its_last_caller_leaves(stage: Stage) -> None:
     calls = coalescer(stage)
     stage.gate.clear()
-    asked = [asyncio.create_task(calls.call(number, soon())) for number in (1, 2)]
+    callers = [asyncio.create_task(calls.call(number, soon())) for number in (1, 2)]
     await turns()
 
-    asked[0].cancel()
+    callers[0].cancel()
     await turns()
     assert stage.cancelled == []
-    asked[1].cancel()
+    callers[1].cancel()
     await turns()
 
     assert stage.cancelled == [[1, 2]]

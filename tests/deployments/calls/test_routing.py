@@ -18,13 +18,13 @@ async def test_no_replica_runs_dry_while_another_has_plenty(cluster: dict[str, A
     stage = serve.deployment(OneByOne, num_replicas=2, request_router_config=ROUTING, **options).bind()
     handle = serve.run(serve.deployment(Callers, **options).bind(stage), name="routing", route_prefix=None)
     try:
-        seen = await handle.drive.remote()
+        answers = await handle.drive.remote()
     finally:
         serve.delete("routing")
 
-    assert len({replica for replica, _ in seen}) == 2
+    assert len({replica for replica, _ in answers}) == 2
     # Each has run dry as often at the end as at the beginning: never in between.
-    assert len(set(seen)) == 2
+    assert len(set(answers)) == 2
 
 
 @pytest.mark.ray
@@ -33,8 +33,8 @@ def test_every_stage_of_the_application_is_routed_so_but_the_ingress(service: Se
     details = _get_global_client().get_serve_details()["applications"]["ragserve"]["deployments"]
 
     routers = {
-        name: one["deployment_config"]["request_router_config"]["request_router_class"].rpartition(".")[2]
-        for name, one in details.items()
+        name: details_of["deployment_config"]["request_router_config"]["request_router_class"].rpartition(".")[2]
+        for name, details_of in details.items()
     }
     # HAProxy chooses the ingress' replica, and Serve refuses a router of ours there.
     assert routers.pop("Ingress") != FewestUnanswered.__name__

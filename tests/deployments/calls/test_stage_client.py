@@ -91,7 +91,7 @@ async def test_a_message_that_nobody_waits_for_is_cancelled_at_the_replica(clien
         *(client.shared_call("wait_all", 30.0, within(0.2)) for _ in range(2)), return_exceptions=True
     )
 
-    assert [type(one) for one in late] == [DeadlineExceededError] * 2
+    assert [type(error) for error in late] == [DeadlineExceededError] * 2
 
     async def cancelled() -> bool:
         return await client.call("num_cancelled", context=within(10)) == before + 1
@@ -103,13 +103,13 @@ async def test_leaving_a_stream_cancels_the_replica(client: Any) -> None:
     before = await client.call("num_cancelled", context=within(10))
     stream = client.stream_call("count", 100_000, context=within(60))
 
-    seen = [await anext(stream) for _ in range(3)]
+    numbers = [await anext(stream) for _ in range(3)]
     await stream.aclose()
 
     async def cancelled() -> bool:
         return await client.call("num_cancelled", context=within(10)) == before + 1
 
-    assert seen == [0, 1, 2]
+    assert numbers == [0, 1, 2]
     await until(cancelled)
 
 

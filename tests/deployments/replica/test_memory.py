@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from deployments.replica import memory
-from deployments.replica.memory import ENGINE_BYTES, Memory, free_host_bytes, needed
+from deployments.replica.memory import ENGINE_BYTES, Memory, free_host_bytes, required_memory
 from models.catalog import Catalog
 from models.embedding.sentence_transformers_model import SentenceTransformersConfig
 from models.generation.extractive import ExtractiveConfig
@@ -25,25 +25,27 @@ def weights(tmp_path: Path) -> str:
 def test_a_torch_model_may_double_its_weights(weights: str) -> None:
     config = SentenceTransformersConfig(source=weights, dim=8, max_tokens=8)
 
-    assert needed("one", config, total_gpu_bytes=0) == Memory(host=2000)
-    assert needed("one", config, total_gpu_bytes=80 * GIB) == Memory(gpu=2000)
-    assert needed("one", config.model_copy(update={"device": "cpu"}), total_gpu_bytes=80 * GIB) == Memory(host=2000)
+    assert required_memory("one", config, total_gpu_bytes=0) == Memory(host=2000)
+    assert required_memory("one", config, total_gpu_bytes=80 * GIB) == Memory(gpu=2000)
+    assert required_memory("one", config.model_copy(update={"device": "cpu"}), total_gpu_bytes=80 * GIB) == Memory(
+        host=2000
+    )
 
 
 def test_an_engine_takes_its_cache_or_its_share_of_the_device(weights: str) -> None:
     config = VllmConfig(source=weights, max_model_len=2048, cpu_kv_cache_gib=3)
     half = config.model_copy(update={"engine_kwargs": {"gpu_memory_utilization": 0.5}})
 
-    assert needed("one", config, total_gpu_bytes=0) == Memory(host=1000 + ENGINE_BYTES + 3 * GIB)
-    assert needed("one", config, total_gpu_bytes=100).gpu == 92
-    assert needed("one", half, total_gpu_bytes=100).gpu == 50
+    assert required_memory("one", config, total_gpu_bytes=0) == Memory(host=1000 + ENGINE_BYTES + 3 * GIB)
+    assert required_memory("one", config, total_gpu_bytes=100).gpu == 92
+    assert required_memory("one", half, total_gpu_bytes=100).gpu == 50
 
 
 def test_what_has_no_weights_or_none_yet_takes_nothing() -> None:
     absent = SentenceTransformersConfig(source="owner/never-downloaded", dim=8, max_tokens=8)
 
-    assert needed("one", ExtractiveConfig(), total_gpu_bytes=0) == Memory()
-    assert needed("one", absent, total_gpu_bytes=0) == Memory()
+    assert required_memory("one", ExtractiveConfig(), total_gpu_bytes=0) == Memory()
+    assert required_memory("one", absent, total_gpu_bytes=0) == Memory()
 
 
 @pytest.mark.parametrize("limit", ["1000", "max"])

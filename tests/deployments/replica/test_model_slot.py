@@ -313,13 +313,13 @@ async def test_promoting_the_canary_loads_nothing_and_neither_does_the_way_back(
         ModelChoice("old", canary=Canary(model="trial", share=0.5)),
         ModelChoice("trial"),
     ]
-    seen = []
+    reached = []
     for choice in choices:
         await slot.choose(choice)
         await settled(slot)
-        seen.append((slot.status().model, slot.status().canary))
+        reached.append((slot.status().model, slot.status().canary))
 
-    assert seen == [("old", "trial"), ("trial", "old"), ("old", "trial"), ("trial", "")]
+    assert reached == [("old", "trial"), ("trial", "old"), ("old", "trial"), ("trial", "")]
     assert shelf.log == ["load old", "load trial", "release old"]
 
 

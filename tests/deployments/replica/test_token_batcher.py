@@ -49,8 +49,8 @@ def model() -> Summing:
 def batchers() -> Iterator[list[TokenBatcher]]:
     made: list[TokenBatcher] = []
     yield made
-    for one in made:
-        one.close()
+    for batcher in made:
+        batcher.close()
 
 
 @pytest.fixture
@@ -112,11 +112,11 @@ async def test_an_idle_batcher_waits_for_nobody(batcher: TokenBatcher, model: Su
 
 async def test_calls_that_come_during_a_pass_share_the_next(batcher: TokenBatcher, model: Summing) -> None:
     first = await occupy(batcher, model)
-    others = [await start(batcher, model, encoding(number)) for number in (1, 2, 3)]
+    later = [await start(batcher, model, encoding(number)) for number in (1, 2, 3)]
 
     model.gate.set()
 
-    assert await asyncio.gather(first, *others) == [[0], [1], [2], [3]]
+    assert await asyncio.gather(first, *later) == [[0], [1], [2], [3]]
     assert model.passes == [[0], [1, 2, 3]]
     assert (batcher.num_passes, batcher.num_calls_in_passes) == (2, 4)
 
@@ -136,7 +136,7 @@ async def test_a_pass_stays_within_its_number_of_items(batchers: list[TokenBatch
 
     await batcher.run(model, [encoding(number) for number in range(8)], soon())
 
-    assert [len(one) for one in model.passes] == [3, 3, 2]
+    assert [len(numbers) for numbers in model.passes] == [3, 3, 2]
 
 
 async def test_an_item_longer_than_the_budget_goes_alone(batcher: TokenBatcher, model: Summing) -> None:
@@ -147,22 +147,23 @@ async def test_an_item_longer_than_the_budget_goes_alone(batcher: TokenBatcher, 
 async def test_items_of_like_length_share_a_pass_across_calls(batchers: list[TokenBatcher], model: Summing) -> None:
     batcher = with_knobs(batchers, max_batch_tokens=1024)
     first = await occupy(batcher, model)
-    others = [
+    later = [
         await start(batcher, model, encoding(10, 40), encoding(11, 160)),
         await start(batcher, model, encoding(20, 160), encoding(21, 40)),
     ]
 
     model.gate.set()
-    await asyncio.gather(first, *others)
+    await asyncio.gather(first, *later)
 
-    assert [sorted(one) for one in model.passes[1:]] == [[11, 20], [10, 21]]
+    assert [sorted(numbers) for numbers in model.passes[1:]] == [[11, 20], [10, 21]]
     assert batcher.num_padded_tokens == batcher.num_tokens
 
 
 async def test_outputs_do_not_depend_on_who_shares_the_pass(batcher: TokenBatcher, model: Summing) -> None:
     lengths = np.random.default_rng(2).integers(1, 80, (20, 5))
     calls = [
-        [encoding(100 * row + place, length) for place, length in enumerate(part)] for row, part in enumerate(lengths)
+        [encoding(100 * row + place, length) for place, length in enumerate(row_lengths)]
+        for row, row_lengths in enumerate(lengths)
     ]
 
     together = await asyncio.gather(*(batcher.run(model, call, soon()) for call in calls))
@@ -254,7 +255,7 @@ async def test_queries_do_not_starve_a_document(batcher: TokenBatcher, model: Su
 
 async def test_models_never_share_a_pass(batcher: TokenBatcher, model: Summing) -> None:
     other, first = Summing(), await occupy(batcher, model)
-    calls = [await start(batcher, one, encoding(number)) for number, one in enumerate([model, other] * 4)]
+    calls = [await start(batcher, called, encoding(number)) for number, called in enumerate([model, other] * 4)]
 
     model.gate.set()
     await asyncio.gather(first, *calls)
@@ -299,7 +300,7 @@ async def test_a_bad_item_fails_its_own_call_alone(batcher: TokenBatcher, model:
     model.gate.set()
     answers = await asyncio.gather(*calls, return_exceptions=True)
 
-    assert [one for one in answers if isinstance(one, list)] == [[1], [2], [3], [4]]
+    assert [answer for answer in answers if isinstance(answer, list)] == [[1], [2], [3], [4]]
     assert isinstance(answers[2], ValueError)
     assert await first == [0]
 
@@ -359,7 +360,7 @@ async def test_a_query_is_tokenised_between_the_parts_of_a_document(batcher: Tok
         return [encoding(1) for _ in texts]
 
     async def all_of(texts: list[str]) -> list[Encoding]:
-        return [one async for part in batcher.tokenize_all(tokenize, texts) for one in part]
+        return [encoding async for encodings in batcher.tokenize_all(tokenize, texts) for encoding in encodings]
 
     document, _ = await asyncio.gather(all_of(["chunk"] * 1000), all_of(["query"]))
 
@@ -407,7 +408,7 @@ async def test_a_model_that_gives_too_few_outputs_is_an_error(batcher: TokenBatc
 async def test_an_empty_encoding_is_computed_too(batcher: TokenBatcher) -> None:
     class Counting:
         def forward(self, batch: Sequence[Encoding]) -> list[int]:
-            return [len(one) for one in batch]
+            return [len(encoding) for encoding in batch]
 
     assert await batcher.run(Counting(), [Encoding(np.empty(0, np.int32))], soon()) == [0]
 
@@ -435,7 +436,7 @@ async def test_after_a_pass_of_many_those_who_ask_again_share_the_next(batchers:
     async def caller(number: int) -> None:
         for _ in range(2):
             await batcher.run(model, [encoding(number)], soon())
-            await turns(number)  # the next question comes a little after the answer, and not with all the others
+            await turns(number)  # the next question comes a little after the answer, not with all the others
 
     await asyncio.gather(*(caller(number) for number in range(1, 11)))
 

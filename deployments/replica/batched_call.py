@@ -1,0 +1,72 @@
+"""The calls that a TokenBatcher computes: each caller's encodings, and their outputs so far."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from models.encoding import Encoding
+from models.types import Deadline, FloatArray
+
+
+class Encoder(Protocol):
+    """The part of a model that the batcher uses."""
+
+    def forward(self, batch: Sequence[Encoding]) -> Sequence[Any] | FloatArray:
+        """One output for each encoding, in one forward pass."""
+
+
+@dataclass(eq=False)
+class Call:
+    """One caller's encodings for one model, and their outputs so far. More encodings may still come in."""
+
+    model: Encoder
+    deadline: Deadline
+    number: int  # in the order of arrival
+    queued: "list[Item]" = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    num_tokens: int = 0
+    num_missing_tokens: int = 0
+    error: BaseException | None = None
+    is_over: bool = False  # its caller has left, with or without the outputs
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_active(self) -> bool:
+        return not self.is_over and self.error is None and self.deadline.remaining_s() > 0
+
+    def add(self, encodings: Sequence[Encoding]) -> int:
+        """Queue more encodings. Returns their number of tokens."""
+        first = len(self.outputs)
+        items = [Item(self, position, encoding) for position, encoding in enumerate(encodings, first)]
+        self.queued += items
+        self.outputs += [None] * len(items)
+        num_tokens = sum(item.num_tokens for item in items)
+        self.num_tokens += num_tokens
+        self.num_missing_tokens += num_tokens
+        return num_tokens
+
+    def settle(self, item: "Item", output: Any) -> None:
+        self.outputs[item.position] = output
+        self.num_missing_tokens -= item.num_tokens
+        self.changed.set()
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.changed.set()
+
+    async def until_missing(self, num_tokens: int) -> None:
+        """Wait until at most `num_tokens` are not computed yet. Raises the call's error."""
+        while self.num_missing_tokens > num_tokens:
+            self.changed.clear()
+            await self.changed.wait()
+            if self.error is not None:
+                raise self.error
+
+
+class Item:
+    """One encoding of a call."""
+
+    def __init__(self, call: Call, position: int, encoding: Encoding) -> None:
+        self.call, self.position, self.encoding = call, position, encoding
+        self.num_tokens = max(1, len(encoding))  # an empty text counts as one token
