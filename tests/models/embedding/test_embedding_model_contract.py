@@ -229,7 +229,7 @@ def test_vectors_are_those_of_sentence_transformers_itself() -> None:
 @needs_weights
 @needs_openvino
 def test_openvino_does_not_run_on_cuda() -> None:
-    with pytest.raises(ModelLoadError, match="OpenVINO runs on the CPU"):
+    with pytest.raises(ModelLoadError, match="engine openvino runs on the CPU only"):
         SentenceTransformersModel("minilm", minilm(engine="openvino", device="cuda"))
 
 
