@@ -55,11 +55,12 @@ class Ingress:
         return self._live.app
 
     async def reconfigure(self, user_config: dict[str, Any] | None, rank: object = None) -> None:
-        """Applies the user_config. Raises ConfigError for a wrong value at the start only.
+        """Applies the user_config. Raises ConfigError for a wrong value, but only at the start.
 
-        Later the error is logged and the old settings stay: Serve stops a replica whose reconfigure raises. Source:
-        ray 2.60, serve/_private/deployment_state.py, _check_startup_replicas. Serve calls this for a user_config that
-        was removed (None) only because there is an argument `rank`: serve/_private/replica.py, call_reconfigure.
+        Later the error is logged and the old settings stay: Serve stops a replica whose reconfigure raises. Serve
+        reports a removed user_config (None) only to a method with the argument `rank`. It must return at once: until
+        then HAProxy sends the requests through Serve's own proxy, which is slower. Source: ray 2.60, serve/_private:
+        deployment_state.py, _check_startup_replicas; replica.py, call_reconfigure; controller.py, get_target_groups.
         """
         try:
             self._live.configure(user_config)

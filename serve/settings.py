@@ -30,15 +30,17 @@ class ApiLimits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_upload_bytes: int = Field(default=64 * 1024**2, ge=1024, le=512 * 1024**2, description="Size of one file.")
-    max_query_chars: int = Field(default=8_000, ge=16, le=100_000, description="Length of one question.")
+    max_upload_bytes: int = Field(
+        default=64 * 1024**2, ge=1024, le=512 * 1024**2, description="Largest uploaded file, in bytes."
+    )
+    max_query_chars: int = Field(default=8_000, ge=16, le=100_000, description="Longest question, in characters.")
     max_texts_chars: int = Field(
         default=2_000_000,
         ge=1_000,
         le=50_000_000,
-        description="Length of all texts of one request to embed or to rerank; a token id counts as four characters.",
+        description="Characters of all texts of one request to embed or rerank; a token id counts as four.",
     )
-    max_rerank_texts: int = Field(default=1_000, ge=1, le=10_000, description="Texts of one request to rerank.")
+    max_rerank_texts: int = Field(default=1_000, ge=1, le=10_000, description="Most texts of one request to rerank.")
     embed_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one request to embed, in seconds.")
     rerank_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one request to rerank, in seconds.")
 
@@ -64,7 +66,7 @@ class IngressConfig(StageConfig):
 
 
 class SearchConfig(BaseModel):
-    """How the indexes are spread."""
+    """The distribution of the indexes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,11 +74,11 @@ class SearchConfig(BaseModel):
         default=1,
         ge=1,
         le=64,
-        description="Deployments that share the vectors between them: DenseSearcher, DenseSearcher-1, …",
+        description="Deployments of the dense search; each has a part of the vectors: DenseSearcher, DenseSearcher-1…",
     )
 
     def shards(self) -> dict[str, Shard | None]:
-        """The deployments of the dense search, and which chunks each holds; None: all."""
+        """The dense search's deployments, each with its part of the chunks; None means all chunks."""
         if self.dense_shards == 1:
             return {"DenseSearcher": None}
         names = ["DenseSearcher", *(f"DenseSearcher-{number}" for number in range(1, self.dense_shards))]
@@ -104,11 +106,11 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_placement(self) -> Self:
         if self.inline.DenseSearcher is not None and self.search.dense_shards != 1:
-            raise ValueError("inline.DenseSearcher: an inline search has no shards; search.dense_shards must be 1")
+            raise ValueError("inline.DenseSearcher cannot be sharded: search.dense_shards must be 1")
         return self
 
     storage: StorageConfig = StorageConfig()
-    catalog: Path | None = Field(default=None, description="A YAML file of models, added to models/catalog.yaml.")
+    catalog: Path | None = Field(default=None, description="YAML file of models, added to models/catalog.yaml.")
     search: SearchConfig = SearchConfig()
     inline: InlineConfig = InlineConfig()
     admission: AdmissionConfig = AdmissionConfig()
