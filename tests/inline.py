@@ -93,7 +93,7 @@ class InlineLexical:
 
 
 class ShortestFirst:
-    """A reranker that anyone can check by eye."""
+    """A reranker whose order a reader can check by eye."""
 
     async def rerank(
         self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
@@ -117,7 +117,7 @@ class InlineParser:
 
 
 class Failing:
-    """Any stage, down: every call raises the given error, streams after `num_deltas` deltas."""
+    """Any stage that is down: each call raises the error; a stream raises it after `num_deltas` deltas."""
 
     def __init__(self, error: RagError, num_deltas: int = 0) -> None:
         self._error, self._num_deltas = error, num_deltas
@@ -146,7 +146,7 @@ class Failing:
 
 
 class InlineCompletions:
-    """The extractive model, asked in OpenAI's own words."""
+    """The extractive model, which takes OpenAI's own requests."""
 
     def __init__(self) -> None:
         self._model = ExtractiveModel("extractive", ExtractiveConfig())
@@ -156,7 +156,7 @@ class InlineCompletions:
 
 
 class Silent:
-    """A generator that never begins, as one whose engine is still loading."""
+    """A generator that never begins, like an engine that is still loading."""
 
     async def stream(
         self, request: GenerationRequest, context: RequestContext
@@ -172,7 +172,7 @@ def retrieval_stages(corpus: Corpus) -> RetrievalStages:
 
 
 def inline_stages(corpus: Corpus, **replaced: Any) -> QueryStages:
-    """The query path's stages, some of them `replaced` by name."""
+    """The parts of the query path; `replaced` ones by name."""
     generator = InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig()))
     parts = vars(retrieval_stages(corpus)) | {"generator": generator, "fallback": generator} | replaced
     stages = RetrievalStages(**{field.name: parts[field.name] for field in fields(RetrievalStages)})
@@ -207,7 +207,7 @@ def inline_clients(corpus: Corpus) -> Clients:
 
 
 async def ingest(corpus: Corpus, filename: str, content: bytes, tenant: str = "default") -> str:
-    """Stores, attaches and ingests one file; gives its id."""
+    """Stores, attaches and ingests one file, and returns its id."""
     file = corpus.files.add(tenant, filename, content, "assistants")
     corpus.store_files.attach(tenant, "default", file.file_id)
     pipeline = IngestPipeline(InlineParser(), InlineEmbedder(), corpus, IngestConfig())

@@ -64,7 +64,7 @@ def test_no_stage_of_the_default_file_asks_for_a_gpu(raw: dict[str, Any]) -> Non
         (["applications", 0, "deployments", 1, "user_config"], "modle", "model"),
     ],
 )
-def test_an_unknown_key_is_refused_anywhere_with_the_nearest_known_one(
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(
     raw: dict[str, Any], path: list[Any], wrong: str, right: str
 ) -> None:
     place: Any = raw
@@ -200,7 +200,7 @@ def test_an_impossible_resource_is_refused(raw: dict[str, Any], options: dict[st
     assert problem in "\n".join(messages(raw))
 
 
-def test_replica_bounds_that_contradict_each_other_are_refused(raw: dict[str, Any]) -> None:
+def test_contradictory_replica_bounds_are_refused(raw: dict[str, Any]) -> None:
     deployment(raw, "Embedder")["autoscaling_config"] = {"min_replicas": 3, "max_replicas": 2}
 
     assert "max_replicas" in "\n".join(messages(raw))
@@ -226,7 +226,7 @@ def test_a_missing_autoscaling_config_is_refused(raw: dict[str, Any]) -> None:
     assert "must be declared, even for a fixed number" in "\n".join(messages(raw))
 
 
-def test_a_tokenizer_that_is_not_the_embedders_is_refused(raw: dict[str, Any]) -> None:
+def test_a_tokenizer_other_than_the_embedders_is_refused(raw: dict[str, Any]) -> None:
     deployment(raw, "Parser")["user_config"]["tokenizer"] = "granite-small"
 
     assert "set both to the same alias" in "\n".join(messages(raw))

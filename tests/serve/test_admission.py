@@ -1,4 +1,4 @@
-"""The limit of what one ingress replica takes on: who is refused, how, and when there is room again."""
+"""The limit of one ingress replica: refusals, and the room after an answer has ended."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ UNLIMITED = {
 
 
 class Gate:
-    """An application whose answers begin at once, and end when they are let go."""
+    """An application whose answers begin at once, and end when the test says so."""
 
     def __init__(self) -> None:
         self.num_begun = 0
@@ -106,7 +106,7 @@ async def test_probes_and_files_have_no_limit() -> None:
     assert (refused.status_code, ready.status_code) == (429, 200)
 
 
-async def test_a_caller_who_goes_makes_room() -> None:
+async def test_a_caller_who_disconnects_frees_the_place() -> None:
     gate = Gate()
     async with limited(gate, max_questions=1) as (http, permits):
         gone = asyncio.create_task(http.post("/v1/query"))
@@ -132,7 +132,7 @@ async def test_a_refusal_is_counted_under_its_route() -> None:
     assert REGISTRY.get_sample_value("ragserve_http_requests_total", labels) == before + 1
 
 
-def test_who_is_refused_is_told_to_return_when_those_under_way_have_left() -> None:
+def test_a_refusal_says_when_the_questions_under_way_will_have_ended() -> None:
     now = [0.0]
     permits = Admission(lambda: AdmissionConfig(max_questions=1), clock=lambda: now[0])
     for _ in range(400):
@@ -146,7 +146,7 @@ def test_who_is_refused_is_told_to_return_when_those_under_way_have_left() -> No
     assert permits.num_under_way == 0
 
 
-def test_every_route_that_asks_a_stage_has_the_limit(tmp_path: Path) -> None:
+def test_every_route_that_calls_a_stage_has_the_limit(tmp_path: Path) -> None:
     app = application(tmp_path, Clock()).app
 
     posted = {path for path, methods in _routes(app) if methods & {"POST", "PUT"}}

@@ -1,4 +1,4 @@
-"""The ingest path over a real corpus, without Ray: jobs that end, are tried again, given up, and handed over."""
+"""The ingest path over a real corpus, without Ray: jobs that complete, are retried, fail, and change hands."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 class FailsFirst(InlineEmbedder):
-    """An embedder that fails some times before it works."""
+    """An embedder that fails `num_failures` times before it works."""
 
     def __init__(self, error: BaseException, num_failures: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class FailsFirst(InlineEmbedder):
 
 
 class Hanging(InlineEmbedder):
-    """An embedder that never answers, and says when it was asked."""
+    """An embedder that never answers, and sets an event when it is called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ async def test_an_unreadable_file_fails_with_its_reason(corpus: Corpus) -> None:
     assert state(corpus, file_id).last_error_code == "invalid_file"
 
 
-async def test_an_overloaded_stage_is_tried_again_for_as_long_as_it_takes(corpus: Corpus) -> None:
+async def test_an_overloaded_stage_is_retried_without_limit(corpus: Corpus) -> None:
     file_id = attach(corpus)
     embedder = FailsFirst(OverloadedError("embed"), num_failures=8)
 
@@ -134,7 +134,7 @@ async def test_ingestion_is_background_work_of_the_files_tenant(corpus: Corpus) 
 @pytest.mark.parametrize(
     "error", [StageUnavailableError("parse"), InternalError("parse")], ids=lambda error: error.code
 )
-async def test_a_file_that_breaks_a_stage_every_time_is_given_up(corpus: Corpus, error: RagError) -> None:
+async def test_a_file_that_always_breaks_a_stage_fails(corpus: Corpus, error: RagError) -> None:
     file_id = attach(corpus)
     embedder = FailsFirst(error, num_failures=100)
 
@@ -155,7 +155,7 @@ async def test_a_file_detached_in_mid_ingestion_leaves_nothing(corpus: Corpus) -
     assert len(corpus.views.text_changes("default", "default", 0).added_keys) == 0
 
 
-async def test_a_worker_that_is_stopped_gives_its_jobs_back_at_once(corpus: Corpus) -> None:
+async def test_a_stopped_worker_releases_its_jobs_at_once(corpus: Corpus) -> None:
     file_id = attach(corpus)
     embedder = Hanging()
     async with working(corpus, embedder):

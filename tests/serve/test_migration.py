@@ -1,4 +1,4 @@
-"""A changed embedding model, without Ray: built beside what is searched, flipped, and flipped back; nothing is lost."""
+"""A changed embedding model, without Ray: the next generation is built, flipped to, and back. No file is lost."""
 
 import asyncio
 import contextlib
@@ -32,13 +32,13 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def text_of(number: int) -> str:
-    """Words that only file `number` has, enough of them to outweigh two that share a hash."""
+    """Words of file `number` alone: enough to outweigh two that share a hash."""
     words = ("walrus", "island", "clam", "whisker", "floe", "tusk", "dive", "herd")
     return " ".join(f"{word}{number}" for word in words)
 
 
 async def add(corpus: Corpus, embedder: InlineEmbedder, number: int) -> str:
-    """Uploads and ingests a file whose words nobody else has."""
+    """Uploads and ingests a file with words that no other file has."""
     file = corpus.files.add(DEFAULT_TENANT, f"{number}.md", text_of(number).encode())
     corpus.store_files.attach(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, file.file_id)
     pipeline = IngestPipeline(InlineParser(), embedder, corpus, IngestConfig())
@@ -48,7 +48,7 @@ async def add(corpus: Corpus, embedder: InlineEmbedder, number: int) -> str:
 
 
 class Searching:
-    """Searches the store, in whatever generation it has, by a file's own words."""
+    """Searches the vector store in its present generation, by a file's own words."""
 
     def __init__(self, corpus: Corpus, embedder: InlineEmbedder, dense: InlineDense | None = None) -> None:
         stages = retrieval_stages(corpus)
@@ -56,7 +56,7 @@ class Searching:
         self._pipeline = RetrievalPipeline(type(stages)(**fields), RetrievalConfig())
 
     async def first(self, number: int) -> str:
-        """The name of the file that is found first."""
+        """The name of the first file in the result."""
         query = RetrievalQuery(text_of(number), SCOPE, 3, options=DENSE)
         return (await self._pipeline.retrieve(query, within(10))).passages[0].filename
 
@@ -98,7 +98,7 @@ async def test_the_next_generation_is_built_and_flipped_to(corpus: Corpus) -> No
 
 
 async def test_nothing_fails_or_is_lost_while_it_flips_there_and_back(corpus: Corpus) -> None:
-    """Searches and ingestion go on all the time, while the model changes three times."""
+    """Searches and ingestion continue while the model changes three times."""
     embedder = InlineEmbedder()
     dense = GenerationChecking(corpus)
     search, added = Searching(corpus, embedder, dense), 30
@@ -133,7 +133,7 @@ async def test_nothing_fails_or_is_lost_while_it_flips_there_and_back(corpus: Co
 
 
 class GenerationChecking(InlineDense):
-    """Notes which spaces were searched, and that a query's vector has its generation's dimensions."""
+    """Records the searched generations, and checks that a query's vector has its generation's dimensions."""
 
     def __init__(self, corpus: Corpus) -> None:
         super().__init__(corpus)
@@ -162,7 +162,7 @@ async def test_going_back_embeds_only_what_came_since(corpus: Corpus) -> None:
 
 
 class CountingEmbedder(InlineEmbedder):
-    """Counts the documents that it embeds in each generation."""
+    """Counts the embedded documents of each generation."""
 
     def __init__(self) -> None:
         super().__init__()
