@@ -20,8 +20,8 @@ from deployments.replica.user_config import ModelChoice, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel
-from models.encoding import Encoding, TextInput
 from models.errors import ConflictError, InvalidRequestError, OverloadedError, RagError, StageUnavailableError
+from models.tokens.encoding import Encoding, TextInput
 from models.types import Deadline, Embeddings, FloatArray, RequestContext, StageStatus
 
 Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]

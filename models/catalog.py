@@ -7,10 +7,10 @@ from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.documents.tokenizer import FastTokenizer, load_tokenizer
 from models.errors import ConfigError, ModelNotFoundError, did_you_mean
 from models.registry import Task, check_kind, load_class
 from models.source import SourceConfig, fetch_folder
+from models.tokens.text_tokenizer import FastTokenizer, load_tokenizer
 
 BUILT_IN = Path(__file__).with_name("catalog.yaml")
 TASKS: tuple[Task, ...] = get_args(Task)

@@ -12,15 +12,15 @@ from deployments.generator import InlineGenerator
 from models.corpus.corpus import Corpus
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
-from models.documents.tokenizer import WordTokenizer
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents, forward_all
-from models.encoding import TextInput
 from models.errors import InvalidRequestError, RagError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
+from models.tokens.encoding import TextInput
+from models.tokens.text_tokenizer import WordTokenizer
 from models.types import (
     ChatMessage,
     CompletionRequest,

@@ -19,8 +19,8 @@ from pydantic import Field
 from deployments.autoscaling import WorkMeter
 from deployments.replica.batched_call import Call, Encoder, Item
 from deployments.replica.user_config import StageConfig
-from models.encoding import Encoding
 from models.errors import DeadlineExceededError, OverloadedError
+from models.tokens.encoding import Encoding
 from models.types import Deadline, FloatArray
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 from models.documents.base import Document
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.kinds import DocumentKinds, built_in_kinds
-from models.documents.tokenizer import Tokenizer
+from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk
 
 

@@ -6,7 +6,7 @@ from models.documents.chunk import chunk
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.kinds import DocumentKinds
 from models.documents.parse import parse
-from models.documents.tokenizer import Tokenizer
+from models.tokens.text_tokenizer import Tokenizer
 from models.types import ParsedFile
 
 

@@ -6,7 +6,7 @@ These are two steps, so that a replica can tokenise the next texts during a forw
 from collections.abc import Sequence
 from typing import Protocol
 
-from models.encoding import Encoding, TextInput
+from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoding import Encoding, TextInput
 from models.errors import InvalidRequestError
+from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray
 
 WORD = re.compile(r"\w+")

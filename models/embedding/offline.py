@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from models.embedding.base import EmbeddingModel
-from models.encoding import Encoding, TextInput
+from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray
 
 MAX_BATCH_TOKENS = 2048  # padding included; the default of the replicas

@@ -11,9 +11,9 @@ from models.embedding.transformer import (
     load_sentence_transformer,
     padded_features,
 )
-from models.encoding import Encoding, TextInput
 from models.errors import ModelLoadError
 from models.source import resolve_source, revision_of
+from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from models.embedding.tokenizing import EncoderTokenizer, pad
-from models.encoding import Encoding
 from models.errors import ModelLoadError
 from models.source import SourceConfig, choose_device, choose_dtype, describe_attempts, resolve_source, revision_of
+from models.tokens.encoder_tokenizer import EncoderTokenizer, pad
+from models.tokens.encoding import Encoding
 
 if TYPE_CHECKING:
     import torch

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from models.encoding import Encoding, TextInput
 from models.errors import ModelLoadError
 from models.source import resolve_source, revision_of
+from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray
 from models.vllm.pooling import VllmPooling, VllmPoolingConfig, load_pooling_tokenizer
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from models.encoding import Encoding
+from models.tokens.encoding import Encoding
 from models.types import FloatArray
 
 

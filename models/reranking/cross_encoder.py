@@ -13,8 +13,9 @@ from models.embedding.transformer import (
     load_cross_encoder,
     padded_features,
 )
-from models.encoding import Encoding
 from models.reranking.base import RerankRequest, RerankWork
+from models.reranking.logits import sigmoid
+from models.tokens.encoding import Encoding
 from models.types import FloatArray
 
 
@@ -59,8 +60,3 @@ class CrossEncoderModel:
     def to_relevance(self, scores: FloatArray) -> FloatArray:
         """The logits' probabilities: cross-encoders are trained with a sigmoid on top."""
         return sigmoid(scores)
-
-
-def sigmoid(logits: FloatArray) -> FloatArray:
-    """1 / (1 + exp(-logits)) float32, computed by the hyperbolic tangent, which does not overflow."""
-    return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)

@@ -19,9 +19,9 @@ from models.embedding.transformer import (
     load_sentence_transformer,
     padded_features,
 )
-from models.encoding import Encoding
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.token_cache import TokenVectorCache, TokenVectors
+from models.tokens.encoding import Encoding
 from models.types import FloatArray
 
 WORD = re.compile(r"[^\W_]+")  # the keyword index splits words in the same way, so its term weights match

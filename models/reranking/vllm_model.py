@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from models.encoding import Encoding
 from models.errors import ModelLoadError
 from models.reranking.base import RerankRequest, RerankWork
-from models.reranking.cross_encoder import sigmoid
+from models.reranking.logits import sigmoid
+from models.tokens.encoding import Encoding
 from models.types import FloatArray
 from models.vllm.pooling import VllmPooling, VllmPoolingConfig, load_pooling_tokenizer
 

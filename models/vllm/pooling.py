@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, JsonValue
 
-from models.embedding.tokenizing import EncoderTokenizer
-from models.encoding import Encoding
 from models.errors import ModelLoadError
 from models.source import SourceConfig, describe_attempts, fetch_folder, resolve_source
+from models.tokens.encoder_tokenizer import EncoderTokenizer
+from models.tokens.encoding import Encoding
 from models.types import FloatArray
 from models.vllm.engine import VllmEngineConfig, on_this_platform
 

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from models.encoding import TextInput
 from models.errors import InvalidRequestError, ModelNotFoundError
+from models.tokens.encoding import TextInput
 from models.types import Embeddings, RequestContext
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect

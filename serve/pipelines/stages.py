@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
 from models.documents.chunkers.base import ChunkingOptions
-from models.encoding import TextInput
 from models.index.follow import DenseRequest, LexicalRequest
+from models.tokens.encoding import TextInput
 from models.types import (
     CompletionRequest,
     Embeddings,

@@ -15,8 +15,8 @@ from deployments.parser import Parser
 from models.catalog import Catalog
 from models.documents.base import Document
 from models.documents.chunkers.base import ChunkingOptions
-from models.documents.tokenizer import Tokenizer
 from models.errors import ConfigError, UnreadableDocumentError
+from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk
 from tests.contexts import envelope
 from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself

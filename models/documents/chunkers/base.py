@@ -5,7 +5,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.documents.base import Document
-from models.documents.tokenizer import Tokenizer
+from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk
 
 

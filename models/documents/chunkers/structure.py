@@ -13,7 +13,7 @@ from models.documents.chunkers.base import ChunkingOptions
 from models.documents.options import NoOptions
 from models.documents.sections import Group, merge_tiny, split_sections
 from models.documents.text import one_line
-from models.documents.tokenizer import Tokenizer
+from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk
 
 MAX_CONTEXT_TOKENS = 32

@@ -18,7 +18,7 @@ from deployments.autoscaling import SlotMeter, WorkMeter
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
-from models.encoding import Encoding
+from models.tokens.encoding import Encoding
 from models.types import Deadline
 
 MIN_BATCH_TOKENS = 64  # TokenBatchedConfig's own bound

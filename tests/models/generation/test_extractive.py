@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.encoding import Encoding, TextInput
 from models.errors import InvalidRequestError, ModelNotFoundError, RagError
 from models.generation.citations import CitationStream
 from models.generation.extractive import NOTHING_FOUND, ExtractiveConfig, ExtractiveModel
+from models.tokens.encoding import Encoding, TextInput
 from models.types import ChatMessage, CompletionRequest, FloatArray, GenerationDelta, GenerationRequest, SamplingOptions
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
 

@@ -10,8 +10,9 @@ import pytest
 
 from models.errors import ModelLoadError
 from models.reranking.base import RerankingModel, RerankRequest
-from models.reranking.cross_encoder import CrossEncoderConfig, CrossEncoderModel, sigmoid
+from models.reranking.cross_encoder import CrossEncoderConfig, CrossEncoderModel
 from models.reranking.late_interaction import LateInteractionConfig, LateInteractionModel
+from models.reranking.logits import sigmoid
 from models.reranking.offline import score
 from models.reranking.vllm_model import VllmRerankingConfig, VllmRerankingModel
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
-from models.encoding import TextInput
+from models.tokens.encoding import TextInput
 from models.types import DEFAULT_TENANT, NORMAL_PRIORITY, Embeddings, RequestContext
 from tests.contexts import TRACEPARENT
 from tests.inline import InlineEmbedder

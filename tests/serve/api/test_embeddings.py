@@ -11,8 +11,8 @@ import pytest
 
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents
-from models.encoding import TextInput
 from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
+from models.tokens.encoding import TextInput
 from models.types import Embeddings, RequestContext, StageStatus
 from serve.api.embeddings import MAX_INPUTS, to_json
 from serve.settings import ApiConfig

@@ -20,9 +20,9 @@ from typing import Any, Literal
 import psutil
 
 from models.catalog import Catalog
-from models.encoding import Encoding
 from models.reranking.base import RerankingModel, RerankRequest
 from models.source import SourceConfig, choose_device, choose_dtype, fetch_folder
+from models.tokens.encoding import Encoding
 
 BATCH_SIZES = (8, 16, 32, 64, 128)
 GPU_BATCH_SIZES = (32, 64, 128, 256, 512, 1024)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoding import Encoding, TextInput, TokenIds
 from models.errors import InvalidRequestError
+from models.tokens.encoding import Encoding, TextInput, TokenIds
 
 if TYPE_CHECKING:
     from tokenizers import Encoding as RustEncoding

@@ -1,7 +1,7 @@
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from models.embedding.tokenizing import EncoderTokenizer, pad
+from models.tokens.encoder_tokenizer import EncoderTokenizer, pad
 
 WORDS = ["[PAD]", "[CLS]", "[SEP]", "a", "b", "c", "d", "query:"]
 PAD, CLS, SEP, A, B, C, D, QUERY = range(len(WORDS))
