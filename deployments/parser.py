@@ -26,10 +26,18 @@ logger = logging.getLogger(__name__)
 class ParserConfig(StageConfig):
     """Parser's user_config."""
 
-    tokenizer: str = Field(default="minilm", description="Catalog alias of the embedding model whose tokens count.")
-    chunker: str = Field(default=DEFAULT_CHUNKER, description="Catalog alias of what cuts documents into chunks.")
-    chunk_max_tokens: int = Field(default=220, ge=32, le=4096, description="Size of a chunk, unless the file says.")
-    chunk_overlap_tokens: int = Field(default=32, ge=0, le=2048, description="Tokens that neighbouring chunks share.")
+    tokenizer: str = Field(
+        default="minilm", description="Catalog alias of the embedding model whose tokens are counted."
+    )
+    chunker: str = Field(
+        default=DEFAULT_CHUNKER, description="Catalog alias of the chunker, which cuts documents into chunks."
+    )
+    chunk_max_tokens: int = Field(
+        default=220, ge=32, le=4096, description="Most tokens of a chunk; a file's own chunking_strategy replaces it."
+    )
+    chunk_overlap_tokens: int = Field(
+        default=32, ge=0, le=2048, description="Tokens that neighbouring chunks have in common."
+    )
     max_memory_mb: int = Field(
         default=2048, ge=256, le=65_536, description="Memory for parsing one file, in MiB; past it the file fails."
     )
@@ -94,7 +102,7 @@ class Parser:
         return StageStatus()
 
     async def check_health(self) -> None:
-        """Serve's probe: parses a line. A busy parser is healthy: its file's limits end what does not end by itself."""
+        """Serve's probe: parses a line. A busy parser is healthy, as its limits end a file that takes too long."""
         if self._child is None or not self._child.is_busy:
             await self.parse(b"health", "health.txt", None, Envelope("health", "", HEALTH_BUDGET_S))
 
@@ -109,7 +117,7 @@ def _explain(limit: Limit, config: ParserConfig) -> str:
 
 
 class ParserClient(StageClient):
-    """What the ingest path calls. Satisfies serve.pipelines.stages.ParseStage."""
+    """Calls the parser. Satisfies serve.pipelines.stages.ParseStage."""
 
     async def parse(
         self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext

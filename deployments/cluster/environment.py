@@ -1,32 +1,33 @@
-"""What Ray reads from the environment, set on purpose. Apply before Ray is imported; imports nothing of Ray itself."""
+"""The environment variables that Ray reads. Call `apply` before Ray is imported; this module does not import it."""
 
 import os
 import random
 import socket
 
 # A message between stages carries a whole file, or its text and chunks. Ray's default of 4 MiB would refuse most books.
-# This is the most that gRPC can express; api.max_upload_bytes, at most 512 MiB, bounds what a message really holds.
+# This is gRPC's own maximum; api.max_upload_bytes, at most 512 MiB, bounds the real size of a message.
 MAX_MESSAGE_BYTES = 2**31 - 1
 SETTINGS = {
-    # Always chosen, never left to ray.init(): its own choice is token auth that tools then have no token for.
+    # Set here, because ray.init() would turn token auth on by itself, and tools would not have the token.
     "RAY_AUTH_MODE": "token",
     # HAProxy in front, and user code on the replica's own loop: a hop between stages then costs less CPU.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
-    # Throughput mode would hold back a thousand log lines; warnings are few, and wanted at once.
+    # Throughput mode would buffer a thousand log lines; warnings are few, and must appear at once.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-    # No reports of usage from a machine that may have no network.
+    # No usage reports: the machine may have no network.
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A tokenizer's own threads fight over the cores that each replica was given.
+    # A tokenizer's own threads would compete for the cores of each replica.
     "TOKENIZERS_PARALLELISM": "false",
 }
-# Where this process starts Ray and ends it: Ray starts on purpose, never by a call that finds none. One of Serve's
-# threads makes such a call while Ray is shut down, and the two wait for each other for good.
+# For a process that starts and ends Ray itself: no other call may start Ray. One of Serve's threads makes such a call
+# while Ray shuts down, and the two then wait for each other for ever.
 OWN_RAY = {"RAY_ENABLE_AUTO_CONNECT": "0"}
-# Two services on one machine must not meet. HAProxy listens on the first two for its own pages, and sends requests to
-# the fallback proxy until a replica of the ingress is there, and then to that, on a port of the range. Serve's own
-# are the same for every service, and two proxies share one in silence: a question then goes to the other service.
+# Two services on one machine need different ports. HAProxy serves its own pages on the first two. It sends requests to
+# the fallback proxy until a replica of the ingress is ready, and then to that replica, on a port of the range. Serve's
+# defaults are the same for every service, and two proxies share a port without an error: a question then goes to the
+# other service.
 HAPROXY_PORTS = (
     "RAY_SERVE_HAPROXY_STATS_PORT",
     "RAY_SERVE_HAPROXY_METRICS_PORT",
@@ -35,15 +36,15 @@ HAPROXY_PORTS = (
 )
 INGRESS_PORTS = ("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT")
 OWN_PORTS = (*HAPROXY_PORTS, *INGRESS_PORTS)
-# Above the ports of Ray's workers, below those that Linux gives to clients: one of those may be taken again by the time
-# that HAProxy starts. A service has a range of its own, the replicas of its ingress the first ports of it.
+# Above the ports of Ray's workers, and below those that Linux gives to clients: these may be taken before HAProxy
+# starts. Each service has a range of its own; the replicas of its ingress use the first ports of it.
 FIRST_PORT, LAST_PORT, RANGE = 20_000, 32_000, 100
 LAST_CLIENT_PORT, LAST_TCP_PORT = 60_999, 65_535
 INGRESS_RANGE = RANGE - len(HAPROXY_PORTS)
 
 
 def apply() -> None:
-    """Sets what is not set: an operator's own choice stands."""
+    """Set the variables that are not set: an operator's own values stay."""
     for name, value in (SETTINGS | OWN_RAY).items():
         os.environ.setdefault(name, value)
     first = free_range()
@@ -54,7 +55,7 @@ def apply() -> None:
 
 
 def free_range() -> int:
-    """The first port of a range where nobody listens, neither as an ingress' first replica nor as HAProxy."""
+    """The first port of a range whose first port, for the ingress, and whose HAProxy ports are free."""
     ranges = list(range(FIRST_PORT, LAST_PORT, RANGE))
     random.shuffle(ranges)
     return next((first for first in ranges if _is_free_range(first)), FIRST_PORT)
@@ -65,13 +66,13 @@ def _is_free_range(first: int) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that was free a moment ago, and that Linux gives to no client meanwhile."""
+    """A TCP port of the loopback address that is free now, and that Linux does not give to clients."""
     ports = range(LAST_CLIENT_PORT + 1, LAST_TCP_PORT)
     return next(port for port in random.sample(ports, len(ports)) if is_free("127.0.0.1", port))
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether nobody listens there. HAProxy shares its port in silence, so two services would halve each other."""
+    """Whether no process listens on the port. HAProxy shares a port without an error, so it must be checked."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
