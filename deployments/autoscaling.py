@@ -138,14 +138,14 @@ class LatencyBudgetConfig(BaseModel):
     )
     utilization: float = Field(default=0.7, gt=0, lt=1, description="Target for the busy fraction of a replica's time.")
     hold_s: float = Field(
-        default=60.0, ge=0, le=3600, description="Scale down by the highest demand of this time, in seconds."
+        default=60.0, ge=0, le=3600, description="Scale down only to the highest demand of the last `hold_s` seconds."
     )
     # Of 80 simulated runs of 600 s, Poisson arrivals of 20 to 58 units a second, 56 oscillate with 0 and 2 with 0.15.
     slack: float = Field(
         default=0.15,
         ge=0,
         lt=1,
-        description="Remove a replica only if the remaining ones stay below `utilization` by this fraction of it.",
+        description="Remove a replica only if the remaining replicas stay below `utilization` by this fraction of it.",
     )
     max_growth: float = Field(default=2.0, gt=1, le=16, description="Most replicas after one step up, as a multiple.")
     max_step_down: int = Field(default=1, ge=1, le=1000, description="Most replicas that one step down removes.")

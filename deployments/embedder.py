@@ -47,7 +47,7 @@ class EmbedderConfig(TokenBatchedConfig):
         default=1,
         ge=1,
         le=8,
-        description="Most models in memory for vector stores that are searched with another model than `model`.",
+        description="Most models in memory beside `model`, for vector stores that are searched with another model.",
     )
 
 
@@ -153,7 +153,7 @@ class Embedder:
         alias = generation.rpartition("@")[0]
         model = await self._loader.load(alias)
         if model.generation != generation:
-            raise ConflictError(f"model {alias!r} is {model.generation!r} now; nothing embeds for {generation!r}")
+            raise ConflictError(f"model {alias!r} now has generation {model.generation!r}; no model has {generation!r}")
         return model
 
     def _drop_other_models(self) -> None:

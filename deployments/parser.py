@@ -113,7 +113,7 @@ def _explain(limit: Limit, config: ParserConfig) -> str:
         return f"parsing it needs more than {config.max_memory_mb} MiB of memory; split it, or save it in a simpler way"
     if limit == "cpu_time":
         return f"parsing it needs more than {config.max_cpu_s} s of CPU time; split it, or save it in a simpler way"
-    return "it crashed the parser; it is broken, or was made to do so"
+    return "it crashed the parser: it is damaged, or made to crash parsers"
 
 
 class ParserClient(StageClient):

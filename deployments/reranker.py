@@ -37,7 +37,7 @@ class RerankerConfig(TokenBatchedConfig, CanariedConfig):
         default=None,
         ge=0,
         le=1,
-        description="Weight of retrieval's rank in the final order; 0: the reranker alone. None: the model's own.",
+        description="Weight of the retrieval rank in the final order. 0: only the reranker. None: the model's default.",
     )
 
 

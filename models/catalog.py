@@ -22,7 +22,7 @@ class CatalogEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str = Field(description="A built-in kind from models/registry.py, or module:Class for a class of your own.")
-    note: str = Field(default="", description="Its use, in a line.")
+    note: str = Field(default="", description="Purpose, in one line.")
     options: dict[str, Any] = Field(default_factory=dict, description="The kind's own configuration.")
 
 

@@ -1,7 +1,7 @@
 """Limits the questions that one ingress replica works on at once. Further ones are refused before any work.
 
 Little's law: with N questions under way and X answered a second, a question takes N / X seconds. At full capacity X is
-constant, so each further question only makes all of them slower, until answers come too late to be of use.
+constant, so each further question only makes all of them slower, until answers come too late to be useful.
 text-embeddings-inference limits its requests by permits in the same way.
 """
 
@@ -16,7 +16,7 @@ from models.errors import OverloadedError
 
 STAGE = "ingress"
 MAX_QUESTIONS = 4096
-LAST_WEIGHT = 0.05  # of the last question, in the mean time of a question
+LAST_WEIGHT = 0.05  # weight of the last question in the mean time of a question
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0  # OpenAI's clients wait a minute at most
 
 

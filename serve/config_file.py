@@ -259,7 +259,7 @@ def _check_tokenizer(user_configs: dict[str, dict[str, Any]], where: str) -> Ite
 
 
 def _check_fit(deployments: list[dict[str, Any]], machine: Machine, where: str) -> Iterator[Problem]:
-    """Serve would wait for ever for replicas that fit nowhere."""
+    """Refuse replicas that do not fit on the machine: Serve would wait for them without end."""
     for resource, available in (("num_cpus", machine.num_cpus), ("num_gpus", machine.num_gpus)):
         needs = {deployment["name"]: _needed(deployment, resource) for deployment in deployments}
         total = sum(needs.values())

@@ -43,7 +43,7 @@ class Stages:
 class Ingress:
     """One HTTP replica. All its state is in the corpus.
 
-    Its settings are `args`, with user_config over them; user_config changes while it serves.
+    Its settings are `args`, overridden by user_config, which can change while it serves.
     """
 
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
@@ -67,7 +67,7 @@ class Ingress:
         except ConfigError as error:
             if not self._is_configured:
                 raise
-            logger.error("the settings stay as they were: %s", error)
+            logger.error("user_config is invalid, so the previous settings stay in use: %s", error)
         self._is_configured = True
 
     async def check_health(self) -> None:

@@ -1,4 +1,4 @@
-"""The services of one process, under settings that change while it serves."""
+"""The services of one process. Their settings can change while it serves."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -55,10 +55,10 @@ class Clients:
 
 
 class LiveServices:
-    """Composes pipelines, workers and the HTTP application, and composes the pipelines anew for changed settings."""
+    """Composes pipelines, workers and the HTTP application, and composes the pipelines again when settings change."""
 
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
-        """`settings` are those of `args`; `configure` lays a user_config over them."""
+        """`settings` are those of `args`; `configure` overrides them with a user_config."""
         self._arguments, self._clients, self._corpus = settings, clients, corpus
         self._orders: dict[OrderName, PassageOrder] = {}
         self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration)
@@ -91,7 +91,7 @@ class LiveServices:
         return services
 
     def configure(self, user_config: dict[str, Any] | None) -> None:
-        """Lays the user_config over `args` for the requests to come; a request under way keeps its settings.
+        """Overrides `args` with the user_config for later requests; a request under way keeps its settings.
 
         Raises ConfigError that names the key; then nothing has changed.
         """
@@ -104,7 +104,7 @@ class LiveServices:
         self.app.state.services = replace(self.current, settings=settings, retrieval=retrieval, query=query)
 
     async def check_health(self) -> None:
-        """Raises if the database does not answer, ingestion has stopped, or an inline replica is ill."""
+        """Raises if the database does not answer, ingestion has stopped, or an inline replica is unhealthy."""
         self._worker.check_health()
         await asyncio.gather(*(stage.check_health() for stage in self._clients.inline))
         await asyncio.to_thread(self._corpus.views.heads, [("", "")])

@@ -59,7 +59,7 @@ class RequestLog:
 
 @dataclass(frozen=True)
 class LimitedRoute:
-    """Stands for a route that was not looked up yet: its template labels the metrics of a refusal."""
+    """A route before the router has run: its template labels the metrics of a refusal."""
 
     path: str
     pattern: re.Pattern[str]
@@ -108,7 +108,7 @@ def _limited_route(scope: Scope) -> LimitedRoute | None:
 
 
 class BodyLimit:
-    """Refuses a body whose declared length is above the limit, and stops reading one that turns out longer."""
+    """Refuses a body whose declared length is above the limit, and stops reading a body that exceeds it."""
 
     def __init__(self, app: ASGIApp, max_bytes: Callable[[], int]) -> None:
         """`max_bytes` returns the present limit; a request keeps the limit that it began with."""
@@ -138,7 +138,7 @@ class BodyLimit:
 
 
 class JsonByDefault:
-    """Reads a body without a content type, or with that of curl's `-d`, as JSON: no route takes such a form."""
+    """Reads a body without a content type, or with the form type of curl's `-d`, as JSON: no route takes such forms."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

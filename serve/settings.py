@@ -38,11 +38,11 @@ class ApiLimits(BaseModel):
         default=2_000_000,
         ge=1_000,
         le=50_000_000,
-        description="Characters of all texts of one request to embed or rerank; a token id counts as four.",
+        description="Most characters in all texts of one embedding or rerank request; a token id counts as four.",
     )
-    max_rerank_texts: int = Field(default=1_000, ge=1, le=10_000, description="Most texts of one request to rerank.")
-    embed_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one request to embed, in seconds.")
-    rerank_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one request to rerank, in seconds.")
+    max_rerank_texts: int = Field(default=1_000, ge=1, le=10_000, description="Most texts in one rerank request.")
+    embed_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one embedding request, in seconds.")
+    rerank_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one rerank request, in seconds.")
 
 
 class ApiConfig(ApiLimits):
@@ -74,7 +74,7 @@ class SearchConfig(BaseModel):
         default=1,
         ge=1,
         le=64,
-        description="Deployments of the dense search; each has a part of the vectors: DenseSearcher, DenseSearcher-1…",
+        description="Dense search deployments, each with a part of the vectors: DenseSearcher, DenseSearcher-1…",
     )
 
     def shards(self) -> dict[str, Shard | None]:
@@ -123,7 +123,7 @@ class Settings(BaseModel):
     api: ApiConfig = ApiConfig()
 
     def with_user_config(self, user_config: dict[str, Any] | None) -> "Settings":
-        """These settings with Ingress's user_config over them, key by key. Raises ConfigError that names the key."""
+        """These settings, overridden by Ingress's user_config key by key. Raises ConfigError that names the key."""
         changes = parse_user_config(IngressConfig, user_config or {})
         sections = {
             name: _overlaid(getattr(self, name), getattr(changes, name)) for name in sorted(changes.model_fields_set)
@@ -143,5 +143,5 @@ def changeable_part(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _overlaid(section: C, changes: BaseModel) -> C:
-    """The section with the keys that `changes` sets; its own keys stay where `changes` is silent."""
+    """The section with the keys that `changes` sets; its other keys stay."""
     return type(section)(**dict(section) | {name: getattr(changes, name) for name in changes.model_fields_set})

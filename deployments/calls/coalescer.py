@@ -27,8 +27,8 @@ class CoalescingConfig(BaseModel):
         default=0.01,
         ge=0,
         le=1,
-        description="Longest wait of a call for others, in seconds, while another message is on its way. A fifth of it "
-        "if messages take longer than twice this time.",
+        description="Longest time that a call waits for calls to share its message, in seconds, while another message "
+        "is on its way. If messages take longer than twice this time, a fifth of it.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What travels beside each item of a message to a replica: who sent it, how urgent it is, and its remaining time."""
+"""The envelope of each item in a message to a replica: request id, tenant, remaining time, priority, trace context."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class Envelope:
 
     @staticmethod
     def of(context: RequestContext) -> "Envelope":
-        """What the caller sends. The seconds on the way are not subtracted."""
+        """The envelope that the caller sends. Transport time is not subtracted."""
         budget_s = context.deadline.remaining_s()
         return Envelope(context.request_id, context.tenant, budget_s, context.priority, context.trace_context)
 
     def to_context(self) -> RequestContext:
-        """What the replica works with: the deadline is on its own clock, and counts from now."""
+        """The replica's context. Its deadline is on the replica's own clock, and counts from now."""
         deadline = Deadline.after(self.budget_s)
         return RequestContext(self.request_id, self.tenant, deadline, self.priority, self.trace_context)
 
@@ -34,5 +34,5 @@ def request_ids(envelopes: Iterable[Envelope]) -> str:
 
 
 def longest_budget_s(envelopes: Iterable[Envelope]) -> float:
-    """When a message is late: when all of its requests are."""
+    """The budget of a message: a message is late when all of its requests are late."""
     return max(envelope.budget_s for envelope in envelopes)

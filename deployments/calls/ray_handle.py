@@ -7,7 +7,7 @@ from ray.serve.handle import DeploymentHandle
 
 
 class RayHandle:
-    """Satisfies Handle. The one caller of Ray's handles; what they raise is Ray's, see StageClient."""
+    """Satisfies Handle. The only caller of Ray's handles. It raises Ray's errors; StageClient translates them."""
 
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle

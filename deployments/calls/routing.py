@@ -1,9 +1,9 @@
 """Choose a replica for a message: of two at random, the one with fewer unanswered messages of this process.
 
-Serve's own router compares the queue lengths that replicas report. In throughput mode a replica reports with its answer
-the length at the time when it took the message. With a second of work in the queues, every process then sees a second
-ago, sends all its messages to the one replica that was free, and leaves the other idle. This router counts its own
-messages instead.
+Serve's own router compares the queue lengths that replicas report. In throughput mode a replica reports, with
+its answer, the length at the time when it took the message. With a second of work in the queues, that length is a
+second old: every process sends all its messages to the replica that was free then, and the other replica is idle. This
+router counts its own messages instead.
 """
 
 import random

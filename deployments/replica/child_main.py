@@ -47,13 +47,13 @@ def main(memory_bytes: int, cpu_s: int) -> None:
 
 
 def _die_with_the_parent() -> None:
-    """A parent that is killed closes nothing that a busy child would notice."""
+    """End when the parent is killed: a busy child would not notice that its standard input closed."""
     with contextlib.suppress(OSError, AttributeError):  # not on Linux
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _be_the_first_to_die() -> None:
-    """Where the machine's memory runs out all the same, the kernel is to choose this process."""
+    """If the machine's memory runs out in spite of the limit, the kernel kills this process first."""
     with contextlib.suppress(OSError):  # not on Linux
         Path("/proc/self/oom_score_adj").write_text("1000")
 

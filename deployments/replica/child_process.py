@@ -1,4 +1,4 @@
-"""A function in a child process with limits of memory and CPU time: what a hostile input can break is the child."""
+"""A function in a child process with limits of memory and CPU time: a hostile input can break only the child."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARA
 
 @dataclass(frozen=True)
 class ChildLimits:
-    """What one call may take. `memory_bytes` is private writable memory (RLIMIT_DATA), the interpreter's included."""
+    """Limits of one call. `memory_bytes` is private writable memory (RLIMIT_DATA), the interpreter's included."""
 
     memory_bytes: int
     cpu_s: int
@@ -103,7 +103,7 @@ class ChildProcess:
 
 
 def _limit_of(exit_status: int) -> Limit:
-    """Which limit ended the process. C++ libraries abort where memory runs out; the kernel's own killer sends KILL."""
+    """Which limit ended the process. C++ libraries abort when memory runs out; the kernel's OOM killer sends KILL."""
     if exit_status == -signal.SIGXCPU:
         return "cpu_time"
     return "memory" if exit_status in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGTRAP) else "crash"

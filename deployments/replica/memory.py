@@ -64,7 +64,7 @@ def required_memory(alias: str, config: BaseModel, total_gpu_bytes: int) -> Memo
 
 
 def free_host_bytes() -> int:
-    """Bytes to take before the machine, its container or Ray's memory monitor kills a process."""
+    """Bytes that can be allocated before the machine, its container or Ray's memory monitor kills a process."""
     machine = psutil.virtual_memory()
     return min([machine.available - int(HOST_RESERVE * machine.total), *_free_in_cgroups()])
 

@@ -161,7 +161,7 @@ class ModelSlot(Generic[M]):
         return [*self._swap.in_service, *self._swap.retiring.models]
 
     def _canary_for(self, key: str | None) -> LoadedModel[M] | None:
-        """The canary if it gets the requests with this key: as many of all keys as its share says."""
+        """The canary if it gets the requests with this key. Its share is the fraction of all keys that it gets."""
         canary, target = self._swap.canary, self._swap.target
         if key is None or canary is None or target is None or target.canary is None:
             return None

@@ -218,7 +218,7 @@ class ModelSwap(Generic[M]):
 
 
 def _describe(alias: str, error: Exception) -> str:
-    """For the stage's status, which users see: what a library says of paths and addresses stays in the log."""
+    """The error in the stage's status. Users see it, so a library's message, which may have paths, is only logged."""
     if isinstance(error, RagError):
         return str(error)
     return f"model {alias!r} does not load: {type(error).__name__}; the log has the details"

@@ -125,7 +125,7 @@ def _rarity(word_stem: str, units: list[Unit]) -> float:
 
 
 def _coverage(weights: dict[str, float], stems: frozenset[str]) -> float:
-    """The fraction of the total weight, from 0 to 1, whose stems are in `stems`."""
+    """The fraction of the total weight, from 0 to 1, that belongs to the stems in `stems`."""
     total = sum(weights.values())
     return sum(weight for word_stem, weight in weights.items() if word_stem in stems) / total if total else 0.0
 

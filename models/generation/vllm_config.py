@@ -27,7 +27,7 @@ class VllmConfig(VllmEngineConfig):
     )
     adapters: dict[str, str] = Field(
         default_factory=dict,
-        description="LoRA adapters: from the `model` in requests to a local folder or a hub id.",
+        description="LoRA adapters: the `model` name in requests, mapped to a local folder or a hub id.",
     )
     tool_parser: str | None = Field(
         default=None,

@@ -79,7 +79,7 @@ class VllmModel:
                 yield answer
 
     def activity(self) -> EngineActivity:
-        """Of the running engine, whose max_num_seqs is `max_running`; no activity before `start` and after `stop`."""
+        """The engine's activity; `max_running` is its max_num_seqs. Idle before `start` and after `stop`."""
         if self._engine is None:
             return EngineActivity()
         max_running = int(self._engine.vllm_config.scheduler_config.max_num_seqs)

@@ -20,7 +20,7 @@ def unique(texts: Sequence[str], threshold: float) -> list[int]:
     """Return the indexes of the texts that are no near duplicate of an earlier returned text, in order.
 
     Two texts are near duplicates if the Jaccard similarity of their sets of shingles is at least `threshold`. A text
-    that contains another one and much more is no duplicate. Overlapping neighbour chunks are none either. A text
+    that contains another text and much more is no duplicate. Neighbouring chunks that overlap are no duplicates. A text
     without words is always returned. Raises InvalidRequestError for a threshold outside 0..1, or 0.
     Source: Broder, On the resemblance and containment of documents, 1997.
     """

@@ -38,7 +38,7 @@ class DocumentsRequest(BaseModel):
     query: str
     documents: list[str | dict[str, str]] = Field(min_length=1)
     model: str = SERVICE_MODEL
-    top_n: int | None = Field(default=None, ge=1, description="Return only the best ones.")
+    top_n: int | None = Field(default=None, ge=1, description="Return only this number of results, the best first.")
     return_documents: bool | None = None
     rank_fields: list[str] | None = Field(
         default=None, min_length=1, max_length=32, description="Fields of an object to read; `text` by default."

@@ -9,4 +9,4 @@ MAX_STOPS = 4
 
 MaxTokens = Annotated[int, Field(ge=1, le=32_768, description="Longest answer, in tokens.")]
 Temperature = Annotated[float, Field(ge=0, le=2, description="0 always takes the likeliest token.")]
-TopP = Annotated[float, Field(gt=0, le=1, description="Sample from the tokens that have this probability together.")]
+TopP = Annotated[float, Field(gt=0, le=1, description="Sample from the likeliest tokens with this total probability.")]

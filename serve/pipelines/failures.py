@@ -18,7 +18,7 @@ STAGE_FAILURES = (OverloadedError, DeadlineExceededError, StageUnavailableError,
 
 
 async def attempt(call: Coroutine[Any, Any, T]) -> T | RagError:
-    """The call's result, or its error: of two calls at once, neither is abandoned when the other fails."""
+    """The call's result, or its error as a value: when one of two concurrent calls fails, the other continues."""
     try:
         return await call
     except RagError as error:
@@ -26,6 +26,6 @@ async def attempt(call: Coroutine[Any, Any, T]) -> T | RagError:
 
 
 def raise_mistakes(result: object) -> None:
-    """Raises an error that is no failure of a stage, such as an unknown vector store: the caller must see it."""
+    """Raises an error that is not a stage's failure, such as an unknown vector store: the caller must see it."""
     if isinstance(result, RagError) and not isinstance(result, STAGE_FAILURES):
         raise result

@@ -38,7 +38,7 @@ class Housekeeper:
             try:
                 await asyncio.to_thread(self.clean_up)
             except OverloadedError as error:
-                logger.warning("the clean-up waits for the next round: %s", error)
+                logger.warning("the clean-up failed and is tried again in the next round: %s", error)
             await self._wakeup.wait(self._config.every_s)
 
     def clean_up(self) -> None:

@@ -36,7 +36,12 @@ class IngestLimits(BaseModel):
 
     concurrency: int = Field(default=8, ge=1, le=64, description="Files that one ingress replica ingests at once.")
     file_budget_s: float = Field(default=600.0, gt=0, le=86_400, description="Time for one file, in seconds.")
-    poll_s: float = Field(default=1.0, gt=0, le=60, description="Seconds between two looks for jobs of other workers.")
+    poll_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Seconds between two checks for jobs that another replica created or lost.",
+    )
     retry_s: float = Field(
         default=2.0, gt=0, le=600, description="Pause after a stage was overloaded or unavailable, in seconds."
     )
@@ -72,7 +77,7 @@ class IngestPipeline:
         try:
             await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
         except MissingVectorsError as error:
-            # Since the question above, the vector store has begun or finished another generation.
+            # Since `required` was read, the vector store has begun or finished another generation.
             vectors |= await self._embed(parsed, error.generations, context)
             await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
         return len(parsed.chunks)
@@ -95,7 +100,7 @@ class IngestWorker:
     def __init__(self, pipeline: IngestPipeline, corpus: Corpus, config: IngestConfig) -> None:
         self._pipeline, self._corpus = pipeline, corpus
         self._limits: IngestLimits = config
-        # Fixed: renewal may be asleep for a third of it, which could be longer than a shorter lease.
+        # Fixed: renewal sleeps for a third of it, and a lease that becomes shorter could end during that sleep.
         self._lease_s = config.lease_s
         # Leases belong to this name, which no other process ever has.
         self._owner = f"worker-{uuid.uuid4().hex}"
@@ -151,7 +156,7 @@ class IngestWorker:
         self._running.pop(job_id, None)
         if not task.cancelled() and (error := task.exception()):
             # A bug or a failed database: this worker stops, and Serve replaces its unhealthy replica.
-            logger.error("job %d stopped its worker by an unexpected error", job_id, exc_info=error)
+            logger.error("job %d failed unexpectedly, so its worker stops", job_id, exc_info=error)
             self._is_running = False
         metrics.INGESTIONS_RUNNING.set(len(self._running))
         self.wake()

@@ -32,7 +32,7 @@ class MigrationConfig(BaseModel):
         default=0.5,
         gt=0,
         le=1,
-        description="Fraction of the time spent building; less leaves the embedder to questions.",
+        description="Fraction of the time spent building; a lower value leaves the embedder more time for questions.",
     )
     step_s: float = Field(default=120.0, gt=0, le=3600, description="Time for one step, in seconds.")
     lease_s: float = Field(
@@ -42,7 +42,7 @@ class MigrationConfig(BaseModel):
         description="Another worker may claim a build that was not renewed within this time.",
     )
     poll_s: float = Field(
-        default=2.0, gt=0, le=600, description="Seconds between two looks for vector stores that are due."
+        default=2.0, gt=0, le=600, description="Seconds between two checks for vector stores that need a build."
     )
     keep_previous_s: float = Field(
         default=7 * 86_400.0,

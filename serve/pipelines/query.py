@@ -52,7 +52,7 @@ class QueryPipeline:
     """retrieve -> generate -> check citations."""
 
     def __init__(self, stages: QueryStages, config: QueryConfig, order: PassageOrder | None = None) -> None:
-        """`order` is the passage order of an earlier pipeline, with its counts; by default the config's, anew."""
+        """`order` is the passage order of an earlier pipeline, with its counts; None: a new one, from the config."""
         self._stages, self._config = stages, config
         self._order = order or passage_order(config.passage_order)
 

@@ -30,7 +30,10 @@ class RetrievalConfig(BaseModel):
 
     search_s: float = Field(default=5.0, gt=0, le=600, description="Time for embedding and search, in seconds.")
     rerank_s: float = Field(
-        default=10.0, gt=0, le=600, description="Time for reranking, in seconds; after it, the order of fusion stays."
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Time for reranking, in seconds; when it is over, the fused order is kept.",
     )
     candidates: int = Field(default=50, ge=1, le=500, description="Chunks that each search returns.")
     rerank_candidates: int = Field(default=30, ge=1, le=500, description="Fused chunks that are reranked.")

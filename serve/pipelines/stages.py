@@ -1,4 +1,4 @@
-"""The seams of the request path: clients of replicas satisfy them in production, the models themselves in a test."""
+"""Protocols of the stages that the pipelines call. Clients of replicas satisfy them; in a test, the models do."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol

@@ -136,7 +136,7 @@ async def test_a_call_embeds_in_the_generation_that_it_asks_for(catalog: Catalog
 
     np.testing.assert_array_equal(now.vectors, expected(texts))
     np.testing.assert_array_equal(other.vectors, expected(texts, 32))
-    with pytest.raises(ConflictError, match="nothing embeds for"):
+    with pytest.raises(ConflictError, match="no model has"):
         await replica.embed_inputs(InputsCall(texts, True, "hashing-32@48"), ENVELOPE)
     with pytest.raises(ModelNotFoundError):
         await replica.embed_inputs(InputsCall(texts, True, "gone@1"), ENVELOPE)

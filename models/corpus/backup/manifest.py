@@ -39,7 +39,7 @@ class Manifest(BaseModel):
     created_at: str = Field(description="Time of the backup, ISO 8601, UTC.")
     database_sha256: str = Field(description="SHA-256 of corpus.db. The names of the files are their checksums.")
     rows: dict[str, int] = Field(description="Number of rows in each table.")
-    num_blobs: int = Field(description="Number of uploaded files with different contents.")
+    num_blobs: int = Field(description="Number of uploaded files, each distinct content once.")
     blob_bytes: int = Field(description="Total size of those files.")
 
     @staticmethod

@@ -20,7 +20,7 @@ LEASE_S = 600.0
 
 @dataclass(frozen=True)
 class IndexWorkload:
-    """What is indexed and searched: vectors (n, dim), queries (q, dim) on the unit sphere, texts and text queries."""
+    """Data to index and to search: vectors (n, dim), queries (q, dim) on the unit sphere, texts and text queries."""
 
     vectors: FloatArray
     queries: FloatArray

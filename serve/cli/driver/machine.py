@@ -10,7 +10,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def describe_machine(threads: int, device: str = "cpu") -> dict[str, str]:
-    """`threads` are those of each server's model; `device` is cpu or cuda."""
+    """Describe the machine. `threads`: threads of each server's model; `device`: cpu or cuda."""
     import torch
 
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)

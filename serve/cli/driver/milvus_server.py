@@ -90,7 +90,7 @@ class MilvusServer:
 
 
 def new_prefix() -> str:
-    """A prefix for collections that nobody else uses."""
+    """A unique prefix of collection names."""
     return random_id("test_")
 
 

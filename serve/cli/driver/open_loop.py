@@ -1,6 +1,6 @@
 """The open loop: requests arrive at their times, whether or not the earlier ones were answered.
 
-A late service gets no rest: what it has not done waits. `python -m serve.cli.driver.open_loop` reads an OpenLoad as
+A late service gets no pause: unanswered requests add up. `python -m serve.cli.driver.open_loop` reads an OpenLoad as
 JSON from its standard input and writes an OpenLoopResult to its standard output; the caller computes its summary.
 """
 
@@ -107,7 +107,7 @@ def drive_open(load: OpenLoad) -> OpenLoopResult:
 
 @contextmanager
 def driving_open(load: OpenLoad) -> Iterator[ModuleProcess]:
-    """The same, for a caller that has something to do meanwhile."""
+    """The same, for a caller that does other work during the load."""
     with module_process(MODULE, asdict(load)) as process:
         yield process
 

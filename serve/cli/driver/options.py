@@ -22,14 +22,14 @@ TurnsOption = Annotated[
 ]
 ClientsOption = Annotated[str, typer.Option(help="Numbers of clients, separated by commas.")]
 FolderOption = Annotated[
-    Path | None, typer.Option(help="Folder for temporary data; they are deleted afterwards.", file_okay=False)
+    Path | None, typer.Option(help="Folder for temporary data, which is deleted afterwards.", file_okay=False)
 ]
 PeersOption = Annotated[
     Path | None, typer.Option(help="Folder where other servers are installed; default: the user's cache folder.")
 ]
 OutputOption = Annotated[Path | None, typer.Option(help="Write all results to this JSON file.", dir_okay=False)]
 PlotOption = Annotated[
-    Path | None, typer.Option(help="Draw the results to this file; its suffix names the format.", dir_okay=False)
+    Path | None, typer.Option(help="Plot the results to this file; its suffix sets the format.", dir_okay=False)
 ]
 
 
@@ -38,7 +38,7 @@ def show_progress(line: str) -> None:
 
 
 def show(*lines: str) -> None:
-    """Markdown, as it is."""
+    """Print the lines of Markdown without styling."""
     console.print("\n".join(lines), markup=False)
 
 

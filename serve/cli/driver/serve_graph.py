@@ -1,4 +1,4 @@
-"""Small graphs on Ray Serve, in a cluster of their own: what the benchmarks of simulated and echo stages run on."""
+"""Small graphs on Ray Serve, in a cluster of their own, for the benchmarks with simulated and echo stages."""
 
 import time
 import urllib.request
@@ -82,5 +82,5 @@ def deployment(kind: type, name: str, num_replicas: int = 1, **options: Any) -> 
 
 
 def new_context(budget_s: float) -> RequestContext:
-    """Of a request that has this much time."""
+    """The envelope of a request with this budget."""
     return RequestContext("bench", DEFAULT_TENANT, Deadline.after(budget_s))

@@ -172,6 +172,6 @@ def vllm_serve(model: Path, flags: Sequence[str], environment: Mapping[str, str]
 
 
 def constant_answers(num_bytes: int) -> Launch:
-    """A server that does nothing: its throughput is the most that the load driver can ask for."""
+    """A server with a constant answer: its throughput is the upper limit of the load driver."""
     command = [sys.executable, "-m", "serve.cli.driver.constant_server", "{port}", str(num_bytes)]
     return Launch("constant answers", command, "/")

@@ -191,7 +191,7 @@ class ConcurrentStage:
 
 
 class EchoStage:
-    """A stage that costs nothing: what is measured is the way to it."""
+    """A stage without any work: a call of it measures only the cost of the call."""
 
     async def run(self, item: str) -> str:
         return item

@@ -1,4 +1,4 @@
-"""Measurement in interleaved turns: everything that is compared meets whatever else the machine does alike."""
+"""Measurement in interleaved turns, so that other work on the machine affects all contenders equally."""
 
 import statistics
 from collections.abc import Callable, Sequence

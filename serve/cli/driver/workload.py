@@ -1,4 +1,4 @@
-"""What the benchmarks send: texts of a given number of tokens, request bodies, and questions from a file."""
+"""The workload of the benchmarks: texts of a given number of tokens, request bodies, and questions from a file."""
 
 import json
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Words:
 
 
 def write_bodies(path: Path, bodies: Sequence[dict[str, object]]) -> Path:
-    """A body a line: what the load drivers read."""
+    """Write one body per line, the format that the load drivers read."""
     path.write_text("\n".join(map(json.dumps, bodies)))
     return path
 
@@ -54,7 +54,7 @@ def write_bodies(path: Path, bodies: Sequence[dict[str, object]]) -> Path:
 def embedding_bodies(
     texts: Sequence[str], texts_per_request: int, model: str, is_base64: bool
 ) -> list[dict[str, object]]:
-    """As OpenAI's client sends them: base64, unless the server knows lists alone."""
+    """As OpenAI's client sends them: base64, unless the server supports only lists."""
     form = {"encoding_format": "base64"} if is_base64 else {}
     starts = range(0, len(texts), texts_per_request)
     groups = [list(texts[start : start + texts_per_request]) for start in starts]

@@ -75,7 +75,7 @@ def serve_config_of(raw: dict[str, Any], values: Values, where: str) -> dict[str
 
 
 def _override_user_config(deployments: list[dict[str, Any]], arguments: dict[str, Any]) -> None:
-    """Args of the values also go into Ingress's user_config: what the file has there would win over them."""
+    """Copy args of the values into Ingress's user_config, whose values in the deployment file would override them."""
     changes = changeable_part(arguments)
     for deployment in deployments:
         if deployment["name"] == "Ingress" and changes:
@@ -105,7 +105,7 @@ def _refuse_unknown_stages(where: str, deployments: list[dict[str, Any]], values
 def _refuse_local_paths(arguments: dict[str, Any]) -> None:
     """A path of this machine does not exist in a pod."""
     if arguments.get("catalog"):
-        raise ConfigError("args.catalog", "is a file of this machine; set `catalog` in values.yaml instead")
+        raise ConfigError("args.catalog", "is a file on this machine; set `catalog` in values.yaml instead")
     if not Path(str((arguments.get("storage") or {}).get("data_dir", ""))).is_absolute():
         raise ConfigError("args.storage.data_dir", "must be the path of a volume in the pods, such as /data")
 

@@ -19,7 +19,7 @@ def backup_command(
     ] = None,
     quick: QuickOption = False,
 ) -> None:
-    """How long a backup and a restore of a number of chunks take."""
+    """Time of a backup and of a restore, for a given number of chunks."""
     from serve.cli.bench.backup.run import run
 
     with TemporaryDirectory(dir=folder) as temporary:

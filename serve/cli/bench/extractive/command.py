@@ -25,7 +25,7 @@ def extractive_command(
     ] = False,
     quick: QuickOption = False,
 ) -> None:
-    """How often an extractive answer contains the gold answer, by passages and term weights. --quick: 10 questions."""
+    """Fraction of extractive answers with the gold answer, by passages and term weights. --quick: 10 questions."""
     from serve.cli.bench.extractive.run import HEAD, run
 
     show(HEAD)

@@ -12,11 +12,13 @@ NUM_FILES, QUICK_FILES = 100, 3
 
 
 def milvus_command(
-    server: Annotated[str, typer.Argument(help="server (of the package `milvus`), or lite (in this process).")],
+    server: Annotated[
+        str, typer.Argument(help="server: the server of the package `milvus`; lite: Milvus Lite in this process.")
+    ],
     index: Annotated[str, typer.Option(help="FLAT or HNSW.")] = "FLAT",
     quick: QuickOption = False,
 ) -> None:
-    """What a search in Milvus costs: alone, in batches, filtered, and after a change. --quick has three files."""
+    """Time of a search in Milvus: alone, in batches, filtered, and after a change. --quick has three files."""
     logging.disable(logging.CRITICAL)
     from serve.cli.bench.milvus.run import run
 

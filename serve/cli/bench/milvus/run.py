@@ -1,4 +1,4 @@
-"""`ragserve bench milvus`: what a search in Milvus costs, each with the SQL queries of its searcher."""
+"""`ragserve bench milvus`: the time of a search in Milvus, including the SQL queries of its searcher."""
 
 import statistics
 import time
@@ -35,7 +35,7 @@ class Repeats:
 def run(kind: str, index: str, num_files: int, is_quick: bool, folder: str) -> Iterator[str]:
     """A line a kind of search and consistency. Raises InvalidRequestError for an unknown kind of server."""
     if kind not in URIS:
-        raise InvalidRequestError(f"no Milvus {kind!r}; choose from {', '.join(URIS)}", "server")
+        raise InvalidRequestError(f"unknown Milvus server {kind!r}; choose from {', '.join(URIS)}", "server")
     corpus = Corpus.open(f"sqlite:///{folder}/corpus.db", folder)
     last_file_id = fill(corpus, num_files)
     options = {"uri": URIS[kind](), "prefix": new_prefix(), "index": index}

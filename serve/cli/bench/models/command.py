@@ -15,7 +15,7 @@ from serve.cli.driver.options import (
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption
 
 ALL_ROWS = "embed,rerank,generate,memory"
-RowsOption = Annotated[str, typer.Option(help="Of embed, rerank, generate, memory.")]
+RowsOption = Annotated[str, typer.Option(help="Rows, separated by commas: embed, rerank, generate, memory.")]
 TurnOption = Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=0.5, max=120)]
 ClientsOption = Annotated[int, typer.Option(help="Concurrent clients of the embeddings.", min=1, max=256)]
 LlmOption = Annotated[
@@ -64,7 +64,7 @@ def gpu_command(  # noqa: PLR0913
     plot: PlotOption = None,
     quick: QuickOption = False,
 ) -> None:
-    """Needs a GPU with CUDA: the rows of `bench models` with every model on it, and FAISS there against the CPU."""
+    """The rows of `bench models` with every model on a CUDA GPU, and FAISS on the GPU against the CPU."""
     from serve.cli.bench.models.gpu import require_gpu, run
     from serve.cli.bench.models.rows import ModelsPlan
     from serve.cli.bench.models.run import measure

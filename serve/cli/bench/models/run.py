@@ -52,7 +52,7 @@ def measure(plan: ModelsPlan, output: Path | None, plot: Path | None, rows_of: R
 def run(plan: ModelsPlan, folder: Path, report: Callable[[str], None]) -> Iterator[Row]:
     """Every row, as soon as it is measured. Raises InvalidRequestError for an unknown group."""
     if unknown := set(plan.groups) - set(GROUPS):
-        raise InvalidRequestError(f"no rows {unknown.pop()!r}; choose from {', '.join(GROUPS)}", "rows")
+        raise InvalidRequestError(f"unknown rows {unknown.pop()!r}; choose from {', '.join(GROUPS)}", "rows")
     session = Session.of(plan, folder, report)
     yield from ceiling_rows(session)
     for group in plan.groups:

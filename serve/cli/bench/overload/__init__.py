@@ -1,1 +1,1 @@
-"""`ragserve bench overload`: what the service still answers past its peak."""
+"""`ragserve bench overload`: the goodput of the service above its peak load."""

@@ -26,18 +26,19 @@ def overload_command(  # noqa: PLR0913
     turn_s: Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=2, max=300)] = 15.0,
     num_turns: TurnsOption = 3,
     answer_s: Annotated[
-        float, typer.Option(help="Seconds after which a request hangs: query.total_s and a grace period.")
+        float,
+        typer.Option(help="Seconds without an answer after which a request hangs: query.total_s and a grace period."),
     ] = 70.0,
     documents: Annotated[
         list[Path] | None, typer.Option(help="Files or folders to ask about; default: README.md and docs.")
     ] = None,
-    questions: Annotated[Path, typer.Option(help="File with a question a line.")] = Path("loadtests/questions.txt"),
+    questions: Annotated[Path, typer.Option(help="File with one question per line.")] = Path("loadtests/questions.txt"),
     config: ConfigOption = DEFAULT_CONFIG,
     output: OutputOption = None,
     plot: PlotOption = None,
     quick: QuickOption = False,
 ) -> None:
-    """What the service still answers at twice its peak: goodput, refusals, and whether any request hangs."""
+    """The service at up to twice its peak load: goodput, refusals, and hanging requests."""
     from serve.cli.bench.overload.findings import OverloadPlan
     from serve.cli.bench.overload.run import measure
 

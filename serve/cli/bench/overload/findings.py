@@ -1,4 +1,4 @@
-"""`ragserve bench overload`: what the service still answers when more is asked of it than it can do.
+"""`ragserve bench overload`: the goodput of the service above its peak load.
 
 The peak comes from closed loops with a rising number of clients. Then questions are offered at multiples of that peak,
 whether or not the earlier ones were answered, in turns with the best of the closed loops. Past the peak, goodput should

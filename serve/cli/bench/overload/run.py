@@ -91,7 +91,7 @@ def run(plan: OverloadPlan, folder: Path, report: Callable[[str], None]) -> tupl
 def _rounds(session: Session, best: PeakRow) -> tuple[list[PeakRow], list[OverloadRow]]:
     """In each round the best closed loop, then the shares of its throughput.
 
-    So whatever else the machine does meets all of them alike.
+    Other work on the machine then affects all of them equally.
     """
     peaks, turns = list[PeakRow](), list[OverloadRow]()
     for seed in range(session.plan.num_turns):

@@ -17,7 +17,8 @@ from serve.cli.driver.options import (
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption
 
 QuestionsOption = Annotated[
-    Path | None, typer.Option(help="File with a question a line; default: the questions of the documents.", exists=True)
+    Path | None,
+    typer.Option(help="File with one question per line; default: the questions of the documents.", exists=True),
 ]
 DocumentsOption = Annotated[
     Path | None,
@@ -32,8 +33,8 @@ def peers_command(  # noqa: PLR0913
     clients: ClientsOption = "1,16",
     turn_s: Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=1, max=300)] = 20.0,
     num_turns: TurnsOption = 3,
-    threads: Annotated[int, typer.Option(help="Threads of a forward pass of ragserve.", min=1, max=256)] = 2,
-    peer_threads: Annotated[int, typer.Option(help="Threads of a forward pass of a peer.", min=1, max=256)] = 1,
+    threads: Annotated[int, typer.Option(help="Threads per forward pass in ragserve.", min=1, max=256)] = 2,
+    peer_threads: Annotated[int, typer.Option(help="Threads per forward pass in a peer.", min=1, max=256)] = 1,
     peer_bfloat16: Annotated[bool, typer.Option(help="Run the peers' models in bfloat16 in place of float32.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     environments: PeersOption = None,

@@ -25,7 +25,7 @@ class PeersPlan:
     """The comparison. `documents`: a question set's folder, None for this repository's own pages.
 
     `questions`: a file with a question a line, None for the set's own. `threads` are those of a forward pass of
-    ragserve, `peer_threads` and `peer_dtype` those of the peers: each runs with what suits it best. `num_compared`:
+    ragserve, `peer_threads` and `peer_dtype` those of the peers: each runs with its best setting. `num_compared`:
     questions whose passages are compared. `may_install`: missing peers.
     Raises InvalidRequestError for `clients` outside 1 to MAX_CLIENTS.
     """

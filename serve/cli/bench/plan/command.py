@@ -15,16 +15,18 @@ QUICK_SECONDS = 5.0
 
 def plan_command(
     seconds: Annotated[float, typer.Option(help="Length of a turn.", min=1, max=120)] = 10.0,
-    service: Annotated[bool, typer.Option("--service", help="Also check the running service, as it ships.")] = False,
+    service: Annotated[
+        bool, typer.Option("--service", help="Also start the service and measure it under load.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     profile: Annotated[
         Path | None, typer.Option(help="Profile of this machine; default: measure one.", dir_okay=False)
     ] = None,
     quick: QuickOption = False,
 ) -> None:
-    """Predictions of `ragserve plan` against runs with replicas that sleep as long as a profile says.
+    """Predictions of `ragserve plan` against measurements of simulated replicas, which sleep for the profile's times.
 
-    Also a plan for a thousand queries a second, in simulated time. --quick runs one of the four plans on Ray Serve.
+    Also simulates a plan for 1,000 queries a second, event by event. --quick runs one of the four plans on Ray Serve.
     """
     from serve.cli.driver import ray_settings
 

@@ -19,7 +19,7 @@ def prefix_command(  # noqa: PLR0913
     plot: PlotOption = None,
     quick: QuickOption = False,
 ) -> None:
-    """How much of the prompts is in the engine's prefix cache, by the order of the passages: simulated, and on vLLM.
+    """Fraction of prompt tokens in the engine's prefix cache, by order of the passages: simulated, and on vLLM.
 
     --quick simulates 500 requests, and with --llm replays 20 on vLLM.
     """

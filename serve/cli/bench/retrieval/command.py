@@ -19,7 +19,7 @@ def retrieval_command(
     ] = 1_000,
     quick: QuickOption = False,
 ) -> None:
-    """nDCG@10, MRR@10 and recall@10 of each way to rank, with the default models and parameters, without a service.
+    """nDCG@10, MRR@10 and recall@10 of each ranking method, with the default models and parameters, without a service.
 
     Takes minutes on two cores. --quick takes 10 queries and 100 documents of each set.
     """

@@ -14,7 +14,9 @@ INDEXES = "flat,hnsw,ivf_pq,tantivy"
 # A command's options are its arguments.
 def search_command(  # noqa: PLR0913
     sizes: Annotated[str, typer.Option(help="Numbers of chunks, separated by commas.")] = "1000,10000,100000",
-    indexes: Annotated[str, typer.Option(help="Of flat, hnsw, ivf_pq, tantivy, milvus.")] = INDEXES,
+    indexes: Annotated[
+        str, typer.Option(help="Indexes, separated by commas: flat, hnsw, ivf_pq, tantivy, milvus.")
+    ] = INDEXES,
     dim: Annotated[int, typer.Option(help="Dimensions of a vector.", min=8, max=4096)] = 384,
     batch_size: Annotated[int, typer.Option("--batch", help="Queries of a batch.", min=1, max=512)] = 32,
     turn_s: Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=0.1, max=60)] = 2.0,

@@ -29,7 +29,7 @@ APPLICATION = "bench"
 def run(plan: SearchPlan, folder: Path, report: Callable[[str], None]) -> Iterator[Row]:
     """A row for each index at each size, as soon as it is measured. Raises InvalidRequestError for an unknown index."""
     if unknown := set(plan.indexes) - set(INDEXES):
-        raise InvalidRequestError(f"no index {unknown.pop()!r}; choose from {', '.join(INDEXES)}", "indexes")
+        raise InvalidRequestError(f"unknown index {unknown.pop()!r}; choose from {', '.join(INDEXES)}", "indexes")
     with local_cluster(ClusterSize(num_cpus=2, object_store_bytes=OBJECT_STORE_BYTES)):
         for size in plan.sizes:
             workload = make_index_workload(size, plan.dim)

@@ -23,9 +23,10 @@ def step_command(  # noqa: PLR0913
     plot: PlotOption = None,
     quick: QuickOption = False,
 ) -> None:
-    """1x, 5x, 1x: each stage's replicas over time, and the latency, with stages that sleep as long as GPUs compute.
+    """Autoscaling under a step of load (1x, 5x, 1x): replicas and latency over time, with simulated stages.
 
-    --quick has phases of 20 seconds, too short for the stages to scale down again.
+    The stages sleep as long as GPUs would compute. --quick has phases of 20 seconds, too short for the stages to scale
+    down again.
     """
     from serve.cli.driver import ray_settings
 

@@ -39,7 +39,7 @@ class Stage:
     """A stage of the graph. `wait_s` is its part of the latency budget: how long work may wait for a replica of it.
 
     `max_ongoing` is what one replica accepts at once, about what it finishes in `wait_s`. The other requests wait at
-    the handles, from where the next replica to start takes them.
+    the handles, where a new replica takes them over.
     """
 
     name: str

@@ -34,9 +34,14 @@ class StepPlan(BaseModel):
     factor: float = Field(default=5.0, gt=1, le=20, description="Rate of the middle phase, as a multiple of 1x.")
     phase_s: float = Field(default=80.0, ge=20, le=1800, description="Length of each of the three phases, in seconds.")
     budget_s: float = Field(
-        default=2.5, gt=0, le=60, description="Of a question, end to end, at the 95th percentile, in seconds."
+        default=2.5,
+        gt=0,
+        le=60,
+        description="Latency budget of a question, end to end, at the 95th percentile, in seconds.",
     )
-    files_per_s: float = Field(default=0.5, ge=0, le=10, description="Files a second in the middle, for the parser.")
+    files_per_s: float = Field(
+        default=0.5, ge=0, le=10, description="Files a second for the parser, in the middle phase."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the arrivals.")
 
     @property

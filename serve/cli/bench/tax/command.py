@@ -19,7 +19,7 @@ def tax_command(
     body_bytes: BodyOption = 200,
     quick: QuickOption = False,
 ) -> None:
-    """What Ray Serve costs a composed graph: echo stages through our clients, on plain Ray Serve, and without Ray."""
+    """Cost of Ray Serve for a composed graph: echo stages through our clients, on plain Ray Serve, and without Ray."""
     from serve.cli.driver import ray_settings
 
     ray_settings.apply()
@@ -39,7 +39,7 @@ def settings_command(
     body_bytes: BodyOption = 200,
     quick: QuickOption = False,
 ) -> None:
-    """What each setting of Ray Serve and of our clients is worth: the graph of `bench tax` without that setting.
+    """Effect of each setting of Ray Serve and of our clients: the graph of `bench tax` without that setting.
 
     --quick measures three variants: as shipped, with Serve's Python proxy, and with both stages inline.
     """

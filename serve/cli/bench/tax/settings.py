@@ -1,4 +1,4 @@
-"""`ragserve bench settings`: what each of our settings is worth on a composed graph, measured by leaving it out.
+"""`ragserve bench settings`: the effect of each of our settings on a composed graph, measured without that setting.
 
 The graph is that of `ragserve bench tax`: an ingress and two echo stages through our clients. Ray Serve reads most of
 its settings when it is imported, so every variant has a process and a cluster of its own, one after the other. The
