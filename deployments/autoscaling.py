@@ -72,7 +72,7 @@ class WorkMeter:
         """Arrivals, in units a second over RATE_S.
 
         A new replica divides by RATE_S too. The other replicas still count what arrived before it started, so the sum
-        is right, and the backlog that a new replica takes over does not look like a rush.
+        is right, and the backlog that a new replica takes over does not count as new demand.
         """
         since_s = self._clock() - RATE_S
         # The first bucket counts only with its fraction inside the window.

@@ -1,4 +1,4 @@
-"""Parsing: the stage that turns a file's bytes into text and chunks, in a child process that a bad file may break."""
+"""Parsing: the stage that turns a file's bytes into text and chunks. A bad file may crash only its child process."""
 
 import asyncio
 import logging

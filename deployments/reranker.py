@@ -78,7 +78,7 @@ class Reranker:
         return await answers_of("rerank", envelopes, map(self.rerank, requests, envelopes))
 
     async def score(self, query: str, texts: Sequence[str], envelope: Envelope) -> Relevance:
-        """The model's own scores and their relevance, in the order of `texts`, which does not count."""
+        """The model's own scores and their relevance, in the order of `texts`, which does not affect them."""
 
         async def work(model: RerankingModel, context: RequestContext) -> Relevance:
             scores, num_tokens = await self._score(model, RerankRequest(query, tuple(texts)), context.deadline)

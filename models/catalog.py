@@ -157,7 +157,7 @@ def _extensions(entries: dict[str, CatalogEntry]) -> dict[str, str]:
 
 
 def _refuse_shared_extensions(entries: dict[str, CatalogEntry]) -> None:
-    """Raises ConfigError if two parsers of one file have the same extension: their order would decide in silence."""
+    """Raises ConfigError if two parsers of one file have the same extension: their order would silently choose one."""
     aliases: dict[str, str] = {}
     for alias, parser in _parsers(entries):
         for extension in parser.extensions:

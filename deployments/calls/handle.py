@@ -14,4 +14,4 @@ class Handle(Protocol):
         """Send a message at once, and return the replica's items to iterate. They raise what the replica raised."""
 
     def cancel(self, response: Any) -> None:
-        """Stop the replica's work on a response of `call` or `stream`. A caller that leaves must say so."""
+        """Stop the replica's work on a response of `call` or `stream`. A caller that leaves must call this."""

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class InlineStage:
-    """Stands in the graph instead of a bound deployment: the replica's class, its arguments, its user_config."""
+    """Replaces a bound deployment in the graph: the replica's class, its arguments, its user_config."""
 
     kind: type
     arguments: tuple[Any, ...]
@@ -35,7 +35,7 @@ class InlineHandle:
         await self.replica.reconfigure(self.user_config)
 
     async def check_health(self) -> None:
-        """Raises if the replica is unhealthy; the process around it then is too."""
+        """Raises if the replica is unhealthy; its process is then unhealthy too."""
         await self.replica.check_health()
 
     def call(self, method: str, *args: object) -> Awaitable[Any]:

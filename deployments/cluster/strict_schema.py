@@ -1,4 +1,4 @@
-"""Serve's own schemas made strict: Serve drops unknown keys in silence, this module reports them."""
+"""Serve's own schemas made strict: Serve ignores unknown keys silently, this module reports them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

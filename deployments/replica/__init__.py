@@ -1,1 +1,1 @@
-"""What replicas share: typed user_config, model slot, token batcher, memory."""
+"""Shared by the replicas: typed user_config, model slot, token batcher, memory."""

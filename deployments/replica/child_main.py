@@ -1,8 +1,8 @@
 """The program of a child process: `python -m deployments.replica.child_main MEMORY_BYTES CPU_S`.
 
-Messages in and out are pickles, each after its length in 8 bytes. The first message is (make, arguments); `make` gives
-the function that each later message, its arguments, is passed to. The answer is ("result", value), ("error", exception)
-or ("memory", None), after which the process ends.
+Messages in and out are pickles, each after its length in 8 bytes. The first message is (make, arguments); `make`
+returns a function. Each later message has the arguments of one call of it. The answer is ("result", value),
+("error", exception) or ("memory", None), after which the process ends.
 """
 
 import contextlib

@@ -52,7 +52,7 @@ class RetiringModels(Generic[M]):
         return list(self._models)
 
     def retire(self, loaded: LoadedModel[M], drain_s: float | None = None) -> asyncio.Task[None]:
-        """Release the model when it is idle, or after `drain_s`, used or not. None: however long its requests take."""
+        """Release the model when it is idle, or after `drain_s`, used or not. None: wait without limit."""
         task = asyncio.create_task(self._drain(loaded, drain_s))
         self._models[task] = loaded
         task.add_done_callback(lambda done: self._models.pop(done, None))

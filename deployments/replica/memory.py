@@ -1,4 +1,4 @@
-"""Check for memory for a second model before it is loaded: the estimated need against what is free."""
+"""Check for memory for a second model before it is loaded: the estimated need against the free memory."""
 
 import os
 import subprocess

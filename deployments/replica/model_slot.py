@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 async def _drop_reference(model: object) -> None:
-    """Nothing to do: a model's memory goes with its last reference."""
+    """Do nothing: a model's memory is freed with its last reference."""
 
 
 async def _always(alias: str) -> bool:

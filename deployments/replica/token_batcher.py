@@ -39,7 +39,7 @@ TEXTS_AT_ONCE = 64  # of one call; in between the tokenising thread serves other
 
 
 class TokenBatchedConfig(StageConfig):
-    """The knobs of a stage that batches by tokens."""
+    """The settings of a stage that batches by tokens."""
 
     max_batch_tokens: int = Field(
         default=2048,
@@ -60,7 +60,7 @@ class TokenBatcher:
     once. Under load, items gather during the running pass, and a moment longer after a large pass: see `_gather`.
     The call with the least remaining work goes first. Calls below a short pass go in order of arrival. The oldest call
     goes next when others have overtaken it by a short pass's tokens. While small calls come in, large calls get short
-    passes. So a query waits for two passes at most, whatever is queued, and a document never waits for ever.
+    passes. So a query waits for two passes at most, whatever is queued, and a document never waits without end.
     Source: Schrage, A Proof of the Optimality of the Shortest Remaining Processing Time Discipline, 1968.
     """
 
@@ -84,7 +84,7 @@ class TokenBatcher:
         self.num_calls_in_passes = 0  # divided by num_passes: calls that share a pass
 
     def configure(self, config: TokenBatchedConfig) -> None:
-        """Use these knobs from the next pass on."""
+        """Use these settings from the next pass on."""
         self._config = config
 
     @property
@@ -231,7 +231,7 @@ class TokenBatcher:
         return batch
 
     async def _run_pass(self, batch: list[Item]) -> None:
-        """Compute and deliver. A failed pass is halved until the item that is to blame fails alone."""
+        """Compute and deliver. A failed pass is halved until only the item that causes the error fails."""
         batch = [item for item in batch if item.call.is_active]
         if not batch:
             return

@@ -39,7 +39,7 @@ class Canary(StageConfig):
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The models that a stage shall serve, and how it swaps to them; see SwappedConfig."""
+    """The models that a stage must serve, and how it swaps to them; see SwappedConfig."""
 
     model: str
     swap: Swap = "auto"
@@ -99,6 +99,6 @@ def parse_user_config(kind: type[C], user_config: dict[str, Any]) -> C:
 
 
 def set_batching(batched: Any, config: BatchedStageConfig) -> None:
-    """Set the knobs of a method decorated with Serve's batch, from its next batch on."""
+    """Set the batching of a method decorated with Serve's batch, from its next batch on."""
     batched.set_max_batch_size(config.max_batch_size)
     batched.set_batch_wait_timeout_s(config.batch_wait_timeout_s)

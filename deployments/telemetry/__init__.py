@@ -1,1 +1,1 @@
-"""What the service says of itself: metrics and logs."""
+"""The service's own metrics and logs."""

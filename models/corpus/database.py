@@ -96,7 +96,7 @@ def insert_if_new(connection: Connection, table: Table, row: Mapping[str, str | 
 
 
 def is_storable(value: str) -> bool:
-    """Whether every database can store it: PostgreSQL refuses NUL, and a lone surrogate is not UTF-8."""
+    """Whether every database can store the text: PostgreSQL refuses NUL, and a lone surrogate is not UTF-8."""
     return "\0" not in value and value.encode(errors="replace").decode() == value
 
 

@@ -1,7 +1,7 @@
 """Ingestion jobs: workers claim files, and complete or fail them.
 
 A job exists exactly as long as its file is in_progress. Completing or failing the file deletes the job in the same
-transaction, so a file's chunks are written once, however many workers try.
+transaction, so a file's chunks are written only once, even if several workers try.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ class Jobs:
     def release(self, job: Job, delay_s: float = 0.0, counts: bool = False) -> None:
         """Return the job to the queue, to be claimed after `delay_s`. A lost lease is ignored.
 
-        Set `counts` to count the attempt if the file may be the cause, as when a replica died over it.
+        Set `counts` to count the attempt if the file may be the cause, for example when it killed a replica.
         """
         with self.database.writing() as connection:
             statement = update(jobs).where(_is_owned(job))

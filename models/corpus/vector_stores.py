@@ -139,7 +139,7 @@ class VectorStores:
             return Page(_to_records(connection, tenant, int(self.clock()), rows.items), rows.has_more)
 
     def delete(self, tenant: str, vector_store_id: str) -> None:
-        """Delete the store and its chunks; the files stay. `default` is then empty, not gone. Raises NotFoundError."""
+        """Delete the store and its chunks; the files stay. `default` is emptied instead. Raises NotFoundError."""
         with self.database.writing() as connection:
             statement = delete(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
             if connection.execute(statement).rowcount == 0 and vector_store_id != DEFAULT_VECTOR_STORE:

@@ -1,4 +1,4 @@
-"""The seam of embedding: texts into token ids, token ids into unit vectors.
+"""The protocol of embedding: texts into token ids, token ids into unit vectors.
 
 These are two steps, so that a replica can tokenise the next texts during a forward pass and batch by tokens.
 """

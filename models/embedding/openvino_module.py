@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     class Module:
-        """Stands for torch.nn.Module, whose types mypy does not read."""
+        """Replaces torch.nn.Module for mypy, which does not read torch's types."""
 else:
     from torch.nn import Module
 

@@ -1,4 +1,4 @@
-"""The seams of generation: an engine that starts and stops, and the text that it streams for a request."""
+"""The protocols of generation: an engine that starts and stops, and the text that it streams for a request."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass

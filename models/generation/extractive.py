@@ -42,7 +42,7 @@ class ExtractiveModel:
 
     An answer is one delta. It has no tokenizer and counts words instead of tokens. An `encoder` adds the similarity of
     sentence and question. With all-MiniLM-L6-v2 the answer is first in 2 to 3 more of 100 questions with distractors,
-    at 11 ms of CPU a sentence: hence there is none by default.
+    at 11 ms of CPU a sentence. So there is none by default.
     """
 
     config_class = ExtractiveConfig

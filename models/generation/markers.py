@@ -103,7 +103,7 @@ class MarkerScanner:
         return Token(text, match["space"], match["numbers"], len(match["joiners"]))
 
     def _end_line(self) -> None:
-        """Inline code ends with its line, so that a stray backtick does not hide all later markers."""
+        """Inline code ends with its line, so that a single backtick does not hide all later markers."""
         self._line_is_blank = True
         if len(self._closing) < _FENCE_TICKS:
             self._closing = ""

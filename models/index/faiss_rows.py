@@ -32,7 +32,7 @@ class FaissRows:
         self.num_alive = int(np.count_nonzero(self.alive))
 
     def restore(self, keys: KeyArray, slots: SlotArray, alive: BoolArray) -> None:
-        """Append rows, some of which may be dead."""
+        """Append rows. Some may be dead already."""
         self.append(keys, slots)
         self.alive[len(self) - len(alive) :] = alive
         self.num_alive = int(np.count_nonzero(self.alive))

@@ -105,7 +105,7 @@ class MilvusFollower(Generic[C, I]):
         return num_swept
 
     def _index(self, key: ViewKey, position: Head) -> I | None:
-        """Return the cached index, or a new one if the position moved, whose reads see all writes up to there."""
+        """Return the cached index. If the position moved, return a new one: it sees all writes up to that position."""
         cached = self._indexes.get(key)
         if cached is None or cached[0] != position:
             index = self._source.find(key)

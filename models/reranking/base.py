@@ -1,4 +1,4 @@
-"""The seam of reranking: a query and its candidates in, one score per candidate out.
+"""The protocol of reranking: a query and its candidates in, one score per candidate out.
 
 These are three steps, so that a replica can tokenise the next request during a forward pass and batch by tokens.
 """

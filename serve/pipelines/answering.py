@@ -1,4 +1,4 @@
-"""The seam around answers: a question in, events out. A cache, a conversation or an agent wraps `Answering`."""
+"""The protocol of answers: a question in, events out. A cache, a conversation or an agent wraps `Answering`."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field

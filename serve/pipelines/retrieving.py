@@ -1,4 +1,4 @@
-"""The seam around retrieval: a query in, ranked passages out. A cache, a router or an agent wraps `Retrieving`."""
+"""The protocol of retrieval: a query in, ranked passages out. A cache, a router or an agent wraps `Retrieving`."""
 
 from dataclasses import dataclass, field
 from typing import Literal, Protocol

@@ -1,1 +1,1 @@
-"""`ragserve status`: is the service ready, and what does it hold."""
+"""`ragserve status`: the readiness of the service, and its number of files."""

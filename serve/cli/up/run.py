@@ -110,7 +110,7 @@ def _set_absolute_paths(raw: dict[str, Any], data: Path | None) -> None:
 
 
 def _host_and_port(raw: dict[str, Any]) -> tuple[str, int]:
-    """With Serve's defaults."""
+    """The address of the service, with Serve's defaults."""
     options = raw.get("http_options") or {}
     return options.get("host", "127.0.0.1"), options.get("port", 8000)
 

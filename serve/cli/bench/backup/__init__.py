@@ -1,1 +1,1 @@
-"""`ragserve bench backup`: how long a backup and a restore take."""
+"""`ragserve bench backup`: the time of a backup and of a restore."""

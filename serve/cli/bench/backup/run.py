@@ -1,4 +1,4 @@
-"""`ragserve bench backup`: how long a backup and a restore take, by the number of chunks."""
+"""`ragserve bench backup`: the time of a backup and of a restore, by the number of chunks."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The memory of each replica, with its share of shared pages, against that of its model in a process alone."""
+"""The memory of each replica, with its share of shared pages, against its model alone in a process."""
 
 import re
 from collections.abc import Iterator, Sequence

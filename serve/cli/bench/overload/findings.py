@@ -64,7 +64,7 @@ class OverloadRow:
 
     @property
     def goodput_ratio(self) -> float:
-        """Goodput as a fraction of the peak, or of what was offered if that is less."""
+        """Goodput as a fraction of the peak, or of the offered rate if that is less."""
         return self.result.whole / max(1e-9, min(self.peak, self.result.offered))
 
     @property

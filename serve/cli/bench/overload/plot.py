@@ -30,7 +30,7 @@ def draw(findings: Findings, turns: Sequence[OverloadRow], path: Path) -> None:
 
 
 def _draw_goodput(axes: Axes, findings: Findings, turns: Sequence[OverloadRow]) -> None:
-    """Relative to the peak of each round: peaks differ if the machine does other things as well."""
+    """Relative to the peak of each round: peaks differ when other work runs on the machine."""
     offered = [row.result.offered / row.peak for row in findings.rows]
     whole = [row.result.whole / row.peak for row in findings.rows]
     refused = [

@@ -36,7 +36,7 @@ class SharedPrefixOrder:
         return tuple(keys.index(key) for key in ordered)
 
     def _longest(self, prefix: Prefix, keys: Sequence[int]) -> Prefix:
-        """The longest recent continuation of `prefix` by `keys`; of equally long ones, that of the first key."""
+        """The longest recent continuation of `prefix` by `keys`; if several are as long, the one of the first key."""
         longer = [(*prefix, key) for key in keys if key not in prefix and (*prefix, key) in self._recent]
         return max((self._longest(candidate, keys) for candidate in longer), key=len, default=prefix)
 

@@ -1,4 +1,4 @@
-"""`ragserve bench prefix`: how much of the prompts is in the engine's prefix cache, by the order of the passages.
+"""`ragserve bench prefix`: the fraction of prompt tokens in the engine's prefix cache, by the order of the passages.
 
 The trace of trace.py is replayed twice: thousands of requests against a simulated cache, for every order; and a few
 hundred, with short passages, on vLLM, which counts its own hits, for the configurable orders.
@@ -66,7 +66,7 @@ class Hits:
 
 @dataclass(frozen=True)
 class Row:
-    """One order; `counted` is what counted the hits: the simulation or vLLM."""
+    """One order; `counted` is the source of the counts: the simulation or vLLM."""
 
     order: str
     counted: str

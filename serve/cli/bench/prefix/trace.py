@@ -91,7 +91,7 @@ def make_trace(num_requests: int = NUM_REQUESTS, seed: int = SEED) -> Trace:
 
 
 def _retrieve(topic: int, generator: np.random.Generator) -> list[int]:
-    """Documents of the topic, best first, some of which are strays from other topics."""
+    """Documents of the topic, best first, mixed with some documents of other topics."""
     spread = MAX_PASSAGES - MIN_PASSAGES
     size = MIN_PASSAGES + int(generator.binomial(spread, (MEAN_PASSAGES - MIN_PASSAGES) / spread))
     # The largest of log(weight) + Gumbel noise are a draw without replacement, in the order of their scores.

@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What is measured, and how long each turn lasts."""
+    """The indexes to measure, and the length of each turn."""
 
     sizes: tuple[int, ...]
     indexes: tuple[str, ...]

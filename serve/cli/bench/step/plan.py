@@ -20,13 +20,13 @@ class StepPhase:
     files_per_s: float = 0.0
 
     def as_load(self, bodies: str) -> Phase:
-        """`bodies` is the file of what both are sent."""
+        """`bodies` is the file of request bodies for both."""
         questions = Arrivals(ASK, bodies, self.questions_per_s)
         return Phase(self.seconds, (questions, Arrivals(PARSE, bodies, self.files_per_s)))
 
 
 class StepPlan(BaseModel):
-    """Three phases: 1x, `factor` times as much, 1x. Files come in the middle phase alone."""
+    """Three phases: 1x, `factor` times as much, 1x. Files come only in the middle phase."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -62,7 +62,7 @@ class StageRange:
 
 @dataclass(frozen=True)
 class PhaseRow:
-    """One phase. Latencies are of the questions sent in it; files count among `failed` alone."""
+    """One phase. Latencies are of the questions sent in it; files count only in `failed`."""
 
     phase: StepPhase
     offered_per_s: float

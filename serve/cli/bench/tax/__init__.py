@@ -1,1 +1,1 @@
-"""`ragserve bench tax` and `ragserve bench settings`: what Ray Serve costs a composed graph."""
+"""`ragserve bench tax` and `ragserve bench settings`: the cost of Ray Serve for a composed graph."""

@@ -1,4 +1,4 @@
-"""What `ragserve bench tax` compares: an ingress and two echo stages, through our clients and as plain Ray Serve."""
+"""The applications of `ragserve bench tax`: an ingress and two echo stages, by our clients and as plain Ray Serve."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `ragserve bench tax` and `ragserve bench settings` send: how many clients, for how long, and which bodies."""
+"""The load of `ragserve bench tax` and `ragserve bench settings`: clients, durations and request bodies."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
