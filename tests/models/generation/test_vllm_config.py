@@ -39,8 +39,8 @@ def test_threads_are_left_alone_unless_given() -> None:
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"max_num_seq": 4}, "engine_kwargs: vLLM has no engine argument 'max_num_seq'; did you mean 'max_num_seqs'"),
-    ({"model": "other"}, "engine_kwargs: 'model' is set by 'source'"),
-    ({"enable_lora": True}, "engine_kwargs: 'enable_lora' is set by 'adapters'"),
+    ({"model": "other"}, "engine_kwargs: remove 'model'; set the option 'source' instead"),
+    ({"enable_lora": True}, "engine_kwargs: remove 'enable_lora'; set the option 'adapters' instead"),
     ({"max_num_seqs": "many"}, 'engine_kwargs.max_num_seqs: "many" is not possible: .* valid integer'),
     ({"max_num_seqs": "8"}, 'engine_kwargs.max_num_seqs: "8" is not possible: .* valid integer'),
     ({"max_num_seqs": 0}, "engine_kwargs.max_num_seqs: 0 is not possible: .* greater than or equal to 1"),
