@@ -16,9 +16,10 @@ from models.catalog import Catalog
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
 from models.documents.kinds import DEFAULT_CHUNKER, DocumentKinds
-from models.errors import UnreadableDocumentError
+from models.errors import RagError, UnreadableDocumentError
 from models.types import ParsedFile, RequestContext, StageStatus
 
+WALL_PER_CPU = 4  # other processes may take the cores meanwhile
 HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class ParserConfig(StageConfig):
         default=2048, ge=256, le=65_536, description="Memory for parsing one file, in MiB; past it the file fails."
     )
     max_cpu_s: int = Field(
-        default=300, ge=1, le=3600, description="CPU time for parsing one file, in seconds; past it the file fails."
+        default=120, ge=1, le=3600, description="CPU time for parsing one file, in seconds; past it the file fails."
     )
 
     @property
@@ -51,7 +52,7 @@ class ParserConfig(StageConfig):
 
     @property
     def limits(self) -> ChildLimits:
-        return ChildLimits(self.max_memory_mb * 1024**2, self.max_cpu_s)
+        return ChildLimits(self.max_memory_mb * 1024**2, self.max_cpu_s, WALL_PER_CPU * self.max_cpu_s)
 
 
 class Parser:
@@ -79,14 +80,30 @@ class Parser:
         self, content: bytes, filename: str, chunking: ChunkingOptions | None, envelope: Envelope
     ) -> ParsedFile:
         """Text and chunks of a file. Raises UnreadableDocumentError."""
-        assert self._child is not None  # Serve configures a replica before it sends it anything
         config = self._config
         with self._meter.request():
             try:
-                parsed: ParsedFile = await self._child.call(content, filename, chunking or config.chunking)
+                return await self._parse(content, filename, chunking or config.chunking)
             except ChildFailedError as error:
                 logger.warning("stage parse: %s: the child process failed: %s", envelope.request_id, error.limit)
                 raise UnreadableDocumentError(filename, "invalid_file", _explain(error.limit, config)) from None
+            except RagError:
+                raise
+            except Exception as error:  # a bug of the parser, which may be the user's own; it would fail again
+                logger.exception("stage parse: %s: the parser failed", envelope.request_id)
+                detail = f"its parser failed with {type(error).__name__}: {error}"
+                raise UnreadableDocumentError(filename, "server_error", detail) from None
+
+    async def _parse(self, content: bytes, filename: str, options: ChunkingOptions) -> ParsedFile:
+        """Parses in the child. A killed child gets a second attempt: something outside the file may have killed it."""
+        assert self._child is not None  # Serve configures a replica before it sends it anything
+        parsed: ParsedFile
+        try:
+            parsed = await self._child.call(content, filename, options)
+        except ChildFailedError as error:
+            if error.limit != "killed":
+                raise
+            parsed = await self._child.call(content, filename, options)
         return parsed
 
     async def close(self) -> None:
@@ -109,10 +126,12 @@ class Parser:
 
 def _explain(limit: Limit, config: ParserConfig) -> str:
     """Why the file failed, and what to do."""
-    if limit == "memory":
+    if limit in ("memory", "killed"):
         return f"parsing it needs more than {config.max_memory_mb} MiB of memory; split it, or save it in a simpler way"
     if limit == "cpu_time":
         return f"parsing it needs more than {config.max_cpu_s} s of CPU time; split it, or save it in a simpler way"
+    if limit == "wall_time":
+        return f"parsing it takes more than {config.limits.wall_s:g} s; split it, or save it in a simpler way"
     return "it crashed the parser: it is damaged, or made to crash parsers"
 
 

@@ -75,7 +75,7 @@ def read(path: Path) -> dict[str, Any]:
         raw = yaml.load(path.read_text(), _StrictLoader)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"is not YAML: {error}") from None
     if not isinstance(raw, dict):
         raise ConfigError(str(path), "must be a mapping with `applications`")
@@ -87,6 +87,8 @@ def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
     problems = check_deploy_schema(raw)
     if problems:
         return problems  # the checks below need the shape that Serve reads
+    if not raw.get("applications"):
+        return [Problem("applications", "is empty; it must list the application")]
     for index, application in enumerate(raw["applications"]):
         where = f"applications[{index}]"
         problems += _check_application(application, where)

@@ -1,4 +1,4 @@
-"""A function in a child process with limits of memory and CPU time: a hostile input can break only the child."""
+"""A function in a child process with limits of memory and time: a hostile input can break only the child."""
 
 import asyncio
 import contextlib
@@ -12,21 +12,25 @@ from typing import Any, Literal
 
 from deployments.replica.child_main import LENGTH
 
-Limit = Literal["memory", "cpu_time", "crash"]
+Limit = Literal["memory", "cpu_time", "wall_time", "killed", "crash"]
 # One arena of malloc: each further one reserves 64 MiB, which would count against the limit.
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @dataclass(frozen=True)
 class ChildLimits:
-    """Limits of one call. `memory_bytes` is private writable memory (RLIMIT_DATA), the interpreter's included."""
+    """Limits of one call. `memory_bytes` is private writable memory (RLIMIT_DATA), the interpreter's included.
+
+    `wall_s` ends a call that waits without computing. On a busy machine a call needs more wall time than CPU time.
+    """
 
     memory_bytes: int
     cpu_s: int
+    wall_s: float
 
 
 class ChildFailedError(Exception):
-    """The call broke a limit, or crashed its process; a new process takes the next call."""
+    """The call broke a limit, crashed its process, or its process was killed; a new process takes the next call."""
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
@@ -52,14 +56,21 @@ class ChildProcess:
     async def call(self, *arguments: Any) -> Any:
         """The function's result. Raises what it raises, or ChildFailedError."""
         async with self._turn:
+            timer = asyncio.timeout(self._limits.wall_s)
             try:
-                if self._process is None:
-                    self._process = await self._start()
-                    await self._exchange(self._process, self._first_message)
-                return await self._exchange(self._process, pickle.dumps(arguments))
-            except (ChildFailedError, asyncio.CancelledError):
+                async with timer:
+                    return await self._call(pickle.dumps(arguments))
+            except (ChildFailedError, TimeoutError, asyncio.CancelledError):
                 await self._end()
+                if timer.expired():
+                    raise ChildFailedError("wall_time") from None
                 raise
+
+    async def _call(self, message: bytes) -> Any:
+        if self._process is None:
+            self._process = await self._start()
+            await self._exchange(self._process, self._first_message)
+        return await self._exchange(self._process, message)
 
     async def close(self) -> None:
         """End the process once the call under way has ended."""
@@ -103,7 +114,11 @@ class ChildProcess:
 
 
 def _limit_of(exit_status: int) -> Limit:
-    """Which limit ended the process. C++ libraries abort when memory runs out; the kernel's OOM killer sends KILL."""
-    if exit_status == -signal.SIGXCPU:
-        return "cpu_time"
-    return "memory" if exit_status in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGTRAP) else "crash"
+    """Which limit ended the process. C++ libraries abort when memory runs out. Only others send SIGKILL."""
+    limits: dict[int, Limit] = {
+        -signal.SIGXCPU: "cpu_time",
+        -signal.SIGABRT: "memory",
+        -signal.SIGTRAP: "memory",
+        -signal.SIGKILL: "killed",
+    }
+    return limits.get(exit_status, "crash")

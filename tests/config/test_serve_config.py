@@ -352,3 +352,19 @@ def test_every_shard_must_be_listed() -> None:
     application["deployments"].append(dense | {"name": "DenseSearcher-1"})
 
     assert check(raw) == []
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\x80", b"a: [", b"- a list"], ids=["binary", "half", "a list"])
+def test_a_file_that_is_no_yaml_mapping_is_a_config_error(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "serve_config.yaml"
+    path.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=r"is not YAML|must be a mapping"):
+        read(path)
+
+
+@pytest.mark.parametrize("applications", [[], None])
+def test_a_file_without_an_application_is_refused(raw: dict[str, Any], applications: list[Any] | None) -> None:
+    raw["applications"] = applications
+
+    assert any("applications" in message for message in messages(raw))

@@ -138,6 +138,37 @@ async def test_the_chunker_of_the_user_config_cuts_the_files(tmp_path: Path) -> 
     assert [chunk.text for chunk in parsed.chunks] == ["One.", "Two."]
 
 
+class BrokenChunker(LineChunker):
+    """Has a bug."""
+
+    def chunk(self, document: Document, tokenizer: Tokenizer, options: ChunkingOptions) -> list[Chunk]:
+        raise AttributeError("no such tide")
+
+
+async def test_a_bug_of_the_users_own_chunker_fails_the_file_with_its_error(tmp_path: Path) -> None:
+    extra = tmp_path / "catalog.yaml"
+    extra.write_text(f"chunking: {{broken: {{kind: '{__name__}:BrokenChunker'}}}}")
+    parser = Parser(Catalog.open(extra))
+    await parser.reconfigure({"chunker": "broken"})
+
+    with pytest.raises(UnreadableDocumentError, match="AttributeError: no such tide") as failure:
+        await parser.parse(b"One.", "lines.txt", None, ENVELOPE)
+    await parser.close()
+
+    assert failure.value.reason == "server_error"
+
+
+async def test_a_file_whose_process_was_killed_is_parsed_once_more(parser: Parser) -> None:
+    await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
+    (process,) = children()
+
+    parsing = asyncio.create_task(parser.parse(TEXT * 3_000, "tides.txt", None, ENVELOPE))
+    await asyncio.sleep(0)
+    process.kill()
+
+    assert (await parsing).text.startswith(TEXT.decode())
+
+
 async def test_an_unknown_chunker_is_refused(parser: Parser) -> None:
     with pytest.raises(ConfigError, match="no entry named 'linse'; it is one of structure"):
         await parser.reconfigure({"chunker": "linse"})

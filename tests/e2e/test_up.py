@@ -141,6 +141,23 @@ def test_a_changed_file_is_applied_and_the_cluster_ends_with_a_killed_parent(fol
     assert gone(processes, limit_s=60)
 
 
+def test_a_data_folder_that_cannot_be_written_is_refused_before_anything_starts(folder: Path) -> None:
+    file = folder / "file"
+    file.write_text("not a folder")
+
+    refused = subprocess.run(
+        [sys.executable, "-m", "serve.cli", "up", "--port", str(free_port()), "--data", str(file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert refused.returncode == 1
+    assert f"{file} cannot be written" in refused.stderr
+    assert "choose another folder with --data" in refused.stderr
+
+
 def test_a_port_in_use_is_refused_before_anything_starts(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

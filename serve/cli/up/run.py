@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from rich.console import Console
@@ -56,6 +57,7 @@ def run_until_stopped(
     modified_ns = local.modified_ns()
     raw = local.load()
     _check_port(raw)
+    _check_data_folder(raw)
     console.print("starting Ray")
     with local_cluster(local.size) as logs:
         _stop_on_signals(stopped)
@@ -119,6 +121,18 @@ def _check_port(raw: dict[str, Any]) -> None:
     host, port = _host_and_port(raw)
     if not is_free(host, port):
         raise ConfigError("http_options.port", f"port {port} is already in use; choose another with --port")
+
+
+def _check_data_folder(raw: dict[str, Any]) -> None:
+    """Make the folder, and write to it once: a stage would find out only after a minute of starting."""
+    folder = Path(raw["applications"][0]["args"]["storage"]["data_dir"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        problem = f"{folder} cannot be written: {error.strerror}; choose another folder with --data"
+        raise ConfigError("storage.data_dir", problem) from None
 
 
 def _url(raw: dict[str, Any]) -> str:

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildProcess
 
-LIMITS = ChildLimits(memory_bytes=512 * 1024**2, cpu_s=1)
+LIMITS = ChildLimits(memory_bytes=512 * 1024**2, cpu_s=1, wall_s=30)
 PARENT = """
 import asyncio
 from tests.deployments.replica.test_child_process import LIMITS, make
@@ -61,6 +62,18 @@ async def test_a_call_that_breaks_a_limit_fails_alone(command: str, limit: str) 
 
     assert failure.value.limit == limit
     assert answer == "tide"
+
+
+async def test_a_call_that_waits_for_too_long_fails() -> None:
+    child = ChildProcess(replace(LIMITS, wall_s=3), make, "tide")
+    process = psutil.Process(await child.call("pid"))
+
+    with pytest.raises(ChildFailedError) as failure:
+        await child.call("sleep")
+
+    assert failure.value.limit == "wall_time"
+    assert not process.is_running()
+    await child.close()
 
 
 async def test_an_error_of_the_function_is_raised_and_its_process_goes_on() -> None:
