@@ -30,7 +30,7 @@ def test_every_kind_of_user_stays_within_its_budget(service: Service, tmp_path: 
     budgets = tmp_path / "budgets.yaml"
     budgets.write_text("".join(f"{name}: {{p99_s: 120, max_error_ratio: 0}}\n" for name in names))
 
-    arguments = ("--shape", "soak", "--peak", "14", "--duration", "20", "--budgets", str(budgets))
+    arguments = ("--shape", "soak", "--peak", "14", "--duration", "30", "--budgets", str(budgets))
     completed = run_locust(service.url, *arguments, "--report", str(tmp_path / "report"))
 
     assert completed.returncode == 0, completed.stderr[-3000:]
