@@ -22,8 +22,8 @@ from tests.conftest import Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
-NUM_PARAGRAPHS = int(os.environ.get("RAGSERVE_PARAGRAPHS", "600"))  # of 2,067
-NUM_QUESTIONS = int(os.environ.get("RAGSERVE_QUESTIONS", "100"))
+NUM_PARAGRAPHS = int(os.environ.get("RAGSERVE_PARAGRAPHS", "300"))  # of 2,067
+NUM_QUESTIONS = int(os.environ.get("RAGSERVE_QUESTIONS", "60"))
 GOLD_AT_5 = 0.95  # measured with the libraries called directly, over all paragraphs: 0.972
 
 

@@ -150,7 +150,7 @@ def running(checkout: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Run `ragserve up` in the folder; yields its URL and its process."""
     port, removed = free_port(), (*OWN_PORTS, *DEREGISTER["env_vars"], "PYTHONPATH")
     environment = {name: value for name, value in os.environ.items() if name not in removed} | DEREGISTER["env_vars"]
-    command = [sys.executable, "-m", "serve.cli", "up", "--port", str(port)]
+    command = [sys.executable, "-m", "serve.cli", "up", "--placement", "configured", "--port", str(port)]
     with (checkout / "up.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log)
     try:

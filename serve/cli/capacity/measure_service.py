@@ -74,13 +74,13 @@ class ServiceTimes:
 
 @contextmanager
 def loaded_service(config: Path, folder: Path) -> Iterator[LoadedService]:
-    """Run `ragserve up` with the deployment file and new storage until the block ends.
+    """Run `ragserve up` with the deployment file and new storage until the block ends, each stage in its own process.
 
     Raises ServerStartError if the service does not start.
     """
     earlier_pids, own_config = frozenset(psutil.pids()), folder / "serve_config.yaml"
     own_config.write_text(yaml.safe_dump(with_own_storage(read(config), folder / "state"), sort_keys=False))
-    with running(ragserve_up(own_config), folder, 1) as server:
+    with running(ragserve_up(own_config, placement="configured"), folder, 1) as server:
         texts, documents = Texts(seed=1), folder / "documents"
         documents.mkdir()
         for number in range(NUM_FILES):

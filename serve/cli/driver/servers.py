@@ -120,9 +120,10 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         child.kill()
 
 
-def ragserve_up(config: Path, data: Path | None = None) -> Launch:
+def ragserve_up(config: Path, data: Path | None = None, placement: str = "auto") -> Launch:
     """`ragserve up` with this deployment file; `data` is the folder of its state, None is the file's own."""
     command = [sys.executable, "-m", "serve.cli", "up", "--config", str(config), "--port", "{port}"]
+    command += ["--placement", placement]
     return Launch(OURS, [*command, *(["--data", str(data)] if data else [])], "/readyz")
 
 

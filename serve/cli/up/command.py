@@ -8,6 +8,7 @@ import typer
 from serve.cli.ask.command import ask
 from serve.cli.ingest.command import ingest
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console
+from serve.cli.up.placement import Placement
 
 
 def up(
@@ -16,6 +17,13 @@ def up(
         int | None, typer.Option(help="Port to listen on; overrides the deployment file.", min=1, max=65_535)
     ] = None,
     data: DataOption = None,
+    placement: Annotated[
+        Placement,
+        typer.Option(
+            help="auto: with up to 4 cores, the searchers run inside the ingress, which saves messages. "
+            "configured: exactly as the deployment file says."
+        ),
+    ] = "auto",
     ingest_paths: Annotated[
         list[Path] | None,
         typer.Option("--ingest", help="File or folder to ingest once the service is ready; repeatable."),
@@ -29,7 +37,7 @@ def up(
     from deployments.cluster import environment
 
     environment.apply()  # before Ray is imported
-    from serve.cli.up.run import run_until_stopped
+    from serve.cli.up.run import LocalConfig, run_until_stopped
 
     def when_ready(url: str) -> None:
         if ingest_paths:
@@ -38,4 +46,4 @@ def up(
             console.print(f"\n[bold]{question}[/bold]\n")
             ask(question, url)
 
-    run_until_stopped(config, port, data, console, when_ready)
+    run_until_stopped(LocalConfig(config, port, data, placement), console, when_ready)

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -15,6 +15,7 @@ from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_u
 from models.errors import ConfigError
 from serve.cli.remote import RemoteError, RemoteService
 from serve.cli.up.errors import StartError
+from serve.cli.up.placement import Placement, place_searchers
 from serve.cli.up.progress import StartProgress
 from serve.config_file import Machine, check, read, settings_of
 
@@ -25,12 +26,13 @@ CURL = """curl -s {url}/v1/query -d '{{"query": "How do I swap the reranker?"}}'
 
 @dataclass(frozen=True)
 class LocalConfig:
-    """The deployment file, and the port and the data folder that override it."""
+    """The deployment file, the port and the data folder that override it, and where the searchers run."""
 
     path: Path
     port: int | None
     data: Path | None
-    size: ClusterSize
+    placement: Placement = "auto"
+    size: ClusterSize = field(default_factory=ClusterSize.of_this_machine)
 
     def modified_ns(self) -> int | None:
         """None while the file is missing: an editor may replace it."""
@@ -45,15 +47,14 @@ class LocalConfig:
         if self.port is not None:
             raw.setdefault("http_options", {})["port"] = self.port
         _set_absolute_paths(raw, self.data)
+        if self.placement == "auto":
+            place_searchers(raw, self.size.num_cpus)
         return raw
 
 
-def run_until_stopped(
-    config: Path, port: int | None, data: Path | None, console: Console, when_ready: Callable[[str], None]
-) -> None:
+def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; all started processes end then. Raises ConfigError, StartError."""
     stopped = threading.Event()
-    local = LocalConfig(config, port, data, ClusterSize.of_this_machine())
     modified_ns = local.modified_ns()
     raw = local.load()
     _check_port(raw)
