@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.filters import Attributes
 
 FloatArray = NDArray[np.float32]
+HalfArray = NDArray[np.float16]
 KeyArray = NDArray[np.int64]
 
 DEFAULT_TENANT = "default"
