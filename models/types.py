@@ -204,12 +204,18 @@ class Embeddings:
 class Reranking:
     """One float32 score per candidate (n,), in the candidates' order, and the alias of the model that scored them.
 
+    NaN is the score of a candidate that the model had no time to read. At least one was read.
     `failed_canary` is the alias of a canary that failed, so that `model` scored the candidates instead.
     """
 
     scores: FloatArray
     model: str
     failed_canary: str = ""
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the model had no time to read some candidates."""
+        return bool(np.isnan(self.scores).any())
 
 
 @dataclass(frozen=True)

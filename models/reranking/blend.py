@@ -15,10 +15,12 @@ def blend(scores: FloatArray, retrieval_weight: float) -> FloatArray:
     """Final scores (n,), 0 to 1. The reranking `scores` are in retrieval's order, best first.
 
     (1 - weight) * scores scaled to 0..1, plus weight * FADE / (FADE + rank), rank from 0. A weight of 0 keeps the
-    reranker's order, 1 retrieval's. Raises InvalidRequestError for a weight outside 0..1.
+    reranker's order, 1 retrieval's. A candidate without a score, NaN, has none here either.
+    Raises InvalidRequestError for a weight outside 0..1.
     """
     if not 0 <= retrieval_weight <= 1:
         raise InvalidRequestError(f"retrieval_weight is {retrieval_weight}; it must be 0 to 1", "retrieval_weight")
     by_rank = FADE / (FADE + np.arange(len(scores)))
-    blended = (1 - retrieval_weight) * scale_to_unit(scores) + retrieval_weight * by_rank
-    return blended.astype(np.float32)
+    scaled, has_score = np.full(len(scores), np.nan), ~np.isnan(scores)
+    scaled[has_score] = scale_to_unit(scores[has_score])
+    return ((1 - retrieval_weight) * scaled + retrieval_weight * by_rank).astype(np.float32)

@@ -21,6 +21,7 @@ from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, S
 from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
 from serve.api.services import ServicesDep, TenantRoute
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
+from serve.pipelines.trace import Degraded
 
 router = APIRouter(route_class=TenantRoute)
 
@@ -70,7 +71,10 @@ class QueryResponse(BaseModel):
     passages: list[PassageBody]
     timings: dict[str, float] = Field(description="Seconds by stage.")
     models: dict[str, str] = Field(description="Catalog alias by stage.")
-    degraded: list[str] = Field(description="Stages that failed; the answer was made without them.")
+    degraded: list[Degraded] = Field(
+        description="Stages that failed; the answer was made without them. rerank_partial: some candidates kept the "
+        "order of retrieval, as the reranker had no time to read them."
+    )
     finish_reason: str
     usage: UsageBody
 

@@ -18,7 +18,7 @@ from models.types import FloatArray, LexicalRanking, Passage, Ranking, RequestCo
 from serve.pipelines.failures import attempt, raise_mistakes
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
 from serve.pipelines.stages import DenseStage, EmbedStage, GenerationSource, LexicalStage, PassageSource, RerankStage
-from serve.pipelines.trace import Trace
+from serve.pipelines.trace import Degraded, Trace
 
 NO_WORDS = LexicalRanking(Ranking.empty(), {})
 
@@ -33,7 +33,7 @@ class RetrievalConfig(BaseModel):
         default=10.0,
         gt=0,
         le=600,
-        description="Time for reranking, in seconds; when it is over, the fused order is kept.",
+        description="Time for reranking, in seconds; candidates that are not read by then keep the fused order.",
     )
     candidates: int = Field(default=50, ge=1, le=500, description="Chunks that each search returns.")
     rerank_candidates: int = Field(default=30, ge=1, le=500, description="Fused chunks that are reranked.")
@@ -98,7 +98,7 @@ class RetrievalPipeline:
         self, query: RetrievalQuery, trace: Trace, context: RequestContext
     ) -> tuple[list[Ranking], LexicalRanking]:
         """The mode's searches, both at once. One of two may fail. If both fail, the dense search's error is raised."""
-        calls: dict[str, Coroutine[Any, Any, Any]] = {}
+        calls: dict[Degraded, Coroutine[Any, Any, Any]] = {}
         if query.options.mode != "lexical":
             calls["dense"] = self._dense(query, trace, context)
         if query.options.mode != "dense":
@@ -110,7 +110,7 @@ class RetrievalPipeline:
         if len(failures) == len(results):
             raise next(iter(failures.values()))
         trace.degraded += failures
-        answers: dict[str, Any] = {name: result for name, result in results.items() if name not in failures}
+        answers: dict[Degraded, Any] = {name: result for name, result in results.items() if name not in failures}
         return answers.get("dense", []), answers.get("lexical", NO_WORDS)
 
     async def _dense(self, query: RetrievalQuery, trace: Trace, context: RequestContext) -> list[Ranking]:
@@ -161,7 +161,7 @@ class RetrievalPipeline:
         trace: Trace,
         context: RequestContext,
     ) -> list[Passage]:
-        """The first candidates by the reranker's scores, then the others. If it fails or is late, the order stays."""
+        """The first candidates by the reranker's scores, then the others. If it fails, the order stays."""
         head, tail = candidates[: self._config.rerank_candidates], candidates[self._config.rerank_candidates :]
         if not head:
             return []
@@ -173,11 +173,10 @@ class RetrievalPipeline:
             trace.degraded.append("rerank")
             return candidates
         trace.models["rerank"] = reranking.model
-        order = np.argsort(-reranking.scores, kind="stable")
-        reranked = [head[index].scored(float(reranking.scores[index])) for index in order]
-        # The tail has another scale of scores: shrink it, so that it ends below the head.
-        floor = max(0.0, reranked[-1].score)
-        return reranked + [passage.scored(floor * passage.score / max(tail[0].score, 1e-9)) for passage in tail]
+        if reranking.is_partial:
+            trace.degraded.append("rerank_partial")
+        unread = [passage for passage, score in zip(head, reranking.scores, strict=True) if np.isnan(score)]
+        return _above(_best_first(head, reranking.scores), unread + tail)
 
     async def _select(self, query: RetrievalQuery, candidates: list[Passage]) -> tuple[Passage, ...]:
         """The `top_k` best above the threshold; with `diversity`, unlike each other."""
@@ -197,6 +196,18 @@ class RetrievalPipeline:
         by_key = self._stages.passages.vectors_of([passage.key for passage in passages], generation, scope)
         dim = len(next(iter(by_key.values()))) if by_key else 1
         return np.stack([by_key.get(passage.key, np.zeros(dim, np.float32)) for passage in passages])
+
+
+def _best_first(passages: list[Passage], scores: FloatArray) -> list[Passage]:
+    """The passages with their new scores, without those that have none (NaN)."""
+    order = [index for index in np.argsort(-scores, kind="stable") if not np.isnan(scores[index])]
+    return [passages[index].scored(float(scores[index])) for index in order]
+
+
+def _above(reranked: list[Passage], tail: list[Passage]) -> list[Passage]:
+    """Both, best first. The tail has another scale of scores, which is shrunk to end below `reranked`."""
+    floor = max(0.0, reranked[-1].score)
+    return reranked + [passage.scored(floor * passage.score / max(tail[0].score, 1e-9)) for passage in tail]
 
 
 def _chosen(requested: float | None, configured: float) -> float:

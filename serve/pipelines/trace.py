@@ -4,18 +4,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
+
+# A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates.
+Degraded = Literal["dense", "lexical", "rerank", "rerank_partial", "generate"]
 
 
 @dataclass
 class Trace:
     """`timings_s` holds wall-clock seconds of each stage; first_text and total count from the question.
 
-    `degraded` names the stages that failed and were left out, in order.
+    `degraded` names the stages that were left out, or did a part of their work, in order.
     """
 
     timings_s: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
-    degraded: list[str] = field(default_factory=list)
+    degraded: list[Degraded] = field(default_factory=list)
     started_at: float = field(default_factory=time.perf_counter)
 
     @contextmanager

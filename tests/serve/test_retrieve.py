@@ -4,17 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from models.corpus.corpus import Corpus
 from models.errors import InvalidRequestError, NotFoundError, OverloadedError, StageUnavailableError
 from models.filters import Comparison
-from models.types import Scope
+from models.types import Passage, RequestContext, Reranking, Scope
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
 from serve.pipelines.routed_retrieval import RoutedRetrieval
 from tests.contexts import within
-from tests.inline import Failing, ingest, open_corpus, retrieval_stages
+from tests.inline import Failing, ShortestFirst, ingest, open_corpus, retrieval_stages
 
 FILES = {
     "bread.md": b"Bread is baked in an oven that is heated with beech wood.",
@@ -102,6 +103,26 @@ async def test_passages_under_the_threshold_are_left_out(corpus: Corpus) -> None
     above = await retrieve(corpus, "oven heated with wood", rerank=False, score_threshold=best)
 
     assert names(above) == names(every)[:1]
+
+
+class OutOfTime(ShortestFirst):
+    """Reads the first two candidates only."""
+
+    async def rerank(
+        self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
+    ) -> Reranking:
+        reranking = await super().rerank(query, candidates, term_weights, context)
+        return replace(reranking, scores=np.append(reranking.scores[:2], [np.nan] * (len(candidates) - 2)))
+
+
+async def test_candidates_that_the_reranker_had_no_time_for_keep_their_order_below_the_others(corpus: Corpus) -> None:
+    fused = names(await retrieve(corpus, "oven heated with wood", rerank=False))
+
+    retrieved = await retrieve(corpus, "oven heated with wood", stages={"reranker": OutOfTime()})
+
+    assert names(retrieved) == [*sorted(fused[:2], key=lambda name: len(FILES[name])), *fused[2:]]
+    assert retrieved.trace.degraded == ["rerank_partial"]
+    assert retrieved.trace.models["rerank"] == "shortest-first"
 
 
 async def test_an_identifier_goes_to_the_keyword_search_alone(corpus: Corpus) -> None:

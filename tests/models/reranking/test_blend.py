@@ -29,6 +29,13 @@ def test_retrieval_decides_between_equals() -> None:
     assert blended[0] > blended[1] > blended[2]
 
 
+def test_a_candidate_without_a_score_has_none_and_does_not_move_the_others() -> None:
+    assert blend(scores(2, np.nan, 6, 4), 0.5).tolist() == pytest.approx(
+        [0.5, np.nan, 11 / 12, 1 / 4 + 5 / 13], nan_ok=True
+    )
+    assert blend(scores(np.nan, 6), 0).tolist() == pytest.approx([np.nan, 1], nan_ok=True)
+
+
 def test_nothing_blends_to_nothing() -> None:
     assert blend(scores(), 0.4).shape == (0,)
 
