@@ -19,13 +19,13 @@ from models.embedding.transformer import (
     load_sentence_transformer,
     padded_features,
 )
+from models.index.max_sim import max_sim
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.token_cache import TokenVectorCache, TokenVectors
 from models.tokens.encoding import Encoding
 from models.types import FloatArray
 
 WORD = re.compile(r"[^\W_]+")  # the keyword index splits words in the same way, so its term weights match
-LEAST_SIMILARITY = -1.0  # the cosine of opposite vectors: the score of a candidate without tokens
 
 
 class LateInteractionConfig(TransformerConfig):
@@ -117,22 +117,6 @@ def token_weights(query: str, spans: NDArray[np.int64], term_weights: dict[str, 
         if position >= 0 and start < words[position].end():
             weights[token] = term_weights.get(words[position].group().lower(), unknown)
     return weights if weights.any() else uniform
-
-
-def max_sim(query: FloatArray, weights: FloatArray, tokens: FloatArray, lengths: list[int]) -> FloatArray:
-    """Scores (len(lengths),), -1 to 1: the weighted mean of each query token's best cosine in a document.
-
-    `query` (n, dim), `weights` (n,); `tokens` (sum(lengths), dim) are the documents' tokens, document by document.
-    """
-    scores = np.full(len(lengths), LEAST_SIMILARITY, np.float32)
-    counts = np.array(lengths, np.int64)
-    filled = counts > 0  # for an empty document, reduceat would return the first token of the next
-    if not filled.any() or not len(query):
-        return scores
-    starts = np.cumsum(counts[filled]) - counts[filled]
-    best = np.maximum.reduceat(query @ tokens.T, starts, axis=1)
-    scores[filled] = weights @ best / weights.sum()
-    return scores
 
 
 def _widen(vectors: TokenVectors) -> FloatArray:

@@ -1,0 +1,132 @@
+"""A chunk's token vectors as a few kilobytes, and MaxSim over these bytes, without a model.
+
+Neighbouring tokens are pooled, then each vector is coded in few bits. docs/quality.md compares bits and poolings.
+Source of the pooling: Clavié et al., Reducing the Footprint of Multi-Vector Retrieval, 2024. They pool by similarity;
+here neighbours are pooled, so that the order of the text is kept.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from models.index.gaussian_codes import ByteArray, GaussianCodes, code_bytes, quantize, similarities
+from models.index.max_sim import weighted_best
+from models.types import FloatArray, HalfArray
+
+Blob = bytes | memoryview | ByteArray
+
+VERSION = 1
+HEADER = struct.Struct("<BBBxII")  # version, bits, pooling; tokens before pooling, dimensions
+SCALE = np.dtype("<f2")
+HALF = 16  # the bits that mean float16, without rotation and scales
+
+
+@dataclass(frozen=True)
+class TokenCodecConfig:
+    """`bits` a dimension (16 is plain float16); `pooling` neighbouring tokens share a vector, 1 to 255."""
+
+    bits: Literal[1, 2, 4, 16] = 4
+    pooling: int = 2
+
+
+DEFAULT = TokenCodecConfig()
+
+
+@dataclass(frozen=True)
+class _Header:
+    bits: int
+    pooling: int
+    num_tokens: int
+    dim: int
+
+    @property
+    def num_rows(self) -> int:
+        return -(-self.num_tokens // self.pooling)
+
+    @property
+    def scales_at(self) -> int:
+        row_bytes = self.dim * SCALE.itemsize if self.bits == HALF else code_bytes(self.dim, self.bits)
+        return HEADER.size + self.num_rows * row_bytes
+
+    @property
+    def size(self) -> int:
+        return self.scales_at + (0 if self.bits == HALF else self.num_rows * SCALE.itemsize)
+
+
+def encode_tokens(tokens: HalfArray, config: TokenCodecConfig = DEFAULT) -> bytes:
+    """The blob of one chunk's unit token vectors (n, dim), in the order of the text; empty without tokens.
+
+    The blob says its version, bits and pooling.
+    """
+    if not len(tokens):
+        return b""
+    pooled = pool_neighbours(tokens.astype(np.float32), config.pooling)
+    header = HEADER.pack(VERSION, config.bits, config.pooling, *tokens.shape)
+    if config.bits == HALF:
+        return header + pooled.astype(SCALE).tobytes()
+    stored = quantize(pooled, config.bits)
+    return header + stored.codes.tobytes() + stored.scales.astype(SCALE).tobytes()
+
+
+def max_sim_scores(query: HalfArray, weights: FloatArray, blobs: Sequence[Blob]) -> FloatArray:
+    """Scores (len(blobs),) from about -1 to 1, as of `max_sim` over the vectors themselves; NaN for an empty blob.
+
+    `query` (n, dim) are the question's token vectors, `weights` (n,) their weights. Raises ValueError for a blob
+    that is damaged, or of another version or dimension.
+    """
+    scores = np.full(len(blobs), np.nan, np.float32)
+    wide = query.astype(np.float32)
+    headers = {place: _read_header(blob, query.shape[1]) for place, blob in enumerate(blobs) if len(blob)}
+    for bits in {header.bits for header in headers.values()}:
+        places = [place for place, header in headers.items() if header.bits == bits]
+        alike = [headers[place] for place in places]
+        matches = _similarities(wide, [blobs[place] for place in places], alike)
+        scores[places] = weighted_best(matches, weights, [header.num_rows for header in alike])
+    return scores
+
+
+def token_similarities(query: HalfArray, blob: Blob) -> FloatArray:
+    """Cosines (n query tokens, n tokens of the chunk), in the order of the text. Pooled neighbours have the same.
+
+    Raises as max_sim_scores.
+    """
+    if not len(blob):
+        return np.empty((len(query), 0), np.float32)
+    header = _read_header(blob, query.shape[1])
+    rows = _similarities(query.astype(np.float32), [blob], [header])
+    return rows.repeat(header.pooling, axis=1)[:, : header.num_tokens]
+
+
+def pool_neighbours(tokens: FloatArray, pooling: int) -> FloatArray:
+    """Unit vectors (n / pooling rounded up, dim): each the direction of the mean of `pooling` neighbours in order."""
+    if pooling == 1:
+        return tokens
+    sums = np.add.reduceat(tokens, np.arange(0, len(tokens), pooling), axis=0)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return sums / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+
+def _read_header(blob: Blob, dim: int) -> _Header:
+    if len(blob) < HEADER.size or blob[0] != VERSION:
+        raise ValueError(f"token vectors of another version; this release reads version {VERSION}")
+    header = _Header(*HEADER.unpack(bytes(blob[: HEADER.size]))[1:])
+    if header.dim != dim:
+        raise ValueError(f"token vectors have {header.dim} dimensions; those of the query have {dim}")
+    if header.size != len(blob):
+        raise ValueError(f"token vectors have {len(blob)} bytes, but their header says {header.size}")
+    return header
+
+
+def _similarities(query: FloatArray, blobs: Sequence[Blob], headers: Sequence[_Header]) -> FloatArray:
+    """Cosines (len(query), all rows of the blobs), blob by blob. All have the same bits and dimensions."""
+    bits, dim = headers[0].bits, headers[0].dim
+    arrays = [np.frombuffer(blob, np.uint8) for blob in blobs]
+    parts = list(zip(arrays, headers, strict=True))
+    codes = np.concatenate([array[HEADER.size : header.scales_at] for array, header in parts])
+    if bits == HALF:
+        return query @ codes.view(SCALE).reshape(-1, dim).astype(np.float32).T
+    scales = np.concatenate([array[header.scales_at :] for array, header in parts]).view(SCALE)
+    return similarities(query, GaussianCodes(codes.reshape(len(scales), -1), scales, dim, bits))
