@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, l
 
 from models.corpus.ids import stable_id
 from models.corpus.records import AttachmentId
-from models.corpus.schema import chunks, removed_chunks, vectors
+from models.corpus.schema import chunks, removed_chunks, token_vectors, vectors
 from models.errors import InvalidRequestError
 from models.types import Chunk, FloatArray
 
@@ -58,7 +58,10 @@ def insert_chunks(connection: Connection, rows: list[ChunkRow], file_key: int, s
 
 @dataclass(frozen=True)
 class VectorRows:
-    """Vectors of one vector store in one generation. Row i of `matrix` (n, dim) belongs to chunk keys[i]."""
+    """Vectors of one vector store in one generation. Row i of `matrix` (n, dim) belongs to chunk keys[i].
+
+    `token_codes` has the encoded token vectors of each chunk, or is empty.
+    """
 
     tenant: str
     vector_store_id: str
@@ -66,10 +69,11 @@ class VectorRows:
     keys: Sequence[int]
     file_keys: Sequence[int]
     matrix: FloatArray
+    token_codes: Sequence[bytes] = ()
 
 
 def insert_vectors(connection: Connection, batch: VectorRows, seq: int) -> None:
-    """Store the vectors as part of change `seq`."""
+    """Store the vectors, and the token vectors if there are any, as part of change `seq`."""
     if not batch.keys:
         return
     common = {
@@ -84,6 +88,9 @@ def insert_vectors(connection: Connection, batch: VectorRows, seq: int) -> None:
         for key, file_key, blob in zip(batch.keys, batch.file_keys, blobs, strict=True)
     ]
     connection.execute(insert(vectors), rows)
+    if batch.token_codes:
+        codes = zip(batch.keys, batch.token_codes, strict=True)
+        connection.execute(insert(token_vectors), [common | {"chunk_key": key, "codes": blob} for key, blob in codes])
 
 
 def remove_chunks(connection: Connection, attachment: AttachmentId, seq: int) -> None:

@@ -19,7 +19,7 @@ from models.corpus.records import BuildProgress
 from models.corpus.retirement import retire_vectors
 from models.corpus.schema import chunks, vector_stores, vectors
 from models.corpus.vector_stores import is_store, lock_store
-from models.errors import ConflictError, MissingVectorsError, NotFoundError
+from models.errors import ConflictError, InvalidRequestError, MissingVectorsError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, Scope, indexed_text
 
 
@@ -113,11 +113,21 @@ class Generations:
             rows = connection.execute(query.limit(limit)).all()
         return [PendingChunk(row.chunk_key, row.file_key, indexed_text(row.context, row.text)) for row in rows]
 
-    def add(self, build: Build, pending: Sequence[PendingChunk], matrix: FloatArray) -> int:
+    def add(
+        self,
+        build: Build,
+        pending: Sequence[PendingChunk],
+        matrix: FloatArray,
+        token_codes: Sequence[bytes] = (),
+    ) -> int:
         """Store the vectors (len(pending), dim) of the chunks that still exist and lack one.
 
-        Return how many were stored. Raises ConflictError if the build was lost.
+        `token_codes` has the encoded token vectors of each chunk, or is empty. Return how many were stored. Raises
+        ConflictError if the build was lost, InvalidRequestError for a wrong number of codes.
         """
+        if token_codes and len(token_codes) != len(pending):
+            problem = f"token_codes has {len(token_codes)} items for {len(pending)} chunks; give one for each, or none"
+            raise InvalidRequestError(problem, "token_codes")
         rows_by_key = {chunk.key: row for row, chunk in enumerate(pending)}
         with self.database.writing() as connection:
             seq = self._lock(connection, build)
@@ -125,8 +135,9 @@ class Generations:
             keys = list(connection.scalars(select(chunks.c.chunk_key).where(is_pending, _lacks_vector(build))))
             rows = [rows_by_key[key] for key in keys]
             file_keys = [pending[row].file_key for row in rows]
+            codes = [token_codes[row] for row in rows] if token_codes else []
             batch = VectorRows(
-                build.tenant, build.vector_store_id, build.generation, keys, file_keys, np.asarray(matrix)[rows]
+                build.tenant, build.vector_store_id, build.generation, keys, file_keys, np.asarray(matrix)[rows], codes
             )
             insert_vectors(connection, batch, seq)
         return len(keys)

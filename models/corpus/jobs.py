@@ -29,6 +29,7 @@ from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Chunk, FloatArray
 
 MAX_ATTEMPTS = 5  # limits how many workers a harmful file can kill
+NO_CODES: Mapping[str, Sequence[bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,22 @@ class Jobs:
             }
             connection.execute(statement.values(values))
 
-    def complete(self, job: Job, text: str, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray]) -> None:
+    def complete(
+        self,
+        job: Job,
+        text: str,
+        chunks: Sequence[Chunk],
+        vectors: Mapping[str, FloatArray],
+        token_codes: Mapping[str, Sequence[bytes]] = NO_CODES,
+    ) -> None:
         """Store the file's text, chunks and status in one transaction. They replace those of the version before.
 
-        `vectors` maps each generation to vectors (len(chunks), dim) float32. Raises MissingVectorsError if a required
-        generation is missing, and ConflictError if the file was detached or replaced, or the job was lost. Then
-        nothing is stored.
+        `vectors` maps each generation to vectors (len(chunks), dim) float32, and `token_codes` some of them to the
+        encoded token vectors of each chunk. Raises MissingVectorsError if a required generation is missing, and
+        ConflictError if the file was detached or replaced, or the job was lost. Then nothing is stored.
         """
         _check_content(text, len(chunks), vectors)
+        _check_token_codes(len(chunks), token_codes)
         attachment = job.attachment
         rows = build_chunk_rows(attachment, job.version, chunks)
         num_bytes = sum(len(chunk.indexed_text.encode()) for chunk in chunks)
@@ -91,10 +100,10 @@ class Jobs:
             remove_chunks(connection, attachment, seq)
             keys = insert_chunks(connection, rows, file_key, seq)
             for generation in generations:
-                num_bytes += vectors[generation].nbytes
-                batch = VectorRows(
-                    job.tenant, job.vector_store_id, generation, keys, [file_key] * len(keys), vectors[generation]
-                )
+                matrix, codes = vectors[generation], token_codes.get(generation, ())
+                num_bytes += matrix.nbytes + sum(map(len, codes))
+                file_keys = [file_key] * len(keys)
+                batch = VectorRows(job.tenant, job.vector_store_id, generation, keys, file_keys, matrix, codes)
                 insert_vectors(connection, batch, seq)
             result: dict[str, str | int] = {"status": "completed", "usage_bytes": num_bytes, "version": job.version}
             _finish(connection, attachment, result)
@@ -191,6 +200,13 @@ def _check_content(text: str, num_chunks: int, vectors: Mapping[str, FloatArray]
             raise InvalidRequestError(problem, "vectors")
     if not is_storable(text):
         raise InvalidRequestError("the text has NUL characters or lone surrogates; remove them", "text")
+
+
+def _check_token_codes(num_chunks: int, token_codes: Mapping[str, Sequence[bytes]]) -> None:
+    for generation, codes in token_codes.items():
+        if len(codes) != num_chunks:
+            problem = f"token_codes of {generation} has {len(codes)} items for {num_chunks} chunks; give one for each"
+            raise InvalidRequestError(problem, "token_codes")
 
 
 def _check_version(connection: Connection, job: Job) -> None:

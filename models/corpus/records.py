@@ -97,7 +97,8 @@ class Chunking:
 
 @dataclass(frozen=True)
 class StoreFile:
-    """A file in a vector store. `chunking` None means auto. `usage_bytes` counts the chunks' texts and vectors.
+    """A file in a vector store. `chunking` None means auto. `usage_bytes` counts the chunks' texts, vectors
+    and token vectors.
 
     `version` is the searched version of the file, 0 for none. It stays the old version while a newer one is
     in_progress, and after a newer one failed.
@@ -182,15 +183,14 @@ class Changes:
     """The changes of a vector store after a sequence number, up to and including `up_to_seq`.
 
     Apply the removals, then the additions and the attributes. Then read again from `up_to_seq` until it equals
-    `head_seq`. `removed_keys` may contain keys that the view never received. `added_file_keys` has the file of each
-    added key. `attributes` maps the key of each file with changed attributes to all its attributes.
+    `head_seq`. `removed_keys` may contain keys that the view never received. `attributes` maps the key of each file
+    with changed attributes to all its attributes; it is empty for a view without filters.
     """
 
     log_id: str
     up_to_seq: int
     head_seq: int
     added_keys: KeyArray
-    added_file_keys: KeyArray
     removed_keys: KeyArray
     attributes: dict[int, Attributes]
 
@@ -201,16 +201,31 @@ class Changes:
 
 @dataclass(frozen=True)
 class VectorChanges(Changes):
-    """Changes with `vectors` (len(added_keys), dim) float32; (0, 0) if nothing was added."""
+    """Changes with `vectors` (len(added_keys), dim) float32; (0, 0) if nothing was added.
 
+    `added_file_keys` has the file of each added key.
+    """
+
+    added_file_keys: KeyArray
     vectors: FloatArray
 
 
 @dataclass(frozen=True)
 class TextChanges(Changes):
-    """Changes with `texts`: the text that keyword search indexes for each added key (Passage.indexed_text)."""
+    """Changes with `texts`: the text that keyword search indexes for each added key (Passage.indexed_text).
 
+    `added_file_keys` has the file of each added key.
+    """
+
+    added_file_keys: KeyArray
     texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TokenChanges(Changes):
+    """Changes with `codes`: the encoded token vectors of each added key (models/index/token_codec.py)."""
+
+    codes: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ files ── file_texts                     uploads, and the text of each versio
   │
 store_files ── jobs, batch_files        a file in a vector store; it has a job while it is in_progress
   │      └── vector_stores              `seq` counts the store's changes, `log_id` names its log of changes
-chunks ── vectors                       of the searched version of the file; one vector per generation
+chunks ── vectors ── token_vectors      of the searched version of the file; one vector per generation
 removed_chunks                          chunks that a view must remove
 view_positions, leases                  how far a shared view (Milvus) has read the log; which replica may write to it
 """
@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -212,6 +212,22 @@ vectors = Table(
     PrimaryKeyConstraint("chunk_key", "generation"),
     _belongs_to("chunks", "chunk_key"),
     Index("vectors_by_seq", "tenant", "vector_store_id", "generation", "seq"),
+)
+
+# A table of its own, because a chunk's token vectors take ten times as much space as its vector, and are optional. The
+# index has the key, so that a page of changes is counted without reading any codes.
+token_vectors = Table(
+    "token_vectors",
+    metadata,
+    Column("chunk_key", BigInteger, nullable=False),
+    _text("generation"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _count("seq"),
+    Column("codes", LargeBinary, nullable=False),  # models/index/token_codec.py
+    PrimaryKeyConstraint("chunk_key", "generation"),
+    _belongs_to("vectors", "chunk_key", "generation"),
+    Index("token_vectors_by_seq", "tenant", "vector_store_id", "generation", "seq", "chunk_key"),
 )
 
 # `added_seq` lets a view skip chunks that were added and removed since its last read.

@@ -41,10 +41,16 @@ def _from_2_to_3(connection: Connection) -> None:
     _run(connection, _LEASES)
 
 
+def _from_3_to_4(connection: Connection) -> None:
+    """Add the table of token vectors. Chunks of earlier releases have none until their file is ingested again."""
+    _run(connection, _TOKEN_VECTORS)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
-    for statement in script.replace("{key}", key).split(";"):
+    script = script.replace("{key}", key).replace("{blob}", "BYTEA" if is_postgresql else "BLOB")
+    for statement in script.split(";"):
         if statement.strip():
             connection.execute(text(statement))
 
@@ -177,4 +183,18 @@ CREATE TABLE leases (
 DELETE FROM view_positions WHERE view LIKE '% lease'
 """
 
-_STEPS: dict[int, Step] = {1: _from_1_to_2, 2: _from_2_to_3}
+_TOKEN_VECTORS = """
+CREATE TABLE token_vectors (
+    chunk_key BIGINT NOT NULL,
+    generation TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    vector_store_id TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    codes {blob} NOT NULL,
+    PRIMARY KEY (chunk_key, generation),
+    FOREIGN KEY (chunk_key, generation) REFERENCES vectors (chunk_key, generation) ON DELETE CASCADE
+);
+CREATE INDEX token_vectors_by_seq ON token_vectors (tenant, vector_store_id, generation, seq, chunk_key)
+"""
+
+_STEPS: dict[int, Step] = {1: _from_1_to_2, 2: _from_2_to_3, 3: _from_3_to_4}

@@ -8,14 +8,15 @@ import numpy as np
 from sqlalchemy import Column, Connection, Row, Select, and_, bindparam, literal, select
 
 from models.corpus.database import Database
-from models.corpus.records import Changes, Head, TextChanges, VectorChanges
-from models.corpus.schema import chunks, files, removed_chunks, store_files, vector_stores, vectors
+from models.corpus.records import Changes, Head, TextChanges, TokenChanges, VectorChanges
+from models.corpus.schema import chunks, files, removed_chunks, store_files, token_vectors, vector_stores, vectors
 from models.corpus.vector_stores import is_store
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.filters import Attributes
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, KeyArray, Passage, Scope, indexed_text
 
 DEFAULT_CHANGES_LIMIT = 4096  # rows per page: 6 MB of 384-d vectors
+DEFAULT_TOKENS_LIMIT = 512  # rows per page: 4 to 9 MB of token vectors
 
 _Store = tuple[str, str]  # tenant, vector_store_id
 
@@ -86,10 +87,11 @@ class ActiveStore:
 
 @dataclass(frozen=True)
 class _Log:
-    """Rows with a `chunk_key`, and the column that numbers their changes."""
+    """Rows with a `chunk_key`, and the column that numbers their changes. A view that filters needs attributes."""
 
     rows: Select[Any]
     seq: Column[int]
+    has_attributes: bool = True
 
     def seq_of_row(self, connection: Connection, after_seq: int, num_rows: int) -> int | None:
         """Return the change of the `num_rows`-th row after `after_seq`, None if there are fewer rows."""
@@ -158,7 +160,29 @@ class Views:
         with self.database.reading() as connection:
             log = _Log(added, vectors.c.seq)
             changes, rows = _read_changes(connection, store, log, after_seq, started_seq, limit)
-        return VectorChanges(**vars(changes), vectors=_to_matrix([row.vector for row in rows]))
+        matrix = _to_matrix([row.vector for row in rows])
+        return VectorChanges(**vars(changes), added_file_keys=_column(rows, "file_key"), vectors=matrix)
+
+    def token_changes(  # noqa: PLR0913, the coordinates of a page
+        self,
+        tenant: str,
+        vector_store_id: str,
+        after_seq: int,
+        generation: str,
+        limit: int = DEFAULT_TOKENS_LIMIT,
+        shard: Shard | None = None,
+        started_seq: int = 0,
+    ) -> TokenChanges:
+        """Return the changes of the store's token vectors of `generation` since `after_seq`. See `vector_changes`."""
+        store = (tenant, vector_store_id)
+        is_stored = and_(is_store(token_vectors, *store), token_vectors.c.generation == generation)
+        added = select(token_vectors.c.chunk_key, token_vectors.c.codes).where(is_stored)
+        if shard is not None:
+            added = added.where(token_vectors.c.chunk_key % shard.count == shard.number)
+        with self.database.reading() as connection:
+            log = _Log(added, token_vectors.c.seq, has_attributes=False)
+            changes, rows = _read_changes(connection, store, log, after_seq, started_seq, limit)
+        return TokenChanges(**vars(changes), codes=tuple(row.codes for row in rows))
 
     def text_changes(
         self,
@@ -176,7 +200,7 @@ class Views:
             log = _Log(added, chunks.c.seq)
             changes, rows = _read_changes(connection, store, log, after_seq, started_seq, limit)
         texts = tuple(indexed_text(row.context, row.text) for row in rows)
-        return TextChanges(**vars(changes), texts=texts)
+        return TextChanges(**vars(changes), added_file_keys=_column(rows, "file_key"), texts=texts)
 
     def passages(self, keys: KeyArray | list[int], scope: Scope) -> dict[int, Passage]:
         """Return the passages of `keys` in `scope`. Deleted chunks and other tenants' chunks are absent."""
@@ -224,9 +248,8 @@ def _read_changes(
         up_to_seq=up_to_seq,
         head_seq=head.seq,
         added_keys=_column(rows, "chunk_key"),
-        added_file_keys=_column(rows, "file_key"),
         removed_keys=_column(removed, "chunk_key"),
-        attributes=_attributes(connection, store, after_seq, up_to_seq),
+        attributes=_attributes(connection, store, after_seq, up_to_seq) if added.has_attributes else {},
     )
     return changes, rows
 

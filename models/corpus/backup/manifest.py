@@ -19,8 +19,8 @@ from models.corpus.schema import SCHEMA_VERSION, metadata
 from models.errors import ConfigError, OverloadedError
 
 FORMAT_VERSION = 1
-# Version 3 added the table of leases. A restore reads no leases, so it reads the tables of both versions alike.
-RESTORABLE_SCHEMA_VERSIONS = (2, SCHEMA_VERSION)
+# Version 3 added the table of leases, version 4 that of token vectors. A restore skips tables that the backup lacks.
+RESTORABLE_SCHEMA_VERSIONS = (2, 3, SCHEMA_VERSION)
 MANIFEST = "manifest.json"
 DATABASE = "corpus.db"
 FILES = "files"
@@ -52,7 +52,7 @@ class Manifest(BaseModel):
         except ValidationError as error:
             raise ConfigError(str(backup), f"is not a backup: {MANIFEST} is damaged: {error}") from None
         if manifest.format_version != FORMAT_VERSION or manifest.schema_version not in RESTORABLE_SCHEMA_VERSIONS:
-            versions = " and ".join(map(str, RESTORABLE_SCHEMA_VERSIONS))
+            versions = ", ".join(map(str, RESTORABLE_SCHEMA_VERSIONS))
             raise ConfigError(
                 str(backup),
                 f"has format {manifest.format_version} and schema version {manifest.schema_version}; this release "

@@ -5,7 +5,6 @@ leaves the old corpus or the new one, and at most some unused files, which the n
 """
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -159,39 +158,45 @@ def _replace_rows(connection: Connection, tables: Path, progress: Progress) -> N
     with open_tables(tables) as backup:
         restored = dict(backup.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
         if connection.dialect.name == "sqlite":
-            _insert_on_sqlite(connection, tables, offset, progress)
+            _insert_on_sqlite(connection, tables, _restored_tables(backup), offset, progress)
         else:
-            _copy_to_postgresql(connection, backup, offset, progress)
+            _copy_to_postgresql(connection, backup, _restored_tables(backup), offset, progress)
     set_sequences(connection, {name: offset + restored.get(name, 0) for name in highest_keys.keys() | restored.keys()})
     _reset_leases_and_logs(connection)
 
 
-def _restored_tables() -> Iterator[tuple[int, Table]]:
-    """List the restored tables with a number. A table comes before the tables that refer to it."""
-    return enumerate((table for table in metadata.sorted_tables if table not in UNRESTORED), 1)
+def _restored_tables(backup: sqlite3.Connection) -> list[Table]:
+    """List the tables to restore. A table comes before the tables that refer to it.
+
+    A backup of an earlier schema lacks tables.
+    """
+    names = {row[0] for row in backup.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return [table for table in metadata.sorted_tables if table not in UNRESTORED and table.name in names]
 
 
-def _insert_on_sqlite(connection: Connection, tables: Path, offset: int, progress: Progress) -> None:
+def _insert_on_sqlite(connection: Connection, file: Path, tables: list[Table], offset: int, progress: Progress) -> None:
     connection.detach()  # the pool cannot reuse a connection with an attached file; it is closed at the end
     connection.exec_driver_sql(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
-    connection.exec_driver_sql("ATTACH DATABASE ? AS backup", (str(tables),))
-    for number, table in _restored_tables():
+    connection.exec_driver_sql("ATTACH DATABASE ? AS backup", (str(file),))
+    for number, table in enumerate(tables, 1):
         query = f'SELECT {_expressions(table, offset)} FROM backup."{table.name}"'
         connection.exec_driver_sql(f'INSERT INTO main."{table.name}" ({_columns(table)}) {query}')
-        progress("tables", number, len(metadata.tables) - len(UNRESTORED))
+        progress("tables", number, len(tables))
 
 
-def _copy_to_postgresql(connection: Connection, backup: sqlite3.Connection, offset: int, progress: Progress) -> None:
+def _copy_to_postgresql(
+    connection: Connection, backup: sqlite3.Connection, tables: list[Table], offset: int, progress: Progress
+) -> None:
     # COPY reads SQLite's values unchanged: JSON as text, 0 and 1 for a boolean.
     driver = cast(Any, connection.connection.driver_connection)
     if not hasattr(driver.cursor(), "copy"):
         raise ConfigError("database_url", "restoring needs the psycopg driver; use a URL like postgresql+psycopg://…")
-    for number, table in _restored_tables():
+    for number, table in enumerate(tables, 1):
         rows = backup.execute(f'SELECT {_expressions(table, offset)} FROM "{table.name}"')
         with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({_columns(table)}) FROM STDIN') as copy:
             for row in rows:
                 copy.write_row(row)
-        progress("tables", number, len(metadata.tables) - len(UNRESTORED))
+        progress("tables", number, len(tables))
     connection.execute(text("ANALYZE"))
 
 

@@ -19,7 +19,7 @@ from models.corpus.backup.keys import KEY_COLUMNS
 from models.corpus.backup.restore import UNRESTORED, restore_backup
 from models.corpus.blobs import FolderBlobStore
 from models.corpus.database import Database, open_database
-from models.corpus.schema import chunks, files, metadata, vectors
+from models.corpus.schema import chunks, files, metadata, token_vectors, vectors
 
 FORK = multiprocessing.get_context("fork")
 NOT_RESTORED = {"log_id", "trimmed_seq", "build_owner", "build_lease_expires_at"} | {
@@ -31,15 +31,15 @@ POSTGRESQL_USER = "postgres"  # the server refuses to run as root
 
 
 def contents(database: Database) -> dict[str, list[str]]:
-    """Read every row that a backup restores, without keys and leases. A vector is listed with its chunk's id."""
+    """Read every row that a backup restores, without keys and leases. Vectors are listed with their chunk's id."""
     rows_by_table = {}
     with database.reading() as connection:
         for table in metadata.sorted_tables:
             if table not in UNRESTORED:
                 columns = [column for column in table.columns if column.name not in KEY_COLUMNS | NOT_RESTORED]
                 query = select(*columns)
-                if table is vectors:
-                    query = query.add_columns(chunks.c.chunk_id).join(chunks, chunks.c.chunk_key == vectors.c.chunk_key)
+                if table in (vectors, token_vectors):
+                    query = query.add_columns(chunks.c.chunk_id).join(chunks, chunks.c.chunk_key == table.c.chunk_key)
                 rows_by_table[table.name] = sorted(repr(tuple(row)) for row in connection.execute(query))
     return rows_by_table
 

@@ -70,10 +70,16 @@ def embed(chunks: list[Chunk]) -> FloatArray:
     return np.array(rows, np.float32).reshape(len(chunks), DIM)
 
 
+def encode(chunks: list[Chunk]) -> tuple[bytes, ...]:
+    """Make token codes of 1 to 32 bytes that depend only on the indexed text. Their content means nothing."""
+    digests = [hashlib.sha256(chunk.indexed_text.encode()).digest() for chunk in chunks]
+    return tuple(digest[: 1 + digest[0] % 32] for digest in digests)
+
+
 def complete(corpus: Corpus, job: Job) -> None:
     text = corpus.files.content(job.tenant, job.file_id).decode()
     chunks = cut(text)
-    corpus.jobs.complete(job, text, chunks, {GENERATION: embed(chunks)})
+    corpus.jobs.complete(job, text, chunks, {GENERATION: embed(chunks)}, {GENERATION: encode(chunks)})
 
 
 def ingest(corpus: Corpus, filename: str, text: str, tenant: str = TENANT, store: str = STORE) -> str:

@@ -219,16 +219,21 @@ def test_a_restore_leaves_the_leases_of_running_replicas(corpus: Corpus, blob_ro
         assert is_leased(connection, "since the backup", 1)
 
 
-def test_a_backup_of_the_schema_without_leases_is_restored(corpus: Corpus, blob_root: Path, backup: Path) -> None:
+@pytest.mark.parametrize(("version", "missing"), [(2, ["leases", "token_vectors"]), (3, ["token_vectors"])])
+def test_a_backup_of_an_earlier_schema_is_restored(
+    corpus: Corpus, blob_root: Path, backup: Path, version: int, missing: list[str]
+) -> None:
     with closing(sqlite3.connect(backup / DATABASE)) as tables:
-        tables.execute("DROP TABLE leases")
-        tables.execute("UPDATE schema_version SET version = 2")
+        for table in missing:
+            tables.execute(f"DROP TABLE {table}")
+        tables.execute("UPDATE schema_version SET version = ?", (version,))
         tables.commit()
-    change_manifest(backup, schema_version=2, database_sha256=sha256_of(backup / DATABASE))
+    change_manifest(backup, schema_version=version, database_sha256=sha256_of(backup / DATABASE))
 
     restore_backup(corpus.database, blob_root, backup, replace=True)
 
     assert "beta" in " ".join(stored_texts(corpus))
+    assert corpus.views.token_changes(TENANT, STORE, 0, GENERATION).codes == ()
     with corpus.database.reading() as connection:
         assert connection.execute(schema_version.select()).scalar_one() == SCHEMA_VERSION
 

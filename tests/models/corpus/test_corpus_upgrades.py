@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Follower, complete, cut, embed, ingest, stored_texts
+from corpus_samples import (
+    GENERATION,
+    SCOPE,
+    STORE,
+    TENANT,
+    Follower,
+    complete,
+    cut,
+    embed,
+    encode,
+    ingest,
+    stored_texts,
+)
 from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
@@ -274,6 +286,7 @@ def test_leases_of_version_2_are_dropped_and_positions_kept(
         corpus.positions.advance(key, "replica", Head(1, "log_a"), 60)
     with old_engine.begin() as connection:
         connection.execute(text("DROP TABLE leases"))
+        connection.execute(text("DROP TABLE token_vectors"))
         connection.execute(text("UPDATE schema_version SET version = 2"))
         lease = {"view": f"{key.view} lease", "log_id": "replica", "seq": 9_999_999_999_999}
         connection.execute(insert(view_positions).values(key.row | lease))
@@ -285,6 +298,26 @@ def test_leases_of_version_2_are_dropped_and_positions_kept(
         assert rows == [key.row | {"log_id": "log_a", "seq": 1}]
         assert not corpus.positions.advance(key, "replica", Head(2, "log_a"), 60)
         assert corpus.positions.claim(key, "another replica", 60)
+
+
+def test_chunks_of_version_3_stay_and_have_no_token_vectors(
+    database_url: str, state_folder: Path, old_engine: Engine
+) -> None:
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        ingest(corpus, "a.md", "alpha")
+        vectors = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION).vectors.tolist()
+    with old_engine.begin() as connection:
+        connection.execute(text("DROP TABLE token_vectors"))
+        connection.execute(text("UPDATE schema_version SET version = 3"))
+
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        assert stored_texts(corpus) == ["Title\nalpha"]
+        assert corpus.views.vector_changes(TENANT, STORE, 0, GENERATION).vectors.tolist() == vectors
+        assert corpus.views.token_changes(TENANT, STORE, 0, GENERATION).codes == ()
+
+        ingest(corpus, "b.md", "beta")
+
+        assert corpus.views.token_changes(TENANT, STORE, 0, GENERATION).codes == encode(cut("beta"))
 
 
 def _describe(engine: Engine) -> dict[str, object]:

@@ -1,7 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from corpus_samples import DIM, STORE, TENANT, Clock, complete, ingest, stored_texts
+from corpus_samples import DIM, STORE, TENANT, Clock, complete, cut, encode, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
 from models.corpus.file_batches import BatchItem
@@ -52,7 +52,8 @@ def test_counts_and_usage_follow_the_files(corpus: Corpus, clock: Clock) -> None
 
     assert store.file_counts == FileCounts(in_progress=1, completed=1)
     assert store.file_counts.total == 2
-    assert store.usage_bytes == 2 * (len("Title\n0123456789") + DIM * 4)
+    num_code_bytes = sum(map(len, encode(cut("0123456789" * 2))))
+    assert store.usage_bytes == 2 * (len("Title\n0123456789") + DIM * 4) + num_code_bytes
     assert store.last_active_at == store.created_at + 60
     assert corpus.vector_stores.get(TENANT, other).file_counts.total == 0
 
