@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -43,6 +44,9 @@ class DenseSearcher(Searcher):
             self._index = config.index
         set_batching(self._batches, config)
 
+    async def status(self) -> StageStatus:
+        return replace(await super().status(), options=f"index={self._index}")
+
     def _make(self, index: FaissConfig) -> Search:
         milvus = self._storage.milvus
         if milvus is not None:
@@ -66,4 +70,5 @@ class DenseSearcherClient:
 
     async def status(self, context: RequestContext) -> StageStatus:
         """Raises if a shard has no replica that can answer."""
-        return (await asyncio.gather(*(shard.status(context) for shard in self._shards)))[0]
+        statuses = await asyncio.gather(*(shard.status(context) for shard in self._shards))
+        return replace(statuses[0], options="; ".join(status.options for status in statuses))

@@ -99,7 +99,8 @@ class Reranker:
         return self._batcher.meter.stats()
 
     async def status(self) -> StageStatus:
-        return self._slot.status(self._batcher.num_unfinished)
+        status = self._slot.status(self._batcher.num_unfinished)
+        return replace(status, options=f"retrieval_weight={self._config.retrieval_weight}")
 
     async def check_health(self) -> None:
         """Serve's probe: scores one pair, to find a broken model or a stuck device."""

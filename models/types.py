@@ -246,7 +246,8 @@ class StageStatus:
 
     `num_unfinished` counts the running requests of the stage's engine, if it has one. `generation` names the vector
     space of an embedding model. `loading` is the next model, `error` says why the last requested model did not load.
-    `canary` is a model on trial, which gets the fraction `canary_share` of the requests.
+    `canary` is a model on trial, which gets the fraction `canary_share` of the requests. `options` has the settings
+    besides the model that affect results: equal requests may get other results when it differs.
     """
 
     model: str = ""
@@ -256,6 +257,7 @@ class StageStatus:
     error: str = ""
     canary: str = ""
     canary_share: float = 0.0
+    options: str = ""
 
 
 @dataclass(frozen=True)
@@ -285,8 +287,9 @@ class Deadline:
 class RequestContext:
     """The sender, priority and deadline of a request: an argument of every stage.
 
-    A higher `priority` is more urgent. `trace_context` is a W3C traceparent, or empty. Never send this to another
-    process, whose clock differs: send an Envelope (deployments/calls/envelope.py).
+    A higher `priority` is more urgent. `trace_context` is a W3C traceparent, or empty. Without `use_caches` the request
+    neither reads nor fills a cache. Never send this to another process, whose clock differs: send an Envelope
+    (deployments/calls/envelope.py).
     """
 
     request_id: str
@@ -294,6 +297,7 @@ class RequestContext:
     deadline: Deadline
     priority: int = NORMAL_PRIORITY
     trace_context: str = ""
+    use_caches: bool = True
 
     def remaining_s(self) -> float:
         """Return the seconds left, never negative."""

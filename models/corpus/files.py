@@ -87,10 +87,13 @@ class Files:
             if digest != row.digest:
                 values |= {"digest": digest, "size_bytes": len(content), "version": row.version + 1}
             connection.execute(update(files).where(_is_file(files, tenant, file_id)).values(values))
-            if digest != row.digest:
+            # Passages show the name, so a new one is a change of every store with the file.
+            num_changes = int(values["filename"] != row.filename)
+            if digest != row.digest or num_changes:
                 for vector_store_id in _stores_with(connection, tenant, file_id):
-                    lock_store(connection, tenant, vector_store_id, int(self.clock()))
-                    restart(connection, AttachmentId(tenant, vector_store_id, file_id), {})
+                    lock_store(connection, tenant, vector_store_id, int(self.clock()), num_changes)
+                    if digest != row.digest:
+                        restart(connection, AttachmentId(tenant, vector_store_id, file_id), {})
             return row.digest, _to_record(_get(connection, tenant, file_id))
 
     def _lock_blob(self, connection: Connection, content: bytes, digest: str) -> None:

@@ -171,14 +171,14 @@ def new_row(tenant: str, vector_store_id: str, name: str, now: int) -> dict[str,
     }
 
 
-def lock_store(connection: Connection, tenant: str, vector_store_id: str, now: int) -> None:
+def lock_store(connection: Connection, tenant: str, vector_store_id: str, now: int, num_changes: int = 0) -> None:
     """Lock the store against other writers until the transaction ends. Create `default` if it is missing.
 
-    Raises NotFoundError.
+    `num_changes` raises its sequence number. Raises NotFoundError.
     """
     if vector_store_id == DEFAULT_VECTOR_STORE:
         _insert_default(connection, tenant, now)
-    _update_locked(connection, tenant, vector_store_id, now, num_changes=0)
+    _update_locked(connection, tenant, vector_store_id, now, num_changes=num_changes)
 
 
 def advance(connection: Connection, tenant: str, vector_store_id: str, now: int) -> int:

@@ -54,6 +54,12 @@ _HEADS = select(
     vector_stores.c.vector_store_id.in_(bindparam("vector_store_ids", expanding=True)),
 )
 
+_SEARCHED = select(
+    vector_stores.c.vector_store_id, vector_stores.c.log_id, vector_stores.c.seq, vector_stores.c.generation
+).where(
+    vector_stores.c.tenant == bindparam("tenant"),
+    vector_stores.c.vector_store_id.in_(bindparam("vector_store_ids", expanding=True)),
+)
 
 _RECENT = (
     select(
@@ -74,6 +80,16 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.number} of {self.count}"
+
+
+@dataclass(frozen=True)
+class SearchedStore:
+    """A store's position in its log, and the generation that it is searched in; None before its first chunk."""
+
+    vector_store_id: str
+    log_id: str
+    seq: int
+    generation: str | None
 
 
 @dataclass(frozen=True)
@@ -128,6 +144,16 @@ class Views:
         with self.database.reading() as connection:
             rows = connection.execute(_HEADS, parameters).all()
         return heads | {(row[0], row[1]): Head(row[2], row[3]) for row in rows if (row[0], row[1]) in distinct_stores}
+
+    def searched_state(self, scope: Scope) -> tuple[SearchedStore, ...]:
+        """Return the state of each store that a search of the scope reads, from one query. Unknown stores are absent.
+
+        While two states are equal, the same search reads the same chunks, vectors, attributes and file names.
+        """
+        parameters = {"tenant": scope.tenant, "vector_store_ids": scope.vector_store_ids}
+        with self.database.reading() as connection:
+            rows = {row[0]: row for row in connection.execute(_SEARCHED, parameters)}
+        return tuple(SearchedStore(*rows[store_id]) for store_id in scope.vector_store_ids if store_id in rows)
 
     def recent(self, limit: int) -> list[ActiveStore]:
         """List the most recently changed stores of all tenants, at most `limit`."""

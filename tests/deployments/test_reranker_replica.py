@@ -95,6 +95,17 @@ async def test_a_request_without_time_left_is_not_computed() -> None:
     await replica.check_health()
 
 
+async def test_the_status_changes_with_the_weight_of_retrieval(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text(CATALOG)
+    replica = await reranker(catalog)
+    before = await replica.status()
+
+    await replica.reconfigure({"retrieval_weight": 0.25})
+
+    assert (await replica.status()).options != before.options
+
+
 async def test_a_canary_gets_its_share_of_the_queries_and_then_takes_over(tmp_path: Path) -> None:
     catalog = tmp_path / "catalog.yaml"
     catalog.write_text(CATALOG)

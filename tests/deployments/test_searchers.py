@@ -69,6 +69,16 @@ async def test_a_changed_index_is_built_anew_and_an_unknown_one_refused(storage:
         await searcher.reconfigure({"index": {"kind": "magic"}})
 
 
+async def test_the_status_changes_with_the_settings_of_the_index(storage: StorageConfig) -> None:
+    searcher = DenseSearcher(storage)
+    await searcher.reconfigure({"index": {"kind": "flat"}})
+    before = (await searcher.status()).options
+
+    await searcher.reconfigure({"index": {"kind": "hnsw"}})
+
+    assert (await searcher.status()).options != before
+
+
 async def test_shards_together_find_what_one_index_finds(storage: StorageConfig) -> None:
     fill(storage.open(), 100)
     whole, *shards = [DenseSearcher(storage, shard) for shard in (None, Shard(0, 3), Shard(1, 3), Shard(2, 3))]

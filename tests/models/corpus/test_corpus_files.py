@@ -276,6 +276,18 @@ def test_a_file_is_renamed_without_a_new_version(corpus: Corpus) -> None:
     assert passage.filename == "b.md"
 
 
+@pytest.mark.parametrize(("content", "filename", "is_changed"), [(b"alpha", "b.md", True), (b"alpha", "a.md", False)])
+def test_a_new_name_changes_the_state_of_the_stores_with_the_file(
+    corpus: Corpus, content: bytes, filename: str, is_changed: bool
+) -> None:
+    file_id = ingest(corpus, "a.md", "alpha")
+    before = corpus.views.searched_state(SCOPE)
+
+    corpus.files.replace(TENANT, file_id, content, filename)
+
+    assert (corpus.views.searched_state(SCOPE) != before) is is_changed
+
+
 def test_another_tenants_file_cannot_be_replaced(corpus: Corpus, state_folder: Path) -> None:
     theirs = corpus.files.add("other", "a.md", b"alpha").file_id
 

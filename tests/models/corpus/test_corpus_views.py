@@ -20,6 +20,36 @@ def test_the_head_rises_with_each_change(corpus: Corpus) -> None:
     assert heads == [0, 1, 2]
 
 
+def test_every_change_that_a_search_can_see_changes_the_searched_state(corpus: Corpus) -> None:
+    file_id, states = ingest(corpus, "a.md", "alpha"), []
+    for change in (
+        lambda: None,
+        lambda: ingest(corpus, "b.md", "beta"),
+        lambda: corpus.store_files.set_attributes(TENANT, STORE, file_id, {"year": 2024}),
+        lambda: corpus.store_files.detach(TENANT, STORE, file_id),
+        lambda: corpus.vector_stores.delete(TENANT, STORE),
+        lambda: ingest(corpus, "b.md", "beta"),
+    ):
+        change()
+        states.append(corpus.views.searched_state(SCOPE))
+
+    assert len(set(states)) == len(states)
+    assert states[0][0].generation == GENERATION
+
+
+def test_the_searched_state_is_of_the_scope_alone(corpus: Corpus) -> None:
+    store = corpus.vector_stores.create(TENANT, "mine").vector_store_id
+    ingest(corpus, "a.md", "alpha", store=store)
+    before = corpus.views.searched_state(Scope(TENANT, (store, "vs_unknown")))
+
+    ingest(corpus, "b.md", "beta")
+    ingest(corpus, "b.md", "beta", tenant="other")
+
+    assert corpus.views.searched_state(Scope(TENANT, (store, "vs_unknown"))) == before
+    assert [searched.vector_store_id for searched in before] == [store]
+    assert corpus.views.searched_state(Scope("other", (store,))) == ()
+
+
 def test_heads_are_of_the_requested_stores(corpus: Corpus) -> None:
     other = corpus.vector_stores.create("other", "other").vector_store_id
     ingest(corpus, "a.md", "alpha")

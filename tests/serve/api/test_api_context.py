@@ -62,3 +62,15 @@ async def test_an_invalid_traceparent_is_not_passed_on(
     context = await context_of(service, http, {"traceparent": traceparent})
 
     assert context.trace_context == ""
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "use_caches"),
+    [("no-store", False), ("max-age=0, No-Cache", False), ("max-age=60", True), ("", True)],
+)
+async def test_a_caller_can_refuse_answers_from_caches(
+    service: Running, http: httpx.AsyncClient, cache_control: str, use_caches: bool
+) -> None:
+    context = await context_of(service, http, {"cache-control": cache_control})
+
+    assert context.use_caches is use_caches
