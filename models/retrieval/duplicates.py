@@ -13,7 +13,14 @@ from models.types import KeyArray
 # written passages on one subject share almost no shingle.
 SHINGLE_WORDS = 3
 NUM_CACHED_TEXTS = 8192  # the same chunks are candidates of many questions
-_WORD = re.compile(r"\w+")
+FACTORS = (-0x61C8864680B583EB, 0x2545F4914F6CDD1D)  # odd, with mixed bits
+# Punctuation and symbols beyond ASCII. All other characters beyond ASCII count as letters.
+_SYMBOLS = re.compile(
+    "[\u0080-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u2000-\u206f\u20a0-\u20cf\u2190-\u2bff\u3000-\u303f]"
+)
+_WORD_BYTES = bytes(
+    byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else 32 for byte in range(256)
+).lower()
 
 
 def unique(texts: Sequence[str], threshold: float) -> list[int]:
@@ -65,11 +72,22 @@ def _shingles(text: str) -> KeyArray:
 
     Hashes differ between processes. The chance that two of a million different runs collide is 3 in 10^8.
     """
-    words = _WORD.findall(text.lower())
-    if len(words) < SHINGLE_WORDS:
-        runs = {tuple(words)} if words else set()
+    words = _words(text)
+    hashes = np.fromiter(map(hash, words), np.int64, len(words))
+    if len(words) >= SHINGLE_WORDS:
+        # Sums and products wrap around. An odd factor loses no bit of a hash.
+        runs = np.sort(hashes[:-2] * FACTORS[0] + hashes[1:-1] * FACTORS[1] + hashes[2:])
+        is_first = np.ones(len(runs), np.bool_)
+        np.not_equal(runs[1:], runs[:-1], out=is_first[1:])
+        runs = runs[is_first]  # a quarter of the time of np.unique
     else:
-        runs = set(zip(words, words[1:], words[2:], strict=False))
-    hashes = np.fromiter(map(hash, runs), np.int64, len(runs))
-    hashes.setflags(write=False)
-    return hashes
+        runs = np.array([hash(tuple(words))] if words else [], np.int64)
+    runs.setflags(write=False)
+    return runs
+
+
+def _words(text: str) -> list[bytes]:
+    """The words, lower-cased. A table of bytes takes a third of the time of a regular expression for words."""
+    if not text.isascii():
+        text = _SYMBOLS.sub(" ", text.lower())
+    return text.encode().translate(_WORD_BYTES).split()
