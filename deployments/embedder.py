@@ -1,4 +1,4 @@
-"""Embedding: texts into vectors. Queries and documents share forward passes, batched by tokens."""
+"""Embedding: texts into vectors, and on request into token vectors, in forward passes that are batched by tokens."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -13,13 +13,15 @@ from pydantic import Field
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope, longest_budget_s
+from deployments.replica.batched_call import Encoder
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
+from deployments.replica.token_passes import DocumentPasses, QueryPasses
 from deployments.replica.user_config import ModelChoice, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
-from models.embedding.base import EmbeddingModel
+from models.embedding.base import EmbeddingModel, TokenEmbeddingModel, has_token_vectors
 from models.errors import ConflictError, InvalidRequestError, OverloadedError, RagError, StageUnavailableError
 from models.tokens.encoding import Encoding, TextInput
 from models.types import Deadline, Embeddings, FloatArray, RequestContext, StageStatus
@@ -31,12 +33,16 @@ HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
 
 @dataclass(frozen=True)
 class InputsCall:
-    """One caller's texts, the generation to embed them in (None: the configured model's), and the vectors' size."""
+    """One caller's texts, the generation to embed them in (None: the configured model's), and the vectors' size.
+
+    `with_tokens`, for a single query: also its token vectors, if the model has them.
+    """
 
     inputs: Sequence[TextInput]
     as_queries: bool
     generation: str | None = None
     dimensions: int | None = None
+    with_tokens: bool = False
 
 
 class EmbedderConfig(TokenBatchedConfig):
@@ -74,10 +80,17 @@ class Embedder:
         await self._slot.choose(ModelChoice(self._config.model, "beside"))
         self._drop_other_models()
 
-    async def embed_documents(self, texts: list[str], generation: str | None, envelope: Envelope) -> Embeddings:
+    async def embed_documents(
+        self, texts: list[str], generation: str | None, envelope: Envelope, with_tokens: bool = False
+    ) -> Embeddings:
         """Embed chunks. Raises ConflictError if no model in the catalog has that generation."""
-        model = await self._model_of(generation)
-        return await self._embed(model, model.tokenize_documents, texts, Deadline.after(envelope.budget_s))
+        deadline, model = Deadline.after(envelope.budget_s), await self._model_of(generation)
+        if not (with_tokens and has_token_vectors(model)):
+            vectors, lengths = await self._run(model, model.tokenize_documents, texts, deadline)
+            return Embeddings(_matrix(vectors, model.dim), model.generation, model.name, sum(lengths))
+        outputs, lengths = await self._run(DocumentPasses(model), model.tokenize_documents, texts, deadline)
+        matrix, codes = _matrix([vector for vector, _ in outputs], model.dim), tuple(code for _, code in outputs)
+        return Embeddings(matrix, model.generation, model.name, sum(lengths), codes)
 
     async def embed_inputs(self, call: InputsCall, envelope: Envelope) -> Embeddings:
         """Raises InvalidRequestError for dimensions that the model does not have, ConflictError as above."""
@@ -88,7 +101,7 @@ class Embedder:
 
     async def embed_batch(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
         """A message of small calls, which share a batch if they are of one kind. A bad call fails alone."""
-        kinds = {(call.generation, call.as_queries) for call in message}
+        kinds = {(call.generation, call.as_queries, call.with_tokens) for call in message}
         if len(kinds) == 1:
             try:
                 return await self._embed_same_kind(message, Deadline.after(longest_budget_s(envelopes)))
@@ -99,28 +112,36 @@ class Embedder:
 
     async def _embed_same_kind(self, message: list[InputsCall], deadline: Deadline) -> list[Embeddings | RagError]:
         model = await self._model_of(message[0].generation)
+        if message[0].with_tokens and has_token_vectors(model):
+            return await self._embed_queries(model, [str(call.inputs[0]) for call in message], deadline)
         for call in message:
             _check_dimensions(model, call.dimensions)
         tokenize = model.tokenize_queries if message[0].as_queries else model.tokenize_documents
         inputs = [text for call in message for text in call.inputs]
-        vectors, lengths = await self._vectors(model, tokenize, inputs, deadline)
-        ends = list(accumulate(len(call.inputs) for call in message))
+        outputs, lengths = await self._run(model, tokenize, inputs, deadline)
+        vectors, ends = _matrix(outputs, model.dim), list(accumulate(len(call.inputs) for call in message))
         answers: list[Embeddings | RagError] = []
         for call, start, end in zip(message, [0, *ends], ends, strict=False):
             rows = _cut(vectors[start:end], call.dimensions or model.dim)
             answers.append(Embeddings(rows, model.generation, model.name, sum(lengths[start:end])))
         return answers
 
-    async def _embed(
-        self, model: EmbeddingModel, tokenize: Tokenize, inputs: Sequence[TextInput], deadline: Deadline
-    ) -> Embeddings:
-        vectors, lengths = await self._vectors(model, tokenize, inputs, deadline)
-        return Embeddings(vectors, model.generation, model.name, sum(lengths))
+    async def _embed_queries(
+        self, model: TokenEmbeddingModel, queries: list[str], deadline: Deadline
+    ) -> list[Embeddings | RagError]:
+        """Each query's vector and token vectors, from one forward pass."""
+        outputs, lengths = await self._run(QueryPasses(model), model.tokenize_queries, queries, deadline)
+        spans = await self._batcher.tokenize(lambda: [model.query_token_spans(query) for query in queries])
+        space = (model.generation, model.name)
+        return [
+            Embeddings(output.vector[np.newaxis], *space, length, query_tokens=output.tokens, query_spans=query_spans)
+            for output, length, query_spans in zip(outputs, lengths, spans, strict=True)
+        ]
 
-    async def _vectors(
-        self, model: EmbeddingModel, tokenize: Tokenize, inputs: Sequence[TextInput], deadline: Deadline
-    ) -> tuple[FloatArray, list[int]]:
-        """A row and the number of tokens for each input."""
+    async def _run(
+        self, encoder: Encoder, tokenize: Tokenize, inputs: Sequence[TextInput], deadline: Deadline
+    ) -> tuple[list[Any], list[int]]:
+        """The encoder's output and the number of tokens for each input."""
         lengths: list[int] = []
 
         async def encodings() -> AsyncGenerator[list[Encoding], None]:
@@ -128,9 +149,7 @@ class Embedder:
                 lengths.extend(map(len, encoded))
                 yield encoded
 
-        rows = await self._batcher.run_parts(model, encodings(), deadline)
-        # Without inputs the result is a matrix of no rows.
-        return np.stack(rows) if rows else np.empty((0, model.dim), np.float32), lengths
+        return await self._batcher.run_parts(encoder, encodings(), deadline), lengths
 
     async def _model_of(self, generation: str | None) -> EmbeddingModel:
         serving = self._slot.serving
@@ -186,6 +205,11 @@ def _check_dimensions(model: EmbeddingModel, dimensions: int | None) -> None:
         raise InvalidRequestError(f"{model.name} has vectors of {allowed} dimensions, not {dimensions}", "dimensions")
 
 
+def _matrix(rows: Sequence[FloatArray], dim: int) -> FloatArray:
+    """The rows as a matrix, also if there are none."""
+    return np.stack(rows) if rows else np.empty((0, dim), np.float32)
+
+
 def _cut(vectors: FloatArray, dim: int) -> FloatArray:
     """The first `dim` columns, each row of unit length again."""
     if vectors.shape[1] == dim:
@@ -198,13 +222,17 @@ def _cut(vectors: FloatArray, dim: int) -> FloatArray:
 class EmbedderClient(StageClient):
     """Calls the embedder. Satisfies serve.pipelines.stages.EmbedStage."""
 
-    async def embed_query(self, text: str, context: RequestContext, generation: str | None = None) -> Embeddings:
-        return await self.shared_call("embed_batch", InputsCall([text], True, generation), context)
+    async def embed_query(
+        self, text: str, context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        call = InputsCall([text], True, generation, with_tokens=with_tokens)
+        return await self.shared_call("embed_batch", call, context)
 
     async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
-        return await self.call("embed_documents", texts, generation, Envelope.of(context), context=context)
+        envelope = Envelope.of(context)
+        return await self.call("embed_documents", texts, generation, envelope, with_tokens, context=context)
 
     async def embed_inputs(
         self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext

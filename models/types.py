@@ -191,13 +191,18 @@ class GenerationDelta:
 class Embeddings:
     """Unit vectors (n, dim) float32, the generation (vector space) they belong to, and the alias of their model.
 
-    `num_tokens` counts the input tokens, special tokens included.
+    `num_tokens` counts the input tokens, special tokens included. On request, and if the model has token vectors:
+    `token_codes` are those of each document, encoded for storage; `query_tokens` (t, dim) unit rows are those of a
+    single query, and `query_spans` (t, 2) the characters of each in the query, start and end.
     """
 
     vectors: FloatArray
     generation: str
     model: str
     num_tokens: int = 0
+    token_codes: tuple[bytes, ...] = ()
+    query_tokens: HalfArray | None = None
+    query_spans: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ class LiveServices:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
         self._arguments, self._clients, self._corpus = settings, clients, corpus
         self._orders: dict[OrderName, PassageOrder] = {}
-        self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration)
+        with_tokens = settings.ingest.token_vectors
+        self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration, with_tokens)
         self._housekeeper = Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s)
         self._worker = IngestWorker(
             IngestPipeline(clients.parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
@@ -98,7 +99,7 @@ class LiveServices:
         settings = self._arguments.with_user_config(user_config)
         retrieval, query = self._compose(settings)
         self._worker.configure(settings.ingest)
-        self._builder.configure(settings.migration)
+        self._builder.configure(settings.migration, settings.ingest.token_vectors)
         self._housekeeper.configure(settings.housekeeping, settings.migration.keep_previous_s)
         # One assignment, so that a request sees only old settings or only new ones.
         self.app.state.services = replace(self.current, settings=settings, retrieval=retrieval, query=query)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from deployments.generator import InlineGenerator
 from models.corpus.corpus import Corpus
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
+from models.embedding.base import has_token_vectors
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents, forward_all
 from models.errors import InvalidRequestError, RagError
@@ -19,6 +20,7 @@ from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
+from models.index.token_codec import encode_tokens
 from models.tokens.encoding import TextInput
 from models.tokens.text_tokenizer import WordTokenizer
 from models.types import (
@@ -48,19 +50,32 @@ from serve.pipelines.routed_retrieval import RoutedRetrieval
 class InlineEmbedder:
     """Feature hashing: real, and instant. `generation` is the configured model's; a test may set it to the other."""
 
-    def __init__(self) -> None:
-        models = [HashingModel("hashing", HashingConfig(dim=dim)) for dim in (512, 256)]
+    def __init__(self, kind: type[HashingModel] = HashingModel) -> None:
+        models = [kind("hashing", HashingConfig(dim=dim)) for dim in (512, 256)]
         self._models = {model.generation: model for model in models}
         self.generation, self.other_generation = self._models
 
-    async def embed_query(self, text: str, context: RequestContext, generation: str | None = None) -> Embeddings:
-        return await self.embed_documents([text], context, generation)
+    async def embed_query(
+        self, text: str, context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        model, embedded = self._model_of(generation), await self.embed_documents([text], context, generation)
+        if not (with_tokens and has_token_vectors(model)):
+            return embedded
+        (output,) = model.forward_tokens(model.tokenize_queries([text]))
+        return replace(embedded, query_tokens=output.tokens, query_spans=model.query_token_spans(text))
 
     async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
-        model = self._models[generation or self.generation]
-        return Embeddings(embed_documents(model, texts), model.generation, model.name)
+        model = self._model_of(generation)
+        embedded = Embeddings(embed_documents(model, texts), model.generation, model.name)
+        if not (with_tokens and has_token_vectors(model)):
+            return embedded
+        outputs = model.forward_tokens(model.tokenize_documents(texts))
+        return replace(embedded, token_codes=tuple(encode_tokens(output.tokens) for output in outputs))
+
+    def _model_of(self, generation: str | None) -> HashingModel:
+        return self._models[generation or self.generation]
 
     async def embed_inputs(
         self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext

@@ -204,7 +204,7 @@ class TokenBatcher:
 
     def _window(self, first: Call) -> list[Item]:
         """Items for the same model, LOOK_AHEAD passes of them: of `first`, then of the calls with the least left."""
-        same_model = (call for call in self._calls if call.model is first.model and call is not first)
+        same_model = (call for call in self._calls if call.model == first.model and call is not first)
         items, num_tokens = list[Item](), 0
         for call in (first, *sorted(same_model, key=self._left)):
             items += call.queued

@@ -22,7 +22,7 @@ from models.errors import (
     StageUnavailableError,
     UnreadableDocumentError,
 )
-from models.types import BACKGROUND_PRIORITY, Deadline, FloatArray, ParsedFile, RequestContext
+from models.types import BACKGROUND_PRIORITY, Deadline, Embeddings, ParsedFile, RequestContext
 from serve.pipelines.stages import EmbedStage, ParseStage
 from serve.pipelines.wakeup import Wakeup
 
@@ -44,6 +44,11 @@ class IngestLimits(BaseModel):
     )
     retry_s: float = Field(
         default=2.0, gt=0, le=600, description="Pause after a stage was overloaded or unavailable, in seconds."
+    )
+    token_vectors: bool = Field(
+        default=True,
+        description="Store the token vectors of chunks: late interaction then needs no forward pass over candidates; "
+        "docs/models.md says how many bytes they take.",
     )
 
 
@@ -73,25 +78,26 @@ class IngestPipeline:
         chunking = None if job.chunking is None else ChunkingOptions(**vars(job.chunking))
         parsed = await self._parser.parse(content, job.filename, chunking, context)
         generations = await asyncio.to_thread(self._corpus.generations.required, job.tenant, job.vector_store_id)
-        vectors = await self._embed(parsed, generations or (None,), context)
+        embedded = await self._embed(parsed, generations or (None,), context)
         try:
-            await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
+            await asyncio.to_thread(self._complete, job, parsed, embedded)
         except MissingVectorsError as error:
             # Since `required` was read, the vector store has begun or finished another generation.
-            vectors |= await self._embed(parsed, error.generations, context)
-            await asyncio.to_thread(self._corpus.jobs.complete, job, parsed.text, parsed.chunks, vectors)
+            embedded += await self._embed(parsed, error.generations, context)
+            await asyncio.to_thread(self._complete, job, parsed, embedded)
         return len(parsed.chunks)
 
     async def _embed(
         self, parsed: ParsedFile, generations: tuple[str | None, ...], context: RequestContext
-    ) -> dict[str, FloatArray]:
-        """The chunks' vectors in each generation. None means the configured model's generation."""
-        texts = [chunk.indexed_text for chunk in parsed.chunks]
-        vectors = {}
-        for generation in generations:
-            embedded = await self._embedder.embed_documents(texts, context, generation)
-            vectors[embedded.generation] = embedded.vectors
-        return vectors
+    ) -> list[Embeddings]:
+        """The chunks in each generation. None means the configured model's generation."""
+        texts, with_tokens = [chunk.indexed_text for chunk in parsed.chunks], self._limits.token_vectors
+        return [await self._embedder.embed_documents(texts, context, name, with_tokens) for name in generations]
+
+    def _complete(self, job: Job, parsed: ParsedFile, embedded: list[Embeddings]) -> None:
+        vectors = {item.generation: item.vectors for item in embedded}
+        codes = {item.generation: item.token_codes for item in embedded if item.token_codes}
+        self._corpus.jobs.complete(job, parsed.text, parsed.chunks, vectors, codes)
 
 
 class IngestWorker:

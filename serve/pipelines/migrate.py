@@ -55,15 +55,17 @@ class MigrationConfig(BaseModel):
 class GenerationBuilder:
     """Builds the generation of the embedder's model for each due vector store, one store at a time."""
 
-    def __init__(self, embedder: EmbedStage, corpus: Corpus, config: MigrationConfig) -> None:
+    def __init__(self, embedder: EmbedStage, corpus: Corpus, config: MigrationConfig, with_tokens: bool = True) -> None:
+        """`with_tokens`: also store the chunks' token vectors, as ingestion does."""
         self._embedder, self._corpus, self._config = embedder, corpus, config
+        self._with_tokens = with_tokens
         self._wakeup = Wakeup()
         self._owner = f"builder-{uuid.uuid4().hex}"
         self._last_generation = ""
 
-    def configure(self, config: MigrationConfig) -> None:
+    def configure(self, config: MigrationConfig, with_tokens: bool) -> None:
         """Takes effect with the next step of a build."""
-        self._config = config
+        self._config, self._with_tokens = config, with_tokens
         self._wakeup.set()
 
     async def run(self) -> None:
@@ -125,8 +127,8 @@ class GenerationBuilder:
             return None
         texts = [chunk.text for chunk in pending]
         context = self._context(build.tenant, self._config.step_s)
-        embedded = await self._embedder.embed_documents(texts, context, build.generation)
-        await asyncio.to_thread(generations.add, build, pending, embedded.vectors)
+        embedded = await self._embedder.embed_documents(texts, context, build.generation, self._with_tokens)
+        await asyncio.to_thread(generations.add, build, pending, embedded.vectors, embedded.token_codes)
         await asyncio.sleep((clock() - start) * (1 - self._config.duty) / self._config.duty)
         if await self._target() not in (None, build.generation):
             raise StageUnavailableError(

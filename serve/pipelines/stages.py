@@ -26,13 +26,21 @@ from models.types import (
 
 
 class EmbedStage(Protocol):
-    async def embed_query(self, text: str, context: RequestContext, generation: str | None = None) -> Embeddings:
-        """One row: the query's vector, in the space of `generation`, or of the configured model."""
+    async def embed_query(
+        self, text: str, context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        """One row: the query's vector, in the space of `generation`, or of the configured model.
+
+        `with_tokens`: also its token vectors, if the model has them.
+        """
 
     async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
-        """A row a text, in order, in the space of `generation`, or of the configured model."""
+        """A row a text, in order, in the space of `generation`, or of the configured model.
+
+        `with_tokens`: also the codes of its token vectors, if the model has them.
+        """
 
     async def embed_inputs(
         self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext

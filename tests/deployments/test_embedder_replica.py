@@ -1,6 +1,7 @@
 """The embedder's replica as a plain object: forward passes shared by calls, generations, dimensions, token counts."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from models.catalog import Catalog
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents
 from models.errors import ConfigError, ConflictError, DeadlineExceededError, InvalidRequestError, ModelNotFoundError
-from models.types import FloatArray
+from models.index.token_codec import encode_tokens
+from models.types import Embeddings, FloatArray
 from tests.contexts import envelope
+from tests.token_hashing import TokenHashingModel
 
 BUDGET_S = 30.0
 ENVELOPE = envelope(BUDGET_S)
@@ -219,3 +222,72 @@ async def test_a_bad_call_fails_alone_in_its_message(catalog: Catalog) -> None:
     np.testing.assert_array_equal(good.vectors, expected(["good"]))
     assert isinstance(bad, InvalidRequestError)
     assert isinstance(gone, ModelNotFoundError)
+
+
+TOKENS_CATALOG = """
+embedding:
+  with-tokens: {kind: tests.token_hashing:TokenHashingModel, licence: Apache-2.0, options: {dim: 64}}
+  without: {kind: hashing, licence: Apache-2.0, options: {dim: 64}}
+"""
+WITH_TOKENS = TokenHashingModel("with-tokens", HashingConfig(dim=64))
+
+
+@pytest.fixture
+async def token_embedder(tmp_path: Path) -> Embedder:
+    path = tmp_path / "tokens.yaml"
+    path.write_text(TOKENS_CATALOG)
+    return await embedder(Catalog.open(path), model="with-tokens")
+
+
+def query_call(text: str) -> InputsCall:
+    return InputsCall([text], True, with_tokens=True)
+
+
+async def test_documents_come_with_the_codes_of_their_token_vectors_on_request(token_embedder: Embedder) -> None:
+    texts = texts_of(3, 40, 0, 1)
+
+    coded = await token_embedder.embed_documents(texts, None, ENVELOPE, True)
+    plain = await token_embedder.embed_documents(texts, None, ENVELOPE)
+
+    outputs = WITH_TOKENS.forward_tokens(WITH_TOKENS.tokenize_documents(texts))
+    assert coded.token_codes == tuple(encode_tokens(output.tokens) for output in outputs)
+    np.testing.assert_array_equal(coded.vectors, plain.vectors)
+    assert (coded.num_tokens, plain.token_codes) == (plain.num_tokens, ())
+    assert (await token_embedder.embed_documents([], None, ENVELOPE, True)).vectors.shape == (0, 64)
+
+
+async def test_each_query_of_a_message_comes_with_its_own_token_vectors(token_embedder: Embedder) -> None:
+    queries = ["How hot is the oven?", "bread", "oven, oven"]
+
+    answers = await token_embedder.embed_batch([query_call(query) for query in queries], [ENVELOPE] * 3)
+
+    for query, answer in zip(queries, answers, strict=True):
+        assert isinstance(answer, Embeddings)
+        (expected,) = WITH_TOKENS.forward_tokens(WITH_TOKENS.tokenize_queries([query]))
+        np.testing.assert_array_equal(answer.vectors, expected.vector[np.newaxis])
+        np.testing.assert_array_equal(answer.query_tokens, expected.tokens)
+        assert [query[start:end] for start, end in answer.query_spans] == re.findall(r"\w+", query)
+        assert answer.num_tokens == 1 + len(expected.tokens)
+
+
+async def test_calls_with_and_without_tokens_may_share_a_message(token_embedder: Embedder) -> None:
+    message = [query_call("oven"), InputsCall(["oven"], True), InputsCall(["oven", "bread"], False)]
+
+    answers = await token_embedder.embed_batch(message, [ENVELOPE] * 3)
+
+    assert [isinstance(answer, Embeddings) and answer.query_tokens is not None for answer in answers] == [
+        True,
+        False,
+        False,
+    ]
+
+
+async def test_a_model_without_token_vectors_ignores_the_request_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.yaml"
+    path.write_text(TOKENS_CATALOG)
+    replica = await embedder(Catalog.open(path), model="without")
+
+    query = await replica.embed_inputs(query_call("oven"), ENVELOPE)
+    documents = await replica.embed_documents(["oven"], None, ENVELOPE, True)
+
+    assert (query.query_tokens, query.query_spans, documents.token_codes) == (None, None, ())

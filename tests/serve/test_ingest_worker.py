@@ -14,6 +14,7 @@ from models.errors import InternalError, OverloadedError, RagError, StageUnavail
 from models.types import BACKGROUND_PRIORITY, Embeddings, RequestContext
 from serve.pipelines.ingest import IngestConfig, IngestPipeline, IngestWorker
 from tests.inline import InlineEmbedder, InlineParser, open_corpus
+from tests.token_hashing import TokenHashingModel
 
 CONFIG = IngestConfig(poll_s=0.02, retry_s=0.01, concurrency=2)
 
@@ -32,13 +33,13 @@ class FailsFirst(InlineEmbedder):
         self.contexts: list[RequestContext] = []
 
     async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
         self.num_calls += 1
         self.contexts.append(context)
         if self.num_calls <= self.num_failures:
             raise self.error
-        return await super().embed_documents(texts, context, generation)
+        return await super().embed_documents(texts, context, generation, with_tokens)
 
 
 class Hanging(InlineEmbedder):
@@ -49,7 +50,7 @@ class Hanging(InlineEmbedder):
         self.asked = asyncio.Event()
 
     async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
         self.asked.set()
         await asyncio.Event().wait()
@@ -178,3 +179,18 @@ async def test_a_worker_that_crashed_is_unhealthy(corpus: Corpus) -> None:
             return False
 
         await until(is_unhealthy)
+
+
+@pytest.mark.parametrize("token_vectors", [True, False])
+async def test_token_vectors_are_stored_with_the_chunks_unless_switched_off(
+    corpus: Corpus, token_vectors: bool
+) -> None:
+    attach(corpus)
+    embedder, limits = InlineEmbedder(TokenHashingModel), IngestConfig(token_vectors=token_vectors)
+    (job,) = corpus.jobs.claim("test", 1, 60)
+
+    num_chunks = await IngestPipeline(InlineParser(), embedder, corpus, limits).ingest(job)
+
+    stored = corpus.views.token_changes("default", "default", 0, embedder.generation)
+    assert len(stored.codes) == (num_chunks if token_vectors else 0)
+    assert len(corpus.views.vector_changes("default", "default", 0, embedder.generation).added_keys) == num_chunks

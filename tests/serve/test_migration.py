@@ -20,6 +20,7 @@ from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery
 from tests.contexts import within
 from tests.inline import InlineDense, InlineEmbedder, InlineParser, open_corpus, retrieval_stages
+from tests.token_hashing import TokenHashingModel
 
 CONFIG = MigrationConfig(chunks_per_step=4, duty=1, poll_s=0.01)
 SCOPE = Scope(DEFAULT_TENANT, (DEFAULT_VECTOR_STORE,))
@@ -169,9 +170,9 @@ class CountingEmbedder(InlineEmbedder):
         self.counts: dict[str, int] = {}
 
     async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
-        embedded = await super().embed_documents(texts, context, generation)
+        embedded = await super().embed_documents(texts, context, generation, with_tokens)
         self.counts[embedded.generation] = self.counts.get(embedded.generation, 0) + len(texts)
         return embedded
 
@@ -213,12 +214,12 @@ class OverloadedAtFirst(InlineEmbedder):
     num_refusals = 0
 
     async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
         if self.num_refusals:
             self.num_refusals -= 1
             raise OverloadedError("embed")
-        return await super().embed_documents(texts, context, generation)
+        return await super().embed_documents(texts, context, generation, with_tokens)
 
 
 async def test_an_abandoned_build_keeps_the_searched_generation(corpus: Corpus) -> None:
@@ -267,3 +268,19 @@ async def test_a_generation_that_was_retired_and_built_again_is_found_once(corpu
     after = dense.search([query])[0]
 
     assert sorted(after.keys.tolist()) == sorted(before.keys.tolist())
+
+
+async def test_the_next_generation_gets_its_own_token_vectors(corpus: Corpus) -> None:
+    embedder = InlineEmbedder(TokenHashingModel)
+    for number in range(6):
+        await add(corpus, embedder, number)
+    old, embedder.generation = embedder.generation, embedder.other_generation
+
+    async with building(corpus, embedder):
+        await until(lambda: generation(corpus) == embedder.other_generation)
+
+    before, after = (
+        corpus.views.token_changes(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, 0, name) for name in (old, embedder.generation)
+    )
+    assert sorted(after.added_keys) == sorted(before.added_keys)
+    assert max(map(len, after.codes)) < min(map(len, before.codes))  # half of the dimensions
