@@ -22,6 +22,8 @@ from models.catalog import Catalog
 from models.errors import OverloadedError, RagError
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
+from models.reranking.query import SearchedQuery
+from models.reranking.token_scoring import TokenScoring, token_generations
 from models.types import Deadline, FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus
 
 R = TypeVar("R", Reranking, Relevance)
@@ -50,8 +52,10 @@ class Reranker:
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
         self._config = RerankerConfig()
-        loader: ModelLoader[RerankingModel] = ModelLoader(catalog, "reranking", _warm_up)
-        self._slot = ModelSlot("rerank", loader.load, fits_beside=loader.fits_beside)
+        self._catalog = catalog
+        self._loader: ModelLoader[RerankingModel] = ModelLoader(catalog, "reranking", _warm_up)
+        self._generations: dict[str, tuple[str, ...]] = {}  # by alias: see token_generations
+        self._slot = ModelSlot("rerank", self._load, fits_beside=self._loader.fits_beside)
         self._batcher = TokenBatcher("rerank", self._config)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -65,8 +69,7 @@ class Reranker:
 
         async def work(model: RerankingModel, context: RequestContext) -> Reranking:
             scores, _ = await self._score(model, request, context.deadline)
-            weight = model.retrieval_weight if self._config.retrieval_weight is None else self._config.retrieval_weight
-            return Reranking(blend(scores, weight), model.name)
+            return Reranking(blend(scores, self._retrieval_weight(model)), model.name)
 
         reranking, failed = await self._slot.answer(request.query, work, envelope.to_context())
         return replace(reranking, failed_canary=failed)
@@ -77,15 +80,32 @@ class Reranker:
         """A message of requests, each of which may fail alone."""
         return await answers_of("rerank", envelopes, map(self.rerank, requests, envelopes))
 
-    async def score(self, query: str, texts: Sequence[str], envelope: Envelope) -> Relevance:
-        """The model's own scores and their relevance, in the order of `texts`, which does not affect them."""
+    async def score(self, request: RerankRequest, envelope: Envelope) -> Relevance:
+        """The model's own scores and their relevance, in the order of the texts, which does not affect them."""
 
         async def work(model: RerankingModel, context: RequestContext) -> Relevance:
-            scores, num_tokens = await self._score(model, RerankRequest(query, tuple(texts)), context.deadline)
+            scores, num_tokens = await self._score(model, request, context.deadline)
             return Relevance(model.to_relevance(scores), scores, model.name, num_tokens)
 
-        relevance, failed = await self._slot.answer(query, work, envelope.to_context())
+        relevance, failed = await self._slot.answer(request.query, work, envelope.to_context())
         return replace(relevance, failed_canary=failed)
+
+    async def token_scoring(self) -> TokenScoring | None:
+        """How the serving model scores token vectors; None if it does not, or if a canary gets some of the queries."""
+        status = self._slot.status()
+        generations = self._generations.get(status.model, ())
+        if not generations or status.canary:
+            return None
+        return TokenScoring(status.model, self._retrieval_weight(self._slot.serving), generations)
+
+    async def _load(self, alias: str) -> RerankingModel:
+        model = await self._loader.load(alias)
+        self._generations[alias] = await asyncio.to_thread(token_generations, self._catalog, alias)
+        return model
+
+    def _retrieval_weight(self, model: RerankingModel) -> float:
+        configured = self._config.retrieval_weight
+        return model.retrieval_weight if configured is None else configured
 
     async def _score(self, model: RerankingModel, request: RerankRequest, deadline: Deadline) -> tuple[FloatArray, int]:
         """A score for each text, and the number of tokens that the model read."""
@@ -118,15 +138,27 @@ async def _warm_up(model: RerankingModel) -> None:
 class RerankerClient(StageClient):
     """Calls the reranker. Satisfies serve.pipelines.stages.RerankStage."""
 
-    async def rerank(
-        self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
-    ) -> Reranking:
+    def reads_tokens(self, generation: str) -> bool:
+        return False  # it makes its own
+
+    async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
         texts = tuple(passage.indexed_text for passage in candidates)
-        request = RerankRequest(query, texts, term_weights)
+        request = RerankRequest(query.text, texts, query.term_weights)
         return await self._observe_model(self.shared_call("rerank_batch", request, context))
 
-    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
-        return await self._observe_model(self.call("score", query, texts, Envelope.of(context), context=context))
+    async def score(
+        self,
+        query: str,
+        texts: Sequence[str],
+        context: RequestContext,
+        term_weights: dict[str, float] | None = None,
+    ) -> Relevance:
+        request = RerankRequest(query, tuple(texts), term_weights or {})
+        return await self._observe_model(self.call("score", request, Envelope.of(context), context=context))
+
+    async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
+        answer: TokenScoring | None = await self.call("token_scoring", context=context)
+        return answer
 
     async def _observe_model(self, call: Coroutine[Any, Any, R]) -> R:
         start = time.perf_counter()

@@ -21,6 +21,8 @@ from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.index.token_codec import encode_tokens
+from models.reranking.query import SearchedQuery
+from models.reranking.token_scoring import TokenScoring
 from models.tokens.encoding import TextInput
 from models.tokens.text_tokenizer import WordTokenizer
 from models.types import (
@@ -110,13 +112,23 @@ class InlineLexical:
 class ShortestFirst:
     """A reranker whose order a reader can check by eye."""
 
-    async def rerank(
-        self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
-    ) -> Reranking:
+    def reads_tokens(self, generation: str) -> bool:
+        return False
+
+    async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
         lengths = [len(candidate.text) for candidate in candidates]
         return Reranking(-np.array(lengths, np.float32), "shortest-first")
 
-    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
+    async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
+        return None
+
+    async def score(
+        self,
+        query: str,
+        texts: Sequence[str],
+        context: RequestContext,
+        term_weights: dict[str, float] | None = None,
+    ) -> Relevance:
         lengths = np.array([len(text) for text in texts], np.float32)
         return Relevance(1 / (1 + lengths), -lengths, "shortest-first", sum(len(text.split()) for text in texts))
 
@@ -145,6 +157,9 @@ class Failing:
 
     async def embed_inputs(self, *_: object) -> Embeddings:
         raise self._error
+
+    def reads_tokens(self, generation: str) -> bool:
+        return False
 
     async def rerank(self, *_: object) -> Reranking:
         raise self._error

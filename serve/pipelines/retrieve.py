@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.errors import RagError
 from models.index.follow import DenseRequest, LexicalRequest
 from models.index.fusion import Fusion, FusionMethod, fuse
+from models.reranking.query import QueryTokens, SearchedQuery
 from models.retrieval.diversity import maximal_marginal_relevance
 from models.retrieval.duplicates import unique
 from models.retrieval.router import contains_phrases
-from models.types import FloatArray, LexicalRanking, Passage, Ranking, RequestContext, Scope
+from models.types import Embeddings, FloatArray, LexicalRanking, Passage, Ranking, RequestContext, Scope
 from serve.pipelines.failures import attempt, raise_mistakes
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
 from serve.pipelines.stages import DenseStage, EmbedStage, GenerationSource, LexicalStage, PassageSource, RerankStage
@@ -62,6 +63,14 @@ class RetrievalStages:
     generations: GenerationSource
 
 
+@dataclass(frozen=True)
+class DenseHits:
+    """The dense search in one generation, and the query's token vectors in it, if the embedder sent them."""
+
+    ranking: Ranking
+    tokens: QueryTokens | None
+
+
 class RetrievalPipeline:
     """embed -> dense || keyword search -> fuse -> rerank -> diversify. Mode auto means hybrid: see RoutedRetrieval."""
 
@@ -71,18 +80,18 @@ class RetrievalPipeline:
     async def retrieve(self, query: RetrievalQuery, context: RequestContext, trace: Trace | None = None) -> Retrieved:
         """As Retrieving."""
         trace = trace or Trace()
-        candidates, term_weights = await self._candidates(query, trace, context)
+        candidates, searched = await self._candidates(query, trace, context)
         if query.options.rerank:
-            candidates = await self._rerank(query, candidates, term_weights, trace, context)
-        return Retrieved(await self._select(query, candidates), term_weights, trace, len(candidates))
+            candidates = await self._rerank(searched, candidates, trace, context)
+        return Retrieved(await self._select(query, candidates), searched.term_weights, trace, len(candidates))
 
     async def _candidates(
         self, query: RetrievalQuery, trace: Trace, context: RequestContext
-    ) -> tuple[list[Passage], dict[str, float]]:
+    ) -> tuple[list[Passage], SearchedQuery]:
         """The fused hits of the searches as passages, best first, without deleted ones and duplicates."""
         dense, lexical = await self._search(query, trace, context.at_most(self._config.search_s))
         with trace.timed("fuse"):
-            fused = self._fuse(query.options, dense, lexical.ranking)
+            fused = self._fuse(query.options, [hits.ranking for hits in dense], lexical.ranking)
             keys = fused.keys[: self._depth(query)].tolist()
             by_key = await asyncio.to_thread(self._stages.passages.passages, keys, query.scope)
             scores = zip(keys, fused.scores.tolist(), strict=False)
@@ -92,11 +101,12 @@ class RetrievalPipeline:
             if query.options.dedup:
                 texts = [passage.indexed_text for passage in passages]
                 passages = [passages[index] for index in unique(texts, self._config.duplicate_similarity)]
-        return passages, lexical.term_weights
+        tokens = tuple(hits.tokens for hits in dense if hits.tokens is not None)
+        return passages, SearchedQuery(query.text, lexical.term_weights, tokens)
 
     async def _search(
         self, query: RetrievalQuery, trace: Trace, context: RequestContext
-    ) -> tuple[list[Ranking], LexicalRanking]:
+    ) -> tuple[list[DenseHits], LexicalRanking]:
         """The mode's searches, both at once. One of two may fail. If both fail, the dense search's error is raised."""
         calls: dict[Degraded, Coroutine[Any, Any, Any]] = {}
         if query.options.mode != "lexical":
@@ -113,8 +123,8 @@ class RetrievalPipeline:
         answers: dict[Degraded, Any] = {name: result for name, result in results.items() if name not in failures}
         return answers.get("dense", []), answers.get("lexical", NO_WORDS)
 
-    async def _dense(self, query: RetrievalQuery, trace: Trace, context: RequestContext) -> list[Ranking]:
-        """A ranking for each generation that the vector stores in scope are searched in: nearly always one."""
+    async def _dense(self, query: RetrievalQuery, trace: Trace, context: RequestContext) -> list[DenseHits]:
+        """The hits in each generation that the vector stores in scope are searched in: nearly always one."""
         stores = await asyncio.to_thread(self._stages.generations.searched, query.scope)
         # One after the other, so that each stage's time is its own. A second generation is rare.
         return [
@@ -124,13 +134,15 @@ class RetrievalPipeline:
 
     async def _dense_in(
         self, query: RetrievalQuery, generation: str, scope: Scope, trace: Trace, context: RequestContext
-    ) -> Ranking:
+    ) -> DenseHits:
+        with_tokens = query.options.rerank and self._stages.reranker.reads_tokens(generation)
         with trace.timed("embed"):
-            embedded = await self._stages.embedder.embed_query(query.text, context, generation)
+            embedded = await self._stages.embedder.embed_query(query.text, context, generation, with_tokens)
         trace.models["embed"] = embedded.model
         request = DenseRequest(embedded.vectors[0], generation, scope, self._depth(query), query.where)
         with trace.timed("dense"):
-            return await self._stages.dense.search(request, context)
+            ranking = await self._stages.dense.search(request, context)
+        return DenseHits(ranking, _tokens(embedded, scope))
 
     async def _lexical(self, query: RetrievalQuery, trace: Trace, context: RequestContext) -> LexicalRanking:
         request = LexicalRequest(query.text, query.scope, self._depth(query), query.where)
@@ -154,20 +166,14 @@ class RetrievalPipeline:
         return fuse(rankings, Fusion(options.fusion or self._config.fusion, weights))
 
     async def _rerank(
-        self,
-        query: RetrievalQuery,
-        candidates: list[Passage],
-        weights: dict[str, float],
-        trace: Trace,
-        context: RequestContext,
+        self, query: SearchedQuery, candidates: list[Passage], trace: Trace, context: RequestContext
     ) -> list[Passage]:
         """The first candidates by the reranker's scores, then the others. If it fails, the order stays."""
         head, tail = candidates[: self._config.rerank_candidates], candidates[self._config.rerank_candidates :]
         if not head:
             return []
         with trace.timed("rerank"):
-            call = self._stages.reranker.rerank(query.text, head, weights, context.at_most(self._config.rerank_s))
-            reranking = await attempt(call)
+            reranking = await attempt(self._stages.reranker.rerank(query, head, context.at_most(self._config.rerank_s)))
         raise_mistakes(reranking)
         if isinstance(reranking, RagError):
             trace.degraded.append("rerank")
@@ -208,6 +214,12 @@ def _above(reranked: list[Passage], tail: list[Passage]) -> list[Passage]:
     """Both, best first. The tail has another scale of scores, which is shrunk to end below `reranked`."""
     floor = max(0.0, reranked[-1].score)
     return reranked + [passage.scored(floor * passage.score / max(tail[0].score, 1e-9)) for passage in tail]
+
+
+def _tokens(embedded: Embeddings, scope: Scope) -> QueryTokens | None:
+    if embedded.query_tokens is None or embedded.query_spans is None:
+        return None
+    return QueryTokens(embedded.generation, scope, embedded.query_tokens, embedded.query_spans)
 
 
 def _chosen(requested: float | None, configured: float) -> float:

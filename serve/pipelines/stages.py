@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from models.documents.chunkers.base import ChunkingOptions
 from models.index.follow import DenseRequest, LexicalRequest
+from models.reranking.query import SearchedQuery
 from models.tokens.encoding import TextInput
 from models.types import (
     CompletionRequest,
@@ -65,12 +66,19 @@ class LexicalStage(Protocol):
 
 
 class RerankStage(Protocol):
-    async def rerank(
-        self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
-    ) -> Reranking:
+    def reads_tokens(self, generation: str) -> bool:
+        """Whether it is worth passing the query's token vectors in this generation to `rerank`."""
+
+    async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
         """A score for each candidate. `candidates` are best first, as retrieval ranks them."""
 
-    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
+    async def score(
+        self,
+        query: str,
+        texts: Sequence[str],
+        context: RequestContext,
+        term_weights: dict[str, float] | None = None,
+    ) -> Relevance:
         """The model's own score of each text. The order of `texts` means nothing."""
 
 

@@ -13,6 +13,7 @@ from models.errors import DeadlineExceededError
 from models.reranking import offline
 from models.reranking.base import RerankRequest
 from models.reranking.blend import blend
+from models.reranking.token_scoring import TokenScoring
 from tests.contexts import envelope
 
 pytestmark = pytest.mark.slow
@@ -51,7 +52,7 @@ async def test_scores_are_the_models_own_and_do_not_depend_on_batching(model: An
     (expected,) = offline.score(model, [RerankRequest(QUERY, TEXTS)])
 
     for knobs in ({}, {"max_batch_tokens": 64}, {"max_batch_size": 1}):
-        relevance = await (await reranker(**knobs)).score(QUERY, TEXTS, ENVELOPE)
+        relevance = await (await reranker(**knobs)).score(RerankRequest(QUERY, TEXTS), ENVELOPE)
         np.testing.assert_allclose(relevance.scores, expected, atol=0.02)
         np.testing.assert_allclose(relevance.relevance, model.to_relevance(expected), atol=0.02)
         assert relevance.scores.argmax() == 1
@@ -62,7 +63,7 @@ async def test_concurrent_requests_share_passes_and_get_their_own_scores() -> No
     replica = await reranker()
     orders = [tuple(np.roll(np.array(TEXTS, object), shift)) for shift in range(4)]
 
-    answers = await asyncio.gather(*(replica.score(QUERY, order, ENVELOPE) for order in orders))
+    answers = await asyncio.gather(*(replica.score(RerankRequest(QUERY, order), ENVELOPE) for order in orders))
 
     assert [int(relevance.scores.argmax()) for relevance in answers] == [1, 2, 3, 0]
 
@@ -70,8 +71,8 @@ async def test_concurrent_requests_share_passes_and_get_their_own_scores() -> No
 async def test_tokens_are_counted_and_an_empty_list_has_no_scores() -> None:
     replica = await reranker()
 
-    assert (await replica.score(QUERY, TEXTS, ENVELOPE)).num_tokens > 20
-    assert (await replica.score(QUERY, (), ENVELOPE)).scores.shape == (0,)
+    assert (await replica.score(RerankRequest(QUERY, TEXTS), ENVELOPE)).num_tokens > 20
+    assert (await replica.score(RerankRequest(QUERY, ()), ENVELOPE)).scores.shape == (0,)
 
 
 async def test_reranking_is_blended_with_the_order_of_retrieval(model: Any) -> None:
@@ -112,12 +113,39 @@ async def test_a_canary_gets_its_share_of_the_queries_and_then_takes_over(tmp_pa
     replica = await reranker(catalog, canary={"model": "on-trial", "share": 0.5})
     await replica._slot.until_settled()
 
-    models = [(await replica.score(f"query {number}", ("a",), ENVELOPE)).model for number in range(20)]
-    again = [(await replica.score(f"query {number}", ("a",), ENVELOPE)).model for number in range(20)]
+    models = [(await replica.score(RerankRequest(f"query {number}", ("a",)), ENVELOPE)).model for number in range(20)]
+    again = [(await replica.score(RerankRequest(f"query {number}", ("a",)), ENVELOPE)).model for number in range(20)]
 
     assert set(models) == {"late-interaction", "on-trial"}
     assert again == models
     await replica.reconfigure({"model": "on-trial"})
     await replica._slot.until_settled()
     assert (await replica.status()).model == "on-trial"
-    assert (await replica.score(QUERY, TEXTS, ENVELOPE)).model == "on-trial"
+    assert (await replica.score(RerankRequest(QUERY, TEXTS), ENVELOPE)).model == "on-trial"
+
+
+async def test_it_tells_how_it_scores_token_vectors_unless_a_canary_is_on_trial(tmp_path: Path, model: Any) -> None:
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text(CATALOG)
+    replica = await reranker(catalog)
+    alone = await replica.token_scoring()
+    await replica.reconfigure({"retrieval_weight": 0.25, "canary": {"model": "on-trial", "share": 0.5}})
+    await replica._slot.until_settled()
+    with_canary = await replica.token_scoring()
+    await replica.reconfigure({"retrieval_weight": 0.25, "model": "on-trial"})
+    await replica._slot.until_settled()
+    after = await replica.token_scoring()
+
+    assert alone == TokenScoring("late-interaction", model.retrieval_weight, alone.generations)
+    assert alone.generations[0].startswith("minilm@")
+    assert with_canary is None
+    assert after == TokenScoring("on-trial", 0.25, alone.generations)
+
+
+async def test_scores_weigh_the_words_if_the_caller_does(model: Any) -> None:
+    request = RerankRequest(QUERY, TEXTS, {"money": 9.0, "back": 1.0, "get": 0.1})
+    (expected,) = offline.score(model, [request])
+
+    relevance = await (await reranker()).score(request, ENVELOPE)
+
+    np.testing.assert_allclose(relevance.scores, expected, atol=0.02)

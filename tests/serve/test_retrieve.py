@@ -10,6 +10,7 @@ import pytest
 from models.corpus.corpus import Corpus
 from models.errors import InvalidRequestError, NotFoundError, OverloadedError, StageUnavailableError
 from models.filters import Comparison
+from models.reranking.query import SearchedQuery
 from models.types import Passage, RequestContext, Reranking, Scope
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
@@ -108,10 +109,8 @@ async def test_passages_under_the_threshold_are_left_out(corpus: Corpus) -> None
 class OutOfTime(ShortestFirst):
     """Reads the first two candidates only."""
 
-    async def rerank(
-        self, query: str, candidates: list[Passage], term_weights: dict[str, float], context: RequestContext
-    ) -> Reranking:
-        reranking = await super().rerank(query, candidates, term_weights, context)
+    async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
+        reranking = await super().rerank(query, candidates, context)
         return replace(reranking, scores=np.append(reranking.scores[:2], [np.nan] * (len(candidates) - 2)))
 
 

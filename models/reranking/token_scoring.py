@@ -1,0 +1,42 @@
+"""Whether a reranker's scores can be computed from the token vectors that ingestion stored."""
+
+from dataclasses import dataclass
+
+from models.catalog import Catalog
+from models.embedding.sentence_transformers_model import SentenceTransformersConfig
+from models.reranking.late_interaction import LateInteractionConfig
+from models.source import resolve_source, revision_of
+
+
+@dataclass(frozen=True)
+class TokenScoring:
+    """The model that serves, its weight of retrieval's rank, and the generations whose token vectors it would make."""
+
+    model: str
+    retrieval_weight: float
+    generations: tuple[str, ...]
+
+
+def token_generations(catalog: Catalog, alias: str) -> tuple[str, ...]:
+    """The generations of the embedding models that make the same token vectors as reranker `alias`.
+
+    Their weights, revision and precision are the same, and they put no prefix before a text. Empty for a reranker that
+    is not late interaction. Reads the weights to hash them, which takes a moment.
+    """
+    config = catalog.config("reranking", alias)
+    if not isinstance(config, LateInteractionConfig):
+        return ()
+    source = resolve_source(alias, config)
+    models = []
+    for name in catalog.names("embedding"):
+        if catalog.entry("embedding", name).options.get("source") != config.source:
+            continue  # also keeps a class of the operator's own from being imported here
+        embedding = catalog.config("embedding", name)
+        if isinstance(embedding, SentenceTransformersConfig) and _has_same_vectors(config, embedding):
+            models.append(name if resolve_source(name, embedding) == source else "")
+    return tuple(f"{name}@{revision_of(source)}" for name in models if name)
+
+
+def _has_same_vectors(reranking: LateInteractionConfig, embedding: SentenceTransformersConfig) -> bool:
+    has_prefix = bool(embedding.query_prefix or embedding.document_prefix)
+    return embedding.precision == reranking.precision and not has_prefix
