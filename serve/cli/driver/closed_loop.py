@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from serve.cli.driver.connection import CONNECTION_ERRORS, Connection, Response
+from serve.cli.driver.connection import CONNECTION_ERRORS, Connection
 from serve.cli.driver.module_process import run_module
 
 MAX_MESSAGES = 3
@@ -27,7 +27,7 @@ class Load:
 
     `items` is what one body counts for: texts, pairs. A stream counts the tokens that its usage names instead.
     `repeats`: start again after the last body; otherwise the turn ends there. `warm_s`: load before `seconds`; with it,
-    only what ends between the two limits counts.
+    only what ends between the two limits counts. `reads_answers`: answers are ragserve's, with their stages' times.
     """
 
     host: str
@@ -41,6 +41,7 @@ class Load:
     repeats: bool = True
     stream: bool = False
     warm_s: float = 0.0
+    reads_answers: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class LoadResult:
     request is waited for. The tokens of a stream come evenly, so only those within the turn count.
 
     Times in seconds. `first_s` is the median time to the first token, of streams alone. `driver_cpu` is in cores.
+    Where answers were read, `timings` are the seconds of each stage, an entry an answer, and `degraded` counts answers
+    that lack a stage.
     """
 
     per_s: float
@@ -60,6 +63,8 @@ class LoadResult:
     first_s: float = 0.0
     messages: tuple[str, ...] = ()
     driver_cpu: float = 0.0
+    timings: tuple[dict[str, float], ...] = ()
+    degraded: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Answer:
     items: int
     first: float = 0.0
     error: str = ""
+    timings: dict[str, float] = field(default_factory=dict)
+    is_degraded: bool = False
 
 
 def drive(load: Load) -> LoadResult:
@@ -139,14 +146,13 @@ async def _ask(connection: Connection, load: Load, body: bytes, start: float) ->
     response = await connection.post(load.path, body)
     if load.stream and response.status == 200:
         return await _read_stream(response.chunks, start)
-    error = await error_of(response)
-    return Answer(start, time.perf_counter(), 0 if error else load.items, error=error)
-
-
-async def error_of(response: Response) -> str:
-    """Reads the body: a message for any status but 200, which has none."""
-    content = await response.content()
-    return "" if response.status == 200 else error_message(response.status, content)
+    content, end = await response.content(), time.perf_counter()
+    if response.status != 200:
+        return Answer(start, end, 0, error=error_message(response.status, content))
+    if not load.reads_answers:
+        return Answer(start, end, load.items)
+    answer = json.loads(content)
+    return Answer(start, end, load.items, timings=answer["timings"], is_degraded=bool(answer["degraded"]))
 
 
 def error_message(status: int, content: bytes) -> str:
@@ -191,6 +197,8 @@ def _summary(answers: list[Answer], start: float, end: float, driver_cpu: float,
         first_s=percentile(sorted(answer.first for answer in good), 0.5),
         messages=tuple(messages)[:MAX_MESSAGES],
         driver_cpu=driver_cpu,
+        timings=tuple(answer.timings for answer in good if answer.timings),
+        degraded=sum(answer.is_degraded for answer in good),
     )
 
 

@@ -73,7 +73,8 @@ class Record:
     """One request. Times are in seconds from the start of the first phase.
 
     `status` is 0 without a complete answer; `error` then is UNSENT, UNANSWERED, or an exception with its name first.
-    `error_code` is the answer's own, "" if it has none. `is_degraded` is None if the answer does not say.
+    `error_code` is the answer's own, "" if it has none. `is_degraded` is None if the answer does not say. `timings`:
+    seconds of each stage, as the answer says.
     """
 
     path: str
@@ -85,6 +86,7 @@ class Record:
     error_code: str = ""
     has_retry_after: bool = False
     is_degraded: bool | None = None
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def _outcome(status: int, content: bytes) -> dict[str, Any]:
     try:
         body = json.loads(content)
         if status == 200:
-            return {"is_degraded": bool(body["degraded"])}
+            return {"is_degraded": bool(body["degraded"]), "timings": body.get("timings") or {}}
         return {"error": error, "error_code": str(body["error"]["code"])}
     except (ValueError, KeyError, TypeError):
         return {"error": error}

@@ -59,6 +59,15 @@ class TestLoad:
 
         assert (result.requests, result.errors) == (0, 2)
 
+    async def test_an_answer_s_stage_times_and_missing_stages_are_read(self) -> None:
+        body = json.dumps({"timings": {"embed": 0.25, "total": 0.5}, "degraded": ["rerank"]}).encode()
+        async with serving(answering(f"200 OK\r\ncontent-length: {len(body)}", body)) as port:
+            load = Load("127.0.0.1", port, "/", "", clients=2, seconds=30, repeats=False, reads_answers=True)
+            result = await run(load, [b"{}"] * 3)
+
+        assert (result.requests, result.degraded) == (3, 3)
+        assert result.timings == ({"embed": 0.25, "total": 0.5},) * 3
+
     async def test_a_stream_counts_the_tokens_of_its_usage(self) -> None:
         events = [
             {"choices": [{"delta": {"role": "assistant", "content": ""}}]},

@@ -1,0 +1,1 @@
+"""A large corpus for benchmarks: the documents of question sets, and passages mixed from them, with their vectors."""
