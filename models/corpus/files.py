@@ -91,9 +91,10 @@ class Files:
             num_changes = int(values["filename"] != row.filename)
             if digest != row.digest or num_changes:
                 for vector_store_id in _stores_with(connection, tenant, file_id):
-                    lock_store(connection, tenant, vector_store_id, int(self.clock()), num_changes)
+                    now = int(self.clock())
+                    lock_store(connection, tenant, vector_store_id, now, num_changes)
                     if digest != row.digest:
-                        restart(connection, AttachmentId(tenant, vector_store_id, file_id), {})
+                        restart(connection, AttachmentId(tenant, vector_store_id, file_id), {}, now)
             return row.digest, _to_record(_get(connection, tenant, file_id))
 
     def _lock_blob(self, connection: Connection, content: bytes, digest: str) -> None:

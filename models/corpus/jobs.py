@@ -21,9 +21,11 @@ from models.corpus.chunks import (
 )
 from models.corpus.database import Database, insert_if_new, is_storable
 from models.corpus.generations import settle_generations
+from models.corpus.job_queue import is_free, is_waiting, lock_next
 from models.corpus.records import AttachmentId, Job
 from models.corpus.schema import file_texts, files, jobs, store_files
 from models.corpus.store_files import lock_file, to_chunking
+from models.corpus.turns import Lane
 from models.corpus.vector_stores import advance
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Chunk, FloatArray
@@ -42,16 +44,20 @@ class Jobs:
     database: Database
     clock: Callable[[], float]
 
-    def claim(self, owner: str, limit: int, lease_s: float) -> list[Job]:
-        """Claim up to `limit` unleased jobs, oldest first. A job whose lease expired five times is failed."""
-        now = self.clock()
+    def claim(self, owner: str, limit: int, lease_s: float, lane: Lane | None = None) -> list[Job]:
+        """Claim up to `limit` unleased jobs, in turn (job_queue.py). A job whose lease expired five times is failed.
+
+        `lane` has the sizes of the files, and remembers whose turn it is. None takes all sizes and remembers nothing.
+        """
+        now, lane = self.clock(), lane or Lane()
         with self.database.reading() as connection:
             # Idle workers poll often. This check saves them the write lock.
-            if connection.scalar(select(jobs.c.job_id).where(_is_free(now)).limit(1)) is None:
+            if connection.scalar(select(jobs.c.job_id).where(is_waiting(lane, now)).limit(1)) is None:
                 return []
         with self.database.writing() as connection:
             _fail_exhausted(connection, now)
-            return [_assign(connection, row, owner, now + lease_s) for row in _lock_free_jobs(connection, now, limit)]
+            rows = lock_next(connection, lane, owner, now, limit)
+            return [_assign(connection, row, owner, now + lease_s) for row in rows]
 
     def renew(self, owner: str, lease_s: float) -> frozenset[int]:
         """Extend the owner's leases to `lease_s` from now. Return the ids of the jobs that it still has."""
@@ -130,33 +136,9 @@ class Jobs:
         return seq
 
 
-def _is_free(now: float) -> ColumnElement[bool]:
-    return jobs.c.lease_expires_at <= now
-
-
 def _is_owned(job: Job) -> ColumnElement[bool]:
     """Whether the lease is the job's. An expired lease counts until another worker claims the job."""
     return and_(jobs.c.job_id == job.job_id, jobs.c.lease_owner == job.owner, jobs.c.attempts == job.attempt)
-
-
-def _lock_free_jobs(connection: Connection, now: float, limit: int) -> Sequence[Row[Any]]:
-    store_file = and_(*(jobs.c[name] == store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")))
-    file = and_(jobs.c.tenant == files.c.tenant, jobs.c.file_id == files.c.file_id)
-    query = (
-        select(
-            jobs,
-            files.c.filename,
-            files.c.version,
-            store_files.c.chunking_max_tokens,
-            store_files.c.chunking_overlap_tokens,
-        )
-        .join(store_files, store_file)
-        .join(files, file)
-        .where(_is_free(now))
-        .order_by(jobs.c.job_id)
-        .limit(limit)
-    )
-    return connection.execute(query.with_for_update(of=jobs, skip_locked=True)).all()
 
 
 def _assign(connection: Connection, row: Row[Any], owner: str, lease_expires_at: float) -> Job:
@@ -173,11 +155,12 @@ def _assign(connection: Connection, row: Row[Any], owner: str, lease_expires_at:
         filename=row.filename,
         chunking=to_chunking(row),
         version=row.version,
+        size_bytes=row.size_bytes,
     )
 
 
 def _fail_exhausted(connection: Connection, now: float) -> None:
-    query = select(jobs).where(_is_free(now), jobs.c.attempts >= MAX_ATTEMPTS)
+    query = select(jobs).where(is_free(now), jobs.c.attempts >= MAX_ATTEMPTS)
     for row in connection.execute(query.with_for_update(skip_locked=True)).all():
         attachment = AttachmentId(row.tenant, row.vector_store_id, row.file_id)
         _finish(connection, attachment, _failure("server_error", f"the ingestion worker died {row.attempts} times"))

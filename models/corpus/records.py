@@ -138,6 +138,7 @@ class Job:
     filename: str
     chunking: Chunking | None
     version: int = 1  # of the file
+    size_bytes: int = 0
 
     @property
     def attachment(self) -> AttachmentId:

@@ -24,9 +24,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    text,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 
@@ -169,8 +171,12 @@ jobs = Table(
     _count("attempts"),
     Column("lease_owner", Text),
     Column("lease_expires_at", Float, nullable=False, default=0.0),  # Unix seconds; 0 for a job without a lease
+    # The place in the queue: see job_queue.py. Jobs of earlier releases are small, and first.
+    Column("is_large", Boolean, nullable=False, server_default=false()),
+    Column("due_at", Float, nullable=False, server_default=text("0")),
     UniqueConstraint("tenant", "vector_store_id", "file_id"),
     _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    Index("jobs_by_turn", "tenant", "vector_store_id", "is_large", "due_at", "lease_expires_at"),
     Index("jobs_by_attempts", "attempts"),
     Index("jobs_by_owner", "lease_owner"),
     sqlite_autoincrement=True,

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from models.corpus.chunks import is_attachment, remove_chunks
 from models.corpus.database import Database, is_storable
+from models.corpus.job_queue import enqueue
 from models.corpus.paging import fetch_page
 from models.corpus.records import (
     AttachmentId,
@@ -125,17 +126,17 @@ def attach_file(
     if existing is None:
         _insert(connection, attachment, chunking, now)
     elif existing.status in ("failed", "cancelled") or existing.chunking != chunking:
-        restart(connection, attachment, {"chunking": chunking})
+        restart(connection, attachment, {"chunking": chunking}, now)
     if attributes is not None:
         values = {"attributes": dict(attributes), "attributes_seq": attributes_seq}
         _update(connection, attachment, values)
 
 
-def restart(connection: Connection, attachment: AttachmentId, values: dict[str, Any]) -> None:
+def restart(connection: Connection, attachment: AttachmentId, values: dict[str, Any], now: int) -> None:
     """Ingest the file again. Its old chunks stay searchable until then. `values` may have a new `chunking`."""
     # Replace the job, so that a worker with the old job cannot complete it.
     connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
-    connection.execute(insert(jobs).values(vars(attachment)))
+    enqueue(connection, attachment, now)
     fresh: dict[str, Any] = {"status": "in_progress", "last_error_code": None, "last_error_message": None}
     if "chunking" in values:
         fresh |= _chunking_values(values["chunking"])
@@ -209,7 +210,7 @@ def _insert(connection: Connection, attachment: AttachmentId, chunking: Chunking
     row = vars(attachment) | _chunking_values(chunking)
     row |= {"status": "in_progress", "usage_bytes": 0, "created_at": now, "attributes": {}}
     connection.execute(insert(store_files).values(row))
-    connection.execute(insert(jobs).values(vars(attachment)))
+    enqueue(connection, attachment, now)
 
 
 def _chunking_values(chunking: Chunking | None) -> dict[str, int | None]:

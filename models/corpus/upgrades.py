@@ -46,6 +46,11 @@ def _from_3_to_4(connection: Connection) -> None:
     _run(connection, _TOKEN_VECTORS)
 
 
+def _from_4_to_5(connection: Connection) -> None:
+    """Add each job's place in the queue. The jobs of earlier releases are claimed first, in their order."""
+    _run(connection, _PLACES)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -197,4 +202,10 @@ CREATE TABLE token_vectors (
 CREATE INDEX token_vectors_by_seq ON token_vectors (tenant, vector_store_id, generation, seq, chunk_key)
 """
 
-_STEPS: dict[int, Step] = {1: _from_1_to_2, 2: _from_2_to_3, 3: _from_3_to_4}
+_PLACES = """
+ALTER TABLE jobs ADD COLUMN is_large BOOLEAN NOT NULL DEFAULT false;
+ALTER TABLE jobs ADD COLUMN due_at FLOAT NOT NULL DEFAULT 0;
+CREATE INDEX jobs_by_turn ON jobs (tenant, vector_store_id, is_large, due_at, lease_expires_at)
+"""
+
+_STEPS: dict[int, Step] = {1: _from_1_to_2, 2: _from_2_to_3, 3: _from_3_to_4, 4: _from_4_to_5}

@@ -19,8 +19,9 @@ from models.corpus.schema import SCHEMA_VERSION, metadata
 from models.errors import ConfigError, OverloadedError
 
 FORMAT_VERSION = 1
-# Version 3 added the table of leases, version 4 that of token vectors. A restore skips tables that the backup lacks.
-RESTORABLE_SCHEMA_VERSIONS = (2, 3, SCHEMA_VERSION)
+# Version 3 added the table of leases, version 4 that of token vectors, version 5 columns of jobs. A restore skips
+# tables and columns that the backup lacks.
+RESTORABLE_SCHEMA_VERSIONS = (2, 3, 4, SCHEMA_VERSION)
 MANIFEST = "manifest.json"
 DATABASE = "corpus.db"
 FILES = "files"

@@ -165,49 +165,62 @@ def _replace_rows(connection: Connection, tables: Path, progress: Progress) -> N
     _reset_leases_and_logs(connection)
 
 
-def _restored_tables(backup: sqlite3.Connection) -> list[Table]:
+@dataclass(frozen=True)
+class _RestoredTable:
+    """A table and those of its columns that the backup has. The others get their defaults."""
+
+    name: str
+    columns: list[str]
+
+    @property
+    def column_list(self) -> str:
+        return ", ".join(f'"{name}"' for name in self.columns)
+
+    def expressions(self, offset: int) -> str:
+        """The columns' values in the backup, with raised keys."""
+        return ", ".join(f'"{name}" + {offset}' if name in KEY_COLUMNS else f'"{name}"' for name in self.columns)
+
+
+def _restored_tables(backup: sqlite3.Connection) -> list[_RestoredTable]:
     """List the tables to restore. A table comes before the tables that refer to it.
 
-    A backup of an earlier schema lacks tables.
+    A backup of an earlier schema lacks tables and columns.
     """
-    names = {row[0] for row in backup.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    return [table for table in metadata.sorted_tables if table not in UNRESTORED and table.name in names]
+    tables = []
+    for table in metadata.sorted_tables:
+        names = {row[1] for row in backup.execute(f'PRAGMA table_info("{table.name}")')}
+        if names and table not in UNRESTORED:
+            columns = [column.name for column in table.columns if column.name in names]
+            tables.append(_RestoredTable(table.name, columns))
+    return tables
 
 
-def _insert_on_sqlite(connection: Connection, file: Path, tables: list[Table], offset: int, progress: Progress) -> None:
+def _insert_on_sqlite(
+    connection: Connection, file: Path, tables: list[_RestoredTable], offset: int, progress: Progress
+) -> None:
     connection.detach()  # the pool cannot reuse a connection with an attached file; it is closed at the end
     connection.exec_driver_sql(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
     connection.exec_driver_sql("ATTACH DATABASE ? AS backup", (str(file),))
     for number, table in enumerate(tables, 1):
-        query = f'SELECT {_expressions(table, offset)} FROM backup."{table.name}"'
-        connection.exec_driver_sql(f'INSERT INTO main."{table.name}" ({_columns(table)}) {query}')
+        query = f'SELECT {table.expressions(offset)} FROM backup."{table.name}"'
+        connection.exec_driver_sql(f'INSERT INTO main."{table.name}" ({table.column_list}) {query}')
         progress("tables", number, len(tables))
 
 
 def _copy_to_postgresql(
-    connection: Connection, backup: sqlite3.Connection, tables: list[Table], offset: int, progress: Progress
+    connection: Connection, backup: sqlite3.Connection, tables: list[_RestoredTable], offset: int, progress: Progress
 ) -> None:
     # COPY reads SQLite's values unchanged: JSON as text, 0 and 1 for a boolean.
     driver = cast(Any, connection.connection.driver_connection)
     if not hasattr(driver.cursor(), "copy"):
         raise ConfigError("database_url", "restoring needs the psycopg driver; use a URL like postgresql+psycopg://…")
     for number, table in enumerate(tables, 1):
-        rows = backup.execute(f'SELECT {_expressions(table, offset)} FROM "{table.name}"')
-        with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({_columns(table)}) FROM STDIN') as copy:
+        rows = backup.execute(f'SELECT {table.expressions(offset)} FROM "{table.name}"')
+        with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({table.column_list}) FROM STDIN') as copy:
             for row in rows:
                 copy.write_row(row)
         progress("tables", number, len(tables))
     connection.execute(text("ANALYZE"))
-
-
-def _columns(table: Table) -> str:
-    return ", ".join(f'"{column.name}"' for column in table.columns)
-
-
-def _expressions(table: Table, offset: int) -> str:
-    return ", ".join(
-        f'"{column.name}" + {offset}' if column.name in KEY_COLUMNS else f'"{column.name}"' for column in table.columns
-    )
 
 
 def _reset_leases_and_logs(connection: Connection) -> None:

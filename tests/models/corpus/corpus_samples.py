@@ -15,6 +15,12 @@ STORE = DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))
 GENERATION = "tiny@1"
 CHUNK_CHARS = 10
+# Turns a database of version 5 into one of version 4.
+UNDO_VERSION_5 = (
+    "DROP INDEX jobs_by_turn",
+    "ALTER TABLE jobs DROP COLUMN is_large",
+    "ALTER TABLE jobs DROP COLUMN due_at",
+)
 DIM = 4
 
 

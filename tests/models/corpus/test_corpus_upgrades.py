@@ -12,6 +12,7 @@ from corpus_samples import (
     SCOPE,
     STORE,
     TENANT,
+    UNDO_VERSION_5,
     Follower,
     complete,
     cut,
@@ -287,6 +288,8 @@ def test_leases_of_version_2_are_dropped_and_positions_kept(
     with old_engine.begin() as connection:
         connection.execute(text("DROP TABLE leases"))
         connection.execute(text("DROP TABLE token_vectors"))
+        for statement in UNDO_VERSION_5:
+            connection.execute(text(statement))
         connection.execute(text("UPDATE schema_version SET version = 2"))
         lease = {"view": f"{key.view} lease", "log_id": "replica", "seq": 9_999_999_999_999}
         connection.execute(insert(view_positions).values(key.row | lease))
@@ -308,6 +311,8 @@ def test_chunks_of_version_3_stay_and_have_no_token_vectors(
         vectors = corpus.views.vector_changes(TENANT, STORE, 0, GENERATION).vectors.tolist()
     with old_engine.begin() as connection:
         connection.execute(text("DROP TABLE token_vectors"))
+        for statement in UNDO_VERSION_5:
+            connection.execute(text(statement))
         connection.execute(text("UPDATE schema_version SET version = 3"))
 
     with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
@@ -318,6 +323,20 @@ def test_chunks_of_version_3_stay_and_have_no_token_vectors(
         ingest(corpus, "b.md", "beta")
 
         assert corpus.views.token_changes(TENANT, STORE, 0, GENERATION).codes == encode(cut("beta"))
+
+
+def test_jobs_of_version_4_are_claimed_first(database_url: str, state_folder: Path, old_engine: Engine) -> None:
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        corpus.store_files.attach(TENANT, STORE, corpus.files.add(TENANT, "old.md", b"old" * 100_000).file_id)
+    with old_engine.begin() as connection:
+        for statement in UNDO_VERSION_5:
+            connection.execute(text(statement))
+        connection.execute(text("UPDATE schema_version SET version = 4"))
+
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        corpus.store_files.attach(TENANT, STORE, corpus.files.add(TENANT, "new.md", b"new").file_id)
+
+        assert [job.filename for job in corpus.jobs.claim("worker", 2, 60)] == ["old.md", "new.md"]
 
 
 def _describe(engine: Engine) -> dict[str, object]:

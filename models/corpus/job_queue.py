@@ -1,0 +1,103 @@
+"""The order of waiting jobs: small files have a lane of their own, tenants and their vector stores take turns.
+
+Inside a queue, jobs go by `due_at`: the time at which the file came, and the time that it lets smaller files pass. A
+file is passed by files that came up to MAX_PATIENCE_S later, and by none after that. Functions run inside a caller's
+transaction.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Row,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+)
+
+from models.corpus.records import AttachmentId
+from models.corpus.schema import files, jobs, store_files
+from models.corpus.turns import Lane, Queue
+
+SMALL_FILE_BYTES = 64 * 1024  # some 16,000 tokens of text
+# About the time that embedding takes: 1 MB of English are 250,000 tokens, and two cores embed some 5,000 a second.
+PATIENCE_S_PER_BYTE = 50e-6
+MAX_PATIENCE_S = 600.0
+
+
+def enqueue(connection: Connection, attachment: AttachmentId, now: float) -> None:
+    """Add a job for the attached file at its place in the queue."""
+    size = files.c.size_bytes
+    patience = cast(size, Float) * literal(PATIENCE_S_PER_BYTE, Float)
+    patience = case((patience > MAX_PATIENCE_S, literal(MAX_PATIENCE_S, Float)), else_=patience)
+    row = select(
+        literal(attachment.tenant),
+        literal(attachment.vector_store_id),
+        literal(attachment.file_id),
+        literal(0),
+        literal(0.0, Float),
+        size > SMALL_FILE_BYTES,
+        literal(float(now), Float) + patience,
+    ).where(files.c.tenant == attachment.tenant, files.c.file_id == attachment.file_id)
+    columns = [*vars(attachment), "attempts", "lease_expires_at", "is_large", "due_at"]
+    connection.execute(insert(jobs).from_select(columns, row))
+
+
+def is_free(now: float) -> ColumnElement[bool]:
+    return jobs.c.lease_expires_at <= now
+
+
+def is_waiting(lane: Lane, now: float) -> ColumnElement[bool]:
+    return and_(is_free(now), _is_in(lane))
+
+
+def lock_next(connection: Connection, lane: Lane, owner: str, now: float, limit: int) -> Sequence[Row[Any]]:
+    """Lock up to `limit` free jobs of the lane, in turn. Each row has the job, its file and its chunking."""
+    query = select(jobs.c.tenant, jobs.c.vector_store_id).where(is_waiting(lane, now)).distinct()
+    queues = {(row.tenant, row.vector_store_id) for row in connection.execute(query)}
+    lane.forget_all_but(queues)
+    working, rows = _working(connection, lane, owner), list[Row[Any]]()
+    while queues and len(rows) < limit:
+        places = lane.share(queues, working, limit - len(rows))
+        if not places:
+            break  # each tenant has its share
+        taken = [row.job_id for row in rows]
+        for queue, count in places.items():
+            locked = _lock(connection, queue, and_(is_waiting(lane, now), jobs.c.job_id.not_in(taken)), count)
+            rows += locked
+            working[queue] = working.get(queue, 0) + len(locked)
+            if len(locked) < count:
+                queues.discard(queue)
+    return rows
+
+
+def _is_in(lane: Lane) -> ColumnElement[bool]:
+    return true() if lane.is_large is None else jobs.c.is_large.is_(lane.is_large)
+
+
+def _working(connection: Connection, lane: Lane, owner: str) -> dict[Queue, int]:
+    """The owner's leased jobs in the lane, by queue."""
+    query = select(jobs.c.tenant, jobs.c.vector_store_id, func.count()).where(jobs.c.lease_owner == owner, _is_in(lane))
+    rows = connection.execute(query.group_by(jobs.c.tenant, jobs.c.vector_store_id))
+    return {(tenant, vector_store_id): count for tenant, vector_store_id, count in rows}
+
+
+def _lock(connection: Connection, queue: Queue, is_next: ColumnElement[bool], limit: int) -> Sequence[Row[Any]]:
+    """Lock the queue's first jobs that are next, and that no other transaction has locked."""
+    store_file = and_(*(jobs.c[name] == store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")))
+    file = and_(jobs.c.tenant == files.c.tenant, jobs.c.file_id == files.c.file_id)
+    columns = (files.c.filename, files.c.version, files.c.size_bytes)
+    chunking = (store_files.c.chunking_max_tokens, store_files.c.chunking_overlap_tokens)
+    query: Select[Any] = select(jobs, *columns, *chunking).join(store_files, store_file).join(files, file)
+    query = query.where(jobs.c.tenant == queue[0], jobs.c.vector_store_id == queue[1], is_next)
+    query = query.order_by(jobs.c.due_at, jobs.c.job_id).limit(limit)
+    return connection.execute(query.with_for_update(of=jobs, skip_locked=True)).all()
