@@ -51,6 +51,18 @@ class LexicalIndex(Protocol):
     def __len__(self) -> int: ...
 
 
+class FollowedIndex(Protocol):
+    """What a follower of the log needs of any index. Additions differ, so each kind of search knows its own."""
+
+    def remove(self, keys: KeyArray) -> None:
+        """Remove `keys`. Unknown keys are ignored."""
+
+    def set_attributes(self, attributes: Mapping[int, Attributes]) -> None:
+        """Replace the attributes of these files, by file key. Other files keep theirs; a new file has none."""
+
+    def __len__(self) -> int: ...
+
+
 class Snapshotting(Protocol):
     """An index that can be saved to a folder and loaded by another process."""
 

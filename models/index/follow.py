@@ -10,11 +10,18 @@ from models.corpus.records import TextChanges, VectorChanges
 from models.corpus.views import Shard, Views
 from models.filters import Filter
 from models.index.base import DenseIndex, LexicalIndex
-from models.index.log_followers import DenseKey, Follower, Followers, Source, Store, existing_follower
+from models.index.log_followers import (
+    MAX_WARM_STORES,
+    DenseKey,
+    Follower,
+    Followers,
+    Source,
+    Store,
+    existing_follower,
+    recent_generations,
+)
 from models.index.snapshots import Snapshots
 from models.types import FloatArray, LexicalRanking, Ranking, Scope
-
-MAX_WARM_STORES = 64  # the most recently changed stores; their indexes stay up to date between searches
 
 
 @dataclass(frozen=True)
@@ -76,10 +83,7 @@ class DenseSearch:
 
     def maintain(self) -> bool:
         """Do one step of updating the most recently changed stores, also in the generation they build."""
-        active = self._views.recent(MAX_WARM_STORES)
-        return self._followers.maintain(
-            {(store.tenant, store.vector_store_id, generation) for store in active for generation in store.generations}
-        )
+        return self._followers.maintain(recent_generations(self._views))
 
     def _source(self, key: DenseKey) -> Source[VectorChanges, DenseIndex]:
         tenant, vector_store_id, generation = key

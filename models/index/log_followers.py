@@ -8,17 +8,18 @@ from models.corpus.records import Changes, Head
 from models.corpus.views import Views
 from models.errors import ConflictError, NotFoundError
 from models.filters import Attributes
-from models.index.base import DenseIndex, LexicalIndex
+from models.index.base import FollowedIndex
 from models.index.snapshots import Snapshots
 
 Store = tuple[str, str]  # (tenant, vector_store_id)
 DenseKey = tuple[str, str, str]  # (tenant, vector_store_id, generation)
 
+MAX_WARM_STORES = 64  # the most recently changed stores; their indexes stay up to date between searches
 SNAPSHOT_MIN_CHANGES = 2_000  # chunks; below that, reading the log is as fast
 SNAPSHOT_CHANGED_FRACTION = 0.2  # of the index, since the last snapshot
 
 C = TypeVar("C", bound=Changes)
-I = TypeVar("I", DenseIndex, LexicalIndex)  # noqa: E741
+I = TypeVar("I", bound=FollowedIndex)  # noqa: E741
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Source(Generic[C, I]):
 
 
 class Follower(Generic[C, I]):
-    """One store's index and its position in the log. `Source` has the differences of dense and keyword search."""
+    """One store's index and its position in the log. `Source` has the differences between the kinds of search."""
 
     def __init__(self, source: Source[C, I], snapshots: Snapshots | None) -> None:
         self._source: Source[C, I] = source
@@ -160,6 +161,12 @@ class Followers(Generic[K, C, I]):
         if key not in self._by_key:
             self._by_key[key] = Follower(self._make_source(key), self._snapshots)
         return self._by_key[key]
+
+
+def recent_generations(views: Views) -> set[DenseKey]:
+    """Return the most recently changed stores, in the generations that they search and build."""
+    active = views.recent(MAX_WARM_STORES)
+    return {(store.tenant, store.vector_store_id, generation) for store in active for generation in store.generations}
 
 
 def existing_follower(followers: dict[K, Follower[C, I]], key: K) -> Follower[C, I]:

@@ -8,7 +8,8 @@ from models.corpus.positions import Positions, ViewKey
 from models.corpus.records import TextChanges, VectorChanges
 from models.corpus.views import Views
 from models.filters import Filter
-from models.index.follow import MAX_WARM_STORES, DenseRequest, LexicalRequest, merge
+from models.index.follow import DenseRequest, LexicalRequest, merge
+from models.index.log_followers import MAX_WARM_STORES
 from models.index.milvus_collection import Collection, Milvus
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_follower import MilvusFollower, MilvusSource

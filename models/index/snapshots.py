@@ -12,11 +12,11 @@ from typing import TypeVar, cast
 
 from models.corpus.records import Head
 from models.errors import ConflictError
-from models.index.base import DenseIndex, LexicalIndex, Snapshotting
+from models.index.base import FollowedIndex, Snapshotting
 
 logger = logging.getLogger(__name__)
 
-Index = TypeVar("Index", DenseIndex, LexicalIndex)
+Index = TypeVar("Index", bound=FollowedIndex)
 HEAD_FILE = "head.json"
 
 
@@ -26,7 +26,7 @@ class Snapshots:
 
     root: Path
 
-    def save(self, name: tuple[str, ...], head: Head, index: DenseIndex | LexicalIndex) -> None:
+    def save(self, name: tuple[str, ...], head: Head, index: FollowedIndex) -> None:
         """Save the index as of `head`, and delete older snapshots of that name."""
         folder = self._folder(name)
         unfinished = folder / f"unfinished-{uuid.uuid4().hex}"
@@ -47,7 +47,7 @@ class Snapshots:
     def load(self, name: tuple[str, ...], head: Head, make: Callable[[int], Index]) -> tuple[Index, int] | None:
         """Load the newest snapshot of this log up to `head`: the index and its sequence number. None without one.
 
-        `make` creates an empty index of a dimension, which is 0 for keyword search.
+        `make` creates an empty index of a dimension, which is 0 except for dense search.
         """
         for folder in reversed(_finished(self._folder(name))):
             try:
@@ -68,7 +68,7 @@ class Snapshots:
         return self.root / hashlib.sha256("\0".join(name).encode()).hexdigest()[:32]
 
 
-def _snapshotting(index: DenseIndex | LexicalIndex) -> Snapshotting:
+def _snapshotting(index: FollowedIndex) -> Snapshotting:
     # Snapshots are configured only for kinds of index that can be saved.
     return cast(Snapshotting, index)
 

@@ -15,7 +15,7 @@ from models.filters import Attributes, Filter
 from models.index import stop_words
 from models.index.attributes import FileAttributes
 from models.index.attributes_snapshot import read_state, write_state
-from models.index.tantivy_folder import link_files, private_folder
+from models.index.private_folder import link_file, private_folder
 from models.types import KeyArray, LexicalRanking, Ranking
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class TantivyIndex:
             # A merge adds and deletes files, so the writer must be closed.
             self._close_writer()
             (folder / FILES_FOLDER).mkdir()
-            link_files(own_folder, folder / FILES_FOLDER)
+            _link_files(own_folder, folder / FILES_FOLDER)
             write_state(folder, SNAPSHOT_KIND, self._files)
 
     def load(self, folder: Path) -> None:
@@ -137,7 +137,7 @@ class TantivyIndex:
             self._close_writer()
             own_folder = private_folder(self)
             try:
-                link_files(folder / FILES_FOLDER, own_folder)
+                _link_files(folder / FILES_FOLDER, own_folder)
                 index = self._open(own_folder)
             except (OSError, ValueError) as error:  # Tantivy raises ValueError
                 raise ConflictError(f"the snapshot in {folder} was deleted meanwhile: {error}") from error
@@ -232,6 +232,13 @@ class TantivyIndex:
         hits = searcher.search(query, limit=k, count=False).hits
         keys = searcher.fast_field_values(KEY, [address for _, address in hits])
         return Ranking(np.array(keys, np.int64), np.array([score for score, _ in hits], np.float32))
+
+
+def _link_files(source: Path, target: Path) -> None:
+    """Link the files of one folder into another. Tantivy never changes a file."""
+    for file in source.iterdir():
+        if file.suffix != ".lock":
+            link_file(file, target / file.name)
 
 
 def _analyzer(tantivy: ModuleType) -> "tantivy.TextAnalyzer":

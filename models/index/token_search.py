@@ -1,8 +1,34 @@
-"""Late interaction over stored token vectors: one view for each vector store and generation, which follows the log."""
+"""Late interaction over stored token vectors: one view for each vector store and generation, which follows the log.
 
+A view is lost without harm: it is read again from its snapshot and the log. Chunks that were stored without token
+vectors, by an earlier release or by a model that has none, are in no view.
+"""
+
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+
+from models.corpus.records import TokenChanges
+from models.corpus.views import Shard, Views
+from models.errors import InvalidRequestError, StageUnavailableError
+from models.index.log_followers import (
+    DenseKey,
+    Follower,
+    Followers,
+    Source,
+    existing_follower,
+    recent_generations,
+)
+from models.index.snapshots import Snapshots
+from models.index.token_codec import max_sim_scores, token_similarities
+from models.index.token_index import TokenIndex
 from models.types import FloatArray, HalfArray, KeyArray, Scope
+
+logger = logging.getLogger(__name__)
+
+Blobs = list[memoryview | None]
 
 
 @dataclass(frozen=True)
@@ -17,3 +43,94 @@ class TokenScoreRequest:
     keys: KeyArray
     generation: str
     scope: Scope
+
+
+class TokenSearch:
+    """Scores chunks by their stored token vectors, in all vector stores. Not thread-safe."""
+
+    def __init__(self, views: Views, folder: Path, shard: Shard | None = None) -> None:
+        """Keep snapshots and files in `folder`, which the replicas of one machine share. `shard` None: all chunks."""
+        self._views, self._folder, self._shard = views, folder, shard
+        self._followers = Followers[DenseKey, TokenChanges, TokenIndex](views, self._source, Snapshots(folder))
+
+    def score(self, requests: list[TokenScoreRequest]) -> list[FloatArray]:
+        """Return the scores (len(keys),) of each request, -1 to 1.
+
+        NaN for a chunk without stored vectors, of another shard or outside the scope. Raises NotFoundError for an
+        unknown store, InvalidRequestError for a query that does not fit the stored vectors, StageUnavailableError for
+        a full disk.
+        """
+        return [_score(request, blobs) for request, blobs in zip(requests, self._blobs_of(requests), strict=True)]
+
+    def similarities(self, request: TokenScoreRequest) -> list[FloatArray | None]:
+        """Return the cosines (n query tokens, n tokens) of each chunk, None for one that `score` gives NaN.
+
+        Raises as `score` does.
+        """
+        (blobs,) = self._blobs_of([request])
+        try:
+            return [
+                None if blob is None or not len(blob) else token_similarities(request.query, blob) for blob in blobs
+            ]
+        except ValueError as error:
+            raise InvalidRequestError(str(error), "query") from error
+
+    def maintain(self) -> bool:
+        """Do one step of updating the most recently changed stores, also in the generation they build."""
+        try:
+            return self._followers.maintain(recent_generations(self._views))
+        except OSError as error:
+            logger.warning("token vectors are not updated; candidates are read by the model instead: %s", error)
+            return False
+
+    def _blobs_of(self, requests: list[TokenScoreRequest]) -> list[Blobs]:
+        """Return the blobs of each request's keys, from views that have caught up with the log."""
+        try:
+            followers = self._followers.up_to_date({key for request in requests for key in _views_of(request)})
+            return [_gather(request, followers) for request in requests]
+        except OSError as error:
+            logger.warning("token vectors cannot be read: %s", error)
+            raise StageUnavailableError("dense") from error
+
+    def _source(self, key: DenseKey) -> Source[TokenChanges, TokenIndex]:
+        tenant, vector_store_id, generation = key
+        return Source(
+            name=("tokens", *key, str(self._shard)),
+            read=lambda seq, started_seq: self._views.token_changes(
+                tenant, vector_store_id, seq, generation, shard=self._shard, started_seq=started_seq
+            ),
+            make=lambda _: TokenIndex(self._folder),
+            dim=lambda _: 0,
+            add=_add_codes,
+        )
+
+
+def _views_of(request: TokenScoreRequest) -> list[DenseKey]:
+    return [(request.scope.tenant, name, request.generation) for name in request.scope.vector_store_ids]
+
+
+def _gather(request: TokenScoreRequest, followers: dict[DenseKey, Follower[TokenChanges, TokenIndex]]) -> Blobs:
+    """Collect the blobs of the request's keys. A key is in one of the stores at most."""
+    blobs: Blobs = [None] * len(request.keys)
+    for view in _views_of(request):
+        index = existing_follower(followers, view).index
+        if index is not None:
+            blobs = [old if new is None else new for old, new in zip(blobs, index.get(request.keys), strict=True)]
+    return blobs
+
+
+def _score(request: TokenScoreRequest, blobs: Blobs) -> FloatArray:
+    scores = np.full(len(blobs), np.nan, np.float32)
+    stored = {position: blob for position, blob in enumerate(blobs) if blob is not None}
+    if stored:
+        try:
+            scores[list(stored)] = max_sim_scores(request.query, request.weights, list(stored.values()))
+        except ValueError as error:
+            raise InvalidRequestError(str(error), "query") from error
+    return scores
+
+
+def _add_codes(index: TokenIndex, changes: TokenChanges) -> None:
+    # If a generation is retired and built again, its keys come again, and the index may still have them.
+    index.remove(changes.added_keys)
+    index.add(changes.added_keys, changes.codes)

@@ -15,7 +15,7 @@ import pytest
 
 from models.errors import ConflictError
 from models.filters import Comparison
-from models.index.tantivy_folder import sweep
+from models.index.private_folder import sweep
 from models.index.tantivy_index import MAX_IN_MEMORY, TantivyIndex
 
 NORTH = Comparison("eq", "place", "north")
@@ -161,7 +161,7 @@ def test_an_index_leaves_no_folder_behind(tmp_path: Path) -> None:
 
 def test_only_folders_of_killed_processes_are_swept(tmp_path: Path) -> None:
     code = (
-        "import sys; from models.index.tantivy_folder import private_folder; "
+        "import sys; from models.index.private_folder import private_folder; "
         "print(private_folder(sys.modules['__main__']), flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
