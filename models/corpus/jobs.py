@@ -8,30 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
-from models.corpus.chunks import (
-    VectorRows,
-    build_chunk_rows,
-    insert_chunks,
-    insert_vectors,
-    is_attachment,
-    remove_chunks,
-)
-from models.corpus.database import Database, insert_if_new, is_storable
-from models.corpus.generations import settle_generations
+from models.corpus.completion import Completion, Prepared, finish, prepare
+from models.corpus.database import Database
 from models.corpus.job_queue import is_free, is_waiting, lock_next
 from models.corpus.records import AttachmentId, Job
-from models.corpus.schema import file_texts, files, jobs, store_files
+from models.corpus.schema import files, jobs
 from models.corpus.store_files import lock_file, to_chunking
 from models.corpus.turns import Lane
 from models.corpus.vector_stores import advance
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors import ConflictError, InvalidRequestError, NotFoundError, RagError
 from models.types import Chunk, FloatArray
 
-MAX_ATTEMPTS = 5  # limits how many workers a harmful file can kill
 NO_CODES: Mapping[str, Sequence[bytes]] = {}
+MAX_ATTEMPTS = 5  # limits how many workers a harmful file can kill
 
 
 @dataclass(frozen=True)
@@ -90,50 +81,98 @@ class Jobs:
     ) -> None:
         """Store the file's text, chunks and status in one transaction. They replace those of the version before.
 
-        `vectors` maps each generation to vectors (len(chunks), dim) float32, and `token_codes` some of them to the
-        encoded token vectors of each chunk. Raises MissingVectorsError if a required generation is missing, and
+        The arguments are those of Completion. Raises MissingVectorsError if a required generation is missing, and
         ConflictError if the file was detached or replaced, or the job was lost. Then nothing is stored.
         """
-        _check_content(text, len(chunks), vectors)
-        _check_token_codes(len(chunks), token_codes)
-        attachment = job.attachment
-        rows = build_chunk_rows(attachment, job.version, chunks)
-        num_bytes = sum(len(chunk.indexed_text.encode()) for chunk in chunks)
+        (error,) = self.complete_all([Completion(job, text, chunks, vectors, token_codes)])
+        if error is not None:
+            raise error
+
+    def complete_all(self, completions: Sequence[Completion]) -> list[RagError | None]:
+        """Complete several files in one transaction, which costs one commit. Return the error of each, None for none.
+
+        Each file is stored whole or not at all, with the errors of `complete`: one of them does not stop the others.
+        If this raises, none is stored.
+        """
+        errors: dict[int, RagError] = {}
+        prepared: dict[int, Prepared] = {}
+        for number, completion in enumerate(completions):  # before any lock is taken
+            try:
+                prepared[number] = prepare(completion)
+            except InvalidRequestError as error:
+                errors[number] = error
         with self.database.writing() as connection:
-            seq = self._lock(connection, job)
-            generations = settle_generations(connection, job.tenant, job.vector_store_id, list(vectors))
-            file_key = _store_file_key(connection, attachment)
-            remove_chunks(connection, attachment, seq)
-            keys = insert_chunks(connection, rows, file_key, seq)
-            for generation in generations:
-                matrix, codes = vectors[generation], token_codes.get(generation, ())
-                num_bytes += matrix.nbytes + sum(map(len, codes))
-                file_keys = [file_key] * len(keys)
-                batch = VectorRows(job.tenant, job.vector_store_id, generation, keys, file_keys, matrix, codes)
-                insert_vectors(connection, batch, seq)
-            result: dict[str, str | int] = {"status": "completed", "usage_bytes": num_bytes, "version": job.version}
-            _finish(connection, attachment, result)
-            _store_text(connection, job, text)
+            errors |= self._store(connection, prepared)
+        return [errors.get(number) for number in range(len(completions))]
+
+    def _store(self, connection: Connection, prepared: Mapping[int, Prepared]) -> dict[int, RagError]:
+        """Store the files, and return the errors. Writers lock in this order: file, store, job, store file."""
+        errors: dict[int, RagError] = {}
+        by_store: dict[tuple[str, str], list[int]] = {}
+        # Sorted, so that two transactions with common files or stores do not wait for each other.
+        for number, file in sorted(prepared.items(), key=lambda item: (item[1].job.tenant, item[1].job.file_id)):
+            job = file.job
+            try:
+                lock_file(connection, job.tenant, job.file_id)
+            except NotFoundError as error:
+                errors[number] = _invalid(job, error)
+            else:
+                by_store.setdefault((job.tenant, job.vector_store_id), []).append(number)
+        for store, numbers in sorted(by_store.items()):
+            errors |= self._store_in(connection, store, {number: prepared[number] for number in numbers})
+        return errors
+
+    def _store_in(
+        self, connection: Connection, store: tuple[str, str], prepared: Mapping[int, Prepared]
+    ) -> dict[int, RagError]:
+        """Store the files of one vector store as one change of its log, or no change if none can be stored."""
+        errors: dict[int, RagError] = {}
+        change = connection.begin_nested()
+        try:
+            seq = advance(connection, *store, int(self.clock()))
+        except NotFoundError as error:
+            change.rollback()
+            return {number: _invalid(file.job, error) for number, file in prepared.items()}
+        for number, file in sorted(prepared.items(), key=lambda item: item[1].job.job_id):
+            try:
+                _lock_job(connection, file.job)
+                file.store(connection, seq)
+            except ConflictError as error:
+                errors[number] = error  # raised before the file's first write
+        if len(errors) == len(prepared):
+            change.rollback()
+        else:
+            change.commit()
+        return errors
 
     def fail(self, job: Job, code: str, message: str) -> None:
         """Fail the file. `code` is OpenAI's: server_error, unsupported_file or invalid_file. Raises ConflictError."""
         with self.database.writing() as connection:
             self._lock(connection, job)
-            _finish(connection, job.attachment, _failure(code, message))
+            finish(connection, job.attachment, _failure(code, message))
 
-    def _lock(self, connection: Connection, job: Job) -> int:
-        """Lock file, store and job in that order. Return the change's sequence number."""
+    def _lock(self, connection: Connection, job: Job) -> None:
+        """Lock file, store and job in that order. Raises ConflictError."""
         try:
             lock_file(connection, job.tenant, job.file_id)
-            _check_version(connection, job)
-            seq = advance(connection, job.tenant, job.vector_store_id, int(self.clock()))
+            advance(connection, job.tenant, job.vector_store_id, int(self.clock()))
         except NotFoundError as error:
-            raise ConflictError(f"job {job.job_id} is no longer valid: {error}") from None
-        if connection.scalar(select(jobs.c.job_id).where(_is_owned(job)).with_for_update()) is None:
-            raise ConflictError(
-                f"job {job.job_id} is no longer valid: {job.owner} lost the lease of attempt {job.attempt}"
-            )
-        return seq
+            raise _invalid(job, error) from None
+        _lock_job(connection, job)
+
+
+def _invalid(job: Job, reason: object) -> ConflictError:
+    return ConflictError(f"job {job.job_id} is no longer valid: {reason}")
+
+
+def _lock_job(connection: Connection, job: Job) -> None:
+    """Raises ConflictError if the job is of an older version of the file, or its lease is lost."""
+    is_file = and_(files.c.tenant == job.tenant, files.c.file_id == job.file_id)
+    version = connection.scalar(select(files.c.version).where(is_file))
+    if version != job.version:
+        raise _invalid(job, f"it is for version {job.version}, the file has {version}")
+    if connection.scalar(select(jobs.c.job_id).where(_is_owned(job)).with_for_update()) is None:
+        raise _invalid(job, f"{job.owner} lost the lease of attempt {job.attempt}")
 
 
 def _is_owned(job: Job) -> ColumnElement[bool]:
@@ -163,60 +202,8 @@ def _fail_exhausted(connection: Connection, now: float) -> None:
     query = select(jobs).where(is_free(now), jobs.c.attempts >= MAX_ATTEMPTS)
     for row in connection.execute(query.with_for_update(skip_locked=True)).all():
         attachment = AttachmentId(row.tenant, row.vector_store_id, row.file_id)
-        _finish(connection, attachment, _failure("server_error", f"the ingestion worker died {row.attempts} times"))
+        finish(connection, attachment, _failure("server_error", f"the ingestion worker died {row.attempts} times"))
 
 
 def _failure(code: str, message: str) -> dict[str, str | int]:
     return {"status": "failed", "last_error_code": code, "last_error_message": message}
-
-
-def _finish(connection: Connection, attachment: AttachmentId, values: dict[str, str | int]) -> None:
-    connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
-    connection.execute(update(store_files).where(is_attachment(store_files, attachment)).values(values))
-
-
-def _check_content(text: str, num_chunks: int, vectors: Mapping[str, FloatArray]) -> None:
-    for generation, matrix in vectors.items():
-        if matrix.dtype != np.float32 or matrix.ndim != 2 or len(matrix) != num_chunks:
-            expected = f"({num_chunks}, dim) float32"
-            problem = f"vectors of {generation} are {matrix.shape} {matrix.dtype}; they must be {expected}"
-            raise InvalidRequestError(problem, "vectors")
-    if not is_storable(text):
-        raise InvalidRequestError("the text has NUL characters or lone surrogates; remove them", "text")
-
-
-def _check_token_codes(num_chunks: int, token_codes: Mapping[str, Sequence[bytes]]) -> None:
-    for generation, codes in token_codes.items():
-        if len(codes) != num_chunks:
-            problem = f"token_codes of {generation} has {len(codes)} items for {num_chunks} chunks; give one for each"
-            raise InvalidRequestError(problem, "token_codes")
-
-
-def _check_version(connection: Connection, job: Job) -> None:
-    query = select(files.c.version).where(files.c.tenant == job.tenant, files.c.file_id == job.file_id)
-    version = connection.scalar(query)
-    if version != job.version:
-        raise ConflictError(
-            f"job {job.job_id} is no longer valid: it is for version {job.version}, the file has {version}"
-        )
-
-
-def _store_file_key(connection: Connection, attachment: AttachmentId) -> int:
-    query = select(store_files.c.store_file_key).where(is_attachment(store_files, attachment))
-    return connection.execute(query).scalar_one()
-
-
-def _store_text(connection: Connection, job: Job, text: str) -> None:
-    """Store the text, also over an older text of this version: a newer parser may read the file better.
-
-    Delete the texts of versions that no store searches any more.
-    """
-    columns, versions = file_texts.c, store_files.c
-    is_same_file = and_(columns.tenant == job.tenant, columns.file_id == job.file_id)
-    key: dict[str, str | int] = {"tenant": job.tenant, "file_id": job.file_id, "version": job.version}
-    if not insert_if_new(connection, file_texts, key | {"text": text}):
-        is_same = and_(is_same_file, columns.version == job.version, columns.text != text)
-        connection.execute(update(file_texts).where(is_same).values(text=text))
-    is_searched = and_(versions.tenant == job.tenant, versions.file_id == job.file_id, versions.version > 0)
-    oldest = select(func.min(versions.version)).where(is_searched).scalar_subquery()
-    connection.execute(delete(file_texts).where(is_same_file, columns.version < oldest))

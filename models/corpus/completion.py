@@ -1,0 +1,122 @@
+"""A parsed and embedded file, and how it is stored inside a caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from sqlalchemy import Connection, and_, delete, func, select, update
+
+from models.corpus.chunks import (
+    ChunkRow,
+    VectorRows,
+    build_chunk_rows,
+    insert_chunks,
+    insert_vectors,
+    is_attachment,
+    remove_chunks,
+)
+from models.corpus.database import insert_if_new, is_storable
+from models.corpus.generations import settle_generations
+from models.corpus.records import AttachmentId, Job
+from models.corpus.schema import file_texts, jobs, store_files
+from models.errors import InvalidRequestError
+from models.types import Chunk, FloatArray
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a job made of its file.
+
+    `vectors` maps each generation to vectors (len(chunks), dim) float32, and `token_codes` some of them to the encoded
+    token vectors of each chunk.
+    """
+
+    job: Job
+    text: str
+    chunks: Sequence[Chunk]
+    vectors: Mapping[str, FloatArray]
+    token_codes: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked completion with the rows of its chunks."""
+
+    completion: Completion
+    rows: list[ChunkRow]
+
+    @property
+    def job(self) -> Job:
+        return self.completion.job
+
+    def store(self, connection: Connection, seq: int) -> None:
+        """Replace the file's text, chunks and status as part of change `seq`. The caller has locked the job.
+
+        Raises MissingVectorsError before the first write.
+        """
+        job, completion, attachment = self.job, self.completion, self.job.attachment
+        vectors = completion.vectors
+        generations = settle_generations(connection, job.tenant, job.vector_store_id, list(vectors))
+        file_key = _store_file_key(connection, attachment)
+        remove_chunks(connection, attachment, seq)
+        keys = insert_chunks(connection, self.rows, file_key, seq)
+        num_bytes = sum(len(chunk.indexed_text.encode()) for chunk in completion.chunks)
+        for generation in generations:
+            matrix, codes = vectors[generation], completion.token_codes.get(generation, ())
+            num_bytes += matrix.nbytes + sum(map(len, codes))
+            file_keys = [file_key] * len(keys)
+            batch = VectorRows(job.tenant, job.vector_store_id, generation, keys, file_keys, matrix, codes)
+            insert_vectors(connection, batch, seq)
+        finish(connection, attachment, {"status": "completed", "usage_bytes": num_bytes, "version": job.version})
+        _store_text(connection, job, completion.text)
+
+
+def prepare(completion: Completion) -> Prepared:
+    """Check the content, and build the rows. Raises InvalidRequestError."""
+    _check_content(completion.text, len(completion.chunks), completion.vectors)
+    _check_token_codes(len(completion.chunks), completion.token_codes)
+    return Prepared(completion, build_chunk_rows(completion.job.attachment, completion.job.version, completion.chunks))
+
+
+def finish(connection: Connection, attachment: AttachmentId, values: dict[str, str | int]) -> None:
+    """Delete the job, and set these values of the attached file."""
+    connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
+    connection.execute(update(store_files).where(is_attachment(store_files, attachment)).values(values))
+
+
+def _check_content(text: str, num_chunks: int, vectors: Mapping[str, FloatArray]) -> None:
+    for generation, matrix in vectors.items():
+        if matrix.dtype != np.float32 or matrix.ndim != 2 or len(matrix) != num_chunks:
+            expected = f"({num_chunks}, dim) float32"
+            problem = f"vectors of {generation} are {matrix.shape} {matrix.dtype}; they must be {expected}"
+            raise InvalidRequestError(problem, "vectors")
+    if not is_storable(text):
+        raise InvalidRequestError("the text has NUL characters or lone surrogates; remove them", "text")
+
+
+def _check_token_codes(num_chunks: int, token_codes: Mapping[str, Sequence[bytes]]) -> None:
+    for generation, codes in token_codes.items():
+        if len(codes) != num_chunks:
+            problem = f"token_codes of {generation} has {len(codes)} items for {num_chunks} chunks; give one for each"
+            raise InvalidRequestError(problem, "token_codes")
+
+
+def _store_file_key(connection: Connection, attachment: AttachmentId) -> int:
+    query = select(store_files.c.store_file_key).where(is_attachment(store_files, attachment))
+    return connection.execute(query).scalar_one()
+
+
+def _store_text(connection: Connection, job: Job, text: str) -> None:
+    """Store the text, also over an older text of this version: a newer parser may read the file better.
+
+    Delete the texts of versions that no store searches any more.
+    """
+    columns, versions = file_texts.c, store_files.c
+    is_same_file = and_(columns.tenant == job.tenant, columns.file_id == job.file_id)
+    key: dict[str, str | int] = {"tenant": job.tenant, "file_id": job.file_id, "version": job.version}
+    if not insert_if_new(connection, file_texts, key | {"text": text}):
+        is_same = and_(is_same_file, columns.version == job.version, columns.text != text)
+        connection.execute(update(file_texts).where(is_same).values(text=text))
+    is_searched = and_(versions.tenant == job.tenant, versions.file_id == job.file_id, versions.version > 0)
+    oldest = select(func.min(versions.version)).where(is_searched).scalar_subquery()
+    connection.execute(delete(file_texts).where(is_same_file, columns.version < oldest))
