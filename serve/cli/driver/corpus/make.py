@@ -1,9 +1,11 @@
 """Makes a prepared corpus: real chunks with their real vectors, then filler, in one database."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from models.corpus.records import PageRequest, StoredChunk
 from models.documents.file_parser import FileParser
 from models.embedding.base import EmbeddingModel
 from models.errors import InvalidRequestError
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, FloatArray
+from models.index.token_codec import encode_tokens
+from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, FloatArray, HalfArray
 from serve.cli.driver.corpus.embedded import EmbeddedChunks, Report, embedded
 from serve.cli.driver.corpus.filler import Filler
 from serve.cli.driver.corpus.plan import CorpusPlan
@@ -80,24 +83,40 @@ def _read_real(plan: CorpusPlan, catalog: Catalog) -> RealCorpus:
     return real
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A chunk to store. `tokens` are its token vectors (n, dim); None for a model without them."""
+
+    text: str
+    num_tokens: int
+    vector: FloatArray
+    tokens: HalfArray | None
+
+
 def _blocks(plan: CorpusPlan, real: RealCorpus, vectors: EmbeddedChunks, report: Report) -> Iterator[Block]:
     """The real chunks, then the filler, CHUNKS_PER_FILE at a time."""
     entries, num_done = _entries(plan, real, vectors), 0
-    while batch := list(islice(entries, CHUNKS_PER_FILE)):
-        texts, counts, rows = zip(*batch, strict=True)
-        yield Block.of(texts, counts, np.stack(rows))
-        num_done += len(batch)
-        if num_done % REPORT_EVERY < len(batch):
-            report(f"stored {num_done:,} of {plan.num_chunks:,} chunks")
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        while batch := list(islice(entries, CHUNKS_PER_FILE)):
+            codes = pool.map(encode_tokens, [entry.tokens for entry in batch if entry.tokens is not None])
+            matrix = np.stack([entry.vector for entry in batch])
+            texts, counts = [entry.text for entry in batch], [entry.num_tokens for entry in batch]
+            yield Block.of(texts, counts, matrix, tuple(codes))
+            num_done += len(batch)
+            if num_done % REPORT_EVERY < len(batch):
+                report(f"stored {num_done:,} of {plan.num_chunks:,} chunks")
 
 
-def _entries(plan: CorpusPlan, real: RealCorpus, vectors: EmbeddedChunks) -> Iterator[tuple[str, int, FloatArray]]:
-    """The text, the number of tokens and the vector of each chunk."""
-    for chunk, vector in zip(real.chunks, vectors.vectors, strict=True):
-        yield chunk.indexed_text, chunk.num_tokens, vector
-    filler = Filler(real.chunks, vectors.vectors, plan.seed)
+def _entries(plan: CorpusPlan, real: RealCorpus, vectors: EmbeddedChunks) -> Iterator[_Entry]:
+    rows = vectors.tokens
+    for number, chunk in enumerate(real.chunks):
+        text = chunk.indexed_text
+        tokens = None if rows is None else rows.within(number, 0, len(text))
+        yield _Entry(text, chunk.num_tokens, vectors.vectors[number], tokens)
+    filler = Filler(real.chunks, vectors, plan.seed)
     for number, recipe in enumerate(filler.recipes(plan.num_chunks - len(real.chunks))):
-        yield filler.text(recipe), filler.num_tokens(recipe), filler.vector(recipe, number)
+        vector, tokens = filler.vector(recipe, number), filler.tokens(recipe)
+        yield _Entry(filler.text(recipe), filler.num_tokens(recipe), vector, tokens)
 
 
 def _write_for_peers(corpus: Corpus, folder: Path, generation: str) -> None:

@@ -9,6 +9,8 @@ from deployments.embedder import EmbedderConfig
 from deployments.parser import ParserConfig
 from models.corpus.schema import SCHEMA_VERSION
 from models.errors import InvalidRequestError
+from models.index.token_codec import DEFAULT as TOKEN_CODEC
+from models.index.token_codec import VERSION as TOKEN_CODEC_VERSION
 from serve.config_file import read
 
 VERSION = 1  # of the way in which a corpus is made
@@ -51,6 +53,7 @@ class CorpusPlan:
             "schema": SCHEMA_VERSION,
             "sets": {str(folder.resolve().name): digest_of_set(folder) for folder in self.documents},
             "model": self.embedder.model,
+            "token_codes": [TOKEN_CODEC_VERSION, *vars(TOKEN_CODEC).values()],
             "chunking": self.parser.chunking.model_dump(),
             "num_chunks": self.num_chunks,
             "max_real": self.max_real,

@@ -13,20 +13,26 @@ SEPARATOR = "\n\n"
 
 @dataclass(frozen=True)
 class Block:
-    """The chunks of one file, placed in its text, and their vectors (len(chunks), dim)."""
+    """The chunks of one file, placed in its text, and their vectors (len(chunks), dim).
+
+    `token_codes` are the chunks' encoded token vectors; it is empty for a model without them.
+    """
 
     text: str
     chunks: tuple[Chunk, ...]
     vectors: FloatArray
+    token_codes: tuple[bytes, ...]
 
     @staticmethod
-    def of(texts: Sequence[str], num_tokens: Sequence[int], vectors: FloatArray) -> "Block":
+    def of(
+        texts: Sequence[str], num_tokens: Sequence[int], vectors: FloatArray, token_codes: Sequence[bytes] = ()
+    ) -> "Block":
         """A file of these texts, one after the other."""
         chunks, start = list[Chunk](), 0
         for text, count in zip(texts, num_tokens, strict=True):
             chunks.append(Chunk(text, start, start + len(text), "", count))
             start += len(text) + len(SEPARATOR)
-        return Block(SEPARATOR.join(texts), tuple(chunks), vectors)
+        return Block(SEPARATOR.join(texts), tuple(chunks), vectors, tuple(token_codes))
 
 
 def write_blocks(corpus: Corpus, generation: str, blocks: Iterable[Block]) -> None:
@@ -35,4 +41,5 @@ def write_blocks(corpus: Corpus, generation: str, blocks: Iterable[Block]) -> No
         file = corpus.files.add(DEFAULT_TENANT, f"part-{number:04}.txt", block.text.encode())
         corpus.store_files.attach(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, file.file_id)
         (job,) = corpus.jobs.claim(WORKER, 1, LEASE_S)
-        corpus.jobs.complete(job, block.text, block.chunks, {generation: block.vectors})
+        codes = {generation: block.token_codes} if block.token_codes else {}
+        corpus.jobs.complete(job, block.text, block.chunks, {generation: block.vectors}, codes)
