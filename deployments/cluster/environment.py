@@ -16,7 +16,7 @@ SETTINGS = {
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
     # Throughput mode would buffer a thousand log lines; warnings are few, and must appear at once.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-    # Serve's controller looks at every replica this often. Its default of 0.1 s takes a tenth of a core of an idle machine.
+    # How often Serve's controller looks at the replicas. At the default of 0.1 s, an idle one takes a tenth of a core.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
     # No usage reports: the machine may have no network.
     "RAY_USAGE_STATS_ENABLED": "0",
