@@ -13,7 +13,8 @@ from serve.api.services import InlineReplica, Services, StatusSource
 from serve.http_app import create_app
 from serve.pipelines.answering import Answering
 from serve.pipelines.housekeeping import Housekeeper
-from serve.pipelines.ingest import IngestPipeline, IngestWorker
+from serve.pipelines.ingest import IngestPipeline
+from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.migrate import GenerationBuilder
 from serve.pipelines.observed_answering import ObservedAnswering
 from serve.pipelines.query import QueryPipeline, QueryStages

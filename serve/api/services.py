@@ -12,7 +12,7 @@ from models.corpus.corpus import Corpus
 from models.types import DEFAULT_TENANT, RequestContext, StageStatus
 from serve.access.keys import KeyRing
 from serve.pipelines.answering import Answering
-from serve.pipelines.ingest import IngestWorker
+from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage
 from serve.settings import Settings

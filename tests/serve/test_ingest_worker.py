@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ from models.corpus.corpus import Corpus
 from models.corpus.records import StoreFile
 from models.errors import InternalError, OverloadedError, RagError, StageUnavailableError
 from models.types import BACKGROUND_PRIORITY, Embeddings, RequestContext
-from serve.pipelines.ingest import IngestConfig, IngestPipeline, IngestWorker
+from serve.pipelines.ingest import IngestConfig, IngestPipeline
+from serve.pipelines.ingest_worker import IngestWorker
 from tests.inline import InlineEmbedder, InlineParser, open_corpus
 from tests.token_hashing import TokenHashingModel
 
@@ -142,7 +144,94 @@ async def test_a_file_that_always_breaks_a_stage_fails(corpus: Corpus, error: Ra
     async with working(corpus, embedder):
         await until(lambda: state(corpus, file_id).status == "failed")
 
-    assert (state(corpus, file_id).last_error_code, embedder.num_calls) == ("server_error", 5)
+    # The first attempt sends the texts a second time, by themselves; later ones send them by themselves at once.
+    assert (state(corpus, file_id).last_error_code, embedder.num_calls) == ("server_error", 6)
+
+
+class DiesOf(InlineEmbedder):
+    """An embedder that dies of any page with the word, and of its first pages whatever is in them."""
+
+    def __init__(self, word: str, num_deaths: int) -> None:
+        super().__init__()
+        self.word, self.num_deaths, self.pages = word, num_deaths, list[list[str]]()
+
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        self.pages.append(texts)
+        await asyncio.sleep(0)
+        self.num_deaths -= 1
+        if self.num_deaths >= 0 or any(self.word in text for text in texts):
+            raise StageUnavailableError("embed")
+        return await super().embed_documents(texts, context, generation, with_tokens)
+
+
+async def test_an_embedder_that_dies_costs_no_file_an_attempt(corpus: Corpus) -> None:
+    file_ids = [attach(corpus, f"{number}.md", f"# File {number}\n\nText.".encode()) for number in range(12)]
+    embedder = DiesOf("nothing", num_deaths=2)
+
+    async with working(corpus, embedder):
+        await until(lambda: all(state(corpus, file_id).status == "completed" for file_id in file_ids))
+
+    assert max(job_attempts(embedder)) <= 2  # with the first page and once by itself: no attempt was begun again
+
+
+def job_attempts(embedder: DiesOf) -> list[int]:
+    """How often each text was sent."""
+    return list(Counter(text for page in embedder.pages for text in page).values())
+
+
+async def test_a_file_that_kills_the_embedder_fails_alone(corpus: Corpus) -> None:
+    file_ids = [attach(corpus, f"{number}.md", f"# File {number}\n\nText.".encode()) for number in range(6)]
+    harmful = attach(corpus, "harmful.md", b"# Harmful\n\nA deadly text.")
+
+    async with working(corpus, DiesOf("deadly", num_deaths=0)):
+        await until(lambda: state(corpus, harmful).status == "failed")
+
+    assert {state(corpus, file_id).status for file_id in file_ids} == {"completed"}
+
+
+async def test_a_small_file_does_not_wait_for_large_ones(corpus: Corpus) -> None:
+    for number in range(CONFIG.concurrency + 1):
+        attach(corpus, f"book {number}.md", f"# Endless {number}\n\n{'word ' * 20_000}".encode())
+    embedder = HangsOn("Endless")
+
+    async with working(corpus, embedder) as worker:
+        await embedder.asked.wait()
+        file_id = attach(corpus)
+        worker.wake()
+
+        await until(lambda: state(corpus, file_id).status == "completed")
+
+
+class HangsOn(InlineEmbedder):
+    """An embedder that never answers a page with the word."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.word, self.asked = word, asyncio.Event()
+
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        if any(self.word in text for text in texts):
+            self.asked.set()
+            await asyncio.Event().wait()
+        return await super().embed_documents(texts, context, generation, with_tokens)
+
+
+async def test_small_files_of_one_tenant_leave_places_for_another(corpus: Corpus) -> None:
+    many = [attach(corpus, f"{number}.md", b"# Endless\n\n" + b"word " * 6_000) for number in range(30)]
+    embedder = HangsOn("Endless")
+
+    async with working(corpus, embedder):
+        await embedder.asked.wait()
+        file = corpus.files.add("tenant-b", "b.md", b"# Title\n\nSome text.", "assistants")
+        corpus.store_files.attach("tenant-b", "default", file.file_id)
+
+        await until(lambda: corpus.store_files.get("tenant-b", "default", file.file_id).status == "completed")
+
+    assert {state(corpus, file_id).status for file_id in many} == {"in_progress"}
 
 
 async def test_a_file_detached_in_mid_ingestion_leaves_nothing(corpus: Corpus) -> None:

@@ -20,7 +20,8 @@ from models.types import Embeddings, Relevance
 from serve.access.keys import KeyRing
 from serve.api.services import Services
 from serve.http_app import create_app
-from serve.pipelines.ingest import IngestConfig, IngestPipeline, IngestWorker
+from serve.pipelines.ingest import IngestConfig, IngestPipeline
+from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.query import QueryConfig, QueryPipeline
 from serve.settings import ApiConfig, Settings
 from tests.inline import InlineCompletions, InlineEmbedder, InlineParser, ShortestFirst, inline_stages

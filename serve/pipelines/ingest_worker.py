@@ -1,0 +1,162 @@
+"""The worker of an ingress replica: claims files in turn, and runs as many at once as its lanes have places."""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from deployments.telemetry import metrics
+from models.corpus.corpus import Corpus
+from models.corpus.records import Job
+from models.corpus.turns import Lane
+from models.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    RagError,
+    StageUnavailableError,
+    UnreadableDocumentError,
+)
+from serve.pipelines.ingest import IngestConfig, IngestLimits, IngestPipeline
+from serve.pipelines.wakeup import Wakeup
+
+logger = logging.getLogger(__name__)
+
+SMALL_FILES_PER_PLACE = 8  # small files share forward passes, and need little memory
+MAX_TENANT_SHARE = 0.75
+CLAIM_SHARE = 8  # after files have ended, the next claim waits until this fraction of the places is free
+
+
+@dataclass
+class Places:
+    """The places for small or for large files, and the jobs that have them."""
+
+    lane: Lane
+    files_per_place: int
+    job_ids: set[int] = field(default_factory=set)
+
+    def num_free(self, concurrency: int) -> int:
+        """Below 0 after the concurrency was lowered."""
+        return self.files_per_place * concurrency - len(self.job_ids)
+
+    def is_claim_due(self, concurrency: int) -> bool:
+        """Whether so many places are free that a claim, a transaction of its own, pays off."""
+        return self.num_free(concurrency) * CLAIM_SHARE >= self.files_per_place * concurrency
+
+
+class IngestWorker:
+    """Claims jobs from the corpus and runs them. Several workers, in several processes, share the jobs."""
+
+    def __init__(self, pipeline: IngestPipeline, corpus: Corpus, config: IngestConfig) -> None:
+        self._pipeline, self._corpus = pipeline, corpus
+        self._limits: IngestLimits = config
+        # Fixed: renewal sleeps for a third of it, and a lease that becomes shorter could end during that sleep.
+        self._lease_s = config.lease_s
+        # Leases belong to this name, which no other process ever has.
+        self._owner = f"worker-{uuid.uuid4().hex}"
+        self._wakeup = Wakeup()
+        self._places = (
+            Places(Lane(is_large=False, max_tenant_share=MAX_TENANT_SHARE), SMALL_FILES_PER_PLACE),
+            Places(Lane(is_large=True, max_tenant_share=MAX_TENANT_SHARE), 1),
+        )
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._is_running = True
+
+    def configure(self, limits: IngestLimits) -> None:
+        """Takes effect at once for jobs that are not yet claimed. Those under way keep their time."""
+        self._limits = limits
+        self._pipeline.configure(limits)
+        self.wake()
+
+    def wake(self) -> None:
+        """Looks for new jobs now, not at the next poll."""
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        """Runs until cancelled, or until an unexpected error. Then it releases its unfinished jobs."""
+        renewal = asyncio.create_task(self._renew_leases())
+        try:
+            while self._is_running and not renewal.done():
+                await self._claim()
+                await self._wakeup.wait(self._limits.poll_s)
+        finally:
+            self._is_running = False
+            tasks = [renewal, *self._running.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def check_health(self) -> None:
+        """Raises StageUnavailableError if this worker has stopped."""
+        if not self._is_running:
+            raise StageUnavailableError("ingest")
+
+    async def _claim(self) -> None:
+        for places in self._places:
+            free = places.num_free(self._limits.concurrency)
+            if free <= 0:
+                continue
+            try:
+                jobs = await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._lease_s, places.lane)
+            except OverloadedError as error:
+                logger.warning("no job was claimed: %s", error)
+                return
+            self._start(jobs, places)
+
+    def _start(self, jobs: Iterable[Job], places: Places) -> None:
+        for job in jobs:
+            task = asyncio.create_task(self._run_job(job))
+            self._running[job.job_id] = task
+            places.job_ids.add(job.job_id)
+            task.add_done_callback(partial(self._job_ended, job.job_id, places))
+        metrics.INGESTIONS_RUNNING.set(len(self._running))
+
+    def _job_ended(self, job_id: int, places: Places, task: asyncio.Task[None]) -> None:
+        self._running.pop(job_id, None)
+        places.job_ids.discard(job_id)
+        if not task.cancelled() and (error := task.exception()):
+            # A bug or a failed database: this worker stops, and Serve replaces its unhealthy replica.
+            logger.error("job %d failed unexpectedly, so its worker stops", job_id, exc_info=error)
+            self._is_running = False
+        metrics.INGESTIONS_RUNNING.set(len(self._running))
+        if not self._is_running or places.is_claim_due(self._limits.concurrency):
+            self.wake()
+
+    async def _run_job(self, job: Job) -> None:
+        """Completes the job, fails it, or releases it for another attempt."""
+        try:
+            num_chunks = await self._pipeline.ingest(job)
+            metrics.INGESTED_FILES.labels("completed").inc()
+            metrics.INGESTED_CHUNKS.inc(num_chunks)
+        except UnreadableDocumentError as error:
+            await self._fail(job, error.reason, error.detail)
+        except InvalidRequestError as error:
+            await self._fail(job, "invalid_file", str(error))
+        except (ConflictError, NotFoundError):
+            logger.info("job %d is dropped: its file was detached, or another worker has it", job.job_id)
+        except RagError as error:
+            # A full queue is not the file's fault. A file that kills a stage by itself must not be tried for ever.
+            is_attempt = not isinstance(error, OverloadedError)
+            pause_s = self._limits.retry_s * (2 ** (job.attempt - 1) if is_attempt else 1)
+            logger.warning("job %d is tried again in %.3g s: %s", job.job_id, pause_s, error)
+            await asyncio.to_thread(self._corpus.jobs.release, job, pause_s, is_attempt)
+        except asyncio.CancelledError:
+            await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))
+            raise
+
+    async def _fail(self, job: Job, code: str, message: str) -> None:
+        metrics.INGESTED_FILES.labels("failed").inc()
+        with contextlib.suppress(ConflictError):
+            await asyncio.to_thread(self._corpus.jobs.fail, job, code, message)
+
+    async def _renew_leases(self) -> None:
+        """Renews the leases of the running jobs. A job that another worker has taken is cancelled here."""
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            renewed_ids = await asyncio.to_thread(self._corpus.jobs.renew, self._owner, self._lease_s)
+            for job_id in set(self._running) - renewed_ids:
+                self._running[job_id].cancel()
