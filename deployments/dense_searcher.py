@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
+import numpy as np
 from pydantic import Field
+from ray import serve as ray_serve
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
+from deployments.calls.envelope import Envelope
 from deployments.calls.handle import Handle
-from deployments.replica.searcher import Search, Searcher
+from deployments.replica.searcher import Search, Searcher, Timed
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import BatchedStageConfig, parse_user_config, set_batching
 from models.corpus.views import Shard
@@ -18,7 +22,8 @@ from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, merge
 from models.index.milvus_search import MilvusDenseSearch
-from models.types import Ranking, RequestContext, StageStatus
+from models.index.token_search import TokenScoreRequest, TokenSearch
+from models.types import FloatArray, Ranking, RequestContext, StageStatus
 
 
 class DenseSearcherConfig(BatchedStageConfig):
@@ -28,7 +33,11 @@ class DenseSearcherConfig(BatchedStageConfig):
 
 
 class DenseSearcher(Searcher):
-    """The replica of one shard: DenseRequests in, Rankings out."""
+    """The replica of one shard: DenseRequests in, Rankings out; TokenScoreRequests in, scores out.
+
+    The token vectors of the shard's chunks lie beside its index, so that a query's few token vectors travel, not those
+    of its candidates.
+    """
 
     _index: FaissConfig | None = None
 
@@ -36,6 +45,7 @@ class DenseSearcher(Searcher):
         """`shard` None: all chunks."""
         super().__init__(storage)
         self._shard = shard
+        self._tokens = TokenSearch(self._corpus.views, storage.token_folder, shard)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(DenseSearcherConfig, user_config)
@@ -43,6 +53,26 @@ class DenseSearcher(Searcher):
             self.start(self._make(config.index))
             self._index = config.index
         set_batching(self._batches, config)
+        set_batching(self._score_batches, config)
+
+    async def score_tokens(self, requests: list[TokenScoreRequest], envelopes: list[Envelope]) -> list[Any]:
+        """The MaxSim scores of each request's chunks, NaN for a chunk without token vectors here.
+
+        An error in the place of a request that failed or is late.
+        """
+        return await self.metered(self._score_batches, requests, envelopes)
+
+    @ray_serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
+    async def _score_batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        return await self.score_messages(messages)
+
+    async def score_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        """The scores of all `messages`, by message. As search_messages."""
+        return await self.answer_messages(self._tokens.score, messages)
+
+    def maintain_step(self) -> bool:
+        has_more = super().maintain_step()
+        return self._tokens.maintain() or has_more
 
     async def status(self) -> StageStatus:
         return replace(await super().status(), options=f"index={self._index}")
@@ -62,13 +92,24 @@ class DenseSearcherClient:
 
     def __init__(self, handles: Sequence[Handle], coalescing: CoalescingConfig = AS_SHIPPED) -> None:
         self._shards = [StageClient(handle, self.stage, coalescing) for handle in handles]
+        self._scorers = [StageClient(handle, "score_tokens", coalescing) for handle in handles]  # timed on their own
 
     async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
         """The best hits of all shards. Raises the error of any shard: a partial ranking would be wrong."""
         calls = (shard.shared_call("search", request, context) for shard in self._shards)
         return merge(await asyncio.gather(*calls), request.k)
 
+    async def score_tokens(self, request: TokenScoreRequest, context: RequestContext) -> FloatArray:
+        """The score of each chunk from the shard that has it; NaN without stored token vectors. Raises as `search`."""
+        calls = (shard.shared_call("score_tokens", request, context) for shard in self._scorers)
+        return reduce(_filled, await asyncio.gather(*calls))
+
     async def status(self, context: RequestContext) -> StageStatus:
         """Raises if a shard has no replica that can answer."""
         statuses = await asyncio.gather(*(shard.status(context) for shard in self._shards))
         return replace(statuses[0], options="; ".join(status.options for status in statuses))
+
+
+def _filled(scores: FloatArray, others: FloatArray) -> FloatArray:
+    """`scores`, with those of another shard in the place of NaN."""
+    return np.where(np.isnan(scores), others, scores)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from models.errors import DeadlineExceededError, RagError, StageUnavailableError
 from models.types import Deadline, StageStatus
 
 Timed = tuple[Any, Deadline]  # a request and its deadline
+Work = Callable[[list[Any]], list[Any]]  # an answer for each request; blocks
+Batches = Callable[[list[Timed]], Awaitable[list[Any]]]
 MAINTAIN_S = 1.0  # time between two looks at the log while there is nothing to catch up with
 
 
@@ -53,10 +56,14 @@ class Searcher:
 
         Concurrent messages share one look at the log, and one search of each index.
         """
+        return await self.metered(self._batches, requests, envelopes)
+
+    async def metered(self, batches: Batches, requests: list[Any], envelopes: list[Envelope]) -> list[Any]:
+        """The answers of `batches`, a method that Serve batches, to a message of requests."""
         deadlines = [Deadline.after(envelope.budget_s) for envelope in envelopes]
         self._meter.arrived(len(requests))
         try:
-            return await self._batches(list(zip(requests, deadlines, strict=True)))
+            return await batches(list(zip(requests, deadlines, strict=True)))
         finally:
             self._meter.left(len(requests))
 
@@ -66,31 +73,42 @@ class Searcher:
 
     async def search_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
         """One search for the requests of all `messages` but the late ones; the rankings by message again."""
+        return await self.answer_messages(self._search.search, messages)
+
+    async def answer_messages(self, work: Work, messages: list[list[Timed]]) -> list[list[Any]]:
+        """One call of `work` for the requests of all `messages` but the late ones; its answers by message again."""
         timed = [request for message in messages for request in message]
         is_late = [not deadline.remaining_s() for _, deadline in timed]
         requests = [request for (request, _), late in zip(timed, is_late, strict=True) if not late]
         start = time.perf_counter()
-        rankings = iter(await self.search_all(requests) if requests else [])
+        results = iter(await self.answer_all(work, requests) if requests else [])
         self._meter.worked(len(requests), time.perf_counter() - start)
-        answers = iter([DeadlineExceededError("search", 0.0) if late else next(rankings) for late in is_late])
+        answers = iter([DeadlineExceededError("search", 0.0) if late else next(results) for late in is_late])
         return [[next(answers) for _ in message] for message in messages]
 
     async def search_all(self, requests: list[Any]) -> list[Any]:
         """A ranking for each request, in order; an error in the place of a request that failed."""
+        return await self.answer_all(self._search.search, requests)
+
+    async def answer_all(self, work: Work, requests: list[Any]) -> list[Any]:
+        """An answer for each request, in order; an error in the place of a request that failed."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._compute, self._search.search, requests)
+            return await asyncio.get_running_loop().run_in_executor(self._compute, work, requests)
         except RagError as error:
             if len(requests) == 1:
                 return [error]
-        # One request is to blame, perhaps for an unknown vector store. Search each alone, so that only that one fails.
-        return [(await self.search_all([request]))[0] for request in requests]
+        # One request is to blame, perhaps for an unknown vector store. Try each alone, so that only that one fails.
+        return [(await self.answer_all(work, [request]))[0] for request in requests]
 
     async def _maintain(self) -> None:
         """Catch up with the log in the background, a step at a time, so that searches get in between."""
         while True:
-            search = self._search
-            has_more = await asyncio.get_running_loop().run_in_executor(self._compute, search.maintain)
+            has_more = await asyncio.get_running_loop().run_in_executor(self._compute, self.maintain_step)
             await asyncio.sleep(0 if has_more else MAINTAIN_S)
+
+    def maintain_step(self) -> bool:
+        """One step of it. Returns whether there is more."""
+        return self._search.maintain()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""

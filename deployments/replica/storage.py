@@ -35,6 +35,11 @@ class StorageConfig(BaseModel):
         """The folder of the searchers' saved indexes. Losing it costs a slower start, nothing else."""
         return Snapshots(self.data_dir.resolve() / "snapshots")
 
+    @property
+    def token_folder(self) -> Path:
+        """The folder of the dense searchers' token vectors. Losing it costs a slower start, nothing else."""
+        return self.data_dir.resolve() / "tokens"
+
     def open(self) -> Corpus:
         """Open the corpus, and create its schema if it is new. Raises ConfigError."""
         return Corpus.open(self.url, self.data_dir.resolve() / "files")

@@ -9,6 +9,8 @@ import pytest_asyncio
 
 from models.errors import NotFoundError
 from models.index.follow import DenseRequest
+from models.index.token_codec import encode_tokens
+from models.index.token_search import TokenScoreRequest
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Scope
 from tests.contexts import within
 
@@ -33,7 +35,9 @@ async def client(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Any
     corpus.store_files.attach(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, file.file_id)
     (job,) = corpus.jobs.claim("test", 1, 60)
     chunks = [Chunk(f"word{number}", number, number + 1, "", 1) for number in range(NUM_CHUNKS)]
-    corpus.jobs.complete(job, "a", chunks, {GENERATION: np.eye(NUM_CHUNKS, dtype=np.float32)})
+    vectors = np.eye(NUM_CHUNKS, dtype=np.float32)
+    codes = [encode_tokens(vectors[[number]].astype(np.float16)) for number in range(NUM_CHUNKS)]
+    corpus.jobs.complete(job, "a", chunks, {GENERATION: vectors}, {GENERATION: codes})
     handles = []
     for number in range(2):
         deployment = serve.deployment(DenseSearcher, user_config={}, ray_actor_options={"num_cpus": 0.1})
@@ -55,6 +59,15 @@ async def test_every_shard_is_asked_and_the_best_comes_first(client: Any) -> Non
 
         assert ranking.keys[0] == number + 1
         assert sorted(ranking.keys.tolist()) == list(range(1, NUM_CHUNKS + 1))
+
+
+async def test_each_chunk_is_scored_by_the_shard_that_has_its_token_vectors(client: Any) -> None:
+    query, keys = np.eye(NUM_CHUNKS, dtype=np.float16)[[4]], np.array([5, 6, NUM_CHUNKS + 1])
+    request = TokenScoreRequest(query, np.ones(1, np.float32), keys, GENERATION, Scope(DEFAULT_TENANT, ("default",)))
+
+    scores = await client.score_tokens(request, within(30))
+
+    np.testing.assert_allclose(scores, [1, 0, np.nan], atol=0.05)
 
 
 async def test_an_unknown_store_is_what_the_client_raises(client: Any) -> None:

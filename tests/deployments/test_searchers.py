@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
 from models.errors import ConfigError, DeadlineExceededError, NotFoundError
 from models.index.follow import DenseRequest, LexicalRequest, merge
+from models.index.token_codec import encode_tokens
+from models.index.token_search import TokenScoreRequest
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Deadline, FloatArray, Ranking, Scope
 
 GENERATION, DIM = "tiny@1", 8
@@ -36,7 +39,19 @@ def fill(corpus: Corpus, count: int) -> None:
     corpus.store_files.attach(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, file.file_id)
     (job,) = corpus.jobs.claim("test", 1, 60)
     chunks = [Chunk(f"word{number}", number, number + 1, "", 1) for number in range(count)]
-    corpus.jobs.complete(job, "a", chunks, {GENERATION: vectors(count)})
+    codes = [encode_tokens(np.eye(DIM, dtype=np.float16)[[number % DIM]]) for number in range(count)]
+    corpus.jobs.complete(job, "a", chunks, {GENERATION: vectors(count)}, {GENERATION: codes})
+
+
+def token_request(dimension: int, *keys: int, store: str = DEFAULT_VECTOR_STORE) -> TokenScoreRequest:
+    """Chunk key k has one token, of dimension (k - 1) % DIM."""
+    query, weights = np.eye(DIM, dtype=np.float16)[[dimension]], np.ones(1, np.float32)
+    return TokenScoreRequest(query, weights, np.array(keys, np.int64), GENERATION, Scope(DEFAULT_TENANT, (store,)))
+
+
+async def score(searcher: DenseSearcher, *requests: TokenScoreRequest) -> list[Any]:
+    (answers,) = await searcher.score_messages([[(request, Deadline.after(30)) for request in requests]])
+    return answers
 
 
 def request(number: int, k: int = 3) -> DenseRequest:
@@ -94,6 +109,46 @@ async def test_shards_together_find_what_one_index_finds(storage: StorageConfig)
         assert all(len(ranking) == 10 for ranking in by_shard)
 
 
+async def test_each_shard_scores_the_token_vectors_of_its_own_chunks(storage: StorageConfig) -> None:
+    fill(storage.open(), 20)
+    searchers = [DenseSearcher(storage, shard) for shard in (None, Shard(0, 2), Shard(1, 2))]
+    for searcher in searchers:
+        await searcher.reconfigure({})
+
+    whole, even, odd = [(await score(searcher, token_request(3, 4, 5, 12, 99)))[0] for searcher in searchers]
+
+    np.testing.assert_allclose(whole, [1, 0, 1, np.nan], atol=0.05)
+    np.testing.assert_allclose(even, [1, np.nan, 1, np.nan], atol=0.05)
+    np.testing.assert_allclose(odd, [np.nan, 0, np.nan, np.nan], atol=0.05)
+
+
+async def test_token_scores_of_an_unknown_store_fail_alone_and_late_requests_are_not_computed(
+    storage: StorageConfig,
+) -> None:
+    fill(storage.open(), 8)
+    searcher = DenseSearcher(storage)
+    await searcher.reconfigure({})
+    in_time, late = Deadline.after(30), Deadline.after(0)
+    good, unknown = token_request(0, 1), token_request(0, 1, store="vs_none")
+
+    answers = await searcher.score_messages([[(good, in_time), (unknown, in_time)], [(good, late)]])
+
+    np.testing.assert_allclose(answers[0][0], [1], atol=0.05)
+    assert isinstance(answers[0][1], NotFoundError)
+    assert isinstance(answers[1][0], DeadlineExceededError)
+
+
+async def test_background_work_reads_token_vectors_too(storage: StorageConfig) -> None:
+    fill(storage.open(), 20)
+    searcher = DenseSearcher(storage)
+    await searcher.reconfigure({})
+
+    while await asyncio.to_thread(searcher.maintain_step):
+        pass
+
+    assert any((storage.token_folder).rglob("*"))
+
+
 async def test_a_request_that_cannot_be_answered_fails_alone_in_its_batch(storage: StorageConfig) -> None:
     fill(storage.open(), 100)
     dense, lexical = DenseSearcher(storage), LexicalSearcher(storage)
@@ -122,8 +177,10 @@ async def test_milvus_lite_by_its_uri_holds_the_vectors_and_tantivy_the_words(st
 
     (ranking,) = await dense.search_all([request(7)])
     (words,) = await lexical.search_all([LexicalRequest("word7", SCOPE, 3)])
+    (scores,) = await score(dense, token_request(7, 7, 8))
 
     assert ranking.keys[0] == 8
+    np.testing.assert_allclose(scores, [0, 1], atol=0.05)
     assert words.ranking.keys.tolist() == [8]
 
 
