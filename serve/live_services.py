@@ -28,8 +28,8 @@ from serve.pipelines.stages import (
     GenerateStage,
     LexicalStage,
     ParseStage,
-    RerankStage,
 )
+from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
 from serve.settings import Settings
 
 
@@ -47,7 +47,7 @@ class Clients:
     embedder: EmbedStage
     dense: DenseStage
     lexical: LexicalStage
-    reranker: RerankStage
+    reranker: TokenReranker
     generator: Generation
     parser: ParseStage
     fallback: GenerateStage
@@ -62,6 +62,7 @@ class LiveServices:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
         self._arguments, self._clients, self._corpus = settings, clients, corpus
         self._orders: dict[OrderName, PassageOrder] = {}
+        self._stored_tokens = StoredTokenReranking(clients.reranker, clients.dense)
         with_tokens = settings.ingest.token_vectors
         self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration, with_tokens)
         self._housekeeper = Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s)
@@ -80,7 +81,7 @@ class LiveServices:
             embedder=clients.embedder,
             reranker=clients.reranker,
             ingest=self._worker,
-            background=(self._builder, self._housekeeper),
+            background=(self._builder, self._housekeeper, self._stored_tokens),
             stages=clients.statuses,
             inline=clients.inline,
         )
@@ -114,8 +115,9 @@ class LiveServices:
     def _compose(self, settings: Settings) -> tuple[Retrieving, Answering]:
         """The request paths, from the inside out: each line wraps the one before, so a wrapper is one more line."""
         clients, corpus = self._clients, self._corpus
+        reranker = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
         stages = RetrievalStages(
-            clients.embedder, clients.dense, clients.lexical, clients.reranker, corpus.views, corpus.generations
+            clients.embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations
         )
         retrieving: Retrieving = RetrievalPipeline(stages, settings.retrieval)
         retrieving = RoutedRetrieval(retrieving)

@@ -21,6 +21,7 @@ from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.index.token_codec import encode_tokens
+from models.index.token_search import TokenScoreRequest, TokenSearch
 from models.reranking.query import SearchedQuery
 from models.reranking.token_scoring import TokenScoring
 from models.tokens.encoding import TextInput
@@ -29,6 +30,7 @@ from models.types import (
     ChatMessage,
     CompletionRequest,
     Embeddings,
+    FloatArray,
     GenerationDelta,
     GenerationRequest,
     LexicalRanking,
@@ -94,11 +96,18 @@ class InlineEmbedder:
 
 
 class InlineDense:
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, token_folder: Path | None = None) -> None:
+        """Without a folder, it has no token vectors."""
         self._search = DenseSearch(corpus.views, ExactIndex)
+        self._tokens = None if token_folder is None else TokenSearch(corpus.views, token_folder)
 
     async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
         return self._search.search([request])[0]
+
+    async def score_tokens(self, request: TokenScoreRequest, context: RequestContext) -> FloatArray:
+        if self._tokens is None:
+            return np.full(len(request.keys), np.nan, np.float32)
+        return self._tokens.score([request])[0]
 
 
 class InlineLexical:
@@ -153,6 +162,9 @@ class Failing:
         raise self._error
 
     async def search(self, *_: object) -> Ranking:
+        raise self._error
+
+    async def score_tokens(self, *_: object) -> FloatArray:
         raise self._error
 
     async def embed_inputs(self, *_: object) -> Embeddings:

@@ -6,11 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.embedding.base import TokenEmbedding
-from models.embedding.hashing_model import WORD, HashingModel
+from models.embedding.hashing_model import WORD, HashingConfig, HashingModel
+from models.errors import RagError
 from models.index.max_sim import max_sim
+from models.reranking.blend import blend
 from models.reranking.late_interaction import token_weights
+from models.reranking.query import SearchedQuery
+from models.reranking.token_scoring import TokenScoring
 from models.tokens.encoding import Encoding
-from models.types import FloatArray
+from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus
 
 
 class TokenHashingModel(HashingModel):
@@ -41,3 +45,48 @@ class TokenHashingModel(HashingModel):
         vectors = np.zeros((len(buckets), self.dim), np.float32)
         vectors[np.arange(len(buckets)), buckets] = 1.0 - 2.0 * minus
         return vectors
+
+
+class HashingReranker:
+    """A TokenReranker: late interaction over the words' buckets. It counts the texts that it reads.
+
+    `scoring` is its own to change: a cross-encoder has none. `model` is the alias that it answers under.
+    """
+
+    def __init__(self, *generations: str, retrieval_weight: float = 0.0) -> None:
+        self.model, self.num_read = "hashing-late", 0
+        self.error: RagError | None = None
+        self.scoring: TokenScoring | None = TokenScoring(self.model, retrieval_weight, generations)
+        self._model = TokenHashingModel("hashing", HashingConfig(dim=512))
+        self._retrieval_weight = retrieval_weight
+
+    def reads_tokens(self, generation: str) -> bool:
+        return False
+
+    async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
+        scores = self._read(query.text, [passage.indexed_text for passage in candidates], query.term_weights)
+        return Reranking(blend(scores, self._retrieval_weight), self.model)
+
+    async def score(
+        self,
+        query: str,
+        texts: Sequence[str],
+        context: RequestContext,
+        term_weights: dict[str, float] | None = None,
+    ) -> Relevance:
+        scores = self._read(query, texts, term_weights or {})
+        return Relevance(np.clip(scores, 0, 1), scores, self.model)
+
+    async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
+        if self.error is not None:
+            raise self.error
+        return self.scoring
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        return StageStatus(self.model)
+
+    def _read(self, query: str, texts: Sequence[str], term_weights: dict[str, float]) -> FloatArray:
+        if self.error is not None:
+            raise self.error
+        self.num_read += len(texts)
+        return self._model.max_sim(query, texts, term_weights)

@@ -30,6 +30,11 @@ CANARY_FAILURES = Counter(
     "Requests that a canary failed, and that the serving model answered instead.",
     ["stage", "model"],
 )
+RERANKED_CANDIDATES = Counter(
+    "ragserve_reranked_candidates_total",
+    "Candidates that were reranked, by the source of their score: stored token vectors, or computed by the Reranker.",
+    ["source"],
+)
 ANSWER_CITATIONS = Histogram(
     "ragserve_answer_citations",
     "Distinct passages that an answer cites, by the generation model.",

@@ -38,6 +38,11 @@ class RetrievalConfig(BaseModel):
     )
     candidates: int = Field(default=50, ge=1, le=500, description="Chunks that each search returns.")
     rerank_candidates: int = Field(default=30, ge=1, le=500, description="Fused chunks that are reranked.")
+    stored_token_vectors: bool = Field(
+        default=True,
+        description="Rerank by the token vectors that ingestion stored, if the Reranker's model is late interaction; "
+        "false: by its forward passes.",
+    )
     fusion: FusionMethod = Field(default="min_max", description="How rankings are merged: min_max or rrf.")
     dense_weight: float = Field(default=0.5, ge=0, le=1, description="Weight of the dense search in fusion.")
     lexical_weight: float = Field(default=0.5, ge=0, le=1, description="Weight of the keyword search in fusion.")

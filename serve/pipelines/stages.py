@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from models.documents.chunkers.base import ChunkingOptions
 from models.index.follow import DenseRequest, LexicalRequest
+from models.index.token_search import TokenScoreRequest
 from models.reranking.query import SearchedQuery
 from models.tokens.encoding import TextInput
 from models.types import (
@@ -58,6 +59,12 @@ class EmbedStage(Protocol):
 class DenseStage(Protocol):
     async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
         """The `k` nearest chunks, among those embedded in the request's generation."""
+
+    async def score_tokens(self, request: TokenScoreRequest, context: RequestContext) -> FloatArray:
+        """MaxSim of the query's token vectors and those stored for each key (len(keys),), -1 to 1.
+
+        NaN for a chunk without stored token vectors in the request's generation and scope.
+        """
 
 
 class LexicalStage(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from serve.cli.remote import RemoteService
 from tests.conftest import Service, curl
@@ -172,10 +173,37 @@ def test_health_readiness_models_and_metrics(http: httpx.Client) -> None:
     }
     metrics = http.get("/metrics").text
     assert 'ragserve_http_requests_total{method="POST",route="/v1/query",status="200"}' in metrics
-    assert 'ragserve_stage_seconds_count{outcome="ok",stage="rerank"}' in metrics
+    assert 'ragserve_stage_seconds_count{outcome="ok",stage="dense"}' in metrics
     assert 'ragserve_generated_tokens_total{model="extractive"}' in metrics
     assert "ragserve_time_to_first_text_seconds_count" in metrics
     assert 'ragserve_ingested_files_total{status="completed"}' in metrics
+
+
+def reranked(http: httpx.Client) -> dict[str, float]:
+    """The candidates reranked so far, by the source of their scores."""
+    families = text_string_to_metric_families(http.get("/metrics").text)
+    samples = [sample for family in families for sample in family.samples]
+    return {
+        sample.labels["source"]: sample.value
+        for sample in samples
+        if sample.name == "ragserve_reranked_candidates_total"
+    }
+
+
+def test_a_cold_question_is_reranked_without_a_forward_pass_over_candidates(http: httpx.Client) -> None:
+    for number in range(100):
+        if reranked(http).get("stored"):
+            break
+        ask(http, query=f"Is there soup in canteen {number}?")  # the ingress soon learns the Reranker's model
+    before = reranked(http)
+
+    answer = ask(http, query="Which soup is served in the canteen before noon?").json()
+
+    after = reranked(http)
+    assert answer["degraded"] == []
+    assert answer["models"]["rerank"] == "late-interaction"
+    assert after["stored"] > before["stored"]
+    assert after["computed"] == before["computed"]
 
 
 def test_the_command_line_asks_and_reports(service: Service) -> None:
