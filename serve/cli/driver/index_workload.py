@@ -1,5 +1,6 @@
 """Synthetic vectors and texts for the searches, and how they get into a corpus without a model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,12 +64,13 @@ def random_unit_vectors(count: int, dim: int, seed: int = 0) -> FloatArray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def store_chunks(corpus: Corpus, texts: list[str], vectors: FloatArray) -> None:
-    """Puts texts and vectors into the default store as if they had been ingested; chunk i gets key i + 1."""
+def store_chunks(corpus: Corpus, texts: list[str], vectors: FloatArray, token_codes: Sequence[bytes] = ()) -> None:
+    """Puts texts, vectors and token vectors into the default store as if ingested; chunk i gets key i + 1."""
     for start in range(0, len(texts), CHUNKS_PER_FILE):
         of_file = slice(start, start + CHUNKS_PER_FILE)
         file = corpus.files.add(DEFAULT_TENANT, f"{start}.txt", str(start).encode())
         corpus.store_files.attach(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, file.file_id)
         (job,) = corpus.jobs.claim("bench", 1, LEASE_S)
         chunks = [Chunk(text, place, place + 1, "", WORDS_PER_TEXT) for place, text in enumerate(texts[of_file])]
-        corpus.jobs.complete(job, "", chunks, {GENERATION: vectors[of_file]})
+        codes = {GENERATION: token_codes[of_file]} if token_codes else {}
+        corpus.jobs.complete(job, "", chunks, {GENERATION: vectors[of_file]}, codes)

@@ -8,6 +8,7 @@ import typer
 
 from serve.cli.driver.options import FolderOption, QuickOption, TurnsOption, numbers, show, show_progress
 
+QUICK_TOKENS = 6_000  # chunks
 INDEXES = "flat,hnsw,ivf_pq,tantivy"
 
 
@@ -25,9 +26,15 @@ def search_command(  # noqa: PLR0913
     milvus_uri: Annotated[
         str | None, typer.Option("--milvus", help="URI of a Milvus server; default: Milvus Lite.")
     ] = None,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Measure the scoring of stored token vectors instead of the indexes.")
+    ] = False,
     quick: QuickOption = False,
 ) -> None:
     """The served searchers against FAISS, Tantivy and pymilvus called directly: queries/s, p99, recall."""
+    if tokens:
+        _measure_tokens((QUICK_TOKENS,) if quick else numbers(sizes, "sizes"), dim, folder)
+        return
     from serve.cli.driver import ray_settings
 
     # The benchmark calls its handles from threads.
@@ -42,3 +49,11 @@ def search_command(  # noqa: PLR0913
     with TemporaryDirectory(dir=folder) as temporary:
         rows = list(run(plan, Path(temporary), show_progress))
     show(HEAD, *map(table_row, rows))
+
+
+def _measure_tokens(sizes: tuple[int, ...], dim: int, folder: Path | None) -> None:
+    from serve.cli.bench.search.tokens import HEAD, run
+
+    with TemporaryDirectory(dir=folder) as temporary:
+        rows = list(run(sizes, dim, Path(temporary), show_progress))
+    show(HEAD, *(row.line() for row in rows))
