@@ -163,9 +163,9 @@ class Followers(Generic[K, C, I]):
         return self._by_key[key]
 
 
-def recent_generations(views: Views) -> set[DenseKey]:
+def recent_generations(views: Views, max_stores: int = MAX_WARM_STORES) -> set[DenseKey]:
     """Return the most recently changed stores, in the generations that they search and build."""
-    active = views.recent(MAX_WARM_STORES)
+    active = views.recent(max_stores)
     return {(store.tenant, store.vector_store_id, generation) for store in active for generation in store.generations}
 
 

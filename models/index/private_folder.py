@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-PREFIX = "ragserve-index-"
+PREFIX, LOCK_FILE = "ragserve-index-", "lock"
 
 
 def private_folder(owner: object, parent: Path | None = None) -> Path:
@@ -32,19 +32,26 @@ def link_file(source: Path, target: Path) -> None:
 
 
 def sweep(parent: Path) -> None:
-    """Delete the folders in `parent` whose process was killed: their lock is free."""
+    """Delete the folders in `parent` whose process was killed."""
     for folder in parent.glob(f"{PREFIX}*"):
-        try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:  # another user's, or deleted just now
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # the process lives, or the file system has no locks
-            pass
-        finally:
-            os.close(lock)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR)
+    except FileNotFoundError:  # its deletion was interrupted
+        return True
+    except OSError:  # another user's
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:  # the process lives, or the file system has no locks
+        return False
+    finally:
+        os.close(lock)
 
 
 @cache
@@ -53,8 +60,9 @@ def _process_folder(parent: Path) -> Path:
     sweep(parent)
     new = Path(tempfile.mkdtemp(prefix=f"new-{PREFIX}", dir=parent))
     # The lock lasts until the process ends in any way. The folder is renamed after locking, so no sweep deletes it.
+    # A file and not the folder itself, because NFS locks only what is open for writing.
     with suppress(OSError):  # a file system without locks; nothing is swept there
-        fcntl.flock(os.open(new, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
+        fcntl.flock(os.open(new / LOCK_FILE, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
     folder = new.rename(parent / new.name.removeprefix("new-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

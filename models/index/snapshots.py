@@ -4,8 +4,10 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -18,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 Index = TypeVar("Index", bound=FollowedIndex)
 HEAD_FILE = "head.json"
+ABANDONED_S = 3_600  # since an unfinished snapshot was begun; a save takes seconds
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,13 @@ class Snapshots:
         unfinished.mkdir(parents=True)
         try:
             _snapshotting(index).save(unfinished)
-            state = asdict(head) | {"dim": getattr(index, "dim", 0)}
+            state = asdict(head) | {"dim": getattr(index, "dim", 0), "name": name}
             (unfinished / HEAD_FILE).write_text(json.dumps(state))
             finished = folder / f"{head.seq:020}-{uuid.uuid4().hex}"
             unfinished.rename(finished)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-        for snapshot in _finished(folder):
+        for snapshot in [*_finished(folder), *_abandoned(folder)]:
             if snapshot != finished:
                 # A replica that is reading it finds it damaged, and reads the log instead.
                 shutil.rmtree(snapshot, ignore_errors=True)
@@ -63,6 +66,14 @@ class Snapshots:
     def delete(self, name: tuple[str, ...]) -> None:
         shutil.rmtree(self._folder(name), ignore_errors=True)
 
+    def sweep(self, is_live: Callable[[tuple[str, ...]], bool]) -> None:
+        """Delete the snapshots of dead names, such as a store that was deleted while no replica ran."""
+        for head_file in self.root.glob(f"*/*/{HEAD_FILE}"):
+            with suppress(OSError, ValueError, LookupError):  # being deleted, or of an earlier release
+                name = tuple(json.loads(head_file.read_text())["name"])
+                if not is_live(name):
+                    self.delete(name)
+
     def _folder(self, name: tuple[str, ...]) -> Path:
         # Tenants and ids come from callers, so they must not become a path.
         return self.root / hashlib.sha256("\0".join(name).encode()).hexdigest()[:32]
@@ -76,3 +87,9 @@ def _snapshotting(index: FollowedIndex) -> Snapshotting:
 def _finished(folder: Path) -> list[Path]:
     """List the complete snapshots, the oldest first."""
     return sorted(path for path in folder.glob("*-*") if not path.name.startswith("unfinished-"))
+
+
+def _abandoned(folder: Path) -> list[Path]:
+    """List the unfinished snapshots of processes that were killed."""
+    begun_before = time.time() - ABANDONED_S
+    return [path for path in folder.glob("unfinished-*") if path.stat().st_mtime < begun_before]

@@ -26,6 +26,8 @@ from models.index.token_codec import max_sim_scores, token_similarities
 from models.index.token_index import TokenIndex
 from models.types import FloatArray, HalfArray, KeyArray, Scope
 
+MAX_SWEPT_STORES = 1_000_000  # with more, snapshots of the others are deleted too, and made again
+
 logger = logging.getLogger(__name__)
 
 Blobs = list[memoryview | None]
@@ -51,7 +53,8 @@ class TokenSearch:
     def __init__(self, views: Views, folder: Path, shard: Shard | None = None) -> None:
         """Keep snapshots and files in `folder`, which the replicas of one machine share. `shard` None: all chunks."""
         self._views, self._folder, self._shard = views, folder, shard
-        self._followers = Followers[DenseKey, TokenChanges, TokenIndex](views, self._source, Snapshots(folder))
+        self._snapshots, self._is_swept = Snapshots(folder), False
+        self._followers = Followers[DenseKey, TokenChanges, TokenIndex](views, self._source, self._snapshots)
 
     def score(self, requests: list[TokenScoreRequest]) -> list[FloatArray]:
         """Return the scores (len(keys),) of each request, -1 to 1.
@@ -76,8 +79,13 @@ class TokenSearch:
             raise InvalidRequestError(str(error), "query") from error
 
     def maintain(self) -> bool:
-        """Do one step of updating the most recently changed stores, also in the generation they build."""
+        """Do one step of updating the most recently changed stores, also in the generation they build.
+
+        The first step deletes snapshots of stores and generations that are gone.
+        """
         try:
+            if not self._is_swept:
+                self._sweep()
             return self._followers.maintain(recent_generations(self._views))
         except OSError as error:
             logger.warning("token vectors are not updated; candidates are read by the model instead: %s", error)
@@ -91,6 +99,14 @@ class TokenSearch:
         except OSError as error:
             logger.warning("token vectors cannot be read: %s", error)
             raise StageUnavailableError("dense") from error
+
+    def _sweep(self) -> None:
+        self._is_swept = True
+        shards = (
+            {str(Shard(number, self._shard.count)) for number in range(self._shard.count)} if self._shard else {"None"}
+        )
+        live_keys = recent_generations(self._views, MAX_SWEPT_STORES)
+        self._snapshots.sweep(lambda name: name[1:4] in live_keys and name[4] in shards)
 
     def _source(self, key: DenseKey) -> Source[TokenChanges, TokenIndex]:
         tenant, vector_store_id, generation = key

@@ -1,6 +1,9 @@
 """Scores from stored token vectors: as MaxSim over them, of the chunks that the log has now, and of no others."""
 
+import json
 import math
+import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +16,7 @@ from models.corpus.corpus import Corpus
 from models.corpus.records import TokenChanges
 from models.corpus.views import Shard, Views
 from models.errors import InvalidRequestError, NotFoundError, StageUnavailableError
-from models.index import log_followers
+from models.index import log_followers, snapshots
 from models.index.token_codec import encode_tokens, max_sim_scores, token_similarities
 from models.index.token_index import TokenIndex
 from models.index.token_search import TokenScoreRequest, TokenSearch
@@ -316,6 +319,39 @@ def test_a_deleted_store_takes_its_files_along(corpus: Corpus, folder: Path) -> 
     assert list(folder.rglob("*.tokens")) == []
     with pytest.raises(NotFoundError):
         search.score([request([1], Scope(TENANT, (other,)))])
+
+
+def test_a_start_deletes_snapshots_of_what_went_while_no_replica_ran(corpus: Corpus, folder: Path) -> None:
+    other = corpus.vector_stores.create(TENANT, "other").vector_store_id
+    add(corpus, "walrus", num_chunks=MANY)
+    add(corpus, "penguin", num_chunks=MANY, store=other)
+    maintain(TokenSearch(corpus.views, folder))
+    assert len(list(folder.rglob("head.json"))) == 2
+    corpus.vector_stores.delete(TENANT, other)
+
+    TokenSearch(corpus.views, folder).maintain()
+
+    (head_file,) = folder.rglob("head.json")
+    assert json.loads(head_file.read_text())["name"] == ["tokens", TENANT, STORE, GENERATION, "None"]
+
+    TokenSearch(corpus.views, folder, Shard(0, 2)).maintain()  # another number of shards
+
+    assert list(folder.rglob("head.json")) == []
+
+
+def test_a_save_deletes_what_a_killed_save_left(corpus: Corpus, folder: Path) -> None:
+    add(corpus, "walrus", num_chunks=MANY)
+    maintain(TokenSearch(corpus.views, folder))
+    (snapshot,) = (path.parent for path in folder.rglob("head.json"))
+    for name, age_s in (("unfinished-old", 2 * snapshots.ABANDONED_S), ("unfinished-now", 0)):
+        unfinished = snapshot.with_name(name)
+        unfinished.mkdir()
+        os.utime(unfinished, (time.time() - age_s,) * 2)
+
+    add(corpus, "penguin", num_chunks=MANY)
+    maintain(TokenSearch(corpus.views, folder))
+
+    assert [path.name for path in snapshot.parent.glob("unfinished-*")] == ["unfinished-now"]
 
 
 def test_a_view_that_missed_trimmed_removals_starts_again(corpus: Corpus, folder: Path) -> None:
