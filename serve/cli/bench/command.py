@@ -15,7 +15,7 @@ from serve.cli.bench.plan.command import plan_command
 from serve.cli.bench.prefix.command import prefix_command
 from serve.cli.bench.retrieval.command import retrieval_command
 from serve.cli.bench.search.command import search_command
-from serve.cli.bench.serve.command import corpus_command
+from serve.cli.bench.serve.command import corpus_command, serve_command
 from serve.cli.bench.step.command import step_command
 from serve.cli.bench.tax.command import settings_command, tax_command
 
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "overload": overload_command,
     "prefix": prefix_command,
     "corpus": corpus_command,
+    "serve": serve_command,
     "peers": peers_command,
     "plan": plan_command,
     "backup": backup_command,

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.driver.options import QuickOption, show, show_progress
+from serve.cli.driver.options import (
+    ClientsOption,
+    OutputOption,
+    PlotOption,
+    QuickOption,
+    TurnsOption,
+    numbers,
+    show,
+    show_progress,
+)
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption
 
 SetsOption = Annotated[
@@ -32,3 +41,35 @@ def corpus_command(
     plan = CorpusPlan(tuple(documents), config, num_chunks, min(10_000, num_chunks))
     corpus = prepare(plan.as_quick() if quick else plan, folder, show_progress)
     show("; ".join(f"{name}: {fact}" for name, fact in corpus.facts.items()))
+
+
+# A command's options are its arguments.
+def serve_command(  # noqa: PLR0913
+    corpus: Annotated[
+        Path, typer.Option(help="Folder that `ragserve bench corpus` made.", exists=True, file_okay=False)
+    ],
+    clients: ClientsOption = "1,16,64",
+    turn_s: Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=1, max=300)] = 20.0,
+    num_turns: TurnsOption = 3,
+    open_s: Annotated[
+        float, typer.Option(help="Seconds of the open loop at half of the peak; 0: none.", min=0, max=600)
+    ] = 60.0,
+    trace_s: Annotated[float, typer.Option(help="Seconds of the skewed trace; 0: none.", min=0, max=600)] = 60.0,
+    num_limit: Annotated[
+        int, typer.Option("--limit", help="Questions by which the libraries alone are measured; 0: none.", min=0)
+    ] = 200,
+    config: ConfigOption = DEFAULT_CONFIG,
+    output: OutputOption = None,
+    plot: PlotOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """The service on a large corpus: unseen questions, the same again, a skewed trace, and the libraries alone.
+
+    Prints throughput, the time of each stage, the CPU of each process, and what the libraries alone need for the same.
+    """
+    from serve.cli.bench.serve.rows import ServePlan
+    from serve.cli.bench.serve.run import measure
+    from serve.cli.driver.corpus.prepared import PreparedCorpus
+
+    plan = ServePlan(config, numbers(clients, "clients"), turn_s, num_turns, open_s, trace_s, num_limit=num_limit)
+    measure(plan.as_quick() if quick else plan, PreparedCorpus.open(corpus), output, plot)

@@ -40,11 +40,11 @@ class CorpusPlan:
 
     @property
     def embedder(self) -> EmbedderConfig:
-        return EmbedderConfig(**self._user_config("Embedder"))
+        return EmbedderConfig(**user_config_of(read(self.config), "Embedder"))
 
     @property
     def parser(self) -> ParserConfig:
-        return ParserConfig(**self._user_config("Parser"))
+        return ParserConfig(**user_config_of(read(self.config), "Parser"))
 
     def key(self) -> dict[str, Any]:
         """What the corpus depends on, as JSON: the same key means the same corpus."""
@@ -60,12 +60,13 @@ class CorpusPlan:
             "seed": self.seed,
         }
 
-    def _user_config(self, name: str) -> dict[str, Any]:
-        """Of a deployment, or of a stage inside the ingress."""
-        application = read(self.config)["applications"][0]
-        inline = (application.get("args") or {}).get("inline") or {}
-        configs = {deployment["name"]: deployment.get("user_config") for deployment in application["deployments"]}
-        return configs.get(name) or inline.get(name) or {}
+
+def user_config_of(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """The user_config of a deployment, or of a stage inside the ingress, in a deployment file."""
+    application = raw["applications"][0]
+    inline = (application.get("args") or {}).get("inline") or {}
+    configs = {deployment["name"]: deployment.get("user_config") for deployment in application["deployments"]}
+    return configs.get(name) or inline.get(name) or {}
 
 
 def digest_of_set(folder: Path) -> str:
