@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from typing import Any
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
 from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildProcess, Limit
+from deployments.replica.liveness import Liveness
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
@@ -19,8 +21,7 @@ from models.documents.kinds import DEFAULT_CHUNKER, DocumentKinds
 from models.errors import RagError, UnreadableDocumentError
 from models.types import ParsedFile, RequestContext, StageStatus
 
-WALL_PER_CPU = 4  # other processes may take the cores meanwhile
-HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
+WALL_PER_CPU = 4  # other processes may take the cores meanwhile; see NICENESS in replica/child_main.py
 logger = logging.getLogger(__name__)
 
 
@@ -65,6 +66,7 @@ class Parser:
         join_serve_log()
         self._catalog = catalog
         self._meter = SlotMeter()
+        self._liveness = Liveness("parse", math.inf)  # the child's limits end a file that takes too long
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(ParserConfig, user_config)
@@ -83,7 +85,8 @@ class Parser:
         config = self._config
         with self._meter.request():
             try:
-                return await self._parse(content, filename, chunking or config.chunking)
+                with self._liveness.working():
+                    return await self._parse(content, filename, chunking or config.chunking)
             except ChildFailedError as error:
                 logger.warning("stage parse: %s: the child process failed: %s", envelope.request_id, error.limit)
                 raise UnreadableDocumentError(filename, "invalid_file", _explain(error.limit, config)) from None
@@ -119,9 +122,11 @@ class Parser:
         return StageStatus()
 
     async def check_health(self) -> None:
-        """Serve's probe: parses a line. A busy parser is healthy, as its limits end a file that takes too long."""
-        if self._child is None or not self._child.is_busy:
-            await self.parse(b"health", "health.txt", None, Envelope("health", "", HEALTH_BUDGET_S))
+        """Serve's probe: see Liveness. An idle parser parses a line."""
+        await self._liveness.check(self._probe)
+
+    async def _probe(self) -> None:
+        await self.parse(b"health", "health.txt", None, Envelope("health", "", self._config.limits.wall_s))
 
 
 def _explain(limit: Limit, config: ParserConfig) -> str:

@@ -20,6 +20,9 @@ SETTINGS = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
     # No usage reports: the machine may have no network.
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray's default is 15: any other process on the machine would get 28 times as much of a core as a replica. The
+    # parser's child is nicer than its replica: see deployments/replica/child_main.py.
+    "RAY_worker_niceness": "0",
     # A tokenizer's own threads would compete for the cores of each replica.
     "TOKENIZERS_PARALLELISM": "false",
 }

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct(">Q")
+# Questions go first. A core that another process wants too is then shared one to three.
+NICENESS = 5
 PR_SET_PDEATHSIG = 1
 
 
@@ -25,6 +27,7 @@ def main(memory_bytes: int, cpu_s: int) -> None:
     """Work until standard input closes."""
     _die_with_the_parent()
     _be_the_first_to_die()
+    os.nice(NICENESS)
     messages, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the answers
     work: Callable[..., Any] | None = None

@@ -10,6 +10,7 @@ from ray import serve
 
 from deployments.autoscaling import WorkMeter
 from deployments.calls.envelope import Envelope
+from deployments.replica.liveness import Liveness
 from deployments.replica.storage import StorageConfig
 from deployments.telemetry.logs import join_serve_log
 from models.errors import DeadlineExceededError, RagError, StageUnavailableError
@@ -18,6 +19,7 @@ from models.types import Deadline, StageStatus
 Timed = tuple[Any, Deadline]  # a request and its deadline
 Work = Callable[[list[Any]], list[Any]]  # an answer for each request; blocks
 Batches = Callable[[list[Timed]], Awaitable[list[Any]]]
+STUCK_S = 900.0  # an older search is stuck; the first one after a large upload reads a long log
 MAINTAIN_S = 1.0  # time between two looks at the log while there is nothing to catch up with
 
 
@@ -44,6 +46,7 @@ class Searcher:
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="search")
         self._maintenance: asyncio.Task[None] | None = None
         self._meter = WorkMeter()
+        self._liveness = Liveness("search", STUCK_S)
 
     def start(self, search: Search) -> None:
         """Use `search` from the next batch on."""
@@ -93,12 +96,16 @@ class Searcher:
     async def answer_all(self, work: Work, requests: list[Any]) -> list[Any]:
         """An answer for each request, in order; an error in the place of a request that failed."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._compute, work, requests)
+            return await asyncio.get_running_loop().run_in_executor(self._compute, self._now, work, requests)
         except RagError as error:
             if len(requests) == 1:
                 return [error]
         # One request is to blame, perhaps for an unknown vector store. Try each alone, so that only that one fails.
         return [(await self.answer_all(work, [request]))[0] for request in requests]
+
+    def _now(self, work: Work, requests: list[Any]) -> list[Any]:
+        with self._liveness.working():
+            return work(requests)
 
     async def _maintain(self) -> None:
         """Catch up with the log in the background, a step at a time, so that searches get in between."""
@@ -119,7 +126,7 @@ class Searcher:
         return StageStatus()
 
     async def check_health(self) -> None:
-        """Serve's probe: the database answers, and the background work runs."""
+        """Serve's probe: see Liveness. The background work runs, and while nobody searches the database answers."""
         if self._maintenance is not None and self._maintenance.done():
             raise StageUnavailableError("search") from self._maintenance.exception()
-        await asyncio.to_thread(self._corpus.views.heads, [("", "")])
+        await self._liveness.check(lambda: asyncio.to_thread(self._corpus.views.heads, [("", "")]))
