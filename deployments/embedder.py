@@ -14,6 +14,7 @@ from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.replica.batched_call import Encoder
+from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
@@ -28,7 +29,6 @@ from models.types import Deadline, Embeddings, FloatArray, RequestContext, Stage
 
 Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]
 MAX_SHARED_TEXTS = 16  # a larger call is sent alone: it delays no other, and can be cancelled
-HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
 
 
 @dataclass(frozen=True)
@@ -185,10 +185,12 @@ class Embedder:
         return self._slot.status(self._batcher.num_unfinished, self._slot.serving.generation)
 
     async def check_health(self) -> None:
-        """Serve's probe: embeds a word, to find a broken model or a stuck device."""
-        # A full queue is healthy. The queue of a stuck device empties as its calls reach their deadlines.
-        with suppress(OverloadedError):
-            await self.embed_inputs(InputsCall(["health"], as_queries=True), Envelope("health", "", HEALTH_BUDGET_S))
+        """Serve's probe: see Liveness. An idle model embeds a word."""
+        await self._batcher.liveness.check(self._probe)
+
+    async def _probe(self) -> None:
+        with suppress(OverloadedError):  # a full queue is healthy
+            await self.embed_inputs(InputsCall(["health"], as_queries=True), Envelope("health", "", STUCK_S))
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""

@@ -5,13 +5,16 @@ import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import Field
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
+from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
@@ -19,7 +22,7 @@ from deployments.replica.user_config import CanariedConfig, parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
-from models.errors import OverloadedError, RagError
+from models.errors import DeadlineExceededError, OverloadedError, RagError
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
 from models.reranking.query import SearchedQuery
@@ -27,7 +30,8 @@ from models.reranking.token_scoring import TokenScoring, token_generations
 from models.types import Deadline, FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus
 
 R = TypeVar("R", Reranking, Relevance)
-HEALTH_BUDGET_S = 20.0  # less than Serve gives a probe, 30 s
+# Fraction of a budget that is left for the way back to the caller, which a busy machine makes long.
+ANSWER_TIME = 0.1
 PROBE = RerankRequest("health", ("health",))
 
 
@@ -65,10 +69,14 @@ class Reranker:
         await self._slot.choose(self._config.choice)
 
     async def rerank(self, request: RerankRequest, envelope: Envelope) -> Reranking:
-        """A score for each text of the request, in order, blended with that order, which is retrieval's."""
+        """A score for each text of the request, in order, blended with that order, which is retrieval's.
+
+        If time is short, the first texts are read first, and the score of an unread one is NaN. Raises
+        DeadlineExceededError if the time does not suffice for any, or if it does not suffice the canary for all.
+        """
 
         async def work(model: RerankingModel, context: RequestContext) -> Reranking:
-            scores, _ = await self._score(model, request, context.deadline)
+            scores = await self._score_in_time(model, request, context.remaining_s())
             return Reranking(blend(scores, self._retrieval_weight(model)), model.name)
 
         reranking, failed = await self._slot.answer(request.query, work, envelope.to_context())
@@ -107,10 +115,21 @@ class Reranker:
         configured = self._config.retrieval_weight
         return model.retrieval_weight if configured is None else configured
 
+    async def _score_in_time(self, model: RerankingModel, request: RerankRequest, budget_s: float) -> FloatArray:
+        """A score for each text that the model has time to read, NaN for the others."""
+        deadline = Deadline.after((1 - ANSWER_TIME) * budget_s)
+        work = await self._batcher.tokenize(model.tokenize, request)
+        outputs = await self._batcher.run_until(model, work.encodings, deadline, partial(model.keep, work))
+        scores: FloatArray = await self._batcher.tokenize(model.finish, work, outputs)
+        is_unread = np.isnan(scores)
+        if is_unread.any() and (is_unread.all() or model is self._slot.canary):
+            raise DeadlineExceededError("rerank", budget_s)
+        return scores
+
     async def _score(self, model: RerankingModel, request: RerankRequest, deadline: Deadline) -> tuple[FloatArray, int]:
         """A score for each text, and the number of tokens that the model read."""
         work = await self._batcher.tokenize(model.tokenize, request)
-        outputs = await self._batcher.run(model, work.encodings, deadline)
+        outputs = await self._batcher.run(model, work.encodings, deadline, partial(model.keep, work))
         scores = await self._batcher.tokenize(model.finish, work, outputs)
         return scores, sum(map(len, work.encodings))
 
@@ -123,12 +142,13 @@ class Reranker:
         return replace(status, options=f"retrieval_weight={self._config.retrieval_weight}")
 
     async def check_health(self) -> None:
-        """Serve's probe: scores one pair, to find a broken model or a stuck device."""
-        if not self._slot.status().model:
-            return  # a swap in turn is under way
-        # A full queue is healthy. The queue of a stuck device empties as its calls reach their deadlines.
-        with suppress(OverloadedError):
-            await self._score(self._slot.serving, PROBE, Deadline.after(HEALTH_BUDGET_S))
+        """Serve's probe: see Liveness. An idle model scores one pair."""
+        if self._slot.status().model:  # else a swap in turn is under way
+            await self._batcher.liveness.check(self._probe)
+
+    async def _probe(self) -> None:
+        with suppress(OverloadedError):  # a full queue is healthy
+            await self._score(self._slot.serving, PROBE, Deadline.after(STUCK_S))
 
 
 async def _warm_up(model: RerankingModel) -> None:

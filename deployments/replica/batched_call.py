@@ -1,7 +1,7 @@
 """The calls that a TokenBatcher computes: each caller's encodings, and their outputs so far."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,13 +16,33 @@ class Encoder(Protocol):
         """One output for each encoding, in one forward pass."""
 
 
+def forward(model: Encoder, encodings: list[Encoding]) -> Sequence[Any] | FloatArray:
+    """The model's outputs. Raises ValueError unless there is one for each encoding."""
+    outputs = model.forward(encodings)
+    if len(outputs) != len(encodings):
+        raise ValueError(f"{type(model).__name__} gave {len(outputs)} outputs for {len(encodings)} encodings")
+    return outputs
+
+
+Keep = Callable[[int, Any], None]  # gets an output, and the place of its encoding in the call
+
+
+def drop_output(place: int, output: Any) -> None:
+    """Keep nothing for later calls."""
+
+
 @dataclass(eq=False)
 class Call:
-    """One caller's encodings for one model, and their outputs so far. More encodings may still come in."""
+    """One caller's encodings for one model, and their outputs so far. More encodings may still come in.
+
+    `keep` gets each output, whether or not the caller still waits. `is_in_order`: the first encodings matter most.
+    """
 
     model: Encoder
     deadline: Deadline
     number: int  # in the order of arrival
+    keep: Keep = drop_output
+    is_in_order: bool = False
     queued: "list[Item]" = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     num_tokens: int = 0
@@ -50,6 +70,10 @@ class Call:
         self.outputs[item.position] = output
         self.num_missing_tokens -= item.num_tokens
         self.changed.set()
+        try:
+            self.keep(item.position, output)
+        except Exception as error:  # noqa: BLE001, it may be the user's own model; the error goes to its caller
+            self.fail(error)
 
     def fail(self, error: BaseException) -> None:
         self.error = error

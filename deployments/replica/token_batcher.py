@@ -6,6 +6,7 @@ lengths inside a call, mixes models, and ignores deadlines.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,25 +18,24 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from deployments.autoscaling import WorkMeter
-from deployments.replica.batched_call import Call, Encoder, Item
+from deployments.replica.batched_call import Call, Encoder, Item, Keep, drop_output, forward
+from deployments.replica.liveness import Liveness
+from deployments.replica.pass_choice import PassBudget, first_in_order, of_similar_length, padded_tokens
 from deployments.replica.user_config import StageConfig
 from models.errors import DeadlineExceededError, OverloadedError
 from models.tokens.encoding import Encoding
-from models.types import Deadline, FloatArray
+from models.types import Deadline
 
 T = TypeVar("T")
 
 LOOK_AHEAD = 4  # passes of tokens: a pass picks similar lengths among them, and a call queues at most this many
-MAX_PADDING = 0.125  # of a pass' tokens
-PASS_TOKENS = (
-    40  # the fixed cost of a pass in tokens (MiniLM on one core): less padding than this is cheaper than a second pass
-)
 SHORT_PASS = 4  # a short pass has this fraction of the budget
 SMALL_CALLS_S = 1.0  # after a small call, expect others for this time
 # After a pass, wait up to GATHER of its time until ENOUGH of its number of items are queued for the next. With 32
 # callers in a closed loop, queries of MiniLM and one core: 348 a second against 318 without.
 GATHER, ENOUGH = 0.5, 0.4
 TEXTS_AT_ONCE = 64  # of one call; in between the tokenising thread serves other calls
+NEWEST_WEIGHT = 0.3  # of the last pass in the estimate of a token's time: a machine becomes busy within seconds
 
 
 class TokenBatchedConfig(StageConfig):
@@ -76,7 +76,9 @@ class TokenBatcher:
         # One thread: forward passes queue here in order and never fight over the cores.
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage}-compute")
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage}-tokenize")
+        self.liveness = Liveness(stage)
         self.meter = WorkMeter()  # in tokens
+        self._token_s = 0.0  # of a padded token in the last passes; 0 before the first
         self.num_unfinished = 0  # calls whose caller waits
         self.num_passes = 0
         self.num_tokens = 0
@@ -102,9 +104,28 @@ class TokenBatcher:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             yield await self.tokenize(function, texts[start : start + TEXTS_AT_ONCE])
 
-    async def run(self, model: Encoder, encodings: Sequence[Encoding], deadline: Deadline) -> list[Any]:
-        """An output for each encoding, in order. Raises as `run_parts` does."""
-        return await self.run_parts(model, _parts(encodings), deadline)
+    async def run(
+        self, model: Encoder, encodings: Sequence[Encoding], deadline: Deadline, keep: Keep = drop_output
+    ) -> list[Any]:
+        """An output for each encoding, in order. Raises as `run_parts` does.
+
+        `keep` gets each output and its place as soon as it is computed, even if the caller has left by then.
+        """
+        call = Call(model, deadline, next(self._numbers), keep)
+        await self._run(call, _parts(encodings))
+        return call.outputs
+
+    async def run_until(
+        self, model: Encoder, encodings: Sequence[Encoding], deadline: Deadline, keep: Keep = drop_output
+    ) -> list[Any | None]:
+        """As `run`, but a deadline is no error: None is the output of an encoding that was not computed by then.
+
+        If the time will not suffice for all, the first encodings are computed first, in short passes.
+        """
+        call = Call(model, deadline, next(self._numbers), keep, is_in_order=True)
+        with suppress(DeadlineExceededError):
+            await self._run(call, _parts(encodings))
+        return [*call.outputs, *[None] * (len(encodings) - len(call.outputs))]
 
     async def run_parts(
         self, model: Encoder, parts: AsyncGenerator[Sequence[Encoding], None], deadline: Deadline
@@ -113,7 +134,12 @@ class TokenBatcher:
 
         Raises OverloadedError, DeadlineExceededError, or the model's error for one of these encodings.
         """
-        budget_s, call = deadline.remaining_s(), Call(model, deadline, next(self._numbers))
+        call = Call(model, deadline, next(self._numbers))
+        await self._run(call, parts)
+        return call.outputs
+
+    async def _run(self, call: Call, parts: AsyncGenerator[Sequence[Encoding], None]) -> None:
+        budget_s = call.deadline.remaining_s()
         self.num_unfinished += 1
         try:
             async with asyncio.timeout(budget_s), aclosing(parts):
@@ -128,7 +154,6 @@ class TokenBatcher:
             self.num_unfinished -= 1
             self.meter.left(call.num_tokens)
             self._drop_inactive()
-        return call.outputs
 
     def close(self) -> None:
         """End the threads after their current work, and drop what is queued."""
@@ -192,8 +217,8 @@ class TokenBatcher:
         first, oldest = min(self._calls, key=self._left), min(self._calls, key=_age)
         if self._overtaken_tokens >= self._short_pass:
             first = oldest
-        batch = self._choose(max(first.queued, key=_length), self._window(first))
-        self._overtaken_tokens = 0 if first is oldest else self._overtaken_tokens + _padded_tokens(batch)
+        batch = self._choose(first)
+        self._overtaken_tokens = 0 if first is oldest else self._overtaken_tokens + padded_tokens(batch)
         taken = set(batch)
         for call in self._calls:
             call.queued = [item for item in call.queued if item not in taken]
@@ -213,22 +238,19 @@ class TokenBatcher:
                 break
         return items
 
-    def _choose(self, leader: Item, window: list[Item]) -> list[Item]:
-        """A pass with `leader` and the window's items of nearest length, those of small calls first."""
-        budget, length = self._config.max_batch_tokens, leader.num_tokens
-        large_budget = self._short_pass if asyncio.get_running_loop().time() < self._small_until else budget
-        batch, num_tokens, longest, has_large = [leader], length, length, self._is_large(leader.call)
-        for item in sorted(window, key=lambda item: (self._is_large(item.call), abs(item.num_tokens - length))):
-            if len(batch) == self._config.max_batch_size:
-                break
-            padded = max(longest, item.num_tokens) * (len(batch) + 1)
-            is_large = has_large or self._is_large(item.call)
-            fits = padded <= (large_budget if is_large else budget)
-            if item is leader or not fits or not _is_dense(num_tokens + item.num_tokens, padded):
-                continue
-            batch.append(item)
-            num_tokens, longest, has_large = num_tokens + item.num_tokens, max(longest, item.num_tokens), is_large
-        return batch
+    def _choose(self, first: Call) -> list[Item]:
+        """A pass for the call that goes first, and for others if there is time."""
+        most = self._config.max_batch_tokens
+        tokens_in_time = first.deadline.remaining_s() / self._token_s if self._token_s else math.inf
+        if first.is_in_order and first.num_missing_tokens > tokens_in_time:
+            return first_in_order(first.queued, int(min(self._short_pass, tokens_in_time)), self._config.max_batch_size)
+        most_of_large = self._short_pass if asyncio.get_running_loop().time() < self._small_until else most
+        return of_similar_length(
+            max(first.queued, key=_length),
+            self._window(first),
+            PassBudget(most, most_of_large, self._config.max_batch_size),
+            lambda item: self._is_large(item.call),
+        )
 
     async def _run_pass(self, batch: list[Item]) -> None:
         """Compute and deliver. A failed pass is halved until only the item that causes the error fails."""
@@ -239,7 +261,8 @@ class TokenBatcher:
         model, encodings = batch[0].call.model, [item.encoding for item in batch]
         start = time.perf_counter()
         try:
-            outputs = await asyncio.get_running_loop().run_in_executor(self._compute, _forward, model, encodings)
+            with self.liveness.working():
+                outputs = await asyncio.get_running_loop().run_in_executor(self._compute, forward, model, encodings)
         except Exception as error:  # noqa: BLE001, the error goes to the caller of the item that caused it
             if len(batch) == 1:
                 batch[0].call.fail(error)
@@ -247,14 +270,19 @@ class TokenBatcher:
             for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
                 await self._run_pass(half)
             return
-        self.meter.worked(sum(item.num_tokens for item in batch), time.perf_counter() - start)
+        self._measure(batch, time.perf_counter() - start)
         for item, output in zip(batch, outputs, strict=True):
             item.call.settle(item, output)
+
+    def _measure(self, batch: list[Item], pass_s: float) -> None:
+        self.meter.worked(sum(item.num_tokens for item in batch), pass_s)
+        newest, before = pass_s / padded_tokens(batch), self._token_s
+        self._token_s = before + NEWEST_WEIGHT * (newest - before) if before else newest
 
     def _count(self, batch: list[Item]) -> None:
         self.num_passes += 1
         self.num_tokens += sum(item.num_tokens for item in batch)
-        self.num_padded_tokens += _padded_tokens(batch)
+        self.num_padded_tokens += padded_tokens(batch)
         self.num_calls_in_passes += len({item.call for item in batch})
 
 
@@ -264,22 +292,6 @@ def _age(call: Call) -> int:
 
 def _length(item: Item) -> int:
     return item.num_tokens
-
-
-def _is_dense(num_tokens: int, padded: int) -> bool:
-    return padded - num_tokens <= max(PASS_TOKENS, MAX_PADDING * padded)
-
-
-def _padded_tokens(batch: list[Item]) -> int:
-    return len(batch) * max(item.num_tokens for item in batch)
-
-
-def _forward(model: Encoder, encodings: list[Encoding]) -> Sequence[Any] | FloatArray:
-    """The model's outputs. Raises ValueError unless there is one for each encoding."""
-    outputs = model.forward(encodings)
-    if len(outputs) != len(encodings):
-        raise ValueError(f"{type(model).__name__} gave {len(outputs)} outputs for {len(encodings)} encodings")
-    return outputs
 
 
 async def _parts(encodings: Sequence[Encoding]) -> AsyncGenerator[Sequence[Encoding], None]:

@@ -22,7 +22,10 @@ class RerankRequest:
 
 @dataclass(frozen=True)
 class RerankWork:
-    """A request and the encodings that the model must process. `state` is private to the model, for `finish`."""
+    """A request and the encodings that the model must process; the first ones matter most.
+
+    `state` is private to the model, for `keep` and `finish`.
+    """
 
     request: RerankRequest
     encodings: tuple[Encoding, ...]
@@ -45,8 +48,17 @@ class RerankingModel(Protocol):
     def forward(self, batch: Sequence[Encoding]) -> Sequence[Any]:
         """One output per encoding, in one forward pass: the caller sorts by length and bounds the batch."""
 
-    def finish(self, work: RerankWork, outputs: Sequence[Any]) -> FloatArray:
-        """Float32 scores (len(request.texts),), one per candidate, from the outputs of the encodings in order."""
+    def keep(self, work: RerankWork, place: int, output: Any) -> None:
+        """Keep the output of the encoding at `place` for later requests. This one may be late or cancelled.
+
+        Called for each output as soon as it is computed, by the thread of the event loop: it must be quick.
+        """
+
+    def finish(self, work: RerankWork, outputs: Sequence[Any | None]) -> FloatArray:
+        """Float32 scores (len(request.texts),), one per candidate, from the outputs of the encodings in order.
+
+        An output is None if the time was over before it was computed. NaN is the score of a candidate that needs it.
+        """
 
     def to_relevance(self, scores: FloatArray) -> FloatArray:
         """The scores as relevance from 0 to 1. Between requests they are as comparable as the model's scores."""

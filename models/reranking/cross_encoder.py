@@ -1,9 +1,7 @@
 """Cross-encoders: one transformer reads query and candidate together and has one output."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from models.embedding.transformer import (
@@ -15,6 +13,7 @@ from models.embedding.transformer import (
 )
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.logits import sigmoid
+from models.reranking.pair_scores import PairScores
 from models.tokens.encoding import Encoding
 from models.types import FloatArray
 
@@ -41,10 +40,13 @@ class CrossEncoderModel:
         self.name = name
         self._model = load_cross_encoder(name, config, config.max_tokens)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
+        self._unfinished = PairScores()
         self._has_types = has_type_ids(self._model.tokenizer)
 
     def tokenize(self, request: RerankRequest) -> RerankWork:
-        return RerankWork(request, tuple(self._tokenizer.encode_pairs(request.query, request.texts)))
+        state = self._unfinished.look_up(request)
+        encodings = self._tokenizer.encode_pairs(request.query, state.missing_texts(request))
+        return RerankWork(request, tuple(encodings), state)
 
     def forward(self, batch: Sequence[Encoding]) -> list[float]:
         """One logit per pair."""
@@ -54,8 +56,11 @@ class CrossEncoderModel:
             features = padded_features(batch, self._tokenizer.pad_id, self._model.device, self._has_types)
             return self._model(features)["scores"].float().flatten().tolist()
 
-    def finish(self, work: RerankWork, outputs: Sequence[Any]) -> FloatArray:
-        return np.array(outputs, np.float32)
+    def keep(self, work: RerankWork, place: int, output: float) -> None:
+        self._unfinished.keep(work, place, output)
+
+    def finish(self, work: RerankWork, outputs: Sequence[float | None]) -> FloatArray:
+        return self._unfinished.finish(work, outputs)
 
     def to_relevance(self, scores: FloatArray) -> FloatArray:
         """The logits' probabilities: cross-encoders are trained with a sigmoid on top."""

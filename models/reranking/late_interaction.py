@@ -82,19 +82,26 @@ class LateInteractionModel:
             vectors = torch.nn.functional.normalize(hidden.float(), dim=-1).half().cpu().numpy()
         return [rows[: len(encoding)] for rows, encoding in zip(vectors, batch, strict=True)]
 
-    def finish(self, work: RerankWork, outputs: Sequence[TokenVectors]) -> FloatArray:
-        if not work.encodings:
-            return np.empty(0, np.float32)
+    def keep(self, work: RerankWork, place: int, output: TokenVectors) -> None:
+        if place > 0:  # the first encoding is the query's
+            # Copy: a cached slice of a batch would keep the whole batch in memory.
+            self._cache.put(work.state.missing[place - 1], self._tokenizer.inner(output).copy())
+
+    def finish(self, work: RerankWork, outputs: Sequence[TokenVectors | None]) -> FloatArray:
         request, state = work.request, work.state
-        # Copy: a cached slice of a batch would keep the whole batch in memory.
-        query, *fresh = [self._tokenizer.inner(vectors).copy() for vectors in outputs]
-        documents = state.cached | dict(zip(state.missing, fresh, strict=True))
-        for text, vectors in zip(state.missing, fresh, strict=True):
-            self._cache.put(text, vectors)
+        scores = np.full(len(request.texts), np.nan, np.float32)
+        query, *fresh = outputs or [None]
+        if query is None:
+            return scores
+        computed = [(text, rows) for text, rows in zip(state.missing, fresh, strict=True) if rows is not None]
+        documents = state.cached | {text: self._tokenizer.inner(rows) for text, rows in computed}
+        read = [place for place, text in enumerate(request.texts) if text in documents]
+        candidates = [documents[request.texts[place]] for place in read]
+        query = self._tokenizer.inner(query)
         weights = token_weights(request.query, self._tokenizer.inner(state.spans), request.term_weights)
-        candidates = [documents[text] for text in request.texts]
         tokens = np.concatenate([query[:0], *candidates])
-        return max_sim(_widen(query), weights, _widen(tokens), [len(candidate) for candidate in candidates])
+        scores[read] = max_sim(_widen(query), weights, _widen(tokens), [len(candidate) for candidate in candidates])
+        return scores
 
     def to_relevance(self, scores: FloatArray) -> FloatArray:
         """The mean cosine, with negative values as 0."""

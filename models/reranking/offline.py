@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 from models.embedding.offline import forward_all
-from models.reranking.base import RerankingModel, RerankRequest
+from models.reranking.base import RerankingModel, RerankRequest, RerankWork
 from models.types import FloatArray
 
 
@@ -12,4 +13,11 @@ def score(model: RerankingModel, requests: Sequence[RerankRequest]) -> list[Floa
     """For each request, in order, the float32 scores (len(request.texts),) of its texts."""
     works = [model.tokenize(request) for request in requests]
     outputs = iter(forward_all(model.forward, [encoding for work in works for encoding in work.encodings]))
-    return [model.finish(work, list(islice(outputs, len(work.encodings)))) for work in works]
+    return [complete(model, work, list(islice(outputs, len(work.encodings)))) for work in works]
+
+
+def complete(model: RerankingModel, work: RerankWork, outputs: Sequence[Any]) -> FloatArray:
+    """The scores of a request, from the outputs of all its encodings in order, which the model also keeps."""
+    for place, output in enumerate(outputs):
+        model.keep(work, place, output)
+    return model.finish(work, outputs)

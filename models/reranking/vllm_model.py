@@ -1,14 +1,13 @@
 """Reranking with vLLM: cross-encoders, and language models that judge whether a document answers, on a GPU."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from models.errors import ModelLoadError
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.logits import sigmoid
+from models.reranking.pair_scores import PairScores
 from models.tokens.encoding import Encoding
 from models.types import FloatArray
 from models.vllm.pooling import VllmPooling, VllmPoolingConfig, load_pooling_tokenizer
@@ -39,6 +38,7 @@ class VllmRerankingModel:
         """Starts the engine. Raises ModelLoadError."""
         self.name = name
         self._config = config
+        self._unfinished = PairScores()
         self._tokenizer = load_pooling_tokenizer(name, config)
         self._pooling = VllmPooling(name, config, "classify")
         warm_up = self.tokenize(RerankRequest("warm", ("up",)))
@@ -47,18 +47,24 @@ class VllmRerankingModel:
             raise ModelLoadError(name, f"it has {num_outputs} outputs; a reranker has one")
 
     def tokenize(self, request: RerankRequest) -> RerankWork:
+        state = self._unfinished.look_up(request)
+        return RerankWork(request, tuple(self._encode(request.query, state.missing_texts(request))), state)
+
+    def _encode(self, query: str, texts: list[str]) -> list[Encoding]:
         if not self._config.has_template:
-            return RerankWork(request, tuple(self._tokenizer.encode_pairs(request.query, request.texts)))
-        opening = self._config.before_query + request.query + self._config.before_document
-        pieces = self._tokenizer.encode_between(opening, request.texts, self._config.after_document)
-        return RerankWork(request, tuple(pieces))
+            return self._tokenizer.encode_pairs(query, texts)
+        opening = self._config.before_query + query + self._config.before_document
+        return self._tokenizer.encode_between(opening, texts, self._config.after_document)
 
     def forward(self, batch: Sequence[Encoding]) -> list[float]:
         """One logit per pair."""
         return self._pooling.run(batch, use_activation=False)[:, 0].tolist()
 
-    def finish(self, work: RerankWork, outputs: Sequence[Any]) -> FloatArray:
-        return np.array(outputs, np.float32)
+    def keep(self, work: RerankWork, place: int, output: float) -> None:
+        self._unfinished.keep(work, place, output)
+
+    def finish(self, work: RerankWork, outputs: Sequence[float | None]) -> FloatArray:
+        return self._unfinished.finish(work, outputs)
 
     def to_relevance(self, scores: FloatArray) -> FloatArray:
         """The logits' probabilities."""

@@ -16,6 +16,7 @@ from models.embedding.base import EmbeddingModel
 from models.embedding.offline import forward_all
 from models.generation.base import GenerationModel
 from models.reranking.base import RerankingModel, RerankRequest
+from models.reranking.offline import complete
 from models.types import ChatMessage, GenerationRequest, Passage, SamplingOptions
 from serve.cli.capacity.fit import fit, rounded, timed
 from serve.cli.capacity.profile import BatchTimes, GenerationTimes
@@ -60,7 +61,7 @@ def measure_rerank(
         tokens.append(sum(map(len, encodings)) // size)
         outputs = iter(forward_all(model.forward, encodings, config.max_batch_tokens))
         for job in jobs:
-            model.finish(job, [next(outputs) for _ in job.encodings])
+            complete(model, job, [next(outputs) for _ in job.encodings])
 
     fixed_s, per_item_s = fit(REQUESTS, [timed(partial(rerank, size), turn_s) for size in REQUESTS])
     return BatchTimes(fixed_s=fixed_s, per_item_s=per_item_s, max_batch=8, tokens_per_item=max(1, tokens[-1]))

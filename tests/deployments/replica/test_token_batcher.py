@@ -443,3 +443,93 @@ async def test_after_a_pass_of_many_those_who_ask_again_share_the_next(batchers:
     sizes = [len(batch) for batch in model.passes]
     assert sum(sizes) == 20
     assert len(sizes) <= 4, sizes  # with those who missed the first pass in one of their own
+
+
+class Kept(dict[int, Any]):
+    def __call__(self, place: int, output: Any) -> None:
+        self[place] = output
+
+
+async def test_at_the_deadline_the_outputs_so_far_are_returned(batcher: TokenBatcher, model: Summing) -> None:
+    first = await occupy(batcher, model)
+
+    assert await batcher.run_until(model, [encoding(1), encoding(2)], Deadline.after(0.01)) == [None, None]
+    assert await batcher.run_until(model, [encoding(3)], Deadline.after(0)) == [None]
+
+    model.gate.set()
+    await first
+    assert await batcher.run_until(model, [encoding(4), encoding(5)], soon()) == [4, 5]
+    assert await batcher.run_until(model, [], soon()) == []
+
+
+async def test_outputs_are_kept_when_the_caller_has_left(batcher: TokenBatcher, model: Summing) -> None:
+    kept, late = Kept(), Kept()
+    model.gate.clear()
+    call = asyncio.create_task(batcher.run(model, [encoding(1), encoding(2)], soon(), kept))
+    await model.until_begun()
+    call.cancel()
+    await asyncio.wait([call])
+    with pytest.raises(DeadlineExceededError):
+        await batcher.run(model, [encoding(3)], Deadline.after(0.01), late)
+
+    model.gate.set()
+    await batcher.run(model, [encoding(4)], soon())
+
+    assert (kept, late) == ({0: 1, 1: 2}, {})
+
+
+async def test_a_failure_to_keep_fails_the_call_and_no_other(batcher: TokenBatcher, model: Summing) -> None:
+    def forget(place: int, output: Any) -> None:
+        raise ValueError("nothing is kept here")
+
+    first = await occupy(batcher, model)
+    failing = asyncio.create_task(batcher.run(model, [encoding(1)], soon(), forget))
+    other = await start(batcher, model, encoding(2))
+    model.gate.set()
+
+    with pytest.raises(ValueError, match="nothing is kept here"):
+        await failing
+    assert (await first, await other) == ([0], [2])
+
+
+async def test_with_enough_time_a_ranked_call_is_batched_by_length(batcher: TokenBatcher, model: Summing) -> None:
+    await batcher.run(model, [encoding(0)], soon())
+
+    await batcher.run_until(model, [encoding(1, 4), encoding(2, 24), encoding(3, 4), encoding(4, 24)], soon())
+
+    assert [sorted(numbers) for numbers in model.passes[1:]] == [[2, 4], [1, 3]]
+
+
+async def test_with_too_little_time_the_first_of_a_ranked_call_are_computed_first(
+    batcher: TokenBatcher, model: Summing
+) -> None:
+    await batcher.run(model, [encoding(0)], soon())
+    batcher._token_s = LIMIT_S / 64  # the time suffices for 64 tokens of the 72
+
+    outputs = await batcher.run_until(
+        model, [encoding(1, 4), *(encoding(number, 4) for number in range(2, 19))], soon()
+    )
+
+    assert outputs == list(range(1, 19))
+    assert model.passes[1] == [1, 2, 3, 4]  # a short pass: a quarter of 64 tokens
+
+
+async def test_a_pass_is_no_longer_than_the_time_that_is_left(batcher: TokenBatcher, model: Summing) -> None:
+    await batcher.run(model, [encoding(0)], soon())
+    batcher._token_s = LIMIT_S / 11
+
+    await batcher.run_until(model, [encoding(number, 4) for number in range(1, 19)], soon())
+
+    assert model.passes[1] == [1, 2]
+
+
+async def test_a_running_pass_shows_that_the_batcher_is_alive(batcher: TokenBatcher, model: Summing) -> None:
+    async def probe() -> None:
+        raise AssertionError("a busy model is not probed")
+
+    first = await occupy(batcher, model)
+    await batcher.liveness.check(probe)
+
+    model.gate.set()
+    await first
+    await batcher.liveness.check(probe)

@@ -135,6 +135,31 @@ def test_requests_without_texts_get_no_scores(model: RerankingModel) -> None:
     assert score(model, []) == []
 
 
+def test_a_candidate_that_was_not_computed_has_no_score_and_the_others_have_theirs(model: RerankingModel) -> None:
+    (expected,) = score(model, [FERRY])
+    request = RerankRequest(FERRY.query, (*FERRY.texts[:2], "The museum is closed on Mondays."))
+    work = model.tokenize(request)
+    outputs = [*model.forward(work.encodings[:-1]), None]
+
+    scores = model.finish(work, outputs)
+
+    assert np.isnan(scores).tolist() == [False, False, True]
+    assert np.allclose(scores[:2], expected[:2], atol=1e-3)
+    assert np.isnan(model.finish(work, [None] * len(outputs))).all()
+
+
+def test_what_a_cut_request_has_computed_is_not_computed_again(model: RerankingModel) -> None:
+    request = RerankRequest("Who plays the organ?", ("The organist practises daily.", "The pipes are of tin."))
+    first = model.tokenize(request)
+    outputs = list(model.forward(first.encodings))
+    model.keep(first, len(outputs) - 1, outputs[-1])
+
+    again = model.tokenize(request)
+
+    assert len(again.encodings) == len(first.encodings) - 1
+    assert np.allclose(score(model, [request])[0], model.finish(first, outputs), atol=1e-3)
+
+
 @pytest.mark.parametrize("query", ["", "?", "word " * 2_000])
 def test_odd_queries_and_texts_are_scored(model: RerankingModel, query: str) -> None:
     (scores,) = score(model, [RerankRequest(query, ("", "text", "long " * 2_000))])

@@ -21,6 +21,7 @@ import psutil
 
 from models.catalog import Catalog
 from models.reranking.base import RerankingModel, RerankRequest
+from models.reranking.offline import complete
 from models.source import SourceConfig, choose_device, choose_dtype, fetch_folder
 from models.tokens.encoding import Encoding
 
@@ -153,7 +154,7 @@ class Bench:
         model: RerankingModel = self._model
         works = [model.tokenize(RerankRequest(query, tuple(texts))) for query, texts in items]
         outputs = iter(self._forward_sorted([encoding for work in works for encoding in work.encodings], size))
-        return [model.finish(work, [next(outputs) for _ in work.encodings]) for work in works]
+        return [complete(model, work, [next(outputs) for _ in work.encodings]) for work in works]
 
     def _forward_sorted(self, encodings: Sequence[Encoding], size: int) -> list[Any]:
         """One output an encoding, in order, by forward passes over encodings of similar length."""
