@@ -216,12 +216,15 @@ class Views:
         vector_store_id: str,
         after_seq: int,
         limit: int = DEFAULT_CHANGES_LIMIT,
+        shard: Shard | None = None,
         started_seq: int = 0,
     ) -> TextChanges:
-        """Return the changes of the store's texts since `after_seq`. See `vector_changes`."""
+        """Return the changes of the store's texts, or of one shard of them, since `after_seq`. See `vector_changes`."""
         store = (tenant, vector_store_id)
         added = select(chunks.c.chunk_key, chunks.c.file_key, chunks.c.context, chunks.c.text)
         added = added.where(is_store(chunks, *store))
+        if shard is not None:
+            added = added.where(chunks.c.chunk_key % shard.count == shard.number)
         with self.database.reading() as connection:
             log = _Log(added, chunks.c.seq)
             changes, rows = _read_changes(connection, store, log, after_seq, started_seq, limit)

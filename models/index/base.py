@@ -10,6 +10,7 @@ from typing import Protocol
 
 from models.errors import ConflictError
 from models.filters import Attributes, Filter
+from models.index.bm25 import WordCounts
 from models.types import FloatArray, KeyArray, LexicalRanking, Ranking
 
 
@@ -61,6 +62,16 @@ class FollowedIndex(Protocol):
         """Replace the attributes of these files, by file key. Other files keep theirs; a new file has none."""
 
     def __len__(self) -> int: ...
+
+
+class ShardIndex(LexicalIndex, Protocol):
+    """BM25 over the words of one shard, with scores that are comparable to those of the other shards."""
+
+    def count(self, query: str) -> WordCounts:
+        """Return this shard's counts for the words of `query`."""
+
+    def search_with(self, counts: WordCounts, query: str, k: int, where: Filter | None = None) -> LexicalRanking:
+        """As `search`, scored with the counts of all shards together."""
 
 
 class Snapshotting(Protocol):

@@ -1,7 +1,7 @@
 """Indexes that follow the log: each vector store's index applies all changes before it answers."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from models.index.base import DenseIndex, LexicalIndex
 from models.index.log_followers import (
     MAX_WARM_STORES,
     DenseKey,
-    Follower,
     Followers,
     Source,
     Store,
@@ -102,27 +101,28 @@ class LexicalSearch:
     """Keyword search in all vector stores, with one index per store. Not thread-safe."""
 
     def __init__(
-        self, views: Views, make_index: Callable[[], LexicalIndex], snapshots: Snapshots | None = None
+        self,
+        views: Views,
+        make_index: Callable[[], LexicalIndex],
+        snapshots: Snapshots | None = None,
+        shard: Shard | None = None,
     ) -> None:
-        self._views, self._make_index = views, make_index
+        """With `shard` None, it indexes all chunks."""
+        self._views, self._make_index, self._shard = views, make_index, shard
         self._followers = Followers[Store, TextChanges, LexicalIndex](views, self._source, snapshots)
 
     def search(self, requests: list[LexicalRequest]) -> list[LexicalRanking]:
         """Return one ranking per request, with its words' weights in the searched stores. Raises NotFoundError."""
+        return [_rank(request, indexes) for request, indexes in zip(requests, self.indexes(requests), strict=True)]
+
+    def indexes(self, requests: Sequence[LexicalRequest]) -> list[list[LexicalIndex | None]]:
+        """Return the up-to-date indexes of each request's stores; None for an empty store. Raises NotFoundError."""
         stores = {(request.scope.tenant, name) for request in requests for name in request.scope.vector_store_ids}
         followers = self._followers.up_to_date(stores)
-        return [self._rank(request, followers) for request in requests]
-
-    @staticmethod
-    def _rank(request: LexicalRequest, followers: dict[Store, Follower[TextChanges, LexicalIndex]]) -> LexicalRanking:
-        stores = [(request.scope.tenant, name) for name in request.scope.vector_store_ids]
-        indexes = [existing_follower(followers, store).index for store in stores]
-        results = [index.search(request.query, request.k, request.where) for index in indexes if index is not None]
-        weights: dict[str, float] = {}
-        for result in results:
-            for word, weight in result.term_weights.items():
-                weights[word] = max(weight, weights.get(word, 0.0))
-        return LexicalRanking(merge([result.ranking for result in results], request.k), weights)
+        return [
+            [existing_follower(followers, (scope.tenant, name)).index for name in scope.vector_store_ids]
+            for scope in (request.scope for request in requests)
+        ]
 
     def maintain(self) -> bool:
         """Do one step of updating the most recently changed stores."""
@@ -131,12 +131,29 @@ class LexicalSearch:
 
     def _source(self, key: Store) -> Source[TextChanges, LexicalIndex]:
         return Source(
-            name=("lexical", *key),
-            read=lambda seq, started_seq: self._views.text_changes(*key, seq, started_seq=started_seq),
+            name=("lexical", *key, *([str(self._shard)] if self._shard else [])),
+            read=lambda seq, started_seq: self._views.text_changes(
+                *key, seq, shard=self._shard, started_seq=started_seq
+            ),
             make=lambda _: self._make_index(),
             dim=lambda _: 0,
             add=lambda index, changes: index.add(changes.added_keys, changes.added_file_keys, list(changes.texts)),
         )
+
+
+def _rank(request: LexicalRequest, indexes: Sequence[LexicalIndex | None]) -> LexicalRanking:
+    searched = [index for index in indexes if index is not None]
+    results = [index.search(request.query, request.k, request.where) for index in searched]
+    return merge_lexical(results, request.k)
+
+
+def merge_lexical(results: Sequence[LexicalRanking], k: int) -> LexicalRanking:
+    """Return the best `k` hits of all rankings, and the highest weight of each word."""
+    weights: dict[str, float] = {}
+    for result in results:
+        for word, weight in result.term_weights.items():
+            weights[word] = max(weight, weights.get(word, 0.0))
+    return LexicalRanking(merge([result.ranking for result in results], k), weights)
 
 
 def _add_vectors(index: DenseIndex, changes: VectorChanges) -> None:

@@ -1,6 +1,5 @@
 """Keyword search with Tantivy: BM25 on English stems."""
 
-import math
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from models.filters import Attributes, Filter
 from models.index import stop_words
 from models.index.attributes import FileAttributes
 from models.index.attributes_snapshot import read_state, write_state
+from models.index.bm25 import idf
 from models.index.private_folder import link_file, private_folder
 from models.types import KeyArray, LexicalRanking, Ranking
 
@@ -113,7 +113,7 @@ class TantivyIndex:
             self._commit()
             words, searcher = self._words(query), self._index.searcher()
             clause = self._clause(where)
-        weights = {word.text: _idf(searcher, word.term) for word in words}
+        weights = {word.text: _weight(searcher, word.term) for word in words}
         terms = self._searched_terms(words)
         if k < 1 or not terms or not searcher.num_docs:
             return LexicalRanking(Ranking.empty(), weights)
@@ -223,15 +223,21 @@ class TantivyIndex:
         content_terms = [word.term for word in words if self._stop_filter.analyze(word.text)]
         return content_terms or [word.term for word in words]
 
-    def _rank(self, searcher: "tantivy.Searcher", terms: list[str], clause: Any, k: int) -> Ranking:
-        query_of, occur = self._tantivy.Query, self._tantivy.Occur
-        shoulds = [(occur.Should, query_of.term_query(self._schema, TEXT, term, "freq")) for term in terms]
-        query = query_of.boolean_query(shoulds)
+    def _rank(
+        self, searcher: "tantivy.Searcher", terms: Iterable[str], clause: Any, k: int, boosts: Mapping[str, float] = {}
+    ) -> Ranking:
+        """Return the best `k` chunks. `boosts` multiply the scores of terms."""
+        occur, query_of = self._tantivy.Occur, self._tantivy.Query
+        query = query_of.boolean_query([(occur.Should, self._term_query(term, boosts.get(term))) for term in terms])
         if clause is not None:
             query = query_of.boolean_query([(occur.Must, query), clause])
         hits = searcher.search(query, limit=k, count=False).hits
         keys = searcher.fast_field_values(KEY, [address for _, address in hits])
         return Ranking(np.array(keys, np.int64), np.array([score for score, _ in hits], np.float32))
+
+    def _term_query(self, term: str, boost: float | None = None) -> "tantivy.Query":
+        query = self._tantivy.Query.term_query(self._schema, TEXT, term, "freq")
+        return query if boost is None else self._tantivy.Query.boost_query(query, boost)
 
 
 def _link_files(source: Path, target: Path) -> None:
@@ -262,9 +268,7 @@ def _schema(tantivy: ModuleType) -> "tantivy.Schema":
     return builder.build()
 
 
-def _idf(searcher: "tantivy.Searcher", term: str) -> float:
-    """Return BM25's ln(1 + (N - df + 0.5) / (df + 0.5)), for N documents, df of them with the term."""
-    num_docs = searcher.num_docs
-    # df counts removed documents until their segment is merged, so it can exceed N.
-    df = min(searcher.doc_freq(TEXT, term), num_docs)
-    return math.log(1 + (num_docs - df + 0.5) / (df + 0.5))
+def _weight(searcher: "tantivy.Searcher", term: str) -> float:
+    """Return the term's inverse document frequency among the documents that were not removed."""
+    # The frequency counts removed documents until their segment is merged, so it can exceed the number of documents.
+    return idf(min(searcher.doc_freq(TEXT, term), searcher.num_docs), searcher.num_docs)

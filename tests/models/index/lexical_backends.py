@@ -9,6 +9,7 @@ import pytest
 
 from models.index.base import LexicalIndex
 from models.index.tantivy_index import MAX_IN_MEMORY, TantivyIndex
+from models.index.tantivy_shard import TantivyShard
 from serve.cli.driver.milvus_server import lite_uri, make_lexical
 
 
@@ -25,9 +26,9 @@ class LexicalBackend:
     filter_keeps_scores: bool = True
 
 
-def tantivy_in_a_folder() -> TantivyIndex:
+def in_a_folder(make: Callable[[], TantivyIndex]) -> TantivyIndex:
     """Make an index that was once too large for memory."""
-    index, keys = TantivyIndex(), np.arange(10**6, 10**6 + MAX_IN_MEMORY + 1)
+    index, keys = make(), np.arange(10**6, 10**6 + MAX_IN_MEMORY + 1)
     index.add(keys, keys, ["gone"] * len(keys))
     index.remove(keys)
     return index
@@ -35,7 +36,9 @@ def tantivy_in_a_folder() -> TantivyIndex:
 
 LEXICAL_BACKENDS: list[Any] = [
     LexicalBackend("tantivy", TantivyIndex),
-    LexicalBackend("tantivy-folder", tantivy_in_a_folder),
+    LexicalBackend("tantivy-folder", lambda: in_a_folder(TantivyIndex)),
+    LexicalBackend("shard", TantivyShard),
+    LexicalBackend("shard-folder", lambda: in_a_folder(TantivyShard)),
     pytest.param(
         LexicalBackend("milvus-lite", lambda: make_lexical(lite_uri()), has_weights=False, filter_keeps_scores=False),
         marks=pytest.mark.slow,
