@@ -27,13 +27,11 @@ def build(settings: Settings) -> Application:
     serve_config.yaml sets replicas, batching, queues and models, under `deployments`.
     """
     catalog = Catalog.open(settings.catalog)
-    place = Placement(settings.inline)
+    place, storage, search = Placement(settings.inline), settings.storage, settings.search
     stages = Stages(
         embedder=place(Embedder, catalog),
-        dense=[
-            place(DenseSearcher, settings.storage, shard, name=name) for name, shard in settings.search.shards().items()
-        ],
-        lexical=place(LexicalSearcher, settings.storage),
+        dense=[place(DenseSearcher, storage, shard, name=name) for name, shard in search.dense().items()],
+        lexical=[place(LexicalSearcher, storage, shard, name=name) for name, shard in search.lexical().items()],
         reranker=place(Reranker, catalog),
         generator=place(Generator, catalog),
         parser=place(Parser, catalog),

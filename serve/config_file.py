@@ -122,12 +122,13 @@ def _check_application(application: dict[str, Any], where: str) -> Iterator[Prob
 
 
 def _deployments_of(arguments: dict[str, Any]) -> dict[str, type[StageConfig]]:
-    """The deployments that these settings make: one for each dense shard, and none for an inline stage."""
+    """The deployments that these settings make: one for each shard, and none for an inline stage."""
     try:
-        shards = SearchConfig(**(arguments.get("search") or {})).shards()
+        search = SearchConfig(**(arguments.get("search") or {}))
     except (ValidationError, TypeError):
         return STAGES  # the settings' own check reports this
-    stages = STAGES | dict.fromkeys(shards, DenseSearcherConfig)
+    shards = dict.fromkeys(search.dense(), DenseSearcherConfig) | dict.fromkeys(search.lexical(), LexicalSearcherConfig)
+    stages = STAGES | shards
     return {name: config for name, config in stages.items() if name not in _inline(arguments)}
 
 
@@ -196,14 +197,13 @@ def _check_names(
 
 
 def _check_milvus(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
-    """Milvus distributes its vectors itself. Only one process may open a file of Milvus Lite."""
+    """Milvus distributes its data itself. Only one process may open a file of Milvus Lite."""
     milvus = (arguments.get("storage") or {}).get("milvus") or {}
     if not milvus:
         return
-    if (arguments.get("search") or {}).get("dense_shards", 1) != 1:
-        yield Problem(
-            f"{where}.args.search.dense_shards", "must be 1 with Milvus, which distributes its vectors itself"
-        )
+    for key in ("dense_shards", "lexical_shards"):
+        if (arguments.get("search") or {}).get(key, 1) != 1:
+            yield Problem(f"{where}.args.search.{key}", "must be 1 with Milvus, which distributes its data itself")
     if str(milvus.get("uri", "")).endswith(".db"):
         yield from _check_milvus_lite(arguments, deployments, where)
 

@@ -33,7 +33,7 @@ class Stages:
 
     embedder: DeploymentHandle[Any] | InlineStage
     dense: list[DeploymentHandle[Any] | InlineStage]
-    lexical: DeploymentHandle[Any] | InlineStage
+    lexical: list[DeploymentHandle[Any] | InlineStage]
     reranker: DeploymentHandle[Any] | InlineStage
     generator: DeploymentHandle[Any] | InlineStage
     parser: DeploymentHandle[Any] | InlineStage
@@ -80,7 +80,7 @@ def _clients(stages: Stages, settings: Settings) -> Clients:
     inline: list[InlineHandle] = []
     embedder = EmbedderClient(_handle(stages.embedder, inline), "embed", coalescing)
     dense = DenseSearcherClient([_handle(shard, inline) for shard in stages.dense], coalescing)
-    lexical = LexicalSearcherClient(_handle(stages.lexical, inline), "lexical", coalescing)
+    lexical = LexicalSearcherClient([_handle(shard, inline) for shard in stages.lexical], coalescing)
     reranker = RerankerClient(_handle(stages.reranker, inline), "rerank", coalescing)
     generator = GeneratorClient(_handle(stages.generator, inline), "generate")
     parser = ParserClient(_handle(stages.parser, inline), "parse")

@@ -76,13 +76,27 @@ class SearchConfig(BaseModel):
         le=64,
         description="Dense search deployments, each with a part of the vectors: DenseSearcher, DenseSearcher-1…",
     )
+    lexical_shards: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Keyword search deployments, each with a part of the texts: LexicalSearcher, LexicalSearcher-1…",
+    )
 
-    def shards(self) -> dict[str, Shard | None]:
+    def dense(self) -> dict[str, Shard | None]:
         """The dense search's deployments, each with its part of the chunks; None means all chunks."""
-        if self.dense_shards == 1:
-            return {"DenseSearcher": None}
-        names = ["DenseSearcher", *(f"DenseSearcher-{number}" for number in range(1, self.dense_shards))]
-        return {name: Shard(number, self.dense_shards) for number, name in enumerate(names)}
+        return _shards("DenseSearcher", self.dense_shards)
+
+    def lexical(self) -> dict[str, Shard | None]:
+        """The keyword search's deployments, each with its part of the chunks; None means all chunks."""
+        return _shards("LexicalSearcher", self.lexical_shards)
+
+
+def _shards(name: str, count: int) -> dict[str, Shard | None]:
+    if count == 1:
+        return {name: None}
+    names = [name, *(f"{name}-{number}" for number in range(1, count))]
+    return {each: Shard(number, count) for number, each in enumerate(names)}
 
 
 DATABASE_URL, MILVUS_TOKEN = "RAGSERVE_DATABASE_URL", "RAGSERVE_MILVUS_TOKEN"
@@ -107,6 +121,8 @@ class Settings(BaseModel):
     def _check_placement(self) -> Self:
         if self.inline.DenseSearcher is not None and self.search.dense_shards != 1:
             raise ValueError("inline.DenseSearcher cannot be sharded: search.dense_shards must be 1")
+        if self.inline.LexicalSearcher is not None and self.search.lexical_shards != 1:
+            raise ValueError("inline.LexicalSearcher cannot be sharded: search.lexical_shards must be 1")
         return self
 
     storage: StorageConfig = StorageConfig()

@@ -169,11 +169,12 @@ def test_a_wrong_inline_stage_is_refused(raw: dict[str, Any], config: dict[str, 
     assert any(problem in message for message in messages(raw)), messages(raw)
 
 
-def test_an_inline_search_has_no_shards(raw: dict[str, Any]) -> None:
-    make_inline(raw, "DenseSearcher")
-    raw["applications"][0]["args"]["search"] = {"dense_shards": 2}
+@pytest.mark.parametrize(("key", "name"), [("dense_shards", "DenseSearcher"), ("lexical_shards", "LexicalSearcher")])
+def test_an_inline_search_has_no_shards(key: str, name: str, raw: dict[str, Any]) -> None:
+    make_inline(raw, name)
+    raw["applications"][0]["args"]["search"] = {key: 2}
 
-    assert any("search.dense_shards must be 1" in message for message in messages(raw))
+    assert any(f"search.{key} must be 1" in message for message in messages(raw))
 
 
 def test_a_misnamed_deployment_is_refused(raw: dict[str, Any]) -> None:
@@ -316,6 +317,7 @@ def test_secrets_come_from_the_environment_and_stay_out_of_sight(monkeypatch: py
     [
         ({"storage": {"milvus": {"uri": "m.db"}}}, 2, "only one process can open Milvus Lite"),
         ({"storage": {"milvus": {"uri": "http://m"}}, "search": {"dense_shards": 2}}, 2, "must be 1 with Milvus"),
+        ({"storage": {"milvus": {"uri": "http://m"}}, "search": {"lexical_shards": 2}}, 2, "must be 1 with Milvus"),
     ],
 )
 def test_a_deployment_that_milvus_cannot_serve_is_refused(
@@ -342,14 +344,15 @@ def test_a_replica_with_milvus_lite_stops_before_the_next_starts(raw: dict[str, 
     assert messages(raw) == []
 
 
-def test_every_shard_must_be_listed() -> None:
+@pytest.mark.parametrize(("key", "name"), [("dense_shards", "DenseSearcher"), ("lexical_shards", "LexicalSearcher")])
+def test_every_shard_must_be_listed(key: str, name: str) -> None:
     raw = read(ROOT / "serve_config.yaml")
     application = raw["applications"][0]
-    application["args"]["search"] = {"dense_shards": 2}
-    assert any("DenseSearcher-1 is missing" in message for message in messages(raw, None))
-    dense = deployment(raw, "DenseSearcher")
+    application["args"]["search"] = {key: 2}
+    assert any(f"{name}-1 is missing" in message for message in messages(raw, None))
+    first = deployment(raw, name)
 
-    application["deployments"].append(dense | {"name": "DenseSearcher-1"})
+    application["deployments"].append(first | {"name": f"{name}-1"})
 
     assert check(raw) == []
 

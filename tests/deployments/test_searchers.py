@@ -15,6 +15,7 @@ from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
 from models.errors import ConfigError, DeadlineExceededError, NotFoundError
 from models.index.follow import DenseRequest, LexicalRequest, merge
+from models.index.lexical_shards import ShardRequest, merge_answers, total_counts
 from models.index.token_codec import encode_tokens
 from models.index.token_search import TokenScoreRequest
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Deadline, FloatArray, Ranking, Scope
@@ -147,6 +148,24 @@ async def test_background_work_reads_token_vectors_too(storage: StorageConfig) -
         pass
 
     assert any((storage.token_folder).rglob("*"))
+
+
+async def test_shards_of_words_together_find_what_one_index_finds(storage: StorageConfig) -> None:
+    fill(storage.open(), 100)
+    whole, *shards = [LexicalSearcher(storage, shard) for shard in (None, Shard(0, 2), Shard(1, 2))]
+    for searcher in (whole, *shards):
+        await searcher.reconfigure({})
+    request = LexicalRequest("word7 word8", SCOPE, 10)
+
+    (expected,) = await whole.search_all([request])
+    counted = [(await shard.search_all([ShardRequest(request)]))[0] for shard in shards]
+    with_counts = ShardRequest(request, total_counts(counted))
+    answers = [(await shard.search_all([with_counts]))[0] for shard in shards]
+
+    merged = merge_answers(answers, 10)
+    assert sorted(merged.ranking.keys.tolist()) == sorted(expected.ranking.keys.tolist()) == [8, 9]
+    assert merged.ranking.scores == pytest.approx(expected.ranking.scores)
+    assert merged.term_weights == pytest.approx(expected.term_weights)
 
 
 async def test_a_request_that_cannot_be_answered_fails_alone_in_its_batch(storage: StorageConfig) -> None:

@@ -61,7 +61,7 @@ VARIANTS: dict[str, tuple[str, Raw]] = {
         "gpu",
         of_class("generation", gpus=2) | {"deployments": {"Generator": {"ray_actor_options": {"num_gpus": 2}}}},
     ),
-    "more shards": ("cpu", {"args": {"search": {"dense_shards": 5}}}),
+    "more shards": ("cpu", {"args": {"search": {"dense_shards": 5, "lexical_shards": 4}}}),
     "memory as a resource": ("cpu", {"deployments": {"Parser": {"ray_actor_options": {"memory": 5e9}}}}),
     "one class for all": (
         "cpu",
@@ -129,13 +129,27 @@ def test_each_shard_is_a_deployment(rendered: Callable[..., str]) -> None:
     assert groups_of(service)["cpu"]["maxReplicas"] == 10
 
 
-def test_one_shard_can_have_other_values(rendered: Callable[..., str]) -> None:
-    values = {"args": {"search": {"dense_shards": 2}}} | scaled("DenseSearcher-1", 3, 3)
+@pytest.mark.parametrize("searcher", ["DenseSearcher", "LexicalSearcher"])
+def test_one_shard_can_have_other_values(searcher: str, rendered: Callable[..., str]) -> None:
+    shards = {"args": {"search": {"dense_shards": 2, "lexical_shards": 2}}}
+    usual = deployments_of(service_of(rendered()))[searcher]["autoscaling_config"]["max_replicas"]
 
-    stages = deployments_of(service_of(rendered(values)))
+    stages = deployments_of(service_of(rendered(shards | scaled(f"{searcher}-1", 3, 5))))
 
-    assert stages["DenseSearcher"]["autoscaling_config"]["max_replicas"] == 6
-    assert stages["DenseSearcher-1"]["autoscaling_config"]["max_replicas"] == 3
+    assert usual != 5
+    assert stages[searcher]["autoscaling_config"]["max_replicas"] == usual
+    assert stages[f"{searcher}-1"]["autoscaling_config"]["max_replicas"] == 5
+
+
+def test_shards_of_the_keyword_search_are_deployments_of_its_class(rendered: Callable[..., str]) -> None:
+    text = rendered({"args": {"search": {"lexical_shards": 4}}})
+
+    stages = deployments_of(service_of(text))
+    names = ["LexicalSearcher", *(f"LexicalSearcher-{number}" for number in (1, 2, 3))]
+    assert [name for name in stages if name.startswith("Lexical")] == names
+    first, *copies = (stages[name] for name in names)
+    assert all(each | {"name": first["name"]} == first for each in copies)
+    assert first["ray_actor_options"]["label_selector"] == {"ragserve/class": "cpu"}
 
 
 def test_a_stage_that_scales_to_zero_needs_no_pod(rendered: Callable[..., str]) -> None:
@@ -213,6 +227,7 @@ REFUSED: dict[str, tuple[str, Raw, str]] = {
     "a folder in the image": ("cpu", {"args": {"storage": {"data_dir": "data"}}}, "path of a volume"),
     "a catalog of this machine": ("cpu", {"args": {"catalog": "/home/me/catalog.yaml"}}, "in values.yaml"),
     "shards of Milvus": ("milvus", {"args": {"search": {"dense_shards": 2}}}, "must be 1 with Milvus"),
+    "shards of Milvus' words": ("milvus", {"args": {"search": {"lexical_shards": 2}}}, "must be 1 with Milvus"),
     "an unknown base": ("nowhere", {}, "cannot be read"),
 }
 

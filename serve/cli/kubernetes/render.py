@@ -124,17 +124,18 @@ def _refuse_secrets(arguments: dict[str, Any]) -> None:
 
 
 def _add_shards(application: dict[str, Any], raw: dict[str, Any]) -> None:
-    """Add missing DenseSearcher shards as copies of the first."""
+    """Add missing shards of a searcher as copies of its first."""
     try:
         settings = settings_of(raw)
     except (ValidationError, ConfigError):
         return  # _require_valid reports it with the other problems
     deployments = application["deployments"]
     names = [deployment["name"] for deployment in deployments]
-    first = next((deployment for deployment in deployments if deployment["name"] == "DenseSearcher"), None)
-    for name in settings.search.shards():
-        if name not in names and first is not None:
-            deployments.append(copy.deepcopy(first) | {"name": name})
+    for shards in (settings.search.dense(), settings.search.lexical()):
+        first = next((deployment for deployment in deployments if deployment["name"] == next(iter(shards))), None)
+        for name in shards:
+            if name not in names and first is not None:
+                deployments.append(copy.deepcopy(first) | {"name": name})
 
 
 def _kind_of(name: str) -> str:

@@ -44,7 +44,7 @@ class Values(BaseModel):
     )
     args: dict[str, Any] = Field(default={}, description="Overrides of the application's args.")
     deployments: dict[str, dict[str, Any]] = Field(
-        default={}, description="Overrides by deployment name; those of DenseSearcher apply to every shard."
+        default={}, description="Overrides by deployment name; those of a searcher apply to each of its shards."
     )
     default_class: str = Field(description="Class of the stages that are not listed in a class.")
     replacement_s: int = Field(ge=0, description="Time to start a replica on a new node: node, image and model.")
