@@ -9,7 +9,8 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from serve.access.keys import KeyRing
-from serve.api.services import InlineReplica, Services, StatusSource
+from serve.api.services import InlineReplica, Services
+from serve.caching.caches import Caches
 from serve.http_app import create_app
 from serve.pipelines.answering import Answering
 from serve.pipelines.housekeeping import Housekeeper
@@ -28,6 +29,7 @@ from serve.pipelines.stages import (
     GenerateStage,
     LexicalStage,
     ParseStage,
+    StatusSource,
 )
 from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
 from serve.settings import Settings
@@ -62,6 +64,7 @@ class LiveServices:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
         self._arguments, self._clients, self._corpus = settings, clients, corpus
         self._orders: dict[OrderName, PassageOrder] = {}
+        self._caches = Caches(corpus.views, clients.statuses, catalog)
         self._stored_tokens = StoredTokenReranking(clients.reranker, clients.dense)
         with_tokens = settings.ingest.token_vectors
         self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration, with_tokens)
@@ -81,8 +84,8 @@ class LiveServices:
             embedder=clients.embedder,
             reranker=clients.reranker,
             ingest=self._worker,
-            background=(self._builder, self._housekeeper, self._stored_tokens),
-            stages=clients.statuses,
+            background=(self._builder, self._housekeeper, self._stored_tokens, self._caches),
+            stages=self._caches.serving.sources,
             inline=clients.inline,
         )
         self.app = create_app(services)
@@ -114,13 +117,14 @@ class LiveServices:
 
     def _compose(self, settings: Settings) -> tuple[Retrieving, Answering]:
         """The request paths, from the inside out: each line wraps the one before, so a wrapper is one more line."""
-        clients, corpus = self._clients, self._corpus
+        clients, corpus, caches = self._clients, self._corpus, self._caches
+        caches.configure(settings.cache)
+        embedder = caches.embeddings(clients.embedder)
         reranker = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
-        stages = RetrievalStages(
-            clients.embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations
-        )
+        stages = RetrievalStages(embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations)
         retrieving: Retrieving = RetrievalPipeline(stages, settings.retrieval)
         retrieving = RoutedRetrieval(retrieving)
+        retrieving = caches.retrieval(retrieving, settings.retrieval)
         # An order keeps its counts across changes: new ones would lose the engine's prefix cache.
         name = settings.query.passage_order
         order = self._orders.setdefault(name, passage_order(name))
@@ -128,4 +132,6 @@ class LiveServices:
             QueryStages(retrieving, clients.generator, clients.fallback), settings.query, order
         )
         answering = ObservedAnswering(answering)
+        # Outside the metrics of models: an answer from a cache is no model's work.
+        answering = caches.answers(answering, settings.query, settings.retrieval)
         return retrieving, answering

@@ -15,6 +15,7 @@ from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import StageConfig, parse_user_config
 from models.corpus.views import Shard
 from serve.admission import AdmissionConfig
+from serve.caching.config import CacheConfig
 from serve.pipelines.housekeeping import HousekeepingConfig
 from serve.pipelines.ingest import IngestConfig, IngestLimits
 from serve.pipelines.migrate import MigrationConfig
@@ -58,6 +59,7 @@ class IngressConfig(StageConfig):
 
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()
+    cache: CacheConfig = CacheConfig()
     admission: AdmissionConfig = AdmissionConfig()
     ingest: IngestLimits = IngestLimits()
     migration: MigrationConfig = MigrationConfig()
@@ -100,6 +102,7 @@ def _shards(name: str, count: int) -> dict[str, Shard | None]:
 
 
 DATABASE_URL, MILVUS_TOKEN = "RAGSERVE_DATABASE_URL", "RAGSERVE_MILVUS_TOKEN"
+REDIS_URL = "RAGSERVE_REDIS_URL"
 
 
 class Settings(BaseModel):
@@ -110,12 +113,18 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _add_secrets(cls, arguments: Any) -> Any:
-        storage = dict(arguments.get("storage") or {}) if isinstance(arguments, dict) else {}
+        if not isinstance(arguments, dict):
+            return arguments
+        storage = dict(arguments.get("storage") or {})
         if DATABASE_URL in os.environ:
             storage.setdefault("database_url", os.environ[DATABASE_URL])
         if MILVUS_TOKEN in os.environ and isinstance(storage.get("milvus"), dict):
             storage["milvus"] = {"token": os.environ[MILVUS_TOKEN]} | storage["milvus"]
-        return arguments | {"storage": storage} if storage else arguments
+        cache = dict(arguments.get("cache") or {})
+        if REDIS_URL in os.environ:
+            cache.setdefault("redis_url", os.environ[REDIS_URL])
+        sections = {"storage": storage, "cache": cache}
+        return arguments | {name: section for name, section in sections.items() if section}
 
     @model_validator(mode="after")
     def _check_placement(self) -> Self:
@@ -133,6 +142,7 @@ class Settings(BaseModel):
     coalescing: CoalescingConfig = CoalescingConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()
+    cache: CacheConfig = CacheConfig()
     ingest: IngestConfig = IngestConfig()
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()

@@ -1,6 +1,7 @@
 """Run a query through the pipeline, the same for every API shape."""
 
 import asyncio
+from contextlib import aclosing
 
 from models.types import RequestContext
 from serve.api.query_text import check_query_texts
@@ -19,7 +20,8 @@ async def accept_query(query: Query, services: Services) -> None:
 
 async def final_answer(query: Query, services: Services, context: RequestContext) -> Answered:
     """Wait for the pipeline's last event."""
-    async for event in services.query.answer(query, context):
-        if isinstance(event, Answered):
-            return event
+    async with aclosing(services.query.answer(query, context)) as events:
+        async for event in events:
+            if isinstance(event, Answered):
+                return event
     raise AssertionError("the query pipeline ends with Answered or raises")

@@ -37,7 +37,7 @@ class PassageBody(BaseModel):
 
 
 def evidence(event: Answered) -> dict[str, Any]:
-    """The fields that every answer has: citations, passages, timings, models, degraded."""
+    """The fields that every answer has: citations, passages, timings, models, degraded, cached."""
     cited_keys = {citation.passage.key for citation in event.citations}
     return {
         "citations": [to_citation(citation) for citation in event.citations],
@@ -45,6 +45,7 @@ def evidence(event: Answered) -> dict[str, Any]:
         "timings": {stage: round(seconds, 6) for stage, seconds in event.trace.timings_s.items()},
         "models": event.trace.models,
         "degraded": event.trace.degraded,
+        "cached": event.trace.cached,
     }
 
 

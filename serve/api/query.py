@@ -75,6 +75,7 @@ class QueryResponse(BaseModel):
         description="Stages that failed; the answer was made without them. rerank_partial: some candidates kept the "
         "order of retrieval, as the reranker had no time to read them."
     )
+    cached: list[str] = Field(description="Caches that answered: answers or retrieval. Empty: all was computed.")
     finish_reason: str
     usage: UsageBody
 

@@ -122,7 +122,7 @@ def _to_result(passage: Passage) -> dict[str, Any]:
 
 
 def _traces(results: list[Retrieved]) -> dict[str, Any]:
-    """Timings, models and degraded stages. With several queries, each stage's time is that of the slowest query."""
+    """Timings, models, degraded stages, caches. With several queries, each stage's time is that of the slowest one."""
     timings: dict[str, float] = {}
     models: dict[str, str] = {}
     for trace in (retrieved.trace for retrieved in results):
@@ -130,7 +130,8 @@ def _traces(results: list[Retrieved]) -> dict[str, Any]:
         for stage, seconds in trace.timings_s.items():
             timings[stage] = max(round(seconds, 6), timings.get(stage, 0.0))
     degraded = dict.fromkeys(stage for retrieved in results for stage in retrieved.trace.degraded)
-    return {"timings": timings, "models": models, "degraded": list(degraded)}
+    cached = dict.fromkeys(level for retrieved in results for level in retrieved.trace.cached)
+    return {"timings": timings, "models": models, "degraded": list(degraded), "cached": list(cached)}
 
 
 def _digest(vector_store_id: str, body: SearchRequest) -> str:

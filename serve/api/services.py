@@ -9,18 +9,13 @@ from fastapi.routing import APIRoute
 
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
-from models.types import DEFAULT_TENANT, RequestContext, StageStatus
+from models.types import DEFAULT_TENANT
 from serve.access.keys import KeyRing
 from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.retrieving import Retrieving
-from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage
+from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage, StatusSource
 from serve.settings import Settings
-
-
-class StatusSource(Protocol):
-    async def status(self, context: RequestContext) -> StageStatus:
-        """Raises RagError if no replica of the stage answers."""
 
 
 class BackgroundWork(Protocol):

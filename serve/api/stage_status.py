@@ -4,7 +4,8 @@ import asyncio
 
 from models.errors import RagError
 from models.types import Deadline, RequestContext, StageStatus
-from serve.api.services import Services, StatusSource
+from serve.api.services import Services
+from serve.pipelines.stages import StatusSource
 
 STATUS_BUDGET_S = 2.0
 

@@ -111,6 +111,13 @@ class ParseStage(Protocol):
         """Text and chunks. Raises UnreadableDocumentError."""
 
 
+class StatusSource(Protocol):
+    """Any stage, to whoever asks what serves it."""
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        """Raises RagError if no replica of the stage answers."""
+
+
 class PassageSource(Protocol):
     def passages(self, keys: KeyArray | list[int], scope: Scope) -> dict[int, Passage]:
         """The chunks in scope, by key, without deleted ones. Blocks."""

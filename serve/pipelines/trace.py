@@ -14,12 +14,14 @@ Degraded = Literal["dense", "lexical", "rerank", "rerank_partial", "generate"]
 class Trace:
     """`timings_s` holds wall-clock seconds of each stage; first_text and total count from the question.
 
-    `degraded` names the stages that were left out, or did a part of their work, in order.
+    `degraded` names the stages that were left out, or did a part of their work, in order. `cached` names the caches
+    that answered: the result was computed for an equal question.
     """
 
     timings_s: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     degraded: list[Degraded] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
     started_at: float = field(default_factory=time.perf_counter)
 
     @contextmanager

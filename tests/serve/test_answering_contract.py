@@ -1,13 +1,22 @@
 """The contracts of Answering and Retrieving, over each pipeline and each wrapper."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.errors import NotFoundError, StageUnavailableError
 from models.types import GenerationDelta, GenerationRequest, RequestContext, Scope
+from serve.caching import answers, retrieval
+from serve.caching.answers import AnswerSettings, CachedAnswering
+from serve.caching.config import LevelConfig
+from serve.caching.flights import Flights
+from serve.caching.keys import ResultKeys
+from serve.caching.level import CacheLevel
+from serve.caching.retrieval import CachedRetrieval
+from serve.caching.serving import ServingStages
 from serve.pipelines.answering import Answered, Answering, Cited, PassagesFound, TextGenerated
 from serve.pipelines.observed_answering import ObservedAnswering
 from serve.pipelines.query import QueryConfig, QueryPipeline, QueryStages
@@ -17,6 +26,7 @@ from serve.pipelines.routed_retrieval import RoutedRetrieval
 from serve.pipelines.trace import Trace
 from tests.contexts import within
 from tests.inline import Failing, ingest, inline_stages, open_corpus, question, retrieval_stages
+from tests.serve.caching.cache_samples import SteadyStores, reporting_stages
 
 MakeAnswering = Callable[[QueryStages], Answering]
 MakeRetrieving = Callable[[Corpus], Retrieving]
@@ -42,8 +52,23 @@ def routed(corpus: Corpus) -> Retrieving:
     return RoutedRetrieval(searches(corpus))
 
 
-answerings = pytest.mark.parametrize("make", [pipeline, observed])
-retrievings = pytest.mark.parametrize("make", [searches, routed])
+def result_keys(stages: Sequence[str]) -> ResultKeys:
+    return ResultKeys(SteadyStores(), ServingStages(reporting_stages(), Catalog.open(None)), stages)
+
+
+def cached_answers(stages: QueryStages) -> Answering:
+    settings = AnswerSettings(QueryConfig(), RetrievalConfig())
+    level = CacheLevel("answers", LevelConfig())
+    return CachedAnswering(pipeline(stages), level, Flights("answers"), result_keys(answers.STAGES), settings)
+
+
+def cached_retrieval(corpus: Corpus) -> Retrieving:
+    level, keys = CacheLevel("retrieval", LevelConfig()), result_keys(retrieval.STAGES)
+    return CachedRetrieval(routed(corpus), level, Flights("retrieval"), keys, RetrievalConfig())
+
+
+answerings = pytest.mark.parametrize("make", [pipeline, observed, cached_answers])
+retrievings = pytest.mark.parametrize("make", [searches, routed, cached_retrieval])
 
 
 @pytest.fixture
@@ -138,6 +163,17 @@ async def test_times_and_models_are_in_the_trace_of_the_caller(make: MakeRetriev
 
     assert retrieved.trace is trace
     assert {"embed", "dense", "lexical", "fuse", "rerank"} <= trace.timings_s.keys()
+
+
+@retrievings
+async def test_the_same_query_again_finds_the_same_passages(make: MakeRetrieving, corpus: Corpus) -> None:
+    query = RetrievalQuery("What heats the oven?", Scope("default", ("default",)), top_k=2)
+    retrieving = make(corpus)
+
+    first, second = await retrieving.retrieve(query, within(10)), await retrieving.retrieve(query, within(10))
+
+    assert (second.passages, second.term_weights) == (first.passages, first.term_weights)
+    assert second.trace.models == first.trace.models
 
 
 @retrievings

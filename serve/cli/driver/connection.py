@@ -12,6 +12,8 @@ MAX_LINE = 4 * 1024**2
 # What opening a connection or reading an answer can raise.
 CONNECTION_ERRORS = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError)
 
+NO_CACHES = b"cache-control: no-store\r\n"
+
 
 @dataclass(frozen=True)
 class Response:
@@ -45,11 +47,14 @@ class Connection:
     def close(self) -> None:
         self.writer.close()
 
-    async def post(self, path: str, body: bytes) -> Response:
-        """Sends JSON. Read the whole body before the next request. Raises one of CONNECTION_ERRORS."""
+    async def post(self, path: str, body: bytes, use_caches: bool = False) -> Response:
+        """Sends JSON. Read the whole body before the next request. Raises one of CONNECTION_ERRORS.
+
+        Unless `use_caches`, the server computes each answer: loads repeat a small number of questions.
+        """
         self.writer.write(
-            b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (path.encode(), self.host.encode(), len(body), body)
+            b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n%b"
+            % (path.encode(), self.host.encode(), b"" if use_caches else NO_CACHES, len(body), body)
         )
         status, headers = await self._read_head()
         return Response(status, headers, self._read_body(headers))

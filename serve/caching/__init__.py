@@ -1,0 +1,1 @@
+"""Caches of answers, retrieval and query embeddings. Each wraps a protocol of serve/pipelines."""

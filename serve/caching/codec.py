@@ -1,0 +1,168 @@
+"""Results as bytes: JSON, so that nothing from a shared server is ever executed. Numbers come back exactly.
+
+Encoders raise TypeError for a result that JSON cannot hold, such as a lone surrogate. Decoders raise one of
+DECODING_ERRORS for bytes that are no such result.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import orjson
+
+from models.generation.citations import Citation
+from models.types import Embeddings, Passage
+from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, TextGenerated
+from serve.pipelines.retrieving import Retrieved
+from serve.pipelines.trace import Trace
+
+DECODING_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+PASSAGE_FIELDS = tuple(field.name for field in fields(Passage))
+
+
+def encode_embeddings(embeddings: Embeddings) -> bytes:
+    """Every field: arrays as base64 with their dtype and shape, the others as they are."""
+    values = {field.name: getattr(embeddings, field.name) for field in fields(Embeddings)}
+    return orjson.dumps(
+        {name: _from_array(value) if isinstance(value, np.ndarray) else value for name, value in values.items()}
+    )
+
+
+def decode_embeddings(payload: bytes) -> Embeddings:
+    values = orjson.loads(payload)
+    return Embeddings(**{name: _to_field(value) for name, value in values.items()})
+
+
+def encode_retrieved(retrieved: Retrieved) -> bytes:
+    return orjson.dumps(
+        {
+            "passages": _from_passages(retrieved.passages),
+            "term_weights": retrieved.term_weights,
+            "num_candidates": retrieved.num_candidates,
+            "models": retrieved.trace.models,
+        }
+    )
+
+
+def decode_retrieved(payload: bytes, trace: Trace) -> Retrieved:
+    """The result with the caller's `trace`, which gets the models."""
+    values = orjson.loads(payload)
+    passages = _to_passages(values["passages"])
+    retrieved = Retrieved(passages, values["term_weights"], trace, values["num_candidates"])
+    trace.models.update(values["models"])
+    return retrieved
+
+
+def encode_events(events: Sequence[Event]) -> bytes:
+    """The events of one answer, `Answered` last. Each passage is written once."""
+    passages = _PassageTable()
+    rows = [_from_event(event, passages) for event in events]
+    return orjson.dumps({"passages": _from_passages(passages.passages), "events": rows})
+
+
+def decode_events(payload: bytes) -> list[Event]:
+    """The events in their order. The trace of `Answered` has the models alone."""
+    values = orjson.loads(payload)
+    passages = _to_passages(values["passages"])
+    events = [_to_event(row, passages) for row in values["events"]]
+    if not events or not isinstance(events[-1], Answered):
+        raise ValueError("the answer has no end")
+    return events
+
+
+class _PassageTable:
+    """Distinct passages in the order of their first use, and the place of each."""
+
+    def __init__(self) -> None:
+        self.passages: list[Passage] = []
+        self._places: dict[tuple[int, float], int] = {}
+
+    def place(self, passage: Passage) -> int:
+        place = self._places.setdefault((passage.key, passage.score), len(self.passages))
+        if place == len(self.passages):
+            self.passages.append(passage)
+        return place
+
+    def places(self, passages: Sequence[Passage]) -> list[int]:
+        return [self.place(passage) for passage in passages]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The names of the events in the bytes."""
+
+    passages: str = "passages"
+    text: str = "text"
+    cited: str = "cited"
+    answered: str = "answered"
+
+
+KIND = _Kind()
+
+
+def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
+    match event:
+        case PassagesFound():
+            return [KIND.passages, passages.places(event.passages)]
+        case TextGenerated():
+            return [KIND.text, event.text]
+        case Cited():
+            return [KIND.cited, _from_citation(event.citation, passages)]
+        case Answered():
+            citations = [_from_citation(citation, passages) for citation in event.citations]
+            counts = [event.num_prompt_tokens, event.num_completion_tokens]
+            head = [KIND.answered, event.text, citations, passages.places(event.passages), event.finish_reason]
+            return [*head, counts, event.trace.models]
+
+
+def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
+    match row:
+        case [KIND.passages, places]:
+            return PassagesFound(tuple(passages[place] for place in places))
+        case [KIND.text, text]:
+            return TextGenerated(text)
+        case [KIND.cited, citation]:
+            return Cited(_to_citation(citation, passages))
+        case [KIND.answered, text, citations, places, finish_reason, [num_prompt, num_completion], models]:
+            return Answered(
+                text,
+                tuple(_to_citation(citation, passages) for citation in citations),
+                tuple(passages[place] for place in places),
+                finish_reason,
+                num_prompt,
+                num_completion,
+                Trace(models=models),
+            )
+    raise ValueError("not an event")
+
+
+def _from_citation(citation: Citation, passages: _PassageTable) -> list[Any]:
+    place = passages.place(citation.passage)
+    return [citation.id, place, citation.quote, citation.start, citation.end, citation.score]
+
+
+def _to_citation(row: list[Any], passages: Sequence[Passage]) -> Citation:
+    citation_id, place, quote, start, end, score = row
+    return Citation(citation_id, passages[place], quote, start, end, score)
+
+
+def _from_passages(passages: Sequence[Passage]) -> list[list[Any]]:
+    return [[getattr(passage, name) for name in PASSAGE_FIELDS] for passage in passages]
+
+
+def _to_passages(rows: list[list[Any]]) -> tuple[Passage, ...]:
+    return tuple(Passage(*row) for row in rows)
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    return {"dtype": array.dtype.str, "shape": array.shape, "base64": b64encode(array.tobytes()).decode()}
+
+
+def _to_field(value: Any) -> Any:
+    """The array; a list as the tuple that it was; any other value as it is."""
+    if isinstance(value, dict):
+        array = np.frombuffer(b64decode(value["base64"], validate=True), np.dtype(value["dtype"]))
+        return array.reshape(value["shape"]).copy()  # a buffer's own array is read-only
+    return tuple(value) if isinstance(value, list) else value

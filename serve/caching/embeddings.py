@@ -1,0 +1,62 @@
+"""A cache around the embedder: the vectors of questions."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+from models.tokens.encoding import TextInput
+from models.types import Embeddings, RequestContext, StageStatus
+from serve.caching.codec import DECODING_ERRORS, decode_embeddings, encode_embeddings
+from serve.caching.flights import Flights
+from serve.caching.keys import digest
+from serve.caching.level import CacheLevel
+from serve.caching.single_result import single_result, single_source
+from serve.pipelines.stages import EmbedStage
+
+
+class CachedEmbedder:
+    """Satisfies EmbedStage. A vector depends on the text and the generation alone, so a new file changes no entry.
+
+    Only queries in a named generation are cached. Tenants do not share entries: the time of an answer would tell one
+    what another has searched for.
+    """
+
+    def __init__(self, embedder: EmbedStage, level: CacheLevel, flights: Flights[Embeddings]) -> None:
+        self._embedder, self._level, self._flights = embedder, level, flights
+
+    async def embed_query(
+        self, text: str, context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        if generation is None or not context.use_caches:
+            return await self._embedder.embed_query(text, context, generation, with_tokens)
+        key = digest(context.tenant, generation, with_tokens, text)
+        payload = await self._level.get(key)
+        if payload is not None:
+            try:
+                return decode_embeddings(payload)
+            except DECODING_ERRORS:
+                self._level.remove(key)
+
+        def source() -> AsyncGenerator[Embeddings, None]:
+            return single_source(self._embed(key, text, context, generation, with_tokens))
+
+        return await single_result(self._flights.read(key, source, context.deadline))
+
+    async def _embed(
+        self, key: str, text: str, context: RequestContext, generation: str, with_tokens: bool
+    ) -> Embeddings:
+        embedded = await self._embedder.embed_query(text, context, generation, with_tokens)
+        if embedded.generation == generation:
+            self._level.put_encoded(key, encode_embeddings, embedded)
+        return embedded
+
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        return await self._embedder.embed_documents(texts, context, generation, with_tokens)
+
+    async def embed_inputs(
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
+    ) -> Embeddings:
+        return await self._embedder.embed_inputs(inputs, as_queries, dimensions, context)
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        return await self._embedder.status(context)

@@ -1,0 +1,80 @@
+"""A cache around retrieval: ranked passages."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from models.types import RequestContext
+from serve.caching.codec import DECODING_ERRORS, decode_retrieved, encode_retrieved
+from serve.caching.flights import Flights
+from serve.caching.keys import ResultKey, ResultKeys
+from serve.caching.level import CacheLevel
+from serve.caching.single_result import single_result, single_source
+from serve.pipelines.retrieve import RetrievalConfig
+from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
+from serve.pipelines.trace import Trace
+
+STAGES = ("dense", "lexical", "rerank")
+
+
+class CachedRetrieval:
+    """Satisfies Retrieving. A result is stored if no stage failed and nothing that it depends on changed meanwhile."""
+
+    def __init__(
+        self,
+        retrieval: Retrieving,
+        level: CacheLevel,
+        flights: Flights[Retrieved],
+        keys: ResultKeys,
+        config: RetrievalConfig,
+    ) -> None:
+        self._retrieval, self._level, self._flights, self._keys, self._config = retrieval, level, flights, keys, config
+
+    async def retrieve(self, query: RetrievalQuery, context: RequestContext, trace: Trace | None = None) -> Retrieved:
+        """As Retrieving."""
+        trace = trace or Trace()
+        with trace.timed("cache"):
+            key = await self._key(query) if context.use_caches else None
+            retrieved = None if key is None else await self._stored(key, trace)
+        if key is None:
+            return await self._retrieval.retrieve(query, context, trace)
+        if retrieved is not None:
+            trace.cached.append(self._level.name)
+            return retrieved
+        return await self._shared(key, query, context, trace)
+
+    async def _key(self, query: RetrievalQuery) -> ResultKey | None:
+        return await self._keys.of(query.scope, query, self._config)
+
+    async def _stored(self, key: ResultKey, trace: Trace) -> Retrieved | None:
+        payload = await self._level.get(key.digest)
+        if payload is None:
+            return None
+        try:
+            return decode_retrieved(payload, trace)
+        except DECODING_ERRORS:
+            self._level.remove(key.digest)
+            return None
+
+    async def _shared(self, key: ResultKey, query: RetrievalQuery, context: RequestContext, trace: Trace) -> Retrieved:
+        """The result of the leader, whose trace it has; any other reader gets a copy with its own trace."""
+
+        def source() -> AsyncGenerator[Retrieved, None]:
+            return single_source(self._retrieve(key, query, context, trace))
+
+        retrieved = await single_result(self._flights.read(key.digest, source, context.deadline))
+        if retrieved.trace is trace:
+            return retrieved
+        trace.models.update(retrieved.trace.models)
+        trace.degraded += retrieved.trace.degraded
+        trace.cached.append(self._level.name)
+        return replace(retrieved, trace=trace)
+
+    async def _retrieve(
+        self, key: ResultKey, query: RetrievalQuery, context: RequestContext, trace: Trace
+    ) -> Retrieved:
+        retrieved = await self._retrieval.retrieve(query, context, trace)
+        if not key.fits(trace.models):
+            self._keys.serving.expire()
+        elif not trace.degraded and await self._key(query) == key:
+            self._level.put_encoded(key.digest, encode_retrieved, retrieved)
+        return retrieved

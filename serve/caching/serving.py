@@ -1,0 +1,128 @@
+"""Who serves each stage now. A swap, a canary or a changed option of a stage must not be answered from a cache."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from models.catalog import Catalog
+from models.errors import RagError
+from models.registry import Task
+from models.types import Deadline, RequestContext, StageStatus
+from serve.pipelines.stages import StatusSource
+
+TASKS: dict[str, Task] = {"embed": "embedding", "rerank": "reranking", "generate": "generation"}
+# A status costs a message to a replica. So an answer may be of a model that was replaced this long ago, as it may
+# while several replicas swap one after the other.
+MAX_AGE_S = 1.0
+MAX_WAIT_S = 0.1  # of a question for a status; then it does without caches
+STATUS_BUDGET_S = 2.0
+
+
+@dataclass(frozen=True)
+class StageVersion:
+    """What answers for a stage: the model's alias (empty: a stage without one) and all that its results depend on."""
+
+    model: str
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class _Reported:
+    version: StageVersion | None
+    at: float
+
+
+class ReportedStatus:
+    """A stage's status, which ServingStages learns from whoever asks for it. Satisfies StatusSource."""
+
+    def __init__(self, source: StatusSource, report: Callable[[StageStatus | None], None]) -> None:
+        self._source, self._report = source, report
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        try:
+            status = await self._source.status(context)
+        except RagError:
+            self._report(None)
+            raise
+        self._report(status)
+        return status
+
+
+class ServingStages:
+    """The version of each stage, at most MAX_AGE_S old. Belongs to one event loop.
+
+    `sources` are the stages' statuses for all other readers. What they read is known here at once: after /readyz has
+    named a new model, no answer of the old one comes from a cache of this process.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, StatusSource], catalog: Catalog, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._catalog, self._clock = catalog, clock
+        self._reported: dict[str, _Reported] = {}
+        self._refreshes: dict[str, asyncio.Task[None]] = {}  # owned here until they end
+        self._started_at: dict[str, float] = {}
+        self.sources: dict[str, StatusSource] = {
+            stage: ReportedStatus(source, partial(self._report, stage)) for stage, source in sources.items()
+        }
+
+    async def versions(self, stages: Sequence[str]) -> dict[str, StageVersion] | None:
+        """The version of each stage. None if one is unknown, tries a canary, or has no model in service."""
+        versions = await asyncio.gather(*map(self._version, stages))
+        known_versions = {stage: version for stage, version in zip(stages, versions, strict=True) if version}
+        return known_versions if len(known_versions) == len(stages) else None
+
+    def expire(self) -> None:
+        """Read every status again before the next use: an answer named another model."""
+        self._reported.clear()
+
+    def is_extractive(self, alias: str) -> bool:
+        """Whether this generation model gives equal requests equal answers, whatever their sampling."""
+        entries = self._catalog.entries["generation"]
+        return alias in entries and entries[alias].kind == "extractive"
+
+    async def close(self) -> None:
+        refreshes = list(self._refreshes.values())
+        for refresh in refreshes:
+            refresh.cancel()
+        await asyncio.gather(*refreshes, return_exceptions=True)
+
+    async def _version(self, stage: str) -> StageVersion | None:
+        if stage not in self.sources:
+            return None
+        if not self._is_fresh(stage):
+            await self._refresh(stage)
+        return self._reported[stage].version if self._is_fresh(stage) else None
+
+    def _is_fresh(self, stage: str) -> bool:
+        reported = self._reported.get(stage)
+        return reported is not None and self._clock() - reported.at <= MAX_AGE_S
+
+    async def _refresh(self, stage: str) -> None:
+        """Wait for a new status, but not for one that others have waited for in vain."""
+        if stage not in self._refreshes:
+            self._started_at[stage] = self._clock()
+            self._refreshes[stage] = asyncio.get_running_loop().create_task(self._read(stage))
+        wait_s = self._started_at[stage] + MAX_WAIT_S - self._clock()
+        if wait_s > 0:
+            await asyncio.wait({self._refreshes[stage]}, timeout=wait_s)
+
+    async def _read(self, stage: str) -> None:
+        try:
+            await self.sources[stage].status(RequestContext("caches", "", Deadline.after(STATUS_BUDGET_S)))
+        except RagError:
+            pass  # reported as unknown
+        finally:
+            del self._refreshes[stage]
+
+    def _report(self, stage: str, status: StageStatus | None) -> None:
+        self._reported[stage] = _Reported(self._to_version(stage, status), self._clock())
+
+    def _to_version(self, stage: str, status: StageStatus | None) -> StageVersion | None:
+        if status is None or status.canary or (stage in TASKS and not status.model):
+            return None
+        # An alias may mean another entry of the catalog after a restart, and Redis remembers longer.
+        entry = self._catalog.entries[TASKS[stage]].get(status.model) if stage in TASKS else None
+        return StageVersion(status.model, f"{status.options} {entry!r}")
