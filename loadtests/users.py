@@ -11,6 +11,7 @@ from loadtests.questions import Questions
 from loadtests.recorder import FIRST_TEXT, STAGE
 
 STORE_NAME = "loadtest"
+NO_CACHES = {"cache-control": "no-store"}  # the questions repeat, and the load is for the stages
 PARAGRAPH = (
     "Maintenance note {number}. Pump {number} of the north station was inspected; its pressure held at {number} bar. "
     "The gasket of valve {number} is to be replaced within the week, before the station goes back to full load.\n\n"
@@ -39,7 +40,7 @@ class JsonUser(Reader, FastHttpUser):
 
     def post(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         """The response's body. A failure is counted and gives None."""
-        with self.client.post(path, json=body, name=name, catch_response=True) as response:
+        with self.client.post(path, json=body, name=name, headers=NO_CACHES, catch_response=True) as response:
             if response.status_code != 200:
                 response.failure(_problem(response))
                 return None
@@ -101,7 +102,7 @@ class ChatUser(Reader, HttpUser):
         }
         start = time.perf_counter()
         with self.client.post(
-            "/v1/chat/completions", json=body, name="chat", stream=True, catch_response=True
+            "/v1/chat/completions", json=body, name="chat", headers=NO_CACHES, stream=True, catch_response=True
         ) as response:
             if response.status_code != 200:
                 response.failure(_problem(response))

@@ -92,6 +92,7 @@ class Service:
 @pytest.fixture(scope="session")
 def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Service:
     """The application of the shipped file, with the tests' models in its catalog, and nothing ingested."""
+    from serve.caching.config import LEVELS
     from serve.config_file import read
     from tests.tiny_llama import build_tiny_llama
     from tests.tiny_lora import build_tiny_lora
@@ -111,6 +112,8 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     settings["query"]["first_text_s"] = 5
     # A busy machine is no fault: only what a test does to a stage may exceed its time.
     settings["retrieval"] |= {"search_s": 20, "rerank_s": 20}
+    # Tests ask the same question again to see what the stages do now. Those of the caches switch them on.
+    settings["cache"] = {level: {"enabled": False} for level in LEVELS}
     running.apply()
     return running
 

@@ -50,7 +50,7 @@ class CachedAnswering:
 
     async def _events(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         trace = Trace()
-        key = await self._key(query) if context.use_caches else None
+        key = await self._key(query) if context.use_caches else None  # None: caches are refused, or cannot answer
         if key is None:
             return self._answering.answer(query, context)
         stored = await self._stored(key)

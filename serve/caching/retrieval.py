@@ -32,8 +32,10 @@ class CachedRetrieval:
     async def retrieve(self, query: RetrievalQuery, context: RequestContext, trace: Trace | None = None) -> Retrieved:
         """As Retrieving."""
         trace = trace or Trace()
+        if not context.use_caches:
+            return await self._retrieval.retrieve(query, context, trace)
         with trace.timed("cache"):
-            key = await self._key(query) if context.use_caches else None
+            key = await self._key(query)
             retrieved = None if key is None else await self._stored(key, trace)
         if key is None:
             return await self._retrieval.retrieve(query, context, trace)

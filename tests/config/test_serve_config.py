@@ -312,6 +312,37 @@ def test_secrets_come_from_the_environment_and_stay_out_of_sight(monkeypatch: py
     assert Settings().storage.milvus is None
 
 
+def test_the_url_of_redis_comes_from_the_environment_and_its_password_stays_out_of_sight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAGSERVE_REDIS_URL", "redis://:secret@cache:6379/1")
+
+    settings = Settings().with_user_config({"cache": {"answers": {"enabled": False}}})
+
+    assert settings.cache.redis_url is not None
+    assert settings.cache.redis_url.get_secret_value() == "redis://:secret@cache:6379/1"
+    assert not settings.cache.answers.enabled
+    assert "secret" not in repr(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("cache", "key"),
+    [
+        ({"redis_url": "http://:secret@cache"}, "redis_url"),
+        ({"redis_url": "redis://:secret@cache:secret"}, "redis_url"),
+        ({"redis_url": "redis://:secret@cache/secret"}, "redis_url"),
+        ({"answers": {"max_mb": 0}}, "answers.max_mb"),
+        ({"answers": {"max_gb": 1}}, "answers.max_gb"),
+        ({"semantic": {}}, "semantic"),
+    ],
+)
+def test_a_wrong_setting_of_the_caches_is_refused_without_its_password(cache: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=f"user_config.cache.{key}") as refused:
+        Settings().with_user_config({"cache": cache})
+
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "replicas", "problem"),
     [

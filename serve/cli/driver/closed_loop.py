@@ -28,6 +28,7 @@ class Load:
     `items` is what one body counts for: texts, pairs. A stream counts the tokens that its usage names instead.
     `repeats`: start again after the last body; otherwise the turn ends there. `warm_s`: load before `seconds`; with it,
     only what ends between the two limits counts. `reads_answers`: answers are ragserve's, with their stages' times.
+    `use_caches`: a cache of the server may answer.
     """
 
     host: str
@@ -42,6 +43,7 @@ class Load:
     stream: bool = False
     warm_s: float = 0.0
     reads_answers: bool = False
+    use_caches: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ async def _client(turn: Turn) -> None:
 
 
 async def _ask(connection: Connection, load: Load, body: bytes, start: float) -> Answer:
-    response = await connection.post(load.path, body)
+    response = await connection.post(load.path, body, load.use_caches)
     if load.stream and response.status == 200:
         return await _read_stream(response.chunks, start)
     content, end = await response.content(), time.perf_counter()
