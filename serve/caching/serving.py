@@ -1,6 +1,7 @@
 """Who serves each stage now. A swap, a canary or a changed option of a stage must not be answered from a cache."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ TASKS: dict[str, Task] = {"embed": "embedding", "rerank": "reranking", "generate
 MAX_AGE_S = 1.0
 MAX_WAIT_S = 0.1  # of a question for a status; then it does without caches
 STATUS_BUDGET_S = 2.0
+# After a change, replicas that swap later and StoredTokenReranking (2 s) may answer as before, for this long.
+SETTLE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,21 @@ class StageVersion:
     options: str = ""
 
 
-@dataclass(frozen=True)
-class _Reported:
-    version: StageVersion | None
-    at: float
+@dataclass
+class _Reports:
+    """What a stage has reported: its last status, and since when its version is the same."""
+
+    version: StageVersion | None = None  # None: unknown
+    at: float = -math.inf
+    last_version: StageVersion | None = None
+    settled_at: float = -math.inf
+
+    def add(self, version: StageVersion | None, now: float) -> None:
+        if version is not None:
+            if self.last_version not in (None, version):
+                self.settled_at = now + SETTLE_S
+            self.last_version = version
+        self.version, self.at = version, now
 
 
 class ReportedStatus:
@@ -51,7 +65,7 @@ class ReportedStatus:
 
 
 class ServingStages:
-    """The version of each stage, at most MAX_AGE_S old. Belongs to one event loop.
+    """The version of each stage, at most MAX_AGE_S old and for SETTLE_S the same. Belongs to one event loop.
 
     `sources` are the stages' statuses for all other readers. What they read is known here at once: after /readyz has
     named a new model, no answer of the old one comes from a cache of this process.
@@ -61,7 +75,7 @@ class ServingStages:
         self, sources: Mapping[str, StatusSource], catalog: Catalog, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._catalog, self._clock = catalog, clock
-        self._reported: dict[str, _Reported] = {}
+        self._reports = {stage: _Reports() for stage in sources}
         self._refreshes: dict[str, asyncio.Task[None]] = {}  # owned here until they end
         self._started_at: dict[str, float] = {}
         self.sources: dict[str, StatusSource] = {
@@ -69,14 +83,15 @@ class ServingStages:
         }
 
     async def versions(self, stages: Sequence[str]) -> dict[str, StageVersion] | None:
-        """The version of each stage. None if one is unknown, tries a canary, or has no model in service."""
+        """The version of each stage. None if one is unknown, has just changed, tries a canary, or has no model."""
         versions = await asyncio.gather(*map(self._version, stages))
         known_versions = {stage: version for stage, version in zip(stages, versions, strict=True) if version}
         return known_versions if len(known_versions) == len(stages) else None
 
     def expire(self) -> None:
         """Read every status again before the next use: an answer named another model."""
-        self._reported.clear()
+        for reports in self._reports.values():
+            reports.at = -math.inf
 
     def is_extractive(self, alias: str) -> bool:
         """Whether this generation model gives equal requests equal answers, whatever their sampling."""
@@ -94,11 +109,11 @@ class ServingStages:
             return None
         if not self._is_fresh(stage):
             await self._refresh(stage)
-        return self._reported[stage].version if self._is_fresh(stage) else None
+        reports = self._reports[stage]
+        return reports.version if self._is_fresh(stage) and self._clock() >= reports.settled_at else None
 
     def _is_fresh(self, stage: str) -> bool:
-        reported = self._reported.get(stage)
-        return reported is not None and self._clock() - reported.at <= MAX_AGE_S
+        return self._clock() - self._reports[stage].at <= MAX_AGE_S
 
     async def _refresh(self, stage: str) -> None:
         """Wait for a new status, but not for one that others have waited for in vain."""
@@ -118,7 +133,7 @@ class ServingStages:
             del self._refreshes[stage]
 
     def _report(self, stage: str, status: StageStatus | None) -> None:
-        self._reported[stage] = _Reported(self._to_version(stage, status), self._clock())
+        self._reports[stage].add(self._to_version(stage, status), self._clock())
 
     def _to_version(self, stage: str, status: StageStatus | None) -> StageVersion | None:
         if status is None or status.canary or (stage in TASKS and not status.model):

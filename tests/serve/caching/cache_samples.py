@@ -28,6 +28,7 @@ from models.types import (
 )
 from serve.caching.answers import STAGES
 from serve.caching.caches import Caches
+from serve.caching.serving import SETTLE_S
 from serve.live_services import Clients, LiveServices
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.settings import Settings
@@ -88,6 +89,11 @@ class NamedReranker(ShortestFirst):
 
     model = MODELS["rerank"]
 
+    def swap(self, model: str) -> str:
+        """Answer as `model` from now on, and return its name."""
+        self.model = model
+        return model
+
     async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
         reranking = await super().rerank(query, candidates, context)
         if self.model == reranking.model:
@@ -102,6 +108,15 @@ class SteadyStores:
         return tuple(SearchedStore(store_id, "log", 1, "tiny@1") for store_id in scope.vector_store_ids)
 
 
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass
 class CachedService:
     """The application over a corpus, with all that a test may change."""
@@ -110,12 +125,14 @@ class CachedService:
     settings: Settings = field(default_factory=Settings)
     stages: dict[str, Reporting] = field(default_factory=reporting_stages)
     generator: CountedGenerator = field(default_factory=CountedGenerator)
+    reranker: NamedReranker = field(default_factory=NamedReranker)
 
     def __post_init__(self) -> None:
         clients: Clients = replace(
-            inline_clients(self.corpus), generator=self.generator, reranker=NamedReranker(), statuses=dict(self.stages)
+            inline_clients(self.corpus), generator=self.generator, reranker=self.reranker, statuses=dict(self.stages)
         )
         self.live = LiveServices(self.settings, Catalog.open(None), self.corpus, clients)
+        self.clock = self.caches.serving._clock = Clock()
 
     @property
     def caches(self) -> Caches:
@@ -140,6 +157,11 @@ class CachedService:
         """Read every status, as a caller of /readyz does."""
         for source in self.live.current.stages.values():
             await source.status(within(10))
+
+    async def settle(self) -> None:
+        """Let a change of the stages become known, and the time pass until it counts."""
+        await self.read_statuses()
+        self.clock.now += SETTLE_S
 
 
 async def events_of(answering: Answering, query: Query, context: RequestContext | None = None) -> list[Event]:

@@ -118,7 +118,19 @@ async def test_a_swapped_model_answers_itself(service: CachedService) -> None:
     service.stages["rerank"].reported = StageStatus("another-reranker")
     await service.read_statuses()
 
-    assert "answers" not in (await service.answer(OVEN)).trace.cached
+    answers = [await service.answer(OVEN) for _ in range(2)]
+
+    assert [answered.trace.cached for answered in answers] == [[], []]
+
+
+async def test_a_swapped_model_fills_the_cache_once_all_replicas_have_it(service: CachedService) -> None:
+    service.stages["rerank"].reported = StageStatus(service.reranker.swap("another-reranker"))
+    await service.settle()
+
+    answers = [await service.answer(OVEN) for _ in range(2)]
+
+    assert [answered.trace.cached for answered in answers] == [[], ["answers"]]
+    assert answers[1].trace.models["rerank"] == "another-reranker"
 
 
 async def test_an_answer_of_another_model_than_the_reported_one_is_not_stored(corpus: Corpus) -> None:
@@ -133,7 +145,7 @@ async def test_going_back_to_a_model_finds_its_answers_again(service: CachedServ
     await service.answer(OVEN)
     for model in ("another-reranker", "shortest-first"):
         service.stages["rerank"].reported = StageStatus(model)
-        await service.read_statuses()
+        await service.settle()
 
     assert (await service.answer(OVEN)).trace.cached == ["answers"]
 

@@ -85,9 +85,8 @@ class Comparing:
         match kind:
             case "swap":
                 for service in (self._cached, self._computed):
-                    service.stages["rerank"].reported = StageStatus(values[0])
-                    service.live._clients.reranker.model = values[0]
-                    await service.read_statuses()
+                    service.stages["rerank"].reported = StageStatus(service.reranker.swap(values[0]))
+                    await service.settle()
             case "candidates":
                 for service in (self._cached, self._computed):
                     service.live.configure({"retrieval": {"candidates": values[0]}})

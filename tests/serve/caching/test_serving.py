@@ -7,19 +7,9 @@ import pytest
 from models.catalog import Catalog
 from models.errors import StageUnavailableError
 from models.types import StageStatus
-from serve.caching.serving import MAX_AGE_S, MAX_WAIT_S, ServingStages, StageVersion
+from serve.caching.serving import MAX_AGE_S, MAX_WAIT_S, SETTLE_S, ServingStages, StageVersion
 from tests.contexts import within
-from tests.serve.caching.cache_samples import Reporting, Unresponsive
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
+from tests.serve.caching.cache_samples import Clock, Reporting, Unresponsive
 
 CATALOG = Catalog.open(None)
 
@@ -36,12 +26,15 @@ async def test_a_status_serves_for_a_second_and_is_then_read_again() -> None:
     before = [await version_of(serving) for _ in range(3)]
     stage.reported = StageStatus("ms-marco-minilm")
     clock.now = MAX_AGE_S + 0.1
+    changing = await version_of(serving)
+    clock.now += SETTLE_S
     after = await version_of(serving)
 
     assert [version.model for version in before if version] == ["late-interaction"] * 3
+    assert changing is None
     assert after is not None
     assert after.model == "ms-marco-minilm"
-    assert stage.num_calls == 2
+    assert stage.num_calls == 3
 
 
 async def test_equal_readers_share_one_status() -> None:
@@ -61,6 +54,20 @@ async def test_a_status_that_another_reads_is_known_at_once() -> None:
 
     await serving.sources["rerank"].status(within(10))
 
+    assert await version_of(serving) is None
+    assert stage.num_calls == 2
+
+
+async def test_replicas_that_swap_one_after_the_other_are_unknown_until_all_agree() -> None:
+    clock, stage = Clock(), Reporting(StageStatus("late-interaction"))
+    serving = ServingStages({"rerank": stage}, CATALOG, clock)
+    versions = []
+    for model in ("late-interaction", "ms-marco-minilm", "late-interaction", "ms-marco-minilm", "ms-marco-minilm"):
+        stage.reported = StageStatus(model)
+        versions.append(await version_of(serving))
+        clock.now += SETTLE_S - 1
+
+    assert [version and version.model for version in versions] == ["late-interaction", None, None, None, None]
     version = await version_of(serving)
     assert version is not None
     assert version.model == "ms-marco-minilm"
@@ -91,13 +98,18 @@ async def test_a_stage_without_a_model_is_known_and_a_missing_one_is_not() -> No
 
 
 async def test_changed_options_of_a_stage_are_another_version() -> None:
-    stage = Reporting(StageStatus("late-interaction", options="retrieval_weight=None"))
-    serving = ServingStages({"rerank": stage}, CATALOG, Clock())
+    clock, stage = Clock(), Reporting(StageStatus("late-interaction", options="retrieval_weight=None"))
+    serving = ServingStages({"rerank": stage}, CATALOG, clock)
     before = await version_of(serving)
     stage.reported = StageStatus("late-interaction", options="retrieval_weight=0.5")
     serving.expire()
+    changing = await version_of(serving)
+    clock.now += SETTLE_S
+    after = await version_of(serving)
 
-    assert await version_of(serving) != before
+    assert changing is None
+    assert None not in (before, after)
+    assert before != after
 
 
 async def test_a_stage_that_does_not_answer_delays_questions_once() -> None:
