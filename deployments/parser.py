@@ -3,14 +3,18 @@
 import asyncio
 import logging
 import math
+import os
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 
 from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
+from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
-from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildProcess, Limit
+from deployments.replica.child_pool import ChildPool
+from deployments.replica.child_process import ChildFailedError, ChildLimits, Limit
 from deployments.replica.liveness import Liveness
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
@@ -22,6 +26,10 @@ from models.errors import RagError, UnreadableDocumentError
 from models.types import ParsedFile, RequestContext, StageStatus
 
 WALL_PER_CPU = 4  # other processes may take the cores meanwhile; see NICENESS in replica/child_main.py
+MAX_SHARED_BYTES = 64 * 1024  # a larger file has a message of its own
+# A file that takes longer is asked for again, in a message of its own: the other files' answers do not wait for it.
+SHARED_FILE_S = 3.0
+SHARED_MESSAGE_S = 30.0  # with the time in the queue
 logger = logging.getLogger(__name__)
 
 
@@ -43,6 +51,12 @@ class ParserConfig(StageConfig):
     max_memory_mb: int = Field(
         default=2048, ge=256, le=65_536, description="Memory for parsing one file, in MiB; past it the file fails."
     )
+    files_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Files that one replica parses at once, each in a process of its own; null is one for each core.",
+    )
     max_cpu_s: int = Field(
         default=120, ge=1, le=3600, description="CPU time for parsing one file, in seconds; past it the file fails."
     )
@@ -56,11 +70,20 @@ class ParserConfig(StageConfig):
         return ChildLimits(self.max_memory_mb * 1024**2, self.max_cpu_s, WALL_PER_CPU * self.max_cpu_s)
 
 
+@dataclass(frozen=True)
+class ParseCall:
+    """A file to parse. `chunking` None is the replica's own."""
+
+    content: bytes
+    filename: str
+    chunking: ChunkingOptions | None
+
+
 class Parser:
-    """The replica: one file at a time, in a child process. A file that breaks a limit fails; the next one is parsed."""
+    """The replica: files side by side, each in a child process. A file that breaks a limit fails alone."""
 
     _config: ParserConfig
-    _child: ChildProcess | None = None
+    _children: ChildPool | None = None
 
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
@@ -73,46 +96,69 @@ class Parser:
         tokenizer = await asyncio.to_thread(self._catalog.tokenizer, config.tokenizer)
         await asyncio.to_thread(self._catalog.config, "chunking", config.chunker)
         kinds = DocumentKinds(self._catalog, config.chunker)
-        previous, self._child = self._child, ChildProcess(config.limits, FileParser, tokenizer, kinds)
-        self._config = config
+        at_once = config.files_at_once or len(os.sched_getaffinity(0))
+        previous, self._children = self._children, ChildPool(at_once, config.limits, FileParser, tokenizer, kinds)
+        self._config, self._meter.slots = config, at_once
         if previous is not None:
-            await previous.close()  # once its file is parsed
+            await previous.close()  # once its files are parsed
 
     async def parse(
-        self, content: bytes, filename: str, chunking: ChunkingOptions | None, envelope: Envelope
+        self,
+        content: bytes,
+        filename: str,
+        chunking: ChunkingOptions | None,
+        envelope: Envelope,
+        limit_s: float | None = None,
     ) -> ParsedFile:
-        """Text and chunks of a file. Raises UnreadableDocumentError."""
+        """Text and chunks of a file. Raises UnreadableDocumentError, and TimeoutError after `limit_s` of parsing."""
         config = self._config
         with self._meter.request():
             try:
+                options = chunking or config.chunking
                 with self._liveness.working():
-                    return await self._parse(content, filename, chunking or config.chunking)
+                    return await self._parse(content, filename, options, envelope.tenant, limit_s)
             except ChildFailedError as error:
                 logger.warning("stage parse: %s: the child process failed: %s", envelope.request_id, error.limit)
                 raise UnreadableDocumentError(filename, "invalid_file", _explain(error.limit, config)) from None
-            except RagError:
+            except (RagError, TimeoutError):
                 raise
             except Exception as error:  # a bug of the parser, which may be the user's own; it would fail again
                 logger.exception("stage parse: %s: the parser failed", envelope.request_id)
                 detail = f"its parser failed with {type(error).__name__}: {error}"
                 raise UnreadableDocumentError(filename, "server_error", detail) from None
 
-    async def _parse(self, content: bytes, filename: str, options: ChunkingOptions) -> ParsedFile:
-        """Parses in the child. A killed child gets a second attempt: something outside the file may have killed it."""
-        assert self._child is not None  # Serve configures a replica before it sends it anything
+    async def parse_batch(
+        self, message: list[ParseCall], envelopes: list[Envelope]
+    ) -> list[ParsedFile | RagError | None]:
+        """A message of small files. None for a file that takes long: it needs a message of its own."""
+        calls = zip(message, envelopes, strict=True)
+        return await answers_of("parse", envelopes, (self._parse_soon(call, envelope) for call, envelope in calls))
+
+    async def _parse_soon(self, call: ParseCall, envelope: Envelope) -> ParsedFile | None:
+        try:
+            async with asyncio.timeout(SHARED_MESSAGE_S):
+                return await self.parse(call.content, call.filename, call.chunking, envelope, SHARED_FILE_S)
+        except TimeoutError:
+            return None
+
+    async def _parse(
+        self, content: bytes, filename: str, options: ChunkingOptions, tenant: str, limit_s: float | None
+    ) -> ParsedFile:
+        """Parses in a child. A killed child gets a second attempt: something outside the file may have killed it."""
+        assert self._children is not None  # Serve configures a replica before it sends it anything
         parsed: ParsedFile
         try:
-            parsed = await self._child.call(content, filename, options)
+            parsed = await self._children.call(tenant, content, filename, options, limit_s=limit_s)
         except ChildFailedError as error:
             if error.limit != "killed":
                 raise
-            parsed = await self._child.call(content, filename, options)
+            parsed = await self._children.call(tenant, content, filename, options, limit_s=limit_s)
         return parsed
 
     async def close(self) -> None:
-        """End the child process."""
-        if self._child is not None:
-            await self._child.close()
+        """End the child processes."""
+        if self._children is not None:
+            await self._children.close()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""
@@ -146,4 +192,10 @@ class ParserClient(StageClient):
     async def parse(
         self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
     ) -> ParsedFile:
+        if len(content) <= MAX_SHARED_BYTES:
+            parsed: ParsedFile | None = await self.shared_call(
+                "parse_batch", ParseCall(content, filename, chunking), context
+            )
+            if parsed is not None:
+                return parsed
         return await self.call("parse", content, filename, chunking, Envelope.of(context), context=context)

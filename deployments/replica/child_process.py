@@ -6,7 +6,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,17 +49,21 @@ class ChildProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
-    @property
-    def is_busy(self) -> bool:
-        return self._turn.locked()
-
     async def call(self, *arguments: Any) -> Any:
         """The function's result. Raises what it raises, or ChildFailedError."""
+        return await self._limited(self._call, pickle.dumps(arguments))
+
+    async def start(self) -> None:
+        """Start the process now if it does not run. Raises ChildFailedError."""
+        await self._limited(self._started)
+
+    async def _limited(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        """The result of `work`, which has the process to itself. If it fails, the process ends."""
         async with self._turn:
             timer = asyncio.timeout(self._limits.wall_s)
             try:
                 async with timer:
-                    return await self._call(pickle.dumps(arguments))
+                    return await work(*arguments)
             except (ChildFailedError, TimeoutError, asyncio.CancelledError):
                 await self._end()
                 if timer.expired():
@@ -67,10 +71,13 @@ class ChildProcess:
                 raise
 
     async def _call(self, message: bytes) -> Any:
+        return await self._exchange(await self._started(), message)
+
+    async def _started(self) -> asyncio.subprocess.Process:
         if self._process is None:
             self._process = await self._start()
             await self._exchange(self._process, self._first_message)
-        return await self._exchange(self._process, message)
+        return self._process
 
     async def close(self) -> None:
         """End the process once the call under way has ended."""

@@ -10,14 +10,15 @@ import psutil
 import pytest
 from pydantic import BaseModel
 
+from deployments import parser as parser_module
 from deployments.autoscaling import BACKLOG_S, DEMAND
-from deployments.parser import Parser
+from deployments.parser import ParseCall, Parser
 from models.catalog import Catalog
 from models.documents.base import Document
 from models.documents.chunkers.base import ChunkingOptions
 from models.errors import ConfigError, UnreadableDocumentError
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types import Chunk, ParsedFile
 from tests.contexts import envelope
 from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself
 
@@ -79,6 +80,26 @@ async def test_a_file_that_is_no_longer_wanted_is_not_parsed_to_its_end(parser: 
     await asyncio.gather(parsing, return_exceptions=True)
 
     assert not process.is_running()
+
+
+async def test_a_message_of_files_has_an_answer_for_each(parser: Parser) -> None:
+    calls = [ParseCall(TEXT, "tides.txt", None), ParseCall(b"%PDF-1.7", "broken.pdf", None), ParseCall(TEXT, "b", None)]
+
+    answers = await parser.parse_batch(calls, [ENVELOPE] * 3)
+
+    assert [type(answer) for answer in answers] == [ParsedFile, UnreadableDocumentError, ParsedFile]
+
+
+async def test_a_slow_file_of_a_message_is_left_to_a_message_of_its_own(
+    parser: Parser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parser_module, "SHARED_FILE_S", 1.0)
+    calls = [ParseCall(TEXT, "tides.txt", None), ParseCall(pdf_form_that_draws_itself(), "form.pdf", None)]
+
+    _, slow = await parser.parse_batch(calls, [ENVELOPE] * 2)
+
+    assert slow is None
+    assert isinstance(await parser.parse(TEXT, "tides.txt", None, ENVELOPE), ParsedFile)
 
 
 async def test_a_busy_parser_is_healthy(parser: Parser) -> None:
