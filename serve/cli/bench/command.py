@@ -16,6 +16,7 @@ from serve.cli.bench.prefix.command import prefix_command
 from serve.cli.bench.retrieval.command import retrieval_command
 from serve.cli.bench.search.command import search_command
 from serve.cli.bench.serve.command import corpus_command, serve_command
+from serve.cli.bench.starve.command import starve_command
 from serve.cli.bench.step.command import step_command
 from serve.cli.bench.tax.command import settings_command, tax_command
 
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "settings": settings_command,
     "step": step_command,
     "overload": overload_command,
+    "starve": starve_command,
     "prefix": prefix_command,
     "corpus": corpus_command,
     "serve": serve_command,

@@ -28,6 +28,17 @@ def process_name(command_line: str) -> str:
     return next((name for mark, name in NAMES.items() if mark in command_line), COMMAND)
 
 
+def replicas(pid: int) -> dict[int, str]:
+    """The process ids of all replicas below this process, each with its deployment."""
+    names = dict[int, str]()
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            replica = REPLICA.match(" ".join(process.cmdline()))
+            if replica is not None:
+                names[process.pid] = replica.group(1)
+    return names
+
+
 def cpu_seconds(pid: int) -> dict[str, float]:
     """CPU seconds that the process and all its descendants have used so far, by `process_name`."""
     parent, used = psutil.Process(pid), defaultdict[str, float](float)

@@ -1,0 +1,1 @@
+"""`ragserve bench starve`: questions while other processes take every core."""

@@ -1,0 +1,94 @@
+"""The run of `ragserve bench starve`: a service of its own, its documents, then the three phases."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from models.errors import ConfigError
+from serve.cli.bench.starve.burning import burning, num_cores
+from serve.cli.bench.starve.findings import (
+    AFTERWARDS,
+    BUSY,
+    FREE,
+    Findings,
+    PhaseRow,
+    StarvePlan,
+    recovery_s,
+    summarise,
+    table,
+    write_json,
+)
+from serve.cli.driver.open_loop import Arrivals, OpenLoad, Phase, Record, drive_open
+from serve.cli.driver.options import show, show_progress
+from serve.cli.driver.process_cpu import replicas
+from serve.cli.driver.servers import HOST, Server, ragserve_up, running
+from serve.cli.driver.workload import read_questions, write_bodies
+from serve.cli.ingest.files import ingest_files
+from serve.cli.remote import RemoteService
+
+PATH = "/v1/query"
+THREADS = 1
+NUM_BODIES = 1000  # no question repeats: a cached answer would need no machine
+
+
+@dataclass(frozen=True)
+class Session:
+    """The service, and the file of its questions."""
+
+    plan: StarvePlan
+    server: Server
+    bodies: Path
+    report: Callable[[str], None]
+
+    def offer(self, phase: str, seconds: float, seed: int) -> tuple[PhaseRow, list[Record]]:
+        """Returns when every question of the phase has ended."""
+        offered = Phase(seconds, (Arrivals(PATH, str(self.bodies), self.plan.per_s),))
+        timeout_s = self.plan.budget_s + self.plan.grace_s
+        records = list(drive_open(OpenLoad(HOST, self.server.port, (offered,), timeout_s, seed=seed)).records)
+        row = summarise(phase, records, self.plan.budget_s)
+        self.report(f"{phase}: {row.whole} whole, {row.degraded} degraded, {row.failed} failed, p95 {row.p95_s:.2f} s")
+        return row, records
+
+
+def measure(plan: StarvePlan, output: Path | None) -> None:
+    """Prints the table, and writes it as JSON. Raises ConfigError if a question or a replica was lost."""
+    # As Ctrl-C: no server outlives this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with TemporaryDirectory() as folder:
+        findings = run(plan, Path(folder), show_progress)
+    show(*table(findings))
+    if output is not None:
+        write_json(output, findings)
+    if findings.faults:
+        raise ConfigError("bench starve", "; ".join(findings.faults))
+
+
+def run(plan: StarvePlan, folder: Path, report: Callable[[str], None]) -> Findings:
+    """The phases, one after the other. Raises ConfigError for a document that cannot be ingested, ServerStartError."""
+    questions = read_questions(plan.questions)
+    bodies = [{"query": f"{questions[n % len(questions)]} ({n})"} for n in range(NUM_BODIES)]
+    path = write_bodies(folder / "bodies.jsonl", bodies)
+    with running(ragserve_up(plan.config, folder / "state"), folder, THREADS) as server:
+        _ingest(plan, server)
+        session = Session(plan, server, path, report)
+        session.offer("warm-up", plan.warm_up_s, seed=0)
+        before = replicas(server.pid)
+        free, _ = session.offer(FREE, plan.phase_s, seed=1)
+        max_s = plan.phase_s + 2 * (plan.budget_s + plan.grace_s)
+        with burning(plan.burners_per_core * num_cores(), max_s):
+            busy, _ = session.offer(BUSY, plan.phase_s, seed=2)
+        afterwards, records = session.offer(AFTERWARDS, plan.phase_s, seed=3)
+        now = replicas(server.pid)
+    restarted = tuple(name for pid, name in before.items() if pid not in now)
+    return Findings((free, busy, afterwards), restarted, recovery_s(free, records))
+
+
+def _ingest(plan: StarvePlan, server: Server) -> None:
+    with RemoteService(server.url) as remote:
+        failed = ingest_files(remote, list(plan.documents), "default", Console(quiet=True))
+    if failed:
+        raise ConfigError("--documents", f"{failed[0].filename} was not ingested: {failed[0].error}")
