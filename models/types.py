@@ -252,7 +252,8 @@ class StageStatus:
     `num_unfinished` counts the running requests of the stage's engine, if it has one. `generation` names the vector
     space of an embedding model. `loading` is the next model, `error` says why the last requested model did not load.
     `canary` is a model on trial, which gets the fraction `canary_share` of the requests. `options` has the settings
-    besides the model that affect results: equal requests may get other results when it differs.
+    besides the model that affect results: equal requests may get other results when it differs. `runs_on` has the
+    engine, dtype, processor and threads of the model.
     """
 
     model: str = ""
@@ -263,6 +264,7 @@ class StageStatus:
     canary: str = ""
     canary_share: float = 0.0
     options: str = ""
+    runs_on: str = ""
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,7 @@ class ModelSlot(Generic[M]):
             error="; ".join(self._swap.errors),
             canary=canary.alias if canary else "",
             canary_share=target.canary.share if canary and target and target.canary else 0.0,
+            runs_on=getattr(serving.model, "runs_on", "") if serving else "",  # not every kind of model has it
         )
 
     def check_health(self) -> None:

@@ -13,6 +13,7 @@ from models.embedding.transformer import (
     encoder_tokenizer,
     load_sentence_transformer,
     padded_features,
+    runs_on,
 )
 from models.errors import ModelLoadError
 from models.source import resolve_source, revision_of
@@ -52,6 +53,7 @@ class SentenceTransformersModel:
         self.name, self.dim, self.dims, self.max_tokens = name, config.dim, config.dims, config.max_tokens
         self._config = config
         self._model = load_sentence_transformer(name, config, config.max_tokens)
+        self.runs_on = runs_on(config)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self.generation = f"{name}@{revision_of(resolve_source(name, config))}"
         dim = self._model.get_embedding_dimension()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, model_validator
 
+from models.compute import RunsOn, openvino_gains_by_bfloat16, processor
 from models.errors import ModelLoadError
 from models.source import SourceConfig, choose_device, choose_dtype, describe_attempts, resolve_source, revision_of
 from models.tokens.encoder_tokenizer import EncoderTokenizer, pad
@@ -109,6 +110,25 @@ def choose_engine(config: TransformerConfig) -> str:
     return "openvino" if is_installed and choose_device(config.device) == "cpu" else "torch"
 
 
+def runs_on(config: TransformerConfig) -> str:
+    """The engine, dtype, processor and threads of a model with this config, in words."""
+    import torch
+
+    engine = choose_engine(config)
+    device = "cpu" if engine == "openvino" else choose_device(config.device)
+    if engine == "openvino":
+        dtype = "int8" if config.precision == "int8" else _openvino_dtype(config)
+    else:
+        dtype = str(choose_dtype(config.dtype, device)).removeprefix("torch.")
+    return str(RunsOn(engine, dtype, processor(device), torch.get_num_threads()))
+
+
+def _openvino_dtype(config: TransformerConfig) -> str:
+    if config.dtype != "auto":
+        return config.dtype
+    return "bfloat16" if openvino_gains_by_bfloat16() else "float32"
+
+
 def _load(kind: Callable[..., Loaded], name: str, config: TransformerConfig, **options: Any) -> Loaded:
     import torch
 
@@ -137,13 +157,11 @@ def _with_engine(name: str, model: Loaded, config: TransformerConfig, with_types
         return model
     if config.device == "cuda":
         raise ModelLoadError(name, "engine openvino runs on the CPU only, but device is cuda")
-    import torch
-
     from models.embedding.openvino_module import CALIBRATION, OpenVinoModule
 
     transformer = model[0]
     output = transformer.modality_config["text"]["method_output_name"]
-    in_bfloat16 = choose_dtype(config.dtype, "cpu") == torch.bfloat16
+    in_bfloat16 = _openvino_dtype(config) == "bfloat16"
     texts = CALIBRATION.read_text().splitlines() if config.precision == "int8" else []
     calibration, folder = _calibration(name, model, texts, with_types), _converted_folder(name, config)
     try:

@@ -10,6 +10,7 @@ from models.embedding.transformer import (
     has_type_ids,
     load_cross_encoder,
     padded_features,
+    runs_on,
 )
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.logits import sigmoid
@@ -39,6 +40,7 @@ class CrossEncoderModel:
         """Loads the weights. Raises ModelLoadError."""
         self.name = name
         self._model = load_cross_encoder(name, config, config.max_tokens)
+        self.runs_on = runs_on(config)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self._unfinished = PairScores()
         self._has_types = has_type_ids(self._model.tokenizer)

@@ -18,6 +18,7 @@ from models.embedding.transformer import (
     encoder_tokenizer,
     load_sentence_transformer,
     padded_features,
+    runs_on,
 )
 from models.index.max_sim import max_sim
 from models.reranking.base import RerankRequest, RerankWork
@@ -60,6 +61,7 @@ class LateInteractionModel:
         """Loads the weights. Raises ModelLoadError."""
         self.name = name
         self._model = load_sentence_transformer(name, config, config.max_tokens)
+        self.runs_on = runs_on(config)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self._cache = TokenVectorCache(config.cache_bytes)
 

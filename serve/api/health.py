@@ -12,6 +12,7 @@ from serve.api.services import ServicesDep
 from serve.api.stage_status import stage_statuses
 
 router = APIRouter()
+STAGE_FIELDS = ("model", "runs_on", "unfinished", "loading", "error", "canary")
 
 
 @router.get("/healthz")
@@ -24,6 +25,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     """200 if every stage answers, otherwise 503. The body reports each stage: its model and its unfinished requests.
 
+    `runs_on` has the engine, dtype, processor and threads of an encoder.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. A stage that
     changes its model is not ready, but the service is: it answers without that stage.
     """
@@ -42,11 +44,12 @@ async def metrics() -> Response:
 
 def _stage(status: StageStatus | None) -> dict[str, Any]:
     if status is None:
-        return {"ready": False} | dict.fromkeys(("model", "unfinished", "loading", "error", "canary"))
+        return {"ready": False} | dict.fromkeys(STAGE_FIELDS)
     canary = {"model": status.canary, "share": status.canary_share} if status.canary else None
     return {
         "ready": bool(status.model) or not status.loading,
         "model": status.model or None,
+        "runs_on": status.runs_on or None,
         "unfinished": status.num_unfinished,
         "loading": status.loading or None,
         "error": status.error or None,

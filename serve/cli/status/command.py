@@ -35,7 +35,7 @@ def _models(stage: dict[str, Any]) -> str:
     """The stage's model, its canary, and the model that is loading."""
     canary = stage["canary"]
     models = (
-        stage["model"],
+        stage["model"] and " on ".join(filter(None, (stage["model"], stage["runs_on"]))),
         canary and f"canary {canary['model']} ({100 * canary['share']:g} % of requests)",
         stage["loading"] and f"loading {stage['loading']}",
     )

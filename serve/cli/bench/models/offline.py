@@ -142,7 +142,10 @@ class Bench:
             if self._job.task == "embedding"
             else (self._rerank, self._cross_encoder())
         )
-        ways: dict[str, Work] = {f"ragserve's model, batches of {size}": partial(ours, size) for size in sizes}
+        runs_on = getattr(self._model, "runs_on", "")
+        ways: dict[str, Work] = {
+            f"ragserve's model, {runs_on}, batches of {size}": partial(ours, size) for size in sizes
+        }
         if theirs is not None:
             ways |= {f"sentence-transformers, batches of {size}": partial(theirs, size) for size in sizes}
         return ways

@@ -37,7 +37,7 @@ class StarvePlan:
 
     def as_quick(self) -> "StarvePlan":
         """One document, and short phases with few questions."""
-        return replace(self, documents=self.documents[:1], phase_s=10.0, per_s=0.5, warm_up_s=5.0)
+        return replace(self, documents=self.documents[:1], phase_s=10.0, per_s=2.0, warm_up_s=5.0)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def measure(plan: StarvePlan, output: Path | None) -> None:
 def run(plan: StarvePlan, folder: Path, report: Callable[[str], None]) -> Findings:
     """The phases, one after the other. Raises ConfigError for a document that cannot be ingested, ServerStartError."""
     questions = read_questions(plan.questions)
-    bodies = [{"query": f"{questions[n % len(questions)]} ({n})"} for n in range(NUM_BODIES)]
+    bodies: list[dict[str, object]] = [{"query": f"{questions[n % len(questions)]} ({n})"} for n in range(NUM_BODIES)]
     path = write_bodies(folder / "bodies.jsonl", bodies)
     with running(ragserve_up(plan.config, folder / "state"), folder, THREADS) as server:
         _ingest(plan, server)
