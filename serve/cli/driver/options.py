@@ -27,6 +27,12 @@ FolderOption = Annotated[
 PeersOption = Annotated[
     Path | None, typer.Option(help="Folder where other servers are installed; default: the user's cache folder.")
 ]
+CorpusOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that `ragserve bench corpus` made; replaces documents and questions.", exists=True, file_okay=False
+    ),
+]
 OutputOption = Annotated[Path | None, typer.Option(help="Write all results to this JSON file.", dir_okay=False)]
 PlotOption = Annotated[
     Path | None, typer.Option(help="Plot the results to this file; its suffix sets the format.", dir_okay=False)

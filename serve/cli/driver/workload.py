@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,24 @@ def write_bodies(path: Path, bodies: Sequence[dict[str, object]]) -> Path:
     """Write one body per line, the format that the load drivers read."""
     path.write_text("\n".join(map(json.dumps, bodies)))
     return path
+
+
+@dataclass
+class QuestionRotation:
+    """Questions for several loads, one after the other: each begins with the first question that was not sent yet.
+
+    After the last question the first one follows.
+    """
+
+    questions: Sequence[str]
+    path: Path
+    num_sent: int = 0
+
+    def write(self) -> Path:
+        """Writes the bodies of the next load."""
+        start = self.num_sent % len(self.questions)
+        turned = [*self.questions[start:], *self.questions[:start]]
+        return write_bodies(self.path, [{"query": question} for question in turned])
 
 
 def embedding_bodies(

@@ -7,6 +7,7 @@ import typer
 
 from serve.cli.driver.options import (
     ClientsOption,
+    CorpusOption,
     OutputOption,
     PlotOption,
     QuickOption,
@@ -33,6 +34,7 @@ def overload_command(  # noqa: PLR0913
         list[Path] | None, typer.Option(help="Files or folders to ask about; default: README.md and docs.")
     ] = None,
     questions: Annotated[Path, typer.Option(help="File with one question per line.")] = Path("loadtests/questions.txt"),
+    corpus: CorpusOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     output: OutputOption = None,
     plot: PlotOption = None,
@@ -51,5 +53,6 @@ def overload_command(  # noqa: PLR0913
         turn_s,
         num_turns,
         answer_s,
+        corpus=corpus,
     )
     measure(plan.as_quick() if quick else plan, output, plot)

@@ -23,7 +23,8 @@ MAX_LAG_S = 0.25  # with a later driver, the offered rate is not the one that is
 class OverloadPlan:
     """The load. `shares` are multiples of the peak; after `answer_s` a request counts as unanswered.
 
-    `warm_s`: start of each open loop that is not measured, until the number of requests in flight is steady.
+    `warm_s`: start of each open loop that is not measured, until the number of requests in flight is steady. `corpus`:
+    a prepared corpus, in place of the documents and the questions.
     """
 
     config: Path
@@ -36,6 +37,7 @@ class OverloadPlan:
     answer_s: float
     warm_s: float = 4.0
     warm_up_s: float = 5.0
+    corpus: Path | None = None
 
     def as_quick(self) -> "OverloadPlan":
         """One closed loop, and open loops below and above its peak."""

@@ -1,7 +1,8 @@
 """The run of `ragserve bench overload`: a service of its own, its documents, the closed loops, then the open ones."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,11 +13,13 @@ from models.errors import ConfigError
 from serve.cli.bench.overload.findings import Findings, OverloadPlan, OverloadRow, PeakRow, faults_of, table, write_json
 from serve.cli.bench.overload.outcomes import OfferResult, summarise
 from serve.cli.driver.closed_loop import Load, drive
+from serve.cli.driver.corpus.prepared import PreparedCorpus
+from serve.cli.driver.corpus.serving import serving
 from serve.cli.driver.open_loop import Arrivals, OpenLoad, Phase, drive_open
 from serve.cli.driver.options import show, show_progress
 from serve.cli.driver.servers import HOST, Server, ragserve_up, running
 from serve.cli.driver.turns import median_by
-from serve.cli.driver.workload import read_questions, write_bodies
+from serve.cli.driver.workload import QuestionRotation, read_questions
 from serve.cli.ingest.files import ingest_files
 from serve.cli.remote import RemoteService
 
@@ -28,16 +31,17 @@ READY_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Session:
-    """The service under load, and the file of its requests."""
+    """The service under load, and its questions."""
 
     plan: OverloadPlan
     server: Server
-    bodies: Path
+    questions: QuestionRotation
     report: Callable[[str], None]
 
     def run_closed(self, clients: int, seconds: float) -> PeakRow:
-        load = Load(HOST, self.server.port, PATH, str(self.bodies), clients, seconds)
+        load = Load(HOST, self.server.port, PATH, str(self.questions.write()), clients, seconds)
         row = PeakRow(clients, drive(load))
+        self.questions.num_sent += row.result.requests + row.result.errors
         self.report(f"{clients} clients: {row.result.per_s:.1f}/s, p95 {row.result.p95_s:.2f} s")
         return row
 
@@ -46,9 +50,10 @@ class Session:
         with RemoteService(self.server.url) as remote:
             remote.wait_until_ready(READY_TIMEOUT_S)
         seconds = self.plan.warm_s + self.plan.turn_s
-        phase = Phase(seconds, (Arrivals(PATH, str(self.bodies), rate),))
+        phase = Phase(seconds, (Arrivals(PATH, str(self.questions.write()), rate),))
         load = OpenLoad(HOST, self.server.port, (phase,), self.plan.answer_s, seed=seed)
         result = summarise(drive_open(load), seconds, self.plan.warm_s)
+        self.questions.num_sent += result.requests
         self.report(
             f"offered {rate:.1f}/s: {result.whole:.1f}/s whole, p95 {result.p95_s:.2f} s, refused {result.refused}"
         )
@@ -75,10 +80,9 @@ def run(plan: OverloadPlan, folder: Path, report: Callable[[str], None]) -> tupl
 
     Raises InvalidRequestError without questions, ConfigError for a document that cannot be ingested, ServerStartError.
     """
-    bodies = _write_bodies(plan, folder)
-    with running(ragserve_up(plan.config, folder / "state"), folder, THREADS) as server:
-        _ingest(plan, server)
-        session = Session(plan, server, bodies, report)
+    questions = QuestionRotation(_read_questions(plan), folder / "bodies.jsonl")
+    with _service(plan, folder) as server:
+        session = Session(plan, server, questions, report)
         session.run_closed(WARM_UP_CLIENTS, plan.warm_up_s)
         rising = [session.run_closed(clients, plan.turn_s) for clients in plan.clients]
         best = max(rising, key=lambda row: row.result.per_s)
@@ -110,6 +114,19 @@ def _median(turns: list[OverloadRow], share: float) -> OverloadRow:
     return replace(median_by(of_share, lambda turn: turn.goodput_ratio), faults=tuple(faults))
 
 
+@contextmanager
+def _service(plan: OverloadPlan, folder: Path) -> Iterator[Server]:
+    """The service with its documents, or on a copy of the prepared corpus."""
+    launch = ragserve_up(plan.config, folder / "state")
+    if plan.corpus is not None:
+        with serving(PreparedCorpus.open(plan.corpus), launch, folder / "state", folder, THREADS) as server:
+            yield server
+        return
+    with running(launch, folder, THREADS) as server:
+        _ingest(plan, server)
+        yield server
+
+
 def _ingest(plan: OverloadPlan, server: Server) -> None:
     with RemoteService(server.url) as remote:
         failed = ingest_files(remote, list(plan.documents), "default", Console(quiet=True))
@@ -117,6 +134,7 @@ def _ingest(plan: OverloadPlan, server: Server) -> None:
         raise ConfigError("--documents", f"{failed[0].filename} was not ingested: {failed[0].error}")
 
 
-def _write_bodies(plan: OverloadPlan, folder: Path) -> Path:
-    bodies: list[dict[str, object]] = [{"query": question} for question in read_questions(plan.questions)]
-    return write_bodies(folder / "bodies.jsonl", bodies)
+def _read_questions(plan: OverloadPlan) -> list[str]:
+    if plan.corpus is None:
+        return read_questions(plan.questions)
+    return [question.text for question in PreparedCorpus.open(plan.corpus).questions]

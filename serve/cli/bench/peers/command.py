@@ -7,6 +7,7 @@ import typer
 
 from serve.cli.driver.options import (
     ClientsOption,
+    CorpusOption,
     OutputOption,
     PeersOption,
     PlotOption,
@@ -30,6 +31,11 @@ DocumentsOption = Annotated[
 def peers_command(  # noqa: PLR0913
     questions: QuestionsOption = None,
     documents: DocumentsOption = None,
+    corpus: CorpusOption = None,
+    modes: Annotated[
+        str,
+        typer.Option(help="What the peers rerank with, separated by commas: cross-encoder, none (ours: MaxSim)."),
+    ] = "cross-encoder",
     clients: ClientsOption = "1,16",
     turn_s: Annotated[float, typer.Option("--seconds", help="Length of a turn.", min=1, max=300)] = 20.0,
     num_turns: TurnsOption = 3,
@@ -62,5 +68,7 @@ def peers_command(  # noqa: PLR0913
         threads,
         peer_threads,
         "bfloat16" if peer_bfloat16 else "float32",
+        corpus=corpus,
+        modes=tuple(modes.split(",")),
     )
     measure(plan.as_quick() if quick else plan, output, plot)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from serve.cli.bench.peers.rows import Row
+from serve.cli.bench.peers.rows import CROSS_ENCODER, Row
 from serve.cli.driver.servers import OURS
 
 OUR_COLOUR, THEIR_COLOURS = "tab:blue", ("0.45", "0.7", "0.85")
@@ -28,17 +28,22 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def _draw_panel(axes: Axes, title: str, rows: Sequence[Row], value: Callable[[Row], float], label: str) -> None:
-    names, groups = list(dict.fromkeys(row.by for row in rows)), list(dict.fromkeys(row.clients for row in rows))
+    names, groups = list(dict.fromkeys(row.by for row in rows)), list(dict.fromkeys(map(_group, rows)))
     width = GROUP_WIDTH / len(names)
     colours = iter(THEIR_COLOURS)
     for place, name in enumerate(names):
         shown = [row for row in rows if row.by == name]
-        at = np.array([groups.index(row.clients) for row in shown]) + (place - (len(names) - 1) / 2) * width
+        at = np.array([groups.index(_group(row)) for row in shown]) + (place - (len(names) - 1) / 2) * width
         colour = OUR_COLOUR if name == OURS else next(colours)
         bars = axes.bar(at, [value(row) for row in shown], width, label=name, color=colour)
         axes.bar_label(bars, [label.format(value(row)) for row in shown], padding=2, fontsize=7)
-    axes.set_xticks(range(len(groups)), [f"{clients} client{'s' if clients > 1 else ''}" for clients in groups])
+    axes.set_xticks(range(len(groups)), groups)
     axes.set_title(title, loc="left", fontsize=9)
     axes.margins(y=0.15)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _group(row: Row) -> str:
+    reranking = "" if row.mode == CROSS_ENCODER else "\npeers without reranking"
+    return f"{row.clients} client{'s' if row.clients > 1 else ''}{reranking}"

@@ -10,11 +10,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from models.types import DEFAULT_VECTOR_STORE
 from serve.cli.bench.peers import servers
+from serve.cli.bench.peers.rows import CROSS_ENCODER as CROSS_ENCODER_MODE
 from serve.cli.bench.peers.rows import HEAD, PeersPlan, Row, overlap, rows_of, table_row, write_json
 from serve.cli.bench.peers.servers import QueryApi
-from serve.cli.bench.peers.workload import BenchedService, Workload, read_workload
+from serve.cli.bench.peers.workload import BenchedService, Workload, read_prepared, read_workload
 from serve.cli.driver.closed_loop import Load
+from serve.cli.driver.corpus.prepared import PreparedCorpus
+from serve.cli.driver.corpus.serving import wait_until_indexed
 from serve.cli.driver.machine import describe_machine
 from serve.cli.driver.options import show, show_progress
 from serve.cli.driver.peers.environments import ServerStartError
@@ -45,13 +49,23 @@ class Session:
     apis: dict[str, QueryApi] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    num_loads_done: int = 0
 
-    def start(self, launch: Launch, api: QueryApi, threads: int) -> Server:
-        """The server, ready, until the stack ends. Raises ServerStartError."""
+    def start(self, launch: Launch, api: QueryApi, threads: int, stack: ExitStack | None = None) -> Server:
+        """The server, ready, until `stack` ends, or the session's own. Raises ServerStartError."""
         self.report(f"starting {launch.name}")
-        self.servers[launch.name] = self.stack.enter_context(running(launch, self.folder, threads))
+        server = (stack or self.stack).enter_context(running(launch, self.folder, threads))
+        self.servers[launch.name] = server
         self.apis[launch.name] = api
-        return self.servers[launch.name]
+        return server
+
+    def next_questions(self, workload: Workload) -> tuple[str, ...]:
+        """All questions; over a prepared corpus, each load begins at another one, as it may not repeat any."""
+        if workload.prepared is None:
+            return workload.questions
+        num_loads = len(self.plan.modes) * len(self.plan.clients)
+        start = self.num_loads_done * len(workload.questions) // num_loads
+        return workload.questions[start:] + workload.questions[:start]
 
 
 def measure(plan: PeersPlan, output: Path | None, plot: Path | None) -> None:
@@ -80,32 +94,56 @@ def run(plan: PeersPlan, folder: Path, report: Callable[[str], None], facts: dic
 
     Raises InvalidRequestError for questions or documents that cannot be read, ServerStartError if ragserve fails.
     """
-    workload = read_workload(plan.documents, plan.questions)
+    workload = read_prepared(plan.corpus) if plan.corpus else read_workload(plan.documents, plan.questions)
+    facts["questions"] = str(len(workload.questions))
     with ExitStack() as stack:
         session = Session(plan, folder, report, stack, facts=facts)
-        settings = _start_ours(session, workload)
-        _start_peers(session, settings)
-        _compare(session, workload.questions[: plan.num_compared])
-        for clients in plan.clients:
-            yield from measure_all(session, workload, clients)
+        session.servers[OURS] = Server(OURS, 0, 0)  # the first in every table; started in each mode anew
+        for mode in plan.modes:
+            with ExitStack() as own_stack:
+                settings = _start_ours(session, workload, mode, own_stack)
+                if mode == plan.modes[0]:
+                    _start_peers(session, settings)
+                _set_mode(session, mode)
+                _compare(session, workload.questions[-plan.num_compared :])
+                for clients in plan.clients:
+                    yield from measure_all(session, workload, clients, mode)
 
 
-def _start_ours(session: Session, workload: Workload) -> Path:
+def _start_ours(session: Session, workload: Workload, mode: str, stack: ExitStack) -> Path:
     """Starts ragserve with the documents in it; the settings file with which its peers do the same work."""
     encoder = encoder_folder()
     cross_encoder = build_cross_encoder(encoder, session.folder / CROSS_ENCODER)
     catalog = write_cross_encoder_catalog(session.folder / "catalog.yaml", cross_encoder)
-    launch = servers.ragserve(session.plan, session.folder, catalog)
-    ours = session.start(launch, servers.our_api(""), session.plan.threads)
+    launch = servers.ragserve(session.plan, session.folder, catalog, mode)
+    if workload.prepared is None:
+        ours = session.start(launch, servers.our_api(""), session.plan.threads, stack)
+        index = _ingest(session, workload, ours)
+    else:
+        index = _start_on_prepared(session, workload.prepared, launch, stack)
+    sizes = servers.CANDIDATES, servers.TOP_K
+    peer = PeerSettings(str(encoder), str(cross_encoder), *index, *sizes, session.plan.peer_dtype)
+    return peer.write(session.folder / "peer.json")
+
+
+def _start_on_prepared(session: Session, prepared: PreparedCorpus, launch: Launch, stack: ExitStack) -> tuple[str, str]:
+    """Starts ragserve on a copy of the corpus; returns the paths of its chunks and vectors."""
+    state = session.folder / "state"
+    if not state.exists():
+        prepared.copy_state(state)
+    ours = session.start(launch, servers.our_api(DEFAULT_VECTOR_STORE), session.plan.threads, stack)
+    wait_until_indexed(ours, prepared.questions[-1].text)
+    session.facts |= prepared.facts
+    return str(prepared.chunks_file), str(prepared.vectors_file)
+
+
+def _ingest(session: Session, workload: Workload, ours: Server) -> tuple[str, str]:
+    """Ingests the documents; returns the paths of their chunks and vectors."""
     with BenchedService(ours.url) as service:
         session.report(f"{len(workload.corpus.documents)} documents to ingest")
         store_id = service.ensure_indexed(workload.corpus, INGEST_CONCURRENCY, lambda _: None)
         session.apis[ours.name] = servers.our_api(store_id)
-        settings = _write_index(session, service, store_id)
-    session.facts["questions"] = str(len(workload.questions))
-    sizes = servers.CANDIDATES, servers.TOP_K
-    peer = PeerSettings(str(encoder), str(cross_encoder), *settings, *sizes, session.plan.peer_dtype)
-    return peer.write(session.folder / "peer.json")
+        return _write_index(session, service, store_id)
 
 
 def _write_index(session: Session, service: BenchedService, store_id: str) -> tuple[str, str]:
@@ -129,6 +167,13 @@ def _start_peers(session: Session, settings: Path) -> None:
             session.facts[name] = f"skipped: {error}"
 
 
+def _set_mode(session: Session, mode: str) -> None:
+    """Asks the peers to rerank, or not to."""
+    for name, peer in servers.PEERS.items():
+        if name in session.servers:
+            session.apis[name] = peer.api if mode == CROSS_ENCODER_MODE else servers.without_reranking(peer.api)
+
+
 def _compare(session: Session, questions: tuple[str, ...]) -> None:
     """Notes how many of ragserve's passages each peer returns as well: they must do the same work."""
     chunk_ids = {name: _chunk_ids(session, name, questions) for name in session.servers}
@@ -150,21 +195,23 @@ def _chunk_ids(session: Session, name: str, questions: tuple[str, ...]) -> list[
         return list(pool.map(ask, questions))
 
 
-def measure_all(session: Session, workload: Workload, clients: int) -> list[Row]:
+def measure_all(session: Session, workload: Workload, clients: int, mode: str = CROSS_ENCODER_MODE) -> list[Row]:
     """A row a server, measured in turns under this number of clients."""
-    session.report(f"{clients} clients")
+    session.report(f"{clients} clients, the peers rerank with: {mode}")
     contenders = [_contender(session, name, workload, clients) for name in session.servers]
     with BenchedService(session.servers[OURS].url) as service:
         before = service.num_degraded()
         results = run_interleaved(contenders, session.plan.turn_s, session.plan.num_turns)
         degraded = service.num_degraded() - before
+    session.num_loads_done += 1
     if degraded:
         session.notes[OURS] = f"{degraded} answers are missing a stage, so this is no comparison"
-    return rows_of(clients, results, session.notes)
+    return rows_of(clients, results, session.notes, mode)
 
 
 def _contender(session: Session, name: str, workload: Workload, clients: int) -> Contender:
     api, server = session.apis[name], session.servers[name]
-    bodies = [api.body(question) for question in workload.questions]
+    bodies = [api.body(question) for question in session.next_questions(workload)]
     path = write_bodies(session.folder / f"questions-{server.port}.jsonl", bodies)
-    return served(name, server, Load("", 0, api.path, str(path), clients, 0.0))
+    # Over a prepared corpus, no question is sent to a server twice.
+    return served(name, server, Load("", 0, api.path, str(path), clients, 0.0, repeats=workload.prepared is None))

@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from serve.cli.bench.peers import rows
 from serve.cli.bench.peers.rows import HAYSTACK, LANGCHAIN, PeersPlan
 from serve.cli.bench.peers.workload import ROOT
 from serve.cli.driver.peers import environments
@@ -42,8 +43,13 @@ def our_api(store_id: str) -> QueryApi:
     return QueryApi("/v1/query", lambda question: {"query": question, **options}, _passages)
 
 
-def ragserve(plan: PeersPlan, folder: Path, catalog: Path) -> Launch:
-    """The deployment file with the cross-encoder as its reranker, CANDIDATES of each search, and long budgets."""
+def without_reranking(api: QueryApi) -> QueryApi:
+    """A peer's endpoint, asked not to rerank."""
+    return replace(api, body=lambda question: api.body(question) | {"rerank": False})
+
+
+def ragserve(plan: PeersPlan, folder: Path, catalog: Path, mode: str = rows.CROSS_ENCODER) -> Launch:
+    """The deployment file with CANDIDATES of each search, long budgets and, in mode CROSS_ENCODER, that reranker."""
     raw = copy.deepcopy(read(plan.config))
     ingress = next(entry for entry in raw["applications"][0]["deployments"] if entry["name"] == "Ingress")
     settings = ingress.setdefault("user_config", {})
@@ -52,7 +58,8 @@ def ragserve(plan: PeersPlan, folder: Path, catalog: Path) -> Launch:
     settings["query"] = (settings.get("query") or {}) | {"total_s": 2 * BUDGET_S}
     path = folder / "peers_config.yaml"
     path.write_text(yaml.safe_dump(raw))
-    return ragserve_with(path, folder, {"Reranker": CROSS_ENCODER}, catalog)
+    models = {"Reranker": CROSS_ENCODER} if mode == rows.CROSS_ENCODER else {}
+    return ragserve_with(path, folder, models, catalog)
 
 
 def haystack(plan: PeersPlan, settings: Path) -> Launch:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from models.types import FloatArray
+from serve.cli.driver.corpus.prepared import PreparedCorpus
 from serve.cli.driver.evaluated_service import Corpus, EvaluatedService
 from serve.cli.driver.peers.settings import IndexedChunk
 from serve.cli.driver.question_set import Document, read_question_set
@@ -26,10 +27,14 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Workload:
-    """Documents as files of a vector store, and the questions in the order in which they are sent."""
+    """Documents as files of a vector store, and the questions in the order in which they are sent.
+
+    With a prepared corpus there are no documents: it is in the database already.
+    """
 
     corpus: Corpus
     questions: tuple[str, ...]
+    prepared: PreparedCorpus | None = None
 
 
 def read_workload(documents: Path | None, questions: Path | None) -> Workload:
@@ -39,6 +44,13 @@ def read_workload(documents: Path | None, questions: Path | None) -> Workload:
     question_set = read_question_set(documents)
     texts = read_questions(questions) if questions else list(question_set.queries.values())
     return Workload(Corpus.of(question_set, "auto"), shuffled(texts))
+
+
+def read_prepared(folder: Path) -> Workload:
+    """Raises InvalidRequestError for a folder without a prepared corpus."""
+    prepared = PreparedCorpus.open(folder)
+    questions = tuple(question.text for question in prepared.questions)
+    return Workload(Corpus("", {}, (), "auto"), questions, prepared)
 
 
 def own_corpus(root: Path) -> Corpus:

@@ -2,7 +2,8 @@
 
 `uvicorn serve.cli.driver.peers.langchain_server:app`, in an environment of its own. A peer of the benchmarks, not a
 part of ragserve. FAISS and BM25 retrievers are fused by EnsembleRetriever (reciprocal rank fusion), and the
-best of them reranked by CrossEncoderReranker. Each question is answered in a thread of the server's pool.
+best of them reranked by CrossEncoderReranker, unless the request says otherwise. Each question is answered in a thread
+of the server's pool.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -56,30 +57,37 @@ def keyword_retriever() -> Runnable[str, list[Document]]:
     )
 
 
-def retriever() -> Runnable[str, list[Document]]:
-    """Question in, `top_k` documents out, best first."""
-    fused = EnsembleRetriever(retrievers=[dense_retriever(), keyword_retriever()], weights=[0.5, 0.5], id_key=CHUNK_ID)
+def fused_retriever() -> Runnable[str, list[Document]]:
+    """Question in, documents of both searches out, best first."""
+    return EnsembleRetriever(retrievers=[dense_retriever(), keyword_retriever()], weights=[0.5, 0.5], id_key=CHUNK_ID)
+
+
+def reranked(fused: Runnable[str, list[Document]]) -> Runnable[str, list[Document]]:
+    """Question in, the `top_k` best of the candidates out."""
     cross_encoder = HuggingFaceCrossEncoder(
         model_name=settings.cross_encoder,
         model_kwargs={"device": "cpu", "max_length": MAX_PAIR_TOKENS, "model_kwargs": loading},
     )
-    head = RunnableLambda(lambda documents: documents[: settings.candidates])
     reranker = CrossEncoderReranker(model=cross_encoder, top_n=settings.top_k)
-    return ContextualCompressionRetriever(base_compressor=reranker, base_retriever=fused | head)
+    return ContextualCompressionRetriever(
+        base_compressor=reranker, base_retriever=fused | RunnableLambda(lambda hits: hits[: settings.candidates])
+    )
 
 
 class Question(BaseModel):
     query: str
+    rerank: bool = True
 
 
 app = FastAPI()
-chain = retriever()
+fused = fused_retriever()
+chains = {True: reranked(fused), False: fused | RunnableLambda(lambda hits: hits[: settings.top_k])}
 answers = ExtractiveAnswer(chunks)
 
 
 @app.post("/query")
 def query(question: Question) -> dict[str, object]:
-    documents = chain.invoke(question.query)
+    documents = chains[question.rerank].invoke(question.query)
     return answers.response(question.query, [document.metadata[CHUNK_ID] for document in documents])
 
 

@@ -15,6 +15,7 @@ from serve.cli.bench.peers.plot import draw
 from serve.cli.bench.peers.rows import (
     HAYSTACK,
     LANGCHAIN,
+    NONE,
     TARGET_CLIENTS,
     PeersPlan,
     Row,
@@ -25,8 +26,9 @@ from serve.cli.bench.peers.rows import (
     write_json,
 )
 from serve.cli.bench.peers.run import Session, measure_all
-from serve.cli.bench.peers.workload import Workload, own_corpus, read_workload
+from serve.cli.bench.peers.workload import Workload, own_corpus, read_prepared, read_workload
 from serve.cli.driver.closed_loop import LoadResult
+from serve.cli.driver.corpus.prepared import PreparedCorpus
 from serve.cli.driver.peers.environments import REQUIREMENTS
 from serve.cli.driver.peers.settings import (
     VARIABLE,
@@ -64,12 +66,25 @@ class TestTarget:
     ) -> None:
         assert reaches_target(ours, theirs) is reached
 
+    def test_it_is_four_times_where_the_peers_do_not_rerank(self) -> None:
+        ours, theirs = result(7.9, 4.0), result(2.0, 4.0)
+
+        assert (reaches_target(ours, theirs), reaches_target(ours, theirs, NONE)) == (True, False)
+        row = rows_of(16, {OURS: ours, LANGCHAIN: theirs}, {}, NONE)[1]
+        assert table_row(row).startswith(f"| none | 16 | {LANGCHAIN} |")
+        assert "| 3.95 (short) | 4, p95 no worse |" in table_row(row)
+
     def test_it_is_set_at_sixteen_clients_alone(self) -> None:
         results = {OURS: result(2.0, 1.0), HAYSTACK: result(1.0, 2.0)}
 
         short = [rows_of(clients, results, {})[1].is_short for clients in (1, TARGET_CLIENTS)]
 
         assert short == [False, True]
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="choose from cross-encoder, none"):
+        replace(PLAN, modes=("colbert",))
 
 
 @pytest.mark.parametrize("clients", [(0,), (1, 257)])
@@ -97,9 +112,9 @@ class TestRows:
     def test_the_table_marks_what_is_short(self) -> None:
         rows = rows_of(16, {OURS: result(2.0, 1.0), HAYSTACK: result(1.0, 3.0, messages=("a | b\nc",))}, {})
 
-        assert table_row(rows[0]) == f"| 16 | {OURS} | 2.00 | 500 / 1,000 | 0 |  |  |  |"
+        assert table_row(rows[0]) == f"| cross-encoder | 16 | {OURS} | 2.00 | 500 / 1,000 | 0 |  |  |  |"
         assert table_row(rows[1]) == (
-            f"| 16 | {HAYSTACK} | 1.00 | 1,500 / 3,000 | 0 | 2.00 (short) | 3, p95 no worse | a / b c |"
+            f"| cross-encoder | 16 | {HAYSTACK} | 1.00 | 1,500 / 3,000 | 0 | 2.00 (short) | 3, p95 no worse | a / b c |"
         )
 
     def test_rows_are_written_and_drawn(self, tmp_path: Path) -> None:
@@ -166,6 +181,19 @@ class TestServers:
 
         assert check(read(tmp_path / "serve_config.yaml"), Machine(2, 0)) == []
 
+    def test_without_a_cross_encoder_it_reranks_as_it_ships(self, tmp_path: Path) -> None:
+        peers_servers.ragserve(PLAN, tmp_path, tmp_path / "catalog.yaml", NONE)
+
+        raw = read(tmp_path / "serve_config.yaml")
+        reranker = next(entry for entry in raw["applications"][0]["deployments"] if entry["name"] == "Reranker")
+        assert reranker["user_config"]["model"] == "late-interaction"
+
+    @pytest.mark.parametrize("name", [HAYSTACK, LANGCHAIN])
+    def test_a_peer_is_asked_not_to_rerank(self, name: str) -> None:
+        api = peers_servers.without_reranking(peers_servers.PEERS[name].api)
+
+        assert api.body("How hot?") == {"query": "How hot?", "rerank": False}
+
     def test_every_question_goes_through_both_searches(self) -> None:
         body = peers_servers.our_api("vs_1").body("How hot?")
 
@@ -207,6 +235,20 @@ class TestPeersOwnSide:
 
         assert str(response["answer"]).startswith("The oven heats to 250 degrees. [1]")
         assert [passage["chunk_id"] for passage in response["passages"]] == ["c1", "c2"]  # type: ignore[attr-defined]
+
+
+def test_over_a_prepared_corpus_every_load_begins_at_another_question(prepared: PreparedCorpus, tmp_path: Path) -> None:
+    workload = read_prepared(prepared.folder)
+    plan = replace(PLAN, corpus=prepared.folder, modes=("none", "cross-encoder"))
+
+    with ExitStack() as stack:
+        session = Session(plan, tmp_path, lambda _: None, stack)
+        first = session.next_questions(workload)
+        session.num_loads_done = 2
+        third = session.next_questions(workload)
+
+    assert len(first) == 16
+    assert third == first[8:] + first[:8]
 
 
 def test_a_run_measures_every_server_with_every_number_of_clients(tmp_path: Path) -> None:

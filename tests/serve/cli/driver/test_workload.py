@@ -9,6 +9,7 @@ from models.catalog import Catalog
 from models.errors import InvalidRequestError
 from serve.cli.driver.random_models import encoder_folder
 from serve.cli.driver.workload import (
+    QuestionRotation,
     Words,
     chat_bodies,
     embedding_bodies,
@@ -60,3 +61,14 @@ def test_a_file_without_a_question_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidRequestError, match="has no question"):
         read_questions(path)
+
+
+def test_each_load_begins_with_the_first_question_that_was_not_sent(tmp_path: Path) -> None:
+    rotation = QuestionRotation(["a", "b", "c"], tmp_path / "bodies.jsonl")
+
+    first = rotation.write().read_text()
+    rotation.num_sent += 5
+    second = rotation.write().read_text()
+
+    assert [json.loads(line)["query"] for line in first.splitlines()] == ["a", "b", "c"]
+    assert [json.loads(line)["query"] for line in second.splitlines()] == ["c", "a", "b"]

@@ -1,7 +1,8 @@
 """A Haystack pipeline for hayhooks, put together as Haystack's documentation has hybrid retrieval.
 
 `hayhooks run --pipelines-dir haystack_pipelines`, in an environment of its own. A peer of the benchmarks, not a part of
-ragserve. FAISS and BM25 retrievers are joined by reciprocal rank fusion, and the best ranked by a cross-encoder.
+ragserve. FAISS and BM25 retrievers are joined by reciprocal rank fusion, and the best ranked by a cross-encoder, unless
+the request says otherwise.
 """
 
 # mypy: disable-error-code="import-not-found, misc, untyped-decorator"
@@ -41,47 +42,63 @@ class Answerer:
 
 
 class PipelineWrapper(BasePipelineWrapper):
-    """POST /rag/run with a `query`."""
+    """POST /rag/run with a `query`, and `rerank` (true)."""
 
     def setup(self) -> None:
         settings = PeerSettings.of_environment()
-        loading = {"dtype": getattr(torch, settings.dtype)}
-        device = ComponentDevice.from_str("cpu")
-        dense, words = _stores(settings)
-        self.pipeline = Pipeline()
-        components = {
-            "embedder": SentenceTransformersTextEmbedder(
-                model=settings.encoder,
-                device=device,
-                normalize_embeddings=True,
-                progress_bar=False,
-                model_kwargs=loading,
-            ),
-            "dense": FAISSEmbeddingRetriever(document_store=dense, top_k=settings.candidates),
-            "words": InMemoryBM25Retriever(document_store=words, top_k=settings.candidates),
-            "joiner": DocumentJoiner(join_mode="reciprocal_rank_fusion", top_k=settings.candidates),
-            "ranker": SentenceTransformersSimilarityRanker(
-                model=settings.cross_encoder,
-                device=device,
-                top_k=settings.top_k,
-                batch_size=BATCH_SIZE,
-                model_kwargs=loading,
-                tokenizer_kwargs={"model_max_length": MAX_PAIR_TOKENS},
-            ),
-            "answerer": Answerer(ExtractiveAnswer(read_chunks(settings))),
-        }
-        for name, instance in components.items():
-            self.pipeline.add_component(name, instance)
-        self.pipeline.connect("embedder.embedding", "dense.query_embedding")
-        self.pipeline.connect("dense", "joiner")
-        self.pipeline.connect("words", "joiner")
-        self.pipeline.connect("joiner", "ranker")
-        self.pipeline.connect("ranker.documents", "answerer.documents")
-        self.pipeline.warm_up()
+        stores, answers = _stores(settings), ExtractiveAnswer(read_chunks(settings))
+        self.pipeline = _pipeline(settings, stores, answers, has_ranker=True)
+        self.pipeline_without_ranker = _pipeline(settings, stores, answers, has_ranker=False)
 
-    def run_api(self, query: str) -> dict[str, object]:
-        inputs = {"embedder": {"text": query}, "words": {"query": query}, "ranker": {"query": query}}
-        return self.pipeline.run(inputs | {"answerer": {"query": query}})["answerer"]["response"]
+    def run_api(self, query: str, rerank: bool = True) -> dict[str, object]:
+        inputs = {"embedder": {"text": query}, "words": {"query": query}, "answerer": {"query": query}}
+        if not rerank:
+            return self.pipeline_without_ranker.run(inputs)["answerer"]["response"]
+        return self.pipeline.run(inputs | {"ranker": {"query": query}})["answerer"]["response"]
+
+
+def _pipeline(
+    settings: PeerSettings,
+    stores: tuple[FAISSDocumentStore, InMemoryDocumentStore],
+    answers: ExtractiveAnswer,
+    has_ranker: bool,
+) -> Pipeline:
+    loading, device = {"dtype": getattr(torch, settings.dtype)}, ComponentDevice.from_str("cpu")
+    dense, words = stores
+    num_joined = settings.candidates if has_ranker else settings.top_k
+    components = {
+        "embedder": SentenceTransformersTextEmbedder(
+            model=settings.encoder,
+            device=device,
+            normalize_embeddings=True,
+            progress_bar=False,
+            model_kwargs=loading,
+        ),
+        "dense": FAISSEmbeddingRetriever(document_store=dense, top_k=settings.candidates),
+        "words": InMemoryBM25Retriever(document_store=words, top_k=settings.candidates),
+        "joiner": DocumentJoiner(join_mode="reciprocal_rank_fusion", top_k=num_joined),
+        "answerer": Answerer(answers),
+    }
+    if has_ranker:
+        components["ranker"] = SentenceTransformersSimilarityRanker(
+            model=settings.cross_encoder,
+            device=device,
+            top_k=settings.top_k,
+            batch_size=BATCH_SIZE,
+            model_kwargs=loading,
+            tokenizer_kwargs={"model_max_length": MAX_PAIR_TOKENS},
+        )
+    pipeline = Pipeline()
+    for name, instance in components.items():
+        pipeline.add_component(name, instance)
+    pipeline.connect("embedder.embedding", "dense.query_embedding")
+    pipeline.connect("dense", "joiner")
+    pipeline.connect("words", "joiner")
+    if has_ranker:
+        pipeline.connect("joiner", "ranker")
+    pipeline.connect("ranker.documents" if has_ranker else "joiner.documents", "answerer.documents")
+    pipeline.warm_up()
+    return pipeline
 
 
 def _stores(settings: PeerSettings) -> tuple[FAISSDocumentStore, InMemoryDocumentStore]:
