@@ -41,10 +41,11 @@ class Follower(Generic[C, I]):
         self._snapshots = snapshots
         self._restart("")
 
-    def catch_up(self, head: Head) -> None:
-        """Apply all changes up to `head`."""
-        while self.is_behind(head):
-            head = self.step(head)
+    def catch_up(self, head: Head, max_steps: int | None = None) -> None:
+        """Apply all changes up to `head`, or those of `max_steps` steps."""
+        num_steps = 0
+        while self.is_behind(head) and num_steps != max_steps:
+            head, num_steps = self.step(head), num_steps + 1
 
     def is_behind(self, head: Head) -> bool:
         return self.head != head
@@ -123,8 +124,15 @@ class Followers(Generic[K, C, I]):
         self._make_source: Callable[[K], Source[C, I]] = make_source
         self._by_key: dict[K, Follower[C, I]] = {}
 
-    def up_to_date(self, keys: set[K]) -> dict[K, Follower[C, I]]:
-        """Return up-to-date followers of the stores that exist. One cheap query reads all heads."""
+    def current(self, key: K) -> Follower[C, I] | None:
+        """Return the follower of `key` without a look at the log, None if there is none yet."""
+        return self._by_key.get(key)
+
+    def up_to_date(self, keys: set[K], max_steps: int | None = None) -> dict[K, Follower[C, I]]:
+        """Return up-to-date followers of the stores that exist. One cheap query reads all heads.
+
+        After `max_steps` steps a follower may still be behind.
+        """
         heads = self._views.heads({(key[0], key[1]) for key in keys})
         followers = {}
         for key in keys:
@@ -133,7 +141,7 @@ class Followers(Generic[K, C, I]):
                 self._drop(key)
                 continue
             followers[key] = self._follower(key)
-            followers[key].catch_up(head)
+            followers[key].catch_up(head, max_steps)
         return followers
 
     def maintain(self, keys: set[K]) -> bool:

@@ -2,6 +2,9 @@
 
 A view is lost without harm: it is read again from its snapshot and the log. Chunks that were stored without token
 vectors, by an earlier release or by a model that has none, are in no view.
+
+A view that is behind the log is incomplete and never wrong, because the key of a chunk is never used again. So a view
+that has all chunks of a request is not compared with the log, and a long rebuild is left to `maintain`.
 """
 
 import logging
@@ -15,7 +18,6 @@ from models.corpus.views import Shard, Views
 from models.errors import InvalidRequestError, StageUnavailableError
 from models.index.log_followers import (
     DenseKey,
-    Follower,
     Followers,
     Source,
     existing_follower,
@@ -26,6 +28,7 @@ from models.index.token_codec import max_sim_scores, token_similarities
 from models.index.token_index import TokenIndex
 from models.types import FloatArray, HalfArray, KeyArray, Scope
 
+SCORE_STEPS = 2  # towards the log before an answer: a snapshot and one page
 MAX_SWEPT_STORES = 1_000_000  # with more, snapshots of the others are deleted too, and made again
 
 logger = logging.getLogger(__name__)
@@ -59,9 +62,10 @@ class TokenSearch:
     def score(self, requests: list[TokenScoreRequest]) -> list[FloatArray]:
         """Return the scores (len(keys),) of each request, -1 to 1.
 
-        NaN for a chunk without stored vectors, of another shard or outside the scope. Raises NotFoundError for an
-        unknown store, InvalidRequestError for a query that does not fit the stored vectors, StageUnavailableError for
-        a full disk.
+        NaN for a chunk without stored vectors, of another shard or outside the scope, and for a new chunk while the
+        view is far behind the log. A removed chunk may have a score until the next `maintain`. Raises NotFoundError
+        for an unknown store, InvalidRequestError for a query that does not fit the stored vectors,
+        StageUnavailableError for a full disk.
         """
         return [_score(request, blobs) for request, blobs in zip(requests, self._blobs_of(requests), strict=True)]
 
@@ -92,13 +96,33 @@ class TokenSearch:
             return False
 
     def _blobs_of(self, requests: list[TokenScoreRequest]) -> list[Blobs]:
-        """Return the blobs of each request's keys, from views that have caught up with the log."""
+        """Return the blobs of each request's keys. Views that lack some take the next steps towards the log first."""
         try:
-            followers = self._followers.up_to_date({key for request in requests for key in _views_of(request)})
-            return [_gather(request, followers) for request in requests]
+            blobs_of = [self._gather(request) for request in requests]
+            incomplete = [number for number, blobs in enumerate(blobs_of) if None in blobs]
+            if incomplete:
+                self._catch_up({view for number in incomplete for view in _views_of(requests[number])})
+            for number in incomplete:
+                blobs_of[number] = self._gather(requests[number])
+            return blobs_of
         except OSError as error:
             logger.warning("token vectors cannot be read: %s", error)
             raise StageUnavailableError("dense") from error
+
+    def _catch_up(self, views: set[DenseKey]) -> None:
+        followers = self._followers.up_to_date(views, SCORE_STEPS)
+        for view in views:
+            existing_follower(followers, view)
+
+    def _gather(self, request: TokenScoreRequest) -> Blobs:
+        """Collect the blobs of the request's keys. A key is in one of the stores at most."""
+        blobs: Blobs = [None] * len(request.keys)
+        for view in _views_of(request):
+            follower = self._followers.current(view)
+            if follower is not None and follower.index is not None:
+                of_view = follower.index.get(request.keys)
+                blobs = [old if new is None else new for old, new in zip(blobs, of_view, strict=True)]
+        return blobs
 
     def _sweep(self) -> None:
         self._is_swept = True
@@ -123,16 +147,6 @@ class TokenSearch:
 
 def _views_of(request: TokenScoreRequest) -> list[DenseKey]:
     return [(request.scope.tenant, name, request.generation) for name in request.scope.vector_store_ids]
-
-
-def _gather(request: TokenScoreRequest, followers: dict[DenseKey, Follower[TokenChanges, TokenIndex]]) -> Blobs:
-    """Collect the blobs of the request's keys. A key is in one of the stores at most."""
-    blobs: Blobs = [None] * len(request.keys)
-    for view in _views_of(request):
-        index = existing_follower(followers, view).index
-        if index is not None:
-            blobs = [old if new is None else new for old, new in zip(blobs, index.get(request.keys), strict=True)]
-    return blobs
 
 
 def _score(request: TokenScoreRequest, blobs: Blobs) -> FloatArray:
