@@ -156,7 +156,7 @@ async def _warm_up(model: RerankingModel) -> None:
 
 
 class RerankerClient(StageClient):
-    """Calls the reranker. Satisfies serve.pipelines.stages.RerankStage."""
+    """Calls the reranker. Satisfies serve.pipelines.stored_tokens.TokenReranker."""
 
     def reads_tokens(self, generation: str) -> bool:
         return False  # it makes its own
@@ -166,14 +166,16 @@ class RerankerClient(StageClient):
         request = RerankRequest(query.text, texts, query.term_weights)
         return await self._observe_model(self.shared_call("rerank_batch", request, context))
 
-    async def score(
-        self,
-        query: str,
-        texts: Sequence[str],
-        context: RequestContext,
-        term_weights: dict[str, float] | None = None,
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
+        return await self._score_request(RerankRequest(query, tuple(texts)), context)
+
+    async def score_as_stored(
+        self, query: SearchedQuery, candidates: list[Passage], context: RequestContext
     ) -> Relevance:
-        request = RerankRequest(query, tuple(texts), term_weights or {})
+        texts = tuple(passage.indexed_text for passage in candidates)
+        return await self._score_request(RerankRequest(query.text, texts, query.term_weights, as_stored=True), context)
+
+    async def _score_request(self, request: RerankRequest, context: RequestContext) -> Relevance:
         return await self._observe_model(self.call("score", request, Envelope.of(context), context=context))
 
     async def token_scoring(self, context: RequestContext) -> TokenScoring | None:

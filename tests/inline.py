@@ -131,13 +131,12 @@ class ShortestFirst:
     async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
         return None
 
-    async def score(
-        self,
-        query: str,
-        texts: Sequence[str],
-        context: RequestContext,
-        term_weights: dict[str, float] | None = None,
+    async def score_as_stored(
+        self, query: SearchedQuery, candidates: list[Passage], context: RequestContext
     ) -> Relevance:
+        raise AssertionError("it does not score token vectors")
+
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
         lengths = np.array([len(text) for text in texts], np.float32)
         return Relevance(1 / (1 + lengths), -lengths, "shortest-first", sum(len(text.split()) for text in texts))
 

@@ -67,14 +67,14 @@ class HashingReranker:
         scores = self._read(query.text, [passage.indexed_text for passage in candidates], query.term_weights)
         return Reranking(blend(scores, self._retrieval_weight), self.model)
 
-    async def score(
-        self,
-        query: str,
-        texts: Sequence[str],
-        context: RequestContext,
-        term_weights: dict[str, float] | None = None,
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
+        scores = self._read(query, texts, {})
+        return Relevance(np.clip(scores, 0, 1), scores, self.model)
+
+    async def score_as_stored(
+        self, query: SearchedQuery, candidates: list[Passage], context: RequestContext
     ) -> Relevance:
-        scores = self._read(query, texts, term_weights or {})
+        scores = self._read(query.text, [passage.indexed_text for passage in candidates], query.term_weights)
         return Relevance(np.clip(scores, 0, 1), scores, self.model)
 
     async def token_scoring(self, context: RequestContext) -> TokenScoring | None:

@@ -13,11 +13,15 @@ from models.types import FloatArray
 
 @dataclass(frozen=True)
 class RerankRequest:
-    """`texts` are in retrieval's order, best first. `term_weights`: see LexicalRanking; empty means equal weights."""
+    """`texts` are in retrieval's order, best first. `term_weights`: see LexicalRanking; empty means equal weights.
+
+    `as_stored`, for late interaction: on the scale of stored token vectors, which are pooled. Their scores are lower.
+    """
 
     query: str
     texts: tuple[str, ...]
     term_weights: dict[str, float] = field(default_factory=dict)
+    as_stored: bool = False
 
 
 @dataclass(frozen=True)

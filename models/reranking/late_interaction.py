@@ -20,7 +20,8 @@ from models.embedding.transformer import (
     padded_features,
     runs_on,
 )
-from models.index.max_sim import max_sim
+from models.index.max_sim import LEAST_SIMILARITY, max_sim
+from models.index.token_codec import encode_tokens, max_sim_scores
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.token_cache import TokenVectorCache, TokenVectors
 from models.tokens.encoding import Encoding
@@ -101,8 +102,8 @@ class LateInteractionModel:
         candidates = [documents[request.texts[place]] for place in read]
         query = self._tokenizer.inner(query)
         weights = token_weights(request.query, self._tokenizer.inner(state.spans), request.term_weights)
-        tokens = np.concatenate([query[:0], *candidates])
-        scores[read] = max_sim(_widen(query), weights, _widen(tokens), [len(candidate) for candidate in candidates])
+        score = _scores_as_stored if request.as_stored else _scores
+        scores[read] = score(query, weights, candidates)
         return scores
 
     def to_relevance(self, scores: FloatArray) -> FloatArray:
@@ -126,6 +127,16 @@ def token_weights(query: str, spans: NDArray[np.int64], term_weights: dict[str, 
         if position >= 0 and start < words[position].end():
             weights[token] = term_weights.get(words[position].group().lower(), unknown)
     return weights if weights.any() else uniform
+
+
+def _scores(query: TokenVectors, weights: FloatArray, candidates: list[TokenVectors]) -> FloatArray:
+    tokens = np.concatenate([query[:0], *candidates])
+    return max_sim(_widen(query), weights, _widen(tokens), [len(candidate) for candidate in candidates])
+
+
+def _scores_as_stored(query: TokenVectors, weights: FloatArray, candidates: list[TokenVectors]) -> FloatArray:
+    scores = max_sim_scores(query, weights, [encode_tokens(candidate) for candidate in candidates])
+    return np.nan_to_num(scores, nan=LEAST_SIMILARITY)
 
 
 def _widen(vectors: TokenVectors) -> FloatArray:

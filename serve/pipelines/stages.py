@@ -79,13 +79,7 @@ class RerankStage(Protocol):
     async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
         """A score for each candidate. `candidates` are best first, as retrieval ranks them."""
 
-    async def score(
-        self,
-        query: str,
-        texts: Sequence[str],
-        context: RequestContext,
-        term_weights: dict[str, float] | None = None,
-    ) -> Relevance:
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
         """The model's own score of each text. The order of `texts` means nothing."""
 
 

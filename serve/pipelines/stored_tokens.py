@@ -41,6 +41,11 @@ class TokenReranker(RerankStage, Protocol):
     async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
         """None if its model does not score token vectors, or if a canary gets some of the queries."""
 
+    async def score_as_stored(
+        self, query: SearchedQuery, candidates: list[Passage], context: RequestContext
+    ) -> Relevance:
+        """The scores that the candidates would have if their token vectors were stored."""
+
 
 class StoredTokenReranking:
     """A RerankStage around the Reranker's: where its model is late interaction, the dense searchers score instead.
@@ -77,8 +82,8 @@ class StoredTokenReranking:
             return await self._rerank_all(query, candidates, context)
         missing = np.flatnonzero(np.isnan(scores))
         if len(missing):
-            texts = [candidates[place].indexed_text for place in missing]
-            relevance = await attempt(self._reranker.score(query.text, texts, context, query.term_weights))
+            unread = [candidates[place] for place in missing]
+            relevance = await attempt(self._reranker.score_as_stored(query, unread, context))
             if isinstance(relevance, Relevance):  # if not, they have no score, and stay below the others
                 if relevance.model != scoring.model:  # replaced since, by a model whose scores have another scale
                     return await self._rerank_all(query, candidates, context)
@@ -87,14 +92,8 @@ class StoredTokenReranking:
         metrics.observe_model("rerank", scoring.model, time.perf_counter() - start)
         return Reranking(blend(scores, scoring.retrieval_weight), scoring.model)
 
-    async def score(
-        self,
-        query: str,
-        texts: Sequence[str],
-        context: RequestContext,
-        term_weights: dict[str, float] | None = None,
-    ) -> Relevance:
-        return await self._reranker.score(query, texts, context, term_weights)
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
+        return await self._reranker.score(query, texts, context)
 
     async def _rerank_all(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
         _count(0, len(candidates))

@@ -1,6 +1,7 @@
 """The reranker's replica as a plain object, with the model that the catalog has by default."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,14 @@ async def test_scores_weigh_the_words_if_the_caller_does(model: Any) -> None:
     relevance = await (await reranker()).score(request, ENVELOPE)
 
     np.testing.assert_allclose(relevance.scores, expected, atol=0.02)
+
+
+async def test_scores_on_the_scale_of_stored_vectors_are_those_of_encoded_ones(model: Any) -> None:
+    request = RerankRequest(QUERY, TEXTS, as_stored=True)
+
+    relevance = await (await reranker()).score(request, ENVELOPE)
+
+    (plain,) = offline.score(model, [replace(request, as_stored=False)])
+    assert relevance.scores.argmax() == plain.argmax() == 1
+    assert relevance.scores[1] == pytest.approx(plain[1], abs=0.1)
+    assert relevance.scores[2] == plain[2] == -1  # the empty text
