@@ -58,7 +58,7 @@ def similarities(queries: FloatArray, stored: GaussianCodes) -> FloatArray:
     dimensions take 1.7 ms of a core with 2 bits, the multiplication by 20 queries included.
     """
     size = _padded(stored.dim)
-    levels = _decoder(stored.bits).take(stored.codes, axis=0).reshape(len(stored.codes), size)
+    levels = decoder(stored.bits).take(stored.codes, axis=0).reshape(len(stored.codes), size)
     products = (queries @ rotation(stored.dim)) @ levels.T
     return products * (stored.scales.astype(np.float32) / np.float32(size**0.5))
 
@@ -113,7 +113,7 @@ def _shifts(bits: int) -> ByteArray:
 
 
 @lru_cache
-def _decoder(bits: int) -> FloatArray:
+def decoder(bits: int) -> FloatArray:
     """The levels (256, 8 / bits) in each byte."""
     digits = (np.arange(256, dtype=np.uint8)[:, None] >> _shifts(bits)) & (2**bits - 1)
     return _levels(bits)[digits]

@@ -100,6 +100,17 @@ def token_similarities(query: HalfArray, blob: Blob) -> FloatArray:
     return rows.repeat(header.pooling, axis=1)[:, : header.num_tokens]
 
 
+def read_codes(blob: Blob, dim: int) -> GaussianCodes:
+    """The codes and scales of a chunk. Raises as max_sim_scores, and ValueError for plain float16."""
+    header = _read_header(blob, dim)
+    if header.bits == HALF:
+        raise ValueError("token vectors in plain float16 have no codes")
+    array = np.frombuffer(blob, np.uint8)
+    scales = array[header.scales_at :].view(SCALE)
+    codes = array[HEADER.size : header.scales_at].reshape(header.num_rows, -1)
+    return GaussianCodes(codes, scales, dim, header.bits)
+
+
 def pool_neighbours(tokens: FloatArray, pooling: int) -> FloatArray:
     """Unit vectors (n / pooling rounded up, dim): each the direction of the mean of `pooling` neighbours in order."""
     if pooling == 1:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from models.errors import ConfigError
 from models.filters import Comparison
-from models.index import device_engine
+from models.index import device_rows
 from models.index.device_engine import DeviceFlatEngine
 from models.index.exact import ExactIndex
 from models.index.faiss_config import FaissConfig
@@ -35,7 +35,7 @@ def engines(count: int) -> tuple[DeviceFlatEngine, FlatEngine]:
 @pytest.fixture(params=[10_000, 700])
 def block_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Search in one block, and in several."""
-    monkeypatch.setattr(device_engine, "BLOCK_ROWS", request.param)
+    monkeypatch.setattr(device_rows, "BLOCK_ROWS", request.param)
 
 
 @pytest.mark.usefixtures("block_rows")
