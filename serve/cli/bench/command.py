@@ -7,6 +7,7 @@ import typer
 from serve.cli.bench.backup.command import backup_command
 from serve.cli.bench.engines.command import engines_command
 from serve.cli.bench.extractive.command import extractive_command
+from serve.cli.bench.ingest.command import ingest_command
 from serve.cli.bench.milvus.command import milvus_command
 from serve.cli.bench.models.command import gpu_command, models_command
 from serve.cli.bench.overload.command import overload_command
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve_command,
     "peers": peers_command,
     "plan": plan_command,
+    "ingest": ingest_command,
     "backup": backup_command,
     "retrieval": retrieval_command,
     "extractive": extractive_command,

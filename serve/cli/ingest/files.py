@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from models.catalog import Catalog
-from serve.cli.remote import MAX_BATCH_FILES, IngestedFile, RemoteError, RemoteService
+from serve.cli.remote import IngestedFile, RemoteError, RemoteService
 
 PARALLEL_UPLOADS = 16
+FILES_PER_BATCH = 50  # attached at once: their ingestion begins while the next ones are uploaded
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def _upload_all(service: RemoteService, files: list[tuple[str, Path]], store: st
     task, batches = progress.add_task("uploading", total=len(files)), []
     upload = partial(_upload, service, service.file_ids_by_name())
     with ThreadPoolExecutor(PARALLEL_UPLOADS) as pool:
-        for start in range(0, len(files), MAX_BATCH_FILES):
+        for start in range(0, len(files), FILES_PER_BATCH):
             uploads = []
-            for uploaded in pool.map(upload, files[start : start + MAX_BATCH_FILES]):
+            for uploaded in pool.map(upload, files[start : start + FILES_PER_BATCH]):
                 uploads.append(uploaded)
                 progress.advance(task)
             file_ids = [uploaded.file_id for uploaded in uploads if uploaded.file_id is not None]

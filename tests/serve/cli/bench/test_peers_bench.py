@@ -210,7 +210,7 @@ class TestServers:
     def test_the_passages_are_read_from_each_peer_s_answer(self, name: str, answer: dict[str, object]) -> None:
         assert peers_servers.PEERS[name].api.chunk_ids(answer) == ["c2", "c1"]
 
-    @pytest.mark.parametrize("peer", ["haystack", "langchain"])
+    @pytest.mark.parametrize("peer", ["haystack", "langchain", "llamaindex"])
     def test_every_version_of_a_peer_is_pinned_and_torch_is_ragserve_s_own(self, peer: str) -> None:
         lines = (REQUIREMENTS / f"{peer}.txt").read_text().splitlines()
         pins = [line for line in lines if not line.startswith("#")]

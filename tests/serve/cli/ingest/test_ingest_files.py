@@ -125,7 +125,7 @@ def test_an_unreadable_file_is_named_and_the_others_are_ingested(listening: List
 def test_more_files_than_one_batch_holds_use_several_batches(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest_files, "MAX_BATCH_FILES", 2)
+    monkeypatch.setattr(ingest_files, "FILES_PER_BATCH", 2)
     for number in range(5):
         listening.write(f"{number}.md", f"note {number}")
 
