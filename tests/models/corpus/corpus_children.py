@@ -7,7 +7,7 @@ from contextlib import suppress
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from corpus_samples import STORE, TENANT, complete
+from corpus_samples import STORE, TENANT, complete, completion_of
 
 from models.corpus.corpus import Corpus
 from models.errors import ConflictError, NotFoundError
@@ -87,9 +87,13 @@ def ingest_until_killed(url: str, blob_root: Path, first: int) -> None:
 
 
 def _complete_all(corpus: Corpus, owner: str) -> None:
+    """In one transaction, which a kill may cut short."""
     # The lease expires at once, so that the next process need not wait for it.
-    for job in corpus.jobs.claim(owner, 4, 0.0):
-        complete(corpus, job)
+    jobs = corpus.jobs.claim(owner, 4, 0.0)
+    errors = corpus.jobs.complete_all([completion_of(corpus, job) for job in jobs])
+    for job, error in zip(jobs, errors, strict=True):
+        if error is not None:
+            raise error
         _say("completed", job.filename.removesuffix(".txt"), job.file_id, job.version)
 
 

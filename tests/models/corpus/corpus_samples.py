@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.corpus.completion import Completion
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
 from models.filters import Attributes
@@ -82,10 +83,15 @@ def encode(chunks: list[Chunk]) -> tuple[bytes, ...]:
     return tuple(digest[: 1 + digest[0] % 32] for digest in digests)
 
 
-def complete(corpus: Corpus, job: Job) -> None:
+def completion_of(corpus: Corpus, job: Job) -> Completion:
     text = corpus.files.content(job.tenant, job.file_id).decode()
     chunks = cut(text)
-    corpus.jobs.complete(job, text, chunks, {GENERATION: embed(chunks)}, {GENERATION: encode(chunks)})
+    return Completion(job, text, chunks, {GENERATION: embed(chunks)}, {GENERATION: encode(chunks)})
+
+
+def complete(corpus: Corpus, job: Job) -> None:
+    done = completion_of(corpus, job)
+    corpus.jobs.complete(job, done.text, done.chunks, done.vectors, done.token_codes)
 
 
 def ingest(corpus: Corpus, filename: str, text: str, tenant: str = TENANT, store: str = STORE) -> str:
