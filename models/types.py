@@ -142,7 +142,9 @@ class GenerationRequest:
     """A conversation that ends with the user's question, and the passages to answer it from.
 
     `passages` are in the order of the prompt; the answer cites their numbers. `relevance_order` has the indexes of the
-    passages, from 0, the most relevant first. If it is empty, `passages` itself is in that order.
+    passages, from 0, the most relevant first. If it is empty, `passages` itself is in that order. `sentence_scores`
+    has for each passage the MaxSim of the question and each of its sentences (models/generation/reading.py), NaN where
+    it is unknown. It is empty if none are known.
     """
 
     request_id: str
@@ -151,6 +153,7 @@ class GenerationRequest:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     term_weights: dict[str, float] = field(default_factory=dict)
     relevance_order: tuple[int, ...] = ()
+    sentence_scores: tuple[FloatArray, ...] = ()
 
     @property
     def best_first(self) -> tuple[int, ...]:

@@ -33,4 +33,5 @@ class DocumentPasses:
     model: TokenEmbeddingModel
 
     def forward(self, batch: Sequence[Encoding]) -> list[tuple[FloatArray, bytes]]:
-        return [(output.vector, encode_tokens(output.tokens)) for output in self.model.forward_tokens(batch)]
+        outputs = self.model.forward_tokens(batch)
+        return [(output.vector, encode_tokens(output.tokens, output.starts)) for output in outputs]
