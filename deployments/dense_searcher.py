@@ -110,6 +110,6 @@ class DenseSearcherClient:
         return replace(statuses[0], options="; ".join(status.options for status in statuses))
 
 
-def _filled(scores: FloatArray, others: FloatArray) -> FloatArray:
+def _filled(scores: FloatArray, of_shard: FloatArray) -> FloatArray:
     """`scores`, with those of another shard in the place of NaN."""
-    return np.where(np.isnan(scores), others, scores)
+    return np.where(np.isnan(scores), of_shard, scores)

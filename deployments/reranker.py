@@ -30,7 +30,7 @@ from models.reranking.token_scoring import TokenScoring, token_generations
 from models.types import Deadline, FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus
 
 R = TypeVar("R", Reranking, Relevance)
-# Fraction of a budget that is left for the way back to the caller, which a busy machine makes long.
+# Fraction of a budget that is left for the way back to the caller, which a busy machine makes long: 1 s of the default.
 ANSWER_TIME = 0.1
 PROBE = RerankRequest("health", ("health",))
 
