@@ -33,5 +33,4 @@ class DocumentPasses:
     model: TokenEmbeddingModel
 
     def forward(self, batch: Sequence[Encoding]) -> list[tuple[FloatArray, bytes]]:
-        outputs = self.model.forward_tokens(batch)
-        return [(output.vector, encode_tokens(output.tokens, output.starts)) for output in outputs]
+        return [(output.vector, encode_tokens(output.tokens)) for output in self.model.forward_tokens(batch)]
