@@ -74,6 +74,14 @@ def operating_point(
     return OperatingPoint(batch, computing, delay)
 
 
+def counting_round(
+    times: BatchTimes, rate: float, max_batch: int, replicas: int, hop_s: float, core_wait: Delay = NO_DELAY
+) -> Delay:
+    """Delay of the round in which the shards of the keyword search count words: it waits for the running batch."""
+    waiting = _residual(times, rate, max_batch, replicas, core_wait)
+    return waiting + core_wait + Delay(hop_s + times.fixed_s, 0.0)
+
+
 def natural_batch(times: BatchTimes, rate: float, max_batch: int, wait_s: float = 0.0) -> float:
     """Mean batch: the arrivals during one batch, or 1 after an idle time.
 

@@ -18,6 +18,7 @@ from serve.cli.capacity.texts import Texts
 from serve.cli.driver.index_workload import GENERATION, SCOPE, random_unit_vectors, store_chunks
 
 QUERIES = (1, 4, 16, 32)  # per batch
+TOKEN_BYTES_PER_DIM = 31.0  # stored token vectors per chunk of about 120 tokens: pooled by two, in 4 bits
 POSTINGS_BYTES = 300.0  # per chunk of about 100 words in the keyword index
 GROWTH = {"flat": "linear", "hnsw": "log", "ivf_pq": "sqrt"}
 
@@ -52,7 +53,8 @@ def measure_dense(index: FaissConfig, small: StoredCorpus, large: StoredCorpus, 
         "hnsw": 4 * large.dim + 8 * index.hnsw_m,
         "ivf_pq": 2 * large.dim + index.code_size(large.dim) + 8,
     }[index.kind]
-    return _times(search_of, small, large, GROWTH[index.kind], turn_s, bytes_per_chunk)
+    times = _times(search_of, small, large, GROWTH[index.kind], turn_s, bytes_per_chunk)
+    return times.model_copy(update={"mapped_bytes_per_chunk": TOKEN_BYTES_PER_DIM * large.dim})
 
 
 def measure_lexical(small: StoredCorpus, large: StoredCorpus, texts: Texts, k: int, turn_s: float) -> BatchTimes:

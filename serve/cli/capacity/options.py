@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from serve.cli.capacity.capacity import NO_DELAY, Delay, core_wait, operating_point
+from serve.cli.capacity.capacity import NO_DELAY, Delay, core_wait, counting_round, operating_point
 from serve.cli.capacity.hardware import Hardware
 from serve.cli.capacity.packing import Need
 from serve.cli.capacity.plan import MIN_NUM_CPUS, StagePlan, Target
-from serve.cli.capacity.profile import BatchTimes, Profile, StageName
+from serve.cli.capacity.prices import HOURS_PER_MONTH
+from serve.cli.capacity.profile import COALESCED, SHARDED, BatchTimes, Profile, StageName
 
 MAX_SHARDS = 64  # SearchConfig's limit
 GROWTHS = (1.0, 1.15, 1.35, 1.7, 2.5)  # replicas, relative to the fewest: more replicas shorten the delay
@@ -17,6 +18,14 @@ FREE_PRICE = 1e-6  # replaces a price of zero, so that fewer nodes still cost le
 PROCESS_FRACTION = 0.01  # of a node, added per replica: of two equal options, the one with fewer processes wins
 
 Usage = dict[str, float]  # busy fraction of the cores, by class
+
+
+@dataclass(frozen=True)
+class Load:
+    """What other stages of the plan do to a stage: the usage of the cores, and the calls of a query to the stages."""
+
+    usage: Usage = field(default_factory=dict)
+    num_calls: int = len(COALESCED)
 
 
 @dataclass(frozen=True)
@@ -50,16 +59,20 @@ def parallel(left: Sequence[Option], right: Sequence[Option]) -> list[Option]:
 
 
 def stage_options(
-    stage: StageName, profile: Profile, target: Target, hardware: Hardware, usage: Usage
+    stage: StageName, profile: Profile, target: Target, hardware: Hardware, load: Load
 ) -> Iterator[Option]:
     """Options of one stage on every class where it was measured."""
-    for name, times in profile.times(stage, target.queries_per_s).items():
+    for name, times in profile.times(stage, target.queries_per_s, load.num_calls).items():
         if name not in hardware.classes:
             continue
         for shards in _shard_counts(stage, times, target, hardware.classes[name].memory_gb):
-            sharded = times.with_chunks(target.chunks / shards)
-            single = StagePlan(stage, name, 1, 1, shards, sharded, 0.0, 1.0, NO_DELAY, 0.0)
-            yield from _sized(single, target, hardware, usage)
+            of_shard = times.with_chunks(target.chunks / shards)
+            disk_gb = times.disk_gb(target.chunks / shards) if stage in SHARDED else 0.0
+            single = StagePlan(stage, name, 1, 1, shards, of_shard, 0.0, 1.0, NO_DELAY, 0.0, disk_gb, profile.hop_s)
+            if single.num_rounds > 1:
+                message_s = profile.message_s(stage, name, target.queries_per_s)
+                of_shard = of_shard.model_copy(update={"per_item_s": of_shard.per_item_s + message_s})
+            yield from _sized(replace(single, times=of_shard), target, hardware, load.usage)
 
 
 def need_of(stage: StagePlan) -> Need:
@@ -69,12 +82,12 @@ def need_of(stage: StagePlan) -> Need:
 
 def _shard_counts(stage: StageName, times: BatchTimes, target: Target, memory_gb: float) -> list[int]:
     """The fewest shards that fit into memory, and more shards, which are faster."""
-    if stage != "dense" or times.growth is None:
+    if stage not in SHARDED or times.growth is None:
         return [1]
     index_gb = memory_gb - times.memory_gb
     if index_gb <= 0:
         return []
-    fewest = max(1, math.ceil(target.chunks * times.bytes_per_chunk / 1e9 / index_gb))
+    fewest = max(1, math.ceil(times.index_gb(target.chunks) / index_gb))
     return [shards for shards in (fewest, 2 * fewest, 4 * fewest, 8 * fewest) if shards <= MAX_SHARDS]
 
 
@@ -113,8 +126,11 @@ def _at_target(stage: StagePlan, target: Target, hardware: Hardware, usage: Usag
         cores = hardware.classes[stage.hardware].cpus / stage.times.cpus
         wait = core_wait(usage.get(stage.hardware, 0.0), cores, stage.times.seconds(1))
     point = operating_point(stage.times, rate, stage.batch, stage.replicas, wait)
+    delay = point.delay
+    if stage.num_rounds > 1 and math.isfinite(delay.mean_s):
+        delay += counting_round(stage.times, rate, stage.batch, stage.replicas, stage.hop_s, wait)
     num_cpus = _num_cpus(stage.times, point.busy, target)
-    return replace(stage, busy=point.busy, mean_batch=point.batch, delay=point.delay, num_cpus=num_cpus)
+    return replace(stage, busy=point.busy, mean_batch=point.batch, delay=delay, num_cpus=num_cpus)
 
 
 def _num_cpus(times: BatchTimes, busy: float, target: Target) -> float:
@@ -126,4 +142,6 @@ def _num_cpus(times: BatchTimes, busy: float, target: Target) -> float:
 def _cost(stage: StagePlan, hardware: Hardware) -> float:
     node = hardware.classes[stage.hardware]
     fraction = need_of(stage).fraction_of(node) + PROCESS_FRACTION
-    return (node.price_per_hour + FREE_PRICE) * stage.shards * stage.replicas * fraction
+    num_replicas = stage.shards * stage.replicas
+    disk = hardware.prices.disk_per_month(stage.disk_gb) / HOURS_PER_MONTH
+    return num_replicas * ((hardware.price_per_hour(stage.hardware) + FREE_PRICE) * fraction + disk)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve.cli.capacity.capacity import Delay
 from serve.cli.capacity.hardware import Hardware
+from serve.cli.capacity.prices import HOURS_PER_MONTH
 from serve.cli.capacity.profile import COALESCED, STAGES, BatchTimes, StageName
 from serve.cli.capacity.simulate import Layout, Station
 
@@ -41,6 +42,13 @@ class StagePlan:
     mean_batch: float
     delay: Delay
     num_cpus: float
+    disk_gb: float = 0.0  # of a replica
+    hop_s: float = 0.0
+
+    @property
+    def num_rounds(self) -> int:
+        """Messages of one query to each shard. Shards of the keyword search count words in a first round."""
+        return 2 if self.stage == "lexical" and self.shards > 1 else 1
 
     @property
     def per_s(self) -> float:
@@ -86,6 +94,7 @@ class Plan:
     delay: Delay
     hop_s: float
     is_simulated: bool
+    stored_gb: float = 0.0  # disk of the database
 
     @property
     def limits(self) -> list[Limit]:
@@ -104,8 +113,31 @@ class Plan:
         return self.limits[0].per_s
 
     @property
+    def num_calls(self) -> int:
+        """Calls of one query to the stages, without the generator."""
+        return sum(self.stages[name].shards * self.stages[name].num_rounds for name in COALESCED)
+
+    @property
+    def disk_gb(self) -> float:
+        """Disk of the database once, and of every searcher replica."""
+        return self.stored_gb + sum(stage.shards * stage.replicas * stage.disk_gb for stage in self.stages.values())
+
+    @property
+    def nodes_per_month(self) -> float:
+        return HOURS_PER_MONTH * sum(placed.price_per_hour for placed in self.placed)
+
+    @property
+    def disk_per_month(self) -> float:
+        return self.hardware.prices.disk_per_month(self.disk_gb)
+
+    @property
+    def price_per_month(self) -> float:
+        return self.nodes_per_month + self.disk_per_month
+
+    @property
     def price_per_hour(self) -> float:
-        return sum(placed.price_per_hour for placed in self.placed)
+        """Nodes and disk."""
+        return self.price_per_month / HOURS_PER_MONTH
 
     @property
     def price_per_thousand(self) -> float:
@@ -134,4 +166,4 @@ def _station(stage: StagePlan, node_numbers: list[int]) -> Station:
     waits_for_core = not stage.times.gpus and not stage.times.is_continuous
     nodes: list[int | None] = [*node_numbers] if waits_for_core else [None] * len(node_numbers)
     shards = tuple(tuple(nodes[first :: stage.shards]) for first in range(stage.shards))
-    return Station(stage.times, stage.batch, shards)
+    return Station(stage.times, stage.batch, shards, stage.num_rounds)

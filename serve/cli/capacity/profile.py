@@ -11,6 +11,7 @@ StageName = Literal["ingress", "embed", "dense", "lexical", "rerank", "generate"
 STAGES: tuple[StageName, ...] = get_args(StageName)
 # Messages to these stages may carry many queries. Generation has one stream per query.
 COALESCED: tuple[StageName, ...] = ("embed", "dense", "lexical", "rerank")
+SHARDED: tuple[StageName, ...] = ("dense", "lexical")
 DEPLOYMENTS: dict[StageName, str] = {
     "ingress": "Ingress",
     "embed": "Embedder",
@@ -62,6 +63,12 @@ class BatchTimes(YamlModel):
         default=None, description="For searches: the part of the time that grows with the chunks."
     )
     bytes_per_chunk: float = Field(default=0.0, ge=0, description="Memory of the index per chunk, in bytes.")
+    mapped_bytes_per_chunk: float = Field(
+        default=0.0, ge=0, le=1e6, description="Bytes per chunk that are mapped from disk, such as token vectors."
+    )
+    resident_fraction: float = Field(
+        default=0.1, ge=0, le=1, description="Fraction of the mapped bytes that counts as memory; the rest is disk."
+    )
     message_cpu_s: float | None = Field(default=None, ge=0, le=1, description=MESSAGE_CPU)
 
     def seconds(self, items: float) -> float:
@@ -78,9 +85,17 @@ class BatchTimes(YamlModel):
             return self
         update = {
             "per_item_s": self.per_item_s + self.growth.seconds(chunks),
-            "memory_gb": self.memory_gb + chunks * self.bytes_per_chunk / 1e9,
+            "memory_gb": self.memory_gb + self.index_gb(chunks),
         }
         return self.model_copy(update=update)
+
+    def index_gb(self, chunks: float) -> float:
+        """Memory of an index of `chunks` chunks, in GB."""
+        return chunks * (self.bytes_per_chunk + self.resident_fraction * self.mapped_bytes_per_chunk) / 1e9
+
+    def disk_gb(self, chunks: float) -> float:
+        """Disk of a replica with `chunks` chunks, in GB: what it maps, and a snapshot of its index."""
+        return chunks * (self.bytes_per_chunk + self.mapped_bytes_per_chunk) / 1e9
 
     @property
     def is_continuous(self) -> bool:
@@ -140,9 +155,9 @@ class IngressTimes(YamlModel):
         wait_s = min(self.max_wait_s, self.hop_s) if self.hop_s else self.max_wait_s
         return 1 + queries_per_s * wait_s
 
-    def as_batch(self, queries_per_s: float) -> BatchTimes:
-        """One query at a time, with its part of the shared messages and one message to the generator."""
-        messages = len(COALESCED) / self.queries_per_message(queries_per_s) + 1
+    def as_batch(self, queries_per_s: float, num_calls: int = len(COALESCED)) -> BatchTimes:
+        """One query at a time, with its part of the shared messages of `num_calls`, and one to the generator."""
+        messages = num_calls / self.queries_per_message(queries_per_s) + 1
         return BatchTimes(per_item_s=self.cpu_s + self.message_cpu_s * messages, memory_gb=self.memory_gb)
 
 
@@ -151,6 +166,9 @@ class Profile(YamlModel):
 
     note: str = Field(description="Source of the times.")
     is_simulated: bool = Field(default=False, description="True if the times were not measured.")
+    stored_bytes_per_chunk: float = Field(
+        default=4_000.0, ge=0, le=1e7, description="Disk of the database per chunk, without token vectors."
+    )
     ingress: dict[str, IngressTimes] = Field(min_length=1)
     embed: dict[str, BatchTimes] = Field(min_length=1)
     dense: dict[str, BatchTimes] = Field(min_length=1)
@@ -158,24 +176,38 @@ class Profile(YamlModel):
     rerank: dict[str, BatchTimes] = Field(min_length=1)
     generate: dict[str, GenerationTimes | BatchTimes] = Field(min_length=1)
 
-    def times(self, stage: StageName, queries_per_s: float) -> dict[str, BatchTimes]:
-        """The stage's times by class. They depend on the rate, because concurrent calls share messages."""
+    def times(self, stage: StageName, queries_per_s: float, num_calls: int = len(COALESCED)) -> dict[str, BatchTimes]:
+        """The stage's times by class. They depend on the rate, because concurrent calls share messages.
+
+        `num_calls`: of one query to the stages, without the generator; more if there are shards.
+        """
         if stage == "ingress":
-            return {name: times.as_batch(queries_per_s) for name, times in self.ingress.items()}
+            return {name: times.as_batch(queries_per_s, num_calls) for name, times in self.ingress.items()}
         by_class: dict[str, GenerationTimes | BatchTimes] = getattr(self, stage)
         batches = {
             name: times.as_batch() if isinstance(times, GenerationTimes) else times for name, times in by_class.items()
         }
         return {name: self._with_messages(stage, name, times, queries_per_s) for name, times in batches.items()}
 
-    def _with_messages(self, stage: StageName, name: str, times: BatchTimes, queries_per_s: float) -> BatchTimes:
-        """Add the CPU time of messages. A replica with a GPU handles them while the GPU computes."""
+    def with_token_bytes(self, bytes_per_chunk: float) -> "Profile":
+        """The profile with stored token vectors of this size per chunk."""
+        update = {"mapped_bytes_per_chunk": bytes_per_chunk}
+        dense = {name: times.model_copy(update=update) for name, times in self.dense.items()}
+        return self.model_copy(update={"dense": dense})
+
+    def message_s(self, stage: StageName, name: str, queries_per_s: float) -> float:
+        """CPU seconds of a replica for its part of one query's message. A GPU computes while messages are handled."""
+        times = getattr(self, stage)[name]
         ingress = self.ingress.get(name)
         if ingress is None or times.gpus:
-            return times
+            return 0.0
         num_queries = ingress.queries_per_message(queries_per_s) if stage in COALESCED else 1.0
-        message_s = ingress.message_cpu_s if times.message_cpu_s is None else times.message_cpu_s
-        return times.model_copy(update={"per_item_s": times.per_item_s + message_s / num_queries})
+        cpu_s: float = ingress.message_cpu_s if times.message_cpu_s is None else times.message_cpu_s
+        return cpu_s / num_queries
+
+    def _with_messages(self, stage: StageName, name: str, times: BatchTimes, queries_per_s: float) -> BatchTimes:
+        per_item_s = times.per_item_s + self.message_s(stage, name, queries_per_s)
+        return times.model_copy(update={"per_item_s": per_item_s})
 
     @property
     def hop_s(self) -> float:

@@ -22,11 +22,15 @@ WARM_UP_FRACTION = 0.2  # of the simulated time; not counted
 
 @dataclass(frozen=True)
 class Station:
-    """Replicas of one stage. `shards`: for each shard, each replica's node number; None if it needs no core."""
+    """Replicas of one stage. `shards`: for each shard, each replica's node number; None if it needs no core.
+
+    `num_rounds`: visits of a query. Only the last one takes time of its own.
+    """
 
     times: BatchTimes
     max_batch: int
     shards: tuple[tuple[int | None, ...], ...]
+    num_rounds: int = 1
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ class BatchReplica:
     def __init__(self, clock: Clock, station: Station, node: Node | None) -> None:
         self._clock, self._times, self._max_batch, self._node = clock, station.times, station.max_batch, node
         self._queue: deque[Callback] = deque()
+        self._counting: list[Callback] = []
         self._is_busy = False
         self.load = 0
 
@@ -161,8 +166,15 @@ class BatchReplica:
         if not self._is_busy:
             self._next()
 
+    def count(self, done: Callback) -> None:
+        """The first of two rounds: it is answered with the next batch, and adds no time to it."""
+        self.load += 1
+        self._counting.append(done)
+        if not self._is_busy:
+            self._next()
+
     def _next(self) -> None:
-        self._is_busy = bool(self._queue)
+        self._is_busy = bool(self._queue or self._counting)
         if not self._is_busy:
             return
         if self._node is None:
@@ -172,7 +184,8 @@ class BatchReplica:
 
     def _compute(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(self._max_batch, len(self._queue)))]
-        self._clock.after(self._times.seconds(len(batch)), lambda: self._done(batch))
+        counted, self._counting = self._counting, []
+        self._clock.after(self._times.seconds(len(batch)), lambda: self._done(counted + batch))
 
     def _done(self, batch: list[Callback]) -> None:
         self.load -= len(batch)
@@ -233,6 +246,7 @@ class Graph:
             name: [[_replica(clock, station, nodes, node) for node in shard] for shard in station.shards]
             for name, station in layout.stations.items()
         }
+        self._num_rounds = {name: station.num_rounds for name, station in layout.stations.items()}
 
     def ask(self, answered: Callback) -> None:
         """ingress -> (embed -> dense) in parallel with lexical -> rerank -> generate."""
@@ -251,17 +265,33 @@ class Graph:
         self._visit("ingress", search)
 
     def _visit(self, stage: StageName, then: Callback) -> None:
-        """Send the query to every shard of the stage, at the shorter of two random queues."""
-        shards = self._shards[stage]
+        """Send the query to every shard of the stage, at the shorter of two random queues, in one round or two."""
+
+        def rank() -> None:
+            self._visit_all(self._shards[stage], lambda replica, done: replica.put(done), then)
+
+        if self._num_rounds[stage] == 1:
+            rank()
+        else:
+            self._visit_all(self._shards[stage], _count, rank)
+
+    def _visit_all(
+        self, shards: list[list[Replica]], call: Callable[[Replica, Callback], None], then: Callback
+    ) -> None:
         done = then if len(shards) == 1 else _after_calls(len(shards), then)
         for shard in shards:
-            self._clock.after(self._hop_s, lambda replicas=shard: self._choose(replicas).put(done))  # type: ignore[misc]
+            self._clock.after(self._hop_s, lambda replicas=shard: call(self._choose(replicas), done))  # type: ignore[misc]
 
     def _choose(self, replicas: list[Replica]) -> Replica:
         if len(replicas) == 1:
             return replicas[0]
         first, second = self._rng.sample(replicas, 2)
         return first if first.load <= second.load else second
+
+
+def _count(replica: Replica, done: Callback) -> None:
+    assert isinstance(replica, BatchReplica)  # no engine has two rounds
+    replica.count(done)
 
 
 def _replica(clock: Clock, station: Station, nodes: list[Node], node: int | None) -> Replica:

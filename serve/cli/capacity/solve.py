@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from serve.cli.capacity.capacity import Delay
 from serve.cli.capacity.errors import PlanError
 from serve.cli.capacity.hardware import Hardware
-from serve.cli.capacity.options import Option, Usage, need_of, parallel, pareto_front, sequence, stage_options
+from serve.cli.capacity.options import Load, Option, Usage, need_of, parallel, pareto_front, sequence, stage_options
 from serve.cli.capacity.packing import Need, pack
 from serve.cli.capacity.plan import Placed, Plan, StagePlan, Target
 from serve.cli.capacity.profile import STAGES, Profile, StageName
@@ -19,7 +19,7 @@ REMEDIES: dict[StageName, str] = {
     "ingress": "a class with faster cores",
     "embed": "a smaller embedding model, or a faster class",
     "dense": "an approximate index (hnsw, ivf_pq), or a faster class",
-    "lexical": "a faster class, or a distributed keyword index (Milvus)",
+    "lexical": "a faster class",
     "rerank": "fewer rerank_candidates, a smaller reranker, or a faster class",
     "generate": "shorter answers, a smaller model, or a faster class",
 }
@@ -29,34 +29,39 @@ def solve(profile: Profile, target: Target, hardware: Hardware) -> Plan:
     """The cheapest plan that meets the target. Raises PlanError that names the bottleneck.
 
     Each stage contributes its Pareto front of cost and delay; the fronts are combined along the path. How long a batch
-    waits for a core depends on the plan, so the core usage of one plan is the input of the next, until it settles.
+    waits for a core, and how many messages the ingress sends, depend on the plan. So one plan is the input of the
+    next, until it settles.
     """
-    usage: Usage = {}
+    load = Load()
     for _ in range(ROUNDS):
-        plan = _solve_with(profile, target, hardware, usage)
-        planned = _usage_of(plan)
-        if all(value <= usage.get(name, 0.0) + USAGE_TOLERANCE for name, value in planned.items()):
+        plan = _solve_with(profile, target, hardware, load)
+        usage = _usage_of(plan)
+        is_settled = all(value <= load.usage.get(name, 0.0) + USAGE_TOLERANCE for name, value in usage.items())
+        if is_settled and plan.num_calls <= load.num_calls:
             break
-        usage = {name: max(value, usage.get(name, 0.0)) for name, value in planned.items()}
+        highest = {name: max(value, load.usage.get(name, 0.0)) for name, value in usage.items()}
+        load = Load(highest, max(plan.num_calls, load.num_calls))
     return plan
 
 
-def _solve_with(profile: Profile, target: Target, hardware: Hardware, usage: Usage) -> Plan:
+def _solve_with(profile: Profile, target: Target, hardware: Hardware, load: Load) -> Plan:
     hops = Delay(HOPS * profile.hop_s, 0.0)
-    paths = _paths(profile, target, hardware, usage)
+    paths = _paths(profile, target, hardware, load)
     fast_enough = [path for path in paths if (path.delay + hops).p95_s <= target.latency_s]
     if not fast_enough:
         raise _too_slow(min(paths, key=lambda path: path.delay.p95_s), hops, target)
     path, placed = _cheapest_placeable(fast_enough, hardware)
     stages = {stage.stage: stage for stage in path.stages}
-    return Plan(target, hardware, stages, placed, path.delay + hops, profile.hop_s, profile.is_simulated)
+    stored_bytes = profile.stored_bytes_per_chunk + stages["dense"].times.mapped_bytes_per_chunk
+    stored_gb = target.chunks * stored_bytes / 1e9
+    return Plan(target, hardware, stages, placed, path.delay + hops, profile.hop_s, profile.is_simulated, stored_gb)
 
 
-def _paths(profile: Profile, target: Target, hardware: Hardware, usage: Usage) -> list[Option]:
+def _paths(profile: Profile, target: Target, hardware: Hardware, load: Load) -> list[Option]:
     """Options of the whole request path. Raises PlanError if a stage has none."""
     fronts: dict[StageName, list[Option]] = {}
     for stage in STAGES:
-        fronts[stage] = pareto_front(stage_options(stage, profile, target, hardware, usage))
+        fronts[stage] = pareto_front(stage_options(stage, profile, target, hardware, load))
         if not fronts[stage]:
             raise _no_option(stage, profile, hardware)
     search = parallel(sequence(fronts["embed"], fronts["dense"]), fronts["lexical"])
@@ -88,7 +93,7 @@ def _place(stages: Sequence[StagePlan], hardware: Hardware) -> tuple[Placed, ...
             largest = max(on_class, key=lambda stage: stage.shards * stage.replicas * need_of(stage).fraction_of(node))
             raise _too_few_nodes(name, len(nodes), node.max_nodes, largest)
         if nodes:
-            price = len(nodes) * node.price_per_hour
+            price = len(nodes) * hardware.price_per_hour(name)
             placed.append(Placed(name, tuple(tuple(packed.names) for packed in nodes), price))
     return tuple(placed)
 

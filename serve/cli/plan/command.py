@@ -9,6 +9,7 @@ import typer
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption, console, table_console
 
 if TYPE_CHECKING:
+    from serve.cli.capacity.hardware import Hardware
     from serve.cli.capacity.plan import Plan
     from serve.cli.capacity.profile import Profile
 
@@ -22,6 +23,13 @@ HardwareOption = Annotated[
 ]
 ProfileOption = Annotated[
     Path | None, typer.Option(help="YAML file of stage times; default: measure them here.", dir_okay=False)
+]
+PricesOption = Annotated[
+    Path | None, typer.Option(help="YAML file of prices; default: those of the hardware file.", dir_okay=False)
+]
+TokenBytesOption = Annotated[
+    float | None,
+    typer.Option(help="Bytes of stored token vectors per chunk; default: the profile's. 0: none.", min=0, max=1e6),
 ]
 UtilizationOption = Annotated[
     float, typer.Option(help="Highest load of a stage, as a fraction of its capacity.", min=0.05, max=0.95)
@@ -42,29 +50,44 @@ def plan(  # noqa: PLR0913
     config: ConfigOption = DEFAULT_CONFIG,
     hardware: HardwareOption = None,
     profile: ProfileOption = None,
+    prices: PricesOption = None,
+    token_bytes: TokenBytesOption = None,
     utilization: UtilizationOption = 0.8,
     save_profile: SaveProfileOption = None,
     write: WriteOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Compute replicas, batches and nodes for a target load.
 
-    Prints the cheapest plan that meets the load and the latency, its cost, and its bottleneck.
+    Prints the cheapest plan that meets the load and the latency, its cost a month, and its bottleneck.
     """
     from deployments.cluster import environment
 
     environment.apply()  # before Ray is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as Ray sets it in a replica with a fraction of a core
-    from serve.cli.capacity.hardware import Hardware, this_machine
     from serve.cli.capacity.plan import Target
     from serve.cli.capacity.solve import solve
-    from serve.cli.plan.report import TABLE_WIDTH, show
+    from serve.cli.plan.report import TABLE_WIDTH, show, show_json
 
     target = Target(queries_per_s=queries_per_s, latency_s=latency_s, chunks=chunks, utilization=utilization)
     times = _stage_times(config, profile, save_profile)
-    solution = solve(times, target, Hardware.read(hardware) if hardware else this_machine())
-    show(solution, table_console(TABLE_WIDTH))
+    if token_bytes is not None:
+        times = times.with_token_bytes(token_bytes)
+    solution = solve(times, target, _hardware(hardware, prices))
+    if as_json:
+        show_json(solution)
+    else:
+        show(solution, table_console(TABLE_WIDTH))
     if write is not None:
         _write(write, config, solution)
+
+
+def _hardware(hardware: Path | None, prices: Path | None) -> "Hardware":
+    from serve.cli.capacity.hardware import Hardware, this_machine
+    from serve.cli.capacity.prices import Prices
+
+    nodes = Hardware.read(hardware) if hardware else this_machine()
+    return nodes.model_copy(update={"prices": Prices.read(prices)}) if prices else nodes
 
 
 def _stage_times(config: Path, profile: Path | None, save_profile: Path | None) -> "Profile":

@@ -9,7 +9,7 @@ from deployments.replica.token_batcher import TokenBatchedConfig
 from models.errors import ConfigError
 from serve.admission import MAX_QUESTIONS
 from serve.cli.capacity.plan import Plan, StagePlan
-from serve.cli.capacity.profile import DEPLOYMENTS
+from serve.cli.capacity.profile import DEPLOYMENTS, SHARDED, StageName
 from serve.config_file import check
 
 CLASS_LABEL = "ragserve/class"  # the node label that selects a class, as in kuberay/
@@ -22,7 +22,8 @@ def apply_plan(raw: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """
     planned = copy.deepcopy(raw)
     application = planned["applications"][0]
-    _set_dense_shards(application, plan.stages["dense"].shards)
+    for name in SHARDED:
+        _set_shards(application, name, plan.stages[name].shards)
     for deployment in application["deployments"]:
         for name, stage in plan.stages.items():
             if deployment["name"].split("-")[0] == DEPLOYMENTS[name]:
@@ -44,10 +45,10 @@ def max_questions(plan: Plan) -> int:
     return min(MAX_QUESTIONS, math.ceil(concurrent / plan.stages["ingress"].replicas))
 
 
-def _set_dense_shards(application: dict[str, Any], shards: int) -> None:
-    """One DenseSearcher per shard, each a copy of the first."""
-    kind = DEPLOYMENTS["dense"]
-    application.setdefault("args", {}).setdefault("search", {})["dense_shards"] = shards
+def _set_shards(application: dict[str, Any], stage: StageName, shards: int) -> None:
+    """One searcher per shard, each a copy of the first."""
+    kind = DEPLOYMENTS[stage]
+    application.setdefault("args", {}).setdefault("search", {})[f"{stage}_shards"] = shards
     deployments = application["deployments"]
     first = next(deployment for deployment in deployments if deployment["name"] == kind)
     names = [kind, *(f"{kind}-{number}" for number in range(1, shards))]
@@ -77,8 +78,9 @@ def _apply_stage(deployment: dict[str, Any], stage: StagePlan, has_classes: bool
 
 def _apply_batch(deployment: dict[str, Any], stage: StagePlan) -> None:
     """Searchers batch by queries, models by tokens. An LLM engine sets its own batches."""
-    if stage.stage in ("dense", "lexical"):
-        deployment.setdefault("user_config", {})["max_batch_size"] = stage.batch
+    if stage.stage in SHARDED:
+        # A query may come in two rounds, and a batch has both kinds of messages.
+        deployment.setdefault("user_config", {})["max_batch_size"] = stage.batch * stage.num_rounds
     elif stage.times.tokens_per_item is not None:
         user_config = deployment.setdefault("user_config", {})
         configured = user_config.get("max_batch_tokens", TokenBatchedConfig().max_batch_tokens)

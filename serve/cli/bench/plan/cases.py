@@ -31,6 +31,7 @@ class Case:
 def _profile(
     embed: BatchTimes | None = None,
     dense: BatchTimes | None = None,
+    lexical: BatchTimes | None = None,
     rerank: BatchTimes | None = None,
     generate: GenerationTimes | None = None,
 ) -> Profile:
@@ -43,7 +44,7 @@ def _profile(
         ingress={NODES: IngressTimes(cpu_s=0.001, hop_s=0.003)},
         embed={NODES: embed or quick},
         dense={NODES: dense or quick},
-        lexical={NODES: quick},
+        lexical={NODES: lexical or quick},
         rerank={NODES: rerank or quick},
         generate={NODES: generate or engine},
     )
@@ -58,6 +59,7 @@ def cases() -> list[Case]:
     profiles = {
         "embed": (_profile(embed=BatchTimes(fixed_s=0.04, per_item_s=0.03, max_batch=8)), 36.0),
         "dense": (_profile(dense=sharded), 20.0),
+        "lexical": (_profile(lexical=sharded), 20.0),
         "rerank": (_profile(rerank=slow), 24.0),
         "generate": (_profile(generate=engine), 12.0),
     }

@@ -26,7 +26,7 @@ def plan_command(
 ) -> None:
     """Predictions of `ragserve plan` against measurements of simulated replicas, which sleep for the profile's times.
 
-    Also simulates a plan for 1,000 queries a second, event by event. --quick runs one of the four plans on Ray Serve.
+    Also simulates a plan for 1,000 queries a second, event by event. --quick runs one of the five plans on Ray Serve.
     """
     from serve.cli.driver import ray_settings
 

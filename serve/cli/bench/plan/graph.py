@@ -37,12 +37,14 @@ class PlanIngress:
 
     def __init__(
         self,
-        handles: dict[StageName, DeploymentHandle[Any]],
-        dense: list[DeploymentHandle[Any]],
+        handles: dict[StageName, list[DeploymentHandle[Any]]],
         coalescing: CoalescingConfig,
     ) -> None:
-        self._clients = {name: StageClient(RayHandle(handle), name, coalescing) for name, handle in handles.items()}
-        self._dense = [StageClient(RayHandle(handle), "dense", coalescing) for handle in dense]
+        """`handles`: one for each shard of a stage."""
+        self._clients = {
+            name: [StageClient(RayHandle(shard), name, coalescing) for shard in shards]
+            for name, shards in handles.items()
+        }
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         app = FastAPI()
@@ -58,28 +60,30 @@ class PlanIngress:
         """(embed -> dense) beside lexical -> rerank -> generate."""
         await asyncio.gather(self._embed_and_search(query, context), self._run("lexical", query, context))
         await self._run("rerank", query, context)
-        stream = self._clients["generate"].stream_call("stream", query, Envelope.of(context), context=context)
+        (generator,) = self._clients["generate"]
+        stream = generator.stream_call("stream", query, Envelope.of(context), context=context)
         async with aclosing(stream) as deltas:
             async for _ in deltas:
                 pass
 
     async def _embed_and_search(self, query: str, context: RequestContext) -> None:
         await self._run("embed", query, context)
-        await asyncio.gather(*(shard.shared_call("run_all", query, context) for shard in self._dense))
+        await self._run("dense", query, context)
 
     async def _run(self, stage: StageName, query: str, context: RequestContext) -> None:
-        await self._clients[stage].shared_call("run_all", query, context)
+        """Call every shard. The round in which the keyword search's shards count words is left out."""
+        await asyncio.gather(*(shard.shared_call("run_all", query, context) for shard in self._clients[stage]))
 
 
 def plan_graph(plan: Plan) -> serve.Application:
     """The plan's replicas, shards, batches and messages."""
-    stages = {name: stage for name, stage in plan.stages.items() if name not in ("ingress", "dense")}
-    handles = {name: _stage(stage, name) for name, stage in stages.items()}
-    dense = plan.stages["dense"]
-    shards = [_stage(dense, f"dense-{number}") for number in range(dense.shards)]
+    stages = {name: stage for name, stage in plan.stages.items() if name != "ingress"}
+    handles = {
+        name: [_stage(stage, f"{name}-{number}") for number in range(stage.shards)] for name, stage in stages.items()
+    }
     coalescing = CoalescingConfig(max_items=plan.max_message_items(CoalescingConfig().max_items))
     decorate = serve.deployment(max_ongoing_requests=MAX_ONGOING, ray_actor_options={"num_cpus": CPU_PER_REPLICA})
-    return decorate(PlanIngress).bind(handles, shards, coalescing)
+    return decorate(PlanIngress).bind(handles, coalescing)
 
 
 def _stage(stage: StagePlan, name: str) -> serve.Application:

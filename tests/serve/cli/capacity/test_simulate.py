@@ -49,6 +49,17 @@ def test_batches_wait_for_a_core() -> None:
     assert closed_loop(_layout(rerank=busy), clients=16, seconds=100).per_s == pytest.approx(20, rel=0.02)
 
 
+def test_the_shards_of_the_keyword_search_take_two_rounds() -> None:
+    times = BatchTimes(fixed_s=0.1, per_item_s=0.1)
+
+    def mean_s(num_rounds: int) -> float:
+        station = Station(times, 1, ((None,), (None,)), num_rounds)
+        return closed_loop(_layout(lexical=station), clients=1, seconds=100).mean_s
+
+    # The first round takes a batch without items; a hop takes no time here.
+    assert mean_s(2) - mean_s(1) == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.expected)
 def test_throughput_is_as_predicted(case: Case) -> None:
     plan = case.plan()

@@ -6,10 +6,14 @@ import pytest
 
 from serve.cli.capacity.errors import PlanError
 from serve.cli.capacity.hardware import Hardware, NodeClass
-from serve.cli.capacity.plan import Plan, Target
+from serve.cli.capacity.plan import Plan, StagePlan, Target
+from serve.cli.capacity.prices import Prices
 from serve.cli.capacity.profile import BatchTimes, IngressTimes
 from serve.cli.capacity.solve import solve
 from tests.serve.cli.capacity.profiles import CPU, GPU, HARDWARE, profile
+
+LINEAR = {"kind": "linear", "at_chunks": 100_000, "per_item_s": 0.1}
+LOG = {"kind": "log", "at_chunks": 2, "per_item_s": 0.0001}
 
 
 def _plan(queries_per_s: float = 40.0, latency_s: float = 5.0, chunks: int = 100_000) -> Plan:
@@ -45,14 +49,6 @@ def test_every_stage_carries_the_target_below_the_utilization() -> None:
     assert plan.per_s == plan.limits[0].per_s <= plan.limits[1].per_s
 
 
-def test_whole_nodes_are_paid_for() -> None:
-    plan = _plan()
-
-    by_class = {placed.hardware: len(placed.nodes) for placed in plan.placed}
-    assert plan.price_per_hour == pytest.approx(by_class[CPU] * 1.0 + by_class[GPU] * 4.0)
-    assert plan.price_per_thousand == pytest.approx(plan.price_per_hour / (40 * 3.6))
-
-
 def test_every_replica_has_a_node() -> None:
     plan = _plan()
 
@@ -82,6 +78,72 @@ def test_the_index_has_as_many_shards_as_memory_requires() -> None:
 
     assert plan.stages["dense"].shards == 3
     assert plan.stages["dense"].times.memory_gb == pytest.approx(0.5 + 80 / 3)
+
+
+def test_the_keyword_search_has_shards_where_the_latency_requires_it() -> None:
+    slow = {
+        "lexical": {CPU: BatchTimes.model_validate({"per_item_s": 0.001, "growth": LINEAR, "bytes_per_chunk": 300})}
+    }
+
+    def lexical(latency_s: float) -> StagePlan:
+        target = Target(queries_per_s=2, latency_s=latency_s, chunks=1_000_000)
+        return solve(profile(**slow), target, HARDWARE).stages["lexical"]
+
+    assert (lexical(20.0).shards, lexical(20.0).num_rounds) == (1, 1)
+    sharded = lexical(3.0)
+    assert (sharded.shards > 1, sharded.num_rounds) == (True, 2)
+    assert sharded.times.memory_gb == pytest.approx(0.5 + 0.3 / sharded.shards)
+
+
+def test_each_shard_costs_the_ingress_a_message_a_round() -> None:
+    ingress = {CPU: IngressTimes(cpu_s=0.001, message_cpu_s=0.002)}
+    large = {CPU: BatchTimes.model_validate({"per_item_s": 0.001, "growth": LOG, "bytes_per_chunk": 80_000})}
+    target = Target(queries_per_s=1, latency_s=5.0, chunks=1_000_000)
+
+    plan = solve(profile(ingress=ingress, lexical=large), target, HARDWARE)
+
+    # 80 GB on nodes with 31.5 GB free: three shards, two rounds. Embedder, dense search, reranker, generator: one each.
+    assert plan.num_calls == 3 + 2 * 3
+    messages = plan.num_calls / ingress[CPU].queries_per_message(1) + 1
+    assert plan.stages["ingress"].times.per_item_s == pytest.approx(0.001 + 0.002 * messages)
+
+
+def test_mapped_token_vectors_are_disk_and_a_part_of_them_memory() -> None:
+    target = Target(queries_per_s=40, latency_s=5.0, chunks=100_000)
+
+    plan = solve(profile().with_token_bytes(10_000), target, HARDWARE)
+
+    dense = plan.stages["dense"]
+    assert dense.shards == 1
+    # 100,000 chunks of 2 kB, and of 10 kB of which a tenth is resident.
+    assert dense.times.memory_gb == pytest.approx(0.5 + 0.2 + 0.1)
+    assert dense.disk_gb == pytest.approx(1.2)
+    # The database has 4 kB more per chunk.
+    assert plan.disk_gb == pytest.approx(1.4 + 1.2 * dense.replicas)
+
+
+def test_a_node_costs_what_its_resources_cost() -> None:
+    prices = Prices(cpu_hour=0.1, memory_gib_hour=0.01, gpu_hour=2.0, disk_gib_month=0.5)
+    node = NodeClass(cpus=4, memory_gb=2**30 / 1e9 * 10, gpus=1)
+    classes = {
+        "a": node,
+        "b": node.model_copy(update={"gpu_hour": 1.0}),
+        "c": node.model_copy(update={"price_per_hour": 9.0}),
+    }
+
+    hardware = Hardware(prices=prices, classes=classes)
+
+    assert [hardware.price_per_hour(name) for name in classes] == pytest.approx([2.5, 1.5, 9.0])
+    assert prices.disk_per_month(2**30 / 1e9) == pytest.approx(0.5)
+
+
+def test_a_month_is_nodes_and_disk() -> None:
+    plan = _plan()
+
+    by_class = {placed.hardware: len(placed.nodes) for placed in plan.placed}
+    assert plan.nodes_per_month == pytest.approx(730 * (by_class[CPU] * 1.0 + by_class[GPU] * 4.0))
+    assert plan.price_per_month == pytest.approx(plan.nodes_per_month + plan.disk_gb * 1e9 / 2**30 * 0.10)
+    assert plan.price_per_thousand == pytest.approx(plan.price_per_month / (730 * 40 * 3.6))
 
 
 def test_an_impossible_latency_names_the_stage() -> None:

@@ -52,6 +52,20 @@ def test_the_dense_search_is_sharded() -> None:
     assert check(raw) == []
 
 
+def test_the_keyword_search_is_sharded() -> None:
+    growth = Growth(kind="log", at_chunks=1_000, per_item_s=0.0001)
+    large = BatchTimes(per_item_s=0.001, max_batch=8, growth=growth, bytes_per_chunk=80_000)
+    plan = _plan(lexical={CPU: large})
+
+    raw = apply_plan(SHIPPED, plan)
+
+    assert raw["applications"][0]["args"]["search"] == {"dense_shards": 1, "lexical_shards": 3}
+    for name in ("LexicalSearcher", "LexicalSearcher-1", "LexicalSearcher-2"):
+        # A batch has the messages of both rounds.
+        assert _deployments(raw)[name]["user_config"]["max_batch_size"] == 2 * plan.stages["lexical"].batch
+    assert check(raw) == []
+
+
 def test_the_embedder_keeps_its_token_budget_for_documents() -> None:
     embedder = _deployments(apply_plan(SHIPPED, _plan()))["Embedder"]
 
