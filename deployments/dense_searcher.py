@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from ray import serve as ray_serve
 
@@ -23,7 +23,7 @@ from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, merge
 from models.index.milvus_search import MilvusDenseSearch
 from models.index.token_search import TokenScoreRequest, TokenSearch
-from models.types import FloatArray, Ranking, RequestContext, StageStatus
+from models.types import FloatArray, KeyArray, Ranking, RequestContext, StageStatus
 
 
 class DenseSearcherConfig(BatchedStageConfig):
@@ -100,9 +100,17 @@ class DenseSearcherClient:
         return merge(await asyncio.gather(*calls), request.k)
 
     async def score_tokens(self, request: TokenScoreRequest, context: RequestContext) -> FloatArray:
-        """The score of each chunk from the shard that has it; NaN without stored token vectors. Raises as `search`."""
-        calls = (shard.shared_call("score_tokens", request, context) for shard in self._scorers)
-        return reduce(_filled, await asyncio.gather(*calls))
+        """The score of each chunk, from the shard that has it; NaN without stored token vectors. Raises as `search`."""
+        # Each shard is sent its own chunks only: it would read the log for those that it lacks.
+        places = _places_by_shard(request.keys, len(self._scorers))
+        calls = (
+            self._scorers[number].shared_call("score_tokens", replace(request, keys=request.keys[own]), context)
+            for number, own in places.items()
+        )
+        scores = np.full(len(request.keys), np.nan, np.float32)
+        for own, of_shard in zip(places.values(), await asyncio.gather(*calls), strict=True):
+            scores[own] = of_shard
+        return scores
 
     async def status(self, context: RequestContext) -> StageStatus:
         """Raises if a shard has no replica that can answer."""
@@ -110,6 +118,7 @@ class DenseSearcherClient:
         return replace(statuses[0], options="; ".join(status.options for status in statuses))
 
 
-def _filled(scores: FloatArray, of_shard: FloatArray) -> FloatArray:
-    """`scores`, with those of another shard in the place of NaN."""
-    return np.where(np.isnan(scores), of_shard, scores)
+def _places_by_shard(keys: KeyArray, count: int) -> dict[int, NDArray[np.intp]]:
+    """Where the keys of each shard are in `keys`: see Shard."""
+    numbers = keys % count
+    return {number: np.flatnonzero(numbers == number) for number in np.unique(numbers).tolist()}

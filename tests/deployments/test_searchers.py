@@ -1,6 +1,7 @@
 """The searcher replicas, called as plain objects: what their configuration chooses, and shards that are merged."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.dense_searcher import DenseSearcher
+from deployments.calls.envelope import Envelope
+from deployments.dense_searcher import DenseSearcher, DenseSearcherClient
 from deployments.lexical_searcher import LexicalSearcher
 from deployments.replica.storage import StorageConfig
 from models.corpus.corpus import Corpus
@@ -19,6 +21,7 @@ from models.index.lexical_shards import ShardRequest, merge_answers, total_count
 from models.index.token_codec import encode_tokens
 from models.index.token_search import TokenScoreRequest
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Deadline, FloatArray, Ranking, Scope
+from tests.contexts import within
 
 GENERATION, DIM = "tiny@1", 8
 SCOPE = Scope(DEFAULT_TENANT, (DEFAULT_VECTOR_STORE,))
@@ -121,6 +124,36 @@ async def test_each_shard_scores_the_token_vectors_of_its_own_chunks(storage: St
     np.testing.assert_allclose(whole, [1, 0, 1, np.nan], atol=0.05)
     np.testing.assert_allclose(even, [1, np.nan, 1, np.nan], atol=0.05)
     np.testing.assert_allclose(odd, [np.nan, 0, np.nan, np.nan], atol=0.05)
+
+
+class DirectHandle:
+    """Calls a searcher without the batching of Serve, which needs a replica, and notes the requested keys."""
+
+    def __init__(self, searcher: DenseSearcher) -> None:
+        self._searcher, self.keys = searcher, list[int]()
+
+    def call(self, method: str, requests: list[TokenScoreRequest], envelopes: list[Envelope]) -> Awaitable[Any]:
+        assert method == "score_tokens"
+        self.keys += [key for request in requests for key in request.keys.tolist()]
+        return asyncio.ensure_future(score(self._searcher, *requests))
+
+    def stream(self, method: str, *args: object) -> AsyncIterator[Any]:
+        raise NotImplementedError
+
+    def cancel(self, response: Any) -> None:
+        response.cancel()
+
+
+async def test_the_client_asks_each_shard_for_its_own_chunks(storage: StorageConfig) -> None:
+    fill(storage.open(), 20)
+    handles = [DirectHandle(DenseSearcher(storage, Shard(number, 2))) for number in range(2)]
+    for handle in handles:
+        await handle._searcher.reconfigure({})
+
+    scores = await DenseSearcherClient(handles).score_tokens(token_request(3, 4, 5, 12, 99), within(30))
+
+    np.testing.assert_allclose(scores, [1, 0, 1, np.nan], atol=0.05)
+    assert [handle.keys for handle in handles] == [[4, 12], [5, 99]]
 
 
 async def test_token_scores_of_an_unknown_store_fail_alone_and_late_requests_are_not_computed(
