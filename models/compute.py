@@ -60,14 +60,14 @@ def instruction_set() -> str:
     """The CPU's widest vectors that torch uses, and its instructions for matrices: "AVX512 VNNI BF16"."""
     import torch
 
-    flags = torch.cpu.get_capabilities()
+    flags, vectors = torch.cpu.get_capabilities(), torch.backends.cpu.get_cpu_capability()
+    is_wide = vectors.startswith("AVX512")  # an operator may have limited a wider CPU
     extensions = {
-        "VNNI": flags.get("avx512_vnni") or flags.get("avx_vnni"),
-        "BF16": flags.get("avx512_bf16") or flags.get("bf16"),
-        "AMX": flags.get("amx_bf16") or flags.get("amx_tile"),
+        "VNNI": (is_wide and flags.get("avx512_vnni")) or flags.get("avx_vnni"),
+        "BF16": (is_wide and flags.get("avx512_bf16")) or flags.get("bf16"),
+        "AMX": is_wide and (flags.get("amx_bf16") or flags.get("amx_tile")),
     }
-    names = [torch.backends.cpu.get_cpu_capability(), *(name for name, has_it in extensions.items() if has_it)]
-    return " ".join(names)
+    return " ".join([vectors, *(name for name, has_it in extensions.items() if has_it)])
 
 
 def processor(kind: str) -> str:
