@@ -1,9 +1,10 @@
 """Generation: the stage that writes the answer, streamed. The engine batches; closing a stream frees it at once."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from pydantic import Field
@@ -19,6 +20,7 @@ from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.errors import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel
+from models.generation.extractive import ExtractiveModel
 from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext, StageStatus
 
 STAGE = "generate"
@@ -150,3 +152,16 @@ class InlineGenerator:
         async with aclosing(self._model.stream(request)) as deltas:
             async for delta in deltas:
                 yield replace(delta, model=self._model.name)
+
+
+def quoting_models(catalog: Catalog) -> Callable[[str], InlineGenerator | None]:
+    """A function from an alias to that model in this process, each made once; None for a model that does not quote."""
+
+    @cache
+    def quoting(alias: str) -> InlineGenerator | None:
+        if catalog.entry("generation", alias).kind != "extractive":
+            return None  # its class is not imported: it may need a GPU
+        model: ExtractiveModel = catalog.load("generation", alias)
+        return InlineGenerator(model)
+
+    return quoting

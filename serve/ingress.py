@@ -13,7 +13,7 @@ from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.calls.ray_handle import RayHandle
 from deployments.dense_searcher import DenseSearcherClient
 from deployments.embedder import EmbedderClient
-from deployments.generator import GeneratorClient, InlineGenerator
+from deployments.generator import GeneratorClient, InlineGenerator, quoting_models
 from deployments.lexical_searcher import LexicalSearcherClient
 from deployments.parser import ParserClient
 from deployments.reranker import RerankerClient
@@ -48,7 +48,7 @@ class Ingress:
 
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
         join_serve_log()
-        self._live = LiveServices(settings, catalog, settings.storage.open(), _clients(stages, settings))
+        self._live = LiveServices(settings, catalog, settings.storage.open(), _clients(stages, settings, catalog))
         self._is_configured = False
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -75,7 +75,7 @@ class Ingress:
         await self._live.check_health()
 
 
-def _clients(stages: Stages, settings: Settings) -> Clients:
+def _clients(stages: Stages, settings: Settings, catalog: Catalog) -> Clients:
     coalescing = settings.coalescing
     inline: list[InlineHandle] = []
     embedder = EmbedderClient(_handle(stages.embedder, inline), "embed", coalescing)
@@ -92,6 +92,7 @@ def _clients(stages: Stages, settings: Settings) -> Clients:
         generator=generator,
         parser=parser,
         fallback=InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig())),
+        quoting=quoting_models(catalog),
         statuses={client.stage: client for client in (embedder, dense, lexical, reranker, generator, parser)},
         inline=inline,
     )

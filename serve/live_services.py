@@ -1,7 +1,7 @@
 """The services of one process. Their settings can change while it serves."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from serve.caching.caches import Caches
 from serve.http_app import create_app
 from serve.pipelines.answering import Answering
 from serve.pipelines.housekeeping import Housekeeper
+from serve.pipelines.in_process_quotes import InProcessQuotes
 from serve.pipelines.ingest import IngestPipeline
 from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.migrate import GenerationBuilder
@@ -43,7 +44,8 @@ class Generation(GenerateStage, CompletionStage, Protocol):
 class Clients:
     """Every stage, by role: clients of replicas in production, the models themselves in a test.
 
-    `fallback` answers when `generator` cannot. `statuses` reports the model of each stage, by the stage's name.
+    `fallback` answers when `generator` cannot. `quoting` is the model of an alias that only quotes, in this process;
+    None for a language model. `statuses` reports the model of each stage, by the stage's name.
     """
 
     embedder: EmbedStage
@@ -53,6 +55,7 @@ class Clients:
     generator: Generation
     parser: ParseStage
     fallback: GenerateStage
+    quoting: Callable[[str], GenerateStage | None]
     statuses: Mapping[str, StatusSource]
     inline: Sequence[InlineReplica] = ()
 
@@ -66,6 +69,7 @@ class LiveServices:
         self._orders: dict[OrderName, PassageOrder] = {}
         self._caches = Caches(corpus.views, clients.statuses, catalog)
         self._stored_tokens = StoredTokenReranking(clients.reranker, clients.dense)
+        self._quotes = InProcessQuotes(clients.generator, self._caches.serving.generator, clients.quoting)
         with_tokens = settings.ingest.token_vectors
         self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration, with_tokens)
         self._housekeeper = Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s)
@@ -129,7 +133,7 @@ class LiveServices:
         name = settings.query.passage_order
         order = self._orders.setdefault(name, passage_order(name))
         answering: Answering = QueryPipeline(
-            QueryStages(retrieving, clients.generator, clients.fallback), settings.query, order
+            QueryStages(retrieving, self._quotes, clients.fallback), settings.query, order
         )
         answering = ObservedAnswering(answering)
         # Outside the metrics of models: an answer from a cache is no model's work.

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deployments.generator import InlineGenerator
+from deployments.generator import InlineGenerator, quoting_models
+from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
@@ -243,6 +244,7 @@ def inline_clients(corpus: Corpus) -> Clients:
         generator=generator,
         parser=InlineParser(),
         fallback=generator,
+        quoting=quoting_models(Catalog.open(None)),
         statuses={"embed": embedder, "rerank": reranker},
     )
 

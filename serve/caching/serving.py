@@ -88,6 +88,11 @@ class ServingStages:
         known_versions = {stage: version for stage, version in zip(stages, versions, strict=True) if version}
         return known_versions if len(known_versions) == len(stages) else None
 
+    async def generator(self) -> str | None:
+        """The generator's alias; None if it is unknown, changes, or tries a canary."""
+        version = await self._version("generate")
+        return version.model if version else None
+
     def expire(self) -> None:
         """Read every status again before the next use: an answer named another model."""
         for reports in self._reports.values():
