@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.catalog import Catalog
 from models.errors import DeadlineExceededError, OverloadedError, StageUnavailableError
 from models.reranking.query import QueryTokens, SearchedQuery
 from models.types import Chunk, Passage, Scope
+from serve.live_services import LiveServices
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline, RetrievalStages
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery
 from serve.pipelines.stored_tokens import StoredTokenReranking
+from serve.settings import Settings
 from tests.contexts import within
-from tests.inline import Failing, InlineDense, InlineEmbedder, InlineLexical, open_corpus
+from tests.inline import Failing, InlineDense, InlineEmbedder, InlineLexical, inline_clients, open_corpus
 from tests.token_hashing import HashingReranker, TokenHashingModel
 
 TEXTS = ("an oven of stone", "bread from an oven of stone", "a walrus on the ice", "stone and ice")
@@ -243,3 +246,18 @@ async def test_retrieval_passes_the_querys_token_vectors_on(rig: Rig) -> None:
     assert rig.reranker.num_read == 0
     assert retrieved.passages[0].text == doubled(TEXTS[1])
     assert retrieved.trace.models["rerank"] == "hashing-late"
+
+
+async def test_the_switch_takes_effect_with_the_next_request(rig: Rig) -> None:
+    await rig.add()
+    parts = {"embedder": rig.embedder, "dense": rig.dense, "reranker": rig.reranker}
+    live = LiveServices(Settings(), Catalog.open(), rig.corpus, replace(inline_clients(rig.corpus), **parts))
+    await live._stored_tokens.refresh()
+    query = RetrievalQuery(QUESTION, Scope("default", ("default",)), 2, options=RetrievalOptions(mode="hybrid"))
+
+    await live.current.retrieval.retrieve(query, within(10))
+    with_stored = rig.reranker.num_read
+    live.configure({"retrieval": {"stored_token_vectors": False}})
+    await live.current.retrieval.retrieve(query, within(10))
+
+    assert (with_stored, rig.reranker.num_read) == (0, len(TEXTS))
