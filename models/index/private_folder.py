@@ -18,7 +18,10 @@ def private_folder(owner: object, parent: Path | None = None) -> Path:
 
     It is below `parent`, by default in the folder of temporary files. Hard links need the snapshots' file system.
     """
-    folder = Path(tempfile.mkdtemp(dir=_process_folder(parent or Path(tempfile.gettempdir()))))
+    parent = parent or Path(tempfile.gettempdir())
+    if not _process_folder(parent).is_dir():  # somebody deleted it
+        _process_folder.cache_clear()
+    folder = Path(tempfile.mkdtemp(dir=_process_folder(parent)))
     weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
     return folder
 

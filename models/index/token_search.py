@@ -57,7 +57,7 @@ class TokenSearch:
         """Keep snapshots and files in `folder`, which the replicas of one machine share. `shard` None: all chunks."""
         self._views, self._folder, self._shard = views, folder, shard
         self._snapshots, self._is_swept = Snapshots(folder), False
-        self._followers = Followers[DenseKey, TokenChanges, TokenIndex](views, self._source, self._snapshots)
+        self._followers = self._make_followers()
 
     def score(self, requests: list[TokenScoreRequest]) -> list[FloatArray]:
         """Return the scores (len(keys),) of each request, -1 to 1.
@@ -92,7 +92,7 @@ class TokenSearch:
                 self._sweep()
             return self._followers.maintain(recent_generations(self._views))
         except OSError as error:
-            logger.warning("token vectors are not updated; candidates are read by the model instead: %s", error)
+            self._recover(error)
             return False
 
     def _blobs_of(self, requests: list[TokenScoreRequest]) -> list[Blobs]:
@@ -106,8 +106,17 @@ class TokenSearch:
                 blobs_of[number] = self._gather(requests[number])
             return blobs_of
         except OSError as error:
-            logger.warning("token vectors cannot be read: %s", error)
+            self._recover(error)
             raise StageUnavailableError("dense") from error
+
+    def _recover(self, error: OSError) -> None:
+        """Start again if the files are gone. Otherwise, as with a full disk, the next step may succeed."""
+        logger.warning("token vectors are not updated; candidates are read by the model instead: %s", error)
+        if isinstance(error, FileNotFoundError):
+            self._followers = self._make_followers()
+
+    def _make_followers(self) -> Followers[DenseKey, TokenChanges, TokenIndex]:
+        return Followers(self._views, self._source, self._snapshots)
 
     def _catch_up(self, views: set[DenseKey]) -> None:
         followers = self._followers.up_to_date(views, SCORE_STEPS)

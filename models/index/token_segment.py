@@ -3,6 +3,7 @@
 import mmap
 import zlib
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,13 @@ class TokenSegment:
 
     def append(self, blobs: Sequence[bytes]) -> KeyArray:
         """Write the blobs, and return the offset of each. Raises OSError for a full disk; then nothing is appended."""
-        joined, lengths = b"".join(blobs), np.array([len(blob) for blob in blobs], np.int64)
+        lengths = np.array([len(blob) for blob in blobs], np.int64)
         with self.path.open("r+b") as file:
             file.seek(self.size)
-            file.write(joined)
+            file.writelines(blobs)
         offsets = self.size + np.cumsum(lengths) - lengths
-        self.checksum = zlib.crc32(joined, self.checksum)
-        self.size += len(joined)
+        self.checksum = reduce(lambda checksum, blob: zlib.crc32(blob, checksum), blobs, self.checksum)
+        self.size += int(lengths.sum())
         return offsets
 
     def prefetch(self, offset: int, length: int) -> None:

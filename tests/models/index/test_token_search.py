@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -416,6 +417,19 @@ def test_replicas_of_one_machine_do_not_disturb_each_other(corpus: Corpus, folde
 
     for search in (one, two, TokenSearch(corpus.views, folder)):
         assert score(search, 1, 2 * MANY) == pytest.approx(expected("walrus", "penguin"), abs=1e-6)
+
+
+def test_a_view_whose_folder_was_deleted_starts_again(corpus: Corpus, folder: Path) -> None:
+    add(corpus, "walrus")
+    search = TokenSearch(corpus.views, folder)
+    assert score(search, 1) == pytest.approx(expected("walrus"), abs=1e-6)
+    shutil.rmtree(folder)
+    add(corpus, "penguin")
+
+    with pytest.raises(StageUnavailableError):
+        score(search, 2)
+
+    assert score(search, 1, 2) == pytest.approx(expected("walrus", "penguin"), abs=1e-6)
 
 
 def test_a_folder_that_cannot_be_written_fails_scores_and_not_the_maintenance(
