@@ -6,7 +6,6 @@ lengths inside a call, mixes models, and ignores deadlines.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +119,8 @@ class TokenBatcher:
     ) -> list[Any | None]:
         """As `run`, but a deadline is no error: None is the output of an encoding that was not computed by then.
 
-        If the time will not suffice for all, the first encodings are computed first, in short passes.
+        If the time will not suffice for all, the first encodings are computed first, in short passes. So is the very
+        first pass, which tells how long a token takes.
         """
         call = Call(model, deadline, next(self._numbers), keep, is_in_order=True)
         with suppress(DeadlineExceededError):
@@ -241,8 +241,8 @@ class TokenBatcher:
     def _choose(self, first: Call) -> list[Item]:
         """A pass for the call that goes first, and for others if there is time."""
         most = self._config.max_batch_tokens
-        tokens_in_time = first.deadline.remaining_s() / self._token_s if self._token_s else math.inf
-        if first.is_in_order and first.num_missing_tokens > tokens_in_time:
+        tokens_in_time = first.deadline.remaining_s() / self._token_s if self._token_s else self._short_pass
+        if first.is_in_order and (not self._token_s or first.num_missing_tokens > tokens_in_time):
             return first_in_order(first.queued, int(min(self._short_pass, tokens_in_time)), self._config.max_batch_size)
         most_of_large = self._short_pass if asyncio.get_running_loop().time() < self._small_until else most
         return of_similar_length(
