@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, and_, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, func, select, update
 
 from models.corpus.chunks import (
     ChunkRow,
@@ -57,8 +58,10 @@ class Prepared:
         job, completion, attachment = self.job, self.completion, self.job.attachment
         vectors = completion.vectors
         generations = settle_generations(connection, job.tenant, job.vector_store_id, list(vectors))
-        file_key = _store_file_key(connection, attachment)
-        remove_chunks(connection, attachment, seq)
+        store_file = _store_file(connection, attachment)
+        file_key, is_new = store_file.store_file_key, not (store_file.version or store_file.usage_bytes)
+        if not is_new:
+            remove_chunks(connection, attachment, seq)
         keys = insert_chunks(connection, self.rows, file_key, seq)
         num_bytes = sum(len(chunk.indexed_text.encode()) for chunk in completion.chunks)
         for generation in generations:
@@ -68,7 +71,7 @@ class Prepared:
             batch = VectorRows(job.tenant, job.vector_store_id, generation, keys, file_keys, matrix, codes)
             insert_vectors(connection, batch, seq)
         finish(connection, attachment, {"status": "completed", "usage_bytes": num_bytes, "version": job.version})
-        _store_text(connection, job, completion.text)
+        _store_text(connection, job, completion.text, is_new)
 
 
 def prepare(completion: Completion) -> Prepared:
@@ -101,12 +104,13 @@ def _check_token_codes(num_chunks: int, token_codes: Mapping[str, Sequence[bytes
             raise InvalidRequestError(problem, "token_codes")
 
 
-def _store_file_key(connection: Connection, attachment: AttachmentId) -> int:
-    query = select(store_files.c.store_file_key).where(is_attachment(store_files, attachment))
-    return connection.execute(query).scalar_one()
+def _store_file(connection: Connection, attachment: AttachmentId) -> Row[Any]:
+    columns = store_files.c
+    query: Select[Any] = select(columns.store_file_key, columns.version, columns.usage_bytes)
+    return connection.execute(query.where(is_attachment(store_files, attachment))).one()
 
 
-def _store_text(connection: Connection, job: Job, text: str) -> None:
+def _store_text(connection: Connection, job: Job, text: str, is_new: bool) -> None:
     """Store the text, also over an older text of this version: a newer parser may read the file better.
 
     Delete the texts of versions that no store searches any more.
@@ -117,6 +121,8 @@ def _store_text(connection: Connection, job: Job, text: str) -> None:
     if not insert_if_new(connection, file_texts, key | {"text": text}):
         is_same = and_(is_same_file, columns.version == job.version, columns.text != text)
         connection.execute(update(file_texts).where(is_same).values(text=text))
+    if is_new and job.version == 1:
+        return  # there is no older text
     is_searched = and_(versions.tenant == job.tenant, versions.file_id == job.file_id, versions.version > 0)
     oldest = select(func.min(versions.version)).where(is_searched).scalar_subquery()
     connection.execute(delete(file_texts).where(is_same_file, columns.version < oldest))
