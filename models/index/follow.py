@@ -164,12 +164,15 @@ def _add_vectors(index: DenseIndex, changes: VectorChanges) -> None:
 
 
 def merge(rankings: list[Ranking], k: int) -> Ranking:
-    """Return the best `k` hits of all rankings by score. Stores and shards have different keys, so no hit repeats."""
+    """Return the best `k` hits of all rankings by score, and by key where scores are equal, as one index has them.
+
+    Stores and shards have different keys, so no hit repeats.
+    """
     if not rankings:
         return Ranking.empty()
     if len(rankings) == 1:
         return Ranking(rankings[0].keys[:k], rankings[0].scores[:k])
     keys = np.concatenate([ranking.keys for ranking in rankings])
     scores = np.concatenate([ranking.scores for ranking in rankings])
-    order = np.argsort(-scores, kind="stable")[:k]
+    order = np.lexsort((keys, -scores))[:k]
     return Ranking(keys[order], scores[order])

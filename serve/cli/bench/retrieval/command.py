@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.driver.options import QuickOption, show
+from serve.cli.driver.options import QuickOption, numbers, show
 
 QUICK_QUERIES, QUICK_DOCUMENTS = 10, 100
 
@@ -17,15 +17,24 @@ def retrieval_command(
     max_queries: Annotated[
         int, typer.Option(help="Queries of a set; a larger set is sampled with a fixed seed.", min=1)
     ] = 1_000,
+    shards: Annotated[
+        str | None,
+        typer.Option(help="Numbers of keyword shards, separated by commas: measure these instead of ranking methods."),
+    ] = None,
     quick: QuickOption = False,
 ) -> None:
     """nDCG@10, MRR@10 and recall@10 of each ranking method, with the default models and parameters, without a service.
 
     Takes minutes on two cores. --quick takes 10 queries and 100 documents of each set.
     """
+    from serve.cli.bench.retrieval import shards as sharded
     from serve.cli.bench.retrieval.run import HEAD, measure, num_routed, read
 
     for folder in folders:
         questions = read(folder, QUICK_QUERIES if quick else max_queries, QUICK_DOCUMENTS if quick else None)
         show("", f"{questions.name}: {len(questions.queries)} queries, {num_routed(questions)} routed to BM25", "")
-        show(HEAD, *(row.line() for row in measure(questions)))
+        if shards is None:
+            show(HEAD, *(row.line() for row in measure(questions)))
+        else:
+            rows = sharded.measure_shards(questions, numbers(shards, "shards"))
+            show(sharded.HEAD, *(row.line() for row in rows))
