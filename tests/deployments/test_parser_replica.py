@@ -12,14 +12,15 @@ from pydantic import BaseModel
 
 from deployments import parser as parser_module
 from deployments.autoscaling import BACKLOG_S, DEMAND
-from deployments.parser import ParseCall, Parser
+from deployments.calls.inline import InlineHandle
+from deployments.parser import ParseCall, Parser, ParserClient
 from models.catalog import Catalog
 from models.documents.base import Document
 from models.documents.chunkers.base import ChunkingOptions
 from models.errors import ConfigError, UnreadableDocumentError
 from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk, ParsedFile
-from tests.contexts import envelope
+from tests.contexts import envelope, within
 from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself
 
 ENVELOPE = envelope(60)
@@ -100,6 +101,26 @@ async def test_a_slow_file_of_a_message_is_left_to_a_message_of_its_own(
 
     assert slow is None
     assert isinstance(await parser.parse(TEXT, "tides.txt", None, ENVELOPE), ParsedFile)
+
+
+async def test_the_client_asks_again_for_a_file_that_was_too_slow_to_share_a_message(
+    parser: Parser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parser_module, "SHARED_FILE_S", 0.0)  # so every file is too slow
+    client = ParserClient(InlineHandle(parser, {}), "parse")
+
+    parsed = await client.parse(TEXT, "tides.txt", None, within(60))
+
+    assert parsed.text == TEXT.decode()
+
+
+async def test_small_files_that_are_parsed_at_once_share_messages(parser: Parser) -> None:
+    client = ParserClient(InlineHandle(parser, {}), "parse")
+    contents = [f"Tide {number}.".encode() for number in range(10)]
+
+    parsed = await asyncio.gather(*(client.parse(content, "tides.txt", None, within(60)) for content in contents))
+
+    assert [file.text.encode() for file in parsed] == contents
 
 
 async def test_a_busy_parser_is_healthy(parser: Parser) -> None:
