@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 
 from models.errors import DeadlineExceededError, InternalError, RagError, StageUnavailableError
-from models.types import Embeddings, RequestContext
+from models.types import Deadline, Embeddings, RequestContext
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.suspects import Suspects
 
@@ -78,15 +78,18 @@ class EmbeddingPages:
     ) -> Embeddings:
         """A row a text, in order. Raises the embedder's errors, for these texts alone.
 
-        A suspect shares no page: it may be the file that kills the embedder.
+        Each page of a large file has all the time of `context`. A suspect shares no page: it may be the file that kills
+        the embedder.
         """
         if not is_suspect and sum(map(len, texts)) <= SHARED_PAGE_CHARS:
             return await self._embed_shared(texts, context, space)
-        starts = range(0, max(1, len(texts)), PAGE_CHUNKS)
-        pages = (texts[start : start + PAGE_CHUNKS] for start in starts)
-        return _joined(
-            [await self._suspects.call(partial(self._embed, page, context, space), is_suspect) for page in pages]
-        )
+        budget_s, pages = context.remaining_s(), list[Embeddings]()
+        for start in range(0, max(1, len(texts)), PAGE_CHUNKS):
+            # Each page has the whole time: a book needs more pages than a letter, and is no slower.
+            context = replace(context, deadline=Deadline.after(budget_s))
+            embed = partial(self._embed, texts[start : start + PAGE_CHUNKS], context, space)
+            pages.append(await self._suspects.call(embed, is_suspect))
+        return _joined(pages)
 
     async def _embed(self, texts: list[str], context: RequestContext, space: Space) -> Embeddings:
         return await self._embedder.embed_documents(texts, context, space.generation, space.with_tokens)

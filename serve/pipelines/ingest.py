@@ -32,7 +32,9 @@ class IngestLimits(BaseModel):
         le=64,
         description="Large files that one ingress replica ingests at once; and eight times as many files up to 64 KiB.",
     )
-    file_budget_s: float = Field(default=600.0, gt=0, le=86_400, description="Time for one file, in seconds.")
+    file_budget_s: float = Field(
+        default=600.0, gt=0, le=86_400, description="Time for parsing a file and for a page of its chunks, in seconds."
+    )
     poll_s: float = Field(
         default=1.0,
         gt=0,

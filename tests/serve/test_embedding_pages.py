@@ -22,12 +22,14 @@ class Gated(InlineEmbedder):
     def __init__(self, error: RagError | None = None) -> None:
         super().__init__()
         self.pages, self.gate, self.error = list[list[str]](), asyncio.Event(), error
+        self.deadlines = list[float]()
         self.cancelled = 0
 
     async def embed_documents(
         self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
         self.pages.append(texts)
+        self.deadlines.append(context.deadline.at)
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
@@ -73,6 +75,15 @@ async def test_a_large_file_goes_page_by_page_and_stays_in_order() -> None:
     assert [len(page) for page in embedder.pages] == [PAGE_CHUNKS, PAGE_CHUNKS, 5]
     np.testing.assert_array_equal(answer.vectors, (await InlineEmbedder().embed_documents(texts, within(30))).vectors)
     assert answer.token_codes == tuple(text.encode() for text in texts)
+
+
+async def test_each_page_of_a_large_file_has_all_the_time() -> None:
+    embedder, context = Gated(), within(30)
+    embedder.gate.set()
+
+    await EmbeddingPages(embedder, Suspects()).embed(["x" * 100] * (3 * PAGE_CHUNKS), context, SPACE)
+
+    assert context.deadline.at <= embedder.deadlines[0] < embedder.deadlines[1] < embedder.deadlines[2]
 
 
 async def test_the_oldest_file_is_in_the_next_page_and_the_smallest_join_it() -> None:
