@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from models.types import RequestContext
 from serve.caching.codec import DECODING_ERRORS, decode_events, encode_events
 from serve.caching.flights import Flights
-from serve.caching.keys import ResultKey, ResultKeys
+from serve.caching.keys import ResultKey, ResultKeys, digest
 from serve.caching.level import CacheLevel
 from serve.pipelines.answering import Answered, Answering, Event, Query, TextGenerated
 from serve.pipelines.query import QueryConfig
@@ -40,7 +40,8 @@ class CachedAnswering:
         settings: AnswerSettings,
     ) -> None:
         self._answering, self._level, self._flights = answering, level, flights
-        self._keys, self._settings = keys, settings
+        self._keys, self._total_s = keys, settings.query.total_s
+        self._settings = digest(settings)
 
     async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """As Answering."""
@@ -57,7 +58,7 @@ class CachedAnswering:
         trace.timings_s["cache"] = trace.elapsed_s()
         if stored is not None:
             return self._replayed(stored, trace)
-        return self._shared(key, query, context.at_most(self._settings.query.total_s), trace)
+        return self._shared(key, query, context.at_most(self._total_s), trace)
 
     async def _key(self, query: Query) -> ResultKey | None:
         key = await self._keys.of(query.scope, query, self._settings)

@@ -163,6 +163,6 @@ def _from_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 def _to_field(value: Any) -> Any:
     """The array; a list as the tuple that it was; any other value as it is."""
     if isinstance(value, dict):
-        array = np.frombuffer(b64decode(value["base64"], validate=True), np.dtype(value["dtype"]))
+        array = np.frombuffer(b64decode(value["base64"]), np.dtype(value["dtype"]))
         return array.reshape(value["shape"]).copy()  # a buffer's own array is read-only
     return tuple(value) if isinstance(value, list) else value

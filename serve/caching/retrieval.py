@@ -6,7 +6,7 @@ from dataclasses import replace
 from models.types import RequestContext
 from serve.caching.codec import DECODING_ERRORS, decode_retrieved, encode_retrieved
 from serve.caching.flights import Flights
-from serve.caching.keys import ResultKey, ResultKeys
+from serve.caching.keys import ResultKey, ResultKeys, digest
 from serve.caching.level import CacheLevel
 from serve.caching.single_result import single_result, single_source
 from serve.pipelines.retrieve import RetrievalConfig
@@ -27,7 +27,8 @@ class CachedRetrieval:
         keys: ResultKeys,
         config: RetrievalConfig,
     ) -> None:
-        self._retrieval, self._level, self._flights, self._keys, self._config = retrieval, level, flights, keys, config
+        self._retrieval, self._level, self._flights, self._keys = retrieval, level, flights, keys
+        self._settings = digest(config)
 
     async def retrieve(self, query: RetrievalQuery, context: RequestContext, trace: Trace | None = None) -> Retrieved:
         """As Retrieving."""
@@ -45,7 +46,7 @@ class CachedRetrieval:
         return await self._shared(key, query, context, trace)
 
     async def _key(self, query: RetrievalQuery) -> ResultKey | None:
-        return await self._keys.of(query.scope, query, self._config)
+        return await self._keys.of(query.scope, query, self._settings)
 
     async def _stored(self, key: ResultKey, trace: Trace) -> Retrieved | None:
         payload = await self._level.get(key.digest)

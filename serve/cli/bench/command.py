@@ -5,6 +5,7 @@ from collections.abc import Callable
 import typer
 
 from serve.cli.bench.backup.command import backup_command
+from serve.cli.bench.cache.command import cache_command
 from serve.cli.bench.engines.command import engines_command
 from serve.cli.bench.extractive.command import extractive_command
 from serve.cli.bench.ingest.command import ingest_command
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "overload": overload_command,
     "starve": starve_command,
     "prefix": prefix_command,
+    "cache": cache_command,
     "corpus": corpus_command,
     "serve": serve_command,
     "peers": peers_command,

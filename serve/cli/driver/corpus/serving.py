@@ -32,7 +32,7 @@ def wait_until_indexed(server: Server, question: str) -> None:
     end, num_whole = time.monotonic() + INDEX_TIMEOUT_S, 0
     with httpx.Client(base_url=server.url, trust_env=False, timeout=ANSWER_TIMEOUT_S) as client:
         while num_whole < NUM_WHOLE:
-            response = client.post(QUERY_PATH, json={"query": question})
+            response = client.post(QUERY_PATH, json={"query": question}, headers={"cache-control": "no-store"})
             is_whole = response.status_code == httpx.codes.OK and not response.json()["degraded"]
             num_whole = num_whole + 1 if is_whole else 0
             if time.monotonic() > end:

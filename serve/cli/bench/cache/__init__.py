@@ -1,0 +1,1 @@
+"""`ragserve bench cache`: questions a second with and without the caches."""
