@@ -22,6 +22,7 @@ class CacheRow:
     hits: Mapping[str, int]
     degraded: int
     failed: int
+    note: str = ""
 
 
 def hits_of(metrics: str) -> dict[str, int]:

@@ -74,7 +74,7 @@ def run(
             folder, state = Path(temporary), Path(temporary) / "state"
             with serving(corpus, _launch(plan, caches, state), state, folder, THREADS) as server:
                 row = _replay(plan, caches, server, corpus, trace, folder)
-        report(f"{caches}: {row.per_s:.1f} questions/s")
+        report(f"{caches}: {row.per_s:.1f} questions/s {row.note}")
         yield row
 
 
@@ -105,7 +105,8 @@ def _replay(
     hits = {level: number - hits_before.get(level, 0) for level, number in _hits(server).items()}
     total = Percentiles(result.p50_s, result.p95_s, result.p99_s)
     cpu_ms = 1000 * cpu / max(1, result.requests)
-    return CacheRow(caches, result.per_s, result.requests, total, cpu_ms, hits, result.degraded, result.errors)
+    counts = (result.degraded, result.errors, "; ".join(result.messages))
+    return CacheRow(caches, result.per_s, result.requests, total, cpu_ms, hits, *counts)
 
 
 def _write(path: Path, questions: Sequence[SetQuestion]) -> Path:
