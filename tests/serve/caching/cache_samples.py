@@ -129,7 +129,11 @@ class CachedService:
 
     def __post_init__(self) -> None:
         clients: Clients = replace(
-            inline_clients(self.corpus), generator=self.generator, reranker=self.reranker, statuses=dict(self.stages)
+            inline_clients(self.corpus),
+            generator=self.generator,
+            reranker=self.reranker,
+            quoting=lambda alias: None,  # the generator counts every answer
+            statuses=dict(self.stages),
         )
         self.live = LiveServices(self.settings, Catalog.open(None), self.corpus, clients)
         self.clock = self.caches.serving._clock = Clock()
