@@ -127,14 +127,14 @@ async def run(steps: list[Any], cache: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_answers_with_caches_in_memory_are_those_without(steps: list[Any]) -> None:
     asyncio.run(run(steps, {}))
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_answers_with_redis_are_those_without(redis_url: str, steps: list[Any]) -> None:
     asyncio.run(run(steps, {"redis_url": redis_url}))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.generation.citations import Citation
@@ -20,6 +20,9 @@ from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Tex
 from serve.pipelines.retrieving import Retrieved
 from serve.pipelines.trace import Trace
 from tests.serve.caching.cache_samples import untraced
+
+# A busy machine is no fault.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -56,6 +59,7 @@ def answers(draw: st.DrawFn) -> list[Event]:
     return [PassagesFound(retrieved), *map(Cited, citations), *map(TextGenerated, written), answered]
 
 
+@patient
 @given(answers())
 def test_the_events_of_an_answer_come_back_in_order(events: list[Event]) -> None:
     decoded = decode_events(encode_events(events))
@@ -65,6 +69,7 @@ def test_the_events_of_an_answer_come_back_in_order(events: list[Event]) -> None
     assert decoded[-1].trace.models == {"generate": "m"}
 
 
+@patient
 @given(several, st.dictionaries(texts, floats, max_size=3), st.integers(0, 500))
 def test_passages_come_back_with_their_scores(
     retrieved: tuple[Passage, ...], weights: dict[str, float], num_candidates: int
