@@ -21,6 +21,9 @@ def retrieval_command(
         str | None,
         typer.Option(help="Numbers of keyword shards, separated by commas: measure these instead of ranking methods."),
     ] = None,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Instead: nDCG@10 and size of each way to store token vectors.")
+    ] = False,
     quick: QuickOption = False,
 ) -> None:
     """nDCG@10, MRR@10 and recall@10 of each ranking method, with the default models and parameters, without a service.
@@ -29,9 +32,15 @@ def retrieval_command(
     """
     from serve.cli.bench.retrieval import shards as sharded
     from serve.cli.bench.retrieval.run import HEAD, measure, num_routed, read
+    from serve.cli.bench.retrieval.tokens import read_tokens, table
 
-    for folder in folders:
-        questions = read(folder, QUICK_QUERIES if quick else max_queries, QUICK_DOCUMENTS if quick else None)
+    limits = (QUICK_QUERIES, QUICK_DOCUMENTS) if quick else (max_queries, None)
+    sets = (read(folder, *limits) for folder in folders)
+    if tokens:
+        for line in table([read_tokens(questions) for questions in sets]):
+            show(line)
+        return
+    for questions in sets:
         show("", f"{questions.name}: {len(questions.queries)} queries, {num_routed(questions)} routed to BM25", "")
         if shards is None:
             show(HEAD, *(row.line() for row in measure(questions)))

@@ -114,14 +114,15 @@ def rankings(questions: JudgedQueries) -> dict[str, list[KeyArray]]:
     embedder, reranker = catalog.load("embedding", "minilm"), catalog.load("reranking", "late-interaction")
     vectors = embed_documents(embedder, questions.texts)
     ranked: dict[str, list[KeyArray]] = defaultdict(list)
-    for hits in _search(questions, vectors, embed_queries(embedder, questions.queries)):
+    for hits in search(questions, vectors, embed_queries(embedder, questions.queries)):
         orders = _unreranked(hits, questions.texts, vectors) | _reranked(hits, questions.texts, reranker)
         for name, keys in orders.items():
             ranked[name].append(keys)
     return ranked
 
 
-def _search(questions: JudgedQueries, vectors: FloatArray, queries: FloatArray) -> Iterator[QueryHits]:
+def search(questions: JudgedQueries, vectors: FloatArray, queries: FloatArray) -> Iterator[QueryHits]:
+    """The hits of each query, whose vectors are the rows of `queries`; `vectors` are those of the texts."""
     keys = np.arange(len(questions.texts))
     dense, lexical = FaissIndex(vectors.shape[1], FaissConfig()), TantivyIndex()
     dense.add(keys, keys, vectors)
