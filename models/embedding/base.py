@@ -18,11 +18,13 @@ from models.types import FloatArray, HalfArray
 class TokenEmbedding:
     """A text's unit `vector` (dim,) and the unit vectors of its tokens (n, token dim), in the order of the text.
 
-    `tokens` has neither special tokens nor those of the model's prefix. n is 0 for an empty text.
+    `tokens` has neither special tokens nor those of the model's prefix. n is 0 for an empty text. `starts` (n,) are the
+    tokens' first characters in a document; None for a query, for token ids, or if the model cannot tell.
     """
 
     vector: FloatArray
     tokens: HalfArray
+    starts: NDArray[np.int64] | None = None
 
 
 class EmbeddingModel(Protocol):
@@ -62,9 +64,6 @@ class TokenEmbeddingModel(EmbeddingModel, Protocol):
 
     def query_token_spans(self, text: str) -> NDArray[np.int64]:
         """The characters of a query (n, 2), start and end, that each row of its `tokens` comes from."""
-
-    def document_token_spans(self, text: str) -> NDArray[np.int64]:
-        """As query_token_spans, for a document."""
 
 
 def has_token_vectors(model: EmbeddingModel) -> TypeGuard[TokenEmbeddingModel]:

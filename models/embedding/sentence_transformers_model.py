@@ -1,7 +1,7 @@
 """Embedding with sentence-transformers: any encoder it loads, on the CPU or a GPU."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,13 +64,10 @@ class SentenceTransformersModel:
         return self._tokenizer.encode(texts, self._config.query_prefix)
 
     def tokenize_documents(self, texts: Sequence[TextInput]) -> list[Encoding]:
-        return self._tokenizer.encode(texts, self._config.document_prefix)
+        return self._tokenizer.encode(texts, self._config.document_prefix, with_starts=True)
 
     def query_token_spans(self, text: str) -> NDArray[np.int64]:
         return self._tokenizer.token_spans(text, self._config.query_prefix)
-
-    def document_token_spans(self, text: str) -> NDArray[np.int64]:
-        return self._tokenizer.token_spans(text, self._config.document_prefix)
 
     def forward(self, batch: Sequence[Encoding]) -> FloatArray:
         import torch
@@ -84,10 +81,14 @@ class SentenceTransformersModel:
         with torch.inference_mode():
             outputs = self._outputs(batch)
             vectors, tokens = _vectors(outputs), unit_token_vectors(outputs["token_embeddings"])
-        rows = [tokens[place, : len(encoding)] for place, encoding in enumerate(batch)]
-        # Copy: a slice of the batch would keep the whole batch in memory.
-        own = [self._tokenizer.own(row, item.num_prefix_tokens).copy() for row, item in zip(rows, batch, strict=True)]
-        return [TokenEmbedding(vector, row) for vector, row in zip(vectors, own, strict=True)]
+        return [
+            TokenEmbedding(vector, self._own(rows, item), None if item.starts is None else self._own(item.starts, item))
+            for vector, rows, item in zip(vectors, tokens, batch, strict=True)
+        ]
+
+    def _own(self, rows: NDArray[Any], encoding: Encoding) -> NDArray[Any]:
+        """The rows of the text's own tokens. Copied, because a slice of the batch would keep the batch in memory."""
+        return self._tokenizer.own(rows[: len(encoding)], encoding.num_prefix_tokens).copy()
 
     def _outputs(self, batch: Sequence[Encoding]) -> "Mapping[str, torch.Tensor]":
         return self._model(padded_features(batch, self._tokenizer.pad_id, self._model.device))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.index.gaussian_codes import ByteArray, GaussianCodes, code_bytes, quantize, similarities
 from models.index.max_sim import weighted_best
@@ -19,8 +20,10 @@ from models.types import FloatArray, HalfArray
 Blob = bytes | memoryview | ByteArray
 
 VERSION = 1
-HEADER = struct.Struct("<BBBxII")  # version, bits, pooling; tokens before pooling, dimensions
+HEADER = struct.Struct("<BBB?II")  # version, bits, pooling, whether starts follow; tokens before pooling, dimensions
 SCALE = np.dtype("<f2")
+START = np.dtype("<u2")
+LAST_START = 2**16 - 1  # a token that begins later, in a chunk of over 65,535 characters, counts as beginning here
 HALF = 16  # the bits that mean float16, without rotation and scales
 
 
@@ -39,6 +42,7 @@ DEFAULT = TokenCodecConfig()
 class _Header:
     bits: int
     pooling: int
+    has_starts: bool
     num_tokens: int
     dim: int
 
@@ -52,23 +56,30 @@ class _Header:
         return HEADER.size + self.num_rows * row_bytes
 
     @property
-    def size(self) -> int:
+    def starts_at(self) -> int:
         return self.scales_at + (0 if self.bits == HALF else self.num_rows * SCALE.itemsize)
 
+    @property
+    def size(self) -> int:
+        return self.starts_at + self.has_starts * self.num_tokens * START.itemsize
 
-def encode_tokens(tokens: HalfArray, config: TokenCodecConfig = DEFAULT) -> bytes:
+
+def encode_tokens(
+    tokens: HalfArray, starts: NDArray[np.int64] | None = None, config: TokenCodecConfig = DEFAULT
+) -> bytes:
     """The blob of one chunk's unit token vectors (n, dim), in the order of the text; empty without tokens.
 
-    The blob says its version, bits and pooling.
+    `starts` (n,), the first character of each token, lets sentence_scores find the tokens of a sentence.
     """
     if not len(tokens):
         return b""
     pooled = pool_neighbours(tokens.astype(np.float32), config.pooling)
-    header = HEADER.pack(VERSION, config.bits, config.pooling, *tokens.shape)
+    header = HEADER.pack(VERSION, config.bits, config.pooling, starts is not None, *tokens.shape)
+    end = b"" if starts is None else np.minimum(starts, LAST_START).astype(START).tobytes()
     if config.bits == HALF:
-        return header + pooled.astype(SCALE).tobytes()
+        return header + pooled.astype(SCALE).tobytes() + end
     stored = quantize(pooled, config.bits)
-    return header + stored.codes.tobytes() + stored.scales.astype(SCALE).tobytes()
+    return header + stored.codes.tobytes() + stored.scales.astype(SCALE).tobytes() + end
 
 
 def max_sim_scores(query: HalfArray, weights: FloatArray, blobs: Sequence[Blob]) -> FloatArray:
@@ -106,9 +117,32 @@ def read_codes(blob: Blob, dim: int) -> GaussianCodes:
     if header.bits == HALF:
         raise ValueError("token vectors in plain float16 have no codes")
     array = np.frombuffer(blob, np.uint8)
-    scales = array[header.scales_at :].view(SCALE)
+    scales = array[header.scales_at : header.starts_at].view(SCALE)
     codes = array[HEADER.size : header.scales_at].reshape(header.num_rows, -1)
     return GaussianCodes(codes, scales, dim, header.bits)
+
+
+def sentence_scores(query: HalfArray, weights: FloatArray, blob: Blob, spans: Sequence[tuple[int, int]]) -> FloatArray:
+    """MaxSim (len(spans),) of the question with the tokens that begin in each span of characters of the chunk.
+
+    NaN for a span without tokens, and for all of them if the blob is empty or has no starts. Raises as max_sim_scores.
+    """
+    matches = token_similarities(query, blob)
+    starts = token_starts(blob)
+    if not len(starts) or not len(query):
+        return np.full(len(spans), np.nan, np.float32)
+    first, last = np.searchsorted(starts, np.array(spans, np.int64).reshape(-1, 2).T)
+    columns = np.concatenate([np.arange(*place) for place in zip(first, last, strict=True)]) if len(spans) else first
+    scores = weighted_best(matches[:, columns], weights, (last - first).tolist())
+    return np.where(last > first, scores, np.float32(np.nan))
+
+
+def token_starts(blob: Blob) -> NDArray[np.int64]:
+    """The first character of each token of the chunk (n,), in rising order; empty if the blob has none."""
+    if not len(blob):
+        return np.empty(0, np.int64)
+    header = _header(blob)
+    return np.frombuffer(blob, np.uint8)[header.starts_at :].view(START).astype(np.int64)
 
 
 def pool_neighbours(tokens: FloatArray, pooling: int) -> FloatArray:
@@ -124,11 +158,16 @@ def pool_neighbours(tokens: FloatArray, pooling: int) -> FloatArray:
 
 
 def _read_header(blob: Blob, dim: int) -> _Header:
+    header = _header(blob)
+    if header.dim != dim:
+        raise ValueError(f"token vectors have {header.dim} dimensions; those of the query have {dim}")
+    return header
+
+
+def _header(blob: Blob) -> _Header:
     if len(blob) < HEADER.size or blob[0] != VERSION:
         raise ValueError(f"token vectors of another version; this release reads version {VERSION}")
     header = _Header(*HEADER.unpack(bytes(blob[: HEADER.size]))[1:])
-    if header.dim != dim:
-        raise ValueError(f"token vectors have {header.dim} dimensions; those of the query have {dim}")
     if header.size != len(blob):
         raise ValueError(f"token vectors have {len(blob)} bytes, but their header says {header.size}")
     return header
@@ -142,5 +181,5 @@ def _similarities(query: FloatArray, blobs: Sequence[Blob], headers: Sequence[_H
     codes = np.concatenate([array[HEADER.size : header.scales_at] for array, header in parts])
     if bits == HALF:
         return query @ codes.view(SCALE).reshape(-1, dim).astype(np.float32).T
-    scales = np.concatenate([array[header.scales_at :] for array, header in parts]).view(SCALE)
+    scales = np.concatenate([array[header.scales_at : header.starts_at] for array, header in parts]).view(SCALE)
     return similarities(query, GaussianCodes(codes.reshape(len(scales), -1), scales, dim, bits))

@@ -31,15 +31,21 @@ class EncoderTokenizer:
         inner = [place for place, special in enumerate(sample.special_tokens_mask) if not special]
         self._opening, self._closing = sample.ids[: inner[0]], sample.ids[inner[-1] + 1 :]
 
-    def encode(self, inputs: Sequence[TextInput], prefix: str = "") -> list[Encoding]:
-        """One encoding per input, `prefix` before each. Raises InvalidRequestError for unknown token ids."""
+    def encode(self, inputs: Sequence[TextInput], prefix: str = "", with_starts: bool = False) -> list[Encoding]:
+        """One encoding per input, `prefix` before each. Raises InvalidRequestError for unknown token ids.
+
+        `with_starts` finds where the tokens of texts begin, which takes 0.4 ms more for a text of 170 tokens.
+        """
         texts = [prefix + text for text in inputs if isinstance(text, str)]
-        encoded = iter(self._tokenizer.encode_batch_fast(texts))
+        encode = self._tokenizer.encode_batch if with_starts else self._tokenizer.encode_batch_fast
+        encoded = iter(encode(texts))
         prefix_ids = self._inner_ids(prefix)
-        ids = [
-            self._array(next(encoded).ids) if isinstance(text, str) else self._wrap(prefix_ids, text) for text in inputs
+        return [
+            self._of_text(next(encoded), len(prefix_ids), len(prefix) if with_starts else None)
+            if isinstance(text, str)
+            else Encoding(self._wrap(prefix_ids, text), num_prefix_tokens=len(prefix_ids))
+            for text in inputs
         ]
-        return [Encoding(row, num_prefix_tokens=len(prefix_ids)) for row in ids]
 
     def encode_with_spans(self, text: str) -> tuple[Encoding, NDArray[np.int64]]:
         """The text's encoding, and each token's characters (n, 2), start and end; (0, 0) for a special token."""
@@ -70,6 +76,13 @@ class EncoderTokenizer:
     def inner(self, tokens: Any) -> Any:
         """The rows of `tokens`, one per token of an encoding, without the special tokens around the text."""
         return tokens[len(self._opening) : len(tokens) - len(self._closing)]
+
+    def _of_text(self, encoded: "RustEncoding", num_prefix_tokens: int, prefix_chars: int | None) -> Encoding:
+        ids = self._array(encoded.ids)
+        if prefix_chars is None or len(ids) != len(encoded.ids):
+            return Encoding(ids, num_prefix_tokens=num_prefix_tokens)
+        starts = np.array([start for start, _ in encoded.offsets], np.int64) - prefix_chars
+        return Encoding(ids, num_prefix_tokens=num_prefix_tokens, starts=np.maximum(starts, 0))
 
     def _inner_ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids if text else []

@@ -7,7 +7,9 @@ from models.index.token_codec import (
     encode_tokens,
     max_sim_scores,
     pool_neighbours,
+    sentence_scores,
     token_similarities,
+    token_starts,
 )
 
 EXACT = TokenCodecConfig(bits=16, pooling=1)
@@ -30,7 +32,7 @@ def test_uncompressed_scores_are_those_of_late_interaction() -> None:
     everything = np.concatenate(documents).astype(np.float32)
     expected = max_sim(query.astype(np.float32), weights, everything, [3, 40, 1])
 
-    scores = max_sim_scores(query, weights, [encode_tokens(document, EXACT) for document in documents])
+    scores = max_sim_scores(query, weights, [encode_tokens(document, config=EXACT) for document in documents])
 
     assert scores.dtype == np.float32
     assert scores == pytest.approx(expected, abs=1e-5)
@@ -41,7 +43,7 @@ def test_the_document_that_has_the_querys_tokens_wins(config: TokenCodecConfig) 
     documents = [tokens(30, seed=seed) for seed in range(10)]
     query = documents[7][4:10]
 
-    scores = max_sim_scores(query, uniform(6), [encode_tokens(document, config) for document in documents])
+    scores = max_sim_scores(query, uniform(6), [encode_tokens(document, config=config) for document in documents])
 
     assert scores.argmax() == 7
     assert np.abs(scores).max() < 1.1
@@ -49,7 +51,7 @@ def test_the_document_that_has_the_querys_tokens_wins(config: TokenCodecConfig) 
 
 @pytest.mark.parametrize(("bits", "pooling", "size"), [(4, 1, 171 * 194), (4, 2, 86 * 194), (1, 3, 57 * 50)])
 def test_a_blob_takes_its_bits_and_a_scale_for_each_pooled_row(bits: int, pooling: int, size: int) -> None:
-    blob = encode_tokens(tokens(171), TokenCodecConfig(bits=bits, pooling=pooling))  # type: ignore[arg-type]
+    blob = encode_tokens(tokens(171), config=TokenCodecConfig(bits=bits, pooling=pooling))  # type: ignore[arg-type]
 
     assert len(blob) == HEADER_BYTES + size
 
@@ -57,7 +59,7 @@ def test_a_blob_takes_its_bits_and_a_scale_for_each_pooled_row(bits: int, poolin
 def test_blobs_of_several_kinds_are_scored_together() -> None:
     documents = [tokens(7, seed=seed) for seed in range(len(CONFIGS))]
     query = tokens(4, seed=99)
-    blobs = [encode_tokens(document, config) for document, config in zip(documents, CONFIGS, strict=True)]
+    blobs = [encode_tokens(document, config=config) for document, config in zip(documents, CONFIGS, strict=True)]
 
     together = max_sim_scores(query, uniform(4), blobs)
 
@@ -96,19 +98,50 @@ def test_similarities_have_a_column_for_each_token_in_the_order_of_the_text() ->
     query, document = tokens(3, seed=1), tokens(5)
     exact = query.astype(np.float32) @ document.astype(np.float32).T
 
-    assert token_similarities(query, encode_tokens(document, EXACT)) == pytest.approx(exact, abs=1e-3)
+    assert token_similarities(query, encode_tokens(document, config=EXACT)) == pytest.approx(exact, abs=1e-3)
 
 
 def test_pooled_neighbours_have_the_same_similarity() -> None:
     config = TokenCodecConfig(bits=4, pooling=2)
 
-    found = token_similarities(tokens(3, seed=1), encode_tokens(tokens(5), config))
+    found = token_similarities(tokens(3, seed=1), encode_tokens(tokens(5), config=config))
 
     assert found.shape == (3, 5)
     assert (found[:, 0] == found[:, 1]).all()
     assert (found[:, 2] == found[:, 3]).all()
     assert (found[:, 1] != found[:, 2]).all()
     assert token_similarities(tokens(3), b"").shape == (3, 0)
+
+
+def test_a_sentence_is_scored_by_the_tokens_that_begin_in_it() -> None:
+    query, document = tokens(3, seed=1), tokens(5)
+    weights = np.array([1, 2, 3], np.float32)
+    starts = np.array([0, 4, 9, 12, 20])
+    spans = [(0, 9), (9, 12), (13, 20), (12, 30)]
+
+    scores = sentence_scores(query, weights, encode_tokens(document, starts, EXACT), spans)
+
+    expected = max_sim_scores(
+        query, weights, [encode_tokens(rows, config=EXACT) for rows in (document[:2], document[2:3], document[3:])]
+    )
+    assert scores[[0, 1, 3]] == pytest.approx(expected, abs=1e-5)
+    assert np.isnan(scores[2])
+    assert sentence_scores(query, weights, encode_tokens(document, starts), []).shape == (0,)
+
+
+def test_without_starts_no_sentence_has_a_score() -> None:
+    blobs = [encode_tokens(tokens(5)), b""]
+
+    assert all(np.isnan(sentence_scores(tokens(3), uniform(3), blob, [(0, 9), (9, 12)])).all() for blob in blobs)
+
+
+def test_starts_take_two_bytes_a_token() -> None:
+    starts = np.array([0, 3, 70_000])
+
+    blob = encode_tokens(tokens(3), starts)
+
+    assert len(blob) == len(encode_tokens(tokens(3))) + 6
+    assert token_starts(blob).tolist() == [0, 3, 65_535]
 
 
 def test_pooling_gives_the_direction_of_the_mean() -> None:

@@ -72,6 +72,19 @@ def test_a_prefix_counts_neither_as_tokens_nor_in_the_spans_of_a_text() -> None:
     assert words.token_spans("a bb", prefix="query: ").tolist() == [[0, 1], [2, 4]]
 
 
+def test_starts_are_the_first_characters_of_the_tokens_of_a_text() -> None:
+    words = tokenizer()
+
+    by_text, by_ids, empty = words.encode(["a bb", [A, B], ""], prefix="query: ", with_starts=True)
+
+    assert by_text.starts is not None
+    assert words.own(by_text.starts, by_text.num_prefix_tokens).tolist() == [0, 2]
+    assert by_text.ids.tolist() == [CLS, QUERY, A, PAD, SEP]
+    assert by_ids.starts is None
+    assert words.own(empty.starts, empty.num_prefix_tokens).tolist() == []
+    assert words.encode(["a bb"])[0].starts is None
+
+
 def test_rows_are_padded_at_their_ends() -> None:
     rows = [np.arange(1, length + 1, dtype=np.int32) for length in (2, 1, 3)]
 

@@ -137,11 +137,11 @@ def _vectors(embeddings: Sequence[TokenEmbedding]) -> FloatArray:
 
 
 def _encoder(config: TokenCodecConfig) -> Callable[[HalfArray], bytes]:
-    return lambda tokens: encode_tokens(tokens, config)
+    return lambda tokens: encode_tokens(tokens, config=config)
 
 
 def _clustering_encoder(config: TokenCodecConfig) -> Callable[[HalfArray], bytes]:
-    return lambda tokens: encode_tokens(pool_similar(tokens, 2), config)
+    return lambda tokens: encode_tokens(pool_similar(tokens, 2), config=config)
 
 
 def pool_similar(tokens: HalfArray, pooling: int) -> HalfArray:

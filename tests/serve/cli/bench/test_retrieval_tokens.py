@@ -7,7 +7,7 @@ from models.index.token_codec import TokenCodecConfig, encode_tokens
 from serve.cli.bench.retrieval.tokens import TokenQuery, TokenSet, TokenVariant, measure_tokens, pool_similar, table
 
 RIGHT, UP, BETWEEN = [1.0, 0.0], [0.0, 1.0], [0.6, 0.8]
-EXACT = TokenVariant("float16", lambda tokens: encode_tokens(tokens, TokenCodecConfig(bits=16, pooling=1)))
+EXACT = TokenVariant("float16", lambda tokens: encode_tokens(tokens, config=TokenCodecConfig(bits=16, pooling=1)))
 
 
 def rows(*vectors: list[float]) -> np.ndarray:
