@@ -31,8 +31,8 @@ HALF = 16  # the bits that mean float16, without rotation and scales
 class TokenCodecConfig:
     """`bits` a dimension (16 is plain float16); `pooling` neighbouring tokens share a vector, 1 to 255."""
 
-    bits: Literal[1, 2, 4, 16] = 4
-    pooling: int = 2
+    bits: Literal[1, 2, 4, 16] = 2
+    pooling: int = 1
 
 
 DEFAULT = TokenCodecConfig()
@@ -65,7 +65,7 @@ class _Header:
 
 
 def encode_tokens(
-    tokens: HalfArray, starts: NDArray[np.int64] | None = None, config: TokenCodecConfig = DEFAULT
+    tokens: HalfArray, config: TokenCodecConfig = DEFAULT, starts: NDArray[np.int64] | None = None
 ) -> bytes:
     """The blob of one chunk's unit token vectors (n, dim), in the order of the text; empty without tokens.
 

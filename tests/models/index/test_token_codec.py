@@ -119,14 +119,14 @@ def test_a_sentence_is_scored_by_the_tokens_that_begin_in_it() -> None:
     starts = np.array([0, 4, 9, 12, 20])
     spans = [(0, 9), (9, 12), (13, 20), (12, 30)]
 
-    scores = sentence_scores(query, weights, encode_tokens(document, starts, EXACT), spans)
+    scores = sentence_scores(query, weights, encode_tokens(document, EXACT, starts), spans)
 
     expected = max_sim_scores(
         query, weights, [encode_tokens(rows, config=EXACT) for rows in (document[:2], document[2:3], document[3:])]
     )
     assert scores[[0, 1, 3]] == pytest.approx(expected, abs=1e-5)
     assert np.isnan(scores[2])
-    assert sentence_scores(query, weights, encode_tokens(document, starts), []).shape == (0,)
+    assert sentence_scores(query, weights, encode_tokens(document, starts=starts), []).shape == (0,)
 
 
 def test_without_starts_no_sentence_has_a_score() -> None:
@@ -138,7 +138,7 @@ def test_without_starts_no_sentence_has_a_score() -> None:
 def test_starts_take_two_bytes_a_token() -> None:
     starts = np.array([0, 3, 70_000])
 
-    blob = encode_tokens(tokens(3), starts)
+    blob = encode_tokens(tokens(3), starts=starts)
 
     assert len(blob) == len(encode_tokens(tokens(3))) + 6
     assert token_starts(blob).tolist() == [0, 3, 65_535]
