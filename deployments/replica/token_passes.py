@@ -33,4 +33,7 @@ class DocumentPasses:
     model: TokenEmbeddingModel
 
     def forward(self, batch: Sequence[Encoding]) -> list[tuple[FloatArray, bytes]]:
-        return [(output.vector, encode_tokens(output.tokens)) for output in self.model.forward_tokens(batch)]
+        return [
+            (output.vector, encode_tokens(output.tokens, starts=output.starts))
+            for output in self.model.forward_tokens(batch)
+        ]
