@@ -30,6 +30,8 @@ class TokenHashingModel(HashingModel):
     def query_token_spans(self, text: str) -> NDArray[np.int64]:
         return np.array([word.span() for word in WORD.finditer(text)], np.int64).reshape(-1, 2)
 
+    document_token_spans = query_token_spans
+
     def max_sim(self, query: str, texts: Sequence[str], term_weights: dict[str, float]) -> FloatArray:
         """The exact score of each text."""
         (read,) = self.forward_tokens(self.tokenize_queries([query]))

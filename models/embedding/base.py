@@ -65,6 +65,9 @@ class TokenEmbeddingModel(EmbeddingModel, Protocol):
     def query_token_spans(self, text: str) -> NDArray[np.int64]:
         """The characters of a query (n, 2), start and end, that each row of its `tokens` comes from."""
 
+    def document_token_spans(self, text: str) -> NDArray[np.int64]:
+        """As query_token_spans, for a document."""
+
 
 def has_token_vectors(model: EmbeddingModel) -> TypeGuard[TokenEmbeddingModel]:
     """Whether `model` is a TokenEmbeddingModel."""

@@ -69,6 +69,9 @@ class SentenceTransformersModel:
     def query_token_spans(self, text: str) -> NDArray[np.int64]:
         return self._tokenizer.token_spans(text, self._config.query_prefix)
 
+    def document_token_spans(self, text: str) -> NDArray[np.int64]:
+        return self._tokenizer.token_spans(text, self._config.document_prefix)
+
     def forward(self, batch: Sequence[Encoding]) -> FloatArray:
         import torch
 
