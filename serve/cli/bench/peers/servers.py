@@ -1,6 +1,5 @@
 """The three servers of `ragserve bench peers`: how each starts, its requests, and the passages of its answers."""
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import yaml
 from serve.cli.bench.peers import rows
 from serve.cli.bench.peers.rows import HAYSTACK, LANGCHAIN, PeersPlan
 from serve.cli.bench.peers.workload import ROOT
+from serve.cli.driver.caches import without_caches
 from serve.cli.driver.peers import environments
 from serve.cli.driver.peers.environments import environment_of
 from serve.cli.driver.peers.settings import VARIABLE
@@ -50,7 +50,7 @@ def without_reranking(api: QueryApi) -> QueryApi:
 
 def ragserve(plan: PeersPlan, folder: Path, catalog: Path, mode: str = rows.CROSS_ENCODER) -> Launch:
     """The deployment file with CANDIDATES of each search, long budgets and, in mode CROSS_ENCODER, that reranker."""
-    raw = copy.deepcopy(read(plan.config))
+    raw = without_caches(read(plan.config))  # its peers have none
     ingress = next(entry for entry in raw["applications"][0]["deployments"] if entry["name"] == "Ingress")
     settings = ingress.setdefault("user_config", {})
     retrieval = {"candidates": CANDIDATES, "rerank_candidates": CANDIDATES, "search_s": BUDGET_S, "rerank_s": BUDGET_S}

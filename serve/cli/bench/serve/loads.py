@@ -5,13 +5,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.errors import InvalidRequestError
-from serve.cli.bench.serve.rows import COLD, HALF, TARGET_CLIENTS, TRACE, WARM, LoadRow, ServePlan
+from serve.cli.bench.serve.rows import COLD, HALF, TARGET_CLIENTS, WARM, LoadRow, ServePlan
+from serve.cli.driver.caches import cache_counts, describe_hits
 from serve.cli.driver.closed_loop import Load, LoadResult, drive
 from serve.cli.driver.corpus.real import SetQuestion
 from serve.cli.driver.corpus.serving import QUERY_PATH
 from serve.cli.driver.open_loop import Arrivals, OpenLoad, Phase, drive_open
 from serve.cli.driver.process_cpu import cpu_seconds
-from serve.cli.driver.question_trace import question_trace, shape_of
+from serve.cli.driver.question_trace import shape_of
 from serve.cli.driver.servers import HOST, Server
 from serve.cli.driver.stage_times import Percentiles, stage_percentiles
 from serve.cli.driver.turns import median_by
@@ -20,7 +21,6 @@ from serve.cli.driver.workload import write_bodies
 MAX_WARM_TURNS = 3  # the same questions again may take this many times a turn
 ANSWER_S = 70.0  # query.total_s and a grace period
 WARM_UP_CLIENTS = 8
-MAX_TRACE = 20_000
 SPARE = 1.5  # of the requests that a Poisson process is expected to send
 OK = 200
 
@@ -31,6 +31,9 @@ class Unseen:
 
     questions: Sequence[SetQuestion]
     num_sent: int = 0
+
+    def drop_last(self, count: int) -> None:
+        self.questions = self.questions[: len(self.questions) - count]
 
     @property
     def left(self) -> Sequence[SetQuestion]:
@@ -53,9 +56,9 @@ class Session:
     turns: list[LoadRow] = field(default_factory=list)
 
     def warm_up(self) -> None:
-        """Connections, first batches, estimates of batch times. Sends questions that no load sends."""
-        result, _ = self._drive(self.unseen.left, WARM_UP_CLIENTS, self.plan.warm_up_s)
-        self.unseen.num_sent += _num_sent(result)
+        """Connections, first batches, estimates of batch times. Sends the last questions, which no load sends then."""
+        result, _ = self._drive(self.unseen.left[::-1], WARM_UP_CLIENTS, self.plan.warm_up_s)
+        self.unseen.drop_last(_num_sent(result))
 
     def cold_and_warm(self, clients: int) -> list[LoadRow]:
         """Turns of unseen questions, each followed by the same ones again, in the same order; the median of each."""
@@ -97,13 +100,17 @@ class Session:
             )
         )
 
-    def trace(self, questions: Sequence[SetQuestion], clients: int = TARGET_CLIENTS) -> LoadRow:
-        """The skewed trace over `questions`, as far as the service gets in its time."""
-        trace = question_trace(questions, min(MAX_TRACE, 4 * len(questions)))
+    def trace(self, trace: Sequence[SetQuestion], name: str, clients: int = TARGET_CLIENTS) -> LoadRow:
+        """A skewed trace, as far as the service gets in its time."""
+        before = cache_counts(self.server.url)
         result, cpu = self._drive(trace, clients, self.plan.trace_s)
         shape = shape_of(trace[: max(1, _num_sent(result))])
-        note = f"{shape.repeated:.1%} repeat exactly; 5 % of the documents take {shape.top_share:.0%}"
-        return replace(self._row(TRACE, clients, result, cpu), note=note)
+        notes = [
+            *result.messages,
+            f"{shape.repeated:.1%} repeat exactly; 5 % of the documents take {shape.top_share:.0%}",
+            describe_hits(before, cache_counts(self.server.url)),
+        ]
+        return self._row(name, clients, result, cpu, "; ".join(filter(None, notes)))
 
     def _drive(
         self, questions: Sequence[SetQuestion], clients: int, seconds: float
@@ -118,7 +125,7 @@ class Session:
         bodies: list[dict[str, object]] = [{"query": question.text} for question in questions]
         return write_bodies(self.folder / "bodies.jsonl", bodies)
 
-    def _row(self, questions: str, clients: int, result: LoadResult, cpu: dict[str, float]) -> LoadRow:
+    def _row(self, questions: str, clients: int, result: LoadResult, cpu: dict[str, float], note: str = "") -> LoadRow:
         return self._added(
             LoadRow(
                 questions,
@@ -130,7 +137,7 @@ class Session:
                 _per_question(cpu, result.requests),
                 result.degraded,
                 result.errors,
-                note="; ".join(result.messages),
+                note=note or "; ".join(result.messages),
             )
         )
 

@@ -7,17 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import yaml
+
 from deployments.embedder import EmbedderConfig
 from serve.cli.bench.serve.limit import LibraryCosts, LimitRequest, measure_limit
 from serve.cli.bench.serve.loads import Session, Unseen
-from serve.cli.bench.serve.rows import COLD, LoadRow, Results, ServePlan, write_json
+from serve.cli.bench.serve.rows import CACHED_TRACE, COLD, TRACE, LoadRow, Results, ServePlan, write_json
 from serve.cli.bench.serve.tables import tables
+from serve.cli.driver.caches import without_caches
 from serve.cli.driver.corpus.plan import user_config_of
 from serve.cli.driver.corpus.prepared import PreparedCorpus
 from serve.cli.driver.corpus.serving import serving
 from serve.cli.driver.machine import describe_machine
 from serve.cli.driver.options import show, show_progress
-from serve.cli.driver.servers import Server, ragserve_up
+from serve.cli.driver.question_trace import question_trace
+from serve.cli.driver.servers import ragserve_up
 from serve.config_file import read, settings_of
 
 THREADS = 1
@@ -54,20 +58,17 @@ def measure(plan: ServePlan, corpus: PreparedCorpus, output: Path | None, plot: 
 
 def run(plan: ServePlan, corpus: PreparedCorpus, measured: Measured, report: Callable[[str], None]) -> None:
     """Adds every load to `measured`. Raises ServerStartError, and InvalidRequestError if the questions run out."""
-    questions = corpus.questions
-    with _service(plan, corpus, report) as (server, folder):
-        session = Session(plan, server, folder, Unseen(questions), report, measured.turns)
-        session.warm_up()
+    with _session(plan, corpus, measured, report, has_caches=False) as session:
         for clients in plan.clients:
             measured.rows += session.cold_and_warm(clients)
         if plan.open_s:
             peak = max(row.per_s for row in measured.rows if row.questions == COLD)
             measured.rows.append(session.half_of_peak(peak))
     if plan.trace_s:
-        with _service(plan, corpus, report) as (server, folder):
-            session = Session(plan, server, folder, Unseen(questions[::-1]), report, measured.turns)
-            session.warm_up()
-            measured.rows.append(session.trace(questions))
+        trace = question_trace(corpus.questions, plan.num_traced)
+        for name, has_caches in ((TRACE, False), (CACHED_TRACE, True)):
+            with _session(plan, corpus, measured, report, has_caches) as session:
+                measured.rows.append(session.trace(trace, name))
     if plan.num_limit:
         report("the libraries alone")
         measured.limit = measure_limit(limit_request(plan, corpus))
@@ -88,10 +89,16 @@ def limit_request(plan: ServePlan, corpus: PreparedCorpus) -> LimitRequest:
 
 
 @contextmanager
-def _service(plan: ServePlan, corpus: PreparedCorpus, report: Callable[[str], None]) -> Iterator[tuple[Server, Path]]:
-    """A new service on a copy of the corpus, and a folder for the load's files."""
+def _session(
+    plan: ServePlan, corpus: PreparedCorpus, measured: Measured, report: Callable[[str], None], has_caches: bool
+) -> Iterator[Session]:
+    """A new service on a copy of the corpus, after its warm-up by questions from the end of the list."""
     with TemporaryDirectory() as temporary:
-        folder, state = Path(temporary), Path(temporary) / "state"
-        report("starting ragserve on a copy of the corpus")
-        with serving(corpus, ragserve_up(plan.config, state), state, folder, THREADS) as server:
-            yield server, folder
+        folder, state, config = Path(temporary), Path(temporary) / "state", Path(temporary) / "serve_config.yaml"
+        raw = read(plan.config)
+        config.write_text(yaml.safe_dump(raw if has_caches else without_caches(raw), sort_keys=False))
+        report(f"starting ragserve on a copy of the corpus, {'with' if has_caches else 'without'} caches")
+        with serving(corpus, ragserve_up(config, state), state, folder, THREADS) as server:
+            session = Session(plan, server, folder, Unseen(corpus.questions), report, measured.turns)
+            session.warm_up()
+            yield session

@@ -9,7 +9,7 @@ import pytest
 from models.errors import InvalidRequestError
 from serve.cli.bench.serve.limit import LibraryCosts
 from serve.cli.bench.serve.plot import draw
-from serve.cli.bench.serve.rows import COLD, HALF, WARM, LoadRow, Results, ServePlan, write_json
+from serve.cli.bench.serve.rows import CACHED_TRACE, COLD, HALF, TRACE, WARM, LoadRow, Results, ServePlan, write_json
 from serve.cli.bench.serve.tables import tables
 from serve.cli.driver.stage_times import Percentiles
 
@@ -27,6 +27,12 @@ def test_the_goals_compare_what_was_measured_with_the_targets() -> None:
     assert (ratio.value, ratio.is_met) == (0.85, True)
     assert (p95.value, p95.is_met) == (0.31, False)
     assert (cpu.value, cpu.is_met) == (2.0, True)
+
+
+def test_the_trace_with_caches_is_compared_with_the_one_without() -> None:
+    (goal,) = Results((replace(ROW, questions=TRACE), replace(ROW, questions=CACHED_TRACE, per_s=25.5))).goals()
+
+    assert (goal.value, goal.is_met) == (1.5, True)
 
 
 def test_what_was_not_measured_has_no_goal() -> None:
