@@ -18,7 +18,7 @@ from serve.cli.driver.stage_times import Percentiles, stage_percentiles
 from serve.cli.driver.turns import median_by
 from serve.cli.driver.workload import write_bodies
 
-MAX_WARM_TURNS = 3  # the same questions again may take this many times a turn
+MAX_WARM_TURNS = 3  # what was sized by another load's speed may take this many times its time
 ANSWER_S = 70.0  # query.total_s and a grace period
 WARM_UP_CLIENTS = 8
 SPARE = 1.5  # of the requests that a Poisson process is expected to send
@@ -101,9 +101,9 @@ class Session:
         )
 
     def trace(self, trace: Sequence[SetQuestion], name: str, clients: int = TARGET_CLIENTS) -> LoadRow:
-        """A skewed trace, as far as the service gets in its time."""
+        """A skewed trace, whole: its first requests alone have another shape."""
         before = cache_counts(self.server.url)
-        result, cpu = self._drive(trace, clients, self.plan.trace_s)
+        result, cpu = self._drive(trace, clients, MAX_WARM_TURNS * self.plan.trace_s)
         shape = shape_of(trace[: max(1, _num_sent(result))])
         notes = [
             *result.messages,

@@ -36,7 +36,6 @@ class ServePlan:
     trace_s: float = 60.0
     warm_up_s: float = 10.0
     num_limit: int = 200
-    num_traced: int = 7_106  # as many as RAGPulse has
 
     def __post_init__(self) -> None:
         if not all(1 <= clients <= MAX_CLIENTS for clients in self.clients):

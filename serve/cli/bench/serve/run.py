@@ -25,6 +25,7 @@ from serve.cli.driver.servers import ragserve_up
 from serve.config_file import read, settings_of
 
 THREADS = 1
+MIN_TRACE = 20  # requests
 
 
 @dataclass
@@ -65,7 +66,8 @@ def run(plan: ServePlan, corpus: PreparedCorpus, measured: Measured, report: Cal
             peak = max(row.per_s for row in measured.rows if row.questions == COLD)
             measured.rows.append(session.half_of_peak(peak))
     if plan.trace_s:
-        trace = question_trace(corpus.questions, plan.num_traced)
+        peak = max(row.per_s for row in measured.rows if row.questions == COLD)
+        trace = question_trace(corpus.questions, max(MIN_TRACE, int(peak * plan.trace_s)))
         for name, has_caches in ((TRACE, False), (CACHED_TRACE, True)):
             with _session(plan, corpus, measured, report, has_caches) as session:
                 measured.rows.append(session.trace(trace, name))
