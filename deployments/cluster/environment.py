@@ -16,8 +16,6 @@ SETTINGS = {
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
     # Throughput mode would buffer a thousand log lines; warnings are few, and must appear at once.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
-    # How often Serve's controller looks at the replicas. At the default of 0.1 s, an idle one takes a tenth of a core.
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
     # No usage reports: the machine may have no network.
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray's default is 15: any other process on the machine would get 28 times as much of a core as a replica. The
@@ -29,6 +27,9 @@ SETTINGS = {
 # For a process that starts and ends Ray itself: no other call may start Ray. One of Serve's threads makes such a call
 # while Ray shuts down, and the two then wait for each other for ever.
 OWN_RAY = {"RAY_ENABLE_AUTO_CONNECT": "0"}
+# For one machine, which Serve's controller shares with the replicas. It looks at every replica this often; at the
+# default of 0.1 s, it takes a tenth of a core while idle. On a cluster, the head node has cores of its own.
+ONE_MACHINE = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3"}
 # Two services on one machine need different ports. HAProxy serves its own pages on the first two. It sends requests to
 # the fallback proxy until a replica of the ingress is ready, and then to that replica, on a port of the range. Serve's
 # defaults are the same for every service, and two proxies share a port without an error: a question then goes to the
@@ -50,7 +51,7 @@ INGRESS_RANGE = RANGE - len(HAPROXY_PORTS)
 
 def apply() -> None:
     """Set the variables that are not set: an operator's own values stay."""
-    for name, value in (SETTINGS | OWN_RAY).items():
+    for name, value in (SETTINGS | OWN_RAY | ONE_MACHINE).items():
         os.environ.setdefault(name, value)
     first = free_range()
     for number, name in enumerate(HAPROXY_PORTS):
