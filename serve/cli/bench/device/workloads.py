@@ -12,7 +12,7 @@ from models.embedding.offline import forward_all
 from models.embedding.sentence_transformers_model import SentenceTransformersConfig, SentenceTransformersModel
 from models.index.device_rows import DeviceRows
 from models.index.device_tokens import DeviceTokens
-from models.index.token_codec import encode_tokens
+from models.index.token_codec import DEFAULT, encode_tokens
 from models.reranking.base import RerankRequest
 from models.reranking.cross_encoder import CrossEncoderConfig, CrossEncoderModel
 from models.source import choose_dtype
@@ -111,7 +111,8 @@ def max_sim(plan: DevicePlan, _: Path) -> list[Row]:
     query, weights = _unit(QUERY_ROWS, generator), np.ones(QUERY_ROWS, np.float32)
     chosen = generator.integers(0, len(chunks), DEPTH)
     what = f"MaxSim of a question of {QUERY_ROWS} tokens with {DEPTH} of {plan.num_chunks:,} stored chunks"
-    ours = Side(OURS, {"2 tokens a vector, 4 bits": lambda: stored.max_sim(query, weights, chosen)})
+    codes = f"{DEFAULT.bits} bits, {DEFAULT.pooling} tokens a vector"
+    ours = Side(OURS, {codes: lambda: stored.max_sim(query, weights, chosen)})
     theirs = Side("torch", {"all tokens, float16": lambda: plain.max_sim(query, weights, chosen)})
     return plan.compare(what, "questions/s", 1, ours, theirs)
 
