@@ -55,6 +55,10 @@ class DenseSearcher(Searcher):
         set_batching(self._batches, config)
         set_batching(self._score_batches, config)
 
+    @ray_serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
+    async def _batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        return await self.search_messages(messages)
+
     async def score_tokens(self, requests: list[TokenScoreRequest], envelopes: list[Envelope]) -> list[Any]:
         """The MaxSim scores of each request's chunks, NaN for a chunk without token vectors here.
 

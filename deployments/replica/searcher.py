@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from ray import serve
-
 from deployments.autoscaling import WorkMeter
 from deployments.calls.envelope import Envelope
 from deployments.replica.liveness import Liveness
@@ -34,9 +32,14 @@ class Search(Protocol):
 
 
 class Searcher:
-    """A replica's base. `reconfigure` sets `_search`, which reads its indexes from a snapshot and the log."""
+    """A replica's base. `reconfigure` sets `_search`, which reads its indexes from a snapshot and the log.
+
+    Each kind of searcher batches `search_messages` as its own `_batches`: Serve has a queue a decorated method, and
+    searchers inside one ingress would share that of their base.
+    """
 
     _search: Search
+    _batches: Any
 
     def __init__(self, storage: StorageConfig) -> None:
         join_serve_log()
@@ -69,10 +72,6 @@ class Searcher:
             return await batches(list(zip(requests, deadlines, strict=True)))
         finally:
             self._meter.left(len(requests))
-
-    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def _batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
-        return await self.search_messages(messages)
 
     async def search_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
         """One search for the requests of all `messages` but the late ones; the rankings by message again."""

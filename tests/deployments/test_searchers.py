@@ -254,3 +254,9 @@ async def test_messages_are_searched_together_and_what_is_late_is_not_searched(s
     assert isinstance(expired, DeadlineExceededError)
     assert isinstance(also_expired, DeadlineExceededError)
     corpus.close()
+
+
+def test_searchers_inside_one_process_batch_apart() -> None:
+    # Serve has a queue a decorated method: with one of their base, each would get the other's requests.
+    assert "_batches" in vars(DenseSearcher)
+    assert "_batches" in vars(LexicalSearcher)
