@@ -16,7 +16,7 @@ from models.errors import InvalidRequestError, ModelNotFoundError
 from models.generation.base import EngineActivity
 from models.generation.markers import escape_markers
 from models.generation.reading import stems_and_size
-from models.generation.relevance import Unit, answer_units, lexical_scores
+from models.generation.relevance import Unit, answer_units, lexical_scores, similarity_scores
 from models.generation.sentences import is_prose, looks_like_code
 from models.generation.words import words
 from models.types import CompletionRequest, GenerationDelta, GenerationRequest
@@ -100,10 +100,13 @@ class ExtractiveModel:
         passages = tuple(request.passages[place] for place in request.best_first)
         units = answer_units(passages)
         scores = lexical_scores(question, units, passages, request.term_weights)
+        if request.sentence_scores:
+            similarities = similarity_scores(units, [request.sentence_scores[place] for place in request.best_first])
+            scores = [score + similarity for score, similarity in zip(scores, similarities, strict=True)]
         if self._encoder and units:
             vectors = embed_documents(self._encoder, [unit.text for unit in units])
-            similarities = vectors @ embed_queries(self._encoder, [question])[0]
-            scores = [score + float(similarity) for score, similarity in zip(scores, similarities, strict=True)]
+            cosines = vectors @ embed_queries(self._encoder, [question])[0]
+            scores = [score + float(cosine) for score, cosine in zip(scores, cosines, strict=True)]
         order = sorted(range(len(units)), key=lambda index: -scores[index])
         best = _distinct([units[index] for index in order], self._config.max_sentences)
         return [replace(unit, number=request.best_first[unit.number - 1] + 1) for unit in best]

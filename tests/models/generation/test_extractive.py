@@ -2,6 +2,7 @@ import gzip
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,20 @@ async def test_without_documents_it_refuses_to_chat(model: str, error: type[RagE
 
     with pytest.raises(error):
         await anext(ExtractiveModel("extractive", ExtractiveConfig()).complete(request))
+
+
+async def test_stored_token_vectors_choose_among_sentences_that_words_do_not_tell_apart() -> None:
+    request = replace(
+        asking("What is its height?", passage(RIVER), passage(TOWER)),
+        relevance_order=(1, 0),
+        sentence_scores=(np.array([0.1, 0.1], np.float32), np.array([0.2, np.nan, 0.9], np.float32)),
+    )
+
+    assert await answer(request) == "It is 330 metres tall. [2]"
+
+
+async def test_sentences_without_token_vectors_are_chosen_by_words_alone() -> None:
+    request = asking("When was the Eiffel Tower completed?", passage(TOWER))
+    unknown = replace(request, sentence_scores=(np.full(3, np.nan, np.float32),))
+
+    assert await answer(unknown, 3) == await answer(request, 3)
