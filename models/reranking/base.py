@@ -15,7 +15,7 @@ from models.types import FloatArray
 class RerankRequest:
     """`texts` are in retrieval's order, best first. `term_weights`: see LexicalRanking; empty means equal weights.
 
-    `as_stored`, for late interaction: on the scale of stored token vectors, which are pooled. Their scores are lower.
+    `as_stored`, for late interaction: scores by vectors of as few bits as stored ones have, comparable with theirs.
     """
 
     query: str

@@ -121,9 +121,9 @@ async def test_each_shard_scores_the_token_vectors_of_its_own_chunks(storage: St
 
     whole, even, odd = [(await score(searcher, token_request(3, 4, 5, 12, 99)))[0] for searcher in searchers]
 
-    np.testing.assert_allclose(whole, [1, 0, 1, np.nan], atol=0.05)
-    np.testing.assert_allclose(even, [1, np.nan, 1, np.nan], atol=0.05)
-    np.testing.assert_allclose(odd, [np.nan, 0, np.nan, np.nan], atol=0.05)
+    np.testing.assert_allclose(whole, [1, 0, 1, np.nan], atol=0.2)
+    np.testing.assert_allclose(even, [1, np.nan, 1, np.nan], atol=0.2)
+    np.testing.assert_allclose(odd, [np.nan, 0, np.nan, np.nan], atol=0.2)
 
 
 class DirectHandle:
@@ -152,7 +152,7 @@ async def test_the_client_asks_each_shard_for_its_own_chunks(storage: StorageCon
 
     scores = await DenseSearcherClient(handles).score_tokens(token_request(3, 4, 5, 12, 99), within(30))
 
-    np.testing.assert_allclose(scores, [1, 0, 1, np.nan], atol=0.05)
+    np.testing.assert_allclose(scores, [1, 0, 1, np.nan], atol=0.2)
     assert [handle.keys for handle in handles] == [[4, 12], [5, 99]]
 
 
@@ -232,7 +232,7 @@ async def test_milvus_lite_by_its_uri_holds_the_vectors_and_tantivy_the_words(st
     (scores,) = await score(dense, token_request(7, 7, 8))
 
     assert ranking.keys[0] == 8
-    np.testing.assert_allclose(scores, [0, 1], atol=0.05)
+    np.testing.assert_allclose(scores, [0, 1], atol=0.2)
     assert words.ranking.keys.tolist() == [8]
 
 

@@ -1,5 +1,6 @@
 """Swap models under load: every query of twenty clients is answered."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -106,7 +107,11 @@ def test_swapping_rerankers_fails_no_query(changing: Service, tides: str) -> Non
     assert refused["ready"]
     assert refused["model"] == "late-interaction-fp32"
     assert "absent-reranker" in refused["error"]
-    assert f"rerank     ready     late-interaction-fp32\n           {refused['error']}\n" in status_output
+    assert re.search(
+        rf"^rerank     ready     late-interaction-fp32 on .*\n           {re.escape(refused['error'])}$",
+        status_output,
+        re.MULTILINE,
+    )
     assert (with_canary["canary"], with_canary["error"]) == (canary, None)
     metrics = httpx.get(f"{changing.url}/metrics", trust_env=False).text
     for model in ("late-interaction", "late-interaction-fp32"):

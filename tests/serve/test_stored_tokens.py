@@ -1,6 +1,6 @@
 """Reranking by stored token vectors over a real corpus, without Ray: what is scored, by whom, and what fails.
 
-Every word is doubled, so that pooled neighbours are the same word, and stored scores equal computed ones.
+Every word is doubled, so that stored scores equal computed ones even if neighbouring tokens are pooled.
 """
 
 from collections.abc import Sequence
