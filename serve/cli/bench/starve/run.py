@@ -37,21 +37,30 @@ NUM_BODIES = 1000  # no question repeats: a cached answer would need no machine
 
 @dataclass(frozen=True)
 class Session:
-    """The service, and the file of its questions."""
+    """The service, its questions, and a folder for files of them."""
 
     plan: StarvePlan
     server: Server
-    bodies: Path
+    questions: list[str]
+    folder: Path
     report: Callable[[str], None]
 
     def offer(self, phase: str, seconds: float, seed: int) -> tuple[PhaseRow, list[Record]]:
         """Returns when every question of the phase has ended."""
-        offered = Phase(seconds, (Arrivals(PATH, str(self.bodies), self.plan.per_s),))
+        offered = Phase(seconds, (Arrivals(PATH, str(self._bodies(phase)), self.plan.per_s),))
         timeout_s = self.plan.budget_s + self.plan.grace_s
         records = list(drive_open(OpenLoad(HOST, self.server.port, (offered,), timeout_s, seed=seed)).records)
         row = summarise(phase, records, self.plan.budget_s)
         self.report(f"{phase}: {row.whole} whole, {row.degraded} degraded, {row.failed} failed, p95 {row.p95_s:.2f} s")
         return row, records
+
+    def _bodies(self, phase: str) -> Path:
+        """Questions that no other phase asks."""
+        questions = self.questions
+        bodies: list[dict[str, object]] = [
+            {"query": f"{questions[number % len(questions)]} ({phase} {number})"} for number in range(NUM_BODIES)
+        ]
+        return write_bodies(self.folder / f"{phase}.jsonl", bodies)
 
 
 def measure(plan: StarvePlan, output: Path | None) -> None:
@@ -70,11 +79,9 @@ def measure(plan: StarvePlan, output: Path | None) -> None:
 def run(plan: StarvePlan, folder: Path, report: Callable[[str], None]) -> Findings:
     """The phases, one after the other. Raises ConfigError for a document that cannot be ingested, ServerStartError."""
     questions = read_questions(plan.questions)
-    bodies: list[dict[str, object]] = [{"query": f"{questions[n % len(questions)]} ({n})"} for n in range(NUM_BODIES)]
-    path = write_bodies(folder / "bodies.jsonl", bodies)
     with running(ragserve_up(plan.config, folder / "state"), folder, THREADS) as server:
         _ingest(plan, server)
-        session = Session(plan, server, path, report)
+        session = Session(plan, server, questions, folder, report)
         session.offer("warm-up", plan.warm_up_s, seed=0)
         before = replicas(server.pid)
         free, _ = session.offer(FREE, plan.phase_s, seed=1)
