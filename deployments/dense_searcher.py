@@ -22,7 +22,7 @@ from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, merge
 from models.index.milvus_search import MilvusDenseSearch
-from models.index.token_search import TokenScoreRequest, TokenSearch
+from models.index.token_search import SentenceScoreRequest, TokenScoreRequest, TokenSearch
 from models.types import FloatArray, KeyArray, Ranking, RequestContext, StageStatus
 
 
@@ -54,6 +54,7 @@ class DenseSearcher(Searcher):
             self._index = config.index
         set_batching(self._batches, config)
         set_batching(self._score_batches, config)
+        set_batching(self._sentence_batches, config)
 
     @ray_serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
     async def _batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
@@ -73,6 +74,14 @@ class DenseSearcher(Searcher):
     async def score_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
         """The scores of all `messages`, by message. As search_messages."""
         return await self.answer_messages(self._tokens.score, messages)
+
+    async def score_sentences(self, requests: list[SentenceScoreRequest], envelopes: list[Envelope]) -> list[Any]:
+        """The MaxSim scores of the sentences of each request's chunks. Errors as score_tokens."""
+        return await self.metered(self._sentence_batches, requests, envelopes)
+
+    @ray_serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
+    async def _sentence_batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        return await self.answer_messages(self._tokens.score_sentences, messages)
 
     def maintain_step(self) -> bool:
         has_more = super().maintain_step()
@@ -116,6 +125,17 @@ class DenseSearcherClient:
             scores[own] = of_shard
         return scores
 
+    async def score_sentences(self, request: SentenceScoreRequest, context: RequestContext) -> tuple[FloatArray, ...]:
+        """The scores of each chunk's sentences, from the shard that has it. Raises as `search`."""
+        places = _places_by_shard(request.chunks.keys, len(self._scorers))
+        calls = (
+            self._scorers[number].shared_call("score_sentences", _part(request, own), context)
+            for number, own in places.items()
+        )
+        answers = zip(places.values(), await asyncio.gather(*calls), strict=True)
+        scores = {place: of_chunk for own, of_shard in answers for place, of_chunk in zip(own, of_shard, strict=True)}
+        return tuple(scores[place] for place in range(len(request.chunks.keys)))
+
     async def status(self, context: RequestContext) -> StageStatus:
         """Raises if a shard has no replica that can answer."""
         statuses = await asyncio.gather(*(shard.status(context) for shard in self._shards))
@@ -126,3 +146,8 @@ def _places_by_shard(keys: KeyArray, count: int) -> dict[int, NDArray[np.intp]]:
     """Where the keys of each shard are in `keys`: see Shard."""
     numbers = keys % count
     return {number: np.flatnonzero(numbers == number) for number in np.unique(numbers).tolist()}
+
+
+def _part(request: SentenceScoreRequest, places: NDArray[np.intp]) -> SentenceScoreRequest:
+    chunks = replace(request.chunks, keys=request.chunks.keys[places])
+    return SentenceScoreRequest(chunks, tuple(request.spans[place] for place in places))

@@ -22,7 +22,7 @@ from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.index.token_codec import encode_tokens
-from models.index.token_search import TokenScoreRequest, TokenSearch
+from models.index.token_search import SentenceScoreRequest, TokenScoreRequest, TokenSearch
 from models.reranking.query import SearchedQuery
 from models.reranking.token_scoring import TokenScoring
 from models.tokens.encoding import TextInput
@@ -110,6 +110,11 @@ class InlineDense:
             return np.full(len(request.keys), np.nan, np.float32)
         return self._tokens.score([request])[0]
 
+    async def score_sentences(self, request: SentenceScoreRequest, context: RequestContext) -> tuple[FloatArray, ...]:
+        if self._tokens is None:
+            return tuple(np.full(len(spans), np.nan, np.float32) for spans in request.spans)
+        return self._tokens.score_sentences([request])[0]
+
 
 class InlineLexical:
     def __init__(self, corpus: Corpus) -> None:
@@ -162,6 +167,9 @@ class Failing:
         raise self._error
 
     async def search(self, *_: object) -> Ranking:
+        raise self._error
+
+    async def score_sentences(self, *_: object) -> tuple[FloatArray, ...]:
         raise self._error
 
     async def score_tokens(self, *_: object) -> FloatArray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.corpus.records import TokenChanges
 from models.corpus.views import Shard, Views
@@ -24,7 +25,7 @@ from models.index.log_followers import (
     recent_generations,
 )
 from models.index.snapshots import Snapshots
-from models.index.token_codec import max_sim_scores, token_similarities
+from models.index.token_codec import max_sim_scores, sentence_scores, token_similarities
 from models.index.token_index import TokenIndex
 from models.types import FloatArray, HalfArray, KeyArray, Scope
 
@@ -50,6 +51,17 @@ class TokenScoreRequest:
     scope: Scope
 
 
+@dataclass(frozen=True)
+class SentenceScoreRequest:
+    """Sentences of chunks to score. `spans` has for each key an (n, 2) array: the characters of its sentences.
+
+    They count in the chunk's indexed text, which begins with its headings.
+    """
+
+    chunks: TokenScoreRequest
+    spans: tuple[NDArray[np.int64], ...]
+
+
 class TokenSearch:
     """Scores chunks by their stored token vectors, in all vector stores. Not thread-safe."""
 
@@ -68,6 +80,14 @@ class TokenSearch:
         StageUnavailableError for a full disk.
         """
         return [_score(request, blobs) for request, blobs in zip(requests, self._blobs_of(requests), strict=True)]
+
+    def score_sentences(self, requests: list[SentenceScoreRequest]) -> list[tuple[FloatArray, ...]]:
+        """Return the scores of each chunk's sentences, NaN for one without tokens, and where `score` gives NaN.
+
+        Raises as `score` does.
+        """
+        blobs_of = self._blobs_of([request.chunks for request in requests])
+        return [_score_sentences(request, blobs) for request, blobs in zip(requests, blobs_of, strict=True)]
 
     def similarities(self, request: TokenScoreRequest) -> list[FloatArray | None]:
         """Return the cosines (n query tokens, n tokens) of each chunk, None for one that `score` gives NaN.
@@ -167,6 +187,17 @@ def _score(request: TokenScoreRequest, blobs: Blobs) -> FloatArray:
         except ValueError as error:
             raise InvalidRequestError(str(error), "query") from error
     return scores
+
+
+def _score_sentences(request: SentenceScoreRequest, blobs: Blobs) -> tuple[FloatArray, ...]:
+    query, weights = request.chunks.query, request.chunks.weights
+    try:
+        return tuple(
+            sentence_scores(query, weights, b"" if blob is None else blob, spans.tolist())
+            for blob, spans in zip(blobs, request.spans, strict=True)
+        )
+    except ValueError as error:
+        raise InvalidRequestError(str(error), "query") from error
 
 
 def _add_codes(index: TokenIndex, changes: TokenChanges) -> None:

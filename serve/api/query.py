@@ -73,7 +73,7 @@ class QueryResponse(BaseModel):
     models: dict[str, str] = Field(description="Catalog alias by stage.")
     degraded: list[Degraded] = Field(
         description="Stages that failed; the answer was made without them. rerank_partial: some candidates kept the "
-        "order of retrieval, as the reranker had no time to read them."
+        "order of retrieval, as the reranker had no time to read them. sentences: quoted by their words alone."
     )
     cached: list[str] = Field(description="Caches that answered: answers or retrieval. Empty: all was computed.")
     finish_reason: str

@@ -41,6 +41,7 @@ def encode_retrieved(retrieved: Retrieved) -> bytes:
             "passages": _from_passages(retrieved.passages),
             "term_weights": retrieved.term_weights,
             "num_candidates": retrieved.num_candidates,
+            "sentence_scores": [scores.tolist() for scores in retrieved.sentence_scores],
             "models": retrieved.trace.models,
         }
     )
@@ -50,7 +51,8 @@ def decode_retrieved(payload: bytes, trace: Trace) -> Retrieved:
     """The result with the caller's `trace`, which gets the models."""
     values = orjson.loads(payload)
     passages = _to_passages(values["passages"])
-    retrieved = Retrieved(passages, values["term_weights"], trace, values["num_candidates"])
+    scores = tuple(np.array(row, np.float32) for row in values["sentence_scores"])  # null becomes NaN
+    retrieved = Retrieved(passages, values["term_weights"], trace, values["num_candidates"], scores)
     trace.models.update(values["models"])
     return retrieved
 

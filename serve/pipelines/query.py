@@ -60,7 +60,9 @@ class QueryPipeline:
         """As Answering."""
         trace = Trace()
         context = context.at_most(self._config.total_s)
-        retrieval_query = RetrievalQuery(query.text, query.scope, query.top_k, query.where, query.options)
+        retrieval_query = RetrievalQuery(
+            query.text, query.scope, query.top_k, query.where, query.options, sentences=True
+        )
         retrieved = await self._stages.retrieval.retrieve(retrieval_query, context, trace)
         yield PassagesFound(retrieved.passages)
         request = generation_request(context.request_id, query, retrieved, self._order)
@@ -128,7 +130,9 @@ def generation_request(request_id: str, query: Query, retrieved: Retrieved, orde
     places = order.arrange(query.scope, [passage.key for passage in retrieved.passages])
     passages = tuple(retrieved.passages[place] for place in places)
     ranks = tuple(places.index(rank) for rank in range(len(places)))
-    return GenerationRequest(request_id, query.messages, passages, query.sampling, retrieved.term_weights, ranks)
+    scores = tuple(retrieved.sentence_scores[place] for place in places) if retrieved.sentence_scores else ()
+    weights = retrieved.term_weights
+    return GenerationRequest(request_id, query.messages, passages, query.sampling, weights, ranks, scores)
 
 
 def _read(stream: CitationStream, delta: GenerationDelta) -> CitedText:

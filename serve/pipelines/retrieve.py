@@ -18,6 +18,7 @@ from models.retrieval.router import contains_phrases
 from models.types import Embeddings, FloatArray, LexicalRanking, Passage, Ranking, RequestContext, Scope
 from serve.pipelines.failures import attempt, raise_mistakes
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
+from serve.pipelines.sentence_scores import sentence_scores
 from serve.pipelines.stages import DenseStage, EmbedStage, GenerationSource, LexicalStage, PassageSource, RerankStage
 from serve.pipelines.trace import Degraded, Trace
 
@@ -88,7 +89,9 @@ class RetrievalPipeline:
         candidates, searched = await self._candidates(query, trace, context)
         if query.options.rerank:
             candidates = await self._rerank(searched, candidates, trace, context)
-        return Retrieved(await self._select(query, candidates), searched.term_weights, trace, len(candidates))
+        passages = await self._select(query, candidates)
+        scores = await self._score_sentences(passages, searched, trace, context) if query.sentences else ()
+        return Retrieved(passages, searched.term_weights, trace, len(candidates), scores)
 
     async def _candidates(
         self, query: RetrievalQuery, trace: Trace, context: RequestContext
@@ -140,7 +143,8 @@ class RetrievalPipeline:
     async def _dense_in(
         self, query: RetrievalQuery, generation: str, scope: Scope, trace: Trace, context: RequestContext
     ) -> DenseHits:
-        with_tokens = query.options.rerank and self._stages.reranker.reads_tokens(generation)
+        is_reranked = query.options.rerank and self._stages.reranker.reads_tokens(generation)
+        with_tokens = is_reranked or (query.sentences and self._config.stored_token_vectors)
         with trace.timed("embed"):
             embedded = await self._stages.embedder.embed_query(query.text, context, generation, with_tokens)
         trace.models["embed"] = embedded.model
@@ -200,6 +204,20 @@ class RetrievalPipeline:
         vectors = await asyncio.to_thread(self._vectors, candidates, query.scope)
         order = maximal_marginal_relevance(scores, vectors, query.top_k, options.diversity)
         return tuple(candidates[index] for index in order)
+
+    async def _score_sentences(
+        self, passages: tuple[Passage, ...], searched: SearchedQuery, trace: Trace, context: RequestContext
+    ) -> tuple[FloatArray, ...]:
+        """See sentence_scores. Without them, quoted sentences are chosen by their words alone."""
+        if not passages or not searched.tokens:
+            return ()
+        with trace.timed("sentences"):
+            early = context.at_most(self._config.rerank_s)
+            scores = await attempt(sentence_scores(self._stages.dense, searched.tokens, passages, early))
+        if isinstance(scores, RagError):
+            trace.degraded.append("sentences")
+            return ()
+        return scores
 
     def _vectors(self, passages: Sequence[Passage], scope: Scope) -> FloatArray:
         """A row a passage, in the first generation searched. Zeros stand for a missing vector: similar to nothing."""

@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from models.filters import Filter
 from models.index.fusion import FusionMethod
-from models.types import Passage, RequestContext, Scope
+from models.types import FloatArray, Passage, RequestContext, Scope
 from serve.pipelines.trace import Trace
 
 Mode = Literal["auto", "hybrid", "dense", "lexical"]
@@ -31,7 +31,10 @@ class RetrievalOptions:
 
 @dataclass(frozen=True)
 class RetrievalQuery:
-    """A question, the vector stores to search, and the number of passages. Each passage contains all `phrases`."""
+    """A question, the vector stores to search, and the number of passages. Each passage contains all `phrases`.
+
+    `sentences`: also score the sentences of the passages, for an answer that quotes.
+    """
 
     text: str
     scope: Scope
@@ -39,19 +42,21 @@ class RetrievalQuery:
     where: Filter | None = None
     options: RetrievalOptions = field(default_factory=RetrievalOptions)
     phrases: tuple[str, ...] = ()
+    sentences: bool = False
 
 
 @dataclass(frozen=True)
 class Retrieved:
     """Passages best first, scores 0 to 1; the weight of each word of the question in the corpus.
 
-    `num_candidates` counts the passages before `score_threshold` and `top_k`.
+    `num_candidates` counts the passages before `score_threshold` and `top_k`. `sentence_scores`: see GenerationRequest.
     """
 
     passages: tuple[Passage, ...]
     term_weights: dict[str, float]
     trace: Trace
     num_candidates: int = 0
+    sentence_scores: tuple[FloatArray, ...] = ()
 
 
 class Retrieving(Protocol):

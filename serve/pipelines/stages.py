@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from models.documents.chunkers.base import ChunkingOptions
 from models.index.follow import DenseRequest, LexicalRequest
-from models.index.token_search import TokenScoreRequest
+from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
 from models.reranking.query import SearchedQuery
 from models.tokens.encoding import TextInput
 from models.types import (
@@ -65,6 +65,9 @@ class DenseStage(Protocol):
 
         NaN for a chunk without stored token vectors in the request's generation and scope.
         """
+
+    async def score_sentences(self, request: SentenceScoreRequest, context: RequestContext) -> tuple[FloatArray, ...]:
+        """MaxSim of each chunk's sentences, by its stored token vectors; NaN where it has none."""
 
 
 class LexicalStage(Protocol):

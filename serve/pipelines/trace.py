@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-# A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates.
-Degraded = Literal["dense", "lexical", "rerank", "rerank_partial", "generate"]
+# A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
+# of a quoted answer were chosen by their words alone.
+Degraded = Literal["dense", "lexical", "rerank", "rerank_partial", "sentences", "generate"]
 
 
 @dataclass

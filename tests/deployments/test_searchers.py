@@ -19,7 +19,7 @@ from models.errors import ConfigError, DeadlineExceededError, NotFoundError
 from models.index.follow import DenseRequest, LexicalRequest, merge
 from models.index.lexical_shards import ShardRequest, merge_answers, total_counts
 from models.index.token_codec import encode_tokens
-from models.index.token_search import TokenScoreRequest
+from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Deadline, FloatArray, Ranking, Scope
 from tests.contexts import within
 
@@ -130,9 +130,13 @@ class DirectHandle:
     """Calls a searcher without the batching of Serve, which needs a replica, and notes the requested keys."""
 
     def __init__(self, searcher: DenseSearcher) -> None:
-        self._searcher, self.keys = searcher, list[int]()
+        self._searcher, self.keys, self.spans = searcher, list[int](), list[int]()
 
-    def call(self, method: str, requests: list[TokenScoreRequest], envelopes: list[Envelope]) -> Awaitable[Any]:
+    def call(self, method: str, requests: list[Any], envelopes: list[Envelope]) -> Awaitable[Any]:
+        if method == "score_sentences":
+            self.spans += [int(spans[0, 1]) for request in requests for spans in request.spans]
+            work = self._searcher._tokens.score_sentences
+            return asyncio.ensure_future(self._searcher.answer_all(work, requests))
         assert method == "score_tokens"
         self.keys += [key for request in requests for key in request.keys.tolist()]
         return asyncio.ensure_future(score(self._searcher, *requests))
@@ -154,6 +158,21 @@ async def test_the_client_asks_each_shard_for_its_own_chunks(storage: StorageCon
 
     np.testing.assert_allclose(scores, [1, 0, 1, np.nan], atol=0.2)
     assert [handle.keys for handle in handles] == [[4, 12], [5, 99]]
+
+
+async def test_sentences_are_scored_by_the_shard_of_their_chunk(storage: StorageConfig) -> None:
+    fill(storage.open(), 20)
+    handles = [DirectHandle(DenseSearcher(storage, Shard(number, 2))) for number in range(2)]
+    for handle in handles:
+        await handle._searcher.reconfigure({})
+    spans = tuple(np.array([[0, length]]) for length in (1, 2, 3))
+
+    scores = await DenseSearcherClient(handles).score_sentences(
+        SentenceScoreRequest(token_request(3, 4, 5, 99), spans), within(30)
+    )
+
+    assert [len(of_chunk) for of_chunk in scores] == [1, 1, 1]
+    assert [handle.spans for handle in handles] == [[1], [2, 3]]
 
 
 async def test_token_scores_of_an_unknown_store_fail_alone_and_late_requests_are_not_computed(

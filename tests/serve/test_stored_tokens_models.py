@@ -12,10 +12,13 @@ from deployments.calls.inline import InlineHandle
 from deployments.embedder import Embedder, EmbedderClient
 from deployments.reranker import Reranker, RerankerClient
 from models.catalog import Catalog
+from models.corpus.corpus import Corpus
+from models.generation.reading import sentences
 from models.index.token_search import TokenScoreRequest
 from models.reranking.late_interaction import token_weights
 from models.reranking.query import QueryTokens, SearchedQuery
 from models.types import Chunk, Passage, Scope
+from serve.pipelines.sentence_scores import sentence_scores
 from serve.pipelines.stored_tokens import StoredTokenReranking
 from tests.conftest import ROOT
 from tests.contexts import within
@@ -42,6 +45,19 @@ class Rig:
     stored: StoredTokenReranking
     dense: InlineDense
     candidates: list[Passage]
+    corpus: Corpus
+
+    async def add(self, text: str, with_tokens: bool = True) -> Passage:
+        """Stores a chunk under a heading, and returns its passage."""
+        file = self.corpus.files.add("default", "more.md", text.encode(), "assistants")
+        self.corpus.store_files.attach("default", "default", file.file_id)
+        (job,) = self.corpus.jobs.claim("test", 1, 60)
+        chunk = Chunk(text, 0, len(text), "Guide > Travel", 1)
+        embedded = await self.embedder.embed_documents([chunk.indexed_text], within(BUDGET_S), None, with_tokens)
+        codes = {embedded.generation: embedded.token_codes} if with_tokens else {}
+        self.corpus.jobs.complete(job, text, [chunk], {embedded.generation: embedded.vectors}, codes)
+        keys = self.corpus.views.vector_changes("default", "default", 0, embedded.generation).added_keys
+        return self.corpus.views.passages(keys[-1:], SCOPE)[int(keys[-1])]
 
     async def searched(self, question: str) -> SearchedQuery:
         embedded = await self.embedder.embed_query(question, within(BUDGET_S), None, True)
@@ -75,7 +91,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     dense = InlineDense(corpus, folder / "tokens")
     stored = StoredTokenReranking(reranker, dense)
     await stored.refresh()
-    yield Rig(embedder, reranking.replica, reranker, stored, dense, [by_key[key] for key in keys.tolist()])
+    yield Rig(embedder, reranking.replica, reranker, stored, dense, [by_key[key] for key in keys.tolist()], corpus)
     corpus.close()
 
 
@@ -123,3 +139,21 @@ async def test_candidates_without_stored_vectors_get_the_score_that_they_would_h
     computed = await rig.computing.score_as_stored(query, rig.candidates, within(BUDGET_S))
 
     np.testing.assert_allclose(stored, computed.scores, atol=0.02)
+
+
+async def test_the_sentence_that_answers_has_the_best_score_though_it_shares_no_word(rig: Rig) -> None:
+    searched = await rig.searched("At what hour do trains leave?")
+    passage = await rig.add("# Old line\n\nThe museum has a cafe. The railway departs at nine. Cats like fish.")
+
+    (scores,) = await sentence_scores(rig.dense, searched.tokens, [passage], within(BUDGET_S))
+
+    units = [sentence.text for sentence in sentences(passage.text)]
+    assert len(scores) == len(units)
+    assert units[int(np.argmax(scores))] == "The railway departs at nine."
+
+
+async def test_sentences_of_chunks_without_stored_vectors_are_unknown(rig: Rig) -> None:
+    searched = await rig.searched("At what hour do trains leave?")
+    passage = await rig.add("The railway departs at noon.", with_tokens=False)
+
+    assert await sentence_scores(rig.dense, searched.tokens, [passage], within(BUDGET_S)) == ()

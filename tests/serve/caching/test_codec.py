@@ -82,6 +82,14 @@ def test_passages_come_back_with_their_scores(
     assert (decoded.trace, own_trace.models) == (own_trace, {"rerank": "m"})
 
 
+def test_scores_of_sentences_come_back_also_unknown_ones() -> None:
+    scores = (np.array([0.1, np.nan, 0.3], np.float32), np.empty(0, np.float32))
+
+    decoded = decode_retrieved(encode_retrieved(Retrieved((), {}, Trace(), 0, scores)), Trace())
+
+    assert [row.tobytes() for row in decoded.sentence_scores] == [row.tobytes() for row in scores]
+
+
 def test_vectors_come_back_bit_by_bit() -> None:
     vectors = np.random.default_rng(0).standard_normal((1, 384), np.float32)
 
