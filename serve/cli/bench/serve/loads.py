@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.errors import InvalidRequestError
-from serve.cli.bench.serve.rows import COLD, HALF, TARGET_CLIENTS, WARM, LoadRow, ServePlan
+from serve.cli.bench.serve.rows import CACHED_TRACE, COLD, HALF, TARGET_CLIENTS, WARM, LoadRow, ServePlan
 from serve.cli.driver.caches import cache_counts, describe_hits
 from serve.cli.driver.closed_loop import Load, LoadResult, drive
 from serve.cli.driver.corpus.real import SetQuestion
@@ -103,7 +103,8 @@ class Session:
     def trace(self, trace: Sequence[SetQuestion], name: str, clients: int = TARGET_CLIENTS) -> LoadRow:
         """A skewed trace, whole: its first requests alone have another shape."""
         before = cache_counts(self.server.url)
-        result, cpu = self._drive(trace, clients, MAX_WARM_TURNS * self.plan.trace_s)
+        seconds = MAX_WARM_TURNS * self.plan.trace_s
+        result, cpu = self._drive(trace, clients, seconds, use_caches=name == CACHED_TRACE)
         shape = shape_of(trace[: max(1, _num_sent(result))])
         notes = [
             *result.messages,
@@ -113,12 +114,12 @@ class Session:
         return self._row(name, clients, result, cpu, "; ".join(filter(None, notes)))
 
     def _drive(
-        self, questions: Sequence[SetQuestion], clients: int, seconds: float
+        self, questions: Sequence[SetQuestion], clients: int, seconds: float, use_caches: bool = False
     ) -> tuple[LoadResult, dict[str, float]]:
         """Sends each question once, for at most `seconds`; also returns the CPU seconds of each process."""
         load = Load(HOST, self.server.port, QUERY_PATH, str(self._write(questions)), clients, seconds)
         before = cpu_seconds(self.server.pid)
-        result = drive(replace(load, repeats=False, reads_answers=True))
+        result = drive(replace(load, repeats=False, reads_answers=True, use_caches=use_caches))
         return result, _difference(before, cpu_seconds(self.server.pid))
 
     def _write(self, questions: Sequence[SetQuestion]) -> Path:
