@@ -96,15 +96,17 @@ def test_rays_auth_mode_is_set_on_purpose() -> None:
 
 def test_a_batched_method_is_one_line_that_delegates() -> None:
     # @serve.batch fails outside a replica, so nothing worth testing may live under it.
-    tree = ast.parse((ROOT / "deployments" / "replica" / "searcher.py").read_text())
+    files = ("deployments/dense_searcher.py", "deployments/lexical_searcher.py")
     batched = [
         node
-        for node in ast.walk(tree)
+        for file in files
+        for node in ast.walk(ast.parse((ROOT / file).read_text()))
         if isinstance(node, ast.AsyncFunctionDef)
         and any("batch" in ast.unparse(decorator) for decorator in node.decorator_list)
     ]
 
-    (method,) = batched
-    (line,) = method.body
-    assert isinstance(line, ast.Return)
-    assert isinstance(line.value, ast.Await)
+    assert {"_batches", "_score_batches", "_sentence_batches"} <= {method.name for method in batched}
+    for method in batched:
+        (line,) = method.body
+        assert isinstance(line, ast.Return)
+        assert isinstance(line.value, ast.Await)
