@@ -19,7 +19,7 @@ from tests.conftest import START_TIMEOUT_S, Service
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-NUM_KILLS = int(os.environ.get("RAGSERVE_KILLS", "3"))
+NUM_KILLS = int(os.environ.get("RAGSERVE_KILLS", "2"))
 MAX_PAUSE_S = 2.0
 NAMES = ("ray::ServeReplica", "ray::ServeController", "ray::ProxyActor", "ray::HAProxyManager", "haproxy")
 

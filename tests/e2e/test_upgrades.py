@@ -23,6 +23,7 @@ from ray.serve.context import _get_global_client
 
 from deployments.cluster.environment import OWN_PORTS, free_port
 from serve.cli.remote import RemoteService
+from serve.cli.up.placement import SEARCHERS
 from serve.config_file import STAGES, read
 from tests.conftest import ROOT, START_TIMEOUT_S, Service, restored_afterwards
 from tests.e2e.steady_clients import SteadyClients, json_request, stream_request
@@ -132,7 +133,7 @@ def test_changed_code_replaces_every_replica(tmp_path: Path) -> None:
             clients.wait_for_more(NUM_AFTER, START_TIMEOUT_S)
         release = httpx.get(f"{url}/healthz", trust_env=False).json()["release"]
 
-    assert len(before) == len(STAGES)
+    assert len(before) >= len(STAGES) - len(SEARCHERS)  # on a small machine, these are in the ingress
     assert release == "next"
     assert all_complete(clients)
 
@@ -150,7 +151,7 @@ def running(checkout: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Run `ragserve up` in the folder; yields its URL and its process."""
     port, removed = free_port(), (*OWN_PORTS, *DEREGISTER["env_vars"], "PYTHONPATH")
     environment = {name: value for name, value in os.environ.items() if name not in removed} | DEREGISTER["env_vars"]
-    command = [sys.executable, "-m", "serve.cli", "up", "--placement", "configured", "--port", str(port)]
+    command = [sys.executable, "-m", "serve.cli", "up", "--port", str(port)]
     with (checkout / "up.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log)
     try:
