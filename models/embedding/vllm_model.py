@@ -48,3 +48,7 @@ class VllmEmbeddingModel:
 
     def forward(self, batch: Sequence[Encoding]) -> FloatArray:
         return self._pooling.run(batch, use_activation=True)
+
+    def close(self) -> None:
+        """End the engine's process now."""
+        self._pooling.close()

@@ -69,3 +69,7 @@ class VllmRerankingModel:
     def to_relevance(self, scores: FloatArray) -> FloatArray:
         """The logits' probabilities."""
         return sigmoid(scores)
+
+    def close(self) -> None:
+        """End the engine's process now."""
+        self._pooling.close()

@@ -65,6 +65,10 @@ class VllmPooling:
         )
         return np.stack([output.outputs.data.float().reshape(-1).numpy() for output in outputs])
 
+    def close(self) -> None:
+        """End the child process now. An interpreter that exits without clean-up would leave it behind."""
+        self._engine.llm_engine.engine_core.shutdown()
+
 
 def load_pooling_tokenizer(name: str, config: VllmPoolingConfig) -> EncoderTokenizer:
     """The model's tokenizer, used without vLLM's own preprocessing. Raises ModelLoadError."""

@@ -71,7 +71,10 @@ KINDS = [
 @pytest.fixture(scope="module", params=KINDS)
 def model(request: pytest.FixtureRequest) -> Iterator[EmbeddingModel]:
     before = dict(os.environ)
-    yield build(request.param)
+    built = build(request.param)
+    yield built
+    if isinstance(built, VllmEmbeddingModel):
+        built.close()
     os.environ.clear()
     os.environ.update(before)
 

@@ -94,7 +94,9 @@ def model(request: pytest.FixtureRequest, cross_encoder_folder: Path) -> Iterato
     kind, _, engine = request.param.partition("-")
     if kind == "vllm":
         os.environ.update(VllmRerankingConfig(source="any", max_tokens=128, cpu_threads=1).environment())
-        yield vllm(cross_encoder_folder)
+        engine_model = vllm(cross_encoder_folder)
+        yield engine_model
+        engine_model.close()
     elif kind == "late_interaction":
         yield late_interaction(engine=engine)
     else:

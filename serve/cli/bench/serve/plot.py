@@ -44,7 +44,7 @@ def _draw_throughput(axes: Axes, results: Results) -> None:
 
 
 def _draw_retrieval(axes: Axes, results: Results) -> None:
-    rows = [row for row in results.rows if RETRIEVAL in row.stages and row.questions != WARM]
+    rows = [row for row in results.rows if RETRIEVAL in row.stages and row.questions.startswith(COLD)]
     places = np.arange(len(rows))
     for number, (name, colour) in enumerate((("p50_s", "0.7"), ("p95_s", "tab:blue"))):
         times_ms = [1000 * getattr(row.stages[RETRIEVAL], name) for row in rows]
