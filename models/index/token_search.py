@@ -25,7 +25,7 @@ from models.index.log_followers import (
     recent_generations,
 )
 from models.index.snapshots import Snapshots
-from models.index.token_codec import max_sim_scores, sentence_scores, token_similarities
+from models.index.token_codec import max_sim_scores, sentence_scores
 from models.index.token_index import TokenIndex
 from models.types import FloatArray, HalfArray, KeyArray, Scope
 
@@ -88,19 +88,6 @@ class TokenSearch:
         """
         blobs_of = self._blobs_of([request.chunks for request in requests])
         return [_score_sentences(request, blobs) for request, blobs in zip(requests, blobs_of, strict=True)]
-
-    def similarities(self, request: TokenScoreRequest) -> list[FloatArray | None]:
-        """Return the cosines (n query tokens, n tokens) of each chunk, None for one that `score` gives NaN.
-
-        Raises as `score` does.
-        """
-        (blobs,) = self._blobs_of([request])
-        try:
-            return [
-                None if blob is None or not len(blob) else token_similarities(request.query, blob) for blob in blobs
-            ]
-        except ValueError as error:
-            raise InvalidRequestError(str(error), "query") from error
 
     def maintain(self) -> bool:
         """Do one step of updating the most recently changed stores, also in the generation they build.

@@ -18,14 +18,15 @@ from models.corpus.records import Head, TokenChanges
 from models.corpus.views import Shard, Views
 from models.errors import InvalidRequestError, NotFoundError, StageUnavailableError
 from models.index import log_followers, snapshots
-from models.index.token_codec import encode_tokens, max_sim_scores, token_similarities
+from models.index.token_codec import encode_tokens, max_sim_scores, sentence_scores
 from models.index.token_index import TokenIndex
-from models.index.token_search import TokenScoreRequest, TokenSearch
+from models.index.token_search import SentenceScoreRequest, TokenScoreRequest, TokenSearch
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, HalfArray, Scope
 
 TENANT, STORE = DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))
 GENERATION, NEXT_GENERATION, DIM = "tiny@1", "next@1", 32
+SPANS = np.array([[0, 3], [3, 6]])  # the sentences of a chunk
 MANY = 50  # chunks, enough for a snapshot in these tests
 
 
@@ -56,7 +57,7 @@ def tokens_of(word: str, generation: str = GENERATION) -> HalfArray:
 
 
 def code_of(word: str, generation: str = GENERATION) -> bytes:
-    return encode_tokens(tokens_of(word, generation))
+    return encode_tokens(tokens_of(word, generation), starts=np.arange(6))
 
 
 def add(
@@ -209,17 +210,20 @@ def test_a_query_of_other_dimensions_is_refused(corpus: Corpus, folder: Path) ->
     with pytest.raises(InvalidRequestError, match="dimensions"):
         search.score([narrow_request])
     with pytest.raises(InvalidRequestError, match="dimensions"):
-        search.similarities(narrow_request)
+        search.score_sentences([SentenceScoreRequest(narrow_request, (SPANS,))])
 
 
-def test_similarities_are_by_token_and_absent_where_scores_are(corpus: Corpus, folder: Path) -> None:
+def test_sentences_are_scored_by_their_own_tokens_and_unknown_where_chunks_are(corpus: Corpus, folder: Path) -> None:
     add(corpus, "walrus")
+    search = TokenSearch(corpus.views, folder)
 
-    stored, unknown = TokenSearch(corpus.views, folder).similarities(request([1, 2]))
+    ((stored, unknown),) = search.score_sentences([SentenceScoreRequest(request([1, 2]), (SPANS, SPANS))])
 
-    assert unknown is None
-    assert stored is not None
-    np.testing.assert_array_equal(stored, token_similarities(request([]).query, code_of("walrus")))
+    query = request([]).query
+    expected = sentence_scores(query, request([]).weights, code_of("walrus"), SPANS.tolist())
+    assert np.isfinite(stored).all()
+    np.testing.assert_array_equal(stored, expected)
+    assert np.isnan(unknown).all()
 
 
 def test_shards_have_every_chunk_once(corpus: Corpus, folder: Path) -> None:
