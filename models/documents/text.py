@@ -11,6 +11,12 @@ LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 # UTF-8 that was read as Latin-1 and saved again: "â\x80\x93" for a dash. It has a C1 control, which text never has.
 TWICE_ENCODED = re.compile("[\u00c2-\u00f4][\u0080-\u00bf]{1,3}")
 C1_CONTROL = re.compile("[\u0080-\u009f]")
+# Chinese, Japanese, Thai, Lao, Burmese and Khmer put no space between words. Korean does.
+SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
+)
+WRAPPED = re.compile(f"(?<=[{SPACELESS}])[^\\S\n]*\n\\s*(?=[{SPACELESS}])")
 
 # Unicode's limit (UAX 15, Stream-Safe Text Format). Normalisation is quadratic in a run: 100,000 marks took 5 s.
 MAX_COMBINING_MARKS = 30
@@ -27,8 +33,13 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with each run of white space replaced by one space."""
-    return " ".join(text.split())
+    """The text with each run of white space replaced by one space. See `join_wrapped`."""
+    return " ".join(join_wrapped(text).split())
+
+
+def join_wrapped(text: str) -> str:
+    """The text without line breaks inside sentences of languages that put no space between words."""
+    return WRAPPED.sub("", text) if "\n" in text else text
 
 
 def _decode_again(match: re.Match[str]) -> str:
