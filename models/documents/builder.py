@@ -1,9 +1,11 @@
 """Builds a Document block by block, for formats whose extracted text differs from the file's content."""
 
 import textwrap
+from collections import Counter
 
 from models.documents.base import MAX_HEADING_LEVEL, Block, BlockKind, Document
 from models.documents.text import clean, one_line
+from models.documents.titles import title_of
 
 MAX_INDENT = 16  # without a bound, a page of 1,900 nested lists would be mostly spaces
 
@@ -16,6 +18,7 @@ class DocumentBuilder:
         self._texts: list[str] = []
         self._blocks: list[Block] = []
         self._length = 0
+        self._omissions: Counter[str] = Counter()
 
     def add(self, kind: BlockKind, text: str, level: int = 0, indent: int = 0) -> None:
         """Append a block unless it is blank. `level` is for headings; `indent`, in spaces, for nested list items."""
@@ -28,10 +31,16 @@ class DocumentBuilder:
         self._append(text)
         self._blocks.append(Block(kind, start, self._length, min(level, MAX_HEADING_LEVEL)))
 
+    def omit(self, name: str, count: int = 1) -> None:
+        """Count what is left out on purpose, by its name in the plural."""
+        if count:
+            self._omissions[name] += count
+
     def build(self) -> Document:
-        """The document so far. If it has no title, the title is its only heading of level 1."""
+        """The document so far. If it has no title but a program's, the title is its only heading of level 1."""
         text = "".join(self._texts)
-        return Document(text, tuple(self._blocks), one_line(clean(self.title)) or self._only_top_heading(text))
+        title = title_of(clean(self.title)) or self._only_top_heading(text)
+        return Document(text, tuple(self._blocks), title, tuple(sorted(self._omissions.items())))
 
     def _separator(self, kind: BlockKind) -> str:
         return "\n" if kind == self._blocks[-1].kind == "list_item" else "\n\n"
