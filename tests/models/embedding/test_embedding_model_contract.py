@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from models.compute import openvino_gains_by_bfloat16
 from models.embedding.base import EmbeddingModel, has_token_vectors
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import batches_by_length, embed_documents, embed_queries
@@ -70,6 +71,8 @@ KINDS = [
 
 @pytest.fixture(scope="module", params=KINDS)
 def model(request: pytest.FixtureRequest) -> Iterator[EmbeddingModel]:
+    if request.param == "openvino-bfloat16" and not openvino_gains_by_bfloat16():
+        pytest.skip("OpenVINO says that it has no bfloat16 on this processor")
     before = dict(os.environ)
     built = build(request.param)
     yield built
