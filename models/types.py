@@ -175,11 +175,25 @@ class CompletionRequest:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Characters `start` to `end` of a delta's text are the marker of passage `number`, counted from 1.
+
+    The marker cites characters `quote` of the passage's text.
+    """
+
+    start: int
+    end: int
+    number: int
+    quote: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class GenerationDelta:
     """The text generated since the last delta. The final delta has `finish_reason` (stop or length) and the counts.
 
     `model` is the catalog alias of the model that wrote the text. `failed_canary` is the alias of a canary that failed
-    to answer first.
+    to answer first. `marks` has all markers of the text, in order. None: a language model wrote them, and they must be
+    found in the text.
     """
 
     text: str
@@ -188,6 +202,7 @@ class GenerationDelta:
     num_completion_tokens: int = 0
     model: str = ""
     failed_canary: str = ""
+    marks: tuple[Mark, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ delta, and makes the citations: the characters of a file that support the claim.
 
 from dataclasses import dataclass
 
-from models.generation.markers import MarkerScanner, Token
+from models.generation.markers import MarkerScanner, Token, escape_markers
 from models.generation.reading import Sentence, sentence, sentences
 from models.generation.sentences import MAX_UNIT_CHARS, Span, sentence_spans
-from models.types import Passage
+from models.types import GenerationDelta, Mark, Passage
 
 # A claim is one sentence. Two of the longest units are enough text to find its beginning.
 _MAX_CLAIM_CHARS = 2 * MAX_UNIT_CHARS
@@ -32,19 +32,29 @@ class Citation:
 
 
 @dataclass(frozen=True)
+class Marker:
+    """Characters `start` to `end` of the whole answer are a marker of citation `citation_id`."""
+
+    citation_id: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class CitedText:
-    """Text to show now, and the citations whose first marker is in it."""
+    """Text to show now, the citations whose first marker is in it, and all its markers."""
 
     text: str
     citations: tuple[Citation, ...] = ()
+    markers: tuple[Marker, ...] = ()
 
 
 class CitationStream:
     """Reads an answer's deltas; their markers count `passages` from 1.
 
     `[n, m]` becomes `[a][b]`. The model made up a number without a passage: it is dropped, with the white space before
-    it. Right after a letter or digit it stays, as an index in code: `row[99]`. The borders of the deltas change neither
-    the text nor the citations.
+    it. Right after a letter or digit it stays, as an index in code: `row[99]`. A bracket that a passage has after the
+    same word is the document's own: it is escaped. The borders of the deltas change neither the text nor the citations.
     """
 
     def __init__(self, passages: tuple[Passage, ...]) -> None:
@@ -54,6 +64,16 @@ class CitationStream:
         self._after_word = False  # the last character was a letter or digit
         self._ids_since_word: list[int] = []  # cited since the last word
         self._citations: dict[tuple[int, Span], Citation] = {}
+        self._num_shown = 0  # characters
+        self._markers: list[Marker] = []
+
+    def read(self, delta: GenerationDelta) -> CitedText:
+        """Text to show next. The last delta also brings the text that was held back."""
+        shown = self.feed(delta.text) if delta.marks is None else self._quote(delta.text, delta.marks)
+        if delta.finish_reason is None:
+            return shown
+        tail = self.finish()
+        return CitedText(shown.text + tail.text, shown.citations + tail.citations, shown.markers + tail.markers)
 
     def feed(self, delta: str) -> CitedText:
         """Text to show next. The last characters are held back while they may be the beginning of a marker."""
@@ -63,20 +83,46 @@ class CitationStream:
         """The text that was held back."""
         return self._read(self._scanner.read("", is_last=True))
 
+    def _quote(self, text: str, marks: tuple[Mark, ...]) -> CitedText:
+        """Text whose markers are known. Everything between them is shown as it is."""
+        held_back, num_citations, num_markers = self.finish(), len(self._citations), len(self._markers)
+        shown, position = "", 0
+        for mark in marks:
+            citation = self._add(mark.number, mark.quote, 1.0)
+            shown = self._mark(shown + text[position : mark.start], [citation.id])
+            position = mark.end
+        shown += text[position:]
+        self._num_shown += len(shown)
+        new = tuple(self._citations.values())[num_citations:]
+        markers = (*held_back.markers, *self._markers[num_markers:])
+        return CitedText(held_back.text + shown, held_back.citations + new, markers)
+
     def _read(self, tokens: list[Token]) -> CitedText:
-        num_before = len(self._citations)
-        text = "".join(self._show(token) for token in tokens)
-        return CitedText(text, tuple(self._citations.values())[num_before:])
+        num_citations, num_markers = len(self._citations), len(self._markers)
+        text = ""
+        for token in tokens:
+            shown = self._show(token)
+            text, self._num_shown = text + shown, self._num_shown + len(shown)
+        return CitedText(text, tuple(self._citations.values())[num_citations:], tuple(self._markers[num_markers:]))
 
     def _show(self, token: Token) -> str:
         is_index, self._after_word = self._is_index(token), token.text[-1].isalnum()
-        if token.is_marker and not is_index:
+        is_documents_own = self._is_documents_own(token)
+        if token.is_marker and not is_index and not is_documents_own:
             return self._cite(token)
-        text = token.with_joiners(token.joiners - 1) if token.joiners else token.text
+        text = escape_markers(token.text) if is_documents_own else token.text
         self._written.add(text)
         if text.strip():
             self._ids_since_word = []
         return text
+
+    def _is_documents_own(self, token: Token) -> bool:
+        """Whether a passage has this bracket after the same word."""
+        before = self._written.last_word
+        if not token.is_marker or not before:
+            return False
+        copied = f"{before}{token.space}[{token.numbers}]"
+        return any(copied in passage.text for passage in self._passages)
 
     def _is_index(self, token: Token) -> bool:
         if not token.is_marker or token.space or not self._after_word:
@@ -89,7 +135,15 @@ class CitationStream:
         new = [citation_id for citation_id in ids if citation_id not in self._ids_since_word]
         self._ids_since_word += new
         self._written.mark()
-        return token.space + "".join(f"[{citation_id}]" for citation_id in new) if new else ""
+        return self._mark(token.space, new) if new else ""
+
+    def _mark(self, text: str, citation_ids: list[int]) -> str:
+        """`text`, which is shown next, with markers at its end. Their places are recorded."""
+        for citation_id in citation_ids:
+            start = self._num_shown + len(text)
+            text += f"[{citation_id}]"
+            self._markers.append(Marker(citation_id, start, self._num_shown + len(text)))
+        return text
 
     def _citation(self, number: int) -> Citation:
         """The citation of passage `number` for the last claim: an existing one if it has the same quote."""
@@ -97,12 +151,17 @@ class CitationStream:
         quotable = sentences(passage.text) or (sentence(passage.text, (0, len(passage.text))),)
         pairs = [(claim, quote) for claim in self._written.claims() for quote in quotable]
         claim, quoted = max(pairs, key=lambda pair: (_similarity(*pair), pair[0].text == pair[1].text))
-        key = (number, quoted.span)
-        if key not in self._citations:
-            start, end = (passage.start + offset for offset in quoted.span)
-            score = _similarity(claim, quoted)
-            self._citations[key] = Citation(len(self._citations) + 1, passage, quoted.text, start, end, score)
-        return self._citations[key]
+        return self._add(number, quoted.span, _similarity(claim, quoted))
+
+    def _add(self, number: int, quote: Span, score: float) -> Citation:
+        """The citation of characters `quote` of a passage, new or existing."""
+        if (number, quote) not in self._citations:
+            passage = self._passages[number - 1]
+            start, end = (passage.start + offset for offset in quote)
+            text = passage.text[slice(*quote)]
+            citation = Citation(len(self._citations) + 1, passage, text, start, end, score)
+            self._citations[number, quote] = citation
+        return self._citations[number, quote]
 
 
 @dataclass
@@ -121,6 +180,12 @@ class _WrittenText:
 
     def mark(self) -> None:
         self.is_marked = True
+
+    @property
+    def last_word(self) -> str:
+        """The word that ends the text; empty after white space and after a marker."""
+        is_adjacent = not self.is_marked and not self.whole[-1:].isspace()
+        return self.whole.split()[-1] if is_adjacent and self.whole else ""
 
     def claims(self) -> list[Sentence]:
         """The possible claims of a marker here: in "A [1] and B [2]", passage 2 supports "A and B" or "and B"."""

@@ -4,7 +4,7 @@ This is the default without an LLM, and the fallback when the LLM is overloaded 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from models.generation.reading import stems_and_size
 from models.generation.relevance import Unit, answer_units, lexical_scores, similarity_scores
 from models.generation.sentences import is_prose, looks_like_code
 from models.generation.words import words
-from models.types import CompletionRequest, GenerationDelta, GenerationRequest
+from models.types import CompletionRequest, GenerationDelta, GenerationRequest, Mark
 
 NOTHING_FOUND = "Nothing in the searched documents answers this question."
 
@@ -68,11 +68,10 @@ class ExtractiveModel:
         # An encoder is slow enough to block the other requests of this event loop; counting words is not.
         best = await asyncio.to_thread(self._best, request) if self._encoder else self._best(request)
         fitting = _first_words(best, request.sampling.max_tokens)
-        texts = list(_quotes(fitting)) if fitting else [NOTHING_FOUND]
-        num_written = sum(len(words(text)) for text in texts)
+        text, marks = _quotes(fitting) if fitting else (NOTHING_FOUND, ())
         num_read = sum(stems_and_size(passage.indexed_text)[1] for passage in request.passages)
         finish = "stop" if len(fitting) == len(best) else "length"
-        yield GenerationDelta("".join(texts), finish, num_read, num_written)
+        yield GenerationDelta(text, finish, num_read, len(words(text)), marks=marks)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
         """Raises InvalidRequestError, as it answers from documents only, or ModelNotFoundError."""
@@ -142,12 +141,22 @@ def _first_words(units: list[Unit], max_words: int) -> list[Unit]:
     return fitting
 
 
-def _quotes(units: list[Unit]) -> Iterator[str]:
+def _quotes(units: list[Unit]) -> tuple[str, tuple[Mark, ...]]:
     """Each unit with its marker. A space separates sentences; blank lines separate list items, rows and code."""
+    text, marks = "", list[Mark]()
     for position, unit in enumerate(units):
         neighbours = units[max(0, position - 1) : position + 1]
         gap = " " if all(is_prose(neighbour.text) for neighbour in neighbours) else "\n\n"
-        yield f"{gap if position else ''}{escape_markers(unit.text)}{_before_marker(unit.text)}[{unit.number}]"
+        text += f"{gap if position else ''}{_quote(unit.text)}{_before_marker(unit.text)}"
+        marker = f"[{unit.number}]"
+        marks.append(Mark(len(text), len(text) + len(marker), unit.number, unit.sentence.span))
+        text += marker
+    return text, tuple(marks)
+
+
+def _quote(text: str) -> str:
+    """The text of a document as an answer shows it. Code stays as it is: it must run when copied."""
+    return text if looks_like_code(text) or "```" in text else escape_markers(text)
 
 
 def _before_marker(text: str) -> str:

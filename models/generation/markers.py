@@ -1,7 +1,7 @@
 """Finds the citation markers of a text that arrives in deltas.
 
 `[2]` and `[2, 3]` are markers, also if a delta ends inside them. `[0]`, `[a]` and `[2024]` are text. So is everything
-in `inline code` and in fenced code blocks.
+in `inline code` and in fenced code blocks, but not in ``quotation marks''.
 """
 
 import re
@@ -12,10 +12,16 @@ from dataclasses import dataclass
 WORD_JOINER = "\u2060"
 
 _NUMBERS = r" ?[1-9]\d{0,2}(?: ?, ?[1-9]\d{0,2}){0,7} ?"
-_TOKEN = re.compile(rf"(?P<space>[ \t]*)\[(?P<joiners>{WORD_JOINER}{{0,8}})(?P<numbers>{_NUMBERS})\]|(?P<ticks>`+)|\n")
+_TOKEN = re.compile(
+    rf"(?P<space>[ \t]*)\[(?P<joiners>{WORD_JOINER}{{0,8}})(?P<numbers>{_NUMBERS})\]|(?P<ticks>`+)|''|\n"
+)
 # The possible beginning of a token. The longest brackets have 8 joiners and 47 more characters.
-_UNFINISHED = re.compile(rf"(?:[ \t]*\[[\d, {WORD_JOINER}]{{0,55}}|[ \t]+|`+|)\Z")
+_UNFINISHED = re.compile(rf"(?:[ \t]*\[[\d, {WORD_JOINER}]{{0,55}}|[ \t]+|`+|'|)\Z")
 _FENCE_TICKS = 3
+_OPENING_QUOTE, _CLOSING_QUOTE = "``", "''"  # TeX's quotation marks
+_CODE_OR_MARKER = re.compile(
+    rf"(?P<code>(?<!`)(?P<opening>`+)(?!`)[^`\n]+(?P=opening)(?!`))|(?P<marker>\[{_NUMBERS}\])"
+)
 
 
 @dataclass(frozen=True)
@@ -38,26 +44,13 @@ class Token:
         """The numbers of a marker, in order."""
         return [int(number) for number in self.numbers.split(",")]
 
-    def with_joiners(self, count: int) -> str:
-        """The same bracket with `count` word joiners."""
-        return f"{self.space}[{WORD_JOINER * count}{self.numbers}]"
-
 
 def escape_markers(text: str) -> str:
-    """`text` with a word joiner in each marker: CitationStream removes it and leaves the bracket as text."""
-    return MarkerEscaper().read(text, is_last=True)
+    """`text` with a word joiner in each bracket that looks like a marker: it belongs to a document.
 
-
-class MarkerEscaper:
-    """`escape_markers` for a stream: for answers without citations, such as JSON with its arrays."""
-
-    def __init__(self) -> None:
-        self._scanner = MarkerScanner()
-
-    def read(self, delta: str, is_last: bool = False) -> str:
-        """The escaped text so far. The end is held back while a marker could begin there."""
-        tokens = self._scanner.read(delta, is_last)
-        return "".join(token.with_joiners(token.joiners + 1) if token.numbers else token.text for token in tokens)
+    It looks the same, and no reader takes it for a citation. Inline code stays as it is: it must run when copied.
+    """
+    return _CODE_OR_MARKER.sub(lambda match: match["code"] or f"[{WORD_JOINER}{match['marker'][1:]}", text)
 
 
 class MarkerScanner:
@@ -97,8 +90,10 @@ class MarkerScanner:
             return Token(text)
         if match["ticks"]:
             self._read_ticks(text)
+        if text == _CLOSING_QUOTE and self._closing == _OPENING_QUOTE:
+            self._closing = ""
         self._line_is_blank = False
-        if match["ticks"] or self._closing:
+        if not match["numbers"] or self._closing:
             return Token(text)
         return Token(text, match["space"], match["numbers"], len(match["joiners"]))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from models.errors import InvalidRequestError
+from models.generation.markers import escape_markers
 from models.types import ChatMessage, GenerationRequest, Passage
 
 # The same for every request: a date or a name in it would defeat the prefix cache for all text after it.
@@ -69,7 +70,7 @@ def fit_passages(request: GenerationRequest, count_tokens: CountTokens, budget: 
 
 
 def _blocks(passages: Numbered) -> str:
-    blocks = [f"[{number}] {_origin(passage)}\n{passage.text}" for number, passage in passages.items()]
+    blocks = [f"[{number}] {_origin(passage)}\n{escape_markers(passage.text)}" for number, passage in passages.items()]
     return "\n\n".join(["Passages:", *blocks]) if blocks else NO_PASSAGES
 
 
@@ -80,7 +81,10 @@ def _relevance(request: GenerationRequest, passages: Numbered) -> list[str]:
 
 
 def _origin(passage: Passage) -> str:
-    return f"{passage.filename} — {passage.context}" if passage.context else passage.filename
+    """Where the passage is from, in one line: the name of a file cannot add lines or numbers to a prompt."""
+    origin = f"{passage.filename} — {passage.context}" if passage.context else passage.filename
+    printable = "".join(character if character.isprintable() else " " for character in origin)
+    return escape_markers(" ".join(printable.split()))
 
 
 def _cut(passage: Passage, size: int) -> Passage:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
 from models.generation.base import EngineActivity
 from models.generation.gathering import gather
-from models.generation.markers import MarkerEscaper
 from models.generation.prompt import build_messages, fit_passages
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_openai import ABORTED, OWN_REASONS, STAGE, OpenAIServer
@@ -70,7 +69,7 @@ class VllmModel:
         """
         deltas = self._deltas(request)
         # In JSON, a number in brackets is an array, not a citation.
-        return deltas if request.sampling.response_schema is None else _escape(deltas)
+        return deltas if request.sampling.response_schema is None else _without_marks(deltas)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
         server = self._running_server()
@@ -252,9 +251,8 @@ def _delta(output: "RequestOutput", num_prompt_tokens: int, num_completion_token
     return GenerationDelta(text, OWN_REASONS.get(reason, reason), num_prompt_tokens, num_completion_tokens)
 
 
-async def _escape(deltas: AsyncGenerator[GenerationDelta, None]) -> AsyncGenerator[GenerationDelta, None]:
-    """The deltas with every marker in their text escaped."""
-    escaper = MarkerEscaper()
+async def _without_marks(deltas: AsyncGenerator[GenerationDelta, None]) -> AsyncGenerator[GenerationDelta, None]:
+    """The deltas as text that has no markers."""
     async with aclosing(deltas):
         async for delta in deltas:
-            yield replace(delta, text=escaper.read(delta.text, is_last=delta.finish_reason is not None))
+            yield replace(delta, marks=())

@@ -15,7 +15,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.catalog import Catalog
 from models.errors import InvalidRequestError, ModelNotFoundError, RagError
-from models.generation.citations import Citation
+from models.generation.citations import Citation, Marker
 from models.types import Scope
 from serve.api.answers import accept_query, final_answer
 from serve.api.chat_request import AnyChatRequest, ChatRequest
@@ -108,27 +108,16 @@ class Completion:
         """OpenAI's url_citation for each citation marker in the text."""
         by_id = {citation.id: citation for citation in event.citations}
         return [
-            {"type": "url_citation", "url_citation": self._url_citation(by_id[citation_id], start, end)}
-            for citation_id, start, end in marker_spans(event.text, by_id)
+            {"type": "url_citation", "url_citation": self._url_citation(by_id[marker.citation_id], marker)}
+            for marker in event.markers
         ]
 
-    def _url_citation(self, citation: Citation, start: int, end: int) -> dict[str, Any]:
+    def _url_citation(self, citation: Citation, marker: Marker) -> dict[str, Any]:
         # The fragment names a span of a text/plain resource by characters: RFC 5147.
         text_url = f"{self._base_url}/v1/files/{citation.passage.file_id}/text"
         url = f"{text_url}#char={citation.start},{citation.end}"
-        return {"url": url, "title": citation.passage.filename, "start_index": start, "end_index": end}
-
-
-def marker_spans(text: str, citations: dict[int, Citation]) -> list[tuple[int, int, int]]:
-    """(citation id, start, end) of each marker `[id]` in `text`, in order. `citations` is by id."""
-    spans = []
-    for citation_id in citations:
-        marker = f"[{citation_id}]"
-        start = text.find(marker)
-        while start >= 0:
-            spans.append((citation_id, start, start + len(marker)))
-            start = text.find(marker, start + 1)
-    return sorted(spans, key=lambda span: span[1])
+        place = {"start_index": marker.start, "end_index": marker.end}
+        return {"url": url, "title": citation.passage.filename, **place}
 
 
 async def _chunks(

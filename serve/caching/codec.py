@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from models.generation.citations import Citation
+from models.generation.citations import Citation, Marker
 from models.types import Embeddings, Passage
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, TextGenerated
 from serve.pipelines.retrieving import Retrieved
@@ -115,8 +115,9 @@ def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
         case Answered():
             citations = [_from_citation(citation, passages) for citation in event.citations]
             counts = [event.num_prompt_tokens, event.num_completion_tokens]
+            markers = [[marker.citation_id, marker.start, marker.end] for marker in event.markers]
             head = [KIND.answered, event.text, citations, passages.places(event.passages), event.finish_reason]
-            return [*head, counts, event.trace.models]
+            return [*head, counts, event.trace.models, markers]
 
 
 def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
@@ -127,7 +128,7 @@ def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
             return TextGenerated(text)
         case [KIND.cited, citation]:
             return Cited(_to_citation(citation, passages))
-        case [KIND.answered, text, citations, places, finish_reason, [num_prompt, num_completion], models]:
+        case [KIND.answered, text, citations, places, finish_reason, [num_prompt, num_completion], models, markers]:
             return Answered(
                 text,
                 tuple(_to_citation(citation, passages) for citation in citations),
@@ -136,6 +137,7 @@ def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
                 num_prompt,
                 num_completion,
                 Trace(models=models),
+                tuple(Marker(*marker) for marker in markers),
             )
     raise ValueError("not an event")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from models.filters import Filter
-from models.generation.citations import Citation
+from models.generation.citations import Citation, Marker
 from models.types import ChatMessage, Passage, RequestContext, SamplingOptions, Scope
 from serve.pipelines.retrieving import RetrievalOptions
 from serve.pipelines.trace import Trace
@@ -44,7 +44,7 @@ class Cited:
 
 @dataclass(frozen=True)
 class Answered:
-    """The whole answer, sent last."""
+    """The whole answer, sent last. `markers` are the places of its citations in the text, in order."""
 
     text: str
     citations: tuple[Citation, ...]
@@ -53,6 +53,7 @@ class Answered:
     num_prompt_tokens: int
     num_completion_tokens: int
     trace: Trace
+    markers: tuple[Marker, ...] = ()
 
 
 Event = PassagesFound | TextGenerated | Cited | Answered

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import DeadlineExceededError, RagError
-from models.generation.citations import Citation, CitationStream, CitedText
+from models.generation.citations import Citation, CitationStream, CitedText, Marker
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from models.types import GenerationDelta, GenerationRequest, RequestContext
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
@@ -74,13 +74,15 @@ class QueryPipeline:
         self, request: GenerationRequest, trace: Trace, context: RequestContext
     ) -> AsyncGenerator[Event, None]:
         """Text and citations as they come, then the whole answer."""
-        stream, texts, citations, last = CitationStream(request.passages), list[str](), list[Citation](), _NOTHING
+        stream, last = CitationStream(request.passages), _NOTHING
+        texts, citations, markers = list[str](), list[Citation](), list[Marker]()
         with trace.timed("generate"):
             async with aclosing(self._deltas(request, trace, context)) as deltas:
                 async for last in deltas:
-                    cited = _read(stream, last)
+                    cited = stream.read(last)
                     texts.append(cited.text)
                     citations += cited.citations
+                    markers += cited.markers
                     if cited.text:
                         trace.timings_s.setdefault("first_text", trace.elapsed_s())
                     for event in _events(cited):
@@ -95,6 +97,7 @@ class QueryPipeline:
             last.num_prompt_tokens,
             last.num_completion_tokens,
             trace,
+            tuple(markers),
         )
 
     async def _deltas(
@@ -133,15 +136,6 @@ def generation_request(request_id: str, query: Query, retrieved: Retrieved, orde
     scores = tuple(retrieved.sentence_scores[place] for place in places) if retrieved.sentence_scores else ()
     weights = retrieved.term_weights
     return GenerationRequest(request_id, query.messages, passages, query.sampling, weights, ranks, scores)
-
-
-def _read(stream: CitationStream, delta: GenerationDelta) -> CitedText:
-    """The delta's text with its markers resolved. The last delta also brings the text that CitationStream held back."""
-    resolved = stream.feed(delta.text)
-    if delta.finish_reason is None:
-        return resolved
-    tail = stream.finish()
-    return CitedText(resolved.text + tail.text, resolved.citations + tail.citations)
 
 
 def _events(cited: CitedText) -> Iterator[Event]:

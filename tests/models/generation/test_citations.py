@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.generation.citations import Citation, CitationStream
-from models.generation.markers import WORD_JOINER, MarkerEscaper, escape_markers
-from models.types import Passage
+from models.generation.citations import Citation, CitationStream, Marker
+from models.generation.markers import WORD_JOINER, escape_markers
+from models.types import GenerationDelta, Mark, Passage
 from tests.models.generation.samples import RIVER, TOWER, passage
 
 PASSAGES = (passage(TOWER, start=100), passage(RIVER), passage("# Code\n\nUse `a[1]`:\n\n```\nb[2]\n```\n"))
@@ -114,10 +114,27 @@ def test_markers_count_again_after_code(text: str) -> None:
     assert [citation.passage for citation in read([text])[1]] == [PASSAGES[0]]
 
 
-def test_an_escaped_marker_comes_out_as_text() -> None:
+def test_an_escaped_marker_stays_escaped_text() -> None:
     footnote = "Born in Bangor,[1] he grew up in Barmouth [2]. `a[1]`"
+    escaped = f"Born in Bangor,[{WORD_JOINER}1] he grew up in Barmouth [{WORD_JOINER}2]. `a[1]`"
 
-    assert read([escape_markers(footnote)]) == (footnote, [])
+    assert read([escape_markers(footnote)]) == (escaped, [])
+
+
+def test_a_bracket_that_a_passage_has_after_the_same_word_is_the_documents_own() -> None:
+    own = (passage("The crate [2] is marked parcel[1] on its lid."), passage(RIVER))
+
+    text, citations = read(["The crate [2] is marked parcel[1] [1]. A crate[1] too."], own)
+
+    assert text == f"The crate [{WORD_JOINER}2] is marked parcel[{WORD_JOINER}1] [1]. A crate[1] too."
+    assert [citation.passage for citation in citations] == [own[0]]
+
+
+def test_quotation_marks_of_tex_hide_no_citation() -> None:
+    text, [citation] = read(["He calls it ``the iron lady'' since 1889 [1]."])
+
+    assert text.endswith("1889 [1].")
+    assert citation.passage == PASSAGES[0]
 
 
 def test_a_marker_before_any_claim_still_cites_its_passage() -> None:
@@ -164,23 +181,33 @@ def test_every_quote_is_the_text_that_its_offsets_name(text: str) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(TEXTS)
-def test_escaping_survives_any_text(text: str) -> None:
-    assert read([escape_markers(text)]) == (text, [])
+def test_every_place_of_a_marker_is_its_marker(text: str) -> None:
+    stream = CitationStream(PASSAGES)
+    pieces = [*map(stream.feed, text), stream.finish()]
+    shown = "".join(piece.text for piece in pieces)
+
+    for marker in [marker for piece in pieces for marker in piece.markers]:
+        assert shown[marker.start : marker.end] == f"[{marker.citation_id}]"
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.sampled_from(PIECES), max_size=25))
-def test_pieces_are_escaped_as_their_whole_is(pieces: list[str]) -> None:
-    escaper = MarkerEscaper()
+@given(TEXTS, TEXTS)
+def test_known_marks_are_cited_whatever_stands_around_them(before: str, after: str) -> None:
+    marks = (Mark(len(before), len(before) + 3, 2, (0, 30)),)
+    delta = GenerationDelta(f"{before}[2]{after}", "stop", marks=marks)
 
-    escaped = [escaper.read(piece) for piece in pieces] + [escaper.read("", is_last=True)]
+    cited = CitationStream(PASSAGES).read(delta)
 
-    assert "".join(escaped) == escape_markers("".join(pieces))
-    assert read(escaped) == ("".join(pieces), [])
+    assert cited.text == f"{before}[1]{after}"
+    assert [citation.quote for citation in cited.citations] == ["The Seine flows through Paris."]
+    assert cited.markers == (Marker(1, len(before), len(before) + 3),)
 
 
-def test_the_arrays_of_an_answer_in_json_are_no_citations() -> None:
+def test_text_without_marks_is_shown_as_it_is() -> None:
     answer = '{"sure": [1], "also": [ 2 , 99 ]}'
-    escaper = MarkerEscaper()
+    stream = CitationStream(PASSAGES)
 
-    assert read([escaper.read(character) for character in answer] + [escaper.read("", is_last=True)]) == (answer, [])
+    pieces = [*(stream.read(GenerationDelta(character, marks=())) for character in answer), stream.finish()]
+
+    assert "".join(piece.text for piece in pieces) == answer
+    assert [piece for piece in pieces if piece.citations or piece.markers] == []

@@ -12,6 +12,7 @@ import pytest
 from models.errors import InvalidRequestError, ModelNotFoundError, RagError
 from models.generation.citations import CitationStream
 from models.generation.extractive import NOTHING_FOUND, ExtractiveConfig, ExtractiveModel
+from models.generation.markers import WORD_JOINER
 from models.tokens.encoding import Encoding, TextInput
 from models.types import ChatMessage, CompletionRequest, FloatArray, GenerationDelta, GenerationRequest, SamplingOptions
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
@@ -59,7 +60,9 @@ async def test_sentences_come_best_first_in_one_delta_with_the_counts() -> None:
 
     text = "It is 330 metres tall. [1] Construction began in 1887. [1] The Eiffel Tower was completed in 1889. [1]"
     # The passage has 16 words; with its marker each sentence has one more.
-    assert delta == GenerationDelta(text, "stop", 16, 19)
+    assert replace(delta, marks=None) == GenerationDelta(text, "stop", 16, 19)
+    assert delta.marks is not None
+    assert [text[mark.start : mark.end] for mark in delta.marks] == ["[1]", "[1]", "[1]"]
 
 
 async def test_an_example_of_asking_the_question_is_not_its_answer() -> None:
@@ -106,16 +109,31 @@ async def test_a_passage_of_headings_alone_is_still_quoted() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Roberts was born in Bangor,[1] in 1968.[2]", "Roberts read `argv[1]` in 1968.", "Roberts had a stray ` in 1968."],
+    [
+        "Roberts was born in Bangor,[1] in 1968.[2]",
+        "Roberts read `argv[1]` in 1968.",
+        "Roberts had a stray ` in 1968.",
+        "Roberts, born in 1968, was ``the oak'' to his crew [2].",
+        "Roberts of 1968 wrote ``` and never closed it [1].",
+    ],
 )
 async def test_brackets_and_backticks_of_the_source_are_quoted_and_are_no_markers(text: str) -> None:
     request = asking("When was Roberts born?", passage(RIVER), passage(text))
-    stream = CitationStream(request.passages)
+    model = ExtractiveModel("extractive", ExtractiveConfig(max_sentences=1))
 
-    read = stream.feed(await answer(request))
+    [delta] = await deltas_of(request, model)
+    read = CitationStream(request.passages).read(delta)
 
-    assert read.text.split() == [*text.split(), "[1]"]
+    assert read.text.replace(WORD_JOINER, "").split() == [*text.split(), "[1]"]
     assert [(citation.quote, citation.score) for citation in read.citations] == [(text, 1.0)]
+    assert [read.text[marker.start : marker.end] for marker in read.markers] == ["[1]"]
+
+
+async def test_brackets_of_prose_are_marked_as_the_documents_and_code_is_left_alone() -> None:
+    prose, code = "The index row[1] of the table is its weight.", "row[1] = weight(table)"
+
+    assert f"row[{WORD_JOINER}1]" in await answer(asking("Which index of the table is its weight?", passage(prose)))
+    assert code in await answer(asking("weight table row", passage(code)))
 
 
 async def test_rare_words_of_the_corpus_decide() -> None:

@@ -179,7 +179,7 @@ async def test_an_answer_keeps_to_its_schema_and_its_arrays_are_no_citations(mod
     json_request = request(SamplingOptions(200, temperature=1.0, seed=1, response_schema=schema))
 
     stream = CitationStream(json_request.passages)
-    cited = [stream.feed(delta.text) for delta in await collect(model, json_request)]
+    cited = [stream.read(delta) for delta in await collect(model, json_request)]
     whole = json.loads("".join(piece.text for piece in [*cited, stream.finish()]))
 
     assert set(whole) == {"sure", "also"}

@@ -1,6 +1,7 @@
 """Every shape of the API says which retrieved passages the answer cites."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -50,3 +51,20 @@ async def test_each_passage_says_whether_it_is_cited(http: httpx.AsyncClient) ->
         assert set(cited_by_filename(body).values()) == {True, False}
     # The first event comes before the answer, so it cannot say which passages are cited.
     assert "cited" not in native_events[0]["passages"][0]
+
+
+async def test_brackets_and_backticks_of_a_document_are_never_annotated(
+    http: httpx.AsyncClient, client: openai.AsyncOpenAI
+) -> None:
+    text = b"``Cranes'' lift hulls [1] by hook[2]."
+    await ingest_file(client, "crane.txt", text, "default")
+    question = {"messages": [{"role": "user", "content": "What do cranes lift by hook?"}], "top_k": 2}
+
+    body = (await http.post("/v1/chat/completions", json=question)).json()
+
+    message = body["choices"][0]["message"]
+    places = [annotation["url_citation"] for annotation in message["annotations"]]
+    marked = [message["content"][place["start_index"] : place["end_index"]] for place in places]
+    assert "crane.txt" in {place["title"] for place in places}
+    assert marked == re.findall(r"\[\d\]", message["content"])
+    assert len(marked) == len(body["citations"])

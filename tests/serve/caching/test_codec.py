@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.generation.citations import Citation
+from models.generation.citations import Citation, Marker
 from models.types import Embeddings, Passage
 from serve.caching.codec import (
     DECODING_ERRORS,
@@ -54,7 +54,14 @@ def answers(draw: st.DrawFn) -> list[Event]:
     )
     written = draw(st.lists(texts, max_size=3))
     answered = Answered(
-        "".join(written), citations, retrieved[::-1], "stop", 7, len(written), Trace(models={"generate": "m"})
+        "".join(written),
+        citations,
+        retrieved[::-1],
+        "stop",
+        7,
+        len(written),
+        Trace(models={"generate": "m"}),
+        tuple(Marker(citation.id, 3 * citation.id, 9) for citation in citations),
     )
     return [PassagesFound(retrieved), *map(Cited, citations), *map(TextGenerated, written), answered]
 
