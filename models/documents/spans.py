@@ -9,6 +9,7 @@ from typing import Literal
 Script = Literal["normal", "super", "sub"]
 SIGNS: dict[Script, str] = {"super": "^", "sub": "_"}
 ORDINAL = re.compile(r"(?:st|nd|rd|th|er|ère|re|ème|e|de|o|a|º|ª)$", re.IGNORECASE)
+TRADE_MARK = re.compile(r"(?:TM|SM|™|®|©|℠)$")
 SIMPLE_SCRIPT = re.compile(r"[-+\u2212]?\w+(?:[.,]\w+)?$")
 
 
@@ -49,21 +50,23 @@ def _script(span: Span, before: str, after: str) -> str:
     text = span.text.strip()
     leading = span.text[: len(span.text) - len(span.text.lstrip())]
     trailing = span.text[len(span.text.rstrip()) :]
-    if leading or not _joins(span.script, before, text):
+    if leading or not _joins(span.script, before, text, after):
         return span.text
     sign_and_text = SIGNS[span.script] + (text if SIMPLE_SCRIPT.match(text) else f"({text})")
     return sign_and_text + (trailing or (" " if after[:1].isalnum() else ""))
 
 
-def _joins(script: Script, before: str, text: str) -> bool:
+def _joins(script: Script, before: str, text: str, after: str) -> bool:
     last = before[-1:]
     if not last or last.isspace() or text[0] in "[(":
         return False
     if script == "super":
-        return not (last.isdigit() and ORDINAL.match(text))
-    return not last.isalpha()
+        return not (last.isdigit() and ORDINAL.match(text)) and not TRADE_MARK.match(text)
+    is_formula = text.isdecimal() and (last.isalpha() or last in ")]") and not after[:1].isdecimal()  # as in H2O
+    return not is_formula
 
 
 def _struck(text: str) -> str:
-    inner = text.strip()
-    return text.replace(inner, f"~~{inner}~~", 1) if inner else text
+    """Each line by itself: a chunk may begin between them."""
+    lines = ((line, line.strip()) for line in text.split("\n"))
+    return "\n".join(line.replace(inner, f"~~{inner}~~", 1) if inner else line for line, inner in lines)

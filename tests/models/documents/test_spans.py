@@ -13,7 +13,13 @@ from models.documents.spans import Span, plain_text
         ([Span("e"), Span("x + 1", "super")], "e^(x + 1)"),
         ([Span("the 21"), Span("st", "super"), Span(" of May")], "the 21st of May"),
         ([Span("H"), Span("2", "sub"), Span("O")], "H2O"),
+        ([Span("log"), Span("2", "sub"), Span("16")], "log_2 16"),
         ([Span("1010"), Span("2", "sub"), Span(" is ten")], "1010_2 is ten"),
+        (
+            [Span("x"), Span("i", "sub"), Span(" and Al"), Span("2", "sub"), Span("(SO"), Span("4", "sub")],
+            "x_i and Al2(SO4",
+        ),
+        ([Span("Windhover"), Span("TM", "super"), Span(" 9")], "WindhoverTM 9"),
         ([Span("1998"), Span("[3]", "super")], "1998[3]"),
         ([Span("1", "super"), Span(" see page 2")], "1 see page 2"),
         ([Span("10"), Span(" ", "super"), Span("events")], "10 events"),
