@@ -7,7 +7,7 @@ from document_checks import assert_well_formed, block_texts
 from document_files import make_docx, make_pdf, part, text_at, with_parts
 
 from models.documents.parse import parse
-from models.documents.parsers.docx import DocxConfig
+from models.documents.parsers.docx import DocxConfig, DocxParser
 from models.errors import UnreadableDocumentError
 
 MARKDOWN = """\
@@ -205,10 +205,10 @@ def test_word_content_controls_and_insertions_are_read_and_deletions_are_not() -
 
 
 def test_zip_bombs_are_refused_before_they_are_unpacked() -> None:
-    bomb = with_parts(make_docx(), {"word/bomb.xml": bytes(DocxConfig().max_xml_bytes)})
+    bomb = with_parts(make_docx(), {"word/media/bomb.png": bytes(2**20 + 1)})
 
-    with pytest.raises(UnreadableDocumentError, match="unpacks to") as caught:
-        parse(bomb, "bomb.docx")
+    with pytest.raises(UnreadableDocumentError, match="unpack to") as caught:
+        DocxParser("docx", DocxConfig(max_unzipped_bytes=2**20)).parse(bomb, "bomb.docx")
 
     assert len(bomb) < 100_000
     assert caught.value.reason == "invalid_file"

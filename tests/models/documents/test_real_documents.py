@@ -74,18 +74,18 @@ def test_furniture_is_left_out(filename: str, furniture: str) -> None:
 
 
 @without_data
-def test_sections_of_a_word_file_come_from_its_styles() -> None:
+def test_sections_of_a_word_file_come_from_its_styles_and_numbers_from_its_lists() -> None:
     document = parse((FOLDER / "headings-numbered.docx").read_bytes(), "headings-numbered.docx")
 
     headings = [(block.level, document.text[block.start : block.end]) for block in document.blocks if block.level]
     assert headings == [
         (1, "Test Document"),
-        (1, "Section 1"),
-        (2, "Section 1.1"),
-        (2, "Section 1.2"),
-        (3, "Section 1.2.3"),
-        (1, "Section 2"),
-        (3, "Section 2.1.1"),
-        (2, "Section 2.1"),
+        (1, "1. Section 1"),
+        (2, "1.1. Section 1.1"),
+        (2, "1.2. Section 1.2"),
+        (3, "1.2.1. Section 1.2.3"),
+        (1, "2. Section 2"),
+        (3, "2.1.1. Section 2.1.1"),
+        (2, "2.2. Section 2.1"),
         (2, "REFERENCES"),
     ]
