@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
 from models.generation.base import EngineActivity
 from models.generation.gathering import gather
-from models.generation.prompt import build_messages, fit_passages
+from models.generation.prompt import build_messages, fit_conversation, fit_passages
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_openai import ABORTED, OWN_REASONS, STAGE, OpenAIServer
 from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
@@ -150,7 +150,11 @@ class VllmModel:
                 tokenized[key] = self._token_ids(key)
             return tokenized[key]
 
-        passages = fit_passages(request, lambda messages: len(token_ids(messages)), budget)
+        def count_tokens(messages: Sequence[ChatMessage]) -> int:
+            return len(token_ids(messages))
+
+        request = fit_conversation(request, count_tokens, budget)
+        passages = fit_passages(request, count_tokens, budget)
         return token_ids(build_messages(request, passages))
 
     def _token_ids(self, messages: Sequence[ChatMessage]) -> list[int]:

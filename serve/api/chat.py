@@ -52,9 +52,10 @@ async def chat_completions(
 
 def _to_query(body: ChatRequest, services: Services, tenant: str) -> Query:
     adapter = _adapter(body.model, services.catalog)
-    messages = tuple(message.to_chat_message() for message in body.messages)
-    if messages[-1].role != "user":
+    if body.messages[-1].role != "user":
         raise InvalidRequestError("the last message must have the role user", "messages")
+    earlier = (message.to_chat_message() for message in body.messages[:-1] if message.is_turn)
+    messages = (*earlier, body.messages[-1].to_chat_message())
     search = body.search
     return Query(
         messages=messages,

@@ -14,6 +14,7 @@ from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Tempera
 from serve.api.served_models import SERVICE_MODEL
 
 FILE_SEARCH = "file_search"
+MAX_MESSAGES = 10_000  # a conversation of this length is cut to the model's window, and never refused
 DEFAULT_STORES = (DEFAULT_VECTOR_STORE,)
 IGNORED = "Accepted for OpenAI's clients; ignored."
 
@@ -27,17 +28,39 @@ class TextPart(BaseModel):
     text: str
 
 
+class RefusalPart(BaseModel):
+    """A refusal that a language model wrote earlier in the conversation. Accepted and left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["refusal"]
+    refusal: str
+
+
 class Message(BaseModel):
-    """A turn of the conversation. Newer clients send `developer` for `system`."""
+    """A turn of the conversation. Newer clients send `developer` for `system`.
+
+    Calls of tools and their results are accepted and left out, and so are turns without text.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | tuple[TextPart, ...]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | tuple[TextPart | RefusalPart, ...] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(block.text for block in self.content or () if isinstance(block, TextPart))
 
     def to_chat_message(self) -> ChatMessage:
-        text = self.content if isinstance(self.content, str) else "\n".join(block.text for block in self.content)
-        return ChatMessage("system" if self.role == "developer" else self.role, text)
+        return ChatMessage("system" if self.role == "developer" else self.role, self.text)
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether a model for answers from documents reads it."""
+        return self.role not in ("tool", "function") and bool(self.text.strip())
 
 
 class FileSearchTool(BaseModel):
@@ -120,7 +143,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    messages: tuple[Message, ...] = Field(min_length=1, max_length=256)
+    messages: tuple[Message, ...] = Field(min_length=1, max_length=MAX_MESSAGES)
     model: str = SERVICE_MODEL
     stream: bool = False
     stream_options: StreamOptions | None = None

@@ -173,3 +173,29 @@ async def test_a_completion_continues_its_prompt(parroting: Running, parrot: Par
     assert json.loads(response.text)["choices"][0]["message"]["content"] == "one two"
     assert parrot.bodies == [{"model": "qwen3-4b", "prompt": "one two", "echo": True}]
     assert error_of(many) == (422, "invalid_request", "prompt")
+
+
+async def test_a_conversation_with_tool_calls_is_answered(http: httpx.AsyncClient) -> None:
+    call = {"id": "call-7", "type": "function", "function": {"name": "thermometer", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "How warm is it outside?"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call-7", "content": [{"type": "text", "text": "21 degrees"}]},
+        {"role": "assistant", "content": None, "refusal": "I will not say."},
+        {"role": "function", "name": "thermometer", "content": None},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        {"role": "user", "content": "How tall is the tower?"},
+    ]
+
+    response = await http.post("/v1/chat/completions", json={"messages": messages})
+
+    assert response.status_code == 200
+    assert response.json()["choices"][0]["message"]["content"]
+
+
+async def test_a_long_conversation_is_answered(http: httpx.AsyncClient) -> None:
+    turns = [{"role": role, "content": "Go on."} for _ in range(300) for role in ("user", "assistant")]
+
+    response = await http.post("/v1/chat/completions", json={"messages": [*turns, *MESSAGES]})
+
+    assert response.status_code == 200
