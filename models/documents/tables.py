@@ -63,9 +63,8 @@ class _Grid:
         """A line for each row; an empty one for a row without text."""
         grid = [self._texts(number, row) for number, row in enumerate(self._rows)]
         used = sorted({column for texts in grid for column, text in enumerate(texts) if text})
-        lines = (CELL_SEPARATOR.join(texts[at] if at < len(texts) else "" for at in used).rstrip() for texts in grid)
-        # A row without cells of its own has only what is repeated from above.
-        return [line if row and line.strip(" |") else "" for row, line in zip(self._rows, lines, strict=True)]
+        lines = (CELL_SEPARATOR.join(texts[at] if at < len(texts) else "" for at in used) for texts in grid)
+        return [_line(row, line) for row, line in zip(self._rows, lines, strict=True)]
 
     def _texts(self, number: int, row: list[Cell]) -> list[str]:
         texts: list[str] = []
@@ -110,3 +109,10 @@ class _Grid:
         is_name = number < self._num_headers and len(self._rows[number]) > 1
         for _ in range(num_columns - 1):
             yield text if is_name else ""
+
+
+def _line(row: list[Cell], line: str) -> str:
+    """A row's line without empty cells at its end, unless a cell spans them. Cells repeated from above are no row."""
+    if not row or not line.strip(" |"):
+        return ""
+    return line.rstrip() if row[-1].num_columns > 1 else line.rstrip(" |")
