@@ -33,6 +33,7 @@ from serve.pipelines.stages import (
     StatusSource,
 )
 from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
+from serve.pipelines.supported_answering import SupportedAnswering
 from serve.settings import Settings
 
 
@@ -138,4 +139,5 @@ class LiveServices:
         answering = ObservedAnswering(answering)
         # Outside the metrics of models: an answer from a cache is no model's work.
         answering = caches.answers(answering, settings.query, settings.retrieval)
+        answering = SupportedAnswering(answering, caches.serving.generator, caches.serving.is_extractive)
         return retrieving, answering

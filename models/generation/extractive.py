@@ -4,7 +4,7 @@ This is the default without an LLM, and the fallback when the LLM is overloaded 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,17 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
 from models.errors import InvalidRequestError, ModelNotFoundError
+from models.generation.abilities import NEEDS_LLM, check_plain_request, refusal
 from models.generation.base import EngineActivity
+from models.generation.citations import CitationStream
 from models.generation.markers import escape_markers
+from models.generation.prompt_context import read_context
+from models.generation.quoted_completion import completion_objects, conversation, prompt_passage
 from models.generation.reading import stems_and_size
 from models.generation.relevance import Unit, answer_units, lexical_scores, similarity_scores
 from models.generation.sentences import is_prose, looks_like_code
 from models.generation.words import words
-from models.types import CompletionRequest, GenerationDelta, GenerationRequest, Mark
+from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, Mark, SamplingOptions
 
 NOTHING_FOUND = "Nothing in the searched documents answers this question."
-
-_NEEDS_LLM = "for more, set user_config.model of the Generator to a language model, a catalog entry of kind vllm"
 
 # Two sentences are the same if they share this fraction of the shorter one's words: overlapping chunks repeat some.
 _SAME_FRACTION = 0.8
@@ -62,9 +64,7 @@ class ExtractiveModel:
         Raises InvalidRequestError for a request of JSON, as it only quotes.
         """
         if request.sampling.response_schema is not None:
-            raise InvalidRequestError(
-                f"model {self.name!r} quotes sentences and cannot write JSON; {_NEEDS_LLM}", "response_format"
-            )
+            raise refusal(self.name, "response_format", "cannot write JSON")
         # An encoder is slow enough to block the other requests of this event loop; counting words is not.
         best = await asyncio.to_thread(self._best, request) if self._encoder else self._best(request)
         fitting = _first_words(best, request.sampling.max_tokens)
@@ -74,11 +74,23 @@ class ExtractiveModel:
         yield GenerationDelta(text, finish, num_read, len(words(text)), marks=marks)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
-        """Raises InvalidRequestError, as it answers from documents only, or ModelNotFoundError."""
+        """Quotes from the context that the request brings, cited as `prompt`: OpenAI's objects.
+
+        Raises ModelNotFoundError, and InvalidRequestError for a request without a question and a context, or for one
+        that needs tools or JSON.
+        """
         if request.body.get("model") != self.name:
             raise ModelNotFoundError("model", str(request.body.get("model")), [self.name])
-        raise InvalidRequestError(f"model {self.name!r} answers from documents only; {_NEEDS_LLM}", "model")
-        yield {}
+        check_plain_request(self.name, request.body)
+        prompt = read_context(conversation(request))
+        if prompt is None:
+            problem = "answers from documents only: search a vector store, bring a context and a question"
+            raise InvalidRequestError(f"model {self.name!r} {problem}, or {NEEDS_LLM}", "model")
+        passages, sampling = (prompt_passage(prompt.text),), SamplingOptions(max_tokens=_max_tokens(request.body))
+        messages = (ChatMessage("user", prompt.question),)
+        async for delta in self.stream(GenerationRequest(request.request_id, messages, passages, sampling)):
+            for answer in completion_objects(request, CitationStream(passages).read(delta), delta):
+                yield answer
 
     def activity(self) -> EngineActivity:
         """No activity: it computes on the event loop, and an answer is complete before its first delta."""
@@ -109,6 +121,11 @@ class ExtractiveModel:
         order = sorted(range(len(units)), key=lambda index: -scores[index])
         best = _distinct([units[index] for index in order], self._config.max_sentences)
         return [replace(unit, number=request.best_first[unit.number - 1] + 1) for unit in best]
+
+
+def _max_tokens(body: Mapping[str, Any]) -> int:
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return limit if isinstance(limit, int) and limit > 0 else SamplingOptions().max_tokens
 
 
 def _question(request: GenerationRequest) -> str:

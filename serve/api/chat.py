@@ -64,6 +64,7 @@ def _to_query(body: ChatRequest, services: Services, tenant: str) -> Query:
         sampling=body.sampling(adapter),
         where=to_filter(search.filters),
         options=to_options(body.mode, search.ranking_options),
+        extra=body.extra,
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions
@@ -10,7 +10,7 @@ from serve.api.filters import FilterBody
 from serve.api.ids import VectorStoreIds
 from serve.api.plain_chat import PlainChat
 from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode
-from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
+from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, ExtraOptions, MaxTokens, Temperature, TopP
 from serve.api.served_models import SERVICE_MODEL
 
 FILE_SEARCH = "file_search"
@@ -136,7 +136,7 @@ ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Fie
 
 
 class ChatRequest(BaseModel):
-    """OpenAI's request, answered from documents. Fields that have no effect are refused, except common ones (`user`).
+    """OpenAI's request, answered from documents. Fields without effect are refused, except common ones (`user`).
 
     `vector_store_ids`, `top_k`, `filters` and `ranking_options` override those of the file_search tool.
     """
@@ -161,11 +161,23 @@ class ChatRequest(BaseModel):
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
     mode: SearchMode = "auto"
     ranking_options: RankingOptions | None = None
+    extra: ExtraOptions = "refuse"
     user: str | None = Field(default=None, description=IGNORED)
     safety_identifier: str | None = Field(default=None, description=IGNORED)
     store: bool | None = Field(default=None, description=IGNORED)
     metadata: dict[str, str] | None = Field(default=None, description=IGNORED)
     service_tier: str | None = Field(default=None, description=IGNORED)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_extra(cls, body: Any) -> Any:
+        """With `extra: ignore`, drop functions and the fields that no answer from documents knows."""
+        if not isinstance(body, dict) or body.get("extra") != "ignore":
+            return body
+        fields = {name: value for name, value in body.items() if name in cls.model_fields}
+        if isinstance(fields.get("tools"), list):
+            fields["tools"] = [tool for tool in fields["tools"] if not _has_tool([tool], "function")]
+        return fields
 
     @field_validator("tools", mode="before")
     @classmethod

@@ -18,7 +18,7 @@ from serve.api.filters import FilterBody, to_filter
 from serve.api.ids import VectorStoreIds
 from serve.api.query_text import QueryText
 from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode, to_options
-from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, MaxTokens, Temperature, TopP
+from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, ExtraOptions, MaxTokens, Temperature, TopP
 from serve.api.services import ServicesDep, TenantRoute
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.trace import Degraded
@@ -43,6 +43,7 @@ class QueryRequest(BaseModel):
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
     mode: SearchMode = "auto"
     ranking_options: RankingOptions | None = None
+    extra: ExtraOptions = "refuse"
 
     def to_query(self, tenant: str) -> Query:
         return Query(
@@ -52,6 +53,7 @@ class QueryRequest(BaseModel):
             sampling=SamplingOptions(self.max_tokens, self.temperature, self.top_p, self.stop, self.seed),
             where=to_filter(self.filters),
             options=to_options(self.mode, self.ranking_options),
+            extra=self.extra,
         )
 
 

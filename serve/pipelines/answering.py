@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from models.filters import Filter
 from models.generation.citations import Citation, Marker
@@ -10,10 +10,15 @@ from models.types import ChatMessage, Passage, RequestContext, SamplingOptions, 
 from serve.pipelines.retrieving import RetrievalOptions
 from serve.pipelines.trace import Trace
 
+Extra = Literal["refuse", "ignore"]
+
 
 @dataclass(frozen=True)
 class Query:
-    """One question: `messages` is the conversation, the question last; `top_k` passages may be used for the answer."""
+    """One question: `messages` is the conversation, the question last; `top_k` passages may be used for the answer.
+
+    `extra`: what happens to options that the model cannot follow.
+    """
 
     messages: tuple[ChatMessage, ...]
     scope: Scope
@@ -21,6 +26,7 @@ class Query:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     where: Filter | None = None
     options: RetrievalOptions = field(default_factory=RetrievalOptions)
+    extra: Extra = "refuse"
 
     @property
     def text(self) -> str:

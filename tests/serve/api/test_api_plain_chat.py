@@ -199,3 +199,39 @@ async def test_a_long_conversation_is_answered(http: httpx.AsyncClient) -> None:
     response = await http.post("/v1/chat/completions", json={"messages": [*turns, *MESSAGES]})
 
     assert response.status_code == 200
+
+
+CONTEXT = "Context: The lock opens at six. Boats wait below the weir.\nQuestion: When does the lock open?\nAnswer:"
+
+
+async def test_a_plain_conversation_is_answered_from_the_context_that_it_brings(service: Running) -> None:
+    async with service.openai_client("any") as client:
+        request = {"model": "extractive", "messages": [{"role": "user", "content": CONTEXT}], "temperature": 0.1}
+        answer = await client.chat.completions.create(**request)
+        stream = await client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
+        chunks = [chunk async for chunk in stream]
+
+    message = answer.choices[0].message
+    assert "The lock opens at six. [1]" in message.content
+    assert answer.citations[0]["filename"] == "prompt"
+    place = message.annotations[0].url_citation
+    assert message.content[place.start_index : place.end_index] == "[1]"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == message.content
+    assert chunks[-1].usage == answer.usage
+
+
+async def test_a_prompt_is_completed_from_the_context_that_it_brings(service: Running) -> None:
+    async with service.openai_client("any") as client:
+        answer = await client.completions.create(model="extractive", prompt=CONTEXT)
+
+    assert "The lock opens at six. [1]" in answer.choices[0].text
+
+
+async def test_fields_that_no_answer_from_documents_knows_can_be_ignored(http: httpx.AsyncClient) -> None:
+    extra = {"frequency_penalty": 0.5, "tool_choice": "auto", "tools": [SEARCH, FUNCTION]}
+
+    refused = await post(http, **extra)
+    accepted = await post(http, **extra, extra="ignore")
+
+    assert refused.status_code == 422
+    assert accepted.status_code == 200

@@ -55,7 +55,7 @@ async def test_an_answer_says_whether_a_cache_made_it_and_which_models(service: 
     "other",
     [
         replace(OVEN, messages=(ChatMessage("user", "What heats the oven"),)),
-        replace(OVEN, messages=(ChatMessage("system", "Be brief."), *OVEN.messages)),
+        replace(OVEN, messages=(ChatMessage("user", "Who bakes?"), ChatMessage("assistant", "Ann."), *OVEN.messages)),
         replace(OVEN, top_k=1),
         replace(OVEN, sampling=SamplingOptions(max_tokens=5)),
         replace(OVEN, options=replace(OVEN.options, mode="lexical")),

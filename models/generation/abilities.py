@@ -1,0 +1,56 @@
+"""What a model that quotes cannot do, by the fields of a request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from models.errors import InvalidRequestError
+from models.types import ChatMessage, SamplingOptions
+
+NEEDS_LLM = "set user_config.model of the Generator to a language model, a catalog entry of kind vllm"
+_GREEDY: tuple[float | None, ...] = (None, 0)
+_WHOLE: tuple[float | None, ...] = (None, 1)
+
+
+def unsupported_options(messages: Sequence[ChatMessage], sampling: SamplingOptions) -> dict[str, str]:
+    """The fields that quoting cannot follow, each with the reason. Options that change nothing are supported."""
+    problems = {
+        "messages": any(message.role == "system" for message in messages) and "follows no system message",
+        "temperature": sampling.temperature not in _GREEDY and "samples nothing, so temperature must be 0",
+        "top_p": sampling.top_p not in _WHOLE and "samples nothing, so top_p must be 1",
+        "stop": bool(sampling.stop) and "quotes whole sentences and does not end at a stop text",
+        "response_format": sampling.response_schema is not None and "cannot write JSON",
+    }
+    return {name: problem for name, problem in problems.items() if problem}
+
+
+def without_unsupported(
+    messages: Sequence[ChatMessage], sampling: SamplingOptions
+) -> tuple[tuple[ChatMessage, ...], SamplingOptions]:
+    """Both without what quoting cannot follow."""
+    plain = replace(sampling, temperature=None, top_p=None, stop=(), response_schema=None)
+    return tuple(message for message in messages if message.role != "system"), plain
+
+
+def check_plain_request(model: str, body: Mapping[str, Any]) -> None:
+    """Raises InvalidRequestError for a request in OpenAI's format that needs more than quoting from its own context.
+
+    Sampling options and system messages are accepted: they change nothing in a quote.
+    """
+    form = body.get("response_format") or {}
+    problems = {
+        "tools": bool(body.get("tools") or body.get("functions")) and "calls no tools",
+        "response_format": form.get("type", "text") != "text" and "cannot write JSON",
+        "n": (body.get("n") or 1) > 1 and "has only one answer",
+        "logprobs": bool(body.get("logprobs")) and "has no log probabilities",
+    }
+    if body.get("extra") == "ignore":
+        return
+    for name, problem in problems.items():
+        if problem:
+            raise refusal(model, name, str(problem))
+
+
+def refusal(model: str, param: str, problem: str) -> InvalidRequestError:
+    message = f"model {model!r} {problem}; leave out {param}, send `extra: ignore`, or {NEEDS_LLM}"
+    return InvalidRequestError(message, param)

@@ -1,0 +1,42 @@
+"""Requests that the serving model cannot follow, refused before anything is searched."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+from models.generation.abilities import refusal, unsupported_options, without_unsupported
+from models.types import RequestContext
+from serve.pipelines.answering import Answering, Event, Query
+
+
+class SupportedAnswering:
+    """Where the Generator's model only quotes, what it cannot do is refused by name, or left out on request.
+
+    A language model, a canary and an unknown state get every request.
+    """
+
+    def __init__(
+        self, answering: Answering, serving_alias: Callable[[], Awaitable[str | None]], quotes: Callable[[str], bool]
+    ) -> None:
+        """`serving_alias` is the Generator's model, None if unknown; `quotes` says whether it only quotes."""
+        self._answering, self._serving_alias, self._quotes = answering, serving_alias, quotes
+
+    async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
+        """As Answering. Raises InvalidRequestError for the first option that the model cannot follow."""
+        alias = await self._serving_alias()
+        if alias is not None and self._quotes(alias):
+            query = _supported(query, alias)
+        async with aclosing(self._answering.answer(query, context)) as events:
+            async for event in events:
+                yield event
+
+
+def _supported(query: Query, alias: str) -> Query:
+    problems = unsupported_options(query.messages, query.sampling)
+    if not problems:
+        return query
+    if query.extra == "refuse":
+        param, problem = next(iter(problems.items()))
+        raise refusal(alias, param, problem)
+    messages, sampling = without_unsupported(query.messages, query.sampling)
+    return replace(query, messages=messages, sampling=sampling)
