@@ -97,8 +97,8 @@ class Passage:
 class Chunk:
     """A piece of a file's extracted text, before it is stored: `text == document.text[start:end]`.
 
-    `context` is the title and headings above it, outermost first, joined by " > ". `num_tokens` counts the embedding
-    model's tokens in `text`, without special tokens.
+    `context` is the title and headings above it, outermost first, joined by " > ", and the names of the columns if it
+    begins in the rows of a table. `num_tokens` counts the embedding model's tokens in `text`, without special tokens.
     """
 
     text: str

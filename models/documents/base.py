@@ -10,12 +10,16 @@ MAX_HEADING_LEVEL = 6
 
 @dataclass(frozen=True)
 class Block:
-    """Characters `start` to `end` of `Document.text`; `level` is a heading's (1 to 6, 1 outermost), 0 otherwise."""
+    """Characters `start` to `end` of `Document.text`; `level` is a heading's (1 to 6, 1 outermost), 0 otherwise.
+
+    `names_end`: where the names of a table's columns end and its rows begin; 0 for a table without them, too.
+    """
 
     kind: BlockKind
     start: int
     end: int
     level: int = 0
+    names_end: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 import textwrap
 from collections import Counter
+from dataclasses import replace
 
 from models.documents.base import MAX_HEADING_LEVEL, Block, BlockKind, Document
+from models.documents.tables import TableText
 from models.documents.text import clean, one_line
 from models.documents.titles import title_of
 
@@ -30,6 +32,16 @@ class DocumentBuilder:
         start = self._length
         self._append(text)
         self._blocks.append(Block(kind, start, self._length, min(level, MAX_HEADING_LEVEL)))
+
+    def add_table(self, table: TableText) -> None:
+        """Append a table unless it is blank. Its first lines are the names of its columns."""
+        num_blocks = len(self._blocks)
+        self.add("table", table.text)
+        if len(self._blocks) > num_blocks:
+            block = self._blocks[-1]
+            num_chars = sum(len(line) + 1 for line in self._texts[-1].split("\n")[: table.num_header_lines])
+            names_end = min(block.start + num_chars, block.end) if table.num_header_lines else 0
+            self._blocks[-1] = replace(block, names_end=names_end if names_end < block.end else 0)
 
     def omit(self, name: str, count: int = 1) -> None:
         """Count what is left out on purpose, by its name in the plural."""

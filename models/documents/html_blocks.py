@@ -174,4 +174,4 @@ class _Walker:
         for child in table.iter():
             if child.tag == "caption":
                 self._builder.add("paragraph", line_of(child, self._omits))
-        self._builder.add("table", read_table(table, self._omits, place.text_format).text)
+        self._builder.add_table(read_table(table, self._omits, place.text_format))

@@ -10,13 +10,15 @@ from sentencex import get_sentence_boundaries
 
 from models.documents.base import Block, Document
 from models.documents.chunkers.base import ChunkingOptions
+from models.documents.chunkers.column_names import ColumnNames
 from models.documents.options import NoOptions
 from models.documents.sections import Group, merge_tiny, split_sections
 from models.documents.text import one_line
 from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk
 
-MAX_CONTEXT_TOKENS = 32
+MAX_CONTEXT_TOKENS = 32  # of the headings. Names of columns may take more: the text is then shorter.
+NUM_SEPARATOR_TOKENS = 2
 CONTEXT_SEPARATOR = " > "
 TITLE_SEPARATORS = (" - ", " | ", " – ", " — ", " · ")  # "Duck - Wikipedia"
 SENTENCE_WINDOW_CHARS = 50_000  # sentencex is quadratic in text without sentences: 2,000,000 took 1.7 s
@@ -33,16 +35,16 @@ class StructureChunker:
     def chunk(self, document: Document, tokenizer: Tokenizer, options: ChunkingOptions) -> list[Chunk]:
         """The document's chunks in order. Together they contain all text except headings.
 
-        A chunk stays inside one section. Tiny neighbours under one parent are joined. Time and memory are linear in
-        the text.
+        A chunk stays inside one section. Tiny neighbours under one parent are joined. A chunk that begins in the rows
+        of a table has the names of its columns in its context. Time and memory are linear in the text.
         """
         starts = _token_starts(document, tokenizer)
-        cutter = _Cutter(document.text, starts, options)
+        contexts = _Contexts(document, tokenizer, options.max_tokens)
+        cutter = _Cutter(document.text, starts, options, contexts)
         sections = split_sections(document)
         groups = merge_tiny(sections, [cutter.count(s.start, s.end) for s in sections], options.max_tokens)
-        contexts = _Contexts(document, tokenizer)
-        spans = [(start, end, contexts.of(group.path)) for group in groups for start, end in cutter.cut(group)]
-        return _split_to_fit(document.text, spans, tokenizer, options.max_tokens)
+        spans = [(start, end, group.path) for group in groups for start, end in cutter.cut(group)]
+        return _split_to_fit(document.text, spans, tokenizer, contexts)
 
 
 def _token_starts(document: Document, tokenizer: Tokenizer) -> list[int]:
@@ -64,7 +66,8 @@ class _Border(IntEnum):
 class _Atom:
     """Text that is never cut: a sentence or a line, or a piece of a sentence that is too long for a chunk.
 
-    `first_token` and `end_token` are indexes in the list of token starts.
+    `first_token` and `end_token` are indexes in the list of token starts. A chunk that begins here has at most
+    `max_tokens`.
     """
 
     start: int
@@ -72,11 +75,13 @@ class _Atom:
     first_token: int
     end_token: int
     border: _Border
+    max_tokens: int
 
 
 class _Cutter:
-    def __init__(self, text: str, token_starts: list[int], options: ChunkingOptions) -> None:
+    def __init__(self, text: str, token_starts: list[int], options: ChunkingOptions, contexts: "_Contexts") -> None:
         self._text = text
+        self._contexts = contexts
         self._token_starts = token_starts
         self._max_tokens = options.max_tokens
         self._overlap_tokens = options.overlap_tokens
@@ -89,7 +94,7 @@ class _Cutter:
         """The spans of a group's chunks, in order; neighbours may overlap."""
         if self.count(group.start, group.end) <= self._max_tokens:
             return [(group.start, group.end)]
-        return self._pack([atom for block in group.blocks for atom in self._atoms(block)])
+        return self._pack([atom for block in group.blocks for atom in self._atoms(block, group.path)])
 
     def _pack(self, atoms: list[_Atom]) -> list[tuple[int, int]]:
         spans: list[tuple[int, int]] = []
@@ -108,7 +113,7 @@ class _Cutter:
         if end == len(atoms):
             return end
         for border in range(end, done, -1):
-            if atoms[border].end_token - atoms[first].first_token < self._max_tokens // 2:
+            if atoms[border].end_token - atoms[first].first_token < atoms[first].max_tokens // 2:
                 break
             if atoms[border].border is _Border.BLOCK:
                 return border
@@ -138,19 +143,21 @@ class _Cutter:
         return last
 
     def _fits(self, atoms: list[_Atom], first: int, last: int) -> bool:
-        return atoms[last].end_token - atoms[first].first_token <= self._max_tokens
+        return atoms[last].end_token - atoms[first].first_token <= atoms[first].max_tokens
 
-    def _atoms(self, block: Block) -> Iterator[_Atom]:
+    def _atoms(self, block: Block, path: tuple[Block, ...]) -> Iterator[_Atom]:
         border = _Border.BLOCK
         is_verbatim = block.kind in ("table", "code")
+        max_tokens = self._contexts.max_tokens(path, block.names_end)
         for start, end in self._lines(block) if is_verbatim else self._sentences(block):
-            for piece_start, piece_end in self._pieces(start, end):
-                yield self._atom(piece_start, piece_end, border)
+            for piece_start, piece_end in self._pieces(start, end, max_tokens):
+                yield self._atom(piece_start, piece_end, border, max_tokens)
                 border = _Border.TOKEN
             border = _Border.SENTENCE
 
-    def _atom(self, start: int, end: int, border: _Border) -> _Atom:
-        return _Atom(start, end, bisect_left(self._token_starts, start), bisect_left(self._token_starts, end), border)
+    def _atom(self, start: int, end: int, border: _Border, max_tokens: int) -> _Atom:
+        first_token, end_token = bisect_left(self._token_starts, start), bisect_left(self._token_starts, end)
+        return _Atom(start, end, first_token, end_token, border, max_tokens)
 
     def _lines(self, block: Block) -> Iterator[tuple[int, int]]:
         lines = self._text[block.start : block.end].split("\n")
@@ -164,12 +171,12 @@ class _Cutter:
             borders.extend(window + sentence["start_index"] for sentence in get_sentence_boundaries("en", text))
         return self._stripped(pairwise([block.start, *borders[1:], block.end]))
 
-    def _pieces(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def _pieces(self, start: int, end: int, max_tokens: int) -> Iterator[tuple[int, int]]:
         """The span itself if it fits into a chunk; else pieces that fit, cut at white space if possible."""
-        while self.count(start, end) > self._max_tokens:
+        while self.count(start, end) > max_tokens:
             first = bisect_left(self._token_starts, start)
-            limit = max(self._token_starts[first + self._max_tokens], start + 1)
-            cut = self._white_space(self._token_starts[first + self._max_tokens // 2], limit) or limit
+            limit = max(self._token_starts[first + max_tokens], start + 1)
+            cut = self._white_space(self._token_starts[first + max_tokens // 2], limit) or limit
             yield from self._stripped([(start, cut)])
             start = cut
         yield from self._stripped([(start, end)])
@@ -194,36 +201,52 @@ def _strip(text: str, start: int, end: int) -> tuple[int, int] | None:
     return start, start + len(inner)
 
 
-def _split_to_fit(text: str, spans: list[tuple[int, int, str]], tokenizer: Tokenizer, max_tokens: int) -> list[Chunk]:
-    """Chunks of the spans. A span whose text alone has more than `max_tokens` is halved.
+def _split_to_fit(
+    text: str, spans: list[tuple[int, int, tuple[Block, ...]]], tokenizer: Tokenizer, contexts: "_Contexts"
+) -> list[Chunk]:
+    """Chunks of the spans. A span whose text alone has too many tokens is halved.
 
     Text alone may have more tokens than inside the document: after a cut through a word, or with tokenizers that join a
     space to the next word.
     """
     chunks: list[Chunk] = []
     starts_of = tokenizer.token_starts([text[start:end] for start, end, _ in spans])
-    for (start, end, context), starts in zip(spans, starts_of, strict=True):
-        if len(starts) <= max_tokens or end - start == 1:
-            chunks.append(Chunk(text[start:end], start, end, context, len(starts)))
+    for (start, end, path), starts in zip(spans, starts_of, strict=True):
+        if len(starts) <= contexts.max_tokens(path, start) or end - start == 1:
+            chunks.append(Chunk(text[start:end], start, end, contexts.of(path, start), len(starts)))
             continue
         middle = start + min(max(starts[len(starts) // 2], 1), end - start - 1)
         halves = filter(None, (_strip(text, start, middle), _strip(text, middle, end)))
-        chunks.extend(_split_to_fit(text, [(*half, context) for half in halves], tokenizer, max_tokens))
+        chunks.extend(_split_to_fit(text, [(*half, path) for half in halves], tokenizer, contexts))
     return chunks
 
 
 class _Contexts:
-    """Title and headings as one line of at most MAX_CONTEXT_TOKENS tokens; the outermost are dropped first."""
+    """Title, headings and names of columns as one line.
 
-    def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
+    Title and headings have at most MAX_CONTEXT_TOKENS tokens; the outermost are dropped first. Names of columns come
+    on top of them, at most half a chunk.
+    """
+
+    def __init__(self, document: Document, tokenizer: Tokenizer, max_tokens: int) -> None:
         self._document = document
         self._tokenizer = tokenizer
-        self._contexts: dict[tuple[Block, ...], str] = {}
+        self._max_tokens = max_tokens
+        self._column_names = ColumnNames(document, tokenizer, max_tokens // 2)
+        self._headings: dict[tuple[Block, ...], tuple[str, int]] = {}
 
-    def of(self, path: tuple[Block, ...]) -> str:
-        if path not in self._contexts:
-            self._contexts[path] = self._bounded(self._names(path))
-        return self._contexts[path]
+    def of(self, path: tuple[Block, ...], start: int) -> str:
+        """The context of a chunk under the headings `path` that begins at `start`."""
+        names, _ = self._column_names.above(start)
+        return CONTEXT_SEPARATOR.join(filter(None, (self._bounded(path)[0], names)))
+
+    def max_tokens(self, path: tuple[Block, ...], start: int) -> int:
+        """The most tokens of that chunk's text."""
+        _, num_tokens = self._column_names.above(start)
+        if not num_tokens:
+            return self._max_tokens
+        excess = self._bounded(path)[1] + NUM_SEPARATOR_TOKENS + num_tokens - MAX_CONTEXT_TOKENS
+        return self._max_tokens - max(0, excess)
 
     def _names(self, path: tuple[Block, ...]) -> list[str]:
         headings = [one_line(self._document.text[block.start : block.end]) for block in path]
@@ -231,12 +254,18 @@ class _Contexts:
         is_repeated = bool(headings) and headings[0].casefold() in _title_parts(title.casefold())
         return headings if is_repeated or not title else [title, *headings]
 
-    def _bounded(self, names: list[str]) -> str:
+    def _bounded(self, path: tuple[Block, ...]) -> tuple[str, int]:
+        """Title and headings, and their number of tokens."""
+        if path not in self._headings:
+            self._headings[path] = self._shortened(self._names(path))
+        return self._headings[path]
+
+    def _shortened(self, names: list[str]) -> tuple[str, int]:
         while True:
             context = CONTEXT_SEPARATOR.join(names)
             (starts,) = self._tokenizer.token_starts([context])
             if len(starts) <= MAX_CONTEXT_TOKENS:
-                return context
+                return context, len(starts)
             # A single heading that is too long is truncated, and again if the cut word now has more tokens.
             names = names[1:] or [context[: starts[MAX_CONTEXT_TOKENS]].rstrip()]
 

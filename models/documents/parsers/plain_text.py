@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import PurePath
 
 from models.documents.base import MAX_HEADING_LEVEL, Block, BlockKind, Document
+from models.documents.delimited import find_names, num_drawn_names
 from models.documents.encoding import decode, is_binary
 from models.documents.options import NoOptions
 from models.documents.text import clean
 
-ONE_BLOCK: dict[str, BlockKind] = {".csv": "table", ".log": "code"}  # split between lines only
+DELIMITED = frozenset([".csv", ".tsv"])
 UNDERLINE = re.compile(r"([=\-~^\"'#*+.`:_])\1{2,}$")
 LIST_MARKER = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]")
 DIRECTIVE = re.compile(r"[ \t]*\.\. [\w-]+::")
 MAX_TITLE_CHARS = 200
+MAX_SAMPLE_LINES = 1_000  # a row of CSV may have many lines
 
 Lines = list[tuple[int, str]]  # (start, line without its line break)
 
@@ -32,10 +36,12 @@ class PlainTextParser:
     def parse(self, content: bytes, filename: str) -> Document:
         """The file's text. Blank lines separate paragraphs; an underlined title is a heading (reStructuredText)."""
         text = clean(decode(content, filename)).strip("\n").rstrip()
-        kind = ONE_BLOCK.get(PurePath(filename).suffix.lower())
-        if kind:
+        extension = PurePath(filename).suffix.lower()
+        if extension in DELIMITED:
+            return Document(text, tuple(_delimited(text)))
+        if extension == ".log":
             start = len(text) - len(text.lstrip())
-            return Document(text, (Block(kind, start, len(text)),) if text else ())
+            return Document(text, (Block("code", start, len(text)),) if text else ())
         blocks = tuple(_Reader().read(text))
         tops = [block for block in blocks if block.level == 1]
         return Document(text, blocks, text[tops[0].start : tops[0].end] if len(tops) == 1 else "")
@@ -76,6 +82,8 @@ class _Reader:
     def _body(self, lines: Lines) -> Block:
         if self._expects_code and all(line[0] in " \t" for _, line in lines):
             return _block("code", lines)
+        if num_names := num_drawn_names([line for _, line in lines]):
+            return _table(lines, num_names)
         self._expects_code = lines[-1][1].endswith("::") or bool(DIRECTIVE.match(lines[0][1]))
         return _block("list_item" if LIST_MARKER.match(lines[0][1]) else "paragraph", lines)
 
@@ -93,6 +101,25 @@ def _groups(text: str) -> Iterator[Lines]:
         start += len(line) + 1
     if group:
         yield group
+
+
+def _delimited(text: str) -> Iterator[Block]:
+    """A table, after a paragraph if there is a title or a comment above the names of its columns."""
+    lines = text.split("\n")
+    first, end = find_names(lines[:MAX_SAMPLE_LINES])
+    starts = [0, *accumulate(len(line) + 1 for line in lines[:end])]
+    above = [(start, line.rstrip()) for start, line in zip(starts, lines[:first], strict=False) if line.strip()]
+    if above:
+        yield _block("paragraph", above)
+    table = [(starts[first], text[starts[first] :])]
+    names_end = starts[end] - 1 if end and starts[end] < len(text) else 0
+    if text:
+        yield replace(_block("table", table), names_end=names_end)
+
+
+def _table(lines: Lines, num_names: int) -> Block:
+    table = _block("table", lines)
+    return replace(table, names_end=_block("table", lines[:num_names]).end if num_names < len(lines) else 0)
 
 
 def _is_title(line: str, underline: str) -> bool:

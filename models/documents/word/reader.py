@@ -98,7 +98,7 @@ class _Reader:
             self.blocks(cells[0][0])
             return
         grid = [self._row(row, row_cells) for row, row_cells in zip(rows, cells, strict=True)]
-        self.builder.add("table", word_table_text(grid).text)
+        self.builder.add_table(word_table_text(grid))
 
     def _omits(self, row: Element) -> bool:
         for path, reason in (("w:trPr/w:hidden", HIDDEN_PASSAGES), ("w:trPr/w:del", DELETIONS)):

@@ -55,7 +55,8 @@ def assert_invariants(document: Document, tokenizer: Tokenizer, options: Chunkin
         assert piece.text == piece.text.strip()
         assert piece.num_tokens <= options.max_tokens
     assert [piece.num_tokens for piece in chunks] == num_tokens([piece.text for piece in chunks], tokenizer)
-    assert max(num_tokens([piece.context for piece in chunks], tokenizer)) <= MAX_CONTEXT_TOKENS
+    for piece, context_tokens in zip(chunks, num_tokens([piece.context for piece in chunks], tokenizer), strict=True):
+        assert piece.num_tokens + context_tokens <= options.max_tokens + MAX_CONTEXT_TOKENS
     starts = [piece.start for piece in chunks]
     ends = [piece.end for piece in chunks]
     assert starts == sorted(set(starts))

@@ -30,7 +30,7 @@ def test_every_format_gives_a_well_formed_document(filename: str) -> None:
 
 
 def test_every_extension_of_the_brief_is_supported() -> None:
-    expected = {".md", ".markdown", ".html", ".htm", ".txt", ".rst", ".text", ".log", ".csv", ".pdf", ".docx"}
+    expected = {".md", ".markdown", ".html", ".htm", ".txt", ".rst", ".text", ".log", ".csv", ".tsv", ".pdf", ".docx"}
 
     assert set(Catalog.open().extensions()) == expected
 
