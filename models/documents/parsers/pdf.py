@@ -1,19 +1,21 @@
 """PDF files, read by pdfium: the lines of each page with their boxes. pdf_layout makes paragraphs of them."""
 
 import threading
+from collections import Counter
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.documents.base import Document
-from models.documents.parsers.pdf_layout import Line, build_document
+from models.documents.parsers.pdf_layout import build_document
+from models.documents.pdf.annotations import read_annotations, with_annotations
+from models.documents.pdf.line import Line
+from models.documents.pdf.page_text import read_lines
 from models.errors import UnreadableDocumentError
 
 # pdfium is not thread-safe, even if each thread has its own document: two threads corrupt its memory.
 PDFIUM_LOCK = threading.Lock()
-LINE_BREAK = "\r\n"
-HYPHEN_AT_LINE_END = "\ufffe"  # pdfium replaces the hyphen and the line break by it
 
 
 class PdfConfig(BaseModel):
@@ -38,26 +40,29 @@ class PdfParser:
     def parse(self, content: bytes, filename: str) -> Document:
         """The text layer, in the order of the page's content, which is column by column in most files."""
         with PDFIUM_LOCK:
-            title, pages = _read(content, filename, self._max_pages)
-        document = build_document(title, pages)
+            title, pages, omitted = _read(content, filename, self._max_pages)
+        document = build_document(title, pages, omitted)
         if not document.blocks:
             detail = f"no text layer on its {len(pages)} page(s): a scan; run OCR first, for example ocrmypdf"
             raise UnreadableDocumentError(filename, "invalid_file", detail)
         return document
 
 
-def _read(content: bytes, filename: str, max_pages: int) -> tuple[str, list[list[Line]]]:
+def _read(content: bytes, filename: str, max_pages: int) -> tuple[str, list[list[Line]], Counter[str]]:
+    """The title, the lines of each page, and what was left out of them."""
     try:
         document = pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
         raise UnreadableDocumentError(filename, "invalid_file", _describe_open_error(error)) from error
     try:
+        document.init_forms()  # before any page: else fields have no values
         num_pages = len(document)
         if num_pages > max_pages:
             detail = f"{num_pages:,} pages; at most {max_pages:,} are allowed; split the file"
             raise UnreadableDocumentError(filename, "invalid_file", detail)
-        title = document.get_metadata_value("Title")
-        return title, [_read_page(document, number) for number in range(num_pages)]
+        omitted: Counter[str] = Counter()
+        pages = [_read_page(document, number, omitted) for number in range(num_pages)]
+        return document.get_metadata_value("Title"), pages, omitted
     except pypdfium2.PdfiumError as error:
         detail = "a page is broken; repair the file, for example with qpdf, or export it again"
         raise UnreadableDocumentError(filename, "invalid_file", detail) from error
@@ -71,47 +76,11 @@ def _describe_open_error(error: pypdfium2.PdfiumError) -> str:
     return "not a PDF file or a broken one; repair it, for example with qpdf, or export it again"
 
 
-def _read_page(document: pypdfium2.PdfDocument, number: int) -> list[Line]:
+def _read_page(document: pypdfium2.PdfDocument, number: int, omitted: Counter[str]) -> list[Line]:
     page = document[number]
     try:
-        text_page = page.get_textpage()
-        try:
-            return _lines(text_page)
-        finally:
-            text_page.close()
+        annotations = read_annotations(document, page)
+        omitted.update(annotations.omitted)
+        return with_annotations(read_lines(page, omitted), annotations.lines)
     finally:
         page.close()
-
-
-def _lines(text_page: pypdfium2.PdfTextPage) -> list[Line]:
-    """The page's lines. pdfium counts UTF-16 units, so an emoji counts as two."""
-    lines: list[Line] = []
-    position = 0
-    for raw in text_page.get_text_range(errors="replace").split(LINE_BREAK):
-        start = position
-        for piece, hyphenated in _pieces(raw):
-            length = _num_units(piece) + hyphenated
-            if piece.strip():
-                lines.append(_line(text_page, piece, start, hyphenated))
-            start += length
-        position += _num_units(raw) + len(LINE_BREAK)
-    return lines
-
-
-def _pieces(raw: str) -> list[tuple[str, bool]]:
-    pieces = raw.split(HYPHEN_AT_LINE_END)
-    return [(piece, index < len(pieces) - 1) for index, piece in enumerate(pieces)]
-
-
-def _line(text_page: pypdfium2.PdfTextPage, text: str, start: int, hyphenated: bool) -> Line:
-    first = start + _num_units(text[: len(text) - len(text.lstrip())])
-    last = start + _num_units(text.rstrip()) - 1
-    left, bottom, _, top = text_page.get_charbox(first, loose=True)
-    _, last_bottom, right, last_top = text_page.get_charbox(last, loose=True)
-    if last_top - last_bottom > top - bottom:  # a line that begins with a superscript is as high as its letters
-        bottom, top = last_bottom, last_top
-    return Line(text.strip(), left, bottom, right, top, hyphenated)
-
-
-def _num_units(text: str) -> int:
-    return len(text) + sum(1 for character in text if character > "\uffff")

@@ -2,6 +2,7 @@
 
 import re
 import statistics
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from itertools import pairwise
 
 from models.documents.base import MAX_HEADING_LEVEL, Document
 from models.documents.builder import DocumentBuilder
+from models.documents.pdf.line import Line
+from models.documents.pdf.running import without_running_lines
+from models.documents.text import SPACELESS
 
 # Fractions of a line's height, unless the name has a unit. Tuned on files from LaTeX, InDesign, Google Docs and Chrome.
 HEADING_RATIO = 1.15  # of the body's height
@@ -20,37 +24,22 @@ MAX_CHARACTER_WIDTH = 0.55  # on average; the cells of a table are further apart
 SPREAD_CHARACTER_WIDTH = 0.8
 COLUMN_POINTS = 12.0  # lines whose left edges differ by about this much share a right margin
 
-MIN_PAGE_LINES = 3  # a page with fewer has no room for a header and a footer
-
 HYPHENATED_WORD = re.compile(r"\b\w+(?:-\w+)+\b")
 LAST_WORD = re.compile(r"[\w-]+$")
 FIRST_WORD = re.compile(r"^\w+")
-DIGITS = re.compile(r"\d+")
-SENTENCE_END = (".", "!", "?", ":", ";", '"', "”", "»", "。")
+SPACELESS_CHARACTER = re.compile(f"[{SPACELESS}]")
+SENTENCE_END = (".", "!", "?", ":", ";", '"', "”", "»", "。", "！", "？", "：", "；")
 LIST_MARKER = re.compile(r"(?:[-–•*●▪]|\d{1,3}[.)]|\(?[a-z]\))\s")
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of a page. Its box is in points, from the page's lower left. `hyphenated`: a final hyphen was removed."""
-
-    text: str
-    left: float
-    bottom: float
-    right: float
-    top: float
-    hyphenated: bool = False
-
-    @property
-    def height(self) -> float:
-        return max(self.top - self.bottom, 0.1)
-
-
-def build_document(title: str, pages: list[list[Line]]) -> Document:
+def build_document(title: str, pages: list[list[Line]], omitted: Counter[str]) -> Document:
     """The document: headings by letter height, paragraphs by gaps and indents, without repeated headers and footers."""
     builder = DocumentBuilder()
     builder.title = title
-    pages = _without_running_lines(pages)
+    for name, count in omitted.items():
+        builder.omit(name, count)
+    pages, num_running = without_running_lines(pages)
+    builder.omit("lines of headers and footers", num_running)
     words = Counter(word.lower() for page in pages for line in page for word in HYPHENATED_WORD.findall(line.text))
     levels = _heading_levels(pages)
     for block in _blocks(pages):
@@ -58,24 +47,6 @@ def build_document(title: str, pages: list[list[Line]]) -> Document:
         level = levels.get(round(block[0].line.height), 0) if len(text) <= MAX_HEADING_CHARS else 0
         builder.add("heading" if level else "paragraph", text.replace("\n", " ") if level else text, level)
     return builder.build()
-
-
-def _without_running_lines(pages: list[list[Line]]) -> list[list[Line]]:
-    """Pages without headers and page numbers: first or last lines that repeat at the same place on most pages.
-
-    Lines with letters repeat only if they are equal: "Example 1" and "Example 2" may be titles of slides.
-    """
-    edges = Counter(_edge_key(page[place]) for page in pages if len(page) >= MIN_PAGE_LINES for place in (0, -1))
-    running = {key for key, count in edges.items() if count >= 3 and count > len(pages) / 2}
-    return [
-        [line for place, line in enumerate(page) if place not in (0, len(page) - 1) or _edge_key(line) not in running]
-        for page in pages
-    ]
-
-
-def _edge_key(line: Line) -> tuple[str, int]:
-    has_letters = any(character.isalpha() for character in line.text)
-    return line.text if has_letters else DIGITS.sub("#", line.text), round(line.bottom)
 
 
 def _heading_levels(pages: list[list[Line]]) -> dict[int, int]:
@@ -117,9 +88,10 @@ def _blocks(pages: list[list[Line]]) -> Iterator[list[_JoinedLine]]:
 
 def _between(above: Line, line: Line, margins: dict[int, float], usual_gap: float) -> str | None:
     """The separator of a line from the one above: nothing, " " or a line break; None if a new block begins."""
+    if above.stands_alone or line.stands_alone:
+        return None
     height = max(above.height, line.height)
-    overlap = min(above.top, line.top) - max(above.bottom, line.bottom)
-    if overlap > 0.5 * min(above.height, line.height) and line.left >= above.right - height:
+    if above.shares_row_with(line) and line.left >= above.right - height:
         # The row continues, or a piece of it is a superscript, as in 1/4.
         return " " if _is_word_gap(above, line) else ""
     if not 1 / HEADING_RATIO < line.height / above.height < HEADING_RATIO:
@@ -133,7 +105,7 @@ def _between(above: Line, line: Line, margins: dict[int, float], usual_gap: floa
     if gap > usual_gap + PARAGRAPH_GAP * height or (is_indented and above.text.endswith(SENTENCE_END)):
         return None
     keeps_break = LIST_MARKER.match(line.text) or _is_spread(above) or _is_spread(line)
-    return "\n" if keeps_break or _ended_early(above, line, margins) else " "
+    return "\n" if keeps_break or _ended_early(above, line, margins) else _word_space(above, line)
 
 
 def _is_word_gap(before: Line, after: Line) -> bool:
@@ -144,21 +116,41 @@ def _is_word_gap(before: Line, after: Line) -> bool:
 
 
 def _across(above: Line, line: Line) -> str | None:
-    """The separator at a new column or page: a space if the sentence clearly continues, else None."""
-    continues = above.hyphenated or (line.text[:1].islower() and not above.text.endswith(SENTENCE_END))
-    return " " if continues else None
+    """The separator at a new column or page: that of words if the sentence clearly continues, else None."""
+    if above.stands_alone or line.stands_alone:
+        return None
+    is_spaceless = not _word_space(above, line)
+    continues = above.hyphenated or (
+        (line.text[:1].islower() or is_spaceless) and not above.text.endswith(SENTENCE_END)
+    )
+    return _word_space(above, line) if continues else None
+
+
+def _word_space(above: Line, line: Line) -> str:
+    """What separates two lines of a sentence: nothing in languages that put no space between words."""
+    is_spaceless = SPACELESS_CHARACTER.match(above.text[-1]) and SPACELESS_CHARACTER.match(line.text[0])
+    return "" if is_spaceless else " "
 
 
 def _is_spread(line: Line) -> bool:
     """Whether a line is a row of a table: it has far fewer characters than fit into its width."""
-    return line.right - line.left > SPREAD_CHARACTER_WIDTH * line.height * len(line.text)
+    return line.right - line.left > SPREAD_CHARACTER_WIDTH * line.height * _num_columns(line.text)
+
+
+def _num_columns(text: str) -> int:
+    """The text's width in letters: a Chinese or Japanese character is as wide as two."""
+    return (
+        len(text)
+        if text.isascii()
+        else len(text) + sum(1 for character in text if unicodedata.east_asian_width(character) in "WF")
+    )
 
 
 def _ended_early(above: Line, line: Line, margins: dict[int, float]) -> bool:
     """Whether the line above had room for the first word of this line, so that its line break is intended."""
-    first_word = line.text.split(maxsplit=1)[0]
-    per_character = min((line.right - line.left) / len(line.text), MAX_CHARACTER_WIDTH * line.height)
-    width = per_character * (len(first_word) + 1) + line.height  # with a margin, as words differ in width
+    first_word = line.text[0] if SPACELESS_CHARACTER.match(line.text) else line.text.split(maxsplit=1)[0]
+    per_column = min((line.right - line.left) / _num_columns(line.text), MAX_CHARACTER_WIDTH * line.height)
+    width = per_column * (_num_columns(first_word) + 1) + line.height  # with a margin, as words differ in width
     return above.right + width < margins.get(_column(above), above.right)
 
 

@@ -1,6 +1,7 @@
 """What each format's text and blocks look like."""
 
 import threading
+from collections import Counter
 
 import pytest
 from document_checks import assert_well_formed, block_texts
@@ -8,6 +9,8 @@ from document_files import make_docx, make_pdf, part, text_at, with_parts
 
 from models.documents.parse import parse
 from models.documents.parsers.docx import DocxConfig, DocxParser
+from models.documents.parsers.pdf_layout import build_document
+from models.documents.pdf.line import Line
 from models.errors import UnreadableDocumentError
 
 MARKDOWN = """\
@@ -288,3 +291,14 @@ def test_pdfs_are_read_from_many_threads_at_once() -> None:
         thread.join()
 
     assert texts == [parse(content, "a.pdf").text] * 6
+
+
+WRAPPED = ["未休完的假期可以结转到下", "一年度，申请需要提前两周", "在系统中提交。"]
+
+
+def test_wrapped_lines_of_a_language_without_spaces_are_joined_without_one() -> None:
+    lines = [Line(text, 72, 700 - 20 * row, 72 + 12 * len(text), 712 - 20 * row) for row, text in enumerate(WRAPPED)]
+
+    document = build_document("", [lines], Counter())
+
+    assert document.text == "未休完的假期可以结转到下一年度，申请需要提前两周在系统中提交。"
