@@ -18,13 +18,14 @@ class WordCounts:
     """The counts that BM25 needs, of one index or of all shards of a store.
 
     `num_indexed` also counts removed chunks that Tantivy has not merged away yet, as `num_tokens` and `num_with` do.
-    `num_with` is the number of chunks with a term, for each term of one query.
+    `num_with` is the number of chunks with a term, for each term of one query. `languages` are those of the texts.
     """
 
     num_chunks: int
     num_indexed: int
     num_tokens: int
     num_with: dict[str, int]
+    languages: frozenset[str] = frozenset()
 
     @property
     def mean_length(self) -> float:
@@ -35,10 +36,11 @@ class WordCounts:
         """The term's inverse document frequency in a score."""
         return idf(self.num_with.get(term, 0), self.num_indexed)
 
-    def weight(self, term: str) -> float:
-        """The term's inverse document frequency among the chunks that were not removed."""
-        # Removed chunks may still count, so the number of chunks with the term can exceed that of all chunks.
-        return idf(min(self.num_with.get(term, 0), self.num_chunks), self.num_chunks)
+    def weight(self, terms: Iterable[str]) -> float:
+        """A word's inverse document frequency among the chunks that were not removed. No chunk has two of its terms."""
+        # Removed chunks may still count, so the number of chunks with the word can exceed that of all chunks.
+        num_with = sum(self.num_with.get(term, 0) for term in terms)
+        return idf(min(num_with, self.num_chunks), self.num_chunks)
 
     def without(self, num_documents: int, num_tokens: int) -> "WordCounts":
         """These counts without documents that have none of the terms."""
@@ -47,6 +49,7 @@ class WordCounts:
             self.num_indexed - num_documents,
             self.num_tokens - num_tokens,
             self.num_with,
+            self.languages,
         )
 
     def __add__(self, other: "WordCounts") -> "WordCounts":
@@ -56,6 +59,7 @@ class WordCounts:
             self.num_indexed + other.num_indexed,
             self.num_tokens + other.num_tokens,
             {term: self.num_with.get(term, 0) + other.num_with.get(term, 0) for term in terms},
+            self.languages | other.languages,
         )
 
 

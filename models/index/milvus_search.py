@@ -8,6 +8,7 @@ from models.corpus.positions import Positions, ViewKey
 from models.corpus.records import TextChanges, VectorChanges
 from models.corpus.views import Views
 from models.filters import Filter
+from models.index.analysis import VERSION as ANALYSIS_VERSION
 from models.index.follow import DenseRequest, LexicalRequest, merge
 from models.index.log_followers import MAX_WARM_STORES
 from models.index.milvus_collection import Collection, Milvus
@@ -91,7 +92,7 @@ class MilvusLexicalSearch:
 
     def __init__(self, views: Views, positions: Positions, config: MilvusConfig) -> None:
         self._views, self._milvus = views, Milvus(config)
-        self._view = f"{config.prefix} words"
+        self._view = f"{config.prefix} words {ANALYSIS_VERSION}"
         source = MilvusSource[TextChanges, MilvusLexicalIndex](
             stage="lexical",
             read=lambda key, seq, started_seq: views.text_changes(

@@ -1,7 +1,7 @@
-"""Keyword search with Tantivy: BM25 on English stems."""
+"""Keyword search with Tantivy: BM25 on the terms that analysis.py makes of texts and queries."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,17 +11,19 @@ import numpy as np
 
 from models.errors import ConflictError
 from models.filters import Attributes, Filter
-from models.index import stop_words
+from models.index import analysis
+from models.index.analysis import AnalyzedText, Word, english_analyzer, query_words, searched_terms
 from models.index.attributes import FileAttributes
 from models.index.attributes_snapshot import read_state, write_state
 from models.index.bm25 import idf
 from models.index.private_folder import link_file, private_folder
+from models.languages.detection import ENGLISH, LANGUAGES
 from models.types import KeyArray, LexicalRanking, Ranking
 
 if TYPE_CHECKING:
     import tantivy
 
-KEY, FILE, TEXT, ANALYZER = "key", "file", "text", "words"
+KEY, FILE, TEXT, LANGUAGE, ANALYZER = "key", "file", "text", "language", "words"
 # Tantivy's minimum heap for one thread. Measured: a commit of one document takes 1.9 ms with it, 4.8 ms with 50 MB.
 WRITER_HEAP_BYTES = 15_000_000
 # For many documents at once. A full heap becomes a segment, and each segment slows down every query: with 20,000 chunks
@@ -33,16 +35,7 @@ WRITER_KEPT_FROM = 50_000
 # Number of documents up to which an index, and their texts, stay in memory. An index in a folder costs a watcher
 # thread, and 4 ms of syncing per commit.
 MAX_IN_MEMORY = 500
-MAX_WORD_BYTES = 40  # Tantivy's default; longer words are hashes and base64
-FILES_FOLDER, SNAPSHOT_KIND = "words", {"index": "tantivy"}
-
-
-@dataclass(frozen=True)
-class Word:
-    """A lower-cased word of a query, and its term in the index."""
-
-    text: str
-    term: str
+FILES_FOLDER, SNAPSHOT_KIND = "words", {"index": "tantivy", "analysis": analysis.VERSION}
 
 
 @dataclass(frozen=True)
@@ -66,14 +59,13 @@ class TantivyIndex:
         import tantivy
 
         self._tantivy = tantivy
-        self._analyzer = _analyzer(tantivy)
-        self._stop_filter = _stop_filter(tantivy)
         self._schema = _schema(tantivy)
         self._folder: Path | None = None
         self._in_memory: dict[int, _Entry] = {}  # by key, to fill a folder later
         self._index = self._open()
         self._writer: tantivy.IndexWriter | None = None  # open while there are uncommitted writes
         self._is_dirty = self._is_bulk = False
+        self._languages: tuple[str, ...] = ()  # of the texts; read again after a commit
         self._files = FileAttributes()
         self._lock = threading.Lock()
 
@@ -113,8 +105,8 @@ class TantivyIndex:
             self._commit()
             words, searcher = self._words(query), self._index.searcher()
             clause = self._clause(where)
-        weights = {word.text: _weight(searcher, word.term) for word in words}
-        terms = self._searched_terms(words)
+        weights = word_weights(words, lambda terms: _weight(searcher, terms))
+        terms = searched_terms(words)
         if k < 1 or not terms or not searcher.num_docs:
             return LexicalRanking(Ranking.empty(), weights)
         return LexicalRanking(self._rank(searcher, terms, clause, k), weights)
@@ -141,7 +133,7 @@ class TantivyIndex:
                 index = self._open(own_folder)
             except (OSError, ValueError) as error:  # Tantivy raises ValueError
                 raise ConflictError(f"the snapshot in {folder} was deleted meanwhile: {error}") from error
-            self._folder, self._index = own_folder, index
+            self._folder, self._index, self._languages = own_folder, index, ()
             self._files.set(attributes)
 
     def __len__(self) -> int:
@@ -151,7 +143,7 @@ class TantivyIndex:
 
     def _open(self, folder: Path | None = None) -> "tantivy.Index":
         index = self._tantivy.Index(self._schema, path=str(folder) if folder else None)
-        index.register_tokenizer(ANALYZER, self._analyzer)
+        index.register_tokenizer(ANALYZER, english_analyzer())
         # Reload manually after a commit: the watcher of the default policy makes each commit 40 times slower.
         index.config_reader("manual")
         return index
@@ -170,8 +162,16 @@ class TantivyIndex:
             document = self._tantivy.Document()
             document.add_integer(KEY, entry.key)
             document.add_integer(FILE, entry.file_key)
-            document.add_text(TEXT, entry.text)
+            self._add_text(document, analysis.analyze(entry.text))
             writer.add_document(document)
+
+    def _add_text(self, document: "tantivy.Document", text: AnalyzedText) -> None:
+        if text.language == ENGLISH:
+            document.add_text(TEXT, text.words)
+            return
+        document.add_text(LANGUAGE, text.language)
+        tokens = [self._tantivy.Token(term, place, 0, 0) for place, term in enumerate(text.terms)]
+        document.add_pre_tokenized_text(TEXT, self._tantivy.PreTokenizedString("", tokens))
 
     def _writing(self, is_bulk: bool = False) -> "tantivy.IndexWriter":
         self._is_dirty = True
@@ -186,7 +186,7 @@ class TantivyIndex:
         if not self._is_dirty:
             return
         self._writing().commit()
-        self._is_dirty = False
+        self._is_dirty, self._languages = False, ()
         self._index.reload()
         if self._is_bulk or self._index.searcher().num_docs < WRITER_KEPT_FROM:
             # A writer needs a thread and 15 MB, and there may be thousands of small indexes.
@@ -216,12 +216,15 @@ class TantivyIndex:
         return occur.Must, query_of.const_score_query(in_files, 0.0)
 
     def _words(self, query: str) -> list[Word]:
-        tokens = self._analyzer.pre_tokenize(query).tokens
-        return [Word(query[token.char_offset_from : token.char_offset_to].lower(), token.text) for token in tokens]
+        return query_words(query, self._indexed_languages())
 
-    def _searched_terms(self, words: Iterable[Word]) -> list[str]:
-        content_terms = [word.term for word in words if self._stop_filter.analyze(word.text)]
-        return content_terms or [word.term for word in words]
+    def _indexed_languages(self) -> tuple[str, ...]:
+        """English, and each other language that a text is in."""
+        if not self._languages:
+            searcher = self._index.searcher()
+            foreign = [name for name in LANGUAGES if name != ENGLISH and searcher.doc_freq(LANGUAGE, name)]
+            self._languages = (ENGLISH, *foreign)
+        return self._languages
 
     def _rank(
         self, searcher: "tantivy.Searcher", terms: Iterable[str], clause: Any, k: int, boosts: Mapping[str, float] = {}
@@ -247,28 +250,25 @@ def _link_files(source: Path, target: Path) -> None:
             link_file(file, target / file.name)
 
 
-def _analyzer(tantivy: ModuleType) -> "tantivy.TextAnalyzer":
-    """Make the analyzer of text: runs of letters and digits, lower-cased, without accents, stemmed."""
-    builder, step = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()), tantivy.Filter
-    builder = builder.filter(step.remove_long(MAX_WORD_BYTES)).filter(step.lowercase()).filter(step.ascii_fold())
-    return builder.filter(step.stemmer("english")).build()
-
-
-def _stop_filter(tantivy: ModuleType) -> "tantivy.TextAnalyzer":
-    """Make the analyzer that returns a lower-cased word unchanged, and nothing for a stop word."""
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    return builder.filter(tantivy.Filter.custom_stopword(list(stop_words.ENGLISH))).build()
-
-
 def _schema(tantivy: ModuleType) -> "tantivy.Schema":
     builder = tantivy.SchemaBuilder()
     builder.add_integer_field(KEY, indexed=True, fast=True)
     builder.add_integer_field(FILE, indexed=True)
     builder.add_text_field(TEXT, tokenizer_name=ANALYZER, index_option="freq")
+    builder.add_text_field(LANGUAGE, tokenizer_name="raw", index_option="basic")
     return builder.build()
 
 
-def _weight(searcher: "tantivy.Searcher", term: str) -> float:
-    """Return the term's inverse document frequency among the documents that were not removed."""
+def word_weights(words: Iterable[Word], weight: Callable[[Sequence[str]], float]) -> dict[str, float]:
+    """Return each word's weight: the highest, for a word that also has a term as a name."""
+    weights: dict[str, float] = {}
+    for word in words:
+        weights[word.text] = max(weights.get(word.text, 0.0), weight(word.terms))
+    return weights
+
+
+def _weight(searcher: "tantivy.Searcher", terms: Sequence[str]) -> float:
+    """Return a word's inverse document frequency among the documents that were not removed."""
     # The frequency counts removed documents until their segment is merged, so it can exceed the number of documents.
-    return idf(min(searcher.doc_freq(TEXT, term), searcher.num_docs), searcher.num_docs)
+    num_with = sum(searcher.doc_freq(TEXT, term) for term in terms)
+    return idf(min(num_with, searcher.num_docs), searcher.num_docs)

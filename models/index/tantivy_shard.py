@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.filters import Filter
+from models.index.analysis import Word, query_words, searched_terms, terms_of
 from models.index.ballast import LONG_WORD, SHORT_WORD, WORDS, Ballast, IndexSize, ballast_for
 from models.index.bm25 import WordCounts, scores
 from models.index.tantivy_counts import read_size
-from models.index.tantivy_index import TEXT, TantivyIndex, Word
+from models.index.tantivy_index import TEXT, TantivyIndex, word_weights
 from models.types import KeyArray, LexicalRanking, Ranking
 
 if TYPE_CHECKING:
@@ -40,11 +41,11 @@ class TantivyShard(TantivyIndex):
     def search_with(self, counts: WordCounts, query: str, k: int, where: Filter | None = None) -> LexicalRanking:
         with self._lock:
             self._commit()
-            words = self._words(query)
+            words = self._words(query, counts.languages)
             self._balance(self._scoring_counts(words), counts.mean_length)
             clause, searcher, own = self._clause(where), self._index.searcher(), self._scoring_counts(words)
-        weights = {word.text: counts.weight(word.term) for word in words}
-        terms = self._searched_terms(words)
+        weights = word_weights(words, counts.weight)
+        terms = searched_terms(words)
         if k < 1 or not terms or not searcher.num_docs:
             return LexicalRanking(Ranking.empty(), weights)
         if self._folder is None:
@@ -70,8 +71,9 @@ class TantivyShard(TantivyIndex):
             self._size = None
         super()._commit()
 
-    def _words(self, query: str) -> list[Word]:
-        return [word for word in super()._words(query) if word.term not in WORDS]
+    def _words(self, query: str, of_all_shards: Iterable[str] = ()) -> list[Word]:
+        languages = dict.fromkeys((*self._indexed_languages(), *sorted(of_all_shards)))
+        return [word for word in query_words(query, languages) if WORDS.isdisjoint(word.terms)]
 
     def _move_to_folder(self, is_bulk: bool = False) -> Path:
         self._term_counts = {}
@@ -80,10 +82,11 @@ class TantivyShard(TantivyIndex):
     def _scoring_counts(self, words: Iterable[Word]) -> WordCounts:
         """Return the counts that Tantivy scores with, ballast included."""
         searcher = self._index.searcher()
-        num_with = {word.term: searcher.doc_freq(TEXT, word.term) for word in words}
+        num_with = {term: searcher.doc_freq(TEXT, term) for word in words for term in word.terms}
         if self._size is None:
             self._size = read_size(self._tantivy, searcher, self._schema, TEXT, num_with)
-        return WordCounts(searcher.num_docs, self._size.num_documents, self._size.num_tokens, num_with)
+        languages = frozenset(self._indexed_languages())
+        return WordCounts(searcher.num_docs, self._size.num_documents, self._size.num_tokens, num_with, languages)
 
     def _ballast(self, searcher: "tantivy.Searcher") -> Ballast:
         return Ballast(searcher.doc_freq(TEXT, SHORT_WORD), searcher.doc_freq(TEXT, LONG_WORD))
@@ -108,7 +111,7 @@ class TantivyShard(TantivyIndex):
         keys = self._rank(searcher, terms, clause, searcher.num_docs).keys
         texts = {key: entry.text for key in keys.tolist() if (entry := self._in_memory.get(key)) is not None}
         for key in texts.keys() - self._term_counts.keys():
-            self._term_counts[key] = Counter(self._analyzer.analyze(texts[key]))
+            self._term_counts[key] = Counter(terms_of(texts[key]))
         all_scores = np.array(scores([self._term_counts[key] for key in texts], terms, counts), np.float32)
         best_first = np.argsort(-all_scores, kind="stable")[:k]
         return Ranking(np.array(list(texts), np.int64)[best_first], all_scores[best_first])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from models.index import stop_words
+from models.languages import stop_words
 
 KEY, TEXT, ANALYZER = "key", "text", "words"
 MAX_WORD_BYTES = 40

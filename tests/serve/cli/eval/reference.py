@@ -23,7 +23,7 @@ import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 from ir_measures import RR, P, R, nDCG
 
-from models.index.stop_words import ENGLISH
+from models.languages.stop_words import ENGLISH
 
 MEASURES = [nDCG @ 10, RR @ 10, R @ 5, R @ 10, P @ 10]
 DEPTH = 50

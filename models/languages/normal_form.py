@@ -1,0 +1,19 @@
+"""The Unicode normal form in which texts and questions are compared."""
+
+import re
+import unicodedata
+
+# A soft hyphen only says where a line may break. Turkish's dotted capital I has no lower case of one character.
+_FOLDED = {0x00AD: None, 0x0130: "i", 0x0401: "Е", 0x0451: "е"}
+_ANY_FOLDED = re.compile(f"[{''.join(map(chr, _FOLDED))}]")
+
+
+def normal_form(text: str) -> str:
+    """Return `text` in form NFKC, so that letters typed in other ways are equal. ASCII text is returned unchanged.
+
+    A decomposed letter becomes one character, a full-width or superscript digit a digit, a ligature its letters.
+    """
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", text)
+    return text.translate(_FOLDED) if _ANY_FOLDED.search(text) else text
