@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from ray import serve as ray_serve
 
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
 from deployments.calls.envelope import Envelope
 from deployments.calls.handle import Handle
+from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.searcher import Search, Searcher, Timed
 from deployments.replica.storage import StorageConfig
-from deployments.replica.user_config import BatchedStageConfig, parse_user_config, set_batching
+from deployments.replica.user_config import BatchedStageConfig, parse_user_config
 from models.corpus.views import Shard
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
@@ -46,30 +46,23 @@ class DenseSearcher(Searcher):
         super().__init__(storage)
         self._shard = shard
         self._tokens = TokenSearch(self._corpus.views, storage.token_folder, shard)
+        self._scores = MessageBatcher(self.score_messages)
+        self._sentence_scores = MessageBatcher(self.score_sentence_messages)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(DenseSearcherConfig, user_config)
         if self._index != config.index:
             self.start(self._make(config.index))
             self._index = config.index
-        set_batching(self._batches, config)
-        set_batching(self._score_batches, config)
-        set_batching(self._sentence_batches, config)
-
-    @ray_serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def _batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
-        return await self.search_messages(messages)
+        for batcher in (self._searches, self._scores, self._sentence_scores):
+            batcher.configure(config)
 
     async def score_tokens(self, requests: list[TokenScoreRequest], envelopes: list[Envelope]) -> list[Any]:
         """The MaxSim scores of each request's chunks, NaN for a chunk without token vectors here.
 
         An error in the place of a request that failed or is late.
         """
-        return await self.metered(self._score_batches, requests, envelopes)
-
-    @ray_serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def _score_batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
-        return await self.score_messages(messages)
+        return await self.metered(self._scores, requests, envelopes)
 
     async def score_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
         """The scores of all `messages`, by message. As search_messages."""
@@ -77,10 +70,10 @@ class DenseSearcher(Searcher):
 
     async def score_sentences(self, requests: list[SentenceScoreRequest], envelopes: list[Envelope]) -> list[Any]:
         """The MaxSim scores of the sentences of each request's chunks. Errors as score_tokens."""
-        return await self.metered(self._sentence_batches, requests, envelopes)
+        return await self.metered(self._sentence_scores, requests, envelopes)
 
-    @ray_serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def _sentence_batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
+    async def score_sentence_messages(self, messages: list[list[Timed]]) -> list[list[Any]]:
+        """The scores of the sentences of all `messages`, by message. As search_messages."""
         return await self.answer_messages(self._tokens.score_sentences, messages)
 
     def maintain_step(self) -> bool:

@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
-from ray import serve as ray_serve
-
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
 from deployments.calls.handle import Handle
-from deployments.replica.searcher import Search, Searcher, Timed
+from deployments.replica.searcher import Search, Searcher
 from deployments.replica.storage import StorageConfig
-from deployments.replica.user_config import BatchedStageConfig, parse_user_config, set_batching
+from deployments.replica.user_config import BatchedStageConfig, parse_user_config
 from models.corpus.views import Shard
 from models.index.follow import LexicalRequest, LexicalSearch
 from models.index.lexical_shards import LexicalShardSearch, ShardAnswer, ShardRequest, merge_answers, total_counts
@@ -37,11 +35,7 @@ class LexicalSearcher(Searcher):
         config = parse_user_config(LexicalSearcherConfig, user_config)
         if self._maintenance is None:
             self.start(self._make())
-        set_batching(self._batches, config)
-
-    @ray_serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def _batches(self, messages: list[list[Timed]]) -> list[list[Any]]:
-        return await self.search_messages(messages)
+        self._searches.configure(config)
 
     def _make(self) -> Search:
         milvus, views, snapshots = self._storage.milvus, self._corpus.views, self._storage.snapshots()

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from deployments.autoscaling import WorkMeter
 from deployments.calls.envelope import Envelope
 from deployments.replica.liveness import Liveness
+from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.storage import StorageConfig
 from deployments.telemetry.logs import join_serve_log
 from models.errors import DeadlineExceededError, RagError, StageUnavailableError
@@ -16,7 +17,6 @@ from models.types import Deadline, StageStatus
 
 Timed = tuple[Any, Deadline]  # a request and its deadline
 Work = Callable[[list[Any]], list[Any]]  # an answer for each request; blocks
-Batches = Callable[[list[Timed]], Awaitable[list[Any]]]
 STUCK_S = 900.0  # an older search is stuck; the first one after a large upload reads a long log
 MAINTAIN_S = 1.0  # time between two looks at the log while there is nothing to catch up with
 
@@ -32,14 +32,9 @@ class Search(Protocol):
 
 
 class Searcher:
-    """A replica's base. `reconfigure` sets `_search`, which reads its indexes from a snapshot and the log.
-
-    Each kind of searcher batches `search_messages` as its own `_batches`: Serve has a queue a decorated method, and
-    searchers inside one ingress would share that of their base.
-    """
+    """A replica's base. `reconfigure` sets `_search`, which reads its indexes from a snapshot and the log."""
 
     _search: Search
-    _batches: Any
 
     def __init__(self, storage: StorageConfig) -> None:
         join_serve_log()
@@ -49,6 +44,7 @@ class Searcher:
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="search")
         self._maintenance: asyncio.Task[None] | None = None
         self._meter = WorkMeter()
+        self._searches = MessageBatcher(self.search_messages)
         self._liveness = Liveness("search", STUCK_S)
 
     def start(self, search: Search) -> None:
@@ -62,14 +58,14 @@ class Searcher:
 
         Concurrent messages share one look at the log, and one search of each index.
         """
-        return await self.metered(self._batches, requests, envelopes)
+        return await self.metered(self._searches, requests, envelopes)
 
-    async def metered(self, batches: Batches, requests: list[Any], envelopes: list[Envelope]) -> list[Any]:
-        """The answers of `batches`, a method that Serve batches, to a message of requests."""
+    async def metered(self, batcher: MessageBatcher, requests: list[Any], envelopes: list[Envelope]) -> list[Any]:
+        """The answers of `batcher` to a message of requests."""
         deadlines = [Deadline.after(envelope.budget_s) for envelope in envelopes]
         self._meter.arrived(len(requests))
         try:
-            return await batches(list(zip(requests, deadlines, strict=True)))
+            return await batcher.answers(list(zip(requests, deadlines, strict=True)))
         finally:
             self._meter.left(len(requests))
 

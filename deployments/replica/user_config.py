@@ -96,9 +96,3 @@ def parse_user_config(kind: type[C], user_config: dict[str, Any]) -> C:
         return kind(**user_config)
     except ValidationError as error:
         raise first_problem("user_config", error, kind) from None
-
-
-def set_batching(batched: Any, config: BatchedStageConfig) -> None:
-    """Set the batching of a method decorated with Serve's batch, from its next batch on."""
-    batched.set_max_batch_size(config.max_batch_size)
-    batched.set_batch_wait_timeout_s(config.batch_wait_timeout_s)

@@ -92,21 +92,3 @@ def test_a_type_sent_between_replicas_is_a_plain_frozen_dataclass(kind: type) ->
 
 def test_rays_auth_mode_is_set_on_purpose() -> None:
     assert environment.SETTINGS["RAY_AUTH_MODE"] in ("token", "disabled")
-
-
-def test_a_batched_method_is_one_line_that_delegates() -> None:
-    # @serve.batch fails outside a replica, so nothing worth testing may live under it.
-    files = ("deployments/dense_searcher.py", "deployments/lexical_searcher.py")
-    batched = [
-        node
-        for file in files
-        for node in ast.walk(ast.parse((ROOT / file).read_text()))
-        if isinstance(node, ast.AsyncFunctionDef)
-        and any("batch" in ast.unparse(decorator) for decorator in node.decorator_list)
-    ]
-
-    assert {"_batches", "_score_batches", "_sentence_batches"} <= {method.name for method in batched}
-    for method in batched:
-        (line,) = method.body
-        assert isinstance(line, ast.Return)
-        assert isinstance(line.value, ast.Await)

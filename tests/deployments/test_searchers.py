@@ -127,7 +127,7 @@ async def test_each_shard_scores_the_token_vectors_of_its_own_chunks(storage: St
 
 
 class DirectHandle:
-    """Calls a searcher without the batching of Serve, which needs a replica, and notes the requested keys."""
+    """Calls a searcher in this process, and notes the requested keys and the ends of their sentences."""
 
     def __init__(self, searcher: DenseSearcher) -> None:
         self._searcher, self.keys, self.spans = searcher, list[int](), list[int]()
@@ -135,11 +135,9 @@ class DirectHandle:
     def call(self, method: str, requests: list[Any], envelopes: list[Envelope]) -> Awaitable[Any]:
         if method == "score_sentences":
             self.spans += [int(spans[0, 1]) for request in requests for spans in request.spans]
-            work = self._searcher._tokens.score_sentences
-            return asyncio.ensure_future(self._searcher.answer_all(work, requests))
-        assert method == "score_tokens"
-        self.keys += [key for request in requests for key in request.keys.tolist()]
-        return asyncio.ensure_future(score(self._searcher, *requests))
+        else:
+            self.keys += [key for request in requests for key in request.keys.tolist()]
+        return asyncio.ensure_future(getattr(self._searcher, method)(requests, envelopes))
 
     def stream(self, method: str, *args: object) -> AsyncIterator[Any]:
         raise NotImplementedError
@@ -275,7 +273,12 @@ async def test_messages_are_searched_together_and_what_is_late_is_not_searched(s
     corpus.close()
 
 
-def test_searchers_inside_one_process_batch_apart() -> None:
-    # Serve has a queue a decorated method: with one of their base, each would get the other's requests.
-    assert "_batches" in vars(DenseSearcher)
-    assert "_batches" in vars(LexicalSearcher)
+async def test_concurrent_messages_share_a_batch_and_get_their_own_answers(storage: StorageConfig) -> None:
+    fill(storage.open(), 20)
+    searcher = DenseSearcher(storage)
+    await searcher.reconfigure({"max_batch_size": 4})
+    envelope = Envelope("test", DEFAULT_TENANT, 30.0)
+
+    answers = await asyncio.gather(*(searcher.search([request(number)], [envelope]) for number in range(10)))
+
+    assert [ranking.keys[0] for (ranking,) in answers] == list(range(1, 11))

@@ -1,0 +1,73 @@
+"""Batches of messages: those that arrive while a batch is computed form the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.replica.user_config import BatchedStageConfig
+
+Message = list[Any]
+AnswerAll = Callable[[list[Message]], Awaitable[list[list[Any]]]]  # the answers of each message, in order
+AS_SHIPPED = BatchedStageConfig()
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A message, and the future that gets its answers."""
+
+    message: Message
+    answers: asyncio.Future[list[Any]]
+
+
+class MessageBatcher:
+    """Computes one batch at a time. Belongs to one event loop.
+
+    Serve's own batching does the same for 0.9 ms of CPU a message: it has tasks, events and metrics for each. Here a
+    message costs a future.
+    """
+
+    def __init__(self, answer_all: AnswerAll) -> None:
+        self._answer_all = answer_all
+        self._config = AS_SHIPPED
+        self._waiting: list[_Call] = []
+        self._running: asyncio.Task[None] | None = None  # owned here until no message waits
+
+    def configure(self, config: BatchedStageConfig) -> None:
+        """Use other limits from the next batch on."""
+        self._config = config
+
+    async def answers(self, message: Message) -> list[Any]:
+        """The answers to `message`. Raises the error of its batch. A caller that leaves is not computed for."""
+        loop = asyncio.get_running_loop()
+        call = _Call(message, loop.create_future())
+        self._waiting.append(call)
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        return await call.answers
+
+    async def _run(self) -> None:
+        """Compute batches until no message waits."""
+        try:
+            while self._waiting:
+                if self._config.batch_wait_timeout_s and len(self._waiting) < self._config.max_batch_size:
+                    await asyncio.sleep(self._config.batch_wait_timeout_s)
+                await self._run_batch(self._next_batch())
+        finally:
+            self._running = None
+
+    def _next_batch(self) -> list[_Call]:
+        size = self._config.max_batch_size
+        batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        return [call for call in batch if not call.answers.done()]
+
+    async def _run_batch(self, batch: list[_Call]) -> None:
+        try:
+            answers = await self._answer_all([call.message for call in batch]) if batch else []
+            for call, of_message in zip(batch, answers, strict=True):
+                if not call.answers.done():
+                    call.answers.set_result(of_message)
+        except Exception as error:  # noqa: BLE001, whatever it is, the callers of this batch must get it
+            for call in batch:
+                if not call.answers.done():
+                    call.answers.set_exception(error)
