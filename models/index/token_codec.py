@@ -6,7 +6,7 @@ here neighbours are pooled, so that the order of the text is kept.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.index.gaussian_codes import ByteArray, GaussianCodes, code_bytes, quantize, similarities
 from models.index.max_sim import weighted_best
-from models.types import FloatArray, HalfArray
+from models.types import FloatArray, HalfArray, KeyArray
 
 Blob = bytes | memoryview | ByteArray
 
@@ -89,26 +89,9 @@ def max_sim_scores(query: HalfArray, weights: FloatArray, blobs: Sequence[Blob])
     that is damaged, or of another version or dimension.
     """
     scores = np.full(len(blobs), np.nan, np.float32)
-    wide = query.astype(np.float32)
-    headers = {place: _read_header(blob, query.shape[1]) for place, blob in enumerate(blobs) if len(blob)}
-    for bits in {header.bits for header in headers.values()}:
-        places = [place for place, header in headers.items() if header.bits == bits]
-        alike = [headers[place] for place in places]
-        matches = _similarities(wide, [blobs[place] for place in places], alike)
-        scores[places] = weighted_best(matches, weights, [header.num_rows for header in alike])
+    for places, headers, matches in _matches(query, blobs):
+        scores[places] = weighted_best(matches, weights, [header.num_rows for header in headers])
     return scores
-
-
-def token_similarities(query: HalfArray, blob: Blob) -> FloatArray:
-    """Cosines (n query tokens, n tokens of the chunk), in the order of the text. Pooled neighbours have the same.
-
-    Raises as max_sim_scores.
-    """
-    if not len(blob):
-        return np.empty((len(query), 0), np.float32)
-    header = _read_header(blob, query.shape[1])
-    rows = _similarities(query.astype(np.float32), [blob], [header])
-    return rows.repeat(header.pooling, axis=1)[:, : header.num_tokens]
 
 
 def read_codes(blob: Blob, dim: int) -> GaussianCodes:
@@ -122,19 +105,33 @@ def read_codes(blob: Blob, dim: int) -> GaussianCodes:
     return GaussianCodes(codes, scales, dim, header.bits)
 
 
-def sentence_scores(query: HalfArray, weights: FloatArray, blob: Blob, spans: Sequence[tuple[int, int]]) -> FloatArray:
-    """MaxSim (len(spans),) of the question with the tokens that begin in each span of characters of the chunk.
+def sentence_scores(
+    query: HalfArray, weights: FloatArray, blobs: Sequence[Blob], spans: Sequence[NDArray[np.int64]]
+) -> tuple[FloatArray, ...]:
+    """MaxSim (len(spans[i]),) of the question with the tokens that begin in each span of characters of chunk i.
 
     NaN for a span without tokens, and for all of them if the blob is empty or has no starts. Raises as max_sim_scores.
     """
-    matches = token_similarities(query, blob)
-    starts = token_starts(blob)
-    if not len(starts) or not len(query):
-        return np.full(len(spans), np.nan, np.float32)
-    first, last = np.searchsorted(starts, np.array(spans, np.int64).reshape(-1, 2).T)
-    columns = np.concatenate([np.arange(*place) for place in zip(first, last, strict=True)]) if len(spans) else first
-    scores = weighted_best(matches[:, columns], weights, (last - first).tolist())
-    return np.where(last > first, scores, np.float32(np.nan))
+    scores = tuple(np.full(len(of_blob), np.nan, np.float32) for of_blob in spans)
+    for places, headers, matches in _matches(query, blobs) if len(query) else ():
+        num_rows = 0
+        for place, header in zip(places, headers, strict=True):
+            rows = matches[:, num_rows : num_rows + header.num_rows]
+            first, last = np.searchsorted(token_starts(blobs[place]), spans[place].T)
+            has_tokens = last > first
+            scores[place][has_tokens] = _best_of_spans(rows, weights, first[has_tokens], last[has_tokens], header)
+            num_rows += header.num_rows
+    return scores
+
+
+def _best_of_spans(
+    rows: FloatArray, weights: FloatArray, first: KeyArray, last: KeyArray, header: _Header
+) -> FloatArray:
+    """MaxSim of the tokens from `first` up to `last`, without it, of each span. Pooled neighbours share a row."""
+    columns = [np.arange(start, end) // header.pooling for start, end in zip(first, last, strict=True)]
+    if not columns:
+        return np.empty(0, np.float32)
+    return weighted_best(rows[:, np.concatenate(columns)], weights, (last - first).tolist())
 
 
 def token_starts(blob: Blob) -> NDArray[np.int64]:
@@ -171,6 +168,19 @@ def _header(blob: Blob) -> _Header:
     if header.size != len(blob):
         raise ValueError(f"token vectors have {len(blob)} bytes, but their header says {header.size}")
     return header
+
+
+def _matches(query: HalfArray, blobs: Sequence[Blob]) -> Iterator[tuple[list[int], list[_Header], FloatArray]]:
+    """The places of the blobs with the same bits, their headers, and the cosines (len(query), all their rows).
+
+    Empty blobs are in none. One multiplication for many blobs: it rotates the query, which costs as much as a chunk.
+    """
+    wide, dim = query.astype(np.float32), query.shape[1]
+    headers = {place: _read_header(blob, dim) for place, blob in enumerate(blobs) if len(blob)}
+    for bits in {header.bits for header in headers.values()}:
+        places = [place for place, header in headers.items() if header.bits == bits]
+        alike = [headers[place] for place in places]
+        yield places, alike, _similarities(wide, [blobs[place] for place in places], alike)
 
 
 def _similarities(query: FloatArray, blobs: Sequence[Blob], headers: Sequence[_Header]) -> FloatArray:

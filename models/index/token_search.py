@@ -177,12 +177,9 @@ def _score(request: TokenScoreRequest, blobs: Blobs) -> FloatArray:
 
 
 def _score_sentences(request: SentenceScoreRequest, blobs: Blobs) -> tuple[FloatArray, ...]:
-    query, weights = request.chunks.query, request.chunks.weights
+    stored = [b"" if blob is None else blob for blob in blobs]
     try:
-        return tuple(
-            sentence_scores(query, weights, b"" if blob is None else blob, spans.tolist())
-            for blob, spans in zip(blobs, request.spans, strict=True)
-        )
+        return sentence_scores(request.chunks.query, request.chunks.weights, stored, request.spans)
     except ValueError as error:
         raise InvalidRequestError(str(error), "query") from error
 

@@ -8,7 +8,6 @@ from models.index.token_codec import (
     max_sim_scores,
     pool_neighbours,
     sentence_scores,
-    token_similarities,
     token_starts,
 )
 
@@ -94,45 +93,62 @@ def test_blobs_may_lie_in_a_memory_map(tmp_path) -> None:
     assert scores.tolist() == [max_sim_scores(tokens(4, seed=1), uniform(4), [blob])[0]] * 3
 
 
-def test_similarities_have_a_column_for_each_token_in_the_order_of_the_text() -> None:
-    query, document = tokens(3, seed=1), tokens(5)
-    exact = query.astype(np.float32) @ document.astype(np.float32).T
-
-    assert token_similarities(query, encode_tokens(document, config=EXACT)) == pytest.approx(exact, abs=1e-3)
-
-
-def test_pooled_neighbours_have_the_same_similarity() -> None:
-    config = TokenCodecConfig(bits=4, pooling=2)
-
-    found = token_similarities(tokens(3, seed=1), encode_tokens(tokens(5), config=config))
-
-    assert found.shape == (3, 5)
-    assert (found[:, 0] == found[:, 1]).all()
-    assert (found[:, 2] == found[:, 3]).all()
-    assert (found[:, 1] != found[:, 2]).all()
-    assert token_similarities(tokens(3), b"").shape == (3, 0)
+def spans_of(*spans: tuple[int, int]) -> np.ndarray:
+    return np.array(spans, np.int64).reshape(-1, 2)
 
 
 def test_a_sentence_is_scored_by_the_tokens_that_begin_in_it() -> None:
     query, document = tokens(3, seed=1), tokens(5)
     weights = np.array([1, 2, 3], np.float32)
     starts = np.array([0, 4, 9, 12, 20])
-    spans = [(0, 9), (9, 12), (13, 20), (12, 30)]
+    spans = spans_of((0, 9), (9, 12), (13, 20), (12, 30))
 
-    scores = sentence_scores(query, weights, encode_tokens(document, EXACT, starts), spans)
+    (scores,) = sentence_scores(query, weights, [encode_tokens(document, EXACT, starts)], [spans])
 
     expected = max_sim_scores(
         query, weights, [encode_tokens(rows, config=EXACT) for rows in (document[:2], document[2:3], document[3:])]
     )
     assert scores[[0, 1, 3]] == pytest.approx(expected, abs=1e-5)
     assert np.isnan(scores[2])
-    assert sentence_scores(query, weights, encode_tokens(document, starts=starts), []).shape == (0,)
 
 
-def test_without_starts_no_sentence_has_a_score() -> None:
-    blobs = [encode_tokens(tokens(5)), b""]
+def test_sentences_of_many_chunks_have_the_scores_they_have_alone() -> None:
+    query, starts = tokens(3, seed=1), np.array([0, 4, 9, 12, 20])
+    blobs = [
+        encode_tokens(tokens(5, seed=2), EXACT, starts),
+        b"",
+        encode_tokens(tokens(5, seed=3), starts=starts),
+        encode_tokens(tokens(5, seed=4), TokenCodecConfig(bits=4, pooling=2), starts),
+        encode_tokens(tokens(5, seed=5), EXACT, starts),
+    ]
+    spans = [spans_of((0, 9), (9, 30)), spans_of((0, 9)), spans_of(), spans_of((4, 12)), spans_of((12, 13), (50, 60))]
 
-    assert all(np.isnan(sentence_scores(tokens(3), uniform(3), blob, [(0, 9), (9, 12)])).all() for blob in blobs)
+    together = sentence_scores(query, uniform(3), blobs, spans)
+
+    assert [len(scores) for scores in together] == [2, 1, 0, 1, 2]
+    for place, scores in enumerate(together):
+        (alone,) = sentence_scores(query, uniform(3), [blobs[place]], [spans[place]])
+        np.testing.assert_allclose(scores, alone, atol=1e-6)
+
+
+def test_pooled_neighbours_have_the_same_score() -> None:
+    blob = encode_tokens(tokens(5), TokenCodecConfig(bits=4, pooling=2), np.arange(5))
+    spans = spans_of((0, 1), (1, 2), (2, 3), (3, 4), (4, 5))
+
+    (scores,) = sentence_scores(tokens(3, seed=1), uniform(3), [blob], [spans])
+
+    assert scores[0] == scores[1] != scores[2]
+    assert scores[2] == scores[3] != scores[4]
+
+
+def test_without_starts_or_a_question_no_sentence_has_a_score() -> None:
+    blobs, spans = [encode_tokens(tokens(5)), b""], [spans_of((0, 9), (9, 12))] * 2
+    with_starts = encode_tokens(tokens(2), starts=np.array([0, 5]))
+
+    scores = sentence_scores(tokens(3), uniform(3), blobs, spans)
+    of_no_question = sentence_scores(tokens(0), uniform(0), [with_starts], spans[:1])
+
+    assert all(np.isnan(of_blob).all() for of_blob in scores + of_no_question)
 
 
 def test_starts_take_two_bytes_a_token() -> None:

@@ -220,7 +220,7 @@ def test_sentences_are_scored_by_their_own_tokens_and_unknown_where_chunks_are(c
     ((stored, unknown),) = search.score_sentences([SentenceScoreRequest(request([1, 2]), (SPANS, SPANS))])
 
     query = request([]).query
-    expected = sentence_scores(query, request([]).weights, code_of("walrus"), SPANS.tolist())
+    (expected,) = sentence_scores(query, request([]).weights, [code_of("walrus")], [SPANS])
     assert np.isfinite(stored).all()
     np.testing.assert_array_equal(stored, expected)
     assert np.isnan(unknown).all()
