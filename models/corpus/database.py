@@ -139,9 +139,12 @@ def _prepare_sqlite_connection(connection: sqlite3.Connection, entry: Connection
 
 def _begin_sqlite_transaction(connection: Connection) -> None:
     """Take the write lock at the start of a write: SQLite fails a later upgrade of a read lock instead of waiting."""
-    is_writer = connection.get_execution_options().get("is_writer", False)
+    if not connection.get_execution_options().get("is_writer", False):
+        # A read begins thousands of times a minute. SQLAlchemy's own execution takes 0.1 ms of CPU, the driver's 0.005.
+        connection.connection.cursor().execute("BEGIN")
+        return
     try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
     except OperationalError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise OverloadedError("corpus") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, exists, func, or_, select, update
 
 from models.corpus.chunks import VectorRows, insert_vectors
 from models.corpus.database import Database
@@ -21,6 +21,12 @@ from models.corpus.schema import chunks, vector_stores, vectors
 from models.corpus.vector_stores import is_store, lock_store
 from models.errors import ConflictError, InvalidRequestError, MissingVectorsError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, Scope, indexed_text
+
+# Built once: every question reads it, and to build it takes as long as to run it.
+_SEARCHED = select(vector_stores.c.vector_store_id, vector_stores.c.generation).where(
+    vector_stores.c.tenant == bindparam("tenant"),
+    vector_stores.c.vector_store_id.in_(bindparam("vector_store_ids", expanding=True)),
+)
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,9 @@ class Generations:
 
         Raises NotFoundError for an unknown store.
         """
-        columns = vector_stores.c
-        query = select(columns.vector_store_id, columns.generation).where(
-            columns.tenant == scope.tenant, columns.vector_store_id.in_(scope.vector_store_ids)
-        )
+        parameters = {"tenant": scope.tenant, "vector_store_ids": scope.vector_store_ids}
         with self.database.reading() as connection:
-            generations = {row[0]: row[1] for row in connection.execute(query)}
+            generations = {row[0]: row[1] for row in connection.execute(_SEARCHED, parameters)}
         stores: dict[str, tuple[str, ...]] = {}
         for vector_store_id in scope.vector_store_ids:
             if vector_store_id not in generations and vector_store_id != DEFAULT_VECTOR_STORE:

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, delete, func, insert, select, update
 
 from models.corpus.chunks import is_attachment, remove_chunks
 from models.corpus.database import Database, insert_if_new, is_storable
+from models.corpus.expiry import ACTIVITY, expires_at, expiry_error, has_expired, is_expired
 from models.corpus.ids import random_id
 from models.corpus.paging import fetch_page
 from models.corpus.records import AttachmentId, FileCounts, Page, PageRequest, VectorStore, VectorStoreStatus
 from models.corpus.schema import store_files, vector_stores
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors import InvalidRequestError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE
 
 # OpenAI's limits of an object's metadata.
 MAX_METADATA = 16
 MAX_METADATA_KEY_CHARS = 64
 MAX_METADATA_VALUE_CHARS = 512
-DAY_S = 86_400
 TOUCH_EVERY_S = 60  # so that not every search of a store with an expiry writes
 
 
@@ -82,17 +82,15 @@ class VectorStores:
 
         Raises NotFoundError for an unknown store, ConflictError for an expired one.
         """
-        now, columns = int(self.clock()), vector_stores.c
-        query: Select[Any] = select(columns.vector_store_id, columns.last_active_at, columns.expires_after_days)
-        query = query.where(columns.tenant == tenant, columns.vector_store_id.in_(vector_store_ids))
+        now, parameters = int(self.clock()), {"tenant": tenant, "vector_store_ids": tuple(vector_store_ids)}
         with self.database.reading() as connection:
-            rows = {row.vector_store_id: row for row in connection.execute(query)}
+            rows = {row.vector_store_id: row for row in connection.execute(ACTIVITY, parameters)}
         for vector_store_id in vector_store_ids:
             row = rows.get(vector_store_id)
             if row is None and vector_store_id != DEFAULT_VECTOR_STORE:
                 raise NotFoundError("vector store", vector_store_id)
-            if row is not None and _is_expired(row, now):
-                raise _expired(vector_store_id)
+            if row is not None and is_expired(row, now):
+                raise expiry_error(vector_store_id)
         for vector_store_id, row in sorted(rows.items()):
             if row.expires_after_days is not None and now - row.last_active_at >= TOUCH_EVERY_S:
                 with self.database.writing() as connection:
@@ -105,7 +103,7 @@ class VectorStores:
             store_files.c.tenant == columns.tenant, store_files.c.vector_store_id == columns.vector_store_id
         )
         query = select(store_files.c.tenant, store_files.c.vector_store_id, store_files.c.file_id)
-        query = query.join(vector_stores, of_store).where(_has_expired(now))
+        query = query.join(vector_stores, of_store).where(has_expired(now))
         with self.database.reading() as connection:
             expired = connection.execute(query).all()
         num_detached = 0
@@ -117,7 +115,7 @@ class VectorStores:
     def _expire_file(self, connection: Connection, attachment: AttachmentId) -> int:
         """Remove the file and return 1; return 0 if the store was used or the file removed meanwhile."""
         now, is_this = int(self.clock()), is_store(vector_stores, attachment.tenant, attachment.vector_store_id)
-        query = select(vector_stores.c.store_key).where(is_this, _has_expired(now))
+        query = select(vector_stores.c.store_key).where(is_this, has_expired(now))
         if connection.scalar(query.with_for_update()) is None:
             return 0
         seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
@@ -194,15 +192,15 @@ def lock_unexpired(connection: Connection, tenant: str, vector_store_id: str, no
     """Lock the store as `lock_store` does. Raises NotFoundError, and ConflictError for an expired store."""
     lock_store(connection, tenant, vector_store_id, now)
     is_this = is_store(vector_stores, tenant, vector_store_id)
-    if connection.scalar(select(vector_stores.c.store_key).where(is_this, _has_expired(now))) is not None:
-        raise _expired(vector_store_id)
+    if connection.scalar(select(vector_stores.c.store_key).where(is_this, has_expired(now))) is not None:
+        raise expiry_error(vector_store_id)
 
 
 def _update_locked(connection: Connection, tenant: str, vector_store_id: str, now: int, num_changes: int) -> int:
     columns = vector_stores.c
     statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
     # A job or a deletion that ends in an expired store does not make the store active again.
-    last_active_at = case((_has_expired(now), columns.last_active_at), else_=now)
+    last_active_at = case((has_expired(now), columns.last_active_at), else_=now)
     values = {"seq": columns.seq + num_changes, "last_active_at": last_active_at}
     seq = connection.scalar(statement.values(values).returning(vector_stores.c.seq))
     if seq is None:
@@ -233,29 +231,10 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
             raise InvalidRequestError("metadata has NUL characters or lone surrogates; remove them", "metadata")
 
 
-def _has_expired(now: int) -> ColumnElement[bool]:
-    """The same condition as `_is_expired`, in SQL."""
-    columns = vector_stores.c
-    is_past = columns.last_active_at + columns.expires_after_days * DAY_S <= now
-    return and_(columns.expires_after_days.is_not(None), is_past)
-
-
-def _expired(vector_store_id: str) -> ConflictError:
-    return ConflictError(f"vector store {vector_store_id!r} has expired; create a new one")
-
-
-def _is_expired(row: Row[Any], now: int) -> bool:
-    return row.expires_after_days is not None and row.last_active_at + row.expires_after_days * DAY_S <= now
-
-
 def _status(row: Row[Any], now: int, counts: dict[str, int]) -> VectorStoreStatus:
-    if _is_expired(row, now):
+    if is_expired(row, now):
         return "expired"
     return "in_progress" if counts.get("in_progress") else "completed"
-
-
-def _expires_at(row: Row[Any]) -> int | None:
-    return None if row.expires_after_days is None else row.last_active_at + row.expires_after_days * DAY_S
 
 
 def _get_record(connection: Connection, tenant: str, vector_store_id: str, now: int) -> VectorStore:
@@ -290,7 +269,7 @@ def _to_records(connection: Connection, tenant: str, now: int, rows: tuple[Row[A
             status=_status(row, now, counts[row.vector_store_id]),
             metadata=row.metadata,
             expires_after_days=row.expires_after_days,
-            expires_at=_expires_at(row),
+            expires_at=expires_at(row),
             generation=row.generation,
             building=row.building,
         )

@@ -4,9 +4,10 @@ import pytest
 from corpus_samples import DIM, STORE, TENANT, Clock, complete, cut, encode, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
+from models.corpus.expiry import DAY_S
 from models.corpus.file_batches import BatchItem
 from models.corpus.records import FileCounts, PageRequest
-from models.corpus.vector_stores import DAY_S, TOUCH_EVERY_S, VectorStoreChanges
+from models.corpus.vector_stores import TOUCH_EVERY_S, VectorStoreChanges
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Scope
 
