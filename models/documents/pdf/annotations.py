@@ -18,6 +18,7 @@ SILENT = (pdfium.FPDF_FORMFIELD_PUSHBUTTON, pdfium.FPDF_FORMFIELD_SIGNATURE, pdf
 NO_COMMENTS = (pdfium.FPDF_ANNOT_LINK, pdfium.FPDF_ANNOT_POPUP, pdfium.FPDF_ANNOT_WIDGET)
 HIDDEN_FIELDS = "hidden form fields and comments"
 MAX_ANNOTATIONS = 10_000  # of a page
+MAX_PLACED = 500  # of a page; what comes later stands at its end: finding a place takes time
 MAX_VALUE_BYTES = 2**20
 MAX_LINE_POINTS = 24.0  # a field for a text of many lines is higher
 
@@ -112,8 +113,8 @@ def _utf16(read: Callable[[pdfium.FPDF_WCHAR, int], int]) -> str:
 def with_annotations(lines: list[Line], annotations: list[Line]) -> list[Line]:
     """The page's lines with each value in its row, right of its label, and comments at the end."""
     merged = list(lines)
-    for line in annotations:
-        if line.stands_alone:
+    for number, line in enumerate(annotations):
+        if line.stands_alone or number >= MAX_PLACED:
             merged.append(line)
         else:
             _insert(merged, line)

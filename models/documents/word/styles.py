@@ -1,13 +1,15 @@
 """Styles of a Word file: heading levels, and which text is hidden, struck out, raised or lowered."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from models.documents.base import MAX_HEADING_LEVEL
-from models.documents.word.xml import Element, child, is_on, name, number, value
+from models.documents.word.xml import OFF, VALUE, Element, child, name, number, value
 
 HEADING_STYLE = re.compile(r"heading ([1-9])$", re.IGNORECASE)
+VANISH, STRIKE, DOUBLE_STRIKE, SIZE, SCRIPT = map(name, ("w:vanish", "w:strike", "w:dstrike", "w:sz", "w:vertAlign"))
+FORMAT_TAGS = (VANISH, STRIKE, DOUBLE_STRIKE, SIZE, SCRIPT)
 MAX_STYLE_PARENTS = 20  # styles may refer to each other in a circle
 MAX_INVISIBLE_HALF_POINTS = 2  # a letter of one point or less is a dot
 
@@ -35,16 +37,19 @@ class Styles:
             self._styles[style.get(name("w:styleId")) or ""] = style
             if style.get(name("w:type")) == "paragraph" and (style.get(name("w:default")) or "0") in ("1", "true"):
                 self._default_id = style.get(name("w:styleId")) or ""
-        self._formats: dict[str, Format] = {}
+        self._chains: dict[str, list[Element]] = {}
+        self._formats: dict[tuple[str, Format], Format] = {}
 
     def of(self, style_id: str) -> list[Element]:
         """A style and the styles that it is based on, nearest first."""
-        chain: list[Element] = []
-        style = self._styles.get(style_id)
-        while style is not None and len(chain) < MAX_STYLE_PARENTS:
-            chain.append(style)
-            style = self._styles.get(value(style, "w:basedOn"))
-        return chain
+        if style_id not in self._chains:
+            chain: list[Element] = []
+            style = self._styles.get(style_id)
+            while style is not None and len(chain) < MAX_STYLE_PARENTS:
+                chain.append(style)
+                style = self._styles.get(value(style, "w:basedOn"))
+            self._chains[style_id] = chain
+        return self._chains[style_id]
 
     def of_paragraph(self, paragraph: Element) -> list[Element]:
         return self.of(value(paragraph, "w:pPr/w:pStyle") or self._default_id)
@@ -83,20 +88,31 @@ class Styles:
         return PLAIN if properties is None else _format(properties, PLAIN)
 
     def _style_format(self, style_id: str, base: Format) -> Format:
-        for style in reversed(self.of(style_id)):
-            properties = child(style, "w:rPr")
-            base = base if properties is None else _format(properties, base)
-        return base
+        if (style_id, base) not in self._formats:
+            styled = base
+            for style in reversed(self.of(style_id)):
+                properties = child(style, "w:rPr")
+                styled = styled if properties is None else _format(properties, styled)
+            self._formats[style_id, base] = styled
+        return self._formats[style_id, base]
 
 
 def _format(properties: Element, base: Format) -> Format:
-    hidden, size = is_on(properties, "w:vanish"), number(properties, "w:sz")
-    strikes = [state for state in (is_on(properties, "w:strike"), is_on(properties, "w:dstrike")) if state is not None]
-    if size is not None:
-        hidden = size <= MAX_INVISIBLE_HALF_POINTS or bool(hidden)
-    return replace(
-        base,
+    values = {item.tag: item.get(VALUE) or "1" for item in properties.iterchildren(*FORMAT_TAGS)}
+    if not values:
+        return base
+    hidden = _switch(values, VANISH)
+    size = values.get(SIZE, "")
+    if size.isdecimal():
+        hidden = (len(size) < 3 and int(size) <= MAX_INVISIBLE_HALF_POINTS) or bool(hidden)
+    strikes = [state for state in (_switch(values, STRIKE), _switch(values, DOUBLE_STRIKE)) if state is not None]
+    return Format(
         is_hidden=base.is_hidden if hidden is None else hidden,
         is_struck=any(strikes) if strikes else base.is_struck,
-        script=value(properties, "w:vertAlign") or base.script,
+        script=values.get(SCRIPT, base.script),
     )
+
+
+def _switch(values: dict[str, str], tag: str) -> bool | None:
+    """Whether a property is on; None if it is absent."""
+    return values[tag].lower() not in OFF if tag in values else None

@@ -1,6 +1,7 @@
 """WordprocessingML: the names of its elements, and the values that they carry."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TypeAlias
 
 from lxml.etree import Element as AnyElement
@@ -20,6 +21,7 @@ NAMESPACES = {
 OFF = frozenset(["0", "false", "off", "none"])
 
 
+@cache
 def name(prefixed: str) -> str:
     """lxml's name of an element or attribute: `w:p` -> `{http://...}p`."""
     prefix, _, local = prefixed.partition(":")
@@ -38,7 +40,16 @@ DELETED = names("w:del", "w:moveFrom")
 
 def child(element: Element, path: str) -> Element | None:
     """The first element at a path of prefixed names, such as `w:pPr/w:numPr`."""
-    return element.find("/".join(map(name, path.split("/"))))
+    for step in _steps(path):
+        element = next(element.iterchildren(step), None)
+        if element is None:
+            return None
+    return element
+
+
+@cache
+def _steps(path: str) -> tuple[str, ...]:
+    return tuple(map(name, path.split("/")))
 
 
 def value(element: Element, path: str) -> str:

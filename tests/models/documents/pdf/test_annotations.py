@@ -1,5 +1,7 @@
 """Form values, text boxes and comments of a PDF."""
 
+from models.documents.pdf.annotations import MAX_PLACED, with_annotations
+from models.documents.pdf.line import Line
 from tests.models.documents.document_checks import assert_well_formed, block_texts
 from tests.models.documents.document_files import text_at
 from tests.models.documents.pdf.pdf_files import field_at, read_page
@@ -52,3 +54,13 @@ def test_text_boxes_stand_in_their_place_and_comments_at_the_end_of_the_page() -
 
 def test_a_form_whose_only_text_is_its_values_is_read() -> None:
     assert read_page("", [field_at(72, 700, "/FT /Tx /T (n) /V (only this)")]).text == "only this"
+
+
+def test_of_very_many_annotations_the_later_ones_stand_at_the_end_of_the_page() -> None:
+    line = Line("label", 0, 0, 10, 10)
+    boxes = [Line(str(number), 20, 0, 30, 10) for number in range(MAX_PLACED + 2)]
+
+    texts = [merged.text for merged in with_annotations([line], boxes)]
+
+    assert texts[0] == "label"
+    assert texts[-2:] == [str(MAX_PLACED), str(MAX_PLACED + 1)]

@@ -50,3 +50,10 @@ def test_a_table_of_a_single_cell_is_a_frame_around_text() -> None:
     document = read_body(table([f"<w:tc>{paragraph('Warning.')}{paragraph('Hot.')}</w:tc>"]))
 
     assert block_texts(document) == [("paragraph", "Warning."), ("paragraph", "Hot.")]
+
+
+def test_the_first_row_names_the_columns() -> None:
+    document = read_body(table([cell("Port"), cell("Fee")], [cell("Harwich"), cell("40")]))
+
+    (block,) = document.blocks
+    assert document.text[: block.names_end].strip() == "Port | Fee"
