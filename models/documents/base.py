@@ -29,9 +29,11 @@ class Document:
     `text` is NFC. Its line breaks are "\\n". It has no control characters but tabs, and no lone surrogates.
     `blocks` are in order and do not overlap. None begins or ends with white space. `title` may be empty.
     `omissions` counts what the parser left out on purpose, by its name in the plural: ("hidden passages", 2).
+    `doubt` says why the text may be wrong, and what to do.
     """
 
     text: str
     blocks: tuple[Block, ...]
     title: str = ""
     omissions: tuple[tuple[str, int], ...] = ()
+    doubt: str = ""

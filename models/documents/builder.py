@@ -17,6 +17,7 @@ class DocumentBuilder:
 
     def __init__(self) -> None:
         self.title = ""
+        self.doubt = ""
         self._texts: list[str] = []
         self._blocks: list[Block] = []
         self._length = 0
@@ -52,7 +53,7 @@ class DocumentBuilder:
         """The document so far. If it has no title but a program's, the title is its only heading of level 1."""
         text = "".join(self._texts)
         title = title_of(clean(self.title)) or self._only_top_heading(text)
-        return Document(text, tuple(self._blocks), title, tuple(sorted(self._omissions.items())))
+        return Document(text, tuple(self._blocks), title, tuple(sorted(self._omissions.items())), self.doubt)
 
     def _separator(self, kind: BlockKind) -> str:
         return "\n" if kind == self._blocks[-1].kind == "list_item" else "\n\n"

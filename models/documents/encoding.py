@@ -2,9 +2,9 @@
 
 import codecs
 import re
+from dataclasses import dataclass
 
-from charset_normalizer import from_bytes
-
+from models.documents.detection import detect
 from models.errors import UnreadableDocumentError
 
 # UTF-32's mark begins with UTF-16's, so it is checked first.
@@ -15,14 +15,30 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# Encodings that detection may choose. If two fit equally well, the earlier wins. cp1252 includes Latin-1's letters.
-DETECTED = (
-    *("cp1252", "cp1251", "cp1250", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
-    *("shift_jis", "euc_jp", "gb18030", "big5", "cp949"),
-)
-# Encodings that a file may declare: no codec that runs code, warns or is slow. Like browsers, we read Latin-1 and
-# ASCII as cp1252.
-DECLARED = frozenset(DETECTED) | {"cp866", "koi8-r", "koi8-u", "gbk", "gb2312", "euc_kr", "mac-cyrillic"}
+# Encodings that a file may declare, by the names that Python does not know or understands more narrowly. Like browsers,
+# we read Latin-1 and ASCII as cp1252, and each East Asian encoding as its widest form on Windows.
+LABELS = {
+    **dict.fromkeys(("ascii", "iso8859-1"), "cp1252"),
+    **dict.fromkeys(("iso8859-9",), "cp1254"),
+    **dict.fromkeys(("iso8859-11", "tis-620", "dos-874", "windows-874"), "cp874"),
+    **dict.fromkeys(("windows-31j", "shift_jis", "x-sjis", "cswindows31j", "csshiftjis", "ms932"), "cp932"),
+    **dict.fromkeys(("gbk", "gb2312", "x-gbk", "chinese", "csgb2312", "gb_2312-80", "x-euc-cn"), "gb18030"),
+    **dict.fromkeys(("big5", "cn-big5", "x-x-big5", "csbig5", "big5-hkscs"), "big5hkscs"),
+    **dict.fromkeys(("euc_kr", "ks_c_5601-1987", "ks_c_5601", "windows-949", "x-windows-949", "korean"), "cp949"),
+    **dict.fromkeys(("x-euc-jp", "x-euc", "cseucpkdfmtjapanese"), "euc_jp"),
+    **{f"x-cp125{number}": f"cp125{number}" for number in range(9)},
+    **{"x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "koi8-ru": "koi8-u"},
+    **{"macintosh": "mac-roman", "x-mac-roman": "mac-roman"},
+}
+# No codec that runs code, warns or is slow.
+DECLARED = frozenset(LABELS.values()) | {
+    "cp866",
+    "koi8-r",
+    "koi8-u",
+    "iso2022_jp",
+    *(f"cp{n}" for n in range(1250, 1259)),
+}
+ISO_2022_JP = re.compile(rb"\x1b\$[@B]")
 DECLARATION = re.compile(rb"""(?:charset|encoding)\s{0,9}=\s{0,9}["']?([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
 DECLARATION_BYTES = 2048  # HTML requires it in the first 1,024 bytes, but real pages have it later
 
@@ -32,24 +48,33 @@ SAMPLE_BYTES = 65_536
 CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
 # A file with one broken byte in ten UTF-8 characters is still UTF-8: other encodings do not look like it by chance.
 MAX_BROKEN_FRACTION = 0.1
+ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 
-def decode(content: bytes, filename: str, declares: bool = False) -> str:
+@dataclass(frozen=True)
+class Decoded:
+    """A file's text. `doubt` says why it may be wrong, "" if nothing speaks against it."""
+
+    text: str
+    doubt: str = ""
+
+
+def decode(content: bytes, filename: str, declares: bool = False) -> Decoded:
     """The file's text. With `declares`, a `charset=` or `encoding=` near the beginning is used.
 
     Raises UnreadableDocumentError if the content is not text or its encoding is unknown.
     """
     for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
-            return content.decode(encoding, errors="replace")
+            return _replacing(content, encoding)
     if wide := _utf16_without_mark(content):
-        return content.decode(wide, errors="replace")
+        return _replacing(content, wide)
     if is_binary(content):
         raise UnreadableDocumentError(filename, "invalid_file", "the content is binary, not text; check the extension")
-    text = _utf8(content)
-    if text is None and declares:
-        text = _declared(content)
-    return _detected(content, filename) if text is None else text
+    text = _iso_2022_jp(content) if ISO_2022_JP.search(content[:SAMPLE_BYTES]) else None
+    if text is not None:
+        return Decoded(text)
+    return _utf8(content) or (_declared(content) if declares else None) or _detected(content, filename)
 
 
 def is_binary(content: bytes) -> bool:
@@ -70,31 +95,56 @@ def _utf16_without_mark(content: bytes) -> str | None:
     return "utf-16-le" if odd > even else "utf-16-be"
 
 
-def _utf8(content: bytes) -> str | None:
+def _replacing(content: bytes, encoding: str) -> Decoded:
+    text = content.decode(encoding, errors="replace")
+    return Decoded(text, _broken(text.count("\ufffd")))
+
+
+def _broken(num_broken: int) -> str:
+    return f"{num_broken} broken characters were replaced by \ufffd" if num_broken else ""
+
+
+def _iso_2022_jp(content: bytes) -> str | None:
     try:
-        return content.decode("utf-8")
+        return content.decode("iso2022_jp")
     except UnicodeDecodeError:
-        text = content.decode("utf-8", errors="replace")
-    num_broken = text.count("\ufffd")
+        return None
+
+
+def _utf8(content: bytes) -> Decoded | None:
+    try:
+        return Decoded(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        text = content.decode("utf-8", errors="surrogateescape")
+    num_broken = len(ESCAPED_BYTE.findall(text))
     num_whole = sum(1 for character in text if character > "\x7f") - num_broken
-    return text if num_broken <= MAX_BROKEN_FRACTION * num_whole else None
+    if num_broken > MAX_BROKEN_FRACTION * num_whole:
+        return None
+    # A euro sign or a quotation mark that another program pasted in is a byte of Windows-1252.
+    text = ESCAPED_BYTE.sub(lambda match: _windows_punctuation(ord(match.group()) - 0xDC00), text)
+    return Decoded(text, _broken(text.count("\ufffd")))
 
 
-def _declared(content: bytes) -> str | None:
+def _windows_punctuation(byte: int) -> str:
+    return bytes([byte]).decode("cp1252", errors="replace") if byte < 0xA0 else "\ufffd"
+
+
+def _declared(content: bytes) -> Decoded | None:
     match = DECLARATION.search(content[:DECLARATION_BYTES])
     if match is None:
         return None
+    label = match.group(1).decode("ascii").lower()
     try:
-        name = codecs.lookup(match.group(1).decode("ascii")).name
-        name = "cp1252" if name in ("iso8859-1", "ascii") else name
-        return content.decode(name) if name in DECLARED or name.startswith("iso8859-") else None
+        name = LABELS.get(label) or codecs.lookup(label).name
+        name = LABELS.get(name, name)
+        return Decoded(content.decode(name)) if name in DECLARED or name.startswith("iso8859-") else None
     except (LookupError, UnicodeDecodeError):
         return None
 
 
-def _detected(content: bytes, filename: str) -> str:
-    matches = list(from_bytes(content, cp_isolation=list(DETECTED)))
-    if not matches:
-        detail = "the encoding is unknown; save the file as UTF-8"
-        raise UnreadableDocumentError(filename, "invalid_file", detail)
-    return str(min(matches, key=lambda match: (match.chaos, -match.coherence, DETECTED.index(match.encoding))))
+def _detected(content: bytes, filename: str) -> Decoded:
+    detected = detect(content)
+    if detected is None:
+        raise UnreadableDocumentError(filename, "invalid_file", "the encoding is unknown; save the file as UTF-8")
+    doubt = f"the encoding was guessed and may be wrong: {detected.codec}; save the file as UTF-8 to be sure"
+    return Decoded(detected.text, "" if detected.is_sure else doubt)

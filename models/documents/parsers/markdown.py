@@ -42,9 +42,10 @@ class MarkdownParser:
 
     def parse(self, content: bytes, filename: str) -> Document:
         """The rendered text. Front matter gives the title and is not part of the text."""
-        front_matter = split_front_matter(clean(decode(content, filename)).lstrip("\n"))
+        decoded = decode(content, filename)
+        front_matter = split_front_matter(clean(decoded.text).lstrip("\n"))
         builder = DocumentBuilder()
-        builder.title = front_matter.title
+        builder.title, builder.doubt = front_matter.title, decoded.doubt
         builder.omit("fields of front matter", front_matter.num_fields)
         body = parse_html(_rendered(front_matter.body), filename).body
         if body is not None:

@@ -35,16 +35,25 @@ class PlainTextParser:
 
     def parse(self, content: bytes, filename: str) -> Document:
         """The file's text. Blank lines separate paragraphs; an underlined title is a heading (reStructuredText)."""
-        text = clean(decode(content, filename)).strip("\n").rstrip()
-        extension = PurePath(filename).suffix.lower()
-        if extension in DELIMITED:
-            return Document(text, tuple(_delimited(text)))
-        if extension == ".log":
-            start = len(text) - len(text.lstrip())
-            return Document(text, (Block("code", start, len(text)),) if text else ())
-        blocks = tuple(_Reader().read(text))
+        decoded = decode(content, filename)
+        text = clean(decoded.text).strip("\n").rstrip()
+        blocks = tuple(_blocks(text, PurePath(filename).suffix.lower()))
         tops = [block for block in blocks if block.level == 1]
-        return Document(text, blocks, text[tops[0].start : tops[0].end] if len(tops) == 1 else "")
+        return Document(text, blocks, text[tops[0].start : tops[0].end] if len(tops) == 1 else "", doubt=decoded.doubt)
+
+
+def _blocks(text: str, extension: str) -> Iterator[Block]:
+    if extension in DELIMITED:
+        return _delimited(text)
+    if extension == ".log":
+        return _log(text)
+    return _Reader().read(text)
+
+
+def _log(text: str) -> Iterator[Block]:
+    """One block, which is cut between lines only."""
+    if text:
+        yield Block("code", len(text) - len(text.lstrip()), len(text))
 
 
 class _Reader:

@@ -5,6 +5,7 @@ import codecs
 import pytest
 
 from models.documents.encoding import decode, is_binary
+from models.documents.parse import parse
 from models.documents.text import clean
 from models.errors import UnreadableDocumentError
 
@@ -28,7 +29,7 @@ FRENCH = "Café crème brûlée à la carte – “très bon” says the naïve 
     ],
 )
 def test_encoding_is_detected(text: str, encoding: str) -> None:
-    assert decode(text.encode(encoding), "a.txt") == text
+    assert decode(text.encode(encoding), "a.txt").text == text
 
 
 @pytest.mark.parametrize(
@@ -41,30 +42,93 @@ def test_encoding_is_detected(text: str, encoding: str) -> None:
     ],
 )
 def test_byte_order_mark_is_honoured_and_removed(mark: bytes, encoding: str) -> None:
-    assert decode(mark + RUSSIAN.encode(encoding), "a.txt") == RUSSIAN
+    assert decode(mark + RUSSIAN.encode(encoding), "a.txt").text == RUSSIAN
 
 
 def test_utf16_without_a_mark_is_text() -> None:
-    assert decode(GERMAN.encode("utf-16-le"), "a.txt") == GERMAN
+    assert decode(GERMAN.encode("utf-16-le"), "a.txt").text == GERMAN
 
 
 def test_a_broken_byte_leaves_utf8_utf8() -> None:
     content = RUSSIAN.encode() + b"\xff"
 
-    assert decode(content, "a.txt") == RUSSIAN + "\ufffd"
+    assert decode(content, "a.txt").text == RUSSIAN + "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("№,氏名\n①,髙﨑一郎,㈱鈴木商店\n②,田中花子,㈱高木製作所\n", "cp932"),
+        ("型番;在庫\nポンプ;12\n", "cp932"),
+        ("書籍,東京都", "cp932"),
+        ("姓名,城市\r\n王伟,上海\r\n", "gbk"),
+        ("货号\n水泵\n", "gbk"),
+        ("품목,수량\n물 펌프,12\n전기 케이블,7", "cp949"),
+        ("品名,數量\n幫浦,12", "big5"),
+        ("şube,şehir\nKadıköy,İstanbul", "cp1254"),
+        ("dağ", "cp1254"),
+        ("Þingvellir, Ísafjörður og Akureyri", "cp1252"),
+        ("It costs 12 \u20ac.", "cp1252"),
+        ("12 \u20ac", "cp1252"),
+        ("\u201cquoted\u201d \u2013 it\u2019s here\u2026", "cp1252"),
+        ("price;12 \u20ac", "iso8859-15"),
+        ("имя,город\nАнна,Москва", "cp1251"),
+        ("Насос включён", "cp866"),
+        ("όνομα,πόλη\nΆννα,Πάτρα", "cp1253"),
+        ("המשאבה פועלת בכל יום ויום", "cp1255"),
+        ("مرحبا بالعالم", "cp1256"),
+        ("ปั๊มน้ำทำงานทุกวัน เวลาเก้าโมงเช้า", "cp874"),
+        ("手順は次の通りです。", "iso2022_jp"),
+    ],
+)
+def test_names_prices_and_rows_are_read_in_the_encoding_of_windows(text: str, encoding: str) -> None:
+    decoded = decode(text.encode(encoding), "a.txt")
+
+    assert (decoded.text, decoded.doubt) == (text, "")
+
+
+def test_a_guess_that_may_be_wrong_is_said() -> None:
+    assert "may be wrong" in decode("naïve".encode("cp1252"), "a.txt").doubt
+    assert "may be wrong" in decode("Füße und Grüße aus Köln".encode("cp850"), "a.txt").doubt
+    assert "2 broken characters" in decode(RUSSIAN.encode() + b"\xff\xfe", "a.txt").doubt
+    assert parse("naïve".encode("cp1252"), "a.md").doubt == parse("naïve".encode("cp1252"), "a.csv").doubt != ""
+
+
+def test_a_euro_sign_of_windows_in_utf8_is_read() -> None:
+    content = RUSSIAN.encode() + b" 5 \x80"
+
+    assert decode(content, "a.txt").text == RUSSIAN + " 5 \u20ac"
+
+
+@pytest.mark.parametrize(
+    ("label", "encoding", "text"),
+    [
+        ("windows-31j", "cp932", "髙橋"),
+        ("x-sjis", "cp932", "①"),
+        ("GB2312", "gbk", "髙"),
+        ("ks_c_5601-1987", "cp949", "펌프"),
+        ("iso-8859-9", "cp1254", "şehir €"),
+        ("big5", "big5", "幫浦"),
+        ("iso-8859-1", "cp1252", "5 €"),
+    ],
+)
+def test_a_declared_encoding_is_read_as_browsers_read_it(label: str, encoding: str, text: str) -> None:
+    content = f'<meta charset="{label}"><p>{text}</p>'.encode(encoding)
+
+    assert f"<p>{text}</p>" in decode(content, "a.html", declares=True).text
 
 
 def test_a_page_may_declare_its_encoding() -> None:
     content = '<meta http-equiv="Content-Type" content="text/html; charset=windows-1251"><p>Да</p>'.encode("cp1251")
 
-    assert "Да" in decode(content, "a.html", declares=True)
+    assert "Да" in decode(content, "a.html", declares=True).text
 
 
 @pytest.mark.parametrize("name", ["zlib", "unicode_escape", "utf-7", "no-such-codec", "ascii"])
 def test_a_declared_codec_that_is_no_page_encoding_is_ignored(name: str) -> None:
     content = f"<meta charset={name}>{GERMAN}".encode("latin-1")
 
-    assert GERMAN in decode(content, "a.html", declares=True)
+    assert GERMAN in decode(content, "a.html", declares=True).text
 
 
 def test_binary_content_is_told_from_text() -> None:

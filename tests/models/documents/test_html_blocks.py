@@ -151,3 +151,7 @@ def test_a_tab_without_a_panel_is_read_where_it_stands() -> None:
 )
 def test_formulas_are_read(formula: str, text: str) -> None:
     assert text_of(f"<p>{formula}</p>") == text
+
+
+def test_all_main_elements_are_read() -> None:
+    assert text_of("<p>no</p><main>one<main>two</main></main><div role=main>three</div>") == "one\ntwo\nthree"
