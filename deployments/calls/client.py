@@ -12,7 +12,7 @@ from prometheus_client import Histogram
 from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 
-from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig
+from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig, value_of
 from deployments.calls.envelope import Envelope, longest_budget_s, request_ids
 from deployments.calls.handle import Handle
 from deployments.telemetry import metrics
@@ -51,11 +51,14 @@ class StageClient:
             return await self._call(method, args, (Envelope.of(context),))
 
     async def shared_call(self, method: str, item: object, context: RequestContext) -> Any:
-        """As `call`, in one message with the concurrent calls of the method.
+        """As `call`, in one message with the concurrent calls of the method; alone to an inline replica, which batches.
 
         The replica's method takes the items and an Envelope for each, and returns an answer for each: a RagError in
         the place of an item that fails alone.
         """
+        if self._handle.is_inline:
+            with self._observed():
+                return value_of(await self._send(method, [item], [Envelope.of(context)]), self.stage)
         if method not in self._coalescers:
             send = partial(self._send, method)
             self._coalescers[method] = Coalescer(send, self._coalescing, self.stage)

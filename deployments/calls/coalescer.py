@@ -122,7 +122,7 @@ class Coalescer:
         finally:
             self._num_alone -= 1
             self._flush_if_idle()
-        return _value_of(answers[0] if answers else StageUnavailableError(self._stage))
+        return value_of(answers, self._stage)
 
     def _plan(self) -> None:
         """Send the waiting calls now if they fill a message, or within `max_wait_s` if another is on its way.
@@ -232,7 +232,9 @@ def _cancel_when_all_left(calls: list[SharedCall]) -> Iterator[None]:
             call.answer.remove_done_callback(on_leave)
 
 
-def _value_of(answer: Any) -> Any:
+def value_of(answers: Sequence[Any], stage: str) -> Any:
+    """The answer to a message of one item. Raises it if it is an error."""
+    answer = answers[0] if answers else StageUnavailableError(stage)
     if isinstance(answer, RagError):
         raise answer
     return answer

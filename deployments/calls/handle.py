@@ -7,6 +7,10 @@ from typing import Any, Protocol
 class Handle(Protocol):
     """A stage's replicas, any of which may answer. Belongs to one event loop."""
 
+    @property
+    def is_inline(self) -> bool:
+        """Whether the replica is in the caller's process: a message then costs nothing, so calls need not share one."""
+
     def call(self, method: str, *args: object) -> Awaitable[Any]:
         """Send a message at once, and return its answer to await. The answer raises what the replica raised."""
 

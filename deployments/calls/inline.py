@@ -30,6 +30,10 @@ class InlineHandle:
     replica: Any
     user_config: dict[str, Any]
 
+    @property
+    def is_inline(self) -> bool:
+        return True
+
     async def start(self) -> None:
         """Load the replica's model. Raises what `reconfigure` raises, for which Serve would stop a replica."""
         await self.replica.reconfigure(self.user_config)

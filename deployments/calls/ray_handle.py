@@ -9,6 +9,8 @@ from ray.serve.handle import DeploymentHandle
 class RayHandle:
     """Satisfies Handle. The only caller of Ray's handles. It raises Ray's errors; StageClient translates them."""
 
+    is_inline = False
+
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle
         self._streaming = handle.options(stream=True)

@@ -129,6 +129,8 @@ async def test_each_shard_scores_the_token_vectors_of_its_own_chunks(storage: St
 class DirectHandle:
     """Calls a searcher in this process, and notes the requested keys and the ends of their sentences."""
 
+    is_inline = True
+
     def __init__(self, searcher: DenseSearcher) -> None:
         self._searcher, self.keys, self.spans = searcher, list[int](), list[int]()
 

@@ -25,11 +25,16 @@ async def test_a_call_is_answered_without_ray(client: StageClient) -> None:
     assert await client.call("wait", 0.0, context=within(10)) == 0.0
 
 
-async def test_concurrent_calls_share_a_message(client: StageClient) -> None:
+async def test_no_call_waits_to_share_a_message_that_costs_nothing(client: StageClient) -> None:
     calls = (client.shared_call("wait_all", 0.0, within(10)) for _ in range(3))
 
     assert await asyncio.gather(*calls) == [0.0, 0.0, 0.0]
-    assert await client.call("message_sizes", context=within(10)) == [3]
+    assert await client.call("message_sizes", context=within(10)) == [1, 1, 1]
+
+
+async def test_a_shared_call_has_a_deadline_too(client: StageClient) -> None:
+    with pytest.raises(DeadlineExceededError):
+        await client.shared_call("wait_all", 30.0, within(0.01))
 
 
 async def test_an_envelope_arrives_whole_beside_each_item_of_a_message(client: StageClient) -> None:
@@ -38,7 +43,7 @@ async def test_an_envelope_arrives_whole_beside_each_item_of_a_message(client: S
     calls = (client.shared_call("envelopes_of", number, context) for number, context in enumerate(contexts))
 
     assert_arrived(await asyncio.gather(*calls), contexts)
-    assert await client.call("message_sizes", context=within(10)) == [2]
+    assert await client.call("message_sizes", context=within(10)) == [1, 1]
 
 
 async def test_the_log_names_the_request_that_broke_a_replica(
