@@ -23,8 +23,10 @@ _WORD_BYTES = bytes(
 ).lower()
 
 
-def unique(texts: Sequence[str], threshold: float) -> list[int]:
+def unique(texts: Sequence[str], threshold: float, limit: int | None = None) -> list[int]:
     """Return the indexes of the texts that are no near duplicate of an earlier returned text, in order.
+
+    With `limit`, the first so many. Later texts are then read only if the first `limit` have duplicates.
 
     Two texts are near duplicates if the Jaccard similarity of their sets of shingles is at least `threshold`. A text
     that contains another text and much more is no duplicate. Neighbouring chunks that overlap are no duplicates. A text
@@ -33,8 +35,14 @@ def unique(texts: Sequence[str], threshold: float) -> list[int]:
     """
     if not 0 < threshold <= 1:
         raise InvalidRequestError(f"threshold is {threshold}; it must be above 0 and at most 1", "threshold")
-    shingles = [_shingles(text) for text in texts]
-    earlier_duplicates = _near_pairs(shingles, threshold)
+    indexes = _unique(texts[:limit], threshold)
+    if limit is not None and len(indexes) < limit < len(texts):
+        indexes = _unique(texts, threshold)[:limit]
+    return indexes
+
+
+def _unique(texts: Sequence[str], threshold: float) -> list[int]:
+    earlier_duplicates = _near_pairs([_shingles(text) for text in texts], threshold)
     unique_indexes: list[int] = []
     for index in range(len(texts)):
         if earlier_duplicates.get(index, set()).isdisjoint(unique_indexes):

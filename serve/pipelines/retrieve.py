@@ -108,7 +108,8 @@ class RetrievalPipeline:
                 passages = [passage for passage in passages if contains_phrases(passage.indexed_text, query.phrases)]
             if query.options.dedup:
                 texts = [passage.indexed_text for passage in passages]
-                passages = [passages[index] for index in unique(texts, self._config.duplicate_similarity)]
+                limit = self._num_distinct(query)
+                passages = [passages[index] for index in unique(texts, self._config.duplicate_similarity, limit)]
         tokens = tuple(hits.tokens for hits in dense if hits.tokens is not None)
         return passages, SearchedQuery(query.text, lexical.term_weights, tokens)
 
@@ -160,6 +161,10 @@ class RetrievalPipeline:
 
     def _depth(self, query: RetrievalQuery) -> int:
         return max(self._config.candidates, query.top_k)
+
+    def _num_distinct(self, query: RetrievalQuery) -> int | None:
+        """As many passages as are reranked or returned; all that were found if diversity chooses among them."""
+        return None if query.options.diversity else max(self._config.rerank_candidates, query.top_k)
 
     def _fuse(self, options: RetrievalOptions, dense: list[Ranking], lexical: Ranking) -> Ranking:
         """Merge the rankings into one, scores 0 to 1."""

@@ -78,6 +78,13 @@ def test_short_texts_are_compared_whole_and_empty_ones_not_at_all(texts: list[st
     assert unique(texts, THRESHOLD) == unique_indexes
 
 
+@pytest.mark.parametrize("limit", range(8))
+def test_a_limit_cuts_the_same_list(limit: int) -> None:
+    texts = [text(prose(40, seed)) for seed in (1, 1, 2, 1, 3, 2, 4)]
+
+    assert unique(texts, THRESHOLD, limit) == [0, 2, 4, 6][:limit]
+
+
 @pytest.mark.parametrize("threshold", [0, -0.5, 1.01, float("nan")])
 def test_a_threshold_outside_its_range_is_refused(threshold: float) -> None:
     with pytest.raises(InvalidRequestError, match="at most 1"):
