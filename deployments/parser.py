@@ -116,7 +116,9 @@ class Parser:
             try:
                 options = chunking or config.chunking
                 with self._liveness.working():
-                    return await self._parse(content, filename, options, envelope.tenant, limit_s)
+                    parsed = await self._parse(content, filename, options, envelope.tenant, limit_s)
+                _log_omissions(parsed, envelope)
+                return parsed
             except ChildFailedError as error:
                 logger.warning("stage parse: %s: the child process failed: %s", envelope.request_id, error.limit)
                 raise UnreadableDocumentError(filename, "invalid_file", _explain(error.limit, config)) from None
@@ -173,6 +175,13 @@ class Parser:
 
     async def _probe(self) -> None:
         await self.parse(b"health", "health.txt", None, Envelope("health", "", self._config.limits.wall_s))
+
+
+def _log_omissions(parsed: ParsedFile, envelope: Envelope) -> None:
+    """Say what the parser left out on purpose, without any of the text."""
+    if parsed.omissions:
+        omissions = ", ".join(f"{count} {name}" for name, count in parsed.omissions)
+        logger.info("stage parse: %s: left out %s", envelope.request_id, omissions)
 
 
 def _explain(limit: Limit, config: ParserConfig) -> str:

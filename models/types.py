@@ -257,10 +257,14 @@ class Relevance:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """A file's extracted text and its chunks, in order."""
+    """A file's extracted text and its chunks, in order.
+
+    `omissions` counts what the parser left out on purpose, by its name in the plural: ("hidden passages", 2).
+    """
 
     text: str
     chunks: tuple[Chunk, ...]
+    omissions: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,4 +20,5 @@ class FileParser:
     def __call__(self, content: bytes, filename: str, options: ChunkingOptions) -> ParsedFile:
         """Text and chunks of a file. Raises UnreadableDocumentError."""
         document = parse(content, filename, self.kinds)
-        return ParsedFile(document.text, tuple(chunk(document, self.tokenizer, options, self.kinds)))
+        chunks = tuple(chunk(document, self.tokenizer, options, self.kinds))
+        return ParsedFile(document.text, chunks, document.omissions)

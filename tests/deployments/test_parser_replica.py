@@ -1,6 +1,7 @@
 """The parser's replica, without Ray around it: what it reports of its work, and what a hostile file can do to it."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from itertools import accumulate
@@ -121,6 +122,19 @@ async def test_small_files_that_are_parsed_at_once_share_messages(parser: Parser
     parsed = await asyncio.gather(*(client.parse(content, "tides.txt", None, within(60)) for content in contents))
 
     assert [file.text.encode() for file in parsed] == contents
+
+
+async def test_what_is_left_out_of_a_file_is_counted_and_said(parser: Parser, caplog: pytest.LogCaptureFixture) -> None:
+    page = b"<p>The tide comes.</p><p hidden>secret</p><p hidden>secret</p>"
+
+    with caplog.at_level(logging.INFO, parser_module.logger.name):
+        parsed = await parser.parse(page, "tides.html", None, ENVELOPE)
+
+    assert parsed.text == "The tide comes."
+    ((name, count),) = parsed.omissions
+    assert count == 2
+    assert f"left out 2 {name}" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_a_busy_parser_is_healthy(parser: Parser) -> None:
