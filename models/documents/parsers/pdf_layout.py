@@ -73,11 +73,13 @@ class _JoinedLine:
 def _blocks(pages: list[list[Line]]) -> Iterator[list[_JoinedLine]]:
     """Runs of lines that belong together, also across columns and pages if a sentence clearly continues."""
     block: list[_JoinedLine] = []
+    margins: dict[int, float] = {}
     for page in pages:
+        margins_above = margins
         margins, usual_gap = _right_margins(page), _usual_gap(page)
         for number, line in enumerate(page):
             above = block[-1].line if block else line
-            separator = _between(above, line, margins, usual_gap) if number else _across(above, line)
+            separator = _between(above, line, margins, usual_gap) if number else _across(above, line, margins_above)
             if separator is None and block:
                 yield block
                 block = []
@@ -98,7 +100,7 @@ def _between(above: Line, line: Line, margins: dict[int, float], usual_gap: floa
         return None
     gap = above.bottom - line.top
     if gap < -0.5 * height or gap > 3 * height + max(usual_gap, 0):
-        return _across(above, line)
+        return _across(above, line, margins)
     if above.hyphenated:
         return " "
     is_indented = INDENT[0] * height < line.left - above.left < INDENT[1] * height
@@ -115,13 +117,17 @@ def _is_word_gap(before: Line, after: Line) -> bool:
     return after.left - before.right > WORD_GAP * max(before.height, after.height)
 
 
-def _across(above: Line, line: Line) -> str | None:
-    """The separator at a new column or page: that of words if the sentence clearly continues, else None."""
+def _across(above: Line, line: Line, margins: dict[int, float]) -> str | None:
+    """The separator at a new column or page: that of words if the sentence clearly continues, else None.
+
+    `margins` are those of the page of the line above. Letters of languages without spaces are neither small nor large:
+    there the line above must be full.
+    """
     if above.stands_alone or line.stands_alone:
         return None
-    is_spaceless = not _word_space(above, line)
     continues = above.hyphenated or (
-        (line.text[:1].islower() or is_spaceless) and not above.text.endswith(SENTENCE_END)
+        not above.text.endswith(SENTENCE_END)
+        and (line.text[:1].islower() or (not _word_space(above, line) and not _ended_early(above, line, margins)))
     )
     return _word_space(above, line) if continues else None
 

@@ -302,3 +302,13 @@ def test_wrapped_lines_of_a_language_without_spaces_are_joined_without_one() -> 
     document = build_document("", [lines], Counter())
 
     assert document.text == "未休完的假期可以结转到下一年度，申请需要提前两周在系统中提交。"
+
+
+def test_a_sentence_without_spaces_goes_on_over_the_page_and_a_heading_does_not() -> None:
+    rows = [("第一章", 700), ("申请年休假需要提前两周", 600), ("在系统中提交并由直属主", 585)]
+    first = [Line(text, 72, bottom, 72 + 12 * len(text), bottom + 12) for text, bottom in rows]
+    second = [Line("管审批。", 72, 700, 120, 712)]
+
+    document = build_document("", [first, second], Counter())
+
+    assert document.text == "第一章\n\n申请年休假需要提前两周在系统中提交并由直属主管审批。"
