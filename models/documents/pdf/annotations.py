@@ -19,6 +19,7 @@ NO_COMMENTS = (pdfium.FPDF_ANNOT_LINK, pdfium.FPDF_ANNOT_POPUP, pdfium.FPDF_ANNO
 HIDDEN_FIELDS = "hidden form fields and comments"
 MAX_ANNOTATIONS = 10_000  # of a page
 MAX_PLACED = 500  # of a page; what comes later stands at its end: finding a place takes time
+Box = tuple[float, float, float, float]
 MAX_VALUE_BYTES = 2**20
 MAX_LINE_POINTS = 24.0  # a field for a text of many lines is higher
 
@@ -47,6 +48,29 @@ def read_annotations(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -
         finally:
             pdfium.FPDFPage_CloseAnnot(annotation)
     return result
+
+
+def struck_out_boxes(page: pypdfium2.PdfPage) -> list[Box]:
+    """Where readers struck out text: left, bottom, right, top of each line of it."""
+    boxes: list[Box] = []
+    for number in range(min(pdfium.FPDFPage_GetAnnotCount(page), MAX_ANNOTATIONS)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, number)
+        if not annotation:
+            continue
+        try:
+            if pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_STRIKEOUT:
+                boxes.extend(_marked_boxes(annotation))
+        finally:
+            pdfium.FPDFPage_CloseAnnot(annotation)
+    return boxes[:MAX_PLACED]
+
+
+def _marked_boxes(annotation: pdfium.FPDF_ANNOTATION) -> Iterator[Box]:
+    quad = pdfium.FS_QUADPOINTSF()
+    for number in range(min(pdfium.FPDFAnnot_CountAttachmentPoints(annotation), MAX_PLACED)):
+        if pdfium.FPDFAnnot_GetAttachmentPoints(annotation, number, quad):
+            across, up = (quad.x1, quad.x2, quad.x3, quad.x4), (quad.y1, quad.y2, quad.y3, quad.y4)
+            yield min(across), min(up), max(across), max(up)
 
 
 def _line(document: pypdfium2.PdfDocument, annotation: pdfium.FPDF_ANNOTATION) -> Line | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from models.documents.pdf.annotations import Box, struck_out_boxes
 from models.documents.pdf.hidden import HiddenText
 from models.documents.pdf.line import Line
 from models.documents.spans import Script, Span, plain_text
@@ -16,6 +17,7 @@ LINE_BREAK = "\r\n"
 HYPHEN_AT_LINE_END = "\ufffe"  # pdfium replaces the hyphen and the line break by it
 HIDDEN_PASSAGES = "hidden passages"
 WORD = re.compile(r"\S+")
+WORD_OR_SPACE = re.compile(r"\S+|\s+")
 # A word that ends in a digit, or a number with a sign in it: its end may be raised or lowered.
 MAY_END_IN_SCRIPT = re.compile(r"\w[\w\u2212-]*\d")
 SMALL = 0.85  # of the size of the letters before
@@ -25,7 +27,7 @@ def read_lines(page: pypdfium2.PdfPage, omitted: Counter[str]) -> list[Line]:
     """The page's lines in the order of its content. `omitted` gets the number of hidden passages."""
     text_page = page.get_textpage()
     try:
-        return _PageText(text_page, HiddenText(page, text_page), omitted).lines()
+        return _PageText(text_page, HiddenText(page, text_page), struck_out_boxes(page), omitted).lines()
     finally:
         text_page.close()
 
@@ -33,8 +35,10 @@ def read_lines(page: pypdfium2.PdfPage, omitted: Counter[str]) -> list[Line]:
 class _PageText:
     """pdfium counts UTF-16 units, so an emoji counts as two. Positions here are those."""
 
-    def __init__(self, text_page: pypdfium2.PdfTextPage, hidden: HiddenText, omitted: Counter[str]) -> None:
-        self._text_page, self._hidden, self._omitted = text_page, hidden, omitted
+    def __init__(
+        self, text_page: pypdfium2.PdfTextPage, hidden: HiddenText, struck_out: list[Box], omitted: Counter[str]
+    ) -> None:
+        self._text_page, self._hidden, self._struck_out, self._omitted = text_page, hidden, struck_out, omitted
         self._was_hidden = False
 
     def lines(self) -> list[Line]:
@@ -81,7 +85,26 @@ class _PageText:
         _, last_bottom, right, last_top = self._text_page.get_charbox(last, loose=True)
         if last_top - last_bottom > top - bottom:  # a line that begins with a superscript is as high as its letters
             bottom, top = last_bottom, last_top
-        return Line(self._with_scripts(text, start).strip(), left, bottom, right, top, hyphenated)
+        return Line(self._written(text, start).strip(), left, bottom, right, top, hyphenated)
+
+    def _written(self, text: str, start: int) -> str:
+        """The text with its scripts, and the words that a reader struck out."""
+        if not self._struck_out:
+            return self._with_scripts(text, start)
+        words: list[Span] = []
+        place = start
+        for piece in WORD_OR_SPACE.findall(text):
+            is_struck = self._is_struck(place) and (not piece.isspace() or self._is_struck(place + 1))
+            words.append(Span(self._with_scripts(piece, place), is_struck=is_struck))
+            place += _num_units(piece)
+        return plain_text(words)
+
+    def _is_struck(self, position: int) -> bool:
+        if position >= self._text_page.count_chars():
+            return False
+        left, bottom, right, top = self._text_page.get_charbox(position)
+        x, y = (left + right) / 2, (bottom + top) / 2
+        return any(box[0] <= x <= box[2] and box[1] <= y <= box[3] for box in self._struck_out)
 
     def _with_scripts(self, text: str, start: int) -> str:
         spans: list[Span] = []

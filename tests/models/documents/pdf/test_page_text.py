@@ -56,3 +56,10 @@ def test_a_small_raised_or_lowered_digit_is_no_digit_of_the_number(rise: int, te
     stream = f"BT /F1 12 Tf 72 700 Td (holds 10) Tj /F1 {size} Tf {rise} Ts (6) Tj /F1 12 Tf 0 Ts ( events) Tj ET"
 
     assert read_page(stream).text == text
+
+
+def test_words_that_a_reader_struck_out_are_marked() -> None:
+    stream = text_at(72, 700, "The fee is 90 dollars a day.")
+    strike = "/Subtype /StrikeOut /Rect [128 698 176 710] /QuadPoints [128 710 176 710 128 698 176 698]"
+
+    assert read_page(stream, [strike]).text == "The fee is ~~90 dollars~~ a day."
