@@ -1,12 +1,14 @@
 """Find passages with nearly the same words, so that only one of them is returned."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from models.errors import InvalidRequestError
+from models.languages import unspaced
+from models.languages.normal_form import normal_form
 from models.types import KeyArray
 
 # Words per shingle. With 3, one changed word changes 3 of the n - 2 shingles of a passage with n words. Independently
@@ -23,31 +25,52 @@ _WORD_BYTES = bytes(
 ).lower()
 
 
-def unique(texts: Sequence[str], threshold: float, limit: int | None = None) -> list[int]:
+def unique(texts: Sequence[str], threshold: float, query: str = "", limit: int | None = None) -> list[int]:
     """Return the indexes of the texts that are no near duplicate of an earlier returned text, in order.
 
     With `limit`, the first so many. Later texts are then read only if the first `limit` have duplicates.
 
     Two texts are near duplicates if the Jaccard similarity of their sets of shingles is at least `threshold`. A text
     that contains another text and much more is no duplicate. Neighbouring chunks that overlap are no duplicates. A text
-    without words is always returned. Raises InvalidRequestError for a threshold outside 0..1, or 0.
+    without words is always returned. So is a text with a word of `query` that the earlier text lacks: of contracts
+    from one template, the query names the customers. Raises InvalidRequestError for a threshold outside 0..1, or 0.
     Source: Broder, On the resemblance and containment of documents, 1997.
     """
     if not 0 < threshold <= 1:
         raise InvalidRequestError(f"threshold is {threshold}; it must be above 0 and at most 1", "threshold")
-    indexes = _unique(texts[:limit], threshold)
+    indexes = _unique(texts[:limit], threshold, query)
     if limit is not None and len(indexes) < limit < len(texts):
-        indexes = _unique(texts, threshold)[:limit]
+        indexes = _unique(texts, threshold, query)[:limit]
     return indexes
 
 
-def _unique(texts: Sequence[str], threshold: float) -> list[int]:
+def _unique(texts: Sequence[str], threshold: float, query: str) -> list[int]:
     earlier_duplicates = _near_pairs([_shingles(text) for text in texts], threshold)
+    query_words = _query_words(query) if earlier_duplicates else ()
     unique_indexes: list[int] = []
     for index in range(len(texts)):
-        if earlier_duplicates.get(index, set()).isdisjoint(unique_indexes):
+        twins = earlier_duplicates.get(index, set()).intersection(unique_indexes)
+        if all(_has_more(texts[index], texts[twin], query_words) for twin in twins):
             unique_indexes.append(index)
     return unique_indexes
+
+
+def _query_words(query: str) -> tuple[bytes, ...]:
+    """The words between white space, `2.1` as two in a row. For scripts without spaces, the pairs of letters."""
+    query = normal_form(query)
+    spaced = unspaced.without_unspaced(query).replace("'s", "").replace("’s", "").split()
+    words = {b" " + b" ".join(_words(word)) + b" " for word in spaced}
+    return (*words - {b"  "}, *(pair.encode() for pair in unspaced.pairs(query)))
+
+
+def _has_more(text: str, earlier: str, query_words: Iterable[bytes]) -> bool:
+    """Whether `text` has a word of the query that `earlier` lacks."""
+    return any(word in _joined(text) and word not in _joined(earlier) for word in query_words)
+
+
+@lru_cache(NUM_CACHED_TEXTS)
+def _joined(text: str) -> bytes:
+    return b" " + b" ".join(_words(normal_form(text))) + b" "
 
 
 def _near_pairs(shingles: Sequence[KeyArray], threshold: float) -> dict[int, set[int]]:

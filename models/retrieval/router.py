@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from models.languages.normal_form import normal_form
+
 MAX_OTHER_WORDS = 2  # beside identifiers: "error ERR_CONN_RESET nginx" is a look-up, a longer query a description
 MAX_IDENTIFIER_CHARS = 256
 MIN_CODE_DIGITS = 3  # COVID-19, UTF-8, F-16 and MP3 are words; SHA-256, ABC-123 and LM358N are identifiers
@@ -58,7 +60,7 @@ def route(query: str) -> Route:
 
 
 def contains_phrases(text: str, phrases: tuple[str, ...]) -> bool:
-    """Whether `text` contains every phrase. Case, white space and the shape of quotes do not matter."""
+    """Whether `text` contains every phrase. Case, Unicode form, white space and quotes' shape do not matter."""
     normalized = _normalize(text)
     return all(_normalize(phrase) in normalized for phrase in phrases)
 
@@ -95,4 +97,4 @@ def _is_question(query: str) -> bool:
 
 
 def _normalize(text: str) -> str:
-    return " ".join(text.translate(_STRAIGHT).casefold().split())
+    return " ".join(normal_form(text).translate(_STRAIGHT).casefold().split())

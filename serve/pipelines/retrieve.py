@@ -108,8 +108,8 @@ class RetrievalPipeline:
                 passages = [passage for passage in passages if contains_phrases(passage.indexed_text, query.phrases)]
             if query.options.dedup:
                 texts = [passage.indexed_text for passage in passages]
-                limit = self._num_distinct(query)
-                passages = [passages[index] for index in unique(texts, self._config.duplicate_similarity, limit)]
+                distinct = unique(texts, self._config.duplicate_similarity, query.text, self._num_distinct(query))
+                passages = [passages[index] for index in distinct]
         tokens = tuple(hits.tokens for hits in dense if hits.tokens is not None)
         return passages, SearchedQuery(query.text, lexical.term_weights, tokens)
 

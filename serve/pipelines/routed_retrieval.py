@@ -1,5 +1,6 @@
 """A router around retrieval: it chooses the searches of a query whose mode is auto."""
 
+import unicodedata
 from dataclasses import replace
 
 from models.retrieval.router import route
@@ -15,6 +16,9 @@ class RoutedRetrieval:
         self._retrieval = retrieval
 
     async def retrieve(self, query: RetrievalQuery, context: RequestContext, trace: Trace | None = None) -> Retrieved:
+        # A Mac may send decomposed letters, which neither the router nor an embedding model takes for letters.
+        if not unicodedata.is_normalized("NFC", query.text):
+            query = replace(query, text=unicodedata.normalize("NFC", query.text))
         if query.options.mode != "auto":
             return await self._retrieval.retrieve(query, context, trace)
         trace = trace or Trace()

@@ -155,6 +155,24 @@ async def test_the_same_text_in_two_files_is_shown_once(corpus: Corpus) -> None:
     assert {"bread.md", "copy.md"} <= set(names(twice))
 
 
+async def test_documents_of_a_template_that_the_query_names_are_all_returned(corpus: Corpus) -> None:
+    for tenant in ("Fisher", "Gardner", "Harper"):
+        text = f"# Lease\n\n{' '.join(f'clause{number}' for number in range(80))} {tenant} pays the rent."
+        await ingest(corpus, f"{tenant.lower()}.md", text.encode())
+
+    retrieved = await retrieve(corpus, "Compare the rent of Harper and Fisher", 5, rerank=False)
+
+    assert {"fisher.md", "harper.md"} <= set(names(retrieved))
+
+
+async def test_a_decomposed_query_finds_what_the_composed_query_finds(corpus: Corpus) -> None:
+    await ingest(corpus, "ofen.md", "Der Ofen wird für Brötchen vorgeheizt.".encode())
+
+    for mode in ("auto", "lexical"):
+        retrieved = await retrieve(corpus, "Bro\u0308tchen", mode=mode, rerank=False)
+        assert names(retrieved)[0] == "ofen.md"
+
+
 async def test_diversity_puts_a_different_passage_second(corpus: Corpus) -> None:
     await ingest(corpus, "nearly.md", FILES["bread.md"] + b" It is good.")
     plain = await retrieve(corpus, "bread baked in an oven", 2, rerank=False, dedup=False)

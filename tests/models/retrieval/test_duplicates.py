@@ -39,6 +39,26 @@ def test_boilerplate_with_a_changed_date_is_a_duplicate() -> None:
     assert unique([text(march), text(may)], 0.96) == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("template", "names", "query", "expected"),
+    [
+        ("the lease of {} costs", ["Baker", "Cook", "Dyer", "Fuller"], "Compare Cook and Fuller's rent", [0, 1, 3]),
+        ("the lease of {} costs", ["Baker", "Cook", "Dyer", "Fuller"], "What does a lease cost?", [0]),
+        ("version {} waits for", ["2.1", "1.2", "2.10", "3.0"], "timeout in 1.2", [0, 1]),
+        ("im Jahr {} wurden", ["2019", "2020", "2021"], "Wie viele wurden 2021 gebaut?", [0, 2]),
+        ("der Mieter {} zahlt", ["Müller", "Größe"], "Gro\u0308ße", [0, 1]),
+        ("合同 {} 的费用", ["甲公司", "乙公司"], "乙公司的费用是多少", [0, 1]),
+    ],
+)
+def test_what_the_query_names_is_no_duplicate(template: str, names: list[str], query: str, expected: list[int]) -> None:
+    before, after = text(prose(120, 1)), text(prose(120, 2))
+    texts = [f"{before} {template.format(name)} {after}" for name in names]
+
+    assert unique(texts, THRESHOLD, query) == expected
+    assert unique([*texts, *texts], THRESHOLD, query) == expected
+    assert unique(texts, THRESHOLD) == [0]
+
+
 def test_neighbouring_chunks_that_overlap_are_both_kept() -> None:
     words = prose(408, 1)
 
@@ -82,7 +102,7 @@ def test_short_texts_are_compared_whole_and_empty_ones_not_at_all(texts: list[st
 def test_a_limit_cuts_the_same_list(limit: int) -> None:
     texts = [text(prose(40, seed)) for seed in (1, 1, 2, 1, 3, 2, 4)]
 
-    assert unique(texts, THRESHOLD, limit) == [0, 2, 4, 6][:limit]
+    assert unique(texts, THRESHOLD, limit=limit) == [0, 2, 4, 6][:limit]
 
 
 @pytest.mark.parametrize("threshold", [0, -0.5, 1.01, float("nan")])

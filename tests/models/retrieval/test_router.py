@@ -126,3 +126,7 @@ def test_the_shape_of_an_apostrophe_does_not_matter() -> None:
 
 def test_without_phrases_every_text_will_do() -> None:
     assert contains_phrases("", ())
+
+
+def test_the_unicode_form_of_a_phrase_does_not_matter() -> None:
+    assert contains_phrases("die gro\u0308ßte Anlage", ("größte anlage",))

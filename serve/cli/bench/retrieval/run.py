@@ -134,7 +134,7 @@ def search(questions: JudgedQueries, vectors: FloatArray, queries: FloatArray) -
 def _unreranked(hits: QueryHits, texts: list[str], vectors: FloatArray) -> dict[str, KeyArray]:
     fused = hits.fused("min_max")
     routed = _routed(hits, texts)
-    distinct = unique([texts[key] for key in fused.keys], CONFIG.duplicate_similarity)
+    distinct = unique([texts[key] for key in fused.keys], CONFIG.duplicate_similarity, hits.query)
     orders = {
         "BM25": hits.lexical.ranking.keys,
         "dense": hits.dense.keys,
@@ -160,7 +160,7 @@ def _routed(hits: QueryHits, texts: list[str]) -> KeyArray | None:
 
 def _reranked(hits: QueryHits, texts: list[str], reranker: RerankingModel) -> dict[str, KeyArray]:
     fused = hits.fused("min_max").keys
-    distinct = unique([texts[key] for key in fused], CONFIG.duplicate_similarity)
+    distinct = unique([texts[key] for key in fused], CONFIG.duplicate_similarity, hits.query)
     candidates = {
         "min-max": fused,
         "RRF": hits.fused("rrf").keys,
