@@ -8,16 +8,33 @@ latter has no code fences, so code is recognized by its look.
 import re
 from dataclasses import dataclass
 
+from models.languages.abbreviations import runs_on
+from models.languages.detection import language_of
+
 Span = tuple[int, int]
 
 # A longer unit is split at its sentences or lines. The 95th percentile of the sentences in SQuAD and Natural Questions
 # is 285 characters, so a text of twice that length is not one sentence.
 MAX_UNIT_CHARS = 600
 
+# Languages with rules of their own in sentencex, by its codes; for the others English ones are better.
+_CODES = {
+    "danish": "da",
+    "dutch": "nl",
+    "finnish": "fi",
+    "french": "fr",
+    "german": "de",
+    "greek": "el",
+    "italian": "it",
+    "portuguese": "pt",
+    "russian": "ru",
+    "spanish": "es",
+}
+
 _LINE = re.compile(r"[^\n]*\n?")
 _FENCE = re.compile(r"\s*(`{3,})")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s")
-_ITEM = re.compile(r"\s*(?:[-*+•‣▪]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+\S")
+_ITEM = re.compile(r"\s*(?:[-*+•‣▪]|\(?(?:\d{1,3}|[a-zA-I])[.)])\s+\S")  # J. Smith is no item
 _ROW = re.compile(r"\s*\||.*\S[ ]\|[ ]\S|.*\S\t\S")
 _INDENTED = re.compile(r"(?: {4}|\t)\s*\S")
 _WORD = re.compile(r"\w")
@@ -162,13 +179,25 @@ def _units(text: str, block: _Block) -> list[Span]:
 
 
 def _sentences(text: str, start: int, end: int) -> list[Span]:
+    spans: list[Span] = []
+    for first, last in _joined(text[start:end], language_of(text)):
+        # So long without a full stop is not a sentence, but lines of a PDF or a poem.
+        is_sentence = last - first <= MAX_UNIT_CHARS
+        spans.extend([(start + first, start + last)] if is_sentence else _line_spans(text, start + first, start + last))
+    return spans
+
+
+def _joined(text: str, language: str) -> list[Span]:
+    """The sentences of `text` by sentencex, joined where an abbreviation was taken for the end of one."""
     from sentencex import get_sentence_boundaries
 
     spans: list[Span] = []
-    for boundary in get_sentence_boundaries("en", text[start:end]):
-        first, last = start + boundary["start_index"], start + boundary["end_index"]
-        # So long without a full stop is not a sentence, but lines of a PDF or a poem.
-        spans.extend([(first, last)] if last - first <= MAX_UNIT_CHARS else _line_spans(text, first, last))
+    for boundary in get_sentence_boundaries(_CODES.get(language, "en"), text):
+        first, last = boundary["start_index"], boundary["end_index"]
+        if spans and runs_on(text[spans[-1][0] : spans[-1][1]], text[first:last], language):
+            spans[-1] = (spans[-1][0], last)
+        else:
+            spans.append((first, last))
     return spans
 
 

@@ -3,15 +3,22 @@
 import re
 from functools import lru_cache
 
+from models.languages import unspaced
+from models.languages.normal_form import normal_form
+from models.languages.signs import SIGNS
+
 _WORD = re.compile(r"\w+")
+_SIGNED_WORD = re.compile(rf"(?:\w[{SIGNS}]*)+")
 _ENDINGS = ("ing", "ed", "ly", "er", "ion", "e")
 _MIN_STEM_CHARS = 4
 _MAX_CACHED_WORDS = 65_536  # a few thousand words make up most of any text
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters, digits and underscores, lower-cased, in order."""
-    return _WORD.findall(text.lower())
+    """Runs of letters, digits and underscores, lower-cased, in order. Scripts without spaces give pairs of letters."""
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    return _SIGNED_WORD.findall(unspaced.spaced(normal_form(text)).lower())
 
 
 @lru_cache(_MAX_CACHED_WORDS)

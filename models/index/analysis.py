@@ -16,6 +16,7 @@ from models.languages import emphasis, identifiers, unspaced
 from models.languages.detection import ENGLISH, LANGUAGES, OTHER, language_of
 from models.languages.function_words import FUNCTION_WORDS
 from models.languages.normal_form import normal_form
+from models.languages.signs import SIGNS
 from models.languages.stop_words import ENGLISH as ENGLISH_STOP_WORDS
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ MAX_FOREIGN_BYTES = 120  # a letter has two or three bytes in other scripts
 MAX_CACHED_WORDS = 65_536  # of queries: a few MB
 # A letter of an unused alphabet between a language and a stem: see models/languages/identifiers.py.
 _OF_LANGUAGE = "\u0790"
-# Letters and digits with their vowel signs. Signs are part of Indian and Arabic words, but not letters to `re`.
-_WORD = re.compile(
-    r"(?:[^\W_][\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u0670\u0900-\u0903\u093a-\u0963\u0980-\u0dff]*)+"
-)
+_WORD = re.compile(rf"(?:[^\W_][{SIGNS}]*)+")
 _STOP_WORDS = FUNCTION_WORDS | {ENGLISH: frozenset(ENGLISH_STOP_WORDS)}
 
 

@@ -5,6 +5,7 @@ import unicodedata
 
 # A soft hyphen only says where a line may break. Turkish's dotted capital I has no lower case of one character.
 _FOLDED = {0x00AD: None, 0x0130: "i", 0x0401: "Е", 0x0451: "е"}
+_BEFORE_RAISED = re.compile("(?<=[0-9])(?=[\u00b2\u00b3\u00b9\u2070-\u2089])")  # 10² is not 102
 _ANY_FOLDED = re.compile(f"[{''.join(map(chr, _FOLDED))}]")
 
 
@@ -15,5 +16,5 @@ def normal_form(text: str) -> str:
     """
     if text.isascii():
         return text
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", _BEFORE_RAISED.sub(" ", text))
     return text.translate(_FOLDED) if _ANY_FOLDED.search(text) else text

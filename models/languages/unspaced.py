@@ -54,6 +54,11 @@ def pairs(text: str, with_single: bool = False) -> list[str]:
     return [term.translate(_AS_LETTERS) for term in terms]
 
 
+def spaced(text: str) -> str:
+    """Write each run as its pairs, with spaces around them."""
+    return _RUN.sub(lambda run: f" {' '.join(pairs(run.group()))} ", text)
+
+
 def is_function_pair(pair: str) -> bool:
     """Whether a pair is of function words alone, such as 有多 or です."""
     return _FUNCTION_PAIR.fullmatch(pair) is not None

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,35 @@ def test_prose_is_split_into_sentences_across_its_line_breaks() -> None:
     text = "Dr. Smith paid $3.50\nfor it. He left (at 5 p.m.) in a hurry.\n\nNobody knew why."
 
     assert units(text) == ["Dr. Smith paid $3.50\nfor it.", "He left (at 5 p.m.) in a hurry.", "Nobody knew why."]
+
+
+SENTENCES = {
+    "german": ["Der Umbau kostet rund 12 Mio. Euro laut Nr. 7 des Plans.", "Er beginnt am 14. Mai."],
+    "italian": ["Il sig. Conti abita in via L. Manara n. 8.", "La risposta della dott.ssa Riva è a pag. 3."],
+    "french": ["M. Leroy habite au no. 12 de la rue.", "Le plan est dans le chap. 4 du livre."],
+    "spanish": ["El Sr. Ruiz vive en la Av. Central núm. 9.", "La reunión es el lunes."],
+    "russian": ["Склад находится на ул. Мира, д. 7, см. рис. 2.", "Население города 2 млн. человек."],
+    "dutch": ["Dhr. Smit woont op nr. 4 van het plein.", "Het kost ca. 3 mln. euro."],
+    "danish": ["Mødet er den 3. november hos hr. Holm.", "Det koster ca. 4 mio. kr. om året."],
+    "finnish": ["Kokous on 3. marraskuuta ja se on auki.", "Se maksaa n. 4 euroa."],
+    "hungarian": ["A bolt a 2. emeleten van a kb. száz éves házban.", "Az ajtó nyitva van."],
+    "portuguese": ["O Sr. Costa mora na av. Brasil, n. 7 do bairro.", "A reunião é na segunda."],
+    "turkish": ["Toplantı 3. katta ve Dr. Kaya bu saatte gelecek.", "Kapı açık ve bu iyi."],
+    "english": ["The fee is approx. 40 dollars.", "Mr. Hale of Acme Inc. paid it; see Fig. 2."],
+    "chinese": ["仓库在二楼。", "星期一开放！"],
+    "arabic": ["المخزن في الطابق الثاني.", "نعم.", "يفتح يوم الاثنين."],
+}
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_an_abbreviation_or_an_ordinal_ends_no_sentence(language: str) -> None:
+    sentences = SENTENCES[language]
+
+    assert units(("" if language == "chinese" else " ").join(sentences)) == sentences
+
+
+def test_a_sentence_may_begin_with_an_initial() -> None:
+    assert units("J. Moreau wrote it. M. Petit read it.") == ["J. Moreau wrote it.", "M. Petit read it."]
 
 
 def test_headings_list_items_and_table_rows_are_units_by_themselves() -> None:

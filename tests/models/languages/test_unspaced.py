@@ -49,5 +49,6 @@ def test_the_normal_form_joins_letters_typed_in_other_ways() -> None:
 
     assert normal_form(decomposed) == "Größe café"
     assert normal_form("ＡＢＣ１２ ﬁle CO₂ ｶﾒﾗ") == "ABC12 file CO2 カメラ"
+    assert normal_form("10² m²") == "10 2 m2"
     assert normal_form("Donau\u00addampf") == "Donaudampf"
     assert normal_form("plain") == "plain"
