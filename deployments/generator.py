@@ -159,7 +159,7 @@ def quoting_models(catalog: Catalog) -> Callable[[str], InlineGenerator | None]:
 
     @cache
     def quoting(alias: str) -> InlineGenerator | None:
-        if catalog.entry("generation", alias).kind != "extractive":
+        if not catalog.only_quotes(alias):
             return None  # its class is not imported: it may need a GPU
         model: ExtractiveModel = catalog.load("generation", alias)
         return InlineGenerator(model)

@@ -84,6 +84,10 @@ class Catalog:
         """The names of a generation model's LoRA adapters, as requests give them. Raises ModelNotFoundError."""
         return list(self.entry("generation", alias).options.get("adapters") or {})
 
+    def only_quotes(self, alias: str) -> bool:
+        """Whether a generation model only quotes: it samples nothing, and any process can run it. Raises as `entry`."""
+        return self.entry("generation", alias).kind == "extractive"
+
     def extensions(self) -> dict[str, str]:
         """The alias of the parser of each file extension."""
         return _extensions(self.entries["parsing"])

@@ -100,8 +100,7 @@ class ServingStages:
 
     def is_extractive(self, alias: str) -> bool:
         """Whether this generation model gives equal requests equal answers, whatever their sampling."""
-        entries = self._catalog.entries["generation"]
-        return alias in entries and entries[alias].kind == "extractive"
+        return alias in self._catalog.entries["generation"] and self._catalog.only_quotes(alias)
 
     async def close(self) -> None:
         refreshes = list(self._refreshes.values())

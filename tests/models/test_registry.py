@@ -80,3 +80,8 @@ def test_a_module_that_fails_as_it_is_imported_is_a_config_error(
 
     with pytest.raises(RagError, match="'broken_kind' cannot be imported: RuntimeError: no licence file"):
         Catalog.open(extra_catalog(tmp_path, "broken_kind:Model")).load("embedding", "mine")
+
+
+@pytest.mark.parametrize(("alias", "only_quotes"), [("extractive", True), ("qwen3-0.6b", False)])
+def test_a_model_that_only_quotes_is_told_by_its_kind(alias: str, only_quotes: bool) -> None:
+    assert Catalog.open(None).only_quotes(alias) == only_quotes
