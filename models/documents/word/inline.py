@@ -72,10 +72,12 @@ class _Walk:
         self.result = ParagraphText()
         self._fields: list[list[str]] = []  # the instructions of each open field
         self._was_hidden = False
+        self._paragraph: Element | None = None
 
     def paragraph(self, paragraph: Element) -> None:
-        base = self._styles.paragraph_format(paragraph)
-        self._children(paragraph, base)
+        outer, self._paragraph = self._paragraph, paragraph
+        self._children(paragraph, self._styles.paragraph_format(paragraph))
+        self._paragraph = outer
 
     def _children(self, parent: Element, base: Format) -> None:
         for element in parent.iterchildren(tag=AnyElement):
@@ -124,7 +126,7 @@ class _Walk:
             self._children(element, base)
 
     def _text(self, text: str, base: Format) -> None:
-        if base.is_hidden:
+        if base.is_hidden or (base.is_white and self._is_on_paper()):
             self.result.omissions[HIDDEN_PASSAGES] += bool(text.strip()) and not self._was_hidden
             self._was_hidden = self._was_hidden or bool(text.strip())
             return
@@ -132,6 +134,9 @@ class _Walk:
         if self._is_page_number():
             text = PAGE_NUMBER
         self.spans.append(Span(text, SCRIPTS.get(base.script, "normal"), base.is_struck))
+
+    def _is_on_paper(self) -> bool:
+        return self._paragraph is not None and not self._styles.has_ground(self._paragraph)
 
     def _field(self, element: Element, base: Format) -> None:
         kind = element.get(name("w:fldCharType"))

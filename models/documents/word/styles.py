@@ -9,16 +9,22 @@ from models.documents.word.xml import OFF, VALUE, Element, child, name, number, 
 
 HEADING_STYLE = re.compile(r"heading ([1-9])$", re.IGNORECASE)
 VANISH, STRIKE, DOUBLE_STRIKE, SIZE, SCRIPT = map(name, ("w:vanish", "w:strike", "w:dstrike", "w:sz", "w:vertAlign"))
-FORMAT_TAGS = (VANISH, STRIKE, DOUBLE_STRIKE, SIZE, SCRIPT)
+COLOR, GROUNDS = name("w:color"), (name("w:shd"), name("w:highlight"))
+FORMAT_TAGS = (VANISH, STRIKE, DOUBLE_STRIKE, SIZE, SCRIPT, COLOR, *GROUNDS)
+FRAMES = (name("w:tc"), name("w:txbxContent"))  # their ground may come from anywhere
 MAX_STYLE_PARENTS = 20  # styles may refer to each other in a circle
 MAX_INVISIBLE_HALF_POINTS = 2  # a letter of one point or less is a dot
 
 
 @dataclass(frozen=True)
 class Format:
-    """The format of a run as far as it changes what the text says. `script`: superscript, subscript or baseline."""
+    """The format of a run as far as it changes what the text says. `script`: superscript, subscript or baseline.
+
+    `is_white`: in white, without a ground of its own.
+    """
 
     is_hidden: bool = False
+    is_white: bool = False
     is_struck: bool = False
     script: str = "baseline"
 
@@ -82,6 +88,14 @@ class Styles:
             return base
         return _format(properties, self._style_format(value(properties, "w:rStyle"), base))
 
+    def has_ground(self, paragraph: Element) -> bool:
+        """Whether something else than white paper may be behind a paragraph."""
+        if next(paragraph.iterancestors(*FRAMES), None) is not None:
+            return True
+        if child(paragraph.getroottree().getroot(), "w:background") is not None:
+            return True
+        return any(child(element, "w:pPr/w:shd") is not None for element in (paragraph, *self.of_paragraph(paragraph)))
+
     @cached_property
     def _default_format(self) -> Format:
         properties = None if self._defaults is None else child(self._defaults, "w:rPr")
@@ -108,6 +122,8 @@ def _format(properties: Element, base: Format) -> Format:
     strikes = [state for state in (_switch(values, STRIKE), _switch(values, DOUBLE_STRIKE)) if state is not None]
     return Format(
         is_hidden=base.is_hidden if hidden is None else hidden,
+        is_white=(values[COLOR].upper() == "FFFFFF" if COLOR in values else base.is_white)
+        and values.keys().isdisjoint(GROUNDS),
         is_struck=any(strikes) if strikes else base.is_struck,
         script=values.get(SCRIPT, base.script),
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.models.documents.document_checks import block_texts
-from tests.models.documents.word.word_files import paragraph, read_body, run
+from tests.models.documents.word.word_files import cell, paragraph, read_body, run, table
 
 SUPER, SUB = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="subscript"/>'
 
@@ -33,7 +33,10 @@ def test_formats_come_from_styles_too() -> None:
     assert read_body(body, {"styles": styles}).text == "10^6\n\n~~void~~"
 
 
-@pytest.mark.parametrize("properties", ["<w:vanish/>", '<w:vanish w:val="true"/>', '<w:sz w:val="2"/>'])
+WHITE = '<w:color w:val="ffffff"/>'
+
+
+@pytest.mark.parametrize("properties", ["<w:vanish/>", '<w:vanish w:val="true"/>', '<w:sz w:val="2"/>', WHITE])
 def test_hidden_text_is_left_out_and_counted(properties: str) -> None:
     hidden = run("do not ", properties) + run("read this", properties)
 
@@ -41,6 +44,19 @@ def test_hidden_text_is_left_out_and_counted(properties: str) -> None:
 
     assert document.text == "Shown and shown\n\nend"
     assert document.omissions == (("hidden passages", 1),)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        paragraph(run("White", WHITE + '<w:highlight w:val="darkBlue"/>')),
+        paragraph(run("White", WHITE), '<w:shd w:fill="000080"/>'),
+        table([cell(run("White", WHITE))]),
+    ],
+    ids=["run", "paragraph", "table"],
+)
+def test_white_text_on_a_ground_is_read(body: str) -> None:
+    assert read_body(body).text == "White"
 
 
 def test_a_run_may_show_itself_in_a_hidden_style() -> None:
