@@ -13,6 +13,7 @@ from serve.api.services import InlineReplica, Services
 from serve.caching.caches import Caches
 from serve.http_app import create_app
 from serve.pipelines.answering import Answering
+from serve.pipelines.exact_identifiers import ExactIdentifiers
 from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.in_process_quotes import InProcessQuotes
 from serve.pipelines.ingest import IngestPipeline
@@ -30,6 +31,7 @@ from serve.pipelines.stages import (
     GenerateStage,
     LexicalStage,
     ParseStage,
+    RerankStage,
     StatusSource,
 )
 from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
@@ -125,7 +127,8 @@ class LiveServices:
         clients, corpus, caches = self._clients, self._corpus, self._caches
         caches.configure(settings.cache)
         embedder = caches.embeddings(clients.embedder)
-        reranker = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
+        reranker: RerankStage = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
+        reranker = ExactIdentifiers(reranker)
         stages = RetrievalStages(embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations)
         retrieving: Retrieving = RetrievalPipeline(stages, settings.retrieval)
         retrieving = RoutedRetrieval(retrieving)

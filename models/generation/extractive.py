@@ -144,6 +144,9 @@ def _distinct(units: list[Unit], limit: int) -> list[Unit]:
 
 
 def _is_same(left: Unit, right: Unit) -> bool:
+    """Whether two units say the same. Sentences of a template with other numbers do not."""
+    if all(any(map(str.isdigit, own)) for own in (left.stems - right.stems, right.stems - left.stems)):
+        return False
     return len(left.stems & right.stems) >= _SAME_FRACTION * min(len(left.stems), len(right.stems))
 
 

@@ -85,6 +85,16 @@ async def test_what_is_said_twice_is_quoted_once() -> None:
     assert (await answer(request, max_sentences=2)).count("330") == 1
 
 
+async def test_sentences_of_a_template_with_other_numbers_are_both_quoted() -> None:
+    template = "The monthly rent of the flat for the tenant {} is {} pounds, to be paid on the first."
+    passages = [passage(template.format(*pair)) for pair in (("Mason", 700), ("Tyler", 900))]
+
+    written = await answer(asking("Compare the rent of Mason and Tyler", *passages), max_sentences=2)
+
+    assert "700" in written
+    assert "900" in written
+
+
 async def test_a_question_how_to_is_answered_with_the_command() -> None:
     command = "Install with pip:\n\n```shell\n$ pip install httpx\n```"
     text = f"# HTTPX\n\nA client for Python.\n\n## Installation\n\n{command}\n"
