@@ -14,6 +14,7 @@ DEFAULT_TITLE = re.compile(
         | \(?(?:untitled|unbenannt|ohne[ ]titel|sans[ ]titre|senza[ ]titolo|sin[ ]título|无标题|無題|без[ ]имени)\)?
           (?:[ -]?(?:document|dokument|page|\d+)){0,2}
         | \(?(?:anonymous|unspecified|none|null)\)? | about:blank
+        | [\d\W_]{8,}
     )$""",
     re.IGNORECASE | re.VERBOSE,
 )

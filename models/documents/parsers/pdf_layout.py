@@ -12,7 +12,8 @@ from models.documents.base import MAX_HEADING_LEVEL, Document
 from models.documents.builder import DocumentBuilder
 from models.documents.pdf.line import Line
 from models.documents.pdf.running import without_running_lines
-from models.documents.text import SPACELESS
+from models.documents.text import SPACELESS, clean
+from models.documents.titles import title_of
 
 # Fractions of a line's height, unless the name has a unit. Tuned on files from LaTeX, InDesign, Google Docs and Chrome.
 HEADING_RATIO = 1.15  # of the body's height
@@ -35,11 +36,12 @@ LIST_MARKER = re.compile(r"(?:[-–•*●▪]|\d{1,3}[.)]|\(?[a-z]\))\s")
 def build_document(title: str, pages: list[list[Line]], omitted: Counter[str]) -> Document:
     """The document: headings by letter height, paragraphs by gaps and indents, without repeated headers and footers."""
     builder = DocumentBuilder()
-    builder.title = title
+    body = without_running_lines(pages)
+    builder.title = title_of(clean(title)) or body.title
     for name, count in omitted.items():
         builder.omit(name, count)
-    pages, num_running = without_running_lines(pages)
-    builder.omit("lines of headers and footers", num_running)
+    pages = body.pages
+    builder.omit("lines of headers and footers", body.num_omitted)
     words = Counter(word.lower() for page in pages for line in page for word in HYPHENATED_WORD.findall(line.text))
     levels = _heading_levels(pages)
     for block in _blocks(pages):

@@ -19,6 +19,13 @@ LARGE = 1.15  # times the height of the body: a title, such as a slide's
 MAX_CHARS = 160
 MAX_OFFSET = 50  # of page numbers from the first page; numbers of invoices, one a page, are further away
 NUMBER = re.compile(r"\d+|(?<![A-Za-z])[ivxlc]{1,6}(?![A-Za-z])")
+# "page # of 12", where # is the page's number
+PAGE_COUNT = re.compile(
+    r"(?:\b(?:page|seite|página|pagina|strona|стр\.?|p\.|s\.)\s*)?#(?:\s*(?:of|von|de|di|из|/)\s*\d+)?", re.I
+)
+SEPARATORS = " |-–—·•,;:/"
+LETTERS = re.compile(r"[^\W\d_]{2,}")
+MIN_TITLE_WORDS = 2
 ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 Slot = tuple[bool, int, int]  # at the top, the line's lower edge and height in points
@@ -36,6 +43,7 @@ class Row:
     text: str
     lines: tuple[int, ...]
     is_apart: bool
+    is_outermost: bool
 
     @property
     def masked(self) -> str:
@@ -56,22 +64,42 @@ class Row:
         )
 
 
-def without_running_lines(pages: list[list[Line]]) -> tuple[list[list[Line]], int]:
-    """The pages without headers, footers and page numbers, and how many lines those had."""
-    edges = [_edges(number, page) for number, page in enumerate(pages)]
-    running = _running_rows([row for rows in edges for side in rows for row in side], len(pages), _body_height(pages))
-    dropped: dict[int, set[int]] = defaultdict(set)
-    for sides in edges:
-        for side in sides:
-            outer = list(takewhile(running.__contains__, side))
-            while outer and not outer[-1].is_apart:
-                outer.pop()  # it belongs to the text, as the names of a table's columns do
-            for row in outer:
-                dropped[row.page].update(row.lines)
-    cut = [
-        [line for place, line in enumerate(page) if place not in dropped[number]] for number, page in enumerate(pages)
-    ]
-    return cut, sum(map(len, dropped.values()))
+@dataclass(frozen=True)
+class Body:
+    """The pages without headers, footers and page numbers, and how many lines those had.
+
+    `title` is what most of these lines say, such as the name of a report; empty if they say nothing.
+    """
+
+    pages: list[list[Line]]
+    num_omitted: int
+    title: str
+
+
+def without_running_lines(pages: list[list[Line]]) -> Body:
+    """The body of a document."""
+    edges = [side for number, page in enumerate(pages) for side in _edges(number, page)]
+    running = _running_rows([row for side in edges for row in side], len(pages), _body_height(pages))
+    rows = [row for side in edges for row in _outside(side, running)]
+    omitted = {(row.page, place) for row in rows for place in row.lines}
+    cut = [[line for at, line in enumerate(page) if (number, at) not in omitted] for number, page in enumerate(pages)]
+    return Body(cut, len(omitted), _title(rows, len(pages)))
+
+
+def _outside(side: list[Row], running: set[Row]) -> list[Row]:
+    """The running rows of an edge. A row close to the text belongs to it, as the names of a table's columns do."""
+    rows = list(takewhile(running.__contains__, side))
+    while rows and not rows[-1].is_apart:
+        rows.pop()
+    return rows
+
+
+def _title(rows: list[Row], num_pages: int) -> str:
+    offset = _page_offset(rows)
+    texts = Counter(PAGE_COUNT.sub(" ", row.without_page_number(offset)).strip(SEPARATORS) for row in rows)
+    named = [(count, text) for text, count in texts.items() if len(LETTERS.findall(text)) >= MIN_TITLE_WORDS]
+    count, title = max(named, default=(0, ""))
+    return title if count >= SAME_TEXT_FRACTION * num_pages else ""
 
 
 def _edges(number: int, page: list[Line]) -> tuple[list[Row], list[Row]]:
@@ -92,7 +120,8 @@ def _outer(number: int, page: list[Line], rows: list[tuple[list[int], float]], u
         first = page[places[0]]
         text = " ".join(page[place].text for place in sorted(places, key=lambda place: page[place].left))
         slot = (is_top, round(first.bottom), round(first.height))
-        outer.append(Row(number, slot, text, tuple(places), gap > usual + EDGE_GAP * first.height))
+        is_apart = gap > usual + EDGE_GAP * first.height
+        outer.append(Row(number, slot, text, tuple(places), is_apart, is_outermost=not outer))
     return outer
 
 
@@ -108,29 +137,41 @@ def _rows(page: list[Line]) -> list[list[int]]:
 
 
 def _running_rows(rows: list[Row], num_pages: int, body_height: float) -> set[Row]:
-    """Rows with one text on many pages, or that stand at one place on most and tell the page or the chapter."""
-    by_text: dict[tuple[Slot, str], list[Row]] = defaultdict(list)
-    by_slot: dict[Slot, list[Row]] = defaultdict(list)
+    """Rows with one text on many pages, or that stand at one place on most and tell the page or the chapter.
+
+    The outermost row may stand anywhere if it tells the page: in a printed web page, the footer follows the text.
+    """
+    groups: dict[tuple[Slot | bool, str], list[Row]] = defaultdict(list)
+    slots: dict[Slot, list[Row]] = defaultdict(list)
+    small = [row for row in rows if row.slot[2] < LARGE * body_height and len(row.text) <= MAX_CHARS]
     for row in rows:
-        by_text[row.slot, row.text if row.has_letters else row.masked].append(row)
-        by_slot[row.slot].append(row)
-    running: set[Row] = set()
-    for group in by_text.values():
-        if len(group) >= max(MIN_PAGES, SAME_TEXT_FRACTION * num_pages):
-            running.update(group)
-    for slot, group in by_slot.items():
-        is_small = slot[2] < LARGE * body_height
-        if is_small and len(group) >= max(MIN_PAGES, SAME_PLACE_FRACTION * num_pages) and _tells_its_place(group):
-            running.update(row for row in group if len(row.text) <= MAX_CHARS)
-    return running
+        groups[row.slot, row.text if row.has_letters else row.masked].append(row)
+    for row in small:
+        slots[row.slot].append(row)
+    offset = _page_offset([row for row in small if row.is_outermost])
+    for row in small:
+        if row.is_outermost and offset in row.offsets():
+            groups[row.slot[0], row.without_page_number(offset)].append(row)
+    by_text = [group for group in groups.values() if len(group) >= max(MIN_PAGES, SAME_TEXT_FRACTION * num_pages)]
+    by_place = [
+        group
+        for group in slots.values()
+        if len(group) >= max(MIN_PAGES, SAME_PLACE_FRACTION * num_pages) and _tells_its_place(group)
+    ]
+    return {row for group in by_text + by_place for row in group}
+
+
+def _page_offset(rows: list[Row]) -> int | None:
+    """The number of the first page, as most rows state it."""
+    offsets = Counter(offset for row in rows for offset in row.offsets())
+    return offsets.most_common(1)[0][0] if offsets else None
 
 
 def _tells_its_place(rows: list[Row]) -> bool:
     """Whether most rows have the text of another page's row, but for the number of the page."""
-    offsets = Counter(offset for row in rows for offset in row.offsets())
-    page_offset = offsets.most_common(1)[0][0] if offsets else None
-    texts = Counter(row.without_page_number(page_offset) for row in rows)
-    telling = [row for row in rows if texts[row.without_page_number(page_offset)] > 1]
+    offset = _page_offset(rows)
+    texts = Counter(row.without_page_number(offset) for row in rows)
+    telling = [row for row in rows if texts[row.without_page_number(offset)] > 1]
     return len(telling) >= SAME_PLACE_FRACTION * len(rows)
 
 

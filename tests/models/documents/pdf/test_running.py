@@ -83,3 +83,25 @@ def test_column_names_that_repeat_above_their_rows_stay() -> None:
     text, _ = texts([row + text_at(72, 660, "x") for row in rows])
 
     assert text.count("Day Port Fee") == 4
+
+
+def test_a_footer_that_follows_the_text_at_any_height_is_left_out() -> None:
+    pages = [
+        lines_at(72, 700, [f"The {word} is set.", f"{word} is of oak."])
+        + text_at(72, 300 + 40 * number, f"Windhover | Boats of 2022 | {number}", size=9)
+        for number, word in enumerate(WORDS, start=1)
+    ]
+
+    text, omissions = texts([page + text_at(72, 660, f"{word} end") for word, page in zip(WORDS, pages, strict=True)])
+
+    assert "Windhover" not in text
+    assert omissions == (("lines of headers and footers", 6),)
+
+
+def test_what_the_running_lines_say_is_the_title_of_a_document_without_one() -> None:
+    pages = [
+        body(word) + text_at(72, 30, f"Manual of boats, page {number} of 6") for number, word in enumerate(WORDS, 1)
+    ]
+
+    assert parse(make_pdf(pages), "a.pdf").title == "Manual of boats"
+    assert parse(make_pdf([body(word) + text_at(72, 30, "2024-05-01") for word in WORDS]), "a.pdf").title == ""
