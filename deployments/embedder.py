@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -17,15 +18,15 @@ from deployments.replica.batched_call import Encoder
 from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
-from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
+from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.token_passes import DocumentPasses, QueryPasses
-from deployments.replica.user_config import ModelChoice, parse_user_config
+from deployments.replica.user_config import ModelChoice, TokenBatchedConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel, TokenEmbeddingModel, has_token_vectors
 from models.errors import ConflictError, InvalidRequestError, OverloadedError, RagError, StageUnavailableError
 from models.tokens.encoding import Encoding, TextInput
-from models.types import Deadline, Embeddings, FloatArray, RequestContext, StageStatus
+from models.types import BACKGROUND_PRIORITY, Deadline, Embeddings, FloatArray, RequestContext, StageStatus
 
 Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]
 MAX_SHARED_TEXTS = 16  # a larger call is sent alone: it delays no other, and can be cancelled
@@ -85,10 +86,11 @@ class Embedder:
     ) -> Embeddings:
         """Embed chunks. Raises ConflictError if no model in the catalog has that generation."""
         deadline, model = Deadline.after(envelope.budget_s), await self._model_of(generation)
+        run = partial(self._run, is_background=envelope.priority <= BACKGROUND_PRIORITY)
         if not (with_tokens and has_token_vectors(model)):
-            vectors, lengths = await self._run(model, model.tokenize_documents, texts, deadline)
+            vectors, lengths = await run(model, model.tokenize_documents, texts, deadline)
             return Embeddings(_matrix(vectors, model.dim), model.generation, model.name, sum(lengths))
-        outputs, lengths = await self._run(DocumentPasses(model), model.tokenize_documents, texts, deadline)
+        outputs, lengths = await run(DocumentPasses(model), model.tokenize_documents, texts, deadline)
         matrix, codes = _matrix([vector for vector, _ in outputs], model.dim), tuple(code for _, code in outputs)
         return Embeddings(matrix, model.generation, model.name, sum(lengths), codes)
 
@@ -139,7 +141,12 @@ class Embedder:
         ]
 
     async def _run(
-        self, encoder: Encoder, tokenize: Tokenize, inputs: Sequence[TextInput], deadline: Deadline
+        self,
+        encoder: Encoder,
+        tokenize: Tokenize,
+        inputs: Sequence[TextInput],
+        deadline: Deadline,
+        is_background: bool = False,
     ) -> tuple[list[Any], list[int]]:
         """The encoder's output and the number of tokens for each input."""
         lengths: list[int] = []
@@ -149,7 +156,7 @@ class Embedder:
                 lengths.extend(map(len, encoded))
                 yield encoded
 
-        return await self._batcher.run_parts(encoder, encodings(), deadline), lengths
+        return await self._batcher.run_parts(encoder, encodings(), deadline, is_background), lengths
 
     async def _model_of(self, generation: str | None) -> EmbeddingModel:
         serving = self._slot.serving

@@ -17,8 +17,8 @@ from deployments.calls.envelope import Envelope
 from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
-from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
-from deployments.replica.user_config import CanariedConfig, parse_user_config
+from deployments.replica.token_batcher import TokenBatcher
+from deployments.replica.user_config import CanariedConfig, TokenBatchedConfig, parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog

@@ -29,6 +29,15 @@ class RunsOn:
         return ", ".join([self.engine, self.dtype, self.processor, threads])
 
 
+def passes_at_once(model: object) -> int | None:
+    """How many passes the model computes at once, each in the thread that calls it; None if it has threads of its own.
+
+    A model of the latter kind gets its passes one at a time.
+    """
+    number: int | None = getattr(model, "passes_at_once", None)
+    return number
+
+
 @cache
 def torch_gains_by_bfloat16() -> bool:
     """Whether torch multiplies matrices faster in bfloat16 than in float32 on this CPU: timed, in 50 ms.

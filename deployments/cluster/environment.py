@@ -21,8 +21,10 @@ SETTINGS = {
     # Ray's default is 15: any other process on the machine would get 28 times as much of a core as a replica. The
     # parser's child is nicer than its replica: see deployments/replica/child_main.py.
     "RAY_worker_niceness": "0",
-    # A tokenizer's own threads would compete for the cores of each replica.
+    # A tokenizer's own threads would compete for the cores of each replica, and so would those of numpy's BLAS: each
+    # forward pass encodes its token vectors in its own thread.
     "TOKENIZERS_PARALLELISM": "false",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 # For a process that starts and ends Ray itself: no other call may start Ray. One of Serve's threads makes such a call
 # while Ray shuts down, and the two then wait for each other for ever.

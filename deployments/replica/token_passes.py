@@ -7,6 +7,7 @@ vectors themselves, a document only their codes, which are a tenth of the size.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.compute import passes_at_once
 from models.embedding.base import TokenEmbedding, TokenEmbeddingModel
 from models.index.token_codec import encode_tokens
 from models.tokens.encoding import Encoding
@@ -18,6 +19,10 @@ class QueryPasses:
     """For each encoding, its vector and its token vectors."""
 
     model: TokenEmbeddingModel
+
+    @property
+    def passes_at_once(self) -> int | None:
+        return passes_at_once(self.model)
 
     def forward(self, batch: Sequence[Encoding]) -> list[TokenEmbedding]:
         return self.model.forward_tokens(batch)
@@ -31,6 +36,10 @@ class DocumentPasses:
     """
 
     model: TokenEmbeddingModel
+
+    @property
+    def passes_at_once(self) -> int | None:
+        return passes_at_once(self.model)
 
     def forward(self, batch: Sequence[Encoding]) -> list[tuple[FloatArray, bytes]]:
         return [

@@ -17,6 +17,21 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class TokenBatchedConfig(StageConfig):
+    """The settings of a stage that batches by tokens."""
+
+    max_batch_tokens: int = Field(
+        default=2048,
+        ge=64,
+        le=2**20,
+        description="Most tokens of one forward pass, padding included. A longer text gets a pass of its own.",
+    )
+    max_batch_size: int = Field(default=256, ge=1, le=8192, description="Most texts or pairs in one forward pass.")
+    max_queued_tokens: int = Field(
+        default=2**20, ge=64, le=2**32, description="Most waiting tokens; beyond it new calls get a 429."
+    )
+
+
 class BatchedStageConfig(StageConfig):
     """A stage that batches concurrent requests into one call of its model or index."""
 

@@ -1,10 +1,12 @@
 """Embedding without a replica: all texts in one call, sorted by length, in batches of bounded tokens."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from models.compute import passes_at_once
 from models.embedding.base import EmbeddingModel
 from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray
@@ -14,24 +16,35 @@ MAX_BATCH_TOKENS = 2048  # padding included; the default of the replicas
 
 def embed_queries(model: EmbeddingModel, texts: Sequence[TextInput]) -> FloatArray:
     """Unit vectors (len(texts), dim), in order."""
-    return _rows(model, forward_all(model.forward, model.tokenize_queries(texts)))
+    return _rows(model, forward_all(model.forward, model.tokenize_queries(texts), at_once=passes_at_once(model)))
 
 
 def embed_documents(model: EmbeddingModel, texts: Sequence[TextInput]) -> FloatArray:
     """Unit vectors (len(texts), dim), in order."""
-    return _rows(model, forward_all(model.forward, model.tokenize_documents(texts)))
+    return _rows(model, forward_all(model.forward, model.tokenize_documents(texts), at_once=passes_at_once(model)))
 
 
 def forward_all(
     forward: Callable[[Sequence[Encoding]], Iterable[Any]],
     encodings: Sequence[Encoding],
     max_batch_tokens: int = MAX_BATCH_TOKENS,
+    at_once: int | None = None,
 ) -> list[Any]:
-    """One output per encoding, in order."""
-    outputs: dict[int, Any] = {}
-    for places in batches_by_length(encodings, max_batch_tokens):
-        outputs |= zip(places, forward([encodings[place] for place in places]), strict=True)
-    return [outputs[place] for place in range(len(encodings))]
+    """One output per encoding, in order, from `at_once` passes at once: see models.compute.passes_at_once."""
+    batches = list(batches_by_length(encodings, max_batch_tokens))
+    results = _map(lambda places: forward([encodings[place] for place in places]), batches, at_once or 1)
+    outputs: list[Any] = [None] * len(encodings)
+    for places, values in zip(batches, results, strict=True):
+        for place, value in zip(places, values, strict=True):
+            outputs[place] = value
+    return outputs
+
+
+def _map(run: Callable[[list[int]], Iterable[Any]], batches: Sequence[list[int]], at_once: int) -> list[Iterable[Any]]:
+    if at_once == 1:  # this thread may have what it needs from an earlier pass
+        return list(map(run, batches))
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(run, batches))
 
 
 def batches_by_length(encodings: Sequence[Encoding], max_batch_tokens: int) -> Iterator[list[int]]:

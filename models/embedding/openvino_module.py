@@ -21,6 +21,7 @@ else:
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 CALIBRATION = Path(__file__).with_name("calibration.txt")
 CONVERTED_NAME = "model.xml"
+MAX_CALLING_THREADS = 4  # with more, a long text would wait too long for one thread
 CONVERSION_LOCK = threading.Lock()  # torch's tracing and the warning filters are global to the process
 EXAMPLE = {"input_ids": [[1, 2, 3, 4], [1, 2, 0, 0]], "attention_mask": [[1, 1, 1, 1], [1, 1, 0, 0]]}
 
@@ -120,13 +121,24 @@ def _save(model: Any, folder: Path) -> None:
             written.rename(folder)
 
 
+def calling_threads() -> int | None:
+    """How many passes share this process' threads, each computed by the thread that calls it.
+
+    None if there are many threads: OpenVINO's own then compute one pass together.
+    """
+    # Torch respects OMP_NUM_THREADS, which Ray sets to a replica's CPUs. OpenVINO would use every core.
+    num_threads = torch.get_num_threads()
+    return num_threads if num_threads <= MAX_CALLING_THREADS else None
+
+
 def _compile(model: Any, in_bfloat16: bool) -> Any:
     import openvino
-    from openvino.properties import hint, inference_num_threads
+    from openvino.properties import hint, inference_num_threads, num_streams
 
+    in_calling_thread = calling_threads() is not None
     properties = {
-        # Torch respects OMP_NUM_THREADS, which Ray sets to a replica's CPUs. OpenVINO would use every core.
-        inference_num_threads: torch.get_num_threads(),
+        inference_num_threads: 1 if in_calling_thread else torch.get_num_threads(),
+        num_streams: 0 if in_calling_thread else 1,
         hint.inference_precision: openvino.Type.bf16 if in_bfloat16 else openvino.Type.f32,
         hint.performance_mode: hint.PerformanceMode.LATENCY,
     }

@@ -10,6 +10,7 @@ from pydantic import Field
 from models.embedding.base import TokenEmbedding
 from models.embedding.transformer import (
     TransformerConfig,
+    calling_threads,
     encoder_tokenizer,
     load_sentence_transformer,
     padded_features,
@@ -53,7 +54,7 @@ class SentenceTransformersModel:
         self.name, self.dim, self.dims, self.max_tokens = name, config.dim, config.dims, config.max_tokens
         self._config = config
         self._model = load_sentence_transformer(name, config, config.max_tokens)
-        self.runs_on = runs_on(config)
+        self.runs_on, self.passes_at_once = runs_on(config), calling_threads(config)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self.generation = f"{name}@{revision_of(resolve_source(name, config))}"
         dim = self._model.get_embedding_dimension()

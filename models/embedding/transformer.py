@@ -110,6 +110,15 @@ def choose_engine(config: TransformerConfig) -> str:
     return "openvino" if is_installed and choose_device(config.device) == "cpu" else "torch"
 
 
+def calling_threads(config: TransformerConfig) -> int | None:
+    """How many passes a model with this config computes at once, each in the thread that calls it; None for others."""
+    if choose_engine(config) != "openvino":
+        return None
+    from models.embedding import openvino_module
+
+    return openvino_module.calling_threads()
+
+
 def runs_on(config: TransformerConfig) -> str:
     """The engine, dtype, processor and threads of a model with this config, in words."""
     import torch

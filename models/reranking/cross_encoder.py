@@ -6,6 +6,7 @@ from pydantic import Field
 
 from models.embedding.transformer import (
     TransformerConfig,
+    calling_threads,
     encoder_tokenizer,
     has_type_ids,
     load_cross_encoder,
@@ -40,7 +41,7 @@ class CrossEncoderModel:
         """Loads the weights. Raises ModelLoadError."""
         self.name = name
         self._model = load_cross_encoder(name, config, config.max_tokens)
-        self.runs_on = runs_on(config)
+        self.runs_on, self.passes_at_once = runs_on(config), calling_threads(config)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self._unfinished = PairScores()
         self._has_types = has_type_ids(self._model.tokenizer)

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from models.embedding.transformer import (
     TransformerConfig,
+    calling_threads,
     encoder_tokenizer,
     load_sentence_transformer,
     padded_features,
@@ -62,7 +63,7 @@ class LateInteractionModel:
         """Loads the weights. Raises ModelLoadError."""
         self.name = name
         self._model = load_sentence_transformer(name, config, config.max_tokens)
-        self.runs_on = runs_on(config)
+        self.runs_on, self.passes_at_once = runs_on(config), calling_threads(config)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
         self._cache = TokenVectorCache(config.cache_bytes)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from models.compute import passes_at_once
 from models.embedding.offline import forward_all
 from models.reranking.base import RerankingModel, RerankRequest, RerankWork
 from models.types import FloatArray
@@ -12,7 +13,8 @@ from models.types import FloatArray
 def score(model: RerankingModel, requests: Sequence[RerankRequest]) -> list[FloatArray]:
     """For each request, in order, the float32 scores (len(request.texts),) of its texts."""
     works = [model.tokenize(request) for request in requests]
-    outputs = iter(forward_all(model.forward, [encoding for work in works for encoding in work.encodings]))
+    encodings = [encoding for work in works for encoding in work.encodings]
+    outputs = iter(forward_all(model.forward, encodings, at_once=passes_at_once(model)))
     return [complete(model, work, list(islice(outputs, len(work.encodings)))) for work in works]
 
 

@@ -126,7 +126,7 @@ async def test_a_call_without_time_left_is_not_computed(catalog: Catalog) -> Non
     with pytest.raises(DeadlineExceededError):
         await replica.embed_inputs(InputsCall(["late"], True), envelope(0.0))
 
-    assert replica._batcher.num_passes == 0
+    assert replica._batcher.counts.num_passes == 0
 
 
 async def test_a_call_embeds_in_the_generation_that_it_asks_for(catalog: Catalog) -> None:
@@ -210,7 +210,7 @@ async def test_a_message_of_small_calls_is_computed_as_one_and_taken_apart(catal
     assert none.vectors.shape == (0, 64)
     assert cut.vectors.shape == (1, 64)
     assert (first.num_tokens, none.num_tokens, cut.num_tokens) == (7, 0, 6)  # a text has one special token
-    assert replica._batcher.num_passes == 1
+    assert replica._batcher.counts.num_passes == 1
 
 
 async def test_a_bad_call_fails_alone_in_its_message(catalog: Catalog) -> None:

@@ -93,7 +93,7 @@ async def test_a_request_without_time_left_is_not_computed() -> None:
     with pytest.raises(DeadlineExceededError):
         await replica.rerank(RerankRequest(QUERY, TEXTS), envelope(0.0))
 
-    assert replica._batcher.num_passes == 0
+    assert replica._batcher.counts.num_passes == 0
     await replica.check_health()
 
 

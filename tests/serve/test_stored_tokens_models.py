@@ -120,11 +120,11 @@ async def test_the_ranking_is_that_of_the_reranker(rig: Rig) -> None:
 
 
 async def test_the_reranker_makes_no_forward_pass(rig: Rig) -> None:
-    num_passes = rig.replica._batcher.num_passes
+    num_passes = rig.replica._batcher.counts.num_passes
 
     await rig.stored.rerank(await rig.searched("Where is the truth stored?"), rig.candidates, within(BUDGET_S))
 
-    assert rig.replica._batcher.num_passes == num_passes
+    assert rig.replica._batcher.counts.num_passes == num_passes
 
 
 async def test_candidates_without_stored_vectors_get_the_score_that_they_would_have_with_them(rig: Rig) -> None:

@@ -17,7 +17,8 @@ from ray import serve
 from deployments.autoscaling import SlotMeter, WorkMeter
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
-from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
+from deployments.replica.token_batcher import TokenBatcher
+from deployments.replica.user_config import TokenBatchedConfig
 from models.tokens.encoding import Encoding
 from models.types import Deadline
 

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from deployments.calls.coalescer import CoalescingConfig
-from deployments.replica.token_batcher import TokenBatchedConfig
+from deployments.replica.user_config import TokenBatchedConfig
 from models.errors import ConfigError
 from serve.admission import MAX_QUESTIONS
 from serve.cli.capacity.plan import Plan, StagePlan

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.replica.token_batcher import TokenBatchedConfig, TokenBatcher
+from deployments.replica.token_batcher import TokenBatcher
+from deployments.replica.user_config import TokenBatchedConfig
 from models.errors import DeadlineExceededError, OverloadedError
 from models.tokens.encoding import Encoding
 from models.types import Deadline
@@ -118,7 +119,7 @@ async def test_calls_that_come_during_a_pass_share_the_next(batcher: TokenBatche
 
     assert await asyncio.gather(first, *later) == [[0], [1], [2], [3]]
     assert model.passes == [[0], [1, 2, 3]]
-    assert (batcher.num_passes, batcher.num_calls_in_passes) == (2, 4)
+    assert (batcher.counts.num_passes, batcher.counts.num_calls) == (2, 4)
 
 
 async def test_a_pass_stays_within_its_tokens_with_their_padding(batcher: TokenBatcher, model: Summing) -> None:
@@ -127,8 +128,8 @@ async def test_a_pass_stays_within_its_tokens_with_their_padding(batcher: TokenB
     await asyncio.gather(*(batcher.run(model, [encoding(0, length)], soon()) for length in lengths))
 
     assert max(model.padded_tokens) <= 64
-    assert batcher.num_tokens == lengths.sum()
-    assert batcher.num_padded_tokens == sum(model.padded_tokens)
+    assert batcher.counts.num_tokens == lengths.sum()
+    assert batcher.counts.num_padded_tokens == sum(model.padded_tokens)
 
 
 async def test_a_pass_stays_within_its_number_of_items(batchers: list[TokenBatcher], model: Summing) -> None:
@@ -156,7 +157,7 @@ async def test_items_of_like_length_share_a_pass_across_calls(batchers: list[Tok
     await asyncio.gather(first, *later)
 
     assert [sorted(numbers) for numbers in model.passes[1:]] == [[11, 20], [10, 21]]
-    assert batcher.num_padded_tokens == batcher.num_tokens
+    assert batcher.counts.num_padded_tokens == batcher.counts.num_tokens
 
 
 async def test_outputs_do_not_depend_on_who_shares_the_pass(batcher: TokenBatcher, model: Summing) -> None:
@@ -504,7 +505,7 @@ async def test_with_too_little_time_the_first_of_a_ranked_call_are_computed_firs
     batcher: TokenBatcher, model: Summing
 ) -> None:
     await batcher.run(model, [encoding(0)], soon())
-    batcher._token_s = LIMIT_S / 64  # the time suffices for 64 tokens of the 72
+    batcher._questions._token_s = LIMIT_S / 64  # the time suffices for 64 tokens of the 72
 
     outputs = await batcher.run_until(
         model, [encoding(1, 4), *(encoding(number, 4) for number in range(2, 19))], soon()
@@ -516,7 +517,7 @@ async def test_with_too_little_time_the_first_of_a_ranked_call_are_computed_firs
 
 async def test_a_pass_is_no_longer_than_the_time_that_is_left(batcher: TokenBatcher, model: Summing) -> None:
     await batcher.run(model, [encoding(0)], soon())
-    batcher._token_s = LIMIT_S / 11
+    batcher._questions._token_s = LIMIT_S / 11
 
     await batcher.run_until(model, [encoding(number, 4) for number in range(1, 19)], soon())
 

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from models.compute import openvino_gains_by_bfloat16
+from models.compute import openvino_gains_by_bfloat16, passes_at_once
 from models.embedding.base import EmbeddingModel, has_token_vectors
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import batches_by_length, embed_documents, embed_queries
@@ -103,6 +104,18 @@ def test_vectors_are_unit_float32_rows(model: EmbeddingModel) -> None:
 
     assert (vectors.shape, vectors.dtype) == ((3, model.dim), np.float32)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+
+
+def test_a_model_that_says_so_computes_in_the_calling_thread(model: EmbeddingModel) -> None:
+    if passes_at_once(model) is None:
+        pytest.skip("it has threads of its own")
+    batch = model.tokenize_documents([LONG] * 8)
+    model.forward(batch)
+    process_s, thread_s = time.process_time(), time.thread_time()
+
+    model.forward(batch)
+
+    assert time.thread_time() - thread_s > 0.5 * (time.process_time() - process_s)
 
 
 def test_an_empty_text_has_a_finite_row(model: EmbeddingModel) -> None:

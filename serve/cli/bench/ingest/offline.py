@@ -14,6 +14,7 @@ from typing import Any
 from deployments.parser import ParserConfig
 from deployments.replica.token_passes import DocumentPasses
 from models.catalog import Catalog
+from models.compute import passes_at_once
 from models.documents.file_parser import FileParser
 from models.embedding.base import has_token_vectors
 from models.embedding.offline import forward_all
@@ -30,7 +31,7 @@ def main(folder: Path, alias: str) -> dict[str, Any]:
     def timed(forward: Callable[[Sequence[Encoding]], Any]) -> float:
         forward(model.tokenize_documents(texts[:8]))
         start = time.perf_counter()
-        forward_all(forward, model.tokenize_documents(texts))
+        forward_all(forward, model.tokenize_documents(texts), at_once=passes_at_once(model))
         return time.perf_counter() - start
 
     seconds = {"vectors": timed(model.forward)}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from typing import Any, Literal
 import psutil
 
 from models.catalog import Catalog
+from models.compute import passes_at_once
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.offline import complete
 from models.source import SourceConfig, choose_device, choose_dtype, fetch_folder
@@ -108,6 +110,7 @@ class Bench:
         self._catalog = Catalog.open(Path(job.catalog) if job.catalog else None)
         self._config = self._catalog.config(job.task, job.alias)
         self._model: Any = self._catalog.load(job.task, job.alias)
+        self._pool = ThreadPoolExecutor(passes_at_once(self._model) or 1)
         self._best: dict[str, tuple[str, Work]] = {}
         self._ways: dict[str, Work] = {}
 
@@ -162,10 +165,11 @@ class Bench:
     def _forward_sorted(self, encodings: Sequence[Encoding], size: int) -> list[Any]:
         """One output an encoding, in order, by forward passes over encodings of similar length."""
         order = sorted(range(len(encodings)), key=lambda place: len(encodings[place]))
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        passes = self._pool.map(lambda places: self._model.forward([encodings[at] for at in places]), batches)
         outputs: list[Any] = [None] * len(encodings)
-        for start in range(0, len(order), size):
-            places = order[start : start + size]
-            for place, output in zip(places, self._model.forward([encodings[at] for at in places]), strict=True):
+        for places, results in zip(batches, passes, strict=True):
+            for place, output in zip(places, results, strict=True):
                 outputs[place] = output
         return outputs
 
