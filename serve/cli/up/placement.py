@@ -1,10 +1,17 @@
-"""Which stages `ragserve up` runs inside the ingress: on a machine of few cores, a message costs more than a search."""
+"""How `ragserve up` fits the service to a machine of few cores.
 
+A message costs more there than a search, so the searchers run inside the ingress. And the embedder may use every core:
+its threads for documents are nicer than all others, so ingestion takes only what questions leave.
+"""
+
+import os
 from typing import Any, Literal
 
 Placement = Literal["auto", "configured"]
 
 SMALL_MACHINE_CPUS = 4  # more cores carry more than one ingress, and each would have its own indexes
+EMBEDDER = "Embedder"
+THREADS = "OMP_NUM_THREADS"  # Ray sets it to a replica's CPUs if it is not set
 SEARCHERS = ("DenseSearcher", "LexicalSearcher")
 
 
@@ -29,6 +36,21 @@ def place_searchers(raw: dict[str, Any], num_cpus: float) -> tuple[str, ...]:
         arguments["inline"] = (arguments.get("inline") or {}) | moved
         application["deployments"] = [entry for entry in deployments if entry["name"] not in moved]
     return tuple(moved)
+
+
+def give_threads(raw: dict[str, Any], num_cpus: float) -> None:
+    """Give the embedder's replicas a thread for each core of a small machine.
+
+    `raw` is as in place_searchers. OMP_NUM_THREADS, in the environment or in the file, stays as it is.
+    """
+    if num_cpus > SMALL_MACHINE_CPUS or THREADS in os.environ:
+        return
+    embedders = [entry for entry in raw["applications"][0]["deployments"] if entry["name"] == EMBEDDER]
+    for deployment in embedders:
+        options = deployment.setdefault("ray_actor_options", {})
+        if not options.get("num_gpus"):
+            variables = options.setdefault("runtime_env", {}).setdefault("env_vars", {})
+            variables.setdefault(THREADS, str(max(1, int(num_cpus))))
 
 
 def _is_small(deployment: dict[str, Any], names: list[str]) -> bool:

@@ -15,7 +15,7 @@ from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_u
 from models.errors import ConfigError
 from serve.cli.remote import RemoteError, RemoteService
 from serve.cli.up.errors import StartError
-from serve.cli.up.placement import Placement, place_searchers
+from serve.cli.up.placement import Placement, give_threads, place_searchers
 from serve.cli.up.progress import StartProgress
 from serve.config_file import Machine, check, read, settings_of
 
@@ -49,6 +49,7 @@ class LocalConfig:
         _set_absolute_paths(raw, self.data)
         if self.placement == "auto":
             place_searchers(raw, self.size.num_cpus)
+            give_threads(raw, self.size.num_cpus)
         return raw
 
 

@@ -1,11 +1,11 @@
-"""Where `ragserve up` runs the searchers."""
+"""Where `ragserve up` runs the searchers, and the threads of the embedder."""
 
 import copy
 from typing import Any
 
 import pytest
 
-from serve.cli.up.placement import place_searchers
+from serve.cli.up.placement import give_threads, place_searchers
 from serve.config_file import check, read
 from tests.conftest import ROOT
 
@@ -72,3 +72,37 @@ def test_a_stage_that_is_inline_already_keeps_its_place(raw: dict[str, Any]) -> 
 
     assert set(application["args"]["inline"]) == {"Reranker", *SEARCHERS}
     assert check(raw) == []
+
+
+def threads_of(raw: dict[str, Any]) -> str | None:
+    runtime_env = deployment(raw, "Embedder")["ray_actor_options"].get("runtime_env", {})
+    return runtime_env.get("env_vars", {}).get("OMP_NUM_THREADS")
+
+
+@pytest.mark.parametrize(("num_cpus", "threads"), [(1, "1"), (2, "2"), (4, "4"), (8, None)])
+def test_the_embedder_may_use_every_core_of_a_small_machine(
+    raw: dict[str, Any], num_cpus: int, threads: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    give_threads(raw, num_cpus)
+
+    assert threads_of(raw) == threads
+    assert check(raw) == []
+
+
+def test_threads_that_somebody_chose_stay(raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    deployment(raw, "Embedder")["ray_actor_options"]["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+
+    give_threads(raw, 2)
+
+    assert threads_of(raw) == "1"
+
+
+def test_threads_of_the_environment_stay(raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    give_threads(raw, 2)
+
+    assert threads_of(raw) is None
