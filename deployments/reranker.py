@@ -26,8 +26,8 @@ from models.errors import DeadlineExceededError, OverloadedError, RagError
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
 from models.reranking.query import SearchedQuery
-from models.reranking.token_scoring import TokenScoring, token_generations
-from models.types import Deadline, FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus
+from models.reranking.token_scoring import token_generations
+from models.types import Deadline, FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus, TokenScoring
 
 R = TypeVar("R", Reranking, Relevance)
 # Fraction of a budget that is left for the way back to the caller, which a busy machine makes long: 1 s of the default.
@@ -98,14 +98,6 @@ class Reranker:
         relevance, failed = await self._slot.answer(request.query, work, envelope.to_context())
         return replace(relevance, failed_canary=failed)
 
-    async def token_scoring(self) -> TokenScoring | None:
-        """How the serving model scores token vectors; None if it does not, or if a canary gets some of the queries."""
-        status = self._slot.status()
-        generations = self._generations.get(status.model, ())
-        if not generations or status.canary:
-            return None
-        return TokenScoring(status.model, self._retrieval_weight(self._slot.serving), generations)
-
     async def _load(self, alias: str) -> RerankingModel:
         model = await self._loader.load(alias)
         self._generations[alias] = await asyncio.to_thread(token_generations, self._catalog, alias)
@@ -139,7 +131,14 @@ class Reranker:
 
     async def status(self) -> StageStatus:
         status = self._slot.status(self._batcher.num_unfinished)
-        return replace(status, options=f"retrieval_weight={self._config.retrieval_weight}")
+        options = f"retrieval_weight={self._config.retrieval_weight}"
+        return replace(status, options=options, token_scoring=self._token_scoring(status))
+
+    def _token_scoring(self, status: StageStatus) -> TokenScoring | None:
+        generations = self._generations.get(status.model, ())
+        if not generations or status.canary:
+            return None
+        return TokenScoring(status.model, self._retrieval_weight(self._slot.serving), generations)
 
     async def check_health(self) -> None:
         """Serve's probe: see Liveness. An idle model scores one pair."""
@@ -177,10 +176,6 @@ class RerankerClient(StageClient):
 
     async def _score_request(self, request: RerankRequest, context: RequestContext) -> Relevance:
         return await self._observe_model(self.call("score", request, Envelope.of(context), context=context))
-
-    async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
-        answer: TokenScoring | None = await self.call("token_scoring", context=context)
-        return answer
 
     async def _observe_model(self, call: Coroutine[Any, Any, R]) -> R:
         start = time.perf_counter()

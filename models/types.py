@@ -268,6 +268,17 @@ class ParsedFile:
 
 
 @dataclass(frozen=True)
+class TokenScoring:
+    """A reranker that scores stored token vectors: its model, its weight of retrieval's rank, and the generations
+    whose token vectors it would make.
+    """
+
+    model: str
+    retrieval_weight: float
+    generations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StageStatus:
     """The status of a replica that can answer. `model` is empty for a stage without a model.
 
@@ -275,7 +286,8 @@ class StageStatus:
     space of an embedding model. `loading` is the next model, `error` says why the last requested model did not load.
     `canary` is a model on trial, which gets the fraction `canary_share` of the requests. `options` has the settings
     besides the model that affect results: equal requests may get other results when it differs. `runs_on` has the
-    engine, dtype, processor and threads of the model.
+    engine, dtype, processor and threads of the model. `token_scoring` is of a reranker that scores stored token
+    vectors, None while a canary gets some of the queries.
     """
 
     model: str = ""
@@ -287,6 +299,7 @@ class StageStatus:
     canary_share: float = 0.0
     options: str = ""
     runs_on: str = ""
+    token_scoring: TokenScoring | None = None
 
 
 @dataclass(frozen=True)

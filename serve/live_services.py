@@ -71,7 +71,8 @@ class LiveServices:
         self._arguments, self._clients, self._corpus = settings, clients, corpus
         self._orders: dict[OrderName, PassageOrder] = {}
         self._caches = Caches(corpus.views, clients.statuses, catalog)
-        self._stored_tokens = StoredTokenReranking(clients.reranker, clients.dense)
+        sources = self._caches.serving.sources
+        self._stored_tokens = StoredTokenReranking(clients.reranker, clients.dense, sources["rerank"])
         self._quotes = InProcessQuotes(clients.generator, self._caches.serving.generator, clients.quoting)
         with_tokens = settings.ingest.token_vectors
         self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration, with_tokens)
@@ -92,7 +93,7 @@ class LiveServices:
             reranker=clients.reranker,
             ingest=self._worker,
             background=(self._builder, self._housekeeper, self._stored_tokens, self._caches),
-            stages=self._caches.serving.sources,
+            stages=sources,
             inline=clients.inline,
         )
         self.app = create_app(services)

@@ -24,7 +24,6 @@ from models.index.tantivy_index import TantivyIndex
 from models.index.token_codec import encode_tokens
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest, TokenSearch
 from models.reranking.query import SearchedQuery
-from models.reranking.token_scoring import TokenScoring
 from models.tokens.encoding import TextInput
 from models.tokens.text_tokenizer import WordTokenizer
 from models.types import (
@@ -133,9 +132,6 @@ class ShortestFirst:
     async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
         lengths = [len(candidate.text) for candidate in candidates]
         return Reranking(-np.array(lengths, np.float32), "shortest-first")
-
-    async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
-        return None
 
     async def score_as_stored(
         self, query: SearchedQuery, candidates: list[Passage], context: RequestContext

@@ -12,9 +12,8 @@ from models.index.max_sim import max_sim
 from models.reranking.blend import blend
 from models.reranking.late_interaction import token_weights
 from models.reranking.query import SearchedQuery
-from models.reranking.token_scoring import TokenScoring
 from models.tokens.encoding import Encoding
-from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus
+from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus, TokenScoring
 
 
 class TokenHashingModel(HashingModel):
@@ -77,13 +76,10 @@ class HashingReranker:
         scores = self._read(query.text, [passage.indexed_text for passage in candidates], query.term_weights)
         return Relevance(np.clip(scores, 0, 1), scores, self.model)
 
-    async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
+    async def status(self, context: RequestContext) -> StageStatus:
         if self.error is not None:
             raise self.error
-        return self.scoring
-
-    async def status(self, context: RequestContext) -> StageStatus:
-        return StageStatus(self.model)
+        return StageStatus(self.model, token_scoring=self.scoring)
 
     def _read(self, query: str, texts: Sequence[str], term_weights: dict[str, float]) -> FloatArray:
         if self.error is not None:

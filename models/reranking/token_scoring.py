@@ -1,20 +1,9 @@
 """Whether a reranker's scores can be computed from the token vectors that ingestion stored."""
 
-from dataclasses import dataclass
-
 from models.catalog import Catalog
 from models.embedding.sentence_transformers_model import SentenceTransformersConfig
 from models.reranking.late_interaction import LateInteractionConfig
 from models.source import resolve_source, revision_of
-
-
-@dataclass(frozen=True)
-class TokenScoring:
-    """The model that serves, its weight of retrieval's rank, and the generations whose token vectors it would make."""
-
-    model: str
-    retrieval_weight: float
-    generations: tuple[str, ...]
 
 
 def token_generations(catalog: Catalog, alias: str) -> tuple[str, ...]:

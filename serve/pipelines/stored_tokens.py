@@ -16,7 +16,6 @@ from models.index.token_search import TokenScoreRequest
 from models.reranking.blend import blend
 from models.reranking.late_interaction import token_weights
 from models.reranking.query import SearchedQuery
-from models.reranking.token_scoring import TokenScoring
 from models.types import (
     BACKGROUND_PRIORITY,
     Deadline,
@@ -26,9 +25,10 @@ from models.types import (
     Relevance,
     RequestContext,
     Reranking,
+    TokenScoring,
 )
 from serve.pipelines.failures import attempt
-from serve.pipelines.stages import DenseStage, RerankStage
+from serve.pipelines.stages import DenseStage, RerankStage, StatusSource
 
 REFRESH_S = 2.0  # a changed model, weight or canary takes effect within this time
 ANSWER_S = 5.0
@@ -36,10 +36,7 @@ STORED_TIME = 0.5  # of a reranking's remaining time; if the dense searchers are
 
 
 class TokenReranker(RerankStage, Protocol):
-    """A reranker that says whether stored token vectors give its scores."""
-
-    async def token_scoring(self, context: RequestContext) -> TokenScoring | None:
-        """None if its model does not score token vectors, or if a canary gets some of the queries."""
+    """A reranker whose model may be late interaction."""
 
     async def score_as_stored(
         self, query: SearchedQuery, candidates: list[Passage], context: RequestContext
@@ -54,8 +51,9 @@ class StoredTokenReranking:
     and reranks alone if its model is of another kind or a canary is on trial.
     """
 
-    def __init__(self, reranker: TokenReranker, dense: DenseStage) -> None:
-        self._reranker, self._dense = reranker, dense
+    def __init__(self, reranker: TokenReranker, dense: DenseStage, statuses: StatusSource) -> None:
+        """`statuses` are the Reranker's."""
+        self._reranker, self._dense, self._statuses = reranker, dense, statuses
         self._scoring: TokenScoring | None = None
 
     async def run(self) -> None:
@@ -67,9 +65,9 @@ class StoredTokenReranking:
     async def refresh(self) -> None:
         """Ask the Reranker for its model. If no replica answers, the last answer stays: nothing else can change it."""
         context = RequestContext("token-scoring", "", Deadline.after(ANSWER_S), BACKGROUND_PRIORITY)
-        scoring = await attempt(self._reranker.token_scoring(context))
-        if not isinstance(scoring, RagError):
-            self._scoring = scoring
+        status = await attempt(self._statuses.status(context))
+        if not isinstance(status, RagError):
+            self._scoring = status.token_scoring
 
     def reads_tokens(self, generation: str) -> bool:
         return self._scoring is not None and generation in self._scoring.generations

@@ -14,7 +14,7 @@ from models.errors import DeadlineExceededError
 from models.reranking import offline
 from models.reranking.base import RerankRequest
 from models.reranking.blend import blend
-from models.reranking.token_scoring import TokenScoring
+from models.types import TokenScoring
 from tests.contexts import envelope
 
 pytestmark = pytest.mark.slow
@@ -129,13 +129,13 @@ async def test_it_tells_how_it_scores_token_vectors_unless_a_canary_is_on_trial(
     catalog = tmp_path / "catalog.yaml"
     catalog.write_text(CATALOG)
     replica = await reranker(catalog)
-    alone = await replica.token_scoring()
+    alone = (await replica.status()).token_scoring
     await replica.reconfigure({"retrieval_weight": 0.25, "canary": {"model": "on-trial", "share": 0.5}})
     await replica._slot.until_settled()
-    with_canary = await replica.token_scoring()
+    with_canary = (await replica.status()).token_scoring
     await replica.reconfigure({"retrieval_weight": 0.25, "model": "on-trial"})
     await replica._slot.until_settled()
-    after = await replica.token_scoring()
+    after = (await replica.status()).token_scoring
 
     assert alone == TokenScoring("late-interaction", model.retrieval_weight, alone.generations)
     assert alone.generations[0].startswith("minilm@")

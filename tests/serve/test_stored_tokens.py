@@ -34,7 +34,7 @@ class Rig:
         self.corpus, self.embedder = open_corpus(folder), InlineEmbedder(TokenHashingModel)
         self.dense = InlineDense(self.corpus, folder / "tokens")
         self.reranker = HashingReranker(self.embedder.generation)
-        self.reranking = StoredTokenReranking(self.reranker, self.dense)
+        self.reranking = StoredTokenReranking(self.reranker, self.dense, self.reranker)
 
     async def add(
         self, texts: Sequence[str] = TEXTS, store: str = "default", with_tokens: bool = True, generation: str = ""
@@ -189,7 +189,7 @@ async def test_a_model_that_was_replaced_a_moment_ago_reranks_all(rig: Rig) -> N
 @pytest.mark.parametrize("error", [StageUnavailableError("dense"), DeadlineExceededError("dense", 0.1)])
 async def test_if_the_dense_searchers_fail_the_reranker_does_it_all(rig: Rig, error: StageUnavailableError) -> None:
     candidates = rig.candidates(await rig.add())
-    reranking = StoredTokenReranking(rig.reranker, Failing(error))
+    reranking = StoredTokenReranking(rig.reranker, Failing(error), rig.reranker)
     await reranking.refresh()
 
     reranked = await reranking.rerank(await rig.query(), candidates, within(10))
@@ -250,7 +250,8 @@ async def test_retrieval_passes_the_querys_token_vectors_on(rig: Rig) -> None:
 
 async def test_the_switch_takes_effect_with_the_next_request(rig: Rig) -> None:
     await rig.add()
-    parts = {"embedder": rig.embedder, "dense": rig.dense, "reranker": rig.reranker}
+    statuses = {"embed": rig.embedder, "rerank": rig.reranker}
+    parts = {"embedder": rig.embedder, "dense": rig.dense, "reranker": rig.reranker, "statuses": statuses}
     live = LiveServices(Settings(), Catalog.open(), rig.corpus, replace(inline_clients(rig.corpus), **parts))
     await live._stored_tokens.refresh()
     query = RetrievalQuery(QUESTION, Scope("default", ("default",)), 2, options=RetrievalOptions(mode="hybrid"))

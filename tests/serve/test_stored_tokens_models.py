@@ -89,7 +89,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     keys = corpus.views.vector_changes("default", "default", 0, embedded.generation).added_keys
     by_key = corpus.views.passages(keys, SCOPE)
     dense = InlineDense(corpus, folder / "tokens")
-    stored = StoredTokenReranking(reranker, dense)
+    stored = StoredTokenReranking(reranker, dense, reranker)
     await stored.refresh()
     yield Rig(embedder, reranking.replica, reranker, stored, dense, [by_key[key] for key in keys.tolist()], corpus)
     corpus.close()
