@@ -21,6 +21,9 @@ def ingest_command(  # noqa: PLR0913
     large_files: Annotated[int, typer.Option(help="Files of LARGE_DOCUMENTS documents.", min=0, max=100)] = 2,
     large_documents: Annotated[int, typer.Option(help="Documents of a large file.", min=1, max=100_000)] = 150,
     threads: Annotated[int, typer.Option(help="Threads per forward pass, everywhere.", min=1, max=256)] = 2,
+    model: Annotated[
+        str, typer.Option(help="Catalog alias that ragserve embeds with, such as minilm-int8.")
+    ] = "minilm",
     config: ConfigOption = DEFAULT_CONFIG,
     environments: PeersOption = None,
     output: OutputOption = None,
@@ -36,5 +39,5 @@ def ingest_command(  # noqa: PLR0913
     from serve.cli.driver.peers.environments import default_folder
 
     sizes = (files, large_files, large_documents)
-    plan = IngestPlan(config, environments or default_folder(), documents, *sizes, threads)
+    plan = IngestPlan(config, environments or default_folder(), documents, *sizes, threads, model=model)
     measure(plan.as_quick() if quick else plan, output)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from serve.cli.driver.random_models import ENCODER
 from serve.cli.driver.servers import OURS
 
 OFFLINE, OFFLINE_VECTORS = "the embedder alone", "the embedder alone, without token vectors"
@@ -16,7 +17,10 @@ MAX_P95_RATIO = 2.0  # p95 of questions during ingestion over that of an idle se
 
 @dataclass(frozen=True)
 class IngestPlan:
-    """The documents and the contenders. `documents`: a question set's folder, None for this repository's own pages."""
+    """The documents and the contenders. `documents`: a question set's folder, None for this repository's own pages.
+
+    `model` is the alias that ragserve embeds with; the libraries have minilm's weights in any case.
+    """
 
     config: Path
     peers: Path
@@ -26,6 +30,7 @@ class IngestPlan:
     large_documents: int
     threads: int
     may_install: bool = True
+    model: str = ENCODER
 
     def as_quick(self) -> "IngestPlan":
         return replace(self, num_files=24, num_large=1, large_documents=8, may_install=False)

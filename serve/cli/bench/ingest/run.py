@@ -29,7 +29,7 @@ from serve.cli.driver.machine import describe_machine
 from serve.cli.driver.module_process import run_module
 from serve.cli.driver.options import show, show_progress
 from serve.cli.driver.peers.environments import ServerStartError, environment_of
-from serve.cli.driver.random_models import ENCODER, encoder_folder
+from serve.cli.driver.random_models import encoder_folder
 from serve.cli.driver.servers import ragserve_with, running
 
 TIMEOUT_S = 1800.0
@@ -44,6 +44,7 @@ def measure(plan: IngestPlan, output: Path | None) -> None:
     try:
         with TemporaryDirectory() as folder:
             workload = write_files(plan, Path(folder) / "documents")
+            facts["ragserve's model"] = plan.model
             facts["files"] = f"{plan.num_files} of one document, {plan.num_large} of {plan.large_documents}"
             for row in run(plan, workload, Path(folder), questions, facts):
                 rows.append(row)
@@ -72,7 +73,7 @@ def run(
 
 
 def _offline(plan: IngestPlan, workload: Workload) -> Iterator[Row]:
-    argument = {"folder": str(workload.folder), "model": ENCODER}
+    argument = {"folder": str(workload.folder), "model": plan.model}
     answer = run_module("serve.cli.bench.ingest.offline", argument, TIMEOUT_S, _threads(plan))
     names = {"vectors": OFFLINE_VECTORS, "token_vectors": OFFLINE}
     for kind, seconds in answer["seconds"].items():
@@ -81,7 +82,7 @@ def _offline(plan: IngestPlan, workload: Workload) -> Iterator[Row]:
 
 def _ragserve(plan: IngestPlan, workload: Workload, folder: Path, questions: list[QuestionRow]) -> Row:
     idle_s = service.IDLE_S if plan.may_install else 2.0
-    with running(ragserve_with(plan.config, folder, {}), folder, plan.threads) as server:
+    with running(ragserve_with(plan.config, folder, {"Embedder": plan.model}), folder, plan.threads) as server:
         row = service.ingest(server, workload.folder, DEFAULT_VECTOR_STORE)
         times = service.question_times(server, workload.folder, DEFAULT_VECTOR_STORE, workload.questions, idle_s)
         questions.extend(times)
