@@ -23,6 +23,9 @@ NUMBER = re.compile(r"\d+|(?<![A-Za-z])[ivxlc]{1,6}(?![A-Za-z])")
 PAGE_COUNT = re.compile(
     r"(?:\b(?:page|seite|página|pagina|strona|стр\.?|p\.|s\.)\s*)?#(?:\s*(?:of|von|de|di|из|/)\s*\d+)?", re.I
 )
+PAGE_LABEL = re.compile(
+    r"\b(?:page|seite|página|pagina|strona|страница)\s*\d+|\b\d+\s*(?:/|of|von)\s*\d+|第\s*\d+\s*页", re.I
+)
 SEPARATORS = " |-–—·•,;:/"
 LETTERS = re.compile(r"[^\W\d_]{2,}")
 MIN_TITLE_WORDS = 2
@@ -58,10 +61,10 @@ class Row:
         offsets = (_number(digits) - self.page for digits in NUMBER.findall(self.text))
         return {offset for offset in offsets if abs(offset) <= MAX_OFFSET}
 
-    def without_page_number(self, offset: int | None) -> str:
-        return NUMBER.sub(
-            lambda match: "#" if _number(match.group()) - self.page == offset else match.group(), self.text
-        )
+    def without_page_number(self, offset: int | None) -> list[str]:
+        """Its text with # for the page's number: once for each number that may be it, or as it is."""
+        matches = [match for match in NUMBER.finditer(self.text) if _number(match.group()) - self.page == offset]
+        return [f"{self.text[: match.start()]}#{self.text[match.end() :]}" for match in matches] or [self.text]
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ def _outside(side: list[Row], running: set[Row]) -> list[Row]:
 
 def _title(rows: list[Row], num_pages: int) -> str:
     offset = _page_offset(rows)
-    texts = Counter(PAGE_COUNT.sub(" ", row.without_page_number(offset)).strip(SEPARATORS) for row in rows)
+    texts = Counter(
+        PAGE_COUNT.sub(" ", text).strip(SEPARATORS) for row in rows for text in row.without_page_number(offset)
+    )
     named = [(count, text) for text, count in texts.items() if len(LETTERS.findall(text)) >= MIN_TITLE_WORDS]
     count, title = max(named, default=(0, ""))
     return title if count >= SAME_TEXT_FRACTION * num_pages else ""
@@ -151,14 +156,21 @@ def _running_rows(rows: list[Row], num_pages: int, body_height: float) -> set[Ro
     offset = _page_offset([row for row in small if row.is_outermost])
     for row in small:
         if row.is_outermost and offset in row.offsets():
-            groups[row.slot[0], row.without_page_number(offset)].append(row)
-    by_text = [group for group in groups.values() if len(group) >= max(MIN_PAGES, SAME_TEXT_FRACTION * num_pages)]
+            for text in row.without_page_number(offset):
+                groups[row.slot[0], text].append(row)
+    by_text = [group for group in groups.values() if len(group) >= _min_rows(group, num_pages)]
     by_place = [
         group
         for group in slots.values()
         if len(group) >= max(MIN_PAGES, SAME_PLACE_FRACTION * num_pages) and _tells_its_place(group)
     ]
     return {row for group in by_text + by_place for row in group}
+
+
+def _min_rows(group: list[Row], num_pages: int) -> float:
+    """Rows that make a text a running one: two of "page 1 of 2" do."""
+    are_labels = all(PAGE_LABEL.search(row.text) and row.is_outermost for row in group)
+    return max(2 if are_labels else MIN_PAGES, SAME_TEXT_FRACTION * num_pages)
 
 
 def _page_offset(rows: list[Row]) -> int | None:
@@ -170,8 +182,8 @@ def _page_offset(rows: list[Row]) -> int | None:
 def _tells_its_place(rows: list[Row]) -> bool:
     """Whether most rows have the text of another page's row, but for the number of the page."""
     offset = _page_offset(rows)
-    texts = Counter(row.without_page_number(offset) for row in rows)
-    telling = [row for row in rows if texts[row.without_page_number(offset)] > 1]
+    texts = Counter(text for row in rows for text in row.without_page_number(offset))
+    telling = [row for row in rows if any(texts[text] > 1 for text in row.without_page_number(offset))]
     return len(telling) >= SAME_PLACE_FRACTION * len(rows)
 
 

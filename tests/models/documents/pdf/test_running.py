@@ -105,3 +105,11 @@ def test_what_the_running_lines_say_is_the_title_of_a_document_without_one() -> 
 
     assert parse(make_pdf(pages), "a.pdf").title == "Manual of boats"
     assert parse(make_pdf([body(word) + text_at(72, 30, "2024-05-01") for word in WORDS]), "a.pdf").title == ""
+
+
+def test_two_pages_are_enough_if_the_line_says_that_it_has_the_page_number() -> None:
+    pages = [body(word) + text_at(72, 30, f"Manual, page {number} of 2") for number, word in enumerate(WORDS[:2], 1)]
+    stories = [body(word) + text_at(72, 30, f"Told in {number} nights") for number, word in enumerate(WORDS[:2], 1)]
+
+    assert "Manual" not in texts(pages)[0]
+    assert texts(stories)[0].count("Told in") == 2
