@@ -117,7 +117,7 @@ class Parser:
                 options = chunking or config.chunking
                 with self._liveness.working():
                     parsed = await self._parse(content, filename, options, envelope.tenant, limit_s)
-                _log_omissions(parsed, envelope)
+                _log_reading(parsed, envelope)
                 return parsed
             except ChildFailedError as error:
                 logger.warning("stage parse: %s: the child process failed: %s", envelope.request_id, error.limit)
@@ -177,11 +177,13 @@ class Parser:
         await self.parse(b"health", "health.txt", None, Envelope("health", "", self._config.limits.wall_s))
 
 
-def _log_omissions(parsed: ParsedFile, envelope: Envelope) -> None:
-    """Say what the parser left out on purpose, without any of the text."""
+def _log_reading(parsed: ParsedFile, envelope: Envelope) -> None:
+    """Say what the parser left out on purpose and what it is not sure of, without any of the text."""
     if parsed.omissions:
         omissions = ", ".join(f"{count} {name}" for name, count in parsed.omissions)
         logger.info("stage parse: %s: left out %s", envelope.request_id, omissions)
+    if parsed.doubt:
+        logger.warning("stage parse: %s: %s", envelope.request_id, parsed.doubt)
 
 
 def _explain(limit: Limit, config: ParserConfig) -> str:

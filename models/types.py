@@ -259,12 +259,14 @@ class Relevance:
 class ParsedFile:
     """A file's extracted text and its chunks, in order.
 
-    `omissions` counts what the parser left out on purpose, by its name in the plural: ("hidden passages", 2).
+    `omissions` counts what the parser left out on purpose, by its name in the plural: ("hidden passages", 2). `doubt`
+    says why the text may be wrong, "" if nothing speaks against it.
     """
 
     text: str
     chunks: tuple[Chunk, ...]
     omissions: tuple[tuple[str, int], ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from models.documents.base import MAX_HEADING_LEVEL, Block, BlockKind, Document
 from models.documents.tables import TableText
-from models.documents.text import clean, one_line
+from models.documents.text import clean, one_line, shorten_words
 from models.documents.titles import title_of
 
 MAX_INDENT = 16  # without a bound, a page of 1,900 nested lists would be mostly spaces
@@ -25,7 +25,8 @@ class DocumentBuilder:
 
     def add(self, kind: BlockKind, text: str, level: int = 0, indent: int = 0) -> None:
         """Append a block unless it is blank. `level` is for headings; `indent`, in spaces, for nested list items."""
-        text = clean(text)
+        text, num_overlong = shorten_words(clean(text))
+        self.omit("overlong words", num_overlong)
         text = textwrap.dedent(text).strip() if kind == "code" else text.strip()
         if not text:
             return

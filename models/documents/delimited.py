@@ -11,7 +11,7 @@ MIN_REGULAR_FRACTION = 0.5  # of the sampled rows have as many cells as most
 NUMBER = re.compile(r"[-+(]?\s?[$€£¥]?\s?\d[\d.,'\s]*(?:%|[eE][-+]?\d+)?\s?[€%)]?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}(?:[-/.]\d{1,4})?(?:[ T]\d{1,2}:\d{2}.*)?")
 YEAR = re.compile(r"(?:19|20)\d\d")
-BORDER = re.compile(r"[-=+|: ]*[-=]{2}[-=+|: ]*")
+BORDER = re.compile(r"[-=+|: ]+")
 MAX_NAME_LINES = 6
 MIN_DRAWN_LINES = 3
 
@@ -69,7 +69,7 @@ def num_drawn_names(lines: list[str]) -> int:
     """The number of lines with the column names of a table drawn in plain text; 0 if the lines are no such table."""
     if len(lines) < MIN_DRAWN_LINES or not _is_drawn(lines):
         return 0
-    borders = [number for number, line in enumerate(lines[:MAX_NAME_LINES]) if BORDER.fullmatch(line.strip())]
+    borders = [number for number, line in enumerate(lines[:MAX_NAME_LINES]) if _is_border(line)]
     strong = [number for number in borders[1:] if "=" in lines[number]]
     if strong:
         return strong[0] + 1
@@ -80,5 +80,9 @@ def num_drawn_names(lines: list[str]) -> int:
 def _is_drawn(lines: list[str]) -> bool:
     is_simple = len(lines) > MIN_DRAWN_LINES and all(re.fullmatch(r"=+(?: +=+)+", lines[at].strip()) for at in (0, 2))
     num_tabs = {line.strip().count("\t") for line in lines}
-    num_bars = {line.count("|") for line in lines if not BORDER.fullmatch(line.strip())}
+    num_bars = {line.count("|") for line in lines if not _is_border(line)}
     return is_simple or (len(num_tabs) == 1 and min(num_tabs) > 0) or (len(num_bars) == 1 and min(num_bars) > 0)
+
+
+def _is_border(line: str) -> bool:
+    return ("--" in line or "==" in line) and bool(BORDER.fullmatch(line.strip()))

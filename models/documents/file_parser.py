@@ -21,4 +21,4 @@ class FileParser:
         """Text and chunks of a file. Raises UnreadableDocumentError."""
         document = parse(content, filename, self.kinds)
         chunks = tuple(chunk(document, self.tokenizer, options, self.kinds))
-        return ParsedFile(document.text, chunks, document.omissions)
+        return ParsedFile(document.text, chunks, document.omissions, document.doubt)

@@ -2,6 +2,7 @@
 
 from models.documents.base import Document
 from models.documents.kinds import DocumentKinds, built_in_kinds
+from models.documents.text import is_visible
 from models.errors import UnreadableDocumentError
 
 
@@ -13,7 +14,7 @@ def parse(content: bytes, filename: str, kinds: DocumentKinds | None = None) -> 
     """
     parser = (kinds or built_in_kinds()).parser_for(content, filename)
     document = parser.parse(content, filename)
-    if not document.blocks:
+    if not document.blocks or not is_visible(document.text):
         detail = "no text in it; upload a file with text (a web page filled in by scripts must be saved from a browser)"
         raise UnreadableDocumentError(filename, "invalid_file", detail)
     return document

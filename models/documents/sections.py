@@ -95,7 +95,7 @@ def merge_tiny(sections: list[Section], num_tokens: list[int], max_tokens: int) 
     room = 0  # tokens that the last group can still take
     for section, size in zip(sections, num_tokens, strict=True):
         is_tiny = size <= TINY_FRACTION * max_tokens
-        if is_tiny and size <= room and _is_under_same_parent(groups[-1][0], section):
+        if groups and is_tiny and size <= room and _is_under_same_parent(groups[-1][0], section):
             groups[-1].append(section)
             room -= size
         else:

@@ -24,9 +24,10 @@ class Span:
 
 def plain_text(spans: Iterable[Span]) -> str:
     """The spans as text: 10^6, x_1 after a digit, H2O and 1st as they are, ~~struck out~~ as in Markdown."""
+    spans = list(spans)
+    if all(span.script == "normal" and not span.is_struck for span in spans):
+        return "".join(span.text for span in spans)
     merged = list(_merged(spans))
-    if len(merged) == 1 and merged[0] == Span(merged[0].text):
-        return merged[0].text
     pieces: list[tuple[bool, str]] = []
     before = ""
     for number, span in enumerate(merged):

@@ -137,6 +137,16 @@ async def test_what_is_left_out_of_a_file_is_counted_and_said(parser: Parser, ca
     assert "secret" not in caplog.text
 
 
+async def test_a_guessed_encoding_is_said_without_its_text(parser: Parser, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="deployments.parser"):
+        parsed = await parser.parse("naïve".encode("cp1252"), "tides.txt", None, ENVELOPE)
+
+    assert parsed.text == "naïve"
+    assert "the encoding was guessed" in parsed.doubt
+    assert parsed.doubt in caplog.text
+    assert "naïve" not in caplog.text
+
+
 async def test_a_busy_parser_is_healthy(parser: Parser) -> None:
     parsing = asyncio.create_task(parser.parse(TEXT * 3_000, "tides.txt", None, ENVELOPE))
     await asyncio.sleep(0)

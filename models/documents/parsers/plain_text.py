@@ -10,7 +10,7 @@ from models.documents.base import MAX_HEADING_LEVEL, Block, BlockKind, Document
 from models.documents.delimited import find_names, num_drawn_names
 from models.documents.encoding import decode, is_binary
 from models.documents.options import NoOptions
-from models.documents.text import clean
+from models.documents.text import clean, shorten_words
 
 DELIMITED = frozenset([".csv", ".tsv"])
 UNDERLINE = re.compile(r"([=\-~^\"'#*+.`:_])\1{2,}$")
@@ -36,10 +36,13 @@ class PlainTextParser:
     def parse(self, content: bytes, filename: str) -> Document:
         """The file's text. Blank lines separate paragraphs; an underlined title is a heading (reStructuredText)."""
         decoded = decode(content, filename)
-        text = clean(decoded.text).strip("\n").rstrip()
+        shortened, num_overlong = shorten_words(decoded.text)  # first: cleaning 40 MB takes seconds
+        text = clean(shortened).strip("\n").rstrip()
         blocks = tuple(_blocks(text, PurePath(filename).suffix.lower()))
         tops = [block for block in blocks if block.level == 1]
-        return Document(text, blocks, text[tops[0].start : tops[0].end] if len(tops) == 1 else "", doubt=decoded.doubt)
+        title = text[tops[0].start : tops[0].end] if len(tops) == 1 else ""
+        omissions = (("overlong words", num_overlong),) if num_overlong else ()
+        return Document(text, blocks, title, omissions, decoded.doubt)
 
 
 def _blocks(text: str, extension: str) -> Iterator[Block]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from models.documents.text import join_wrapped, one_line
+from models.documents.parse import parse
+from models.documents.text import is_visible, join_wrapped, one_line
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,22 @@ def test_a_word_without_spaces_is_not_cut_by_the_end_of_a_line(wrapped: str, joi
 
 def test_a_blank_line_between_two_sentences_goes_only_with_them() -> None:
     assert join_wrapped("one\n\ntwo 二\nthree") == "one\n\ntwo 二\nthree"
+
+
+def test_an_overlong_word_is_cut_and_counted() -> None:
+    document = parse(("The photo:\n\n" + "Qk0" * 40_000 + "\n\nThe end.").encode(), "a.txt")
+
+    assert document.omissions == (("overlong words", 1),)
+    assert len(document.text) < 1_100
+    assert document.text.endswith("The end.")
+
+
+def test_a_long_text_without_spaces_is_not_a_word() -> None:
+    text = "水泵每天运行。" * 20_000
+
+    assert parse(text.encode(), "a.txt").text == text
+
+
+def test_text_that_nobody_sees_is_no_text() -> None:
+    assert not is_visible("\u200d \u3164\u0301\ufe0f")
+    assert is_visible("\u200da")
