@@ -7,7 +7,7 @@ give pairs of letters.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,7 @@ MAX_CACHED_WORDS = 65_536  # of queries: a few MB
 # A letter of an unused alphabet between a language and a stem: see models/languages/identifiers.py.
 _OF_LANGUAGE = "\u0790"
 _WORD = re.compile(rf"(?:[^\W_][{SIGNS}]*)+")
+_ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
 _STOP_WORDS = FUNCTION_WORDS | {ENGLISH: frozenset(ENGLISH_STOP_WORDS)}
 
 
@@ -72,7 +73,7 @@ def terms_of(text: str) -> list[str]:
     return english_terms(analyzed.words) if analyzed.language == ENGLISH else list(analyzed.terms)
 
 
-def query_words(query: str, languages: Collection[str] = LANGUAGES) -> list[Word]:
+def query_words(query: str, languages: Sequence[str] = LANGUAGES) -> list[Word]:
     """Return the words of a query with their terms in these languages."""
     query = normal_form(query)
     pairs = [] if query.isascii() else unspaced.pairs(query)
@@ -104,24 +105,23 @@ def english_analyzer() -> "tantivy.TextAnalyzer":
     return builder.filter(step.stemmer(ENGLISH)).build()
 
 
-def _plain_words(query: str, languages: Collection[str]) -> Iterator[Word]:
+def _plain_words(query: str, languages: Sequence[str]) -> Iterator[Word]:
     """The words, and for an English stop word that is a name also its term with capital letters."""
     language = language_of(query)
-    matches = list(_WORD.finditer(query))
+    matches = list((_ASCII_WORD if query.isascii() else _WORD).finditer(query))
     words = [match.group() for match in matches]
-    is_english = language == ENGLISH
-    flags = emphasis.content_flags(query, matches) if is_english else [_is_content(word, language) for word in words]
+    is_english, stop_words = language == ENGLISH, _STOP_WORDS.get(language, frozenset())
+    flags = emphasis.content_flags(query, matches) if is_english else [word.lower() not in stop_words for word in words]
     for word, is_content in zip(words, flags, strict=True):
-        yield Word(word.lower(), _terms(word, languages), is_content)
-        if is_english and is_content and word.lower() in _STOP_WORDS[ENGLISH]:
-            yield Word(word.lower(), tuple(english_terms(emphasis.as_term(word))))
+        text = word.lower()
+        yield Word(text, _terms(word, languages), is_content)
+        if is_english and is_content and text in stop_words:
+            yield Word(text, tuple(english_terms(emphasis.as_term(word))))
 
 
-def _is_content(word: str, language: str) -> bool:
-    return word.lower() not in _STOP_WORDS.get(language, ())
-
-
-def _terms(word: str, languages: Collection[str]) -> tuple[str, ...]:
+def _terms(word: str, languages: Sequence[str]) -> tuple[str, ...]:
+    if len(languages) == 1:
+        return _stems_of_word(languages[0], word)
     return tuple(term for language in languages for term in _stems_of_word(language, word))
 
 

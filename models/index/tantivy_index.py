@@ -105,7 +105,8 @@ class TantivyIndex:
             self._commit()
             words, searcher = self._words(query), self._index.searcher()
             clause = self._clause(where)
-        weights = word_weights(words, lambda terms: _weight(searcher, terms))
+        num_docs = searcher.num_docs
+        weights = word_weights(words, lambda terms: _weight(searcher, num_docs, terms))
         terms = searched_terms(words)
         if k < 1 or not terms or not searcher.num_docs:
             return LexicalRanking(Ranking.empty(), weights)
@@ -267,8 +268,8 @@ def word_weights(words: Iterable[Word], weight: Callable[[Sequence[str]], float]
     return weights
 
 
-def _weight(searcher: "tantivy.Searcher", terms: Sequence[str]) -> float:
-    """Return a word's inverse document frequency among the documents that were not removed."""
+def _weight(searcher: "tantivy.Searcher", num_docs: int, terms: Sequence[str]) -> float:
+    """Return a word's inverse document frequency among the `num_docs` documents that were not removed."""
+    num_with = sum([searcher.doc_freq(TEXT, term) for term in terms])
     # The frequency counts removed documents until their segment is merged, so it can exceed the number of documents.
-    num_with = sum(searcher.doc_freq(TEXT, term) for term in terms)
-    return idf(min(num_with, searcher.num_docs), searcher.num_docs)
+    return idf(min(num_with, num_docs), num_docs)

@@ -72,7 +72,7 @@ class TantivyShard(TantivyIndex):
         super()._commit()
 
     def _words(self, query: str, of_all_shards: Iterable[str] = ()) -> list[Word]:
-        languages = dict.fromkeys((*self._indexed_languages(), *sorted(of_all_shards)))
+        languages = tuple(dict.fromkeys((*self._indexed_languages(), *sorted(of_all_shards))))
         return [word for word in query_words(query, languages) if WORDS.isdisjoint(word.terms)]
 
     def _move_to_folder(self, is_bulk: bool = False) -> Path:

@@ -21,6 +21,13 @@ _BEFORE_MONTH = frozenset(_PREPOSITIONS.split())
 _SHORT_QUERY = 3  # words: "it budget" is not a sentence
 _NAMES_IN_SHORT = frozenset({"it", "us", "may", "will", "am", "don"})
 _STOP_WORDS = frozenset(ENGLISH)
+# Most stop words of a question, which need no look at their neighbours.
+_NEVER_NAMES = frozenset(
+    form
+    for word in _STOP_WORDS - _CONTRACTED - _NAMES_IN_SHORT
+    for form in (word, word.capitalize())
+    if form not in _NAMES
+)
 _APOSTROPHES = {"'", "’"}
 _SENTENCE_ENDS = ".!?:;#*-|"
 _MAX_CHARS_BEFORE = 40  # enough for the word before
@@ -53,18 +60,18 @@ def as_term(word: str) -> str:
 def content_flags(query: str, matches: Sequence[re.Match[str]]) -> list[bool]:
     """Say for each word of an English query whether it says what is asked: it is no stop word, or it is a name."""
     words = [match.group() for match in matches]
-    is_stop = [word.lower() in _STOP_WORDS for word in words]
-    if not any(is_stop):
-        return [True] * len(words)
-    is_cased = any(word.islower() for word in words)
-    is_short = 1 < len(words) <= _SHORT_QUERY and sum(is_stop) == 1
+    num_stop_words = sum(word.lower() in _STOP_WORDS for word in words)
+    is_cased, is_short = any(map(str.islower, words)), 1 < len(words) <= _SHORT_QUERY and num_stop_words == 1
     return [
-        not stop
-        or _is_letter(query, match)
-        or (is_cased and _is_emphasized(query, match))
-        or _is_month(words, place)
-        or (is_short and match.group().lower() in _NAMES_IN_SHORT)
-        for place, (match, stop) in enumerate(zip(matches, is_stop, strict=True))
+        word not in _NEVER_NAMES
+        and (
+            word.lower() not in _STOP_WORDS
+            or _is_letter(query, matches[place])
+            or (is_cased and _is_emphasized(query, matches[place]))
+            or _is_month(words, place)
+            or (is_short and word.lower() in _NAMES_IN_SHORT)
+        )
+        for place, word in enumerate(words)
     ]
 
 
