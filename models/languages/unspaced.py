@@ -54,6 +54,11 @@ def pairs(text: str, with_single: bool = False) -> list[str]:
     return [term.translate(_AS_LETTERS) for term in terms]
 
 
+def num_letters(text: str) -> int:
+    """The number of letters of such scripts in a text, each with its signs."""
+    return sum(len(_LETTER.findall(run)) for run in _RUN.findall(text))
+
+
 def spaced(text: str) -> str:
     """Write each run as its pairs, with spaces around them."""
     return _RUN.sub(lambda run: f" {' '.join(pairs(run.group()))} ", text)

@@ -1,13 +1,16 @@
 """Choose the searches for a query from its form alone."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from models.languages import unspaced
 from models.languages.normal_form import normal_form
 
 MAX_OTHER_WORDS = 2  # beside identifiers: "error ERR_CONN_RESET nginx" is a look-up, a longer query a description
 MAX_IDENTIFIER_CHARS = 256
+MAX_UNSPACED_LETTERS = 12  # 无线网络密码 is a look-up; more letters are a sentence
 MIN_CODE_DIGITS = 3  # COVID-19, UTF-8, F-16 and MP3 are words; SHA-256, ABC-123 and LM358N are identifiers
 
 _QUOTED = re.compile(r'(?<!\S)(?:"([^"]+)"|“([^”“]+)”|„([^“”„]+)[“”]|«([^«»]+)»)(?!\w)')
@@ -35,6 +38,7 @@ _QUESTION = re.compile(
     r"|explain|describe|compare|tell)\b",
     re.IGNORECASE,
 )
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f0-9]")
 _STRAIGHT = str.maketrans("‘’“”", "''\"\"")
 
 
@@ -49,14 +53,18 @@ class Route:
 def route(query: str) -> Route:
     """Choose lexical search for identifiers and quoted phrases with at most two other words, else hybrid search.
 
-    A question with other words is always hybrid. One quoted word is a phrase only if it is an identifier.
+    So it is for one or two words without a Latin letter: models for English cannot read them, so that dense search
+    and reranker would put noise first. A question with other words is always hybrid. One quoted word is a phrase only
+    if it is an identifier.
     """
     phrases = tuple(phrase for phrase in map(_inside, _QUOTED.finditer(query)) if _is_literal(phrase))
     words = [token for token in _without_phrases(query).split() if _WORD.search(token)]
     plain_words = [word for word in words if not _is_identifier(word)]
     has_identifier = bool(phrases) or len(plain_words) < len(words)
     is_description = len(plain_words) > MAX_OTHER_WORDS or (bool(plain_words) and _is_question(query))
-    return Route("lexical", phrases) if has_identifier and not is_description else Route("hybrid")
+    if (has_identifier and not is_description) or _is_foreign_word(query, words):
+        return Route("lexical", phrases)
+    return Route("hybrid")
 
 
 def contains_phrases(text: str, phrases: tuple[str, ...]) -> bool:
@@ -94,6 +102,13 @@ def _has_identifier_form(token: str) -> bool:
 
 def _is_question(query: str) -> bool:
     return query.rstrip().endswith(("?", "？")) or _QUESTION.match(query) is not None
+
+
+def _is_foreign_word(query: str, words: Sequence[str]) -> bool:
+    """Whether a query is one or two words of a script other than Latin, and no sentence."""
+    if query.isascii() or not 1 <= len(words) <= MAX_OTHER_WORDS or _is_question(query) or _LATIN.search(query):
+        return False
+    return unspaced.num_letters(query) <= MAX_UNSPACED_LETTERS
 
 
 def _normalize(text: str) -> str:

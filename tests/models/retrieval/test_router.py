@@ -70,7 +70,6 @@ DESCRIBED = [
     'Who said "I have a dream"?',
     'a speech that has "I have a dream" somewhere within it',
     '""',
-    "人工智能",
 ]
 
 QUOTED = [
@@ -130,3 +129,27 @@ def test_without_phrases_every_text_will_do() -> None:
 
 def test_the_unicode_form_of_a_phrase_does_not_matter() -> None:
     assert contains_phrases("die gro\u0308ßte Anlage", ("größte anlage",))
+
+
+@pytest.mark.parametrize(
+    "query", ["加班费", "駐車場", "비밀번호 변경", "ที่จอดรถ", "велосипед", "прокат велосипедов", "चाबी"]
+)
+def test_words_of_another_script_are_looked_up(query: str) -> None:
+    assert route(query).mode == "lexical"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "加班费怎么算？",
+        "公司员工在周末加班的时候可以领取多少加班费",
+        "Где можно взять велосипед",
+        "Fahrrad",
+        "Café",
+        "Ångström",
+        "GPU 服务器",
+        "…",
+    ],
+)
+def test_sentences_and_latin_words_go_to_both_searches(query: str) -> None:
+    assert route(query).mode == "hybrid"
