@@ -38,15 +38,19 @@ MAX_LINK_FRACTION = 0.5  # a passage with more of its characters in links is a m
 
 # Parts that a click or a search opens: tabs, accordions, answers of a list of questions.
 OPENABLE_TAGS = _words("div section article aside ul ol dl dd li p pre table tbody tr td figure span")
-OPENABLE_CLASSES = re.compile(r"tab|accordion|collaps|panel|expand|disclos|toggle|faq|answer|detail|spoiler|mathml")
+OPENABLE_CLASSES = re.compile(
+    r"tab|accordion|collaps|panel|expand|disclos|toggle|\bmore\b|faq|answer|detail|spoiler|mathml"
+)
 OPENABLE_ROLES = _words("tabpanel region")
 OPENING_ATTRIBUTES = ("aria-controls", "data-bs-target", "data-target", "href")
 OPENING_CLASSES = re.compile(r"accordion|collaps|faq|question|expand|disclos")
 
 
 def opened_ids(root: LexborNode) -> frozenset[str]:
-    """The ids of the elements that buttons and tabs of the page open."""
-    openers = root.css("button, [role=tab], [role=button], [aria-controls], [data-toggle], [data-bs-toggle]")
+    """The ids of the elements that buttons, tabs and links of the page open."""
+    openers = root.css(
+        "button, [role=tab], [role=button], [aria-controls], [data-toggle], [data-bs-toggle], a[href^='#']"
+    )
     values = (node.attributes.get(name) for node in openers for name in OPENING_ATTRIBUTES)
     return frozenset(word.lstrip("#") for value in values if value for word in value.split())
 

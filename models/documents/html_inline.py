@@ -10,6 +10,8 @@ from models.documents.spans import Script, Span, plain_text
 from models.documents.text import one_line
 
 SCRIPTS: dict[str | None, Script] = {"sup": "super", "sub": "sub"}
+SCRIPT_STYLE = re.compile(r"vertical-align\s*:\s*(super|sub)\b")
+STYLED_SCRIPTS: dict[str, Script] = {"super": "super", "sub": "sub"}
 STRUCK_TAGS = frozenset(["del", "s", "strike"])
 SPACED_TAGS = frozenset(
     [
@@ -36,7 +38,10 @@ class Format:
         """The format of the text inside an element that has this format itself."""
         if script := SCRIPTS.get(node.tag):
             return replace(self, script=script)
-        if node.tag in STRUCK_TAGS or "line-through" in (node.attributes.get("style") or ""):
+        style = node.attributes.get("style") or ""
+        if script_style := SCRIPT_STYLE.search(style):
+            return replace(self, script=STYLED_SCRIPTS[script_style.group(1)])
+        if node.tag in STRUCK_TAGS or "line-through" in style:
             return replace(self, is_struck=True)
         return self
 

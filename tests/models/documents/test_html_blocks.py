@@ -24,6 +24,7 @@ def text_of(body: str) -> str:
         ("in 2019<sup><a href='#n4'>4</a></sup>.", "in 2019^4."),
         ("H<sub>2</sub>O", "H2O"),
         ("the 3<sup>rd</sup> pump", "the 3rd pump"),
+        ("10<span style='font-size:8px; vertical-align: super'>6</span>", "10^6"),
         ("a price of <s>80</s> 60", "a price of ~~80~~ 60"),
         ("a price of <strike>80</strike> 60", "a price of ~~80~~ 60"),
         ("a price of <span style='text-decoration: line-through'>80</span> 60", "a price of ~~80~~ 60"),
@@ -94,6 +95,7 @@ def test_rows_under_merged_cells_fit_the_names_of_their_columns() -> None:
         "<div hidden=until-found>Close the valve.</div>",
         "<button aria-controls=x>Why?</button><div id=x hidden>Close the valve.</div>",
         "<a data-toggle=collapse href='#y'>Why?</a><p id=y aria-hidden=true>Close the valve.</p>",
+        "<ul><li><a href='#z'>Why?</a></li></ul><div id=z style='display:none'>Close the valve.</div>",
         "<dl><dt><button>Close the valve.</button></dt></dl>",
         "<h3><button class=accordion-button>Close the valve.</button></h3>",
         "<button class=accordion aria-expanded=false>Close the valve.</button>",
@@ -155,3 +157,9 @@ def test_formulas_are_read(formula: str, text: str) -> None:
 
 def test_all_main_elements_are_read() -> None:
     assert text_of("<p>no</p><main>one<main>two</main></main><div role=main>three</div>") == "one\ntwo\nthree"
+
+
+def test_passages_outside_the_main_part_are_counted() -> None:
+    page = b"<nav>Menu</nav><div><main>one</main><aside>two</aside></div><p>three</p><footer>Imprint</footer>"
+
+    assert parse(page, "a.html").omissions == (("passages outside the main part", 2),)
