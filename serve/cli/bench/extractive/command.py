@@ -23,11 +23,14 @@ def extractive_command(
     encoder: Annotated[
         bool, typer.Option("--encoder", help="Also compare sentences by all-MiniLM-L6-v2; takes minutes.")
     ] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Compare with sentences chosen by stored token vectors too; takes minutes.")
+    ] = False,
     quick: QuickOption = False,
 ) -> None:
     """Fraction of extractive answers with the gold answer, by passages and term weights. --quick: 10 questions."""
     from serve.cli.bench.extractive.run import HEAD, run
 
     show(HEAD)
-    for row in run(folders, QUICK_QUESTIONS if quick else num_questions, encoder):
+    for row in run(folders, QUICK_QUESTIONS if quick else num_questions, encoder, tokens):
         show(row.line())

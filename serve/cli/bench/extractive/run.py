@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from typing import Any
 from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.words import words
-from models.types import ChatMessage, GenerationRequest, Passage
+from models.types import ChatMessage, FloatArray, GenerationRequest, Passage
+from serve.cli.bench.extractive.tokens import TokenVectors
 
 # The weights of models/generation/relevance.py were chosen on questions 501 to 1,000 in this order.
 SEED, NUM_DISTRACTORS = 7, 4
@@ -35,6 +36,7 @@ class Case:
     answers: tuple[str, ...]
     passages: tuple[Passage, ...]
     term_weights: dict[str, float]
+    sentence_scores: tuple[FloatArray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,17 @@ class Bm25:
         return sorted(scores, key=scores.__getitem__, reverse=True)[:limit]
 
 
-def run(folders: Sequence[Path], num_questions: int, has_encoder: bool) -> Iterator[ExtractiveRow]:
-    """A row for each set, with and without distractors and term weights."""
+def run(
+    folders: Sequence[Path], num_questions: int, has_encoder: bool, has_tokens: bool = False
+) -> Iterator[ExtractiveRow]:
+    """A row for each set, with and without distractors and term weights.
+
+    With `has_tokens`, only with distractors and term weights, and without and with token vectors. Raises
+    InvalidRequestError if the catalog's model has none.
+    """
+    if has_tokens:
+        yield from _run_tokens(folders, num_questions)
+        return
     encoder = Catalog.open().load("embedding", "minilm") if has_encoder else None
     model = ExtractiveModel("extractive", ExtractiveConfig(), encoder)
     for folder, has_distractors, has_weights in product(folders, (False, True), (True, False)):
@@ -88,12 +99,29 @@ def run(folders: Sequence[Path], num_questions: int, has_encoder: bool) -> Itera
         yield ExtractiveRow(folder.resolve().name, num_passages, origin, *shares)
 
 
+def _run_tokens(folders: Sequence[Path], num_questions: int) -> Iterator[ExtractiveRow]:
+    model, vectors = ExtractiveModel("extractive", ExtractiveConfig(), None), TokenVectors()
+    for folder in folders:
+        cases = read_cases(folder, num_questions, has_distractors=True, has_weights=True)
+        for choosing, scored in (("words", cases), ("words, tokens", [_with_scores(case, vectors) for case in cases])):
+            yield ExtractiveRow(
+                folder.resolve().name, 1 + NUM_DISTRACTORS, choosing, *asyncio.run(measure(model, scored))
+            )
+
+
+def _with_scores(case: Case, vectors: TokenVectors) -> Case:
+    return replace(case, sentence_scores=vectors.scores(case.question, case.passages))
+
+
 def read_cases(folder: Path, num_questions: int, has_distractors: bool, has_weights: bool) -> list[Case]:
-    """The first questions of the set in a folder, in an order with a fixed seed."""
+    """The first questions of the set in a folder that have an answer, in an order with a fixed seed.
+
+    The gold answers of CLAPNQ are its gold sentences: its answers are written freely.
+    """
     corpus = _rows(folder / "corpus.jsonl.gz")
     positions = {row["_id"]: position for position, row in enumerate(corpus)}
     relevant = dict(line.split("\t")[:2] for line in (folder / "qrels.tsv").read_text().splitlines()[1:])
-    queries = _rows(folder / "queries.jsonl.gz")
+    queries = [query for query in _rows(folder / "queries.jsonl.gz") if gold_answers(query)]
     random.Random(SEED).shuffle(queries)
     index = Bm25([f"{row['title']}\n{row['text']}" for row in corpus])
     cases = []
@@ -104,8 +132,13 @@ def read_cases(folder: Path, num_questions: int, has_distractors: bool, has_weig
             best = [*best[:NUM_DISTRACTORS], gold]
         passages = tuple(_passage(position, corpus[position]) for position in (best if has_distractors else [gold]))
         weights = {word: index.idf(word) for word in words(query["text"])} if has_weights else {}
-        cases.append(Case(query["text"], tuple(query["answers"]), passages, weights))
+        cases.append(Case(query["text"], gold_answers(query), passages, weights))
     return cases
+
+
+def gold_answers(query: dict[str, Any]) -> tuple[str, ...]:
+    """Empty if the set says that its corpus has no answer."""
+    return tuple(query.get("gold_sentences", query.get("answers", ())))
 
 
 async def measure(model: ExtractiveModel, cases: list[Case]) -> tuple[float, float, float]:
@@ -115,6 +148,7 @@ async def measure(model: ExtractiveModel, cases: list[Case]) -> tuple[float, flo
     for case in cases:
         messages = (ChatMessage("user", case.question),)
         request = GenerationRequest("0", messages, case.passages, term_weights=case.term_weights)
+        request = replace(request, sentence_scores=case.sentence_scores)
         sentences = [_plain(delta.text) async for delta in model.stream(request)]
         num_first += any(_plain(gold) in sentences[0] for gold in case.answers)
         num_whole += any(_plain(gold) in sentence for gold in case.answers for sentence in sentences)
