@@ -77,7 +77,8 @@ class Reranker:
 
         async def work(model: RerankingModel, context: RequestContext) -> Reranking:
             scores = await self._score_in_time(model, request, context.remaining_s())
-            return Reranking(blend(scores, self._retrieval_weight(model)), model.name)
+            relevance = float(np.nanmax(model.to_relevance(scores))) if len(scores) else None
+            return Reranking(blend(scores, self._retrieval_weight(model)), model.name, relevance=relevance)
 
         reranking, failed = await self._slot.answer(request.query, work, envelope.to_context())
         return replace(reranking, failed_canary=failed)

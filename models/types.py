@@ -144,7 +144,7 @@ class GenerationRequest:
     `passages` are in the order of the prompt; the answer cites their numbers. `relevance_order` has the indexes of the
     passages, from 0, the most relevant first. If it is empty, `passages` itself is in that order. `sentence_scores`
     has for each passage the MaxSim of the question and each of its sentences (models/generation/reading.py), NaN where
-    it is unknown. It is empty if none are known.
+    it is unknown. It is empty if none are known. `evidence`: see models/generation/evidence.py; None if it is unknown.
     """
 
     request_id: str
@@ -154,6 +154,7 @@ class GenerationRequest:
     term_weights: dict[str, float] = field(default_factory=dict)
     relevance_order: tuple[int, ...] = ()
     sentence_scores: tuple[FloatArray, ...] = ()
+    evidence: float | None = None
 
     @property
     def best_first(self) -> tuple[int, ...]:
@@ -228,12 +229,14 @@ class Reranking:
     """One float32 score per candidate (n,), in the candidates' order, and the alias of the model that scored them.
 
     NaN is the score of a candidate that the model had no time to read. At least one was read.
-    `failed_canary` is the alias of a canary that failed, so that `model` scored the candidates instead.
+    `failed_canary` is the alias of a canary that failed, so that `model` scored the candidates instead. `relevance` is
+    the highest relevance of a candidate by the model alone, 0 to 1; None if it is unknown.
     """
 
     scores: FloatArray
     model: str
     failed_canary: str = ""
+    relevance: float | None = None
 
     @property
     def is_partial(self) -> bool:

@@ -13,6 +13,7 @@ from serve.api.services import InlineReplica, Services
 from serve.caching.caches import Caches
 from serve.http_app import create_app
 from serve.pipelines.answering import Answering
+from serve.pipelines.declining_generation import DecliningGeneration
 from serve.pipelines.exact_identifiers import ExactIdentifiers
 from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.in_process_quotes import InProcessQuotes
@@ -24,6 +25,7 @@ from serve.pipelines.query import QueryPipeline, QueryStages
 from serve.pipelines.retrieve import RetrievalPipeline, RetrievalStages
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.routed_retrieval import RoutedRetrieval
+from serve.pipelines.small_talk_answering import SmallTalkAnswering
 from serve.pipelines.stages import (
     CompletionStage,
     DenseStage,
@@ -36,6 +38,7 @@ from serve.pipelines.stages import (
 )
 from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
 from serve.pipelines.supported_answering import SupportedAnswering
+from serve.pipelines.weighed_retrieval import WeighedRetrieval
 from serve.settings import Settings
 
 
@@ -133,15 +136,20 @@ class LiveServices:
         stages = RetrievalStages(embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations)
         retrieving: Retrieving = RetrievalPipeline(stages, settings.retrieval)
         retrieving = RoutedRetrieval(retrieving)
+        retrieving = WeighedRetrieval(retrieving)
         retrieving = caches.retrieval(retrieving, settings.retrieval)
         # An order keeps its counts across changes: new ones would lose the engine's prefix cache.
         name = settings.query.passage_order
         order = self._orders.setdefault(name, passage_order(name))
+        generator: GenerateStage = self._quotes
+        if settings.query.decline:
+            generator = DecliningGeneration(generator, settings.query.min_evidence)
         answering: Answering = QueryPipeline(
-            QueryStages(retrieving, self._quotes, clients.fallback), settings.query, order
+            QueryStages(retrieving, generator, clients.fallback), settings.query, order
         )
         answering = ObservedAnswering(answering)
         # Outside the metrics of models: an answer from a cache is no model's work.
         answering = caches.answers(answering, settings.query, settings.retrieval)
+        answering = SmallTalkAnswering(answering)
         answering = SupportedAnswering(answering, caches.serving.generator, caches.serving.is_extractive)
         return retrieving, answering

@@ -78,12 +78,12 @@ def lexical_scores(
 
     `idf` has the weights of the question's lower-cased words. If it is empty, words in fewer units weigh more.
     """
-    weights = _stem_weights(question, idf, units)
+    weights = stem_weights(question, idf, units)
     question_words = tuple(words(question))
-    passage_coverages = [_coverage(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages]
+    passage_coverages = [coverage(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages]
     return [
-        _coverage(weights, unit.stems)
-        + HEADING_WEIGHT * _coverage(weights, unit.heading - unit.stems)
+        coverage(weights, unit.stems)
+        + HEADING_WEIGHT * coverage(weights, unit.heading - unit.stems)
         + PASSAGE_WEIGHT * passage_coverages[unit.number - 1]
         + RANK_WEIGHT / unit.number
         + PLACE_WEIGHT / (unit.place + 1)
@@ -124,7 +124,7 @@ def _echoes(question: tuple[str, ...], sentence: tuple[str, ...]) -> bool:
     return any(sentence[start : start + size] == question for start in range(len(sentence) - size + 1))
 
 
-def _stem_weights(question: str, idf: dict[str, float], units: list[Unit]) -> dict[str, float]:
+def stem_weights(question: str, idf: dict[str, float], units: list[Unit]) -> dict[str, float]:
     """The weight of each stem of the question's words; stop words count only if there are no other words."""
     content_words = [word for word in words(question) if word not in _STOP_WORDS] or words(question)
     if not idf:
@@ -142,7 +142,7 @@ def _rarity(word_stem: str, units: list[Unit]) -> float:
     return math.log(1 + (len(units) - num_units + 0.5) / (num_units + 0.5))
 
 
-def _coverage(weights: dict[str, float], stems: frozenset[str]) -> float:
+def coverage(weights: dict[str, float], stems: frozenset[str]) -> float:
     """The fraction of the total weight, from 0 to 1, that belongs to the stems in `stems`."""
     total = sum(weights.values())
     return sum(weight for word_stem, weight in weights.items() if word_stem in stems) / total if total else 0.0

@@ -37,11 +37,13 @@ class PassageBody(BaseModel):
 
 
 def evidence(event: Answered) -> dict[str, Any]:
-    """The fields that every answer has: citations, passages, timings, models, degraded, cached."""
+    """The fields that every answer has: its citations, what they are worth, and how it was made."""
     cited_keys = {citation.passage.key for citation in event.citations}
     return {
         "citations": [to_citation(citation) for citation in event.citations],
         "passages": [to_passage(passage, passage.key in cited_keys) for passage in event.passages],
+        "evidence": None if event.evidence is None else round(event.evidence, 4),
+        "answerable": event.answerable,
         "timings": {stage: round(seconds, 6) for stage, seconds in event.trace.timings_s.items()},
         "models": event.trace.models,
         "degraded": event.trace.degraded,

@@ -71,6 +71,10 @@ class QueryResponse(BaseModel):
     answer: str
     citations: list[CitationBody]
     passages: list[PassageBody]
+    evidence: float | None = Field(
+        description="How likely the passages answer the query, 0 to 1; null if nothing weighed it."
+    )
+    answerable: bool = Field(description="Whether the evidence suffices for an answer; if not, there are no citations.")
     timings: dict[str, float] = Field(description="Seconds by stage.")
     models: dict[str, str] = Field(description="Catalog alias by stage.")
     degraded: list[Degraded] = Field(

@@ -43,6 +43,7 @@ def encode_retrieved(retrieved: Retrieved) -> bytes:
             "num_candidates": retrieved.num_candidates,
             "sentence_scores": [scores.tolist() for scores in retrieved.sentence_scores],
             "models": retrieved.trace.models,
+            "evidence": retrieved.evidence,
         }
     )
 
@@ -52,7 +53,9 @@ def decode_retrieved(payload: bytes, trace: Trace) -> Retrieved:
     values = orjson.loads(payload)
     passages = _to_passages(values["passages"])
     scores = tuple(np.array(row, np.float32) for row in values["sentence_scores"])  # null becomes NaN
-    retrieved = Retrieved(passages, values["term_weights"], trace, values["num_candidates"], scores)
+    retrieved = Retrieved(
+        passages, values["term_weights"], trace, values["num_candidates"], scores, evidence=values["evidence"]
+    )
     trace.models.update(values["models"])
     return retrieved
 
@@ -117,7 +120,7 @@ def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
             counts = [event.num_prompt_tokens, event.num_completion_tokens]
             markers = [[marker.citation_id, marker.start, marker.end] for marker in event.markers]
             head = [KIND.answered, event.text, citations, passages.places(event.passages), event.finish_reason]
-            return [*head, counts, event.trace.models, markers]
+            return [*head, counts, event.trace.models, markers, event.evidence, event.answerable]
 
 
 def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
@@ -128,7 +131,8 @@ def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
             return TextGenerated(text)
         case [KIND.cited, citation]:
             return Cited(_to_citation(citation, passages))
-        case [KIND.answered, text, citations, places, finish_reason, [num_prompt, num_completion], models, markers]:
+        case [KIND.answered, text, citations, places, finish_reason, [num_prompt, num_completion], models, *ours]:
+            markers, evidence, answerable = ours
             return Answered(
                 text,
                 tuple(_to_citation(citation, passages) for citation in citations),
@@ -138,6 +142,8 @@ def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
                 num_completion,
                 Trace(models=models),
                 tuple(Marker(*marker) for marker in markers),
+                evidence,
+                answerable,
             )
     raise ValueError("not an event")
 

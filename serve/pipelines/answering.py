@@ -50,7 +50,10 @@ class Cited:
 
 @dataclass(frozen=True)
 class Answered:
-    """The whole answer, sent last. `markers` are the places of its citations in the text, in order."""
+    """The whole answer, sent last. `markers` are the places of its citations in the text, in order.
+
+    `evidence`, 0 to 1: see models/generation/evidence.py; None if nothing weighed it. `answerable`: it suffices.
+    """
 
     text: str
     citations: tuple[Citation, ...]
@@ -60,6 +63,8 @@ class Answered:
     num_completion_tokens: int
     trace: Trace
     markers: tuple[Marker, ...] = ()
+    evidence: float | None = None
+    answerable: bool = True
 
 
 Event = PassagesFound | TextGenerated | Cited | Answered

@@ -30,12 +30,15 @@ def _observe(answered: Answered) -> None:
         metrics.DEGRADED_ANSWERS.labels(stage).inc()
     if "first_text" in trace.timings_s:
         metrics.TIME_TO_FIRST_TEXT_SECONDS.observe(trace.timings_s["first_text"])
-    metrics.GENERATED_TOKENS.labels(trace.models["generate"]).inc(answered.num_completion_tokens)
+    if "generate" in trace.models:
+        metrics.GENERATED_TOKENS.labels(trace.models["generate"]).inc(answered.num_completion_tokens)
 
 
 def _observe_citations(answered: Answered) -> None:
     """Two measures that tell models apart: citations in an answer, and the rank of the first cited passage."""
     models = answered.trace.models
+    if "generate" not in models:  # declined
+        return
     cited_keys = {citation.passage.key for citation in answered.citations}
     metrics.ANSWER_CITATIONS.labels(models["generate"]).observe(len(cited_keys))
     ranks = [rank for rank, passage in enumerate(answered.passages, 1) if passage.key in cited_keys]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import DeadlineExceededError, RagError
 from models.generation.citations import Citation, CitationStream, CitedText, Marker
+from models.generation.evidence import MIN_EVIDENCE
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from models.types import GenerationDelta, GenerationRequest, RequestContext
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
@@ -31,6 +32,17 @@ class QueryConfig(BaseModel):
         gt=0,
         le=3600,
         description="Time until an LLM's first text, in seconds; after it, sentences are quoted instead.",
+    )
+    min_evidence: float = Field(
+        default=MIN_EVIDENCE,
+        ge=0,
+        le=1,
+        description="With less evidence a question counts as not answerable from the documents.",
+    )
+    decline: bool = Field(
+        default=False,
+        description="Say so in one sentence if a question is not answerable; false: answer anyway, and say it in "
+        "`answerable` alone.",
     )
     passage_order: OrderName = Field(
         default="popularity",
@@ -87,7 +99,8 @@ class QueryPipeline:
                         trace.timings_s.setdefault("first_text", trace.elapsed_s())
                     for event in _events(cited):
                         yield event
-        trace.models["generate"] = last.model
+        if last.model:  # no model wrote that the documents have no answer
+            trace.models["generate"] = last.model
         trace.timings_s["total"] = trace.elapsed_s()
         yield Answered(
             "".join(texts),
@@ -98,6 +111,8 @@ class QueryPipeline:
             last.num_completion_tokens,
             trace,
             tuple(markers),
+            request.evidence,
+            bool(request.passages) and (request.evidence is None or request.evidence >= self._config.min_evidence),
         )
 
     async def _deltas(
@@ -135,7 +150,9 @@ def generation_request(request_id: str, query: Query, retrieved: Retrieved, orde
     ranks = tuple(places.index(rank) for rank in range(len(places)))
     scores = tuple(retrieved.sentence_scores[place] for place in places) if retrieved.sentence_scores else ()
     weights = retrieved.term_weights
-    return GenerationRequest(request_id, query.messages, passages, query.sampling, weights, ranks, scores)
+    return GenerationRequest(
+        request_id, query.messages, passages, query.sampling, weights, ranks, scores, retrieved.evidence
+    )
 
 
 def _events(cited: CitedText) -> Iterator[Event]:

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import RagError
+from models.generation.evidence import Signals
 from models.index.follow import DenseRequest, LexicalRequest
 from models.index.fusion import Fusion, FusionMethod, fuse
 from models.reranking.query import QueryTokens, SearchedQuery
@@ -86,17 +87,22 @@ class RetrievalPipeline:
     async def retrieve(self, query: RetrievalQuery, context: RequestContext, trace: Trace | None = None) -> Retrieved:
         """As Retrieving."""
         trace = trace or Trace()
-        candidates, searched = await self._candidates(query, trace, context)
+        candidates, searched, cosine = await self._candidates(query, trace, context)
+        relevance = None
         if query.options.rerank:
-            candidates = await self._rerank(searched, candidates, trace, context)
+            candidates, relevance = await self._rerank(searched, candidates, trace, context)
         passages = await self._select(query, candidates)
         scores = await self._score_sentences(passages, searched, trace, context) if query.sentences else ()
-        return Retrieved(passages, searched.term_weights, trace, len(candidates), scores)
+        signals = Signals(relevance, cosine)
+        return Retrieved(passages, searched.term_weights, trace, len(candidates), scores, signals)
 
     async def _candidates(
         self, query: RetrievalQuery, trace: Trace, context: RequestContext
-    ) -> tuple[list[Passage], SearchedQuery]:
-        """The fused hits of the searches as passages, best first, without deleted ones and duplicates."""
+    ) -> tuple[list[Passage], SearchedQuery, float | None]:
+        """The fused hits of the searches as passages, best first, without deleted ones and duplicates.
+
+        Also the query as the searches know it, and the cosine of the nearest chunk.
+        """
         dense, lexical = await self._search(query, trace, context.at_most(self._config.search_s))
         with trace.timed("fuse"):
             fused = self._fuse(query.options, [hits.ranking for hits in dense], lexical.ranking)
@@ -111,7 +117,8 @@ class RetrievalPipeline:
                 distinct = unique(texts, self._config.duplicate_similarity, query.text, self._num_distinct(query))
                 passages = [passages[index] for index in distinct]
         tokens = tuple(hits.tokens for hits in dense if hits.tokens is not None)
-        return passages, SearchedQuery(query.text, lexical.term_weights, tokens)
+        cosine = max((float(hits.ranking.scores[0]) for hits in dense if len(hits.ranking)), default=None)
+        return passages, SearchedQuery(query.text, lexical.term_weights, tokens), cosine
 
     async def _search(
         self, query: RetrievalQuery, trace: Trace, context: RequestContext
@@ -181,22 +188,25 @@ class RetrievalPipeline:
 
     async def _rerank(
         self, query: SearchedQuery, candidates: list[Passage], trace: Trace, context: RequestContext
-    ) -> list[Passage]:
-        """The first candidates by the reranker's scores, then the others. If it fails, the order stays."""
+    ) -> tuple[list[Passage], float | None]:
+        """The first candidates by the reranker's scores, then the others, and the best one's relevance.
+
+        If it fails, the order stays.
+        """
         head, tail = candidates[: self._config.rerank_candidates], candidates[self._config.rerank_candidates :]
         if not head:
-            return []
+            return [], None
         with trace.timed("rerank"):
             reranking = await attempt(self._stages.reranker.rerank(query, head, context.at_most(self._config.rerank_s)))
         raise_mistakes(reranking)
         if isinstance(reranking, RagError):
             trace.degraded.append("rerank")
-            return candidates
+            return candidates, None
         trace.models["rerank"] = reranking.model
         if reranking.is_partial:
             trace.degraded.append("rerank_partial")
         unread = [passage for passage, score in zip(head, reranking.scores, strict=True) if np.isnan(score)]
-        return _above(_best_first(head, reranking.scores), unread + tail)
+        return _above(_best_first(head, reranking.scores), unread + tail), reranking.relevance
 
     async def _select(self, query: RetrievalQuery, candidates: list[Passage]) -> tuple[Passage, ...]:
         """The `top_k` best above the threshold; with `diversity`, unlike each other."""

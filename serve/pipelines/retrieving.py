@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from models.filters import Filter
+from models.generation.evidence import Signals
 from models.index.fusion import FusionMethod
 from models.types import FloatArray, Passage, RequestContext, Scope
 from serve.pipelines.trace import Trace
@@ -50,6 +51,7 @@ class Retrieved:
     """Passages best first, scores 0 to 1; the weight of each word of the question in the corpus.
 
     `num_candidates` counts the passages before `score_threshold` and `top_k`. `sentence_scores`: see GenerationRequest.
+    `evidence`: see models/generation/evidence.py; None if nothing weighed it.
     """
 
     passages: tuple[Passage, ...]
@@ -57,6 +59,8 @@ class Retrieved:
     trace: Trace
     num_candidates: int = 0
     sentence_scores: tuple[FloatArray, ...] = ()
+    signals: Signals = field(default_factory=Signals)
+    evidence: float | None = None
 
 
 class Retrieving(Protocol):

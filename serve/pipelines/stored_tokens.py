@@ -88,7 +88,8 @@ class StoredTokenReranking:
                 scores[missing] = relevance.scores
         _count(len(scores) - len(missing), len(missing))
         metrics.observe_model("rerank", scoring.model, time.perf_counter() - start)
-        return Reranking(blend(scores, scoring.retrieval_weight), scoring.model)
+        highest = float(np.clip(np.nanmax(scores), 0, 1))  # as late interaction's to_relevance
+        return Reranking(blend(scores, scoring.retrieval_weight), scoring.model, relevance=highest)
 
     async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
         return await self._reranker.score(query, texts, context)

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 NUM_PARAGRAPHS = int(os.environ.get("RAGSERVE_PARAGRAPHS", "300"))  # of 2,067
 NUM_QUESTIONS = int(os.environ.get("RAGSERVE_QUESTIONS", "60"))
+ANSWERABLE = 0.9  # measured on 500 questions with the models called directly: 0.962
 GOLD_AT_5 = 0.95  # measured with the libraries called directly, over all paragraphs: 0.972
 
 
@@ -128,8 +129,10 @@ def test_questions_retrieve_and_cite_their_paragraph(
         bodies = list(pool.map(lambda question: answer(http, question["text"]), squad))
 
     texts: dict[str, str] = {}
-    for body in bodies:
+    answerable = [body for body in bodies if body["answerable"]]
+    for body in answerable:
         check_citations(http, body, texts)
+    assert len(answerable) / NUM_QUESTIONS >= ANSWERABLE
     retrieved = [
         question["file"] in {passage["filename"] for passage in body["passages"]}
         for question, body in zip(squad, bodies, strict=True)

@@ -23,7 +23,9 @@ from serve.pipelines.query import QueryConfig, QueryPipeline, QueryStages
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
 from serve.pipelines.retrieving import RetrievalQuery, Retrieving
 from serve.pipelines.routed_retrieval import RoutedRetrieval
+from serve.pipelines.small_talk_answering import SmallTalkAnswering
 from serve.pipelines.trace import Trace
+from serve.pipelines.weighed_retrieval import WeighedRetrieval
 from tests.contexts import within
 from tests.inline import Failing, ingest, inline_stages, open_corpus, question, retrieval_stages
 from tests.serve.caching.cache_samples import SteadyStores, reporting_stages
@@ -67,8 +69,16 @@ def cached_retrieval(corpus: Corpus) -> Retrieving:
     return CachedRetrieval(routed(corpus), level, Flights("retrieval"), keys, RetrievalConfig())
 
 
-answerings = pytest.mark.parametrize("make", [pipeline, observed, cached_answers])
-retrievings = pytest.mark.parametrize("make", [searches, routed, cached_retrieval])
+def without_small_talk(stages: QueryStages) -> Answering:
+    return SmallTalkAnswering(pipeline(stages))
+
+
+def weighed(corpus: Corpus) -> Retrieving:
+    return WeighedRetrieval(searches(corpus))
+
+
+answerings = pytest.mark.parametrize("make", [pipeline, observed, without_small_talk, cached_answers])
+retrievings = pytest.mark.parametrize("make", [searches, routed, weighed, cached_retrieval])
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import typer
 from serve.cli.bench.backup.command import backup_command
 from serve.cli.bench.cache.command import cache_command
 from serve.cli.bench.engines.command import engines_command
+from serve.cli.bench.evidence.command import evidence_command
 from serve.cli.bench.extractive.command import extractive_command
 from serve.cli.bench.ingest.command import ingest_command
 from serve.cli.bench.milvus.command import milvus_command
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "backup": backup_command,
     "retrieval": retrieval_command,
     "extractive": extractive_command,
+    "evidence": evidence_command,
     "engines": engines_command,
     "milvus": milvus_command,
 }

@@ -62,6 +62,8 @@ def answers(draw: st.DrawFn) -> list[Event]:
         len(written),
         Trace(models={"generate": "m"}),
         tuple(Marker(citation.id, 3 * citation.id, 9) for citation in citations),
+        draw(st.none() | floats),
+        draw(st.booleans()),
     )
     return [PassagesFound(retrieved), *map(Cited, citations), *map(TextGenerated, written), answered]
 
@@ -83,9 +85,11 @@ def test_passages_come_back_with_their_scores(
 ) -> None:
     trace, own_trace = Trace(models={"rerank": "m"}), Trace()
 
-    decoded = decode_retrieved(encode_retrieved(Retrieved(retrieved, weights, trace, num_candidates)), own_trace)
+    decoded = decode_retrieved(
+        encode_retrieved(Retrieved(retrieved, weights, trace, num_candidates, evidence=0.25)), own_trace
+    )
 
-    assert decoded == Retrieved(retrieved, weights, own_trace, num_candidates)
+    assert decoded == Retrieved(retrieved, weights, own_trace, num_candidates, evidence=0.25)
     assert (decoded.trace, own_trace.models) == (own_trace, {"rerank": "m"})
 
 

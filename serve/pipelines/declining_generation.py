@@ -1,0 +1,26 @@
+"""A gate before the generator: without evidence the answer says so, and no model is asked."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from models.generation.declining import NOT_IN_DOCUMENTS
+from models.types import GenerationDelta, GenerationRequest, RequestContext
+from serve.pipelines.stages import GenerateStage
+
+
+class DecliningGeneration:
+    """A GenerateStage that declines a request with less evidence than `min_evidence`."""
+
+    def __init__(self, generator: GenerateStage, min_evidence: float) -> None:
+        self._generator, self._min_evidence = generator, min_evidence
+
+    async def stream(
+        self, request: GenerationRequest, context: RequestContext
+    ) -> AsyncGenerator[GenerationDelta, None]:
+        """As GenerateStage. A declined answer has no model."""
+        if request.evidence is not None and request.evidence < self._min_evidence:
+            yield GenerationDelta(NOT_IN_DOCUMENTS, "stop", marks=())
+            return
+        async with aclosing(self._generator.stream(request, context)) as deltas:
+            async for delta in deltas:
+                yield delta

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from models.generation.evidence import Features
+from serve.cli.bench.evidence.cases import Case
+from serve.cli.bench.evidence.fit import group_weights, logistic
+from serve.cli.bench.evidence.run import auroc
+
+
+def test_auroc_counts_pairs_in_the_right_order() -> None:
+    # Of four pairs two are right, one is a tie and one is wrong: (2 + 0.5) / 4.
+    assert auroc(np.array([3.0, 1.0], np.float32), np.array([2.0, 1.0], np.float32)) == pytest.approx(0.625)
+
+
+def test_logistic_regression_finds_the_shares_of_two_groups() -> None:
+    rows, labels = np.array([[0.0]] * 4 + [[1.0]] * 4), np.array([1, 0, 0, 0, 1, 1, 1, 0], float)
+
+    intercept, weight = logistic(rows, labels, np.ones(8))
+
+    assert 1 / (1 + np.exp(-intercept)) == pytest.approx(0.25, abs=0.01)
+    assert 1 / (1 + np.exp(-intercept - weight)) == pytest.approx(0.75, abs=0.01)
+
+
+def test_each_kind_and_each_set_weighs_alike() -> None:
+    features = Features(0.5, 0.5)
+    cases = [Case("a", "a", "answerable", features)] * 3 + [Case("b", "b", "answerable", features)]
+    cases += [Case("a", "b", "off topic", features)] * 2
+
+    assert group_weights(cases).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2, 1 / 2, 1 / 2])
