@@ -145,6 +145,7 @@ class GenerationRequest:
     passages, from 0, the most relevant first. If it is empty, `passages` itself is in that order. `sentence_scores`
     has for each passage the MaxSim of the question and each of its sentences (models/generation/reading.py), NaN where
     it is unknown. It is empty if none are known. `evidence`: see models/generation/evidence.py; None if it is unknown.
+    `search_query`: the question, complete without the conversation; empty if it is the last message.
     """
 
     request_id: str
@@ -155,6 +156,7 @@ class GenerationRequest:
     relevance_order: tuple[int, ...] = ()
     sentence_scores: tuple[FloatArray, ...] = ()
     evidence: float | None = None
+    search_query: str = ""
 
     @property
     def best_first(self) -> tuple[int, ...]:
@@ -163,7 +165,8 @@ class GenerationRequest:
 
     @property
     def question(self) -> str:
-        return self.messages[-1].content
+        """The question that was searched: complete without the conversation."""
+        return self.search_query or self.messages[-1].content
 
 
 @dataclass(frozen=True)

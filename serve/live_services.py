@@ -15,6 +15,7 @@ from serve.http_app import create_app
 from serve.pipelines.answering import Answering
 from serve.pipelines.declining_generation import DecliningGeneration
 from serve.pipelines.exact_identifiers import ExactIdentifiers
+from serve.pipelines.follow_up_answering import FollowUpAnswering
 from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.in_process_quotes import InProcessQuotes
 from serve.pipelines.ingest import IngestPipeline
@@ -150,6 +151,7 @@ class LiveServices:
         answering = ObservedAnswering(answering)
         # Outside the metrics of models: an answer from a cache is no model's work.
         answering = caches.answers(answering, settings.query, settings.retrieval)
+        answering = FollowUpAnswering(answering)
         answering = SmallTalkAnswering(answering)
         answering = SupportedAnswering(answering, caches.serving.generator, caches.serving.is_extractive)
         return retrieving, answering

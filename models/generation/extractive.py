@@ -107,10 +107,14 @@ class ExtractiveModel:
 
         They are ranked by relevance. The order of the passages in the request changes only the numbers.
         """
-        question = _question(request)
+        question = request.question
         passages = tuple(request.passages[place] for place in request.best_first)
         units = answer_units(passages)
         scores = lexical_scores(question, units, passages, request.term_weights)
+        last = request.messages[-1].content
+        if last != question:  # a follow-up asks for what its own words say, about the subject of the whole
+            own = lexical_scores(last, units, passages, request.term_weights)
+            scores = [score + further for score, further in zip(scores, own, strict=True)]
         if request.sentence_scores:
             similarities = similarity_scores(units, [request.sentence_scores[place] for place in request.best_first])
             scores = [score + similarity for score, similarity in zip(scores, similarities, strict=True)]
@@ -126,11 +130,6 @@ class ExtractiveModel:
 def _max_tokens(body: Mapping[str, Any]) -> int:
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     return limit if isinstance(limit, int) and limit > 0 else SamplingOptions().max_tokens
-
-
-def _question(request: GenerationRequest) -> str:
-    questions = [message.content for message in request.messages if message.role == "user"]
-    return questions[-1] if questions else request.question
 
 
 def _distinct(units: list[Unit], limit: int) -> list[Unit]:

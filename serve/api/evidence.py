@@ -44,6 +44,7 @@ def evidence(event: Answered) -> dict[str, Any]:
         "passages": [to_passage(passage, passage.key in cited_keys) for passage in event.passages],
         "evidence": None if event.evidence is None else round(event.evidence, 4),
         "answerable": event.answerable,
+        "search_query": event.search_query,
         "timings": {stage: round(seconds, 6) for stage, seconds in event.trace.timings_s.items()},
         "models": event.trace.models,
         "degraded": event.trace.degraded,

@@ -75,6 +75,7 @@ class QueryResponse(BaseModel):
         description="How likely the passages answer the query, 0 to 1; null if nothing weighed it."
     )
     answerable: bool = Field(description="Whether the evidence suffices for an answer; if not, there are no citations.")
+    search_query: str = Field(description="What was searched; empty for a greeting, which is not searched.")
     timings: dict[str, float] = Field(description="Seconds by stage.")
     models: dict[str, str] = Field(description="Catalog alias by stage.")
     degraded: list[Degraded] = Field(

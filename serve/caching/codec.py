@@ -120,7 +120,7 @@ def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
             counts = [event.num_prompt_tokens, event.num_completion_tokens]
             markers = [[marker.citation_id, marker.start, marker.end] for marker in event.markers]
             head = [KIND.answered, event.text, citations, passages.places(event.passages), event.finish_reason]
-            return [*head, counts, event.trace.models, markers, event.evidence, event.answerable]
+            return [*head, counts, event.trace.models, markers, event.evidence, event.answerable, event.search_query]
 
 
 def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
@@ -132,7 +132,7 @@ def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
         case [KIND.cited, citation]:
             return Cited(_to_citation(citation, passages))
         case [KIND.answered, text, citations, places, finish_reason, [num_prompt, num_completion], models, *ours]:
-            markers, evidence, answerable = ours
+            markers, evidence, answerable, search_query = ours
             return Answered(
                 text,
                 tuple(_to_citation(citation, passages) for citation in citations),
@@ -144,6 +144,7 @@ def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
                 tuple(Marker(*marker) for marker in markers),
                 evidence,
                 answerable,
+                search_query,
             )
     raise ValueError("not an event")
 

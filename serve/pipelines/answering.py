@@ -17,7 +17,7 @@ Extra = Literal["refuse", "ignore"]
 class Query:
     """One question: `messages` is the conversation, the question last; `top_k` passages may be used for the answer.
 
-    `extra`: what happens to options that the model cannot follow.
+    `extra`: what happens to options that the model cannot follow. `search_query` is searched in place of the question.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -27,6 +27,12 @@ class Query:
     where: Filter | None = None
     options: RetrievalOptions = field(default_factory=RetrievalOptions)
     extra: Extra = "refuse"
+    search_query: str = ""
+
+    @property
+    def searched(self) -> str:
+        """The text that is searched: the question, made complete from the conversation if it is a follow-up."""
+        return self.search_query or self.text
 
     @property
     def text(self) -> str:
@@ -65,6 +71,7 @@ class Answered:
     markers: tuple[Marker, ...] = ()
     evidence: float | None = None
     answerable: bool = True
+    search_query: str = ""
 
 
 Event = PassagesFound | TextGenerated | Cited | Answered

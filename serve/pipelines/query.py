@@ -73,7 +73,7 @@ class QueryPipeline:
         trace = Trace()
         context = context.at_most(self._config.total_s)
         retrieval_query = RetrievalQuery(
-            query.text, query.scope, query.top_k, query.where, query.options, sentences=True
+            query.searched, query.scope, query.top_k, query.where, query.options, sentences=True
         )
         retrieved = await self._stages.retrieval.retrieve(retrieval_query, context, trace)
         yield PassagesFound(retrieved.passages)
@@ -113,6 +113,7 @@ class QueryPipeline:
             tuple(markers),
             request.evidence,
             bool(request.passages) and (request.evidence is None or request.evidence >= self._config.min_evidence),
+            request.question,
         )
 
     async def _deltas(
@@ -151,7 +152,15 @@ def generation_request(request_id: str, query: Query, retrieved: Retrieved, orde
     scores = tuple(retrieved.sentence_scores[place] for place in places) if retrieved.sentence_scores else ()
     weights = retrieved.term_weights
     return GenerationRequest(
-        request_id, query.messages, passages, query.sampling, weights, ranks, scores, retrieved.evidence
+        request_id,
+        query.messages,
+        passages,
+        query.sampling,
+        weights,
+        ranks,
+        scores,
+        retrieved.evidence,
+        query.search_query,
     )
 
 

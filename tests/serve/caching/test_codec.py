@@ -64,6 +64,7 @@ def answers(draw: st.DrawFn) -> list[Event]:
         tuple(Marker(citation.id, 3 * citation.id, 9) for citation in citations),
         draw(st.none() | floats),
         draw(st.booleans()),
+        draw(texts),
     )
     return [PassagesFound(retrieved), *map(Cited, citations), *map(TextGenerated, written), answered]
 
