@@ -13,14 +13,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.words import words
-from models.types import ChatMessage, FloatArray, GenerationRequest, Passage
+from models.types import ChatMessage, FloatArray, GenerationDelta, GenerationRequest, Passage
 from serve.cli.bench.extractive.tokens import TokenVectors
 
 # The weights of models/generation/relevance.py were chosen on questions 501 to 1,000 in this order.
@@ -149,11 +149,17 @@ async def measure(model: ExtractiveModel, cases: list[Case]) -> tuple[float, flo
         messages = (ChatMessage("user", case.question),)
         request = GenerationRequest("0", messages, case.passages, term_weights=case.term_weights)
         request = replace(request, sentence_scores=case.sentence_scores)
-        sentences = [_plain(delta.text) async for delta in model.stream(request)]
+        sentences = [_plain(quote) async for delta in model.stream(request) for quote in _quotes(delta)]
         num_first += any(_plain(gold) in sentences[0] for gold in case.answers)
         num_whole += any(_plain(gold) in sentence for gold in case.answers for sentence in sentences)
     elapsed_ms = 1000 * (time.perf_counter() - started)
     return 100 * num_first / len(cases), 100 * num_whole / len(cases), elapsed_ms / len(cases)
+
+
+def _quotes(delta: GenerationDelta) -> list[str]:
+    """Each quoted sentence with its marker."""
+    ends = [mark.end for mark in delta.marks or ()]
+    return [delta.text[start:end] for start, end in pairwise((0, *ends))] or [delta.text]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

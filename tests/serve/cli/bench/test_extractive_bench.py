@@ -38,6 +38,16 @@ def test_a_question_without_an_answer_is_left_out(question_set: Path) -> None:
     assert {row.whole for row in rows} == {100.0}
 
 
+def test_only_the_first_sentence_counts_as_the_first(question_set: Path) -> None:
+    # The word that the question shares is in the other sentence.
+    query = {"_id": "a", "text": "Do dogs travel by ferry?", "answers": ["at noon"]}
+    (question_set / "queries.jsonl.gz").write_bytes(gzip.compress(json.dumps(query).encode()))
+
+    rows = list(run([question_set], 10, has_encoder=False))
+
+    assert {(row.first, row.whole) for row in rows} == {(0.0, 100.0)}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason=f"{PACKAGE} is not installed")
 def test_token_vectors_choose_the_sentence_beside_the_words(question_set: Path) -> None:
