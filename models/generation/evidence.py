@@ -18,6 +18,7 @@ from models.types import FloatArray, Passage
 # Their cosines and token vectors are those that the weights were fitted to.
 MEASURED_EMBEDDINGS = ("minilm", "minilm-int8")
 MIN_EVIDENCE = 0.3
+ALL_WORDS = 0.999  # sums of weights are not exact
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,12 @@ WEIGHTS_OF_WORDS = LogisticWeights(-4.35, (5.27, 4.35))
 
 
 def probability(features: Features) -> float:
-    """The evidence, 0 to 1."""
+    """The evidence, 0 to 1; at least MIN_EVIDENCE if one sentence has every word of the question."""
     vector = features.vector()
     weights = WEIGHTS if len(vector) == len(WEIGHTS.weights) else WEIGHTS_OF_WORDS
-    return weights.probability(vector)
+    # No off-topic question of the 768 measured has such a sentence and less evidence.
+    least = MIN_EVIDENCE if features.sentence_words >= ALL_WORDS else 0.0
+    return max(weights.probability(vector), least)
 
 
 def estimate_evidence(

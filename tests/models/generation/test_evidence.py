@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.generation.evidence import Features, Signals, estimate_evidence, probability, read_features
+from models.generation.evidence import MIN_EVIDENCE, Features, Signals, estimate_evidence, probability, read_features
 from tests.models.generation.samples import RIVER, TOWER, passage
 
 NEAR = Signals(relevance=0.8, cosine=0.7)
@@ -44,3 +44,8 @@ def test_without_a_model_the_words_decide() -> None:
 
 def test_no_passage_is_no_evidence() -> None:
     assert estimate_evidence("Why?", (), {}, (), NEAR) == 0.0
+
+
+def test_a_sentence_with_every_word_of_the_question_suffices() -> None:
+    assert probability(Features(1.0, 1.0, 0.1, 0.3, 0.3)) == MIN_EVIDENCE
+    assert probability(Features(1.0, 0.9, 0.1, 0.3, 0.3)) < MIN_EVIDENCE
