@@ -1,7 +1,6 @@
 """The ingest path: a stored file in, searchable chunks out. `IngestPipeline.ingest` is the path; read it first."""
 
 import asyncio
-import logging
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,10 +14,11 @@ from models.errors import (
 from models.types import BACKGROUND_PRIORITY, Deadline, Embeddings, ParsedFile, RequestContext
 from serve.pipelines.completions import Completions
 from serve.pipelines.embedding_pages import EmbeddingPages, Space
+from serve.pipelines.ingest_memory import IngestMemory
 from serve.pipelines.stages import EmbedStage, ParseStage
 from serve.pipelines.suspects import Suspects
 
-logger = logging.getLogger(__name__)
+MB = 1_000_000
 
 
 class IngestLimits(BaseModel):
@@ -44,6 +44,13 @@ class IngestLimits(BaseModel):
     retry_s: float = Field(
         default=2.0, gt=0, le=600, description="Pause after a stage was overloaded or unavailable, in seconds."
     )
+    memory_mb: int = Field(
+        default=512,
+        ge=64,
+        le=2**20,
+        description="Memory for the vectors of the files of over 256 chunks that one ingress replica ingests at once, "
+        "in MB; a larger file has it alone.",
+    )
     token_vectors: bool = Field(
         default=True,
         description="Store the token vectors of chunks: late interaction then needs no forward pass over candidates; "
@@ -67,24 +74,19 @@ class IngestPipeline:
         self._suspects = Suspects()
         self._pages = EmbeddingPages(embedder, self._suspects)
         self._completions = Completions(corpus.jobs)
+        self._memory = IngestMemory(limits.memory_mb * MB)
 
     def configure(self, limits: IngestLimits) -> None:
         """Takes effect with the next file."""
         self._limits = limits
+        self._memory.resize(limits.memory_mb * MB)
 
     async def ingest(self, job: Job) -> int:
         """Make the job's file searchable, and return its number of chunks. Raises the errors of the stages."""
-        deadline = Deadline.after(self._limits.file_budget_s)
-        context = RequestContext(f"job-{job.job_id}", job.tenant, deadline, BACKGROUND_PRIORITY)
         content, generations = await asyncio.to_thread(self._read, job)
-        parsed = await self._parse(job, content, context)
-        embedded = await self._embed(job, parsed, generations or (None,), context)
-        try:
-            await self._completions.store(_completion(job, parsed, embedded))
-        except MissingVectorsError as error:
-            # Since `generations` were read, the vector store has begun or finished another generation.
-            embedded += await self._embed(job, parsed, error.generations, context)
-            await self._completions.store(_completion(job, parsed, embedded))
+        parsed = await self._parse(job, content)
+        async with self._memory.of(len(parsed.chunks), self._limits.token_vectors):
+            await self._embed_and_store(job, parsed, generations or (None,))
         return len(parsed.chunks)
 
     def _read(self, job: Job) -> tuple[bytes, tuple[str, ...]]:
@@ -92,19 +94,31 @@ class IngestPipeline:
         content = self._corpus.files.content(job.tenant, job.file_id)
         return content, self._corpus.generations.required(job.tenant, job.vector_store_id)
 
-    async def _parse(self, job: Job, content: bytes, context: RequestContext) -> ParsedFile:
+    def _context(self, job: Job) -> RequestContext:
+        """The context of the job's next step, with all the time of one."""
+        deadline = Deadline.after(self._limits.file_budget_s)
+        return RequestContext(f"job-{job.job_id}", job.tenant, deadline, BACKGROUND_PRIORITY)
+
+    async def _parse(self, job: Job, content: bytes) -> ParsedFile:
         chunking = None if job.chunking is None else ChunkingOptions(**vars(job.chunking))
         return await self._suspects.call(
-            lambda: self._parser.parse(content, job.filename, chunking, context), _is_suspect(job)
+            lambda: self._parser.parse(content, job.filename, chunking, self._context(job)), _is_suspect(job)
         )
 
-    async def _embed(
-        self, job: Job, parsed: ParsedFile, generations: tuple[str | None, ...], context: RequestContext
-    ) -> list[Embeddings]:
+    async def _embed_and_store(self, job: Job, parsed: ParsedFile, generations: tuple[str | None, ...]) -> None:
+        embedded = await self._embed(job, parsed, generations)
+        try:
+            await self._completions.store(_completion(job, parsed, embedded))
+        except MissingVectorsError as error:
+            # Since `generations` were read, the vector store has begun or finished another generation.
+            embedded += await self._embed(job, parsed, error.generations)
+            await self._completions.store(_completion(job, parsed, embedded))
+
+    async def _embed(self, job: Job, parsed: ParsedFile, generations: tuple[str | None, ...]) -> list[Embeddings]:
         """The chunks in each generation. None means the configured model's generation."""
         texts = [chunk.indexed_text for chunk in parsed.chunks]
         spaces = [Space(name, self._limits.token_vectors) for name in generations]
-        return [await self._pages.embed(texts, context, space, _is_suspect(job)) for space in spaces]
+        return [await self._pages.embed(texts, self._context(job), space, _is_suspect(job)) for space in spaces]
 
 
 def _is_suspect(job: Job) -> bool:

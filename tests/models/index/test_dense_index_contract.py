@@ -262,7 +262,7 @@ def attributes_of(place: str) -> Attributes:
     return {"place": place} if place else {}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=CHANGES, k=st.integers(1, 30))
 def test_any_sequence_of_changes_ends_where_the_oracle_ends(
     backend: DenseBackend, changes: list[tuple[str, int, int | str]], k: int
