@@ -16,11 +16,18 @@ Matrix = NDArray[np.float64]
 
 
 def fit_weights(cases: Sequence[Case]) -> Iterator[str]:
-    """Lines with the intercept and the weight of each feature: of all features, and of those of words alone."""
-    for title, read in (("all features", Features.vector), ("words alone", lambda each: each.words.vector())):
-        rows = np.array([read(case.features) for case in cases])
-        labels = np.array([case.kind == "answerable" for case in cases], float)
-        intercept, *weights = logistic(rows, labels, group_weights(cases))
+    """Lines with the intercept and the weight of each feature: of all features, and of those of words alone.
+
+    A question whose evidence comes from the words, a keyword for example, counts for the latter only.
+    """
+    complete = [case for case in cases if case.features.vector() != case.features.words.vector()]
+    for title, read, chosen in (
+        ("all features", Features.vector, complete),
+        ("words alone", lambda each: each.words.vector(), cases),
+    ):
+        rows = np.array([read(case.features) for case in chosen])
+        labels = np.array([case.kind == "answerable" for case in chosen], float)
+        intercept, *weights = logistic(rows, labels, group_weights(chosen))
         yield f"{title}: intercept {intercept:.3f}, weights {', '.join(f'{weight:.3f}' for weight in weights)}"
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from models.generation.evidence import Features
 from serve.cli.bench.evidence.cases import Case
-from serve.cli.bench.evidence.fit import group_weights, logistic
+from serve.cli.bench.evidence.fit import fit_weights, group_weights, logistic
 from serve.cli.bench.evidence.run import auroc
 
 
@@ -27,3 +27,15 @@ def test_each_kind_and_each_set_weighs_alike() -> None:
     cases += [Case("a", "b", "off topic", features)] * 2
 
     assert group_weights(cases).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2, 1 / 2, 1 / 2])
+
+
+def test_questions_without_every_feature_count_for_the_words_alone() -> None:
+    whole, words = Features(0.9, 0.9, 0.8, 0.8, 0.8), Features(0.1, 0.1)
+    cases = [Case("a", "a", "answerable", whole), Case("a", "b", "off topic", words)]
+    cases += [Case("a", "b", "off topic", Features(0.1, 0.1, 0.2, 0.2, 0.2))]
+
+    of_all, of_words = fit_weights(cases)
+
+    assert of_all.startswith("all features")
+    assert of_all.count(",") == 1 + 4
+    assert of_words.count(",") == 1 + 1
