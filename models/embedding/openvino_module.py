@@ -5,6 +5,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,16 +52,28 @@ class OpenVinoModule(Module):
         converted = _read(folder) if folder is not None and is_saved else self._convert(model, calibration)
         if folder is not None and not is_saved:
             _save(converted, folder)
-        self._compiled = _compile(converted, in_bfloat16)
+        # A model that computes in the calling thread computes one pass at a time, whatever the number of its requests.
+        # So each thread gets a compiled model of its own: MiniLM's takes 0.3 to 0.5 s and 40 MB.
+        self._compile = partial(_compile, converted, in_bfloat16)
+        self._compiled = [self._compile()]
         self._requests = threading.local()  # an infer request belongs to one thread
 
     def forward(self, **features: Any) -> Mapping[str, torch.Tensor]:
         if not hasattr(self._requests, "own"):
-            self._requests.own = self._compiled.create_infer_request()
+            self._requests.own = self._next_compiled().create_infer_request()
         arrays = {name: features[name].numpy() for name in self._inputs}
         # The outputs share the request's memory. Its next run overwrites them, but by then they are pooled and copied.
         outputs = self._requests.own.infer(arrays, share_inputs=True, share_outputs=True)
         return {self._output: torch.from_numpy(outputs[0])}
+
+    def _next_compiled(self) -> Any:
+        """For a thread that has none yet."""
+        if calling_threads() is None:
+            return self._compiled[0]
+        try:
+            return self._compiled.pop()
+        except IndexError:
+            return self._compile()
 
     def _convert(self, model: "PreTrainedModel", calibration: Sequence[Mapping[str, torch.Tensor]]) -> Any:
         with CONVERSION_LOCK:
