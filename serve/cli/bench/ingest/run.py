@@ -103,4 +103,4 @@ def _library(plan: IngestPlan, name: str, peer: str, workload: Workload, folder:
 
 
 def _threads(plan: IngestPlan) -> dict[str, str]:
-    return {"OMP_NUM_THREADS": str(plan.threads)}
+    return {"OMP_NUM_THREADS": str(plan.threads), "OPENBLAS_NUM_THREADS": "1"}  # as in the service
