@@ -95,7 +95,7 @@ def test_popularity_finds_more_than_relevance_in_the_simulation(tmp_path: Path) 
 @pytest.mark.vllm
 def test_vllm_counts_the_hits_of_the_simulation(tmp_path: Path) -> None:
     llm = build_tiny_llama(tmp_path / "llm")
-    options = ["--requests", "400", "--engine-requests", "20", "--llm", str(llm)]
+    options = ["--requests", "400", "--engine-requests", "40", "--llm", str(llm)]
 
     # A process of its own, for the engine reads the environment and stays imported.
     printed = subprocess.run(
