@@ -196,8 +196,8 @@ class GenerationDelta:
     """The text generated since the last delta. The final delta has `finish_reason` (stop or length) and the counts.
 
     `model` is the catalog alias of the model that wrote the text. `failed_canary` is the alias of a canary that failed
-    to answer first. `marks` has all markers of the text, in order. None: a language model wrote them, and they must be
-    found in the text.
+    to answer first. `marks` has all markers of the text, in order. None: a language model wrote them, so
+    they must be read from the text.
     """
 
     text: str

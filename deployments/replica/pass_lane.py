@@ -62,7 +62,7 @@ class PassLane:
     """Chooses the encodings of each pass, and runs as many passes at once as the model can. Belongs to one event loop.
 
     An idle lane starts at once. Under load, items gather during the running passes, and a moment longer after a large
-    one: see `_gather`. A lane for documents, whose callers can wait, has nicer threads and only full passes.
+    pass (`_gather`). A lane for documents, whose callers can wait, has nicer threads and no short passes.
     """
 
     def __init__(self, measures: StageMeasures, config: TokenBatchedConfig, for_documents: bool = False) -> None:

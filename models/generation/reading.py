@@ -7,8 +7,12 @@ had occurred within the last 1,000 requests.
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.generation.sentences import Span, looks_like_code, sentence_spans
 from models.generation.words import stem, words
+from models.types import Passage
 
 MAX_CACHED_TEXTS = 1024  # about 15 KB each
 
@@ -56,3 +60,9 @@ def is_heading(text: str) -> bool:
         return False
     is_short = len(words(text)) <= _MAX_HEADING_WORDS
     return text.startswith("#") or text[-1] == "?" or (is_short and (text[-1] == ":" or text[-1].isalnum()))
+
+
+def spans_in_indexed_text(passage: Passage) -> NDArray[np.int64]:
+    """The characters (n, 2) of the passage's sentences in its indexed text."""
+    offset = len(passage.indexed_text) - len(passage.text)
+    return np.array([sentence.span for sentence in sentences(passage.text)], np.int64).reshape(-1, 2) + offset

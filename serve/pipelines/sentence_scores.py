@@ -7,7 +7,7 @@ from itertools import starmap
 import numpy as np
 from numpy.typing import NDArray
 
-from models.generation.reading import sentences
+from models.generation.reading import spans_in_indexed_text
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
 from models.reranking.query import QueryTokens
 from models.types import FloatArray, Passage, RequestContext
@@ -21,7 +21,7 @@ async def sentence_scores(
 
     All tokens of the question weigh alike: measured in docs/quality.md. Raises the errors of the dense search.
     """
-    spans = tuple(_spans(passage) for passage in passages)
+    spans = tuple(spans_in_indexed_text(passage) for passage in passages)
     keys = np.array([passage.key for passage in passages], np.int64)
     requests = [SentenceScoreRequest(_chunks(keys, of_generation), spans) for of_generation in tokens]
     answers = await asyncio.gather(*(dense.score_sentences(request, context) for request in requests))
@@ -33,12 +33,6 @@ async def sentence_scores(
 def _chunks(keys: NDArray[np.int64], tokens: QueryTokens) -> TokenScoreRequest:
     weights = np.ones(len(tokens.vectors), np.float32)
     return TokenScoreRequest(tokens.vectors, weights, keys, tokens.generation, tokens.scope)
-
-
-def _spans(passage: Passage) -> NDArray[np.int64]:
-    """The characters of the passage's sentences in its indexed text."""
-    offset = len(passage.indexed_text) - len(passage.text)
-    return np.array([sentence.span for sentence in sentences(passage.text)], np.int64).reshape(-1, 2) + offset
 
 
 def _merge(*scores: FloatArray) -> FloatArray:

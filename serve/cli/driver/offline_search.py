@@ -12,7 +12,7 @@ from models.embedding.base import TokenEmbedding, TokenEmbeddingModel, has_token
 from models.embedding.offline import forward_all
 from models.errors import InvalidRequestError
 from models.generation.evidence import Signals
-from models.generation.reading import sentences
+from models.generation.reading import spans_in_indexed_text
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
 from models.index.fusion import Fusion, fuse
@@ -108,11 +108,7 @@ class OfflineCorpus:
 
     def _sentences(self, tokens: HalfArray, passages: Sequence[Passage]) -> tuple[FloatArray, ...]:
         """MaxSim of each sentence, as in the service: all tokens of the question weigh alike."""
-        spans = []
-        for passage in passages:
-            offset = len(passage.indexed_text) - len(passage.text)
-            units = [unit.span for unit in sentences(passage.text)]
-            spans.append(np.array(units, np.int64).reshape(-1, 2) + offset)
+        spans = [spans_in_indexed_text(passage) for passage in passages]
         codes = [self._codes[passage.key] for passage in passages]
         return sentence_scores(tokens, np.ones(len(tokens), np.float32), codes, spans)
 

@@ -23,10 +23,10 @@ def make_pdf(pages: list[str], encrypted: bool = False) -> bytes:
         objects.append(f"<< /Type /Page /Parent 2 0 R /Contents {5 + 2 * number} 0 R {resources} >>")
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
     encryption = f" /Encrypt << {ENCRYPTION} >> /ID [<{'43' * 16}> <{'43' * 16}>]" if encrypted else ""
-    return _with_cross_references(objects, encryption)
+    return with_cross_references(objects, encryption)
 
 
-def _with_cross_references(objects: list[str], encryption: str) -> bytes:
+def with_cross_references(objects: list[str], encryption: str = "") -> bytes:
     body, offsets = "%PDF-1.4\n", []
     for number, content in enumerate(objects, start=1):
         offsets.append(len(body))

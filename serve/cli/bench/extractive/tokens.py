@@ -1,12 +1,11 @@
 """How well the sentences of a case match its question by stored token vectors, as the dense searchers tell it."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.catalog import Catalog
 from models.embedding.base import has_token_vectors
 from models.errors import InvalidRequestError
-from models.generation.reading import sentences
+from models.generation.reading import spans_in_indexed_text
 from models.index.token_codec import encode_tokens, sentence_scores
 from models.types import FloatArray, Passage
 
@@ -28,7 +27,7 @@ class TokenVectors:
         self._encode(passages)
         weights = np.ones(len(query.tokens), np.float32)
         codes = [self._codes[passage.indexed_text] for passage in passages]
-        return sentence_scores(query.tokens, weights, codes, [_spans(passage) for passage in passages])
+        return sentence_scores(query.tokens, weights, codes, [spans_in_indexed_text(passage) for passage in passages])
 
     def _encode(self, passages: tuple[Passage, ...]) -> None:
         texts = [passage.indexed_text for passage in passages if passage.indexed_text not in self._codes]
@@ -37,9 +36,3 @@ class TokenVectors:
             self._codes |= {
                 text: encode_tokens(row.tokens, starts=row.starts) for text, row in zip(texts, rows, strict=True)
             }
-
-
-def _spans(passage: Passage) -> NDArray[np.int64]:
-    """The characters of the passage's sentences in its indexed text."""
-    offset = len(passage.indexed_text) - len(passage.text)
-    return np.array([sentence.span for sentence in sentences(passage.text)], np.int64).reshape(-1, 2) + offset

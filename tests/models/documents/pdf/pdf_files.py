@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from models.documents.base import Document
 from models.documents.parse import parse
-from tests.models.documents.document_files import text_at
+from tests.models.documents.document_files import text_at, with_cross_references
 
 PICTURE = (
     "<< /Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceGray /BitsPerComponent 8 /Length 1 >>\n"
@@ -25,14 +25,7 @@ def make_page(stream: str, annotations: Sequence[str] = ()) -> bytes:
         PICTURE,
         *(f"<< /Type /Annot {annotation} >>" for annotation in annotations),
     ]
-    body, offsets = "%PDF-1.4\n", []
-    for number, content in enumerate(objects, start=1):
-        offsets.append(len(body))
-        body += f"{number} 0 obj\n{content}\nendobj\n"
-    rows = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
-    size = len(objects) + 1
-    trailer = f"trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF"
-    return f"{body}xref\n0 {size}\n0000000000 65535 f \n{rows}{trailer}".encode("latin-1")
+    return with_cross_references(objects)
 
 
 def read_page(stream: str, annotations: Sequence[str] = ()) -> Document:
