@@ -24,15 +24,31 @@ def find_names(lines: list[str]) -> tuple[int, int]:
     best: tuple[float, int, int, int] = (0.0, 0, 0, 0)
     for delimiter in DELIMITERS:
         rows = _rows(lines, delimiter)
-        if not rows:
-            continue
-        width, num_regular = Counter(len(cells) for cells, _ in rows).most_common(1)[0]
-        if width > 1 and num_regular >= MIN_REGULAR_FRACTION * len(rows):
+        width, fraction = _regularity(rows)
+        if width > 1 and fraction >= MIN_REGULAR_FRACTION:
             first = next(number for number, (cells, _) in enumerate(rows) if len(cells) == width)
-            if _are_names(rows[first][0], [cells for cells, _ in rows[first + 1 :] if len(cells) == width]):
+            if are_names(rows[first][0], [cells for cells, _ in rows[first + 1 :] if len(cells) == width]):
                 start = rows[first - 1][1] if first else 0
-                best = max(best, (num_regular / len(rows), width, start, rows[first][1]))
+                best = max(best, (fraction, width, start, rows[first][1]))
     return best[2], best[3]
+
+
+def find_delimiter(lines: list[str]) -> str:
+    """What separates the cells of delimited lines; "" if nothing does."""
+    best: tuple[float, int, str] = (0.0, 0, "")
+    for delimiter in DELIMITERS:
+        width, fraction = _regularity(_rows(lines, delimiter))
+        if width > 1 and fraction >= MIN_REGULAR_FRACTION:
+            best = max(best, (fraction, width, delimiter))
+    return best[2]
+
+
+def _regularity(rows: list[tuple[list[str], int]]) -> tuple[int, float]:
+    """The number of cells of most rows, and the fraction of the rows that have as many."""
+    if not rows:
+        return 0, 0.0
+    width, num_regular = Counter(len(cells) for cells, _ in rows).most_common(1)[0]
+    return width, num_regular / len(rows)
 
 
 def _rows(lines: list[str], delimiter: str) -> list[tuple[list[str], int]]:
@@ -48,7 +64,7 @@ def _rows(lines: list[str], delimiter: str) -> list[tuple[list[str], int]]:
     return rows
 
 
-def _are_names(first: list[str], rows: list[list[str]]) -> bool:
+def are_names(first: list[str], rows: list[list[str]]) -> bool:
     """Whether the first row names the columns: it has no figures but years, or stands above figures."""
     if not rows or sum(1 for cell in first if cell.strip()) * 2 < len(first):
         return False

@@ -11,6 +11,7 @@ from models.documents.builder import DocumentBuilder
 from models.documents.html_furniture import SILENT_TAGS, is_side_part, omission, opened_ids
 from models.documents.html_guard import refuse_hostile_nesting
 from models.documents.html_inline import PLAIN, CodeText, Format, formula, line_of, one_spaced
+from models.documents.html_styles import Styles
 from models.documents.html_tables import is_layout, read_table
 from models.documents.html_tabs import Tabs
 from models.documents.spans import Span, plain_text
@@ -71,7 +72,7 @@ class _Walker:
 
     def __init__(self, builder: DocumentBuilder, root: LexborNode, reads_images: bool) -> None:
         self._builder, self._root, self._reads_images = builder, root, reads_images
-        self._opened, self._tabs = opened_ids(root), Tabs(root)
+        self._opened, self._tabs, self._styles = opened_ids(root), Tabs(root), Styles(root)
         self._lines: list[list[Span]] = [[]]
         self._lists: list[int | None] = []  # the next number of each open list, None in a bullet list
         self._marker = ""
@@ -94,7 +95,7 @@ class _Walker:
         """Whether a node is left out. Counts it if it has text."""
         if node.tag in SILENT_TAGS:
             return True
-        name = omission(node, self._opened, place.is_inside_content, place.is_trusted)
+        name = omission(node, self._opened, self._styles, place.is_inside_content, place.is_trusted)
         if name and (node.text(deep=True) or "").strip():
             self._builder.omit(name)
         return bool(name)

@@ -4,6 +4,8 @@ import re
 
 from selectolax.lexbor import LexborNode
 
+from models.documents.html_styles import Styles
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -31,6 +33,8 @@ OMITTED_CLASSES = {
         ("linenos", "lineno", "linenodiv", "gutter", "blob-num", "line-numbers-rows", "hljs-ln-numbers"), "line numbers"
     ),
 }
+# Chroma, Rouge and others; other elements have these names, too.
+NUMBER_CLASSES = _words("ln lnt line-number line-num linenumber lnum react-syntax-highlighter-line-number")
 SIDE_CLASSES = re.compile(
     r"(?:^|[\s_-])(?:sidebar|related|ads?|advert\w*|promo\w*|newsletter|share|social)(?:[\s_-]|$)"
 )
@@ -55,7 +59,9 @@ def opened_ids(root: LexborNode) -> frozenset[str]:
     return frozenset(word.lstrip("#") for value in values if value for word in value.split())
 
 
-def omission(node: LexborNode, opened: frozenset[str], is_inside_content: bool, is_trusted: bool) -> str:
+def omission(
+    node: LexborNode, opened: frozenset[str], styles: Styles, is_inside_content: bool, is_trusted: bool
+) -> str:
     """Why an element is left out, in the plural; "" if it is read.
 
     `is_inside_content`: inside <main>, <article> or <section>. `is_trusted`: inside a passage that was judged as text.
@@ -68,12 +74,14 @@ def omission(node: LexborNode, opened: frozenset[str], is_inside_content: bool, 
         return "" if _opens_text(node, classes) else "buttons"
     if (role := attributes.get("role")) in OMITTED_ROLES:
         return OMITTED_ROLES[role]
-    if _is_hidden(attributes):
+    if _is_hidden(attributes) or styles.hides(node):
         is_read = _is_openable(node, classes, opened) and (is_trusted or not _is_menu(node))
         return "" if is_read else "hidden passages"
     for name in classes.split():
         if name in OMITTED_CLASSES:
             return OMITTED_CLASSES[name]
+        if name in NUMBER_CLASSES and (node.text(deep=True) or "").strip().isdecimal():
+            return "line numbers"
     if tag == "sup" and "reference" in classes.split():
         return "note references"  # Wikipedia's "[12]" would look like one of our citations
     return _side_omission(node, f"{classes} {attributes.get('id') or ''}", is_inside_content, is_trusted)
@@ -96,13 +104,7 @@ def _side_omission(node: LexborNode, names: str, is_inside_content: bool, is_tru
 
 
 def _is_hidden(attributes: dict[str, str | None]) -> bool:
-    style = (attributes.get("style") or "").replace(" ", "").lower()
-    return (
-        "hidden" in attributes
-        or attributes.get("aria-hidden") == "true"
-        or "display:none" in style
-        or "visibility:hidden" in style
-    )
+    return "hidden" in attributes or attributes.get("aria-hidden") == "true"
 
 
 def _is_openable(node: LexborNode, classes: str, opened: frozenset[str]) -> bool:

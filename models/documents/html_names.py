@@ -1,4 +1,4 @@
-"""Tags in Markdown that are text: placeholders such as <your-name>, type parameters, and openings without an end."""
+"""Tags in Markdown that are text: placeholders such as <your-name>, type parameters, comparisons (a<b and c>d)."""
 
 import re
 
@@ -19,6 +19,22 @@ KNOWN = HIDING | frozenset(
     th thead time tr track tt u ul var video wbr
     """.split()  # noqa: SIM905
 )
+# They have no closing tag, or need none.
+UNCLOSED = frozenset(
+    """
+    area base basefont bgsound body br col colgroup dd dt embed frame hr html img input li link menuitem meta optgroup
+    option p param rb rp rt rtc source tbody td tfoot th thead tr track wbr
+    """.split()  # noqa: SIM905
+)
+# Attributes that need no value. Other words inside a tag are words of a sentence.
+BARE_ATTRIBUTES = frozenset(
+    """
+    allowfullscreen async autofocus autoplay checked compact controls default defer disabled download hidden inert
+    ismap itemscope loop multiple muted nohref noresize noshade novalidate nowrap open playsinline readonly required
+    reversed selected
+    """.split()  # noqa: SIM905
+)
+WORD = re.compile(r"[^\s=:@\"'/-]++")
 TAG = re.compile(r"<(?:!--|([a-zA-Z][^\s<>/]*)([^<>]*+)(>?))")
 CLOSING = re.compile(r"</([a-zA-Z][^\s<>/]*)")
 
@@ -31,10 +47,33 @@ def literal_tags(page: str) -> str:
     def escape(match: re.Match[str]) -> str:
         name = (match.group(1) or "!--").lower()
         is_ended = last_closing.get(name, -1) > match.start()
-        if name == "!--" or name in HIDING:
-            is_markup = is_ended and name != "plaintext"
-        else:
-            is_markup = name in KNOWN or is_ended or bool((match.group(2) or "").strip())
-        return match.group() if is_markup else "&lt;" + match.group()[1:]
+        return match.group() if _is_markup(name, match.group(2) or "", is_ended) else "&lt;" + match.group()[1:]
 
     return TAG.sub(escape, page)
+
+
+def tag_name(tag: str) -> str:
+    """The name of an opening tag; "" for other texts."""
+    match = TAG.match(tag)
+    return (match.group(1) or "").lower() if match else ""
+
+
+def is_literal(tag: str, is_ended: bool) -> bool:
+    """Whether an opening tag is text. `is_ended`: a closing tag with its name follows."""
+    match = TAG.fullmatch(tag)
+    return match is not None and bool(match.group(1)) and not _is_markup(match[1].lower(), match[2] or "", is_ended)
+
+
+def _is_markup(name: str, attributes: str, is_ended: bool) -> bool:
+    if name == "!--" or name in HIDING:
+        return is_ended and name != "plaintext"
+    if _are_words(attributes):
+        return False
+    return is_ended or name in UNCLOSED or bool(attributes.strip(" \t\n/"))
+
+
+def _are_words(attributes: str) -> bool:
+    """Whether a tag has words of a sentence where attributes stand: no values, and names that HTML does not know."""
+    words = attributes.split()
+    is_sentence = bool(words) and all(WORD.fullmatch(word) for word in words)
+    return is_sentence and not BARE_ATTRIBUTES.issuperset(map(str.lower, words)) and "hidden" not in words

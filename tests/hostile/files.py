@@ -2,7 +2,9 @@
 
 import io
 import random
+import struct
 import zipfile
+import zlib
 from xml.sax.saxutils import escape
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -29,14 +31,32 @@ def pdf_form_that_draws_itself(times: int = 2) -> bytes:
         _stream(form, b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]" + resources),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
     ]
+    return _pdf(objects)
+
+
+def _pdf(objects: list[bytes]) -> bytes:
     content = b"%PDF-1.4\n"
     offsets = []
     for number, body in enumerate(objects, 1):
         offsets.append(len(content))
         content += b"%d 0 obj%b endobj\n" % (number, body)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    trailer = b"trailer<</Size 7/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(content)
-    return content + b"xref\n0 7\n0000000000 65535 f \n" + table + trailer
+    trailer = b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, len(content))
+    return content + b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1) + table + trailer
+
+
+def pdf_page_that_unpacks(num_texts: int = 4_000_000) -> bytes:
+    """A PDF of some 100 kB whose page has this many pieces of text: 100 MB of instructions, and gigabytes in memory."""
+    packed = zlib.compress(b"BT /F 9 Tf (tide) Tj ET " * num_texts, 9)
+    return _pdf(
+        [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
+            _stream(packed, b"/Filter/FlateDecode"),
+            b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        ]
+    )
 
 
 def _stream(content: bytes, keys: bytes = b"") -> bytes:
@@ -55,3 +75,14 @@ def docx_with_photo(text: str, photo_bytes: int) -> bytes:
         archive.writestr("word/document.xml", document)
         archive.writestr("word/media/photo.png", random.Random(0).randbytes(photo_bytes))
     return content.getvalue()
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A PNG file of some bytes that says that it is as large."""
+
+    def block(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    blocks = block(b"IHDR", head) + block(b"IDAT", zlib.compress(bytes(1000))) + block(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + blocks

@@ -1,22 +1,12 @@
 """Word files (.docx): paragraphs, headings, lists, tables and notes in document order."""
 
-import zipfile
-import zlib
-
-from lxml import etree
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.documents.base import Document
-from models.documents.word.package import WordPackage, check_archive, holds_word_document
+from models.documents.office.package import BROKEN, WORD_TYPES, OfficePackage, check_archive, holds
+from models.documents.signatures import ZIP, signature_of
 from models.documents.word.reader import read_word
 from models.errors import UnreadableDocumentError
-
-# What files with flipped bytes and missing parts raise. An encrypted entry is a RuntimeError, an unknown compression a
-# NotImplementedError (its subclass).
-BROKEN = (
-    *(zipfile.BadZipFile, zlib.error, etree.LxmlError, EOFError, OSError),
-    *(KeyError, ValueError, RuntimeError, AttributeError, TypeError, IndexError),
-)
 
 
 class DocxConfig(BaseModel):
@@ -48,13 +38,13 @@ class DocxParser:
         self._config = config
 
     def recognizes(self, content: bytes) -> bool:
-        return content.startswith(b"PK\x03\x04") and holds_word_document(content)
+        return signature_of(content) is ZIP and holds(content, WORD_TYPES)
 
     def parse(self, content: bytes, filename: str) -> Document:
         """The text of a .docx. XML entities are never expanded."""
         check_archive(content, filename, self._config.max_unzipped_bytes)
         try:
-            return read_word(WordPackage(content, filename, self._config.max_xml_bytes))
+            return read_word(OfficePackage(content, filename, self._config.max_xml_bytes))
         except BROKEN as error:
             detail = f"not a readable Word file ({type(error).__name__}); open it in Word and save it again as .docx"
             raise UnreadableDocumentError(filename, "invalid_file", detail) from error

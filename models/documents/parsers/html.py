@@ -4,14 +4,13 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from models.documents.base import Document
 from models.documents.builder import DocumentBuilder
-from models.documents.encoding import decode, is_binary
+from models.documents.encoding import decode
 from models.documents.html_blocks import append_element, parse_html
 from models.documents.html_furniture import SILENT_TAGS
 from models.documents.options import NoOptions
+from models.documents.signatures import HTML, signature_of
 from models.documents.text import one_line
 
-OPENINGS = (b"<!doctype html", b"<html")
-OPENING_BYTES = 1024  # white space before the opening included
 AROUND_MAIN = SILENT_TAGS | {"nav", "header", "footer", "main"}
 MAX_MAINS = 200  # HTML allows one; pages with tabs have some
 
@@ -25,7 +24,7 @@ class HtmlParser:
         """Nothing to load."""
 
     def recognizes(self, content: bytes) -> bool:
-        return content[:OPENING_BYTES].lstrip().lower().startswith(OPENINGS) and not is_binary(content)
+        return signature_of(content) is HTML
 
     def parse(self, content: bytes, filename: str) -> Document:
         """The page's main text: its <main> elements if they have text, else <body>."""

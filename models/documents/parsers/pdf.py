@@ -1,17 +1,22 @@
 """PDF files, read by pdfium: the lines of each page with their boxes. pdf_layout makes paragraphs of them."""
 
 import threading
-from collections import Counter
+from dataclasses import replace
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.documents.base import Document
+from models.documents.ocr.config import OcrConfig
+from models.documents.ocr.scan import Scan
 from models.documents.parsers.pdf_layout import build_document
 from models.documents.pdf.annotations import read_annotations, with_annotations
+from models.documents.pdf.forms import refuse_forms_without_end
 from models.documents.pdf.line import Line
 from models.documents.pdf.page_text import read_lines
+from models.documents.pdf.scans import read_scan
+from models.documents.signatures import PDF, signature_of
 from models.errors import UnreadableDocumentError
 
 # pdfium is not thread-safe, even if each thread has its own document: two threads corrupt its memory.
@@ -24,32 +29,34 @@ class PdfConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_pages: int = Field(default=10_000, ge=1, le=100_000, description="A file with more pages is refused.")
+    ocr: OcrConfig = OcrConfig()
 
 
 class PdfParser:
-    """A Parser of kind `pdf`. It reads text layers; a scan has none."""
+    """A Parser of kind `pdf`. It reads text layers, and recognizes the text of scanned pages."""
 
     config_class = PdfConfig
 
     def __init__(self, name: str, config: PdfConfig) -> None:
-        self._max_pages = config.max_pages
+        self._config = config
 
     def recognizes(self, content: bytes) -> bool:
-        return content.startswith(b"%PDF-")
+        return signature_of(content) is PDF
 
     def parse(self, content: bytes, filename: str) -> Document:
         """The text layer, in the order of the page's content, which is column by column in most files."""
+        refuse_forms_without_end(content, filename)
+        scan = Scan(self._config.ocr)
         with PDFIUM_LOCK:
-            title, pages, omitted = _read(content, filename, self._max_pages)
-        document = build_document(title, pages, omitted)
+            title, pages = _read(content, filename, self._config.max_pages, scan)
+        document = build_document(title, pages, scan.omitted)
         if not document.blocks:
-            detail = f"no text layer on its {len(pages)} page(s): a scan; run OCR first, for example ocrmypdf"
-            raise UnreadableDocumentError(filename, "invalid_file", detail)
-        return document
+            raise UnreadableDocumentError(filename, "invalid_file", _explain_no_text(len(pages), scan))
+        return replace(document, doubt=scan.doubt)
 
 
-def _read(content: bytes, filename: str, max_pages: int) -> tuple[str, list[list[Line]], Counter[str]]:
-    """The title, the lines of each page, and what was left out of them."""
+def _read(content: bytes, filename: str, max_pages: int, scan: Scan) -> tuple[str, list[list[Line]]]:
+    """The title, and the lines of each page. `scan.omitted` gets what was left out of them."""
     try:
         document = pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
@@ -60,9 +67,8 @@ def _read(content: bytes, filename: str, max_pages: int) -> tuple[str, list[list
         if num_pages > max_pages:
             detail = f"{num_pages:,} pages; at most {max_pages:,} are allowed; split the file"
             raise UnreadableDocumentError(filename, "invalid_file", detail)
-        omitted: Counter[str] = Counter()
-        pages = [_read_page(document, number, omitted) for number in range(num_pages)]
-        return document.get_metadata_value("Title"), pages, omitted
+        pages = [_read_page(document, number, scan) for number in range(num_pages)]
+        return document.get_metadata_value("Title"), pages
     except pypdfium2.PdfiumError as error:
         detail = "a page is broken; repair the file, for example with qpdf, or export it again"
         raise UnreadableDocumentError(filename, "invalid_file", detail) from error
@@ -76,11 +82,20 @@ def _describe_open_error(error: pypdfium2.PdfiumError) -> str:
     return "not a PDF file or a broken one; repair it, for example with qpdf, or export it again"
 
 
-def _read_page(document: pypdfium2.PdfDocument, number: int, omitted: Counter[str]) -> list[Line]:
+def _explain_no_text(num_pages: int, scan: Scan) -> str:
+    if scan.config.problem:
+        return f"no text layer on its {num_pages} page(s): a scan; {scan.config.problem}"
+    return f"no text on its {num_pages} page(s), and recognition (OCR) finds none in them"
+
+
+def _read_page(document: pypdfium2.PdfDocument, number: int, scan: Scan) -> list[Line]:
     page = document[number]
     try:
         annotations = read_annotations(document, page)
-        omitted.update(annotations.omitted)
-        return with_annotations(read_lines(page, omitted), annotations.lines)
+        scan.omitted.update(annotations.omitted)
+        lines = read_lines(page, scan.omitted)
+        if not scan.config.problem:
+            lines = read_scan(page, lines, scan)
+        return with_annotations(lines, annotations.lines)
     finally:
         page.close()

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from models.documents.base import MAX_HEADING_LEVEL, Document
 from models.documents.builder import DocumentBuilder
@@ -14,6 +14,7 @@ from models.documents.pdf.line import Line
 from models.documents.pdf.running import without_running_lines
 from models.documents.text import SPACELESS, clean
 from models.documents.titles import title_of
+from models.location import Location
 
 # Fractions of a line's height, unless the name has a unit. Tuned on files from LaTeX, InDesign, Google Docs and Chrome.
 HEADING_RATIO = 1.15  # of the body's height
@@ -40,14 +41,17 @@ def build_document(title: str, pages: list[list[Line]], omitted: Counter[str]) -
     builder.title = title_of(clean(title)) or body.title
     for name, count in omitted.items():
         builder.omit(name, count)
+    builder.omit("pages without text", sum(1 for page in pages if not page))
     pages = body.pages
     builder.omit("lines of headers and footers", body.num_omitted)
     words = Counter(word.lower() for page in pages for line in page for word in HYPHENATED_WORD.findall(line.text))
     levels = _heading_levels(pages)
     for block in _blocks(pages):
         text = _join(block, words)
+        builder.locate(_page(block[0]))
         level = levels.get(round(block[0].line.height), 0) if len(text) <= MAX_HEADING_CHARS else 0
-        builder.add("heading" if level else "paragraph", text.replace("\n", " ") if level else text, level)
+        text = text.replace("\n", " ") if level else text
+        builder.add("heading" if level else "paragraph", text, level, turns=list(_turns(block, words)))
     return builder.build()
 
 
@@ -66,17 +70,21 @@ def _heading_levels(pages: list[list[Line]]) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class _JoinedLine:
-    """A line and the text between it and the previous line of its block: nothing, " " or a line break."""
+    """A line and the text between it and the previous line of its block: nothing, " " or a line break.
+
+    `page` counts from 1.
+    """
 
     line: Line
     before: str
+    page: int
 
 
 def _blocks(pages: list[list[Line]]) -> Iterator[list[_JoinedLine]]:
     """Runs of lines that belong together, also across columns and pages if a sentence clearly continues."""
     block: list[_JoinedLine] = []
     margins: dict[int, float] = {}
-    for page in pages:
+    for page_number, page in enumerate(pages, 1):
         margins_above = margins
         margins, usual_gap = _right_margins(page), _usual_gap(page)
         for number, line in enumerate(page):
@@ -85,7 +93,7 @@ def _blocks(pages: list[list[Line]]) -> Iterator[list[_JoinedLine]]:
             if separator is None and block:
                 yield block
                 block = []
-            block.append(_JoinedLine(line, separator or ""))
+            block.append(_JoinedLine(line, separator or "", page_number))
     if block:
         yield block
 
@@ -192,6 +200,20 @@ def _join(block: list[_JoinedLine], words: Counter[str]) -> str:
         parts.append(joined.line.text)
     last_hyphen = "-" if block[-1].line.hyphenated else ""
     return "".join(parts) + last_hyphen
+
+
+def _page(joined: _JoinedLine) -> Location:
+    return Location("page", joined.page, joined.page)
+
+
+def _turns(block: list[_JoinedLine], words: Counter[str]) -> Iterator[tuple[int, Location]]:
+    """Where a block goes on at the next page: characters of its text, right but for a hyphen."""
+    offset = 0
+    for _, page_lines in groupby(block, key=lambda joined: joined.page):
+        lines = list(page_lines)
+        if offset:
+            yield offset, _page(lines[0])
+        offset += len(_join(lines, words))
 
 
 def _was_hyphenated(line: Line) -> bool:

@@ -1,15 +1,17 @@
-"""Plain text, reStructuredText, logs and CSV: the extracted text is the file's own, verbatim."""
+"""Plain text, reStructuredText and logs: the extracted text is the file's own, verbatim. CSV: a line a row."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import PurePath
 
 from models.documents.base import MAX_HEADING_LEVEL, Block, BlockKind, Document
-from models.documents.delimited import find_names, num_drawn_names
+from models.documents.delimited import num_drawn_names
+from models.documents.delimited_table import NoTableError, read_delimited
 from models.documents.encoding import decode, is_binary
+from models.documents.line_anchors import line_anchors
 from models.documents.options import NoOptions
+from models.documents.signatures import signature_of
 from models.documents.text import clean, shorten_words
 
 DELIMITED = frozenset([".csv", ".tsv"])
@@ -17,7 +19,6 @@ UNDERLINE = re.compile(r"([=\-~^\"'#*+.`:_])\1{2,}$")
 LIST_MARKER = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]")
 DIRECTIVE = re.compile(r"[ \t]*\.\. [\w-]+::")
 MAX_TITLE_CHARS = 200
-MAX_SAMPLE_LINES = 1_000  # a row of CSV may have many lines
 
 Lines = list[tuple[int, str]]  # (start, line without its line break)
 
@@ -31,32 +32,39 @@ class PlainTextParser:
         """Nothing to load."""
 
     def recognizes(self, content: bytes) -> bool:
-        return not is_binary(content)
+        return signature_of(content) is None and not is_binary(content)
 
     def parse(self, content: bytes, filename: str) -> Document:
         """The file's text. Blank lines separate paragraphs; an underlined title is a heading (reStructuredText)."""
         decoded = decode(content, filename)
         shortened, num_overlong = shorten_words(decoded.text)  # first: cleaning 40 MB takes seconds
-        text = clean(shortened).strip("\n").rstrip()
-        blocks = tuple(_blocks(text, PurePath(filename).suffix.lower()))
+        cleaned, extension = clean(shortened), PurePath(filename).suffix.lower()
+        omissions = (("overlong words", num_overlong),) if num_overlong else ()
+        if extension in DELIMITED:
+            try:
+                return replace(read_delimited(cleaned), omissions=omissions, doubt=decoded.doubt)
+            except NoTableError:  # lines without cells
+                pass
+        text = cleaned.strip("\n").rstrip()
+        blocks = tuple(_blocks(text, extension))
         tops = [block for block in blocks if block.level == 1]
         title = text[tops[0].start : tops[0].end] if len(tops) == 1 else ""
-        omissions = (("overlong words", num_overlong),) if num_overlong else ()
-        return Document(text, blocks, title, omissions, decoded.doubt)
+        anchors = line_anchors(shortened, cleaned, "row" if extension in DELIMITED else "line")
+        return Document(text, blocks, title, omissions, decoded.doubt, anchors=anchors)
 
 
 def _blocks(text: str, extension: str) -> Iterator[Block]:
     if extension in DELIMITED:
-        return _delimited(text)
+        return _verbatim("table", text)
     if extension == ".log":
-        return _log(text)
+        return _verbatim("code", text)
     return _Reader().read(text)
 
 
-def _log(text: str) -> Iterator[Block]:
+def _verbatim(kind: BlockKind, text: str) -> Iterator[Block]:
     """One block, which is cut between lines only."""
     if text:
-        yield Block("code", len(text) - len(text.lstrip()), len(text))
+        yield Block(kind, len(text) - len(text.lstrip()), len(text))
 
 
 class _Reader:
@@ -113,20 +121,6 @@ def _groups(text: str) -> Iterator[Lines]:
         start += len(line) + 1
     if group:
         yield group
-
-
-def _delimited(text: str) -> Iterator[Block]:
-    """A table, after a paragraph if there is a title or a comment above the names of its columns."""
-    lines = text.split("\n")
-    first, end = find_names(lines[:MAX_SAMPLE_LINES])
-    starts = [0, *accumulate(len(line) + 1 for line in lines[:end])]
-    above = [(start, line.rstrip()) for start, line in zip(starts, lines[:first], strict=False) if line.strip()]
-    if above:
-        yield _block("paragraph", above)
-    table = [(starts[first], text[starts[first] :])]
-    names_end = starts[end] - 1 if end and starts[end] < len(text) else 0
-    if text:
-        yield replace(_block("table", table), names_end=names_end)
 
 
 def _table(lines: Lines, num_names: int) -> Block:

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from models.documents.office.package import OfficePackage, Relationship
 from models.documents.word.inline import Reference
 from models.documents.word.numbering import written
-from models.documents.word.package import Relationship, WordPackage
 from models.documents.word.xml import Element, name, value
 
 PARTS = {"footnote": "footnotes", "endnote": "endnotes", "comment": "comments"}
@@ -17,7 +17,7 @@ RUNNING = {"header": "w:headerReference", "footer": "w:footerReference"}
 class Notes:
     """Footnotes, endnotes and comments by reference. They are numbered as Word does: in the order of their marks."""
 
-    def __init__(self, package: WordPackage, main_part: str, body: Element) -> None:
+    def __init__(self, package: OfficePackage, main_part: str, body: Element) -> None:
         self._notes: dict[Reference, Element] = {}
         self._numbers: dict[Reference, int] = {}
         self._counts: Counter[str] = Counter()
@@ -53,7 +53,7 @@ def _number_style(body: Element, kind: str) -> str:
     return style or NUMBER_STYLES[kind]
 
 
-def running_parts(package: WordPackage, main_part: str, body: Element, kind: str) -> Iterator[Element]:
+def running_parts(package: OfficePackage, main_part: str, body: Element, kind: str) -> Iterator[Element]:
     """The headers or footers that some section uses, each once."""
     links: dict[str, Relationship] = {link.key: link for link in package.relationships(main_part)}
     targets: dict[str, None] = {}

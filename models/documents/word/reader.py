@@ -2,20 +2,20 @@
 
 from models.documents.base import Document
 from models.documents.builder import DocumentBuilder
+from models.documents.office.package import OfficePackage, package_title
 from models.documents.text import one_line
 from models.documents.word.inline import DELETIONS, HIDDEN_PASSAGES, PAGE_NUMBER, InlineReader, Reference
 from models.documents.word.notes import Notes, running_parts
 from models.documents.word.numbering import Numbering
-from models.documents.word.package import WordPackage
 from models.documents.word.styles import Styles
 from models.documents.word.tables import WordCell, word_table_text
-from models.documents.word.xml import CELL, PARAGRAPH, ROW, TABLE, Element, child, is_on, name, number, outermost, value
+from models.documents.word.xml import CELL, PARAGRAPH, ROW, TABLE, Element, child, is_on, number, outermost, value
 
 BLOCKS = frozenset([PARAGRAPH, TABLE])
 PAGE_NUMBERS = "page numbers"
 
 
-def read_word(package: WordPackage) -> Document:
+def read_word(package: OfficePackage) -> Document:
     """The document. Raises KeyError for a package without a document, and the errors of zipfile and lxml."""
     main_part = package.related("", "officeDocument") or "word/document.xml"
     body = child(package.root(main_part), "w:body")
@@ -31,7 +31,7 @@ def read_word(package: WordPackage) -> Document:
 class _Reader:
     """Reads blocks in order: numbers of lists and notes depend on what came before."""
 
-    def __init__(self, package: WordPackage, main_part: str, body: Element) -> None:
+    def __init__(self, package: OfficePackage, main_part: str, body: Element) -> None:
         self.builder = DocumentBuilder()
         self._package, self._main_part, self._body = package, main_part, body
         parts = {
@@ -44,7 +44,7 @@ class _Reader:
         self._notes = Notes(package, main_part, body)
         self._inline = InlineReader(self._styles, self._notes.mark)
         self._pending: list[Reference] = []
-        self.builder.title = _title(package)
+        self.builder.title = package_title(package)
 
     def blocks(self, parent: Element) -> None:
         for element in outermost(parent, BLOCKS):
@@ -131,11 +131,3 @@ class _Reader:
                 label, element = note
                 lines = [self._text(paragraph).strip() for paragraph in outermost(element, frozenset([PARAGRAPH]))]
                 self.builder.add("paragraph", label + "\n".join(filter(None, lines)))
-
-
-def _title(package: WordPackage) -> str:
-    """The title among the file's properties."""
-    properties = package.related("", "core-properties")
-    root = None if properties is None else package.optional(properties)
-    title = None if root is None else root.find(name("dc:title"))
-    return "" if title is None else title.text or ""

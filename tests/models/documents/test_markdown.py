@@ -97,3 +97,44 @@ def test_hostile_front_matter_ends_soon() -> None:
     assert text_of(laughs + "text") == "text"
     assert "text" in text_of(deep + "text")
     assert parse((long + "text").encode(), "a.md").title == "Pumps"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "If a<b and c>d then the pump stops.",
+        "Wenn x<i oder y>z gilt, stoppt sie.",
+        "Stop if p<q but not r>s, or if n<your limit>.",
+        "Holds for x<a and b>c, List<b> and Map<s>.",
+        "Run it with <b and **c>d** on.",
+    ],
+)
+def test_comparisons_are_text(sentence: str) -> None:
+    document = parse(f"# Rules\n\n{sentence}\n\nThe **end**.".encode(), "a.md")
+
+    assert document.text == f"Rules\n\n{sentence.replace('**', '')}\n\nThe end."
+    assert all(anchor.location for anchor in document.anchors)
+
+
+def test_tags_with_values_or_an_end_are_markup() -> None:
+    source = '<a name="top">See <b>it</b>, <details open><summary>More</summary>Why</details> <p hidden>no</p>'
+
+    assert "<" not in text_of(source)
+    assert "no" not in text_of(source)
+
+
+def test_cells_beyond_the_header_are_read() -> None:
+    table = "| Site | Pump |\n|---|---|\n| North | P1 | spare | 7 bar |\n| South | P2 |\n\nAfter."
+
+    document = parse(table.encode(), "a.md")
+
+    assert block_texts(document) == [
+        ("table", "Site | Pump\nNorth | P1 | spare | 7 bar\nSouth | P2"),
+        ("paragraph", "After."),
+    ]
+
+
+def test_wide_rows_inside_code_stay_verbatim() -> None:
+    code = "| a | b |\n|---|---|\n| 1 | 2 | 3 |"
+
+    assert text_of(f"```\n{code}\n```") == code

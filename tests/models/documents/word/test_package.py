@@ -5,6 +5,7 @@ import pytest
 from models.documents.parse import parse
 from models.documents.parsers.docx import DocxConfig, DocxParser
 from models.errors import UnreadableDocumentError
+from tests.models.documents.document_files import part, with_parts
 from tests.models.documents.word.word_files import make_word, paragraph
 
 LIMIT = 2**20
@@ -43,3 +44,13 @@ def test_strict_open_xml_is_read() -> None:
 
     assert document.text == "Strict."
     assert transitional not in strict
+
+
+def test_text_after_an_entity_is_read_and_the_entity_is_not_expanded() -> None:
+    doctype = b'<!DOCTYPE d [<!ENTITY secret SYSTEM "file:///etc/passwd">]>'
+    original = make_word(paragraph("Before #secret; and #secret; after.") + paragraph("Next."))
+    main = doctype + part(original, "word/document.xml").replace(b"#", b"&")
+
+    document = parse(with_parts(original, {"word/document.xml": main}), "a.docx")
+
+    assert document.text == "Before &secret; and &secret; after.\n\nNext."
