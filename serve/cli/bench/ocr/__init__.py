@@ -1,0 +1,1 @@
+"""Error rates of recognized text, on pages that are drawn here."""
