@@ -52,6 +52,8 @@ ICELANDIC = re.compile(rb"[\xc1\xc6\xcd\xd3\xda\xe1\xe6\xed\xf3\xfa]")  # Á Æ 
 CONTROLS = re.compile("[\x80-\x9f\ue000-\uf8ff\ufffd]")
 # A word with Latin letters beside those of another alphabet: no language writes so.
 OTHER_ALPHABET = re.compile("[\u0370-\u1fff]")
+LATIN = re.compile("[A-Za-z]")
+MIN_SURE_LETTERS = 6  # of another alphabet
 MIXED = re.compile("[A-Za-z\u00c0-\u024f][\u0370-\u1fff]|[\u0370-\u1fff][A-Za-z\u00c0-\u024f]")
 MAX_PLAUSIBILITY_CHARS = 20_000
 MIN_JUDGED = 30  # characters, or pairs of letters
@@ -83,10 +85,17 @@ def detect(content: bytes) -> Detected | None:
         for codec in CODECS[name]:
             detected = _read(content, codec, is_sure=True)
             if detected is not None:
-                is_likely = name not in CJK or score >= MIN_SURE_CJK_SCORE
+                is_likely = score >= MIN_SURE_CJK_SCORE if name in CJK else not _is_sprinkled(detected.text)
                 is_sure = is_likely and all(_reads_the_same(content, detected, other) for other in rivals)
                 return replace(detected, is_sure=is_sure)
     return None
+
+
+def _is_sprinkled(text: str) -> bool:
+    """Whether few letters of another alphabet stand in a Latin text: broken bytes look like that too."""
+    text = text[:MAX_SAMPLE_BYTES]
+    num_foreign = len(OTHER_ALPHABET.findall(text))
+    return 0 < num_foreign < MIN_SURE_LETTERS and 2 * num_foreign < len(LATIN.findall(text))
 
 
 def _reads_the_same(content: bytes, detected: Detected, name: str) -> bool:

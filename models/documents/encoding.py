@@ -49,6 +49,7 @@ CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
 # A file with one broken byte in ten UTF-8 characters is still UTF-8: other encodings do not look like it by chance.
 MAX_BROKEN_FRACTION = 0.1
 ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+CUT_CHARACTER = re.compile("[\udcc2-\udcf4][\udc80-\udcbf]{0,2}\\Z")  # its first bytes, at the end of a file
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,12 @@ def decode(content: bytes, filename: str, declares: bool = False) -> Decoded:
     if text is not None:
         return Decoded(text)
     return _utf8(content) or (_declared(content) if declares else None) or _detected(content, filename)
+
+
+def decode_as(content: bytes, label: str, filename: str) -> Decoded:
+    """The text in the encoding that something outside the content declares, else as `decode`."""
+    text = _labelled(content, label.lower()) if label else None
+    return text or decode(content, filename)
 
 
 def is_binary(content: bytes) -> bool:
@@ -116,13 +123,21 @@ def _utf8(content: bytes) -> Decoded | None:
         return Decoded(content.decode("utf-8"))
     except UnicodeDecodeError:
         text = content.decode("utf-8", errors="surrogateescape")
-    num_broken = len(ESCAPED_BYTE.findall(text))
+    text = _without_cut_end(text)
+    num_broken = len(text) - len(text.encode("utf-8", errors="ignore").decode())  # they are not encoded
     num_whole = sum(1 for character in text if character > "\x7f") - num_broken
     if num_broken > MAX_BROKEN_FRACTION * num_whole:
         return None
     # A euro sign or a quotation mark that another program pasted in is a byte of Windows-1252.
     text = ESCAPED_BYTE.sub(lambda match: _windows_punctuation(ord(match.group()) - 0xDC00), text)
     return Decoded(text, _broken(text.count("\ufffd")))
+
+
+def _without_cut_end(text: str) -> str:
+    """If the file ends inside a character, and has others outside ASCII, that one is broken and says no more."""
+    whole = CUT_CHARACTER.sub("", text)
+    is_cut = whole != text and not whole.isascii() and not ESCAPED_BYTE.search(whole)
+    return whole + "\ufffd" if is_cut else text
 
 
 def _windows_punctuation(byte: int) -> str:
@@ -133,7 +148,10 @@ def _declared(content: bytes) -> Decoded | None:
     match = DECLARATION.search(content[:DECLARATION_BYTES])
     if match is None:
         return None
-    label = match.group(1).decode("ascii").lower()
+    return _labelled(content, match.group(1).decode("ascii").lower())
+
+
+def _labelled(content: bytes, label: str) -> Decoded | None:
     try:
         name = LABELS.get(label) or codecs.lookup(label).name
         name = LABELS.get(name, name)

@@ -5,11 +5,16 @@ from pathlib import PurePath
 from typing import Any
 
 from models.catalog import Catalog
-from models.documents.chunkers.base import Chunker
+from models.documents.chunkers.base import Chunker, ChunkingOptions
 from models.documents.parsers.base import Parser
+from models.documents.readable import is_own, supported
+from models.documents.signatures import ENCRYPTED, OLE, POWERPOINT_97, WORD_97, ZIP, signature_of
 from models.errors import UnreadableDocumentError
 
 DEFAULT_CHUNKER = "structure"
+CONFIGURED = ChunkingOptions()
+# Cut, encrypted or old files: the parser of the extension says what is wrong with them.
+EXPLAINED = (ZIP, OLE, ENCRYPTED, WORD_97, POWERPOINT_97)
 
 
 class DocumentKinds:
@@ -27,21 +32,29 @@ class DocumentKinds:
         return DocumentKinds, (self._catalog, self._chunker_alias)
 
     def parser_for(self, content: bytes, filename: str) -> Parser:
-        """The parser of the file's extension, else the last one in the catalog that recognizes the content.
+        """The parser of the content, or of the file's extension where the content is text or of an unknown format.
 
-        Raises UnreadableDocumentError with reason unsupported_file if there is none.
+        A parser of the user's own reads all files with its extensions. Of the others, the last in the catalog that
+        recognizes the content is taken. Raises UnreadableDocumentError with reason unsupported_file without any.
         """
-        aliases = self._catalog.extensions()
-        alias = aliases.get(PurePath(filename).suffix.lower())
-        if alias is not None:
+        alias = self._catalog.extensions().get(PurePath(filename).suffix.lower())
+        signature = signature_of(content)
+        if alias is not None and (signature is None or is_own(self._catalog, alias)):
             return self._parser(alias)
-        for candidate in reversed(self._catalog.entries["parsing"]):
-            if self._parser(candidate).recognizes(content):
-                return self._parser(candidate)
-        detail = f"not a text file and of no known format; supported are {', '.join(sorted(aliases))}"
-        raise UnreadableDocumentError(filename, "unsupported_file", detail)
+        names = ([] if alias is None else [alias]) + list(reversed(self._catalog.entries["parsing"]))
+        for name in names:
+            if self._parser(name).recognizes(content):
+                return self._parser(name)
+        if alias is not None and signature in EXPLAINED:
+            return self._parser(alias)
+        problem = "not a text file and of no known format" if signature is None else signature.name
+        raise UnreadableDocumentError(filename, "unsupported_file", f"{problem}; {supported(self._catalog)}")
 
-    def chunker(self) -> Chunker:
+    def chunker(self, options: ChunkingOptions = CONFIGURED) -> Chunker:
+        """The chunker of `options.strategy`, else the configured one. Raises ConfigError for an unknown name."""
+        if options.strategy:
+            chunker: Chunker = self._catalog.load("chunking", options.strategy, options.parameters)
+            return chunker
         if self._chunker is None:
             self._chunker = self._catalog.load("chunking", self._chunker_alias)
         return self._chunker

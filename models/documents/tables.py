@@ -22,25 +22,32 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableText:
-    """A table's lines. The first `num_header_lines` are the names of its columns."""
+    """A table's lines. The first `num_header_lines` are the names of its columns.
+
+    `row_numbers` are the rows of the lines in a sheet, counted from 1; empty for a table that is not of a sheet.
+    """
 
     text: str
     num_header_lines: int
+    row_numbers: tuple[int, ...] = ()
 
 
-def table_text(rows: Iterable[list[Cell]], num_header_rows: int | None = None) -> TableText:
+def table_text(
+    rows: Iterable[list[Cell]], num_header_rows: int | None = None, first_row: int | None = None
+) -> TableText:
     """The table as text, without empty rows and columns.
 
     A cell over several rows is repeated in each: a row then says what it belongs to. A cell over several columns
     stands in the first of them; a column name over several columns is repeated. `num_header_rows` None means the rows
-    of header cells at the top, at least one.
+    of header cells at the top, at least one. `first_row` is the number of the first row in its sheet, from 1.
     """
     cells = list(rows)
     num_headers = _num_header_rows(cells) if num_header_rows is None else num_header_rows
     grid = _Grid(cells, num_headers)
     lines = grid.lines()
     num_header_lines = sum(1 for line in lines[:num_headers] if line)
-    return TableText("\n".join(filter(None, lines)), num_header_lines)
+    row_numbers = [] if first_row is None else [number for number, line in enumerate(lines, first_row) if line]
+    return TableText("\n".join(filter(None, lines)), num_header_lines, tuple(row_numbers))
 
 
 def _num_header_rows(rows: list[list[Cell]]) -> int:

@@ -8,14 +8,16 @@ from models.documents.base import Document
 from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk
 
+MIN_CHUNK_TOKENS = 32
+
 
 class ChunkingOptions(BaseModel):
-    """How large chunks are. Tokens are the embedding model's, without special tokens."""
+    """How large chunks are, and by which strategy. Tokens are the embedding model's, without special tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     max_tokens: int = Field(
         default=220,
-        ge=32,
+        ge=MIN_CHUNK_TOKENS,
         le=4096,
         description="Most tokens of a chunk's text. Its context adds up to 32: 220 suits a model that reads 256.",
     )
@@ -25,6 +27,8 @@ class ChunkingOptions(BaseModel):
         description="Most tokens that a chunk repeats of the previous one, in whole sentences; at most half of "
         "max_tokens.",
     )
+    strategy: str = Field(default="", description="Catalog alias of the chunker; empty is the configured one.")
+    parameters: dict[str, int] = Field(default_factory=dict, description="Options of that chunker.")
 
     @model_validator(mode="after")
     def _overlap_is_at_most_half(self) -> "ChunkingOptions":

@@ -5,7 +5,7 @@ import unicodedata
 from models.documents.base import Document
 from models.documents.chunk import chunk
 from models.documents.chunkers.base import ChunkingOptions
-from models.documents.chunkers.structure import MAX_CONTEXT_TOKENS
+from models.documents.chunkers.contexts import MAX_CONTEXT_TOKENS
 from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk
 

@@ -55,7 +55,7 @@ def test_chunks_that_hold_the_names_do_not_repeat_them() -> None:
     first, second, *_ = assert_invariants(parse(FILES["a.csv"].encode(), "a.csv"), WORDS, SMALL)
 
     assert first.context == ""
-    assert second.context == "valve,opened,closed"
+    assert second.context == "valve | opened | closed"
 
 
 def test_what_stands_above_the_names_is_a_paragraph() -> None:
@@ -70,7 +70,7 @@ def test_long_names_take_at_most_half_of_a_chunk() -> None:
 
     chunks = assert_invariants(parse(f"{names}\n{rows}".encode(), "a.csv"), WORDS, SMALL)
 
-    assert chunks[-1].context.startswith("column0,column1")
+    assert chunks[-1].context.startswith("column0 | column1")
 
 
 @pytest.mark.parametrize(

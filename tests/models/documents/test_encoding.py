@@ -1,6 +1,7 @@
 """Bytes to text."""
 
 import codecs
+import tracemalloc
 
 import pytest
 
@@ -147,3 +148,35 @@ def test_bytes_of_no_encoding_are_refused() -> None:
 def test_text_saved_in_the_wrong_encoding_is_repaired() -> None:
     assert clean("1986\u2013" + "1990\u2013".encode().decode("latin-1")) == "1986\u20131990\u2013"
     assert clean("Ã la carte, naïve") == "Ã la carte, naïve"
+
+
+@pytest.mark.parametrize("num_bytes", [1, 2])
+def test_a_file_that_is_cut_inside_its_last_character_is_still_utf8(num_bytes: int) -> None:
+    content = "Twenty lines of plain words.\n" * 20 + "naïve 価"
+
+    decoded = decode(content.encode()[:-num_bytes], "a.log")
+
+    assert decoded.text == content[:-1] + "\ufffd"
+    assert decoded.doubt.startswith("1 broken character")
+
+
+def test_a_broken_character_before_the_last_line_end_is_no_cut() -> None:
+    assert decode("naïve café".encode()[:-1] + b"\n", "a.log").text.endswith("\n")
+
+
+def test_a_large_file_of_another_alphabet_takes_little_memory_to_detect() -> None:
+    content = (RUSSIAN * (2**21 // len(RUSSIAN))).encode("cp1251")
+    tracemalloc.start()
+    try:
+        assert decode(content, "a.txt").text.startswith(RUSSIAN)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 20 * len(content)
+
+
+def test_few_letters_of_another_alphabet_in_an_english_text_are_a_guess() -> None:
+    decoded = decode(b"bad \xed\xa0\x80 utf8 \xff text about numbats", "a.txt")
+
+    assert decoded.doubt

