@@ -2,18 +2,24 @@
 
 import hashlib
 import os
+import string
 import tempfile
 from pathlib import Path
 from typing import Protocol
 
 from models.errors import NotFoundError
 
+DIGEST_CHARS = 64
+
 
 class BlobStore(Protocol):
-    """Bytes, keyed by the SHA-256 of their content as 64 hex digits."""
+    """Bytes, keyed by the SHA-256 of their content as 64 hex digits.
+
+    Storage that cannot be reached raises BlobsUnavailableError from every method.
+    """
 
     def put(self, content: bytes) -> str:
-        """Return the digest of `content`, which is on disk when this returns. A second put changes nothing."""
+        """Return the digest of `content`, which is durable when this returns. A second put changes nothing."""
 
     def get(self, digest: str) -> bytes:
         """Return the content. Raises NotFoundError."""
@@ -23,44 +29,58 @@ class BlobStore(Protocol):
 
     def exists(self, digest: str) -> bool: ...
 
+    def digests(self) -> set[str]:
+        """The digests of all blobs. What a crash left half-written is ignored."""
+
 
 def digest_of(content: bytes) -> str:
     """Return the SHA-256 as 64 hex digits: the key of `content` in every BlobStore."""
     return hashlib.sha256(content).hexdigest()
 
 
+def is_digest(name: str) -> bool:
+    """Whether this is the name of a blob."""
+    return len(name) == DIGEST_CHARS and not set(name) - set(string.hexdigits)
+
+
 class FolderBlobStore:
     """Keeps each blob in one file, root/ab/abcd…. A crash leaves at most an unused `.incoming-` file."""
 
-    def __init__(self, root: str | Path) -> None:
-        self._root = Path(root)
-        self._root.mkdir(parents=True, exist_ok=True)
+    def __init__(self, root: str | Path, create: bool = True) -> None:
+        """`create` False: a folder that is only read, and may be missing."""
+        self.root = Path(root)
+        if create:
+            self.root.mkdir(parents=True, exist_ok=True)
 
     def put(self, content: bytes) -> str:
         digest = digest_of(content)
-        path = self._path(digest)
+        path = self.path(digest)
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             _write_then_rename(path, content)
         # Needed even if the file exists: another process may have renamed it and not called fsync yet.
         _fsync_folder(path.parent)
-        _fsync_folder(self._root)
+        _fsync_folder(self.root)
         return digest
 
     def get(self, digest: str) -> bytes:
         try:
-            return self._path(digest).read_bytes()
+            return self.path(digest).read_bytes()
         except FileNotFoundError:
             raise NotFoundError("blob", digest) from None
 
     def delete(self, digest: str) -> None:
-        self._path(digest).unlink(missing_ok=True)
+        self.path(digest).unlink(missing_ok=True)
 
     def exists(self, digest: str) -> bool:
-        return self._path(digest).exists()
+        return self.path(digest).exists()
 
-    def _path(self, digest: str) -> Path:
-        return self._root / digest[:2] / digest
+    def digests(self) -> set[str]:
+        return {path.name for path in self.root.glob("??/*") if is_digest(path.name)}
+
+    def path(self, digest: str) -> Path:
+        """The file of a blob, whether it exists or not."""
+        return self.root / digest[:2] / digest
 
 
 def _write_then_rename(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from models.corpus.schema import chunks, removed_chunks, token_vectors, vectors
 from models.errors import InvalidRequestError
 from models.types import Chunk, FloatArray
 
-ChunkRow = dict[str, str | int]
+ChunkRow = dict[str, str | int | None]
 
 
 def is_attachment(table: Table, attachment: AttachmentId) -> ColumnElement[bool]:
@@ -40,6 +40,9 @@ def build_chunk_rows(attachment: AttachmentId, version: int, file_chunks: Sequen
             "context": chunk.context,
             "text": chunk.text,
             "num_tokens": chunk.num_tokens,
+            "source_map": chunk.source_map or None,
+            "shown_start": chunk.shown[0] if chunk.shown else None,
+            "shown_end": chunk.shown[1] if chunk.shown else None,
         }
         for chunk in file_chunks
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, and_, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, select, update
 
 from models.corpus.chunks import (
     ChunkRow,
@@ -16,11 +16,15 @@ from models.corpus.chunks import (
     is_attachment,
     remove_chunks,
 )
-from models.corpus.database import insert_if_new, is_storable
+from models.corpus.database import is_storable
 from models.corpus.generations import settle_generations
+from models.corpus.near_duplicates import write_bands
+from models.corpus.parse_report import NOTHING_REPORTED, ParseReport
 from models.corpus.records import AttachmentId, Job
-from models.corpus.schema import file_texts, jobs, store_files
+from models.corpus.schema import jobs, store_files
+from models.corpus.texts import store_text
 from models.errors import InvalidRequestError
+from models.filters import Attributes
 from models.types import Chunk, FloatArray
 
 
@@ -29,7 +33,7 @@ class Completion:
     """What a job made of its file.
 
     `vectors` maps each generation to vectors (len(chunks), dim) float32, and `token_codes` some of them to the encoded
-    token vectors of each chunk.
+    token vectors of each chunk. `report` is the parser's. `derived` and `sketch` are as in ParsedFile.
     """
 
     job: Job
@@ -37,6 +41,9 @@ class Completion:
     chunks: Sequence[Chunk]
     vectors: Mapping[str, FloatArray]
     token_codes: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    report: ParseReport = NOTHING_REPORTED
+    derived: Attributes = field(default_factory=dict)
+    sketch: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,20 @@ class Prepared:
             file_keys = [file_key] * len(keys)
             batch = VectorRows(job.tenant, job.vector_store_id, generation, keys, file_keys, matrix, codes)
             insert_vectors(connection, batch, seq)
-        finish(connection, attachment, {"status": "completed", "usage_bytes": num_bytes, "version": job.version})
-        _store_text(connection, job, completion.text, is_new)
+        values = {"status": "completed", "usage_bytes": num_bytes} | self._version()
+        if (store_file.derived or {}) != completion.derived:
+            values["attributes_seq"] = seq  # filters see them as they see the caller's
+        finish(connection, attachment, values)
+        if completion.sketch or store_file.has_sketch:
+            write_bands(connection, attachment, completion.sketch)
+        store_text(connection, job, completion.text, is_new)
+
+    def _version(self) -> dict[str, Any]:
+        """What the store knows of the version that it searches from now on."""
+        completion = self.completion
+        derived, sketch = dict(completion.derived) or None, completion.sketch or None
+        report = completion.report.to_json()
+        return {"version": self.job.version, "parse_report": report, "derived": derived, "sketch": sketch}
 
 
 def prepare(completion: Completion) -> Prepared:
@@ -81,7 +100,7 @@ def prepare(completion: Completion) -> Prepared:
     return Prepared(completion, build_chunk_rows(completion.job.attachment, completion.job.version, completion.chunks))
 
 
-def finish(connection: Connection, attachment: AttachmentId, values: dict[str, str | int]) -> None:
+def finish(connection: Connection, attachment: AttachmentId, values: Mapping[str, Any]) -> None:
     """Delete the job, and set these values of the attached file."""
     connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
     connection.execute(update(store_files).where(is_attachment(store_files, attachment)).values(values))
@@ -106,23 +125,7 @@ def _check_token_codes(num_chunks: int, token_codes: Mapping[str, Sequence[bytes
 
 def _store_file(connection: Connection, attachment: AttachmentId) -> Row[Any]:
     columns = store_files.c
-    query: Select[Any] = select(columns.store_file_key, columns.version, columns.usage_bytes)
+    has_sketch = columns.sketch.is_not(None).label("has_sketch")
+    key = (columns.store_file_key, columns.version, columns.usage_bytes)
+    query: Select[Any] = select(*key, columns.derived, has_sketch)
     return connection.execute(query.where(is_attachment(store_files, attachment))).one()
-
-
-def _store_text(connection: Connection, job: Job, text: str, is_new: bool) -> None:
-    """Store the text, also over an older text of this version: a newer parser may read the file better.
-
-    Delete the texts of versions that no store searches any more.
-    """
-    columns, versions = file_texts.c, store_files.c
-    is_same_file = and_(columns.tenant == job.tenant, columns.file_id == job.file_id)
-    key: dict[str, str | int] = {"tenant": job.tenant, "file_id": job.file_id, "version": job.version}
-    if not insert_if_new(connection, file_texts, key | {"text": text}):
-        is_same = and_(is_same_file, columns.version == job.version, columns.text != text)
-        connection.execute(update(file_texts).where(is_same).values(text=text))
-    if is_new and job.version == 1:
-        return  # there is no older text
-    is_searched = and_(versions.tenant == job.tenant, versions.file_id == job.file_id, versions.version > 0)
-    oldest = select(func.min(versions.version)).where(is_searched).scalar_subquery()
-    connection.execute(delete(file_texts).where(is_same_file, columns.version < oldest))

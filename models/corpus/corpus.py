@@ -5,14 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.corpus.blobs import FolderBlobStore
 from models.corpus.database import Database, open_database
+from models.corpus.dead_letters import DeadLetters
 from models.corpus.file_batches import FileBatches
 from models.corpus.files import Files
+from models.corpus.filtered_files import FilteredFiles
 from models.corpus.generations import Generations
 from models.corpus.jobs import Jobs
 from models.corpus.log import Log
+from models.corpus.outbox import Outbox
 from models.corpus.positions import Positions
+from models.corpus.remote_blobs import open_blobs
 from models.corpus.store_files import StoreFiles
 from models.corpus.vector_stores import VectorStores
 from models.corpus.views import Views
@@ -29,7 +32,10 @@ class Corpus:
     vector_stores: VectorStores
     store_files: StoreFiles
     file_batches: FileBatches
+    filtered_files: FilteredFiles
     jobs: Jobs
+    dead_letters: DeadLetters
+    outbox: Outbox
     generations: Generations
     views: Views
     positions: Positions
@@ -38,14 +44,20 @@ class Corpus:
 
     @staticmethod
     def open(database_url: str, blob_root: str | Path, clock: Callable[[], float] = time.time) -> "Corpus":
-        """Open the corpus, or create it. `clock` gives Unix seconds. Raises ConfigError."""
+        """Open the corpus, or create it. `blob_root` is a folder or a URL. `clock` gives Unix seconds.
+
+        Raises ConfigError.
+        """
         database = open_database(database_url)
         return Corpus(
-            files=Files(database, FolderBlobStore(blob_root), clock),
+            files=Files(database, open_blobs(blob_root), clock),
             vector_stores=VectorStores(database, clock),
             store_files=StoreFiles(database, clock),
             file_batches=FileBatches(database, clock),
+            filtered_files=FilteredFiles(database, clock),
             jobs=Jobs(database, clock),
+            dead_letters=DeadLetters(database, clock),
+            outbox=Outbox(database, clock),
             generations=Generations(database, clock),
             views=Views(database),
             positions=Positions(database, clock),

@@ -9,9 +9,12 @@ from models.errors import ConflictError
 
 DAY_S = 86_400
 
-# The stores of a search, with what decides their expiry. Built once: every question reads it.
+# The stores of a search, with what decides their expiry and their answers. Built once: every question reads it.
 ACTIVITY: Select[Any] = select(
-    vector_stores.c.vector_store_id, vector_stores.c.last_active_at, vector_stores.c.expires_after_days
+    vector_stores.c.vector_store_id,
+    vector_stores.c.last_active_at,
+    vector_stores.c.expires_after_days,
+    vector_stores.c.metadata,
 ).where(
     vector_stores.c.tenant == bindparam("tenant"),
     vector_stores.c.vector_store_id.in_(bindparam("vector_store_ids", expanding=True)),

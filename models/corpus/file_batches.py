@@ -2,24 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func, insert, select, update
 
+from models.corpus.chunking import INHERITED, ChosenChunking
 from models.corpus.database import Database
 from models.corpus.ids import random_id
+from models.corpus.near_duplicates import add_duplicates
 from models.corpus.paging import fetch_page
-from models.corpus.records import (
-    AttachmentId,
-    Chunking,
-    FileBatch,
-    FileCounts,
-    FileStatus,
-    Page,
-    PageRequest,
-    StoreFile,
-)
+from models.corpus.progress import add_progress, batch_progress, ended_batch_progress
+from models.corpus.records import AttachmentId, FileBatch, FileCounts, FileStatus, Page, PageRequest, StoreFile
 from models.corpus.schema import batch_files, file_batches, store_files
 from models.corpus.store_files import attach_file, cancel, check_attributes, lock_file, to_record
 from models.corpus.vector_stores import advance, is_store, lock_store, lock_unexpired
@@ -34,7 +28,7 @@ class BatchItem:
     """A file to attach, its chunking and its attributes."""
 
     file_id: str
-    chunking: Chunking | None = None
+    chunking: ChosenChunking = INHERITED
     attributes: Attributes | None = None
 
 
@@ -63,12 +57,20 @@ class FileBatches:
             connection.execute(insert(file_batches).values(store | {"batch_id": batch_id, "created_at": now}))
             rows = [store | {"batch_id": batch_id, "file_id": item.file_id} for item in items]
             connection.execute(insert(batch_files), rows)
-            return _get(connection, tenant, vector_store_id, batch_id)
+            return self._get(connection, tenant, vector_store_id, batch_id)
 
     def get(self, tenant: str, vector_store_id: str, batch_id: str) -> FileBatch:
         """Raises NotFoundError."""
         with self.database.reading() as connection:
-            return _get(connection, tenant, vector_store_id, batch_id)
+            return self._get(connection, tenant, vector_store_id, batch_id)
+
+    def _get(self, connection: Connection, tenant: str, vector_store_id: str, batch_id: str) -> FileBatch:
+        batch = _get(connection, tenant, vector_store_id, batch_id)
+        if batch.file_counts.in_progress:
+            progress = batch_progress(connection, tenant, vector_store_id, batch_id, self.clock())
+        else:
+            progress = ended_batch_progress(connection, tenant, vector_store_id, batch_id)
+        return replace(batch, progress=progress)
 
     def cancel(self, tenant: str, vector_store_id: str, batch_id: str) -> FileBatch:
         """Cancel the files that are in progress. A batch that has ended does not change. Raises NotFoundError."""
@@ -82,7 +84,7 @@ class FileBatches:
             if rows:
                 is_batch = _is_batch(file_batches, tenant, vector_store_id, batch_id)
                 connection.execute(update(file_batches).where(is_batch).values(is_cancelled=True))
-            return _get(connection, tenant, vector_store_id, batch_id)
+            return self._get(connection, tenant, vector_store_id, batch_id)
 
     def files(
         self,
@@ -102,7 +104,9 @@ class FileBatches:
         with self.database.reading() as connection:
             _get(connection, tenant, vector_store_id, batch_id)
             rows = fetch_page(connection, query, store_files.c.store_file_key, request, find_after)
-        return Page(tuple(to_record(row) for row in rows.items), rows.has_more)
+            records = [to_record(row) for row in rows.items]
+            described = add_progress(connection, tenant, vector_store_id, records, self.clock())
+            return Page(add_duplicates(connection, tenant, vector_store_id, described), rows.has_more)
 
 
 def _check_items(items: Sequence[BatchItem]) -> None:

@@ -13,8 +13,9 @@ from models.corpus.database import Database, insert_if_new, is_storable, lock_na
 from models.corpus.ids import stable_id
 from models.corpus.paging import fetch_page
 from models.corpus.records import AttachmentId, File, Page, PageRequest
-from models.corpus.schema import file_texts, files, store_files
+from models.corpus.schema import files, store_files
 from models.corpus.store_files import detach_file, restart
+from models.corpus.texts import read_text
 from models.corpus.vector_stores import lock_store
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 
@@ -160,12 +161,15 @@ class Files:
             row = _get(connection, tenant, file_id)
         return row.version, row.digest
 
-    def text(self, tenant: str, file_id: str) -> str:
-        """Return the text of the newest ingested version. Raises NotFoundError, ConflictError if there is none yet."""
+    def text(self, tenant: str, file_id: str, vector_store_id: str | None = None) -> str:
+        """Return the text of the newest ingested version, or of the version that a vector store searches.
+
+        Without a store, it has no personal data if any store masks them in this file. Raises NotFoundError,
+        ConflictError if there is none yet.
+        """
         with self.database.reading() as connection:
             _get(connection, tenant, file_id)
-            of_file = select(file_texts.c.text).where(_is_file(file_texts, tenant, file_id))
-            text = connection.scalar(of_file.order_by(file_texts.c.version.desc()).limit(1))
+            text = read_text(connection, tenant, file_id, vector_store_id)
         if text is None:
             raise ConflictError(
                 f"file {file_id!r} has no text yet; attach it to a vector store and wait until its status is completed"
@@ -222,4 +226,5 @@ def _to_record(row: Row[Any]) -> File:
         created_at=row.created_at,
         version=row.version,
         expires_at=row.expires_at,
+        sha256=row.digest,
     )

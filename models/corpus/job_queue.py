@@ -24,8 +24,9 @@ from sqlalchemy import (
     true,
 )
 
+from models.corpus.chunks import is_attachment
 from models.corpus.records import AttachmentId
-from models.corpus.schema import files, jobs, store_files
+from models.corpus.schema import files, jobs, store_files, vector_stores
 from models.corpus.turns import Lane, Queue
 
 SMALL_FILE_BYTES = 64 * 1024  # some 16,000 tokens of text
@@ -36,20 +37,26 @@ MAX_PATIENCE_S = 600.0
 
 def enqueue(connection: Connection, attachment: AttachmentId, now: float) -> None:
     """Add a job for the attached file at its place in the queue."""
+    enqueue_where(connection, is_attachment(store_files, attachment), now)
+
+
+def enqueue_where(connection: Connection, is_due: ColumnElement[bool], now: float) -> None:
+    """Add a job for each attached file that the condition selects, in the order of their attachment."""
     size = files.c.size_bytes
     patience = cast(size, Float) * literal(PATIENCE_S_PER_BYTE, Float)
     patience = case((patience > MAX_PATIENCE_S, literal(MAX_PATIENCE_S, Float)), else_=patience)
-    row = select(
-        literal(attachment.tenant),
-        literal(attachment.vector_store_id),
-        literal(attachment.file_id),
+    identity = [store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")]
+    rows = select(
+        *identity,
         literal(0),
         literal(0.0, Float),
         size > SMALL_FILE_BYTES,
         literal(float(now), Float) + patience,
-    ).where(files.c.tenant == attachment.tenant, files.c.file_id == attachment.file_id)
-    columns = [*vars(attachment), "attempts", "lease_expires_at", "is_large", "due_at"]
-    connection.execute(insert(jobs).from_select(columns, row))
+    )
+    is_file = and_(files.c.tenant == store_files.c.tenant, files.c.file_id == store_files.c.file_id)
+    rows = rows.join_from(store_files, files, is_file).where(is_due).order_by(store_files.c.store_file_key)
+    columns = [column.name for column in identity] + ["attempts", "lease_expires_at", "is_large", "due_at"]
+    connection.execute(insert(jobs).from_select(columns, rows))
 
 
 def is_free(now: float) -> ColumnElement[bool]:
@@ -61,7 +68,7 @@ def is_waiting(lane: Lane, now: float) -> ColumnElement[bool]:
 
 
 def lock_next(connection: Connection, lane: Lane, owner: str, now: float, limit: int) -> Sequence[Row[Any]]:
-    """Lock up to `limit` free jobs of the lane, in turn. Each row has the job, its file and its chunking."""
+    """Lock up to `limit` free jobs of the lane, in turn. Each row has the job, its file, chunking and options."""
     query = select(jobs.c.tenant, jobs.c.vector_store_id).where(is_waiting(lane, now)).distinct()
     queues = {(row.tenant, row.vector_store_id) for row in connection.execute(query)}
     lane.forget_all_but(queues)
@@ -95,9 +102,12 @@ def _lock(connection: Connection, queue: Queue, is_next: ColumnElement[bool], li
     """Lock the queue's first jobs that are next, and that no other transaction has locked."""
     store_file = and_(*(jobs.c[name] == store_files.c[name] for name in ("tenant", "vector_store_id", "file_id")))
     file = and_(jobs.c.tenant == files.c.tenant, jobs.c.file_id == files.c.file_id)
+    store = and_(*(jobs.c[name] == vector_stores.c[name] for name in ("tenant", "vector_store_id")))
     columns = (files.c.filename, files.c.version, files.c.size_bytes)
-    chunking = (store_files.c.chunking_max_tokens, store_files.c.chunking_overlap_tokens)
-    query: Select[Any] = select(jobs, *columns, *chunking).join(store_files, store_file).join(files, file)
+    options = (vector_stores.c.enrichment, vector_stores.c.masked_kinds)
+    chunking = [column for column in store_files.c if column.name.startswith("chunking_")]
+    query: Select[Any] = select(jobs, *columns, *options, *chunking)
+    query = query.join(store_files, store_file).join(files, file).join(vector_stores, store)
     query = query.where(jobs.c.tenant == queue[0], jobs.c.vector_store_id == queue[1], is_next)
     query = query.order_by(jobs.c.due_at, jobs.c.job_id).limit(limit)
     return connection.execute(query.with_for_update(of=jobs, skip_locked=True)).all()

@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, update
 
+from models.corpus.chunks import is_attachment
 from models.corpus.completion import Completion, Prepared, finish, prepare
 from models.corpus.database import Database
+from models.corpus.failures import FailureReason
 from models.corpus.job_queue import is_free, is_waiting, lock_next
+from models.corpus.outbox import record_events
 from models.corpus.records import AttachmentId, Job
-from models.corpus.schema import files, jobs
+from models.corpus.schema import files, jobs, store_files
+from models.corpus.store_changes import to_options
 from models.corpus.store_files import lock_file, to_chunking
 from models.corpus.turns import Lane
 from models.corpus.vector_stores import advance
@@ -57,17 +61,35 @@ class Jobs:
             values = {"lease_expires_at": self.clock() + lease_s}
             return frozenset(connection.scalars(statement.values(values).returning(jobs.c.job_id)))
 
-    def release(self, job: Job, delay_s: float = 0.0, counts: bool = False) -> None:
+    def owned(self, owner: str) -> frozenset[int]:
+        """Return the ids of the jobs that the owner has. One whose file was deleted is not among them."""
+        with self.database.reading() as connection:
+            return frozenset(connection.scalars(select(jobs.c.job_id).where(jobs.c.lease_owner == owner)))
+
+    def report(self, owner: str, num_chunks: Mapping[int, tuple[int, int]]) -> None:
+        """Store the progress of the owner's jobs: (embedded chunks, all chunks) by job id."""
+        is_owned = and_(jobs.c.job_id == bindparam("id"), jobs.c.lease_owner == owner)
+        values: dict[str, Any] = {"num_embedded": bindparam("embedded"), "num_chunks": bindparam("total")}
+        rows = [{"id": key, "embedded": embedded, "total": total} for key, (embedded, total) in num_chunks.items()]
+        with self.database.writing() as connection:
+            connection.execute(update(jobs).where(is_owned).values(values), rows)
+
+    def release(self, job: Job, delay_s: float = 0.0, counts: bool = False, reason: str | None = None) -> None:
         """Return the job to the queue, to be claimed after `delay_s`. A lost lease is ignored.
 
-        Set `counts` to count the attempt if the file may be the cause, for example when it killed a replica.
+        Set `counts` to count the attempt if the file may be the cause, for example when it killed a replica. Set
+        `reason`, an error's code, if the attempt failed.
         """
         with self.database.writing() as connection:
             statement = update(jobs).where(_is_owned(job))
-            values = {
+            values: dict[str, Any] = {
                 "lease_owner": None,
                 "lease_expires_at": self.clock() + delay_s if delay_s else 0.0,
                 "attempts": jobs.c.attempts - (0 if counts else 1),
+                "num_retries": jobs.c.num_retries + (0 if reason is None else 1),
+                "last_reason": reason or jobs.c.last_reason,
+                "num_chunks": None,
+                "num_embedded": 0,
             }
             connection.execute(statement.values(values))
 
@@ -137,6 +159,8 @@ class Jobs:
             try:
                 _lock_job(connection, file.job)
                 file.store(connection, seq)
+                is_file = is_attachment(store_files, file.job.attachment)
+                record_events(connection, "document.indexed", is_file, self.clock())
             except ConflictError as error:
                 errors[number] = error  # raised before the file's first write
         if len(errors) == len(prepared):
@@ -145,11 +169,12 @@ class Jobs:
             change.commit()
         return errors
 
-    def fail(self, job: Job, code: str, message: str) -> None:
+    def fail(self, job: Job, code: str, message: str, reason: FailureReason = "internal_error") -> None:
         """Fail the file. `code` is OpenAI's: server_error, unsupported_file or invalid_file. Raises ConflictError."""
+        failure = _Failure(code, message, reason, job.attempt)
         with self.database.writing() as connection:
             self._lock(connection, job)
-            finish(connection, job.attachment, _failure(code, message))
+            failure.store(connection, job.attachment, self.clock())
 
     def _lock(self, connection: Connection, job: Job) -> None:
         """Lock file, store and job in that order. Raises ConflictError."""
@@ -183,6 +208,7 @@ def _is_owned(job: Job) -> ColumnElement[bool]:
 def _assign(connection: Connection, row: Row[Any], owner: str, lease_expires_at: float) -> Job:
     attempt = row.attempts + 1
     values = {"lease_owner": owner, "lease_expires_at": lease_expires_at, "attempts": attempt}
+    values |= {"num_chunks": None, "num_embedded": 0}  # of a worker that died
     connection.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(values))
     return Job(
         job_id=row.job_id,
@@ -195,6 +221,9 @@ def _assign(connection: Connection, row: Row[Any], owner: str, lease_expires_at:
         chunking=to_chunking(row),
         version=row.version,
         size_bytes=row.size_bytes,
+        num_retries=row.num_retries,
+        last_reason=row.last_reason,
+        options=to_options(row),
     )
 
 
@@ -202,8 +231,22 @@ def _fail_exhausted(connection: Connection, now: float) -> None:
     query = select(jobs).where(is_free(now), jobs.c.attempts >= MAX_ATTEMPTS)
     for row in connection.execute(query.with_for_update(skip_locked=True)).all():
         attachment = AttachmentId(row.tenant, row.vector_store_id, row.file_id)
-        finish(connection, attachment, _failure("server_error", f"the ingestion worker died {row.attempts} times"))
+        message = f"the ingestion worker died {row.attempts} times"
+        _Failure("server_error", message, "worker_died", row.attempts).store(connection, attachment, now)
 
 
-def _failure(code: str, message: str) -> dict[str, str | int]:
-    return {"status": "failed", "last_error_code": code, "last_error_message": message}
+@dataclass(frozen=True)
+class _Failure:
+    """Why a file fails for good, after `num_attempts`."""
+
+    code: str
+    message: str
+    reason: FailureReason
+    num_attempts: int
+
+    def store(self, connection: Connection, attachment: AttachmentId, now: float) -> None:
+        """Delete the job, and fail the file."""
+        error = {"last_error_code": self.code, "last_error_message": self.message, "failure_reason": self.reason}
+        times = {"failed_at": int(now), "failed_attempts": self.num_attempts}
+        finish(connection, attachment, {"status": "failed", **error, **times})
+        record_events(connection, "document.failed", is_attachment(store_files, attachment), now)

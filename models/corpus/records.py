@@ -3,11 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
+from models.corpus.chunking import Chunking
+from models.corpus.failures import Failure
+from models.corpus.parse_report import ParseReport
+from models.enrichment.options import PLAIN, IngestOptions
 from models.errors import InvalidRequestError
 from models.filters import Attributes
+from models.location import Location, locate
 from models.types import FloatArray, KeyArray
 
 FileStatus = Literal["in_progress", "completed", "cancelled", "failed"]
+JobState = Literal["queued", "parsing", "embedding"]
 VectorStoreStatus = Literal["in_progress", "completed", "expired"]
 Record = TypeVar("Record")
 
@@ -16,7 +22,10 @@ MAX_PAGE_LIMIT = 100  # as in OpenAI's list calls
 
 @dataclass(frozen=True)
 class File:
-    """An uploaded file. Times are in Unix seconds. `version` counts from 1; each replacement adds one."""
+    """An uploaded file. Times are in Unix seconds. `version` counts from 1; each replacement adds one.
+
+    `sha256` is that of the newest version's content, as 64 hex digits.
+    """
 
     file_id: str
     tenant: str
@@ -26,6 +35,7 @@ class File:
     created_at: int
     version: int = 1
     expires_at: int | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,8 @@ class VectorStore:
     """A set of files that are searched together. Times are in Unix seconds.
 
     `last_active_at` is the last change, or also the last search if the store expires. `generation` names the vector
-    space of searches, None before the first file. `building` names the generation that will replace it.
+    space of searches, None before the first file. `building` names the generation that will replace it. `chunking` is
+    that of files attached without one, None for auto.
     """
 
     tenant: str
@@ -63,6 +74,46 @@ class VectorStore:
     expires_at: int | None = None
     generation: str | None = None
     building: str | None = None
+    chunking: Chunking | None = None
+    options: IngestOptions = PLAIN
+
+
+@dataclass(frozen=True)
+class IndexSize:
+    """The chunks of a vector store, the tokens of their texts, and the bytes of texts, vectors and token vectors."""
+
+    num_chunks: int
+    num_tokens: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """A job under way. `num_chunks` is None until the file is parsed. `retry_at`, in Unix seconds, follows a failure.
+
+    `num_attempts` counts those that may end in failure; an attempt that a full or missing stage ended is not counted.
+    """
+
+    state: JobState
+    num_embedded: int = 0
+    num_chunks: int | None = None
+    num_attempts: int = 0
+    last_reason: str | None = None
+    retry_at: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """The files of a batch that are in progress, by state, and the chunks of those that are parsed.
+
+    When none is in progress, the chunks are those of the batch's searchable files.
+    """
+
+    queued: int = 0
+    parsing: int = 0
+    embedding: int = 0
+    num_embedded: int = 0
+    num_chunks: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,25 +125,39 @@ class FileBatch:
     created_at: int
     status: FileStatus
     file_counts: FileCounts
+    progress: BatchProgress = BatchProgress()
 
 
 @dataclass(frozen=True)
 class StoredChunk:
-    """A chunk of a file in a vector store. `text` is characters `start` to `end` of the file's text."""
+    """A chunk of a file in a vector store. `text` is characters `start` to `end` of the file's text.
+
+    `source_map` is as in Passage.
+    """
 
     chunk_id: str
     text: str
     start: int
     end: int
     context: str
+    source_map: str = ""
+
+    @property
+    def location(self) -> Location | None:
+        """Where the chunk stands in the file. None: unknown."""
+        return locate(self.source_map, self.text, self.start, self.start, self.end)
 
 
 @dataclass(frozen=True)
-class Chunking:
-    """The size and overlap of chunks, in tokens of the embedding model."""
+class Duplicate:
+    """A file of the same store that is nearly the same. `similarity`: of their runs of three words, 0 to 1 (Jaccard).
 
-    max_tokens: int
-    overlap_tokens: int
+    `is_exact`: the texts are equal to the letter.
+    """
+
+    file_id: str
+    similarity: float
+    is_exact: bool
 
 
 @dataclass(frozen=True)
@@ -101,7 +166,9 @@ class StoreFile:
     and token vectors.
 
     `version` is the searched version of the file, 0 for none. It stays the old version while a newer one is
-    in_progress, and after a newer one failed.
+    in_progress, and after a newer one failed. `parse_report` is of that version, None if it is unknown. `derived`: the
+    attributes that the store asked for. A filter finds them beside `attributes`, which win where both have a name.
+    `duplicates`: the most similar files first; None if the store did not ask.
     """
 
     file_id: str
@@ -114,6 +181,11 @@ class StoreFile:
     chunking: Chunking | None
     attributes: Attributes
     version: int = 0
+    parse_report: ParseReport | None = None
+    failure: Failure | None = None
+    progress: JobProgress | None = None  # while in_progress
+    derived: Attributes = field(default_factory=dict)
+    duplicates: tuple[Duplicate, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +211,9 @@ class Job:
     chunking: Chunking | None
     version: int = 1  # of the file
     size_bytes: int = 0
+    num_retries: int = 0  # the attempts before this one, counted or not
+    last_reason: str | None = None  # why the attempt before this one ended
+    options: IngestOptions = PLAIN
 
     @property
     def attachment(self) -> AttachmentId:

@@ -3,10 +3,12 @@
 files ── file_texts                     uploads, and the text of each version
   │
 store_files ── jobs, batch_files        a file in a vector store; it has a job while it is in_progress
-  │      └── vector_stores              `seq` counts the store's changes, `log_id` names its log of changes
+  │  │   └── vector_stores              `seq` counts the store's changes, `log_id` names its log of changes
+  │  └── masked_texts, sketch_bands     its text without personal data; what it shares with its near-duplicates
 chunks ── vectors ── token_vectors      of the searched version of the file; one vector per generation
 removed_chunks                          chunks that a view must remove
 view_positions, leases                  how far a shared view (Milvus) has read the log; which replica may write to it
+event_sinks ── outbox                   who gets the events, and the events that wait for delivery
 """
 
 from sqlalchemy import (
@@ -28,7 +30,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 9
 
 metadata = MetaData()
 
@@ -93,7 +95,10 @@ vector_stores = Table(
     _count("created_at"),
     _count("last_active_at"),
     Column("metadata", JSON, nullable=False, default=dict),
+    Column("chunking", JSON(none_as_null=True)),  # records.Chunking, of files attached without one; None: auto
     Column("expires_after_days", Integer),  # after last_active_at; None: the store never expires
+    Column("enrichment", JSON(none_as_null=True)),  # models/enrichment/options.py; None: nothing is derived
+    Column("masked_kinds", JSON(none_as_null=True)),  # of personal data; None: nothing is masked
     _count("seq"),
     _text("log_id"),  # new when the store is created or restored; views of another log start again
     _count("trimmed_seq"),  # removals up to here are deleted; a view behind it starts again
@@ -120,18 +125,54 @@ store_files = Table(
     _count("usage_bytes"),
     Column("last_error_code", Text),
     Column("last_error_message", Text),
+    # Of a file that failed: records.FailureReason, Unix seconds, and how often it was tried.
+    Column("failure_reason", Text),
+    Column("failed_at", BigInteger),
+    Column("failed_attempts", BigInteger, nullable=False, server_default=text("0")),
     Column("chunking_max_tokens", Integer),
     Column("chunking_overlap_tokens", Integer),
+    Column("chunking_strategy", Text),  # None: static if there is a size, else auto
+    Column("chunking_parameters", JSON(none_as_null=True)),
     Column("attributes", JSON, nullable=False),
     _count("attributes_seq"),  # the change that set the attributes
     _count("version"),  # of the file, as searched; 0 before the first completion
+    # Of the searched version: parse_report.py, the attributes that its text tells, models/enrichment/sketch.py.
+    Column("parse_report", JSON(none_as_null=True)),
+    Column("derived", JSON(none_as_null=True)),
+    Column("sketch", LargeBinary),
     UniqueConstraint("tenant", "vector_store_id", "file_id"),
     _belongs_to("vector_stores", "tenant", "vector_store_id"),
     _belongs_to("files", "tenant", "file_id"),
     Index("store_files_by_attributes_seq", "tenant", "vector_store_id", "attributes_seq"),
     Index("store_files_by_creation", "tenant", "vector_store_id", "store_file_key"),
     Index("store_files_by_file", "tenant", "file_id", "vector_store_id"),
+    Index("store_files_by_status", "status", "tenant", "store_file_key"),
     sqlite_autoincrement=True,
+)
+
+# In place of file_texts, for a store that masks personal data. Of the searched version.
+masked_texts = Table(
+    "masked_texts",
+    metadata,
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("file_id"),
+    _text("text"),
+    PrimaryKeyConstraint("tenant", "vector_store_id", "file_id"),
+    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    Index("masked_texts_by_file", "tenant", "file_id"),
+)
+
+sketch_bands = Table(
+    "sketch_bands",
+    metadata,
+    _text("tenant"),
+    _text("vector_store_id"),
+    Column("band", BigInteger, nullable=False),
+    _text("file_id"),
+    PrimaryKeyConstraint("tenant", "vector_store_id", "band", "file_id"),
+    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    Index("sketch_bands_by_file", "tenant", "vector_store_id", "file_id"),
 )
 
 file_batches = Table(
@@ -174,6 +215,10 @@ jobs = Table(
     # The place in the queue: see job_queue.py. Jobs of earlier releases are small, and first.
     Column("is_large", Boolean, nullable=False, server_default=false()),
     Column("due_at", Float, nullable=False, server_default=text("0")),
+    Column("num_retries", BigInteger, nullable=False, server_default=text("0")),  # counted attempts and others
+    Column("last_reason", Text),  # why the last attempt ended
+    Column("num_chunks", BigInteger),  # None until the file is parsed
+    Column("num_embedded", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("tenant", "vector_store_id", "file_id"),
     _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
     Index("jobs_by_turn", "tenant", "vector_store_id", "is_large", "due_at", "lease_expires_at"),
@@ -197,6 +242,9 @@ chunks = Table(
     _text("context"),
     _text("text"),
     _count("num_tokens"),
+    Column("shown_start", BigInteger),  # what a search shows in place of the chunk; None: the chunk itself
+    Column("shown_end", BigInteger),
+    Column("source_map", Text),  # models/location.py; None: the file has no places, or an earlier release read it
     UniqueConstraint("chunk_id"),
     _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
     Index("chunks_by_file", "tenant", "vector_store_id", "file_id"),
@@ -270,4 +318,29 @@ leases = Table(
     _text("owner"),
     Column("expires_at", Float, nullable=False),  # Unix seconds
     PrimaryKeyConstraint("resource"),
+)
+
+# `source` is new with each registration, so that events of two databases never share an id.
+event_sinks = Table("event_sinks", metadata, _text("sink"), _text("source"), PrimaryKeyConstraint("sink"))
+
+# No foreign key to the file: its deletion is an event too.
+outbox = Table(
+    "outbox",
+    metadata,
+    _key("event_key"),
+    _text("sink"),
+    _text("type"),
+    _text("tenant"),
+    _text("vector_store_id"),
+    _text("file_id"),
+    _text("filename"),
+    _count("version"),
+    Column("reason", Text),
+    Column("created_at", Float, nullable=False),  # Unix seconds
+    _count("attempts"),
+    Column("due_at", Float, nullable=False),
+    ForeignKeyConstraint(["sink"], ["event_sinks.sink"], ondelete="CASCADE"),
+    Index("outbox_by_due", "sink", "due_at", "event_key"),
+    Index("outbox_by_document", "sink", "tenant", "vector_store_id", "file_id", "event_key"),
+    sqlite_autoincrement=True,
 )

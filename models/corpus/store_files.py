@@ -5,21 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select, update
 
+from models.corpus.chunking import INHERITED, ChosenChunking, Chunking, Inherited
 from models.corpus.chunks import is_attachment, remove_chunks
 from models.corpus.database import Database, is_storable
+from models.corpus.failures import UNKNOWN_REASON, Failure
 from models.corpus.job_queue import enqueue
+from models.corpus.near_duplicates import add_duplicates
+from models.corpus.outbox import record_events
 from models.corpus.paging import fetch_page
-from models.corpus.records import (
-    AttachmentId,
-    Chunking,
-    FileStatus,
-    Page,
-    PageRequest,
-    StoredChunk,
-    StoreFile,
-)
+from models.corpus.parse_report import ParseReport
+from models.corpus.progress import add_progress
+from models.corpus.records import AttachmentId, FileStatus, Page, PageRequest, StoredChunk, StoreFile
+from models.corpus.reingestion import FRESH
 from models.corpus.schema import chunks, files, jobs, store_files, vector_stores
 from models.corpus.vector_stores import advance, is_store, lock_unexpired
 from models.errors import InvalidRequestError, NotFoundError
@@ -44,13 +43,14 @@ class StoreFiles:
         tenant: str,
         vector_store_id: str,
         file_id: str,
-        chunking: Chunking | None = None,
+        chunking: ChosenChunking = INHERITED,
         attributes: Attributes | None = None,
     ) -> StoreFile:
         """Add the file to the store durably, in_progress and with a job.
 
         If the store has the file already, ingest it again only if it failed, was cancelled, or gets another
         `chunking`. Searches return its old chunks until then. `attributes` None keeps the existing attributes.
+        `chunking` INHERITED keeps that of the file, or takes that of the store.
         Raises NotFoundError, InvalidRequestError, and ConflictError for an expired store.
         """
         check_attributes(attributes or {})
@@ -61,7 +61,7 @@ class StoreFiles:
             lock_unexpired(connection, tenant, vector_store_id, now)
             attributes_seq = 0 if attributes is None else advance(connection, tenant, vector_store_id, now)
             attach_file(connection, attachment, chunking, attributes, attributes_seq, now)
-            return _get(connection, attachment)
+            return self._get(connection, attachment)
 
     def set_attributes(self, tenant: str, vector_store_id: str, file_id: str, attributes: Attributes) -> StoreFile:
         """Replace all attributes of the file. The next search filters by them.
@@ -73,13 +73,14 @@ class StoreFiles:
         with self.database.writing() as connection:
             seq = advance(connection, tenant, vector_store_id, int(self.clock()))
             _get(connection, attachment)
-            _update(connection, attachment, {"attributes": dict(attributes), "attributes_seq": seq})
-            return _get(connection, attachment)
+            write_attributes(connection, attachment, attributes, seq)
+            return self._get(connection, attachment)
 
     def chunks(self, tenant: str, vector_store_id: str, file_id: str) -> tuple[StoredChunk, ...]:
         """Return the searched chunks of the file, in the order of its text. Raises NotFoundError."""
         attachment, columns = AttachmentId(tenant, vector_store_id, file_id), chunks.c
-        query = select(columns.chunk_id, columns.text, columns.start_char, columns.end_char, columns.context)
+        place = (columns.start_char, columns.end_char, columns.context, func.coalesce(columns.source_map, ""))
+        query: Select[Any] = select(columns.chunk_id, columns.text, *place)
         query = query.where(is_attachment(chunks, attachment)).order_by(columns.start_char, columns.chunk_key)
         with self.database.reading() as connection:
             _get(connection, attachment)
@@ -88,7 +89,11 @@ class StoreFiles:
     def get(self, tenant: str, vector_store_id: str, file_id: str) -> StoreFile:
         """Raises NotFoundError."""
         with self.database.reading() as connection:
-            return _get(connection, AttachmentId(tenant, vector_store_id, file_id))
+            return self._get(connection, AttachmentId(tenant, vector_store_id, file_id))
+
+    def _get(self, connection: Connection, attachment: AttachmentId) -> StoreFile:
+        store, records = (attachment.tenant, attachment.vector_store_id), (_get(connection, attachment),)
+        return add_duplicates(connection, *store, add_progress(connection, *store, records, self.clock()))[0]
 
     def page(
         self, tenant: str, vector_store_id: str, request: PageRequest, status: FileStatus | None = None
@@ -100,9 +105,11 @@ class StoreFiles:
         after = AttachmentId(tenant, vector_store_id, request.cursor or "")
         find_after = select(store_files.c.store_file_key).where(is_attachment(store_files, after))
         with self.database.reading() as connection:
-            _check_store(connection, tenant, vector_store_id)
+            check_store(connection, tenant, vector_store_id)
             rows = fetch_page(connection, query, store_files.c.store_file_key, request, find_after)
-        return Page(tuple(to_record(row) for row in rows.items), rows.has_more)
+            records = [to_record(row) for row in rows.items]
+            described = add_progress(connection, tenant, vector_store_id, records, self.clock())
+            return Page(add_duplicates(connection, tenant, vector_store_id, described), rows.has_more)
 
     def detach(self, tenant: str, vector_store_id: str, file_id: str) -> None:
         """Remove the file from the store. The next search does not find it. Raises NotFoundError."""
@@ -113,7 +120,7 @@ class StoreFiles:
 def attach_file(
     connection: Connection,
     attachment: AttachmentId,
-    chunking: Chunking | None,
+    chunking: ChosenChunking,
     attributes: Attributes | None,
     attributes_seq: int,
     now: int,
@@ -123,13 +130,25 @@ def attach_file(
     The caller has locked file and store. If there are attributes, it has advanced the store to `attributes_seq`.
     """
     existing = _find(connection, attachment)
+    if isinstance(chunking, Inherited):
+        chunking = store_chunking(connection, attachment) if existing is None else existing.chunking
     if existing is None:
         _insert(connection, attachment, chunking, now)
     elif existing.status in ("failed", "cancelled") or existing.chunking != chunking:
         restart(connection, attachment, {"chunking": chunking}, now)
     if attributes is not None:
-        values = {"attributes": dict(attributes), "attributes_seq": attributes_seq}
-        _update(connection, attachment, values)
+        write_attributes(connection, attachment, attributes, attributes_seq)
+
+
+def write_attributes(connection: Connection, attachment: AttachmentId, attributes: Attributes, seq: int) -> None:
+    """Replace all attributes of the file as part of change `seq`, for which the caller has advanced the store."""
+    _update(connection, attachment, {"attributes": dict(attributes), "attributes_seq": seq})
+
+
+def rechunk(connection: Connection, attachment: AttachmentId, chunking: Chunking | None, now: int) -> None:
+    """Ingest the file again if it has another chunking. The caller has locked the store. Raises NotFoundError."""
+    if _get(connection, attachment).chunking != chunking:
+        restart(connection, attachment, {"chunking": chunking}, now)
 
 
 def restart(connection: Connection, attachment: AttachmentId, values: dict[str, Any], now: int) -> None:
@@ -137,10 +156,7 @@ def restart(connection: Connection, attachment: AttachmentId, values: dict[str, 
     # Replace the job, so that a worker with the old job cannot complete it.
     connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
     enqueue(connection, attachment, now)
-    fresh: dict[str, Any] = {"status": "in_progress", "last_error_code": None, "last_error_message": None}
-    if "chunking" in values:
-        fresh |= _chunking_values(values["chunking"])
-    _update(connection, attachment, fresh)
+    _update(connection, attachment, FRESH | (_chunking_values(values["chunking"]) if "chunking" in values else {}))
 
 
 def cancel(connection: Connection, attachment: AttachmentId) -> None:
@@ -162,6 +178,7 @@ def detach_file(connection: Connection, attachment: AttachmentId, now: int) -> N
     seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
     remove_chunks(connection, attachment, seq)
     connection.execute(delete(jobs).where(is_attachment(jobs, attachment)))
+    record_events(connection, "document.deleted", is_attachment(store_files, attachment), now)
     if connection.execute(delete(store_files).where(is_attachment(store_files, attachment))).rowcount == 0:
         raise NotFoundError("vector store file", attachment.file_id)
 
@@ -188,7 +205,8 @@ def check_attributes(attributes: Attributes) -> None:
         raise InvalidRequestError(f"attribute {key[:MAX_ATTRIBUTE_KEY_CHARS]!r} {problem}", "attributes")
 
 
-def _check_store(connection: Connection, tenant: str, vector_store_id: str) -> None:
+def check_store(connection: Connection, tenant: str, vector_store_id: str) -> None:
+    """Raises NotFoundError."""
     query = select(vector_stores.c.store_key).where(is_store(vector_stores, tenant, vector_store_id))
     if vector_store_id != DEFAULT_VECTOR_STORE and connection.scalar(query) is None:
         raise NotFoundError("vector store", vector_store_id)
@@ -210,13 +228,23 @@ def _insert(connection: Connection, attachment: AttachmentId, chunking: Chunking
     row = vars(attachment) | _chunking_values(chunking)
     row |= {"status": "in_progress", "usage_bytes": 0, "created_at": now, "attributes": {}}
     connection.execute(insert(store_files).values(row))
+    record_events(connection, "document.created", is_attachment(store_files, attachment), now)
     enqueue(connection, attachment, now)
 
 
-def _chunking_values(chunking: Chunking | None) -> dict[str, int | None]:
+def store_chunking(connection: Connection, attachment: AttachmentId) -> Chunking | None:
+    """The chunking of files that are attached without one; None for auto."""
+    query = select(vector_stores.c.chunking)
+    stored = connection.scalar(query.where(is_store(vector_stores, attachment.tenant, attachment.vector_store_id)))
+    return None if stored is None else Chunking.from_json(stored)
+
+
+def _chunking_values(chunking: Chunking | None) -> dict[str, Any]:
     return {
         "chunking_max_tokens": chunking.max_tokens if chunking else None,
         "chunking_overlap_tokens": chunking.overlap_tokens if chunking else None,
+        "chunking_strategy": chunking.strategy if chunking else None,
+        "chunking_parameters": dict(chunking.parameters) if chunking else None,
     }
 
 
@@ -227,7 +255,15 @@ def _update(connection: Connection, attachment: AttachmentId, values: dict[str, 
 def to_chunking(row: Row[Any]) -> Chunking | None:
     if row.chunking_max_tokens is None:
         return None
-    return Chunking(row.chunking_max_tokens, row.chunking_overlap_tokens)
+    parameters = tuple(sorted((row.chunking_parameters or {}).items()))
+    sizes = row.chunking_max_tokens, row.chunking_overlap_tokens
+    return Chunking(*sizes, row.chunking_strategy or "static", parameters)
+
+
+def to_failure(row: Row[Any]) -> Failure | None:
+    if row.status != "failed":
+        return None
+    return Failure(row.failure_reason or UNKNOWN_REASON, row.failed_attempts, row.failed_at)
 
 
 def to_record(row: Row[Any]) -> StoreFile:
@@ -242,4 +278,7 @@ def to_record(row: Row[Any]) -> StoreFile:
         chunking=to_chunking(row),
         attributes=row.attributes,
         version=row.version,
+        parse_report=None if row.parse_report is None else ParseReport.from_json(row.parse_report),
+        failure=to_failure(row),
+        derived=row.derived or {},
     )

@@ -51,6 +51,26 @@ def _from_4_to_5(connection: Connection) -> None:
     _run(connection, _PLACES)
 
 
+def _from_5_to_6(connection: Connection) -> None:
+    """Add what the parser reported of a file, and where its chunks stand in it. Unknown until it is ingested again."""
+    _run(connection, _REPORTS_AND_PLACES)
+
+
+def _from_6_to_7(connection: Connection) -> None:
+    """Add chunking strategies, and what a search shows in place of a chunk. Earlier sizes are of `static`."""
+    _run(connection, _STRATEGIES)
+
+
+def _from_7_to_8(connection: Connection) -> None:
+    """Add reasons of failures, progress of jobs, and the outbox of events. Earlier failures keep their error's code."""
+    _run(connection, _FAILURES_AND_EVENTS)
+
+
+def _from_8_to_9(connection: Connection) -> None:
+    """Add enrichment of files, masked texts and sketches. Stores of earlier releases ask for none."""
+    _run(connection, _ENRICHMENT)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -208,4 +228,85 @@ ALTER TABLE jobs ADD COLUMN due_at FLOAT NOT NULL DEFAULT 0;
 CREATE INDEX jobs_by_turn ON jobs (tenant, vector_store_id, is_large, due_at, lease_expires_at)
 """
 
-_STEPS: dict[int, Step] = {1: _from_1_to_2, 2: _from_2_to_3, 3: _from_3_to_4, 4: _from_4_to_5}
+_REPORTS_AND_PLACES = """
+ALTER TABLE store_files ADD COLUMN parse_report JSON;
+ALTER TABLE chunks ADD COLUMN source_map TEXT
+"""
+
+_STRATEGIES = """
+ALTER TABLE store_files ADD COLUMN chunking_strategy TEXT;
+ALTER TABLE store_files ADD COLUMN chunking_parameters JSON;
+ALTER TABLE vector_stores ADD COLUMN chunking JSON;
+ALTER TABLE chunks ADD COLUMN shown_start BIGINT;
+ALTER TABLE chunks ADD COLUMN shown_end BIGINT
+"""
+
+_FAILURES_AND_EVENTS = """
+ALTER TABLE store_files ADD COLUMN failure_reason TEXT;
+ALTER TABLE store_files ADD COLUMN failed_at BIGINT;
+ALTER TABLE store_files ADD COLUMN failed_attempts BIGINT NOT NULL DEFAULT 0;
+UPDATE store_files SET failure_reason =
+    CASE last_error_code WHEN 'server_error' THEN 'internal_error' ELSE last_error_code END
+    WHERE status = 'failed';
+CREATE INDEX store_files_by_status ON store_files (status, tenant, store_file_key);
+ALTER TABLE jobs ADD COLUMN num_retries BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN last_reason TEXT;
+ALTER TABLE jobs ADD COLUMN num_chunks BIGINT;
+ALTER TABLE jobs ADD COLUMN num_embedded BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE event_sinks (sink TEXT NOT NULL, source TEXT NOT NULL, PRIMARY KEY (sink));
+CREATE TABLE outbox (
+    event_key {key},
+    sink TEXT NOT NULL,
+    type TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    vector_store_id TEXT NOT NULL,
+    file_id TEXT NOT NULL,
+    filename TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    reason TEXT,
+    created_at FLOAT NOT NULL,
+    attempts BIGINT NOT NULL,
+    due_at FLOAT NOT NULL,
+    FOREIGN KEY (sink) REFERENCES event_sinks (sink) ON DELETE CASCADE
+);
+CREATE INDEX outbox_by_due ON outbox (sink, due_at, event_key);
+CREATE INDEX outbox_by_document ON outbox (sink, tenant, vector_store_id, file_id, event_key)
+"""
+
+_ENRICHMENT = """
+ALTER TABLE vector_stores ADD COLUMN enrichment JSON;
+ALTER TABLE vector_stores ADD COLUMN masked_kinds JSON;
+ALTER TABLE store_files ADD COLUMN derived JSON;
+ALTER TABLE store_files ADD COLUMN sketch {blob};
+CREATE TABLE masked_texts (
+    tenant TEXT NOT NULL,
+    vector_store_id TEXT NOT NULL,
+    file_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (tenant, vector_store_id, file_id),
+    FOREIGN KEY (tenant, vector_store_id, file_id)
+        REFERENCES store_files (tenant, vector_store_id, file_id) ON DELETE CASCADE
+);
+CREATE INDEX masked_texts_by_file ON masked_texts (tenant, file_id);
+CREATE TABLE sketch_bands (
+    tenant TEXT NOT NULL,
+    vector_store_id TEXT NOT NULL,
+    band BIGINT NOT NULL,
+    file_id TEXT NOT NULL,
+    PRIMARY KEY (tenant, vector_store_id, band, file_id),
+    FOREIGN KEY (tenant, vector_store_id, file_id)
+        REFERENCES store_files (tenant, vector_store_id, file_id) ON DELETE CASCADE
+);
+CREATE INDEX sketch_bands_by_file ON sketch_bands (tenant, vector_store_id, file_id)
+"""
+
+_STEPS: dict[int, Step] = {
+    1: _from_1_to_2,
+    2: _from_2_to_3,
+    3: _from_3_to_4,
+    4: _from_4_to_5,
+    5: _from_5_to_6,
+    6: _from_6_to_7,
+    7: _from_7_to_8,
+    8: _from_8_to_9,
+}

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, delete, func, insert, select, update
 
+from models.corpus.chunking import Chunking
 from models.corpus.chunks import is_attachment, remove_chunks
 from models.corpus.database import Database, insert_if_new, is_storable
 from models.corpus.expiry import ACTIVITY, expires_at, expiry_error, has_expired, is_expired
 from models.corpus.ids import random_id
+from models.corpus.outbox import record_events
 from models.corpus.paging import fetch_page
-from models.corpus.records import AttachmentId, FileCounts, Page, PageRequest, VectorStore, VectorStoreStatus
-from models.corpus.schema import store_files, vector_stores
+from models.corpus.records import AttachmentId, FileCounts, IndexSize, Page, PageRequest, VectorStore, VectorStoreStatus
+from models.corpus.reingestion import reingest
+from models.corpus.schema import chunks, jobs, store_files, vector_stores
+from models.corpus.store_changes import VectorStoreChanges, enrichment_columns, to_options
+from models.enrichment.options import PLAIN, IngestOptions
 from models.errors import InvalidRequestError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE
 
@@ -22,22 +26,6 @@ MAX_METADATA = 16
 MAX_METADATA_KEY_CHARS = 64
 MAX_METADATA_VALUE_CHARS = 512
 TOUCH_EVERY_S = 60  # so that not every search of a store with an expiry writes
-
-
-class _Unchanged(Enum):
-    UNCHANGED = "unchanged"
-
-
-UNCHANGED = _Unchanged.UNCHANGED
-
-
-@dataclass(frozen=True)
-class VectorStoreChanges:
-    """New values for a store. None for `expires_after_days` means that it never expires."""
-
-    name: str | _Unchanged = UNCHANGED
-    metadata: dict[str, str] | _Unchanged = UNCHANGED
-    expires_after_days: int | _Unchanged | None = UNCHANGED
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,8 @@ class VectorStores:
         name: str,
         metadata: dict[str, str] | None = None,
         expires_after_days: int | None = None,
+        chunking: Chunking | None = None,
+        options: IngestOptions = PLAIN,
     ) -> VectorStore:
         """Create a store. Raises InvalidRequestError for an unstorable name or metadata beyond OpenAI's limits."""
         _check_name(name)
@@ -60,25 +50,34 @@ class VectorStores:
         now, vector_store_id = int(self.clock()), random_id("vs_")
         row = new_row(tenant, vector_store_id, name, now)
         row |= {"metadata": metadata or {}, "expires_after_days": expires_after_days}
+        row |= {"chunking": chunking.to_json() if chunking else None}
+        row |= enrichment_columns(options.enrichment, options.masked)
         with self.database.writing() as connection:
             connection.execute(insert(vector_stores).values(row))
             return _get_record(connection, tenant, vector_store_id, now)
 
     def modify(self, tenant: str, vector_store_id: str, changes: VectorStoreChanges) -> VectorStore:
         """Change a store. Raises NotFoundError, InvalidRequestError, and ConflictError for an expired store."""
-        values = {key: value for key, value in vars(changes).items() if value is not UNCHANGED}
+        values, now = changes.to_row(), int(self.clock())
         _check_name(values.get("name", ""))
         check_metadata(values.get("metadata", {}))
         with self.database.writing() as connection:
-            lock_unexpired(connection, tenant, vector_store_id, int(self.clock()))
+            lock_unexpired(connection, tenant, vector_store_id, now)
             if not values:
-                return _get_record(connection, tenant, vector_store_id, int(self.clock()))
+                return _get_record(connection, tenant, vector_store_id, now)
+            before = _get_record(connection, tenant, vector_store_id, now)
             statement = update(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
             connection.execute(statement.values(values))
-            return _get_record(connection, tenant, vector_store_id, int(self.clock()))
+            after = _get_record(connection, tenant, vector_store_id, now)
+            if after.options == before.options:
+                return after
+            reingest(connection, tenant, vector_store_id, now)
+            return _get_record(connection, tenant, vector_store_id, now)
 
-    def touch(self, tenant: str, vector_store_ids: Sequence[str]) -> None:
-        """Record a search, which postpones the expiry of a store. Writes at most once a minute per store.
+    def touch(self, tenant: str, vector_store_ids: Sequence[str]) -> list[dict[str, str]]:
+        """Record a search, which postpones the expiry of a store, and return the metadata of the stores, in order.
+
+        Writes at most once a minute per store.
 
         Raises NotFoundError for an unknown store, ConflictError for an expired one.
         """
@@ -95,6 +94,7 @@ class VectorStores:
             if row.expires_after_days is not None and now - row.last_active_at >= TOUCH_EVERY_S:
                 with self.database.writing() as connection:
                     _update_locked(connection, tenant, vector_store_id, now, num_changes=0)
+        return [rows[name].metadata for name in vector_store_ids if name in rows]
 
     def expire(self) -> int:
         """Remove the files from every expired store; the store's row stays. Return the number of files."""
@@ -120,6 +120,7 @@ class VectorStores:
             return 0
         seq = advance(connection, attachment.tenant, attachment.vector_store_id, now)
         remove_chunks(connection, attachment, seq)
+        record_events(connection, "document.deleted", is_attachment(store_files, attachment), now)
         return connection.execute(delete(store_files).where(is_attachment(store_files, attachment))).rowcount
 
     def get(self, tenant: str, vector_store_id: str) -> VectorStore:
@@ -127,6 +128,14 @@ class VectorStores:
         self._ensure_default(tenant)
         with self.database.reading() as connection:
             return _get_record(connection, tenant, vector_store_id, int(self.clock()))
+
+    def index_size(self, tenant: str, vector_store_id: str) -> IndexSize:
+        """Count what the store's index has. Takes time in proportion to it. Raises NotFoundError."""
+        num_bytes = self.get(tenant, vector_store_id).usage_bytes
+        query = select(func.count(), func.coalesce(func.sum(chunks.c.num_tokens), 0))
+        with self.database.reading() as connection:
+            num_chunks, num_tokens = connection.execute(query.where(is_store(chunks, tenant, vector_store_id))).one()
+        return IndexSize(num_chunks, int(num_tokens), num_bytes)
 
     def page(self, tenant: str, request: PageRequest) -> Page[VectorStore]:
         self._ensure_default(tenant)
@@ -139,7 +148,13 @@ class VectorStores:
     def delete(self, tenant: str, vector_store_id: str) -> None:
         """Delete the store and its chunks; the files stay. `default` is emptied instead. Raises NotFoundError."""
         with self.database.writing() as connection:
-            statement = delete(vector_stores).where(is_store(vector_stores, tenant, vector_store_id))
+            is_this = is_store(vector_stores, tenant, vector_store_id)
+            connection.execute(select(vector_stores.c.store_key).where(is_this).with_for_update())
+            # So that no job of the store can still end, and write an event after these.
+            connection.execute(delete(jobs).where(is_store(jobs, tenant, vector_store_id)))
+            of_store = is_store(store_files, tenant, vector_store_id)
+            record_events(connection, "document.deleted", of_store, self.clock())
+            statement = delete(vector_stores).where(is_this)
             if connection.execute(statement).rowcount == 0 and vector_store_id != DEFAULT_VECTOR_STORE:
                 raise NotFoundError("vector store", vector_store_id)
 
@@ -272,6 +287,8 @@ def _to_records(connection: Connection, tenant: str, now: int, rows: tuple[Row[A
             expires_at=expires_at(row),
             generation=row.generation,
             building=row.building,
+            chunking=None if row.chunking is None else Chunking.from_json(row.chunking),
+            options=to_options(row),
         )
         for row in rows
     )

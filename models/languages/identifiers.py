@@ -35,13 +35,17 @@ def wholes(word: str) -> list[str]:
 
     `word` has no white space. `v1.2.3` gives v1.2.3, 1.2.3 and 1.2.
     """
+    names = (shorter for name in whole_names(word) for shorter in _with_shorter_versions(name))
+    return list(map(as_term, dict.fromkeys(names)))
+
+
+def whole_names(word: str) -> list[str]:
+    """Return the identifiers in a word as they are written. `word` has no white space."""
     if word.isalpha():
         return []
     names = [name.group() for name in _SYMBOL_NAME.finditer(word)]
-    for joined in _JOINED.finditer(word.strip(_OUTSIDE)):
-        if _WORTH.search(joined.group()):
-            names += _with_shorter_versions(joined.group())
-    return list(map(as_term, dict.fromkeys(names)))
+    joined = (match.group() for match in _JOINED.finditer(word.strip(_OUTSIDE)))
+    return names + [name for name in joined if _WORTH.search(name)]
 
 
 def parts(word: str) -> list[str]:

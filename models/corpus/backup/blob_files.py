@@ -1,43 +1,41 @@
-"""Copy uploaded files between blob folders. On the same disk, they are hard-linked instead.
+"""Copy uploaded files between stores of blobs. Between folders on the same disk, they are hard-linked instead.
 
-A blob never changes once it has its name (FolderBlobStore), so two folders may share it.
+A blob never changes once it has its name (BlobStore), so two folders may share it.
 """
 
 import errno
 import os
-import string
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from models.corpus.backup.manifest import Progress, fsync, sha256_of
-from models.corpus.blobs import FolderBlobStore
-from models.errors import ConfigError
+from models.corpus.blobs import BlobStore, FolderBlobStore
+from models.errors import ConfigError, NotFoundError
 
 NUM_THREADS = 4  # each has one file in memory; concurrent fsyncs share one write of the disk's journal
 # Another disk; not permitted; not supported; too many links; access denied.
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES}
-DIGEST_CHARS = 64
 
 
 def blob_path(root: Path, digest: str) -> Path:
-    return root / digest[:2] / digest
+    return FolderBlobStore(root, create=False).path(digest)
 
 
 def list_digests(root: Path) -> set[str]:
     """List the digests of the blobs in the folder. Files that a crash left half-written are ignored."""
-    names = {path.name for path in root.glob("??/*")}
-    return {name for name in names if len(name) == DIGEST_CHARS and not set(name) - set(string.hexdigits)}
+    return FolderBlobStore(root, create=False).digests()
 
 
-def place(digests: Collection[str], sources: Sequence[Path], target: Path, progress: Progress) -> list[str]:
+def place(digests: Collection[str], sources: Sequence[BlobStore], target: BlobStore, progress: Progress) -> list[str]:
     """Put blobs in `target` durably, each from the first source that has it. Return the digests that no source has.
 
     Blobs that `target` has already are left alone. Raises ConfigError for a blob that does not match its digest.
     """
     missing = []
-    for folder in {blob_path(target, digest).parent for digest in digests}:
+    folders = _folders(digests, target)
+    for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         placed = pool.map(partial(_place, sources=sources, target=target), digests)
@@ -45,10 +43,16 @@ def place(digests: Collection[str], sources: Sequence[Path], target: Path, progr
             if not is_placed:
                 missing.append(digest)
             progress("files", num_done, len(digests))
-    for folder in (*{blob_path(target, digest).parent for digest in digests}, target):
-        if folder.exists():
-            fsync(folder)
+    for folder in folders:
+        fsync(folder)
     return missing
+
+
+def _folders(digests: Collection[str], target: BlobStore) -> list[Path]:
+    """The folders that links are made in, the outermost last. None in object storage."""
+    if not isinstance(target, FolderBlobStore):
+        return []
+    return [*{target.path(digest).parent for digest in digests}, target.root]
 
 
 def check(digests: Collection[str], root: Path, progress: Progress) -> None:
@@ -58,15 +62,16 @@ def check(digests: Collection[str], root: Path, progress: Progress) -> None:
             progress("checking files", num_done, len(digests))
 
 
-def _place(digest: str, sources: Sequence[Path], target: Path) -> bool:
-    path = blob_path(target, digest)
-    return path.exists() or any(_link_or_copy(root, digest, target) for root in sources)
+def _place(digest: str, sources: Sequence[BlobStore], target: BlobStore) -> bool:
+    return target.exists(digest) or any(_link_or_copy(source, digest, target) for source in sources)
 
 
-def _link_or_copy(root: Path, digest: str, target: Path) -> bool:
-    path = blob_path(target, digest)
+def _link_or_copy(source: BlobStore, digest: str, target: BlobStore) -> bool:
+    if not (isinstance(source, FolderBlobStore) and isinstance(target, FolderBlobStore)):
+        return _copy(source, digest, target)
+    path = target.path(digest)
     try:
-        os.link(blob_path(root, digest), path)
+        os.link(source.path(digest), path)
     except FileNotFoundError:
         return False
     except FileExistsError:
@@ -74,18 +79,18 @@ def _link_or_copy(root: Path, digest: str, target: Path) -> bool:
     except OSError as error:
         if error.errno not in NO_LINK:
             raise
-        return _copy(root, digest, target)
+        return _copy(source, digest, target)
     fsync(path)
     return True
 
 
-def _copy(root: Path, digest: str, target: Path) -> bool:
+def _copy(source: BlobStore, digest: str, target: BlobStore) -> bool:
     try:
-        content = blob_path(root, digest).read_bytes()
-    except FileNotFoundError:
+        content = source.get(digest)
+    except NotFoundError:
         return False
-    if FolderBlobStore(target).put(content) != digest:
-        raise ConfigError(str(blob_path(root, digest)), "is damaged: its content does not match the digest in its name")
+    if target.put(content) != digest:
+        raise ConfigError(f"uploaded file {digest}", "is damaged: its content does not match the digest in its name")
     return True
 
 

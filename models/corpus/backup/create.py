@@ -11,7 +11,7 @@ from typing import cast
 
 from sqlalchemy import Connection, Engine, create_engine, func, insert, select, text
 
-from models.corpus.backup.blob_files import blob_path, list_digests, place
+from models.corpus.backup.blob_files import blob_path, place
 from models.corpus.backup.keys import sequence_values, set_sqlite_sequences
 from models.corpus.backup.manifest import (
     DATABASE,
@@ -27,7 +27,9 @@ from models.corpus.backup.manifest import (
     sha256_of,
     typed_errors,
 )
+from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database
+from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import SCHEMA_VERSION, files, metadata
 from models.errors import ConflictError
 
@@ -38,20 +40,23 @@ ROWS_A_STEP = 2_000
 
 def create_backup(
     database: Database,
-    blob_root: Path,
+    blob_root: str | Path,
     destination: Path,
     previous: Path | None = None,
     progress: Progress = ignore_progress,
 ) -> Manifest:
     """Copy every table as of one moment, and every uploaded file that the tables name. Writers do not wait.
 
+    `blob_root` is the folder or the URL of the uploaded files. Those of a URL are downloaded.
     The folder gets its name when it is complete and on disk. A killed process leaves at most a folder
     `<name>.unfinished-…`. Files of `previous`, an older backup, are linked instead of copied. Raises ConflictError if
     `destination` exists, ConfigError for a disk that is full or cannot be read.
     """
     _check_destination(destination)
     unfinished = destination.with_name(f"{destination.name}.unfinished-{uuid.uuid4().hex}")
-    sources = [blob_root] if previous is None else [previous / FILES, blob_root]
+    sources = [open_blobs(blob_root)]
+    if previous is not None:
+        sources.insert(0, FolderBlobStore(previous / FILES, create=False))
     try:
         with typed_errors(destination):
             if previous is not None:
@@ -72,19 +77,20 @@ def _check_destination(destination: Path) -> None:
         raise ConflictError(f"{destination} exists; choose a new folder")
 
 
-def _copy_corpus(database: Database, sources: Sequence[Path], target: Path, progress: Progress) -> None:
+def _copy_corpus(database: Database, sources: Sequence[BlobStore], target: Path, progress: Progress) -> None:
     """Copy tables and files that match, although a file may be deleted between the two copies.
 
     Each attempt keeps the files that it copied, so the next one only copies newer files. An attempt fails only if a
     newer file is deleted before it is copied.
     """
-    place(_live_digests(database), sources, target / FILES, progress)
+    copied = FolderBlobStore(target / FILES)
+    place(_live_digests(database), sources, copied, progress)
     for _ in range(MAX_ATTEMPTS):
         _copy_tables(database, target / DATABASE, progress)
         digests = digests_in(target / DATABASE)
-        if not place(digests, sources, target / FILES, progress):
-            for unused in list_digests(target / FILES) - set(digests):
-                blob_path(target / FILES, unused).unlink()
+        if not place(digests, sources, copied, progress):
+            for unused in copied.digests() - set(digests):
+                copied.delete(unused)
             return
     raise ConflictError(f"files were deleted faster than they were copied, in {MAX_ATTEMPTS} attempts; try again")
 
@@ -129,13 +135,14 @@ def _copy_rows(connection: Connection, target: Path, progress: Progress) -> None
 
 def _insert_rows(connection: Connection, engine: Engine, progress: Progress) -> None:
     streaming = connection.execution_options(yield_per=ROWS_A_STEP)
+    counts = [connection.scalar(select(func.count()).select_from(table)) or 0 for table in metadata.sorted_tables]
+    num_done = 0
     with engine.begin() as copy:
         for table in metadata.sorted_tables:
-            num_rows, num_done = connection.execute(select(func.count()).select_from(table)).scalar_one(), 0
             for rows in streaming.execute(select(table)).mappings().partitions():
                 copy.execute(insert(table), [dict(row) for row in rows])
                 num_done += len(rows)
-                progress(table.name, num_done, num_rows)
+                progress("tables", num_done, sum(counts))
         set_sqlite_sequences(copy, sequence_values(connection))
 
 

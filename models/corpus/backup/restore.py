@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, text, update
 
-from models.corpus.backup.blob_files import check, list_digests, place
+from models.corpus.backup.blob_files import check, place
 from models.corpus.backup.keys import KEY_COLUMNS, sequence_values, set_sequences
 from models.corpus.backup.manifest import (
     DATABASE,
@@ -23,15 +23,18 @@ from models.corpus.backup.manifest import (
     open_tables,
     typed_errors,
 )
-from models.corpus.blobs import FolderBlobStore
+from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database, lock_name
 from models.corpus.ids import random_id
+from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import (
     chunks,
+    event_sinks,
     files,
     jobs,
     leases,
     metadata,
+    outbox,
     removed_chunks,
     schema_version,
     vector_stores,
@@ -45,20 +48,22 @@ DIGESTS_A_STEP = 500
 # removed_chunks: a view needs removals if it has read part of the log. No view has read the new log.
 # view_positions: each names a log of the replaced corpus that is gone, which tells a view to clear its rows.
 # leases: they belong to running replicas. A restore brings no lease back and takes none from a replica that is writing.
-UNRESTORED = (schema_version, removed_chunks, view_positions, leases)
-UNTOUCHED = (schema_version, view_positions, leases)
+# event_sinks, outbox: they belong to the running service. Events of the replaced corpus are still delivered.
+UNRESTORED = (schema_version, removed_chunks, view_positions, leases, event_sinks, outbox)
+UNTOUCHED = (schema_version, view_positions, leases, event_sinks, outbox)
 LOCK_ORDER = ("files", "vector_stores", "jobs", "store_files")  # the order in which every writer locks
 
 
 def restore_backup(
     database: Database,
-    blob_root: Path,
+    blob_root: str | Path,
     backup: Path,
     replace: bool = False,
     progress: Progress = ignore_progress,
 ) -> Manifest:
     """Replace the whole corpus by the backup. Readers see the old corpus, then the new one, and no mixture.
 
+    `blob_root` is the folder or the URL of the corpus' uploaded files.
     Every vector store gets a new log, so that views start again. Jobs lose their leases. Raises ConflictError if the
     corpus is not empty and `replace` is False. Raises ConfigError for a backup that is damaged or of another version,
     and for a full disk. Then the corpus has not changed.
@@ -70,8 +75,8 @@ def restore_backup(
         manifest.check(backup)
         digests = digests_in(backup / DATABASE)
         check(digests, backup / FILES, progress)
-    with typed_errors(blob_root):
-        blobs = _Blobs(database, backup / FILES, blob_root, digests)
+    with typed_errors(Path(blob_root)):
+        blobs = _Blobs(database, FolderBlobStore(backup / FILES, create=False), open_blobs(blob_root), digests)
         blobs.place(progress)
         with database.writing() as connection:
             _lock_tables(connection)
@@ -90,14 +95,13 @@ class _Blobs:
     """Copies the uploaded files of a backup into a corpus."""
 
     database: Database
-    source: Path
-    target: Path
+    source: FolderBlobStore
+    target: BlobStore
     digests: list[str]
 
     def place(self, progress: Progress) -> None:
-        self.target.mkdir(parents=True, exist_ok=True)
         if missing := place(self.digests, [self.source], self.target, progress):
-            raise ConfigError(str(self.source), f"changed while it was read: {missing[0]} is missing")
+            raise ConfigError(str(self.source.root), f"changed while it was read: {missing[0]} is missing")
 
     def settle(self, progress: Progress) -> None:
         """Copy blobs again after the commit: a writer that saw no row for a blob just before may delete it.
@@ -113,15 +117,14 @@ class _Blobs:
 
     def sweep(self, progress: Progress) -> None:
         """Delete unused blobs. A concurrent upload of the same content notices and puts it again (Files.add)."""
-        blobs = FolderBlobStore(self.target)
         with self.database.reading() as connection:
             used = set(connection.scalars(select(files.c.digest).distinct()))
-        unused = sorted(list_digests(self.target) - used)
+        unused = sorted(self.target.digests() - used)
         for num_done, digest in enumerate(unused, 1):
             with self.database.writing() as connection:
                 lock_name(connection, digest)
                 if connection.scalar(select(files.c.file_key).where(files.c.digest == digest).limit(1)) is None:
-                    blobs.delete(digest)
+                    self.target.delete(digest)
             progress("removing old files", num_done, len(unused))
 
 
@@ -226,6 +229,7 @@ def _copy_to_postgresql(
 def _reset_leases_and_logs(connection: Connection) -> None:
     """Clear leases and attempts, which belong to processes of the old corpus, and start new logs."""
     connection.execute(update(jobs).values(attempts=0, lease_owner=None, lease_expires_at=0.0))
+    connection.execute(update(jobs).values(num_chunks=None, num_embedded=0))
     connection.execute(update(vector_stores).values(trimmed_seq=0, build_owner=None, build_lease_expires_at=0.0))
     keys = connection.scalars(select(vector_stores.c.store_key)).all()
     if keys:

@@ -16,8 +16,36 @@ STORE = DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))
 GENERATION = "tiny@1"
 CHUNK_CHARS = 10
-# Turns a database of version 5 into one of version 4.
+# Turn a database of version 9 into one of version 8, 7, 6, 5 and 4.
+UNDO_VERSION_9 = (
+    "DROP TABLE masked_texts",
+    "DROP TABLE sketch_bands",
+    *(f"ALTER TABLE store_files DROP COLUMN {name}" for name in ("derived", "sketch")),
+    *(f"ALTER TABLE vector_stores DROP COLUMN {name}" for name in ("enrichment", "masked_kinds")),
+)
+UNDO_VERSION_8 = (
+    *UNDO_VERSION_9,
+    "DROP TABLE outbox",
+    "DROP TABLE event_sinks",
+    "DROP INDEX store_files_by_status",
+    *(f"ALTER TABLE store_files DROP COLUMN {name}" for name in ("failure_reason", "failed_at", "failed_attempts")),
+    *(f"ALTER TABLE jobs DROP COLUMN {name}" for name in ("num_retries", "last_reason", "num_chunks", "num_embedded")),
+)
+UNDO_VERSION_7 = (
+    *UNDO_VERSION_8,
+    "ALTER TABLE store_files DROP COLUMN chunking_strategy",
+    "ALTER TABLE store_files DROP COLUMN chunking_parameters",
+    "ALTER TABLE vector_stores DROP COLUMN chunking",
+    "ALTER TABLE chunks DROP COLUMN shown_start",
+    "ALTER TABLE chunks DROP COLUMN shown_end",
+)
+UNDO_VERSION_6 = (
+    *UNDO_VERSION_7,
+    "ALTER TABLE store_files DROP COLUMN parse_report",
+    "ALTER TABLE chunks DROP COLUMN source_map",
+)
 UNDO_VERSION_5 = (
+    *UNDO_VERSION_6,
     "DROP INDEX jobs_by_turn",
     "ALTER TABLE jobs DROP COLUMN is_large",
     "ALTER TABLE jobs DROP COLUMN due_at",

@@ -25,7 +25,7 @@ from models.corpus.corpus import Corpus
 from models.errors import NotFoundError
 from models.types import Chunk
 
-NUM_KILLS = 25
+NUM_KILLS = int(os.environ.get("RAGSERVE_KILLS", "12"))
 MAX_LIFE_S = 0.3  # of a child, after its first step; a step takes 1 to 20 ms
 
 pytestmark = pytest.mark.slow

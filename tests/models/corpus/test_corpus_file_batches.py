@@ -3,9 +3,10 @@
 import pytest
 from corpus_samples import STORE, TENANT, complete, ingest, stored_texts
 
+from models.corpus.chunking import Chunking
 from models.corpus.corpus import Corpus
 from models.corpus.file_batches import BatchItem
-from models.corpus.records import Chunking, FileCounts, PageRequest
+from models.corpus.records import FileCounts, PageRequest
 from models.errors import InvalidRequestError, NotFoundError
 
 

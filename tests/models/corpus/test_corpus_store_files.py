@@ -1,8 +1,9 @@
 import pytest
 from corpus_samples import SCOPE, STORE, TENANT, complete, ingest, stored_texts
 
+from models.corpus.chunking import Chunking
 from models.corpus.corpus import Corpus
-from models.corpus.records import Attributes, Chunking, PageRequest
+from models.corpus.records import Attributes, PageRequest
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 
 

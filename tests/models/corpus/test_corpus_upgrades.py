@@ -13,6 +13,9 @@ from corpus_samples import (
     STORE,
     TENANT,
     UNDO_VERSION_5,
+    UNDO_VERSION_6,
+    UNDO_VERSION_7,
+    UNDO_VERSION_9,
     Follower,
     complete,
     cut,
@@ -25,11 +28,14 @@ from sqlalchemy import Connection, Engine, create_engine, insert, inspect, selec
 from sqlalchemy.exc import DatabaseError
 
 from models.corpus.blobs import FolderBlobStore
+from models.corpus.chunking import Chunking
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
+from models.corpus.parse_report import ParseReport
 from models.corpus.positions import ViewKey
 from models.corpus.records import Head
 from models.corpus.schema import metadata, view_positions
+from models.enrichment.options import PLAIN
 
 # The SQL of version 1, except for the two types that differ between the databases.
 VERSION_1 = """
@@ -337,6 +343,59 @@ def test_jobs_of_version_4_are_claimed_first(database_url: str, state_folder: Pa
         corpus.store_files.attach(TENANT, STORE, corpus.files.add(TENANT, "new.md", b"new").file_id)
 
         assert [job.filename for job in corpus.jobs.claim("worker", 2, 60)] == ["old.md", "new.md"]
+
+
+def test_files_of_version_5_have_no_report_until_they_are_ingested_again(
+    database_url: str, state_folder: Path, old_engine: Engine
+) -> None:
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        file_id = ingest(corpus, "a.md", "alpha")
+    with old_engine.begin() as connection:
+        for statement in UNDO_VERSION_6:
+            connection.execute(text(statement))
+        connection.execute(text("UPDATE schema_version SET version = 5"))
+
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        assert stored_texts(corpus) == ["Title\nalpha"]
+        assert corpus.store_files.get(TENANT, STORE, file_id).parse_report is None
+
+        corpus.files.replace(TENANT, file_id, b"omega")
+        complete(corpus, *corpus.jobs.claim("worker", 1, 60))
+
+        assert corpus.store_files.get(TENANT, STORE, file_id).parse_report == ParseReport()
+
+
+def test_sizes_of_version_6_are_of_the_strategy_static(
+    database_url: str, state_folder: Path, old_engine: Engine
+) -> None:
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        file_id = ingest(corpus, "a.md", "alpha")
+        corpus.store_files.attach(TENANT, STORE, file_id, Chunking(300, 30))
+        complete(corpus, *corpus.jobs.claim("worker", 1, 60))
+    with old_engine.begin() as connection:
+        for statement in UNDO_VERSION_7:
+            connection.execute(text(statement))
+        connection.execute(text("UPDATE schema_version SET version = 6"))
+
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        assert corpus.store_files.get(TENANT, STORE, file_id).chunking == Chunking(300, 30, "static")
+        assert corpus.vector_stores.get(TENANT, STORE).chunking is None
+        (passage,) = corpus.views.passages([2], SCOPE).values()
+        assert passage.shown is None
+
+
+def test_stores_of_version_8_ask_for_no_enrichment(database_url: str, state_folder: Path, old_engine: Engine) -> None:
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        file_id = ingest(corpus, "a.md", "alpha")
+    with old_engine.begin() as connection:
+        for statement in UNDO_VERSION_9:
+            connection.execute(text(statement))
+        connection.execute(text("UPDATE schema_version SET version = 8"))
+
+    with closing(Corpus.open(database_url, state_folder / "blobs")) as corpus:
+        file = corpus.store_files.get(TENANT, STORE, file_id)
+        assert (file.derived, file.duplicates, corpus.vector_stores.get(TENANT, STORE).options) == ({}, None, PLAIN)
+        assert corpus.files.text(TENANT, file_id) == "alpha"
 
 
 def _describe(engine: Engine) -> dict[str, object]:

@@ -7,7 +7,8 @@ from models.corpus.corpus import Corpus
 from models.corpus.expiry import DAY_S
 from models.corpus.file_batches import BatchItem
 from models.corpus.records import FileCounts, PageRequest
-from models.corpus.vector_stores import TOUCH_EVERY_S, VectorStoreChanges
+from models.corpus.store_changes import VectorStoreChanges
+from models.corpus.vector_stores import TOUCH_EVERY_S
 from models.errors import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Scope
 

@@ -1,0 +1,110 @@
+"""Uploaded files in object storage, or wherever fsspec can write: s3://bucket/folder."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from models.corpus.blobs import BlobStore, FolderBlobStore, digest_of, is_digest
+from models.errors import BlobsUnavailableError, NotFoundError
+from models.filesystem import has_protocol, open_filesystem, protocol_of
+
+SETTING = "storage.blobs_url"
+# These show an object whole or not at all: a temporary name would only cost a copy.
+ATOMIC_PUT = frozenset(["s3", "s3a", "gs", "gcs", "az", "abfs"])
+INCOMING = ".incoming-"
+
+
+def open_blobs(root: str | Path) -> BlobStore:
+    """The blobs of a folder, or of a URL. Raises ConfigError for a URL that cannot be used."""
+    if not has_protocol(str(root)):
+        return FolderBlobStore(root)
+    if protocol_of(str(root)) in ("file", "local"):
+        return FolderBlobStore(open_filesystem(SETTING, str(root))[1])  # which calls fsync
+    return RemoteBlobStore(str(root))
+
+
+class RemoteBlobStore:
+    """Keeps each blob in one object, root/ab/abcd…. A crash leaves at most an unused `.incoming-` object."""
+
+    def __init__(self, url: str) -> None:
+        """Raises ConfigError. Nothing is read or written yet."""
+        self._files, root = open_filesystem(SETTING, url)
+        self._root = root.rstrip("/")
+        self._is_atomic = protocol_of(url) in ATOMIC_PUT
+
+    def put(self, content: bytes) -> str:
+        digest = digest_of(content)
+        with _typed_errors():
+            # An object of another size is what a storage without atomic writes left behind.
+            if self._size(digest) != len(content):
+                self._write(self._path(digest), content)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        try:
+            with _typed_errors():
+                content: bytes = self._files.cat_file(self._path(digest))
+                return content
+        except FileNotFoundError:
+            raise NotFoundError("blob", digest) from None
+
+    def delete(self, digest: str) -> None:
+        with suppress(FileNotFoundError), _typed_errors():
+            self._files.rm_file(self._path(digest))
+
+    def exists(self, digest: str) -> bool:
+        with _typed_errors():
+            return self._size(digest) is not None
+
+    def digests(self) -> set[str]:
+        try:
+            with _typed_errors():
+                names = {path.rpartition("/")[2] for path in self._files.find(self._root)}
+        except FileNotFoundError:
+            return set()
+        return {name for name in names if is_digest(name)}
+
+    def _path(self, digest: str) -> str:
+        return f"{self._root}/{digest[:2]}/{digest}"
+
+    def _size(self, digest: str) -> int | None:
+        """None: no such blob. fsspec's own `exists` takes a lost connection for a missing file."""
+        try:
+            info: dict[str, Any] = self._files.info(self._path(digest))
+        except FileNotFoundError:
+            return None
+        return None if info["type"] == "directory" else int(info["size"])
+
+    def _write(self, path: str, content: bytes) -> None:
+        """Write `content` to `path` whole or not at all. Raises the client's errors, OSError for a missing bucket."""
+        try:
+            self._write_whole(path, content)
+        except FileNotFoundError as error:
+            raise OSError(f"{self._root} cannot be written: {error}") from error
+
+    def _write_whole(self, path: str, content: bytes) -> None:
+        if self._is_atomic:
+            self._files.pipe_file(path, content)
+            return
+        incoming = f"{self._root}/{INCOMING}{uuid.uuid4().hex}"
+        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        try:
+            self._files.pipe_file(incoming, content)
+            self._files.mv(incoming, path)
+        except BaseException:
+            with suppress(OSError):
+                self._files.rm_file(incoming)
+            raise
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Turn whatever a storage's client raises into BlobsUnavailableError. A missing file stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # each client has errors of its own
+        raise BlobsUnavailableError(f"{type(error).__name__}: {error}") from error
