@@ -1,18 +1,21 @@
 """Upload files and folders into a vector store, in parallel, with a progress bar."""
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from models.catalog import Catalog
-from serve.cli.remote import IngestedFile, RemoteError, RemoteService
+from serve.cli.remote import IngestedFile, RemoteError, RemoteService, form_name
 
 PARALLEL_UPLOADS = 16
+MAX_SHOWN_OMISSIONS = 8  # names
 FILES_PER_BATCH = 50  # attached at once: their ingestion begins while the next ones are uploaded
 
 
@@ -45,6 +48,7 @@ def ingest_files(service: RemoteService, paths: list[Path], store: str, console:
     with Progress(*columns, console=console) as progress:
         batches = _upload_all(service, files, store, progress)
         results = _await_all(service, batches, store, progress)
+    _print_reports(results, console)
     failed = [result for result in results if result.status != "completed"]
     for result in failed:
         console.print(f"{result.filename}: {result.status}: {result.error}", markup=False, style="red")
@@ -81,10 +85,11 @@ def _await_all(service: RemoteService, batches: list[_Batch], store: str, progre
     task = progress.add_task("ingesting", total=sum(len(batch.uploads) for batch in batches))
     results: list[IngestedFile] = []
     for batch in batches:
-        failures = {}
+        failures, reports = dict[str, str](), dict[str, dict[str, Any]]()
         if batch.batch_id is not None:
             failures = service.await_batch(store, batch.batch_id, partial(_show, progress, task, len(results)))
-        results += [_result(service, upload, failures) for upload in batch.uploads]
+            reports = service.parse_reports(store, batch.batch_id)
+        results += [_with_report(upload, _result(service, upload, failures), reports) for upload in batch.uploads]
         progress.update(task, completed=len(results))
     return results
 
@@ -106,14 +111,32 @@ def _result(service: RemoteService, upload: _Upload, failures: dict[str, str]) -
     return IngestedFile(upload.filename, "completed")
 
 
+def _print_reports(results: list[IngestedFile], console: Console) -> None:
+    """Each warning, and the sums of what was left out of all files."""
+    for result in results:
+        for warning in result.warnings:
+            console.print(f"{result.filename}: {warning}", markup=False, style="yellow")
+    omissions: Counter[str] = Counter()
+    for result in results:
+        omissions.update(result.omissions)
+    if omissions:
+        counts = ", ".join(f"{count} {name}" for name, count in omissions.most_common(MAX_SHOWN_OMISSIONS))
+        console.print(f"left out on purpose: {counts}", markup=False)
+
+
+def _with_report(upload: _Upload, result: IngestedFile, reports: dict[str, dict[str, Any]]) -> IngestedFile:
+    report = reports.get(upload.file_id or "", {})
+    return replace(result, omissions=report.get("omissions", {}), warnings=report.get("warnings", ()))
+
+
 def _walk(path: Path) -> Iterator[tuple[str, Path]]:
-    """(name, path) of a file, or of every supported file below a folder except hidden ones."""
+    """(name, path) of a file, or of every supported file below a folder except hidden ones and images."""
     if path.is_file():
-        yield path.name, path
+        yield form_name(path.name), path
         return
-    extensions = Catalog.open().extensions()
+    extensions = Catalog.open().text_extensions()
     for file in sorted(path.rglob("*")):
         inside = file.relative_to(path)
         is_hidden = any(name.startswith(".") for name in inside.parts)
         if file.is_file() and not is_hidden and file.suffix.lower() in extensions:
-            yield f"{path.resolve().name}/{inside.as_posix()}", file
+            yield form_name(f"{path.resolve().name}/{inside.as_posix()}"), file

@@ -24,6 +24,9 @@ def ingest_command(  # noqa: PLR0913
     model: Annotated[
         str, typer.Option(help="Catalog alias that ragserve embeds with, such as minilm-int8.")
     ] = "minilm",
+    kills: Annotated[
+        int, typer.Option(help="Instead: kill a bulk run so often, and compare the result.", min=0, max=100)
+    ] = 0,
     config: ConfigOption = DEFAULT_CONFIG,
     environments: PeersOption = None,
     output: OutputOption = None,
@@ -38,6 +41,14 @@ def ingest_command(  # noqa: PLR0913
     from serve.cli.bench.ingest.run import measure
     from serve.cli.driver.peers.environments import default_folder
 
+    if kills:
+        from serve.cli.bench.ingest.kills import measure_kills
+
+        large_files = 0
     sizes = (files, large_files, large_documents)
     plan = IngestPlan(config, environments or default_folder(), documents, *sizes, threads, model=model)
-    measure(plan.as_quick() if quick else plan, output)
+    plan = plan.as_quick() if quick else plan
+    if kills:
+        measure_kills(plan, kills, output)
+    else:
+        measure(plan, output)

@@ -1,75 +1,15 @@
 """`ragserve ingest` against an application on a real port: uploads, new versions, unchanged files."""
 
-import threading
-import time
-from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 
 import pytest
-import uvicorn
-from rich.console import Console
+from typer.testing import CliRunner, Result
 
-from deployments.cluster.environment import free_port
 from serve.access.keys import digest_of
 from serve.cli.ingest import files as ingest_files
-from serve.cli.remote import RemoteError, RemoteService
-from tests.serve.api.api_samples import Clock, Running, application
-
-START_TIMEOUT_S = 30.0
-
-
-class Listening:
-    """The application behind a real port, and a folder of documents to ingest."""
-
-    def __init__(self, running: Running, url: str, folder: Path) -> None:
-        self.corpus, self.url, self.folder, self.output = running.corpus, url, folder, StringIO()
-
-    def write(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(text)
-
-    def ingest(self, store: str = "default") -> list[ingest_files.IngestedFile]:
-        with RemoteService(self.url) as service:
-            return ingest_files.ingest_files(service, [self.folder], store, Console(file=self.output, width=200))
-
-    def versions(self) -> dict[str, list[int]]:
-        """The versions of all files, by name."""
-        versions: dict[str, list[int]] = {}
-        with RemoteService(self.url) as service:
-            for file in service.pages("/v1/files"):
-                versions.setdefault(file["filename"], []).append(file["version"])
-        return versions
-
-    def texts(self) -> list[str]:
-        """The searchable chunks of the default store."""
-        with RemoteService(self.url) as service:
-            files = list(service.pages("/v1/vector_stores/default/files"))
-        return sorted(
-            chunk.text for file in files for chunk in self.corpus.store_files.chunks("default", "default", file["id"])
-        )
-
-
-@pytest.fixture
-def keys_file() -> Path | None:
-    return None
-
-
-@pytest.fixture
-def listening(tmp_path: Path, keys_file: Path | None) -> Iterator[Listening]:
-    port, running = free_port(), application(tmp_path, Clock(), keys_file)
-    server = uvicorn.Server(uvicorn.Config(running.app, port=port, log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    end = time.monotonic() + START_TIMEOUT_S
-    while not server.started:
-        assert thread.is_alive()
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    folder = tmp_path / "notes"
-    folder.mkdir()
-    yield Listening(running, f"http://127.0.0.1:{port}", folder)
-    server.should_exit = True
-    thread.join()
+from serve.cli.main import app
+from serve.cli.remote import RemoteError
+from tests.serve.cli.ingest.listening import Listening
 
 
 def test_files_become_searchable_and_a_second_run_changes_nothing(listening: Listening) -> None:
@@ -162,3 +102,38 @@ class TestWithKeys:
 
         assert listening.ingest() == []
         assert listening.texts() == ["alpha"]
+
+
+def test_what_the_parser_reports_is_printed(listening: Listening) -> None:
+    hidden = "<p>The tide comes.</p>" + "<p hidden>secret</p>" * 2
+    listening.write("a.html", hidden)
+    listening.write("b.html", hidden)
+    (listening.folder / "na.txt").write_bytes("naïve".encode("cp1252"))
+
+    assert listening.ingest() == []
+
+    output = listening.output.getvalue()
+    assert "/na.txt: the encoding was guessed and may be wrong: cp1252" in output
+    assert "left out on purpose: 4 hidden passages" in output
+    assert "secret" not in output
+
+
+def test_failed_files_are_listed_and_replayed(listening: Listening) -> None:
+    (listening.folder / "broken.pdf").write_bytes(b"%PDF-1.7 and then nothing")
+    listening.ingest()
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, [*arguments, "--url", listening.url], terminal_width=200)
+
+    listed, nothing = run("dead-letters", "--reason", "invalid_file"), run("dead-letters", "--reason", "too_complex")
+    replayed, unselected = run("replay", listed.output.split()[0]), run("replay")
+    unknown = [run("dead-letters", "--store", "vs_none"), run("replay", "dl_0")]
+
+    assert "invalid_file  1 attempt  notes/broken.pdf" in listed.output
+    assert nothing.output == "0 dead letters\n"
+    assert (replayed.output, replayed.exit_code) == ("1 files are ingested again\n", 0)
+    assert unselected.exit_code == 2
+    assert [(result.exit_code, str(result.exception)) for result in unknown] == [
+        (1, "no vector store with id 'vs_none'"),
+        (1, "no dead letter with id 'dl_0'"),
+    ]
