@@ -172,9 +172,12 @@ def test_another_chunking_gets_its_own_store_which_delete_removes(
     (small / "qrels.tsv").write_text(f"q\t{documents[0]['_id']}\t1\n")
 
     result = run_eval(small, "--url", service.url, "--modes", "default", "--chunking", "auto", "--delete")
+    compared = run_eval(small, "--url", service.url, "--chunking", "sentence_window,semantic", "--delete")
 
     assert result.exit_code == 0, (result.output, result.exception)
     assert "1.000 ±0.000" in result.output
+    assert compared.exit_code == 0, (compared.output, compared.exception)
+    assert len([line for line in compared.output.splitlines() if "default" in line and "1.000" in line]) == 2
     assert eval_stores(service.url) == before
     with RemoteService(service.url) as remote:
         names = remote.file_ids_by_name()

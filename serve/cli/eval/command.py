@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,23 +14,21 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from serve.cli.driver.question_set import QuestionSet
+    from serve.cli.eval.evaluate import Options
     from serve.cli.eval.run import Run
 
 DEFAULT_KS = (5, 10)
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
-
-
-class Chunking(StrEnum):
-    static = "static"
-    auto = "auto"
+MODES_HELP = (
+    "Search modes, comma-separated: bm25, dense, rrf, hybrid, reranked, auto, default. "
+    "[default: bm25,dense,rrf,hybrid,reranked]"
+)
 
 
 FoldersArgument = Annotated[
     list[Path], typer.Argument(help="Question sets in BEIR's layout.", exists=True, file_okay=False)
 ]
-ModesOption = Annotated[
-    str, typer.Option(help="Search modes, comma-separated: bm25, dense, rrf, hybrid, reranked, auto, default.")
-]
+ModesOption = Annotated[str, typer.Option(help=MODES_HELP)]
 KOption = Annotated[
     list[int] | None, typer.Option(help="Cut-off of recall and precision; repeatable. [default: 5, 10]")
 ]
@@ -39,7 +36,15 @@ QueriesOption = Annotated[int | None, typer.Option(help="Sample this many questi
 SeedOption = Annotated[int, typer.Option(help="Seed of the sample.")]
 SplitOption = Annotated[str, typer.Option(help="Which file of qrels/ to use: test, dev or train.")]
 ChunkingOption = Annotated[
-    Chunking, typer.Option(help="static: one passage per document; auto: the service's own chunking.")
+    str,
+    typer.Option(
+        help="static: one passage per document; auto: the service's own chunking. A list of strategies, or all: "
+        "compare them, by default in mode `default`."
+    ),
+]
+DocumentsOption = Annotated[
+    int | None,
+    typer.Option(help="Index this many documents a set, relevant ones first; default: all.", min=1),
 ]
 ConcurrencyOption = Annotated[int, typer.Option(help="Concurrent requests.", min=1, max=64)]
 DeleteOption = Annotated[
@@ -65,12 +70,13 @@ RunFilesOption = Annotated[
 def evaluate(  # noqa: PLR0913
     folders: FoldersArgument,
     url: UrlOption = DEFAULT_URL,
-    modes: ModesOption = "bm25,dense,rrf,hybrid,reranked",
+    modes: ModesOption = "",
     k: KOption = None,
     queries: QueriesOption = None,
     seed: SeedOption = 0,
     split: SplitOption = "test",
-    chunking: ChunkingOption = Chunking.static,
+    documents: DocumentsOption = None,
+    chunking: ChunkingOption = "static",
     concurrency: ConcurrencyOption = 8,
     delete: DeleteOption = False,
     save: SaveOption = None,
@@ -85,18 +91,24 @@ def evaluate(  # noqa: PLR0913
     Reports nDCG@10, MRR@10, recall and precision of each search mode, with 95 % intervals.
     """
     from serve.cli.driver.evaluated_service import EvaluatedService
+    from serve.cli.eval.chunkings import parse_chunkings
     from serve.cli.eval.evaluate import Options
     from serve.cli.eval.execute import Outputs, execute
-    from serve.cli.eval.modes import parse_modes
+    from serve.cli.eval.modes import DEFAULT_MODES, parse_modes
     from serve.cli.eval.report import TABLE_WIDTH
     from serve.cli.eval.run import Run
 
     with _usage_errors():
-        options = Options(parse_modes(modes), _checked_ks(k), chunking.value, concurrency, delete)
-        question_sets = _read_sets(folders, split, queries, seed)
+        chunkings = parse_chunkings(chunking)
+        chosen = parse_modes(modes or ("default" if len(chunkings) > 1 else ",".join(DEFAULT_MODES)))
+        options = Options(chosen, _checked_ks(k), chunkings[0], concurrency, delete)
+        question_sets = _read_sets(folders, split, queries, seed, documents)
+        if len(chunkings) > 1:
+            _refuse_of_one_chunking(compare_with=compare_with, check=check, plot=plot, run_files=run_files)
+            return _compare_chunkings(url, question_sets, chunkings, options, save)
         saved = Run.load(compare_with) if compare_with else None
         _check_outputs(question_sets, saved, plot, run_files)
-    settings = {"chunking": chunking.value, "split": split, "queries": queries, "seed": seed}
+    settings = {"chunking": chunking, "split": split, "queries": queries, "seed": seed}
     console = table_console(TABLE_WIDTH)
     with EvaluatedService(url) as service:
         run = execute(service, question_sets, options, settings, Outputs(save, plot, run_files), console)
@@ -106,7 +118,39 @@ def evaluate(  # noqa: PLR0913
         raise typer.Exit(1)
 
 
-def _read_sets(folders: list[Path], split: str, num_queries: int | None, seed: int) -> "list[QuestionSet]":
+def _refuse_of_one_chunking(**options: object) -> None:
+    """Raises InvalidRequestError for options that belong to a run with one chunking."""
+    for name, value in options.items():
+        if value:
+            option = name.removesuffix("_with").replace("_", "-")
+            raise InvalidRequestError(f"--{option} needs one chunking; leave it out to compare several", option)
+
+
+def _compare_chunkings(
+    url: str, question_sets: "list[QuestionSet]", chunkings: tuple[str, ...], options: "Options", save: Path | None
+) -> None:
+    """Print a table a set. Exits with 1 if a search skipped a stage."""
+    from serve.cli.driver.evaluated_service import EvaluatedService
+    from serve.cli.eval.chunkings import StrategyRow, compare_chunkings, print_rows, save_rows
+    from serve.cli.eval.execute import progress_bar
+    from serve.cli.eval.report import TABLE_WIDTH
+
+    console, rows = table_console(TABLE_WIDTH), list[StrategyRow]()
+    with EvaluatedService(url) as service:
+        for questions in question_sets:
+            with progress_bar(console) as report:
+                of_set = compare_chunkings(service, questions, chunkings, options, report)
+            print_rows(console, of_set)
+            rows += of_set
+    if save:
+        save_rows(save, rows)
+    if any(row.num_degraded for row in rows):
+        raise typer.Exit(1)
+
+
+def _read_sets(
+    folders: list[Path], split: str, num_queries: int | None, seed: int, num_documents: int | None
+) -> "list[QuestionSet]":
     """Read every set before the first search. Raises InvalidRequestError."""
     from serve.cli.driver.question_set import read_question_set
 
@@ -114,7 +158,8 @@ def _read_sets(folders: list[Path], split: str, num_queries: int | None, seed: i
     names = [questions.name for questions in sets]
     if len(set(names)) < len(names):
         raise InvalidRequestError(f"two folders have the same name: {', '.join(names)}; rename one of them")
-    return [questions.sample(num_queries, seed) if num_queries else questions for questions in sets]
+    sets = [questions.sample(num_queries, seed) if num_queries else questions for questions in sets]
+    return [questions.limit(num_documents) if num_documents else questions for questions in sets]
 
 
 def _regressed(console: "Console", run: "Run", saved: "Run | None", check: bool, tolerance: float) -> bool:

@@ -38,7 +38,7 @@ def evaluate(
     modes, rankings = {}, {}
     for mode in options.modes:
         search = partial(service.search, store_id, corpus, body=MODES[mode])
-        results = _search(search, questions, options.concurrency, partial(_report_mode, report, questions, mode))
+        results = search_all(search, questions, options.concurrency, partial(_report_mode, report, questions, mode))
         rankings[mode] = {query_id: result.document_ids for query_id, result in results.items()}
         modes[mode] = _mode_run(mode, results, rankings[mode], questions, options)
     if options.delete:
@@ -50,7 +50,7 @@ def _report_mode(report: Report, questions: QuestionSet, mode: str, done: int) -
     report(f"{questions.name}: {mode}", done, len(questions.queries))
 
 
-def _search(
+def search_all(
     search: Callable[[str], SearchOutcome], questions: QuestionSet, concurrency: int, on_progress: Progress
 ) -> dict[str, SearchOutcome]:
     """The result of each query, by query id."""

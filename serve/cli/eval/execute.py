@@ -53,7 +53,7 @@ def execute(
 def _measure_set(
     service: EvaluatedService, questions: QuestionSet, options: Options, run_files: Path | None, console: Console
 ) -> SetRun:
-    with _progress(console) as report:
+    with progress_bar(console) as report:
         measured, rankings = evaluate(service, questions, options, report)
     print_set(console, measured)
     if run_files:
@@ -68,7 +68,7 @@ def _write_run_files(folder: Path, questions: QuestionSet, rankings: dict[str, R
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Report]:
+def progress_bar(console: Console) -> Iterator[Report]:
     """One progress bar, removed when the block ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -29,6 +29,8 @@ def run_eval(*arguments: object) -> Result:
         (["--plot", "run.doc"], "must end in .png"),
         (["--split", "dev"], "there is no"),
         (["--compare", "missing.json"], "cannot be read"),
+        (["--chunking", "semantics"], "did you mean"),
+        (["--chunking", "all", "--check"], "--check needs one chunking"),
         (["--queries", "0"], "greater than or equal to 1"),
     ],
 )

@@ -1,0 +1,1 @@
+"""`ragserve eval answers`: whether answers are right, cited, supported, and declined where they should be."""
