@@ -1,0 +1,1 @@
+"""Prompt sets: every text that a language model or a reader gets from us, in versioned files."""
