@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from models.answer_form import AUTO, AnswerForm
 from models.errors import InvalidRequestError
 from models.types import ChatMessage, SamplingOptions
 
@@ -20,6 +21,15 @@ def unsupported_options(messages: Sequence[ChatMessage], sampling: SamplingOptio
         "top_p": sampling.top_p not in _WHOLE and "samples nothing, so top_p must be 1",
         "stop": bool(sampling.stop) and "quotes whole sentences and does not end at a stop text",
         "response_format": sampling.response_schema is not None and "cannot write JSON",
+    }
+    return {name: problem for name, problem in problems.items() if problem}
+
+
+def unsupported_form(form: AnswerForm) -> dict[str, str]:
+    """The choices of an answer's form that quoting cannot follow. A length is a number of sentences, so it can."""
+    problems = {
+        "response_mode": form.response_mode not in (None, "compact") and "quotes in one step, so it must be compact",
+        "language": form.language not in (None, AUTO) and "quotes the documents in their own language",
     }
     return {name: problem for name, problem in problems.items() if problem}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from models.generation.markers import MarkerScanner, Token, escape_markers
 from models.generation.reading import Sentence, sentence, sentences
 from models.generation.sentences import MAX_UNIT_CHARS, Span, sentence_spans
+from models.location import Location
 from models.types import GenerationDelta, Mark, Passage
 
 # A claim is one sentence. Two of the longest units are enough text to find its beginning.
@@ -29,6 +30,11 @@ class Citation:
     start: int
     end: int
     score: float
+
+    @property
+    def location(self) -> Location | None:
+        """Where the quote stands in the file: page, slide, row or line. None: unknown."""
+        return self.passage.location_of(self.start, self.end)
 
 
 @dataclass(frozen=True)

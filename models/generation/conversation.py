@@ -8,27 +8,29 @@ from models.types import ChatMessage
 CONVERSATION_SHARE = 0.5
 MAX_EARLIER_QUESTIONS = 8
 MAX_QUESTION_CHARS = 160
-EARLIER = "Earlier in this conversation the user asked:"
 
 CountTokens = Callable[[Sequence[ChatMessage]], int]
 
 
-def shorten(messages: Sequence[ChatMessage], count_tokens: CountTokens, budget: int) -> tuple[ChatMessage, ...]:
+def shorten(
+    messages: Sequence[ChatMessage], count_tokens: CountTokens, budget: int, earlier: str
+) -> tuple[ChatMessage, ...]:
     """Leave out as few of the oldest turns as `budget` tokens require, but never system messages or the last message.
 
-    The questions of the turns that are left out become one system message, each cut to its beginning.
+    The questions of the turns that are left out become one system message after the line `earlier`, each cut to its
+    beginning.
     """
     first, last = 0, sum(message.role != "system" for message in messages) - 1
     while first < last:  # bisect: counting tokens takes time
         middle = (first + last) // 2
-        if count_tokens(_without(messages, middle)) <= budget:
+        if count_tokens(_without(messages, middle, earlier)) <= budget:
             last = middle
         else:
             first = middle + 1
-    return _without(messages, first)
+    return _without(messages, first, earlier)
 
 
-def _without(messages: Sequence[ChatMessage], num_turns: int) -> tuple[ChatMessage, ...]:
+def _without(messages: Sequence[ChatMessage], num_turns: int, earlier: str) -> tuple[ChatMessage, ...]:
     """The messages without the first `num_turns` of the user and the assistant."""
     if num_turns <= 0:
         return tuple(messages)
@@ -36,7 +38,7 @@ def _without(messages: Sequence[ChatMessage], num_turns: int) -> tuple[ChatMessa
     questions = [_beginning(turn.content) for turn in turns[:num_turns] if turn.role == "user"]
     system = [message for message in messages if message.role == "system"]
     if questions:
-        lines = [EARLIER, *(f"- {question}" for question in questions[-MAX_EARLIER_QUESTIONS:])]
+        lines = [earlier, *(f"- {question}" for question in questions[-MAX_EARLIER_QUESTIONS:])]
         system.append(ChatMessage("system", "\n".join(lines)))
     return (*system, *turns[num_turns:])
 

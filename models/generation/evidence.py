@@ -2,31 +2,44 @@
 
 A logistic model of a few features of the passages, measured by `ragserve bench evidence` (numbers: docs/quality.md).
 With a measured embedding model it reads word coverage, the cosine of the nearest chunk, the relevance of the best one,
-and the nearest sentence. Otherwise it reads the words alone.
+the nearest sentence, and how many chunks were searched. Each set of features has a fit of its own, so a feature that is
+missing lowers no evidence. A fit of fewer features leans to answering.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.generation.asked_values import asked_value, values_in
+from models.generation.exact_names import lacks_named, names_of, words_with_digits
+from models.generation.question_words import content_weights, has_unmeasured_script
 from models.generation.reading import stems_and_size
-from models.generation.relevance import answer_units, coverage, stem_weights
+from models.generation.relevance import Unit, answer_units, coverage
+from models.generation.words import words
 from models.types import FloatArray, Passage
 
 # Their cosines and token vectors are those that the weights were fitted to.
 MEASURED_EMBEDDINGS = ("minilm", "minilm-int8")
 MIN_EVIDENCE = 0.3
+MAX_CANDIDATES = 50  # more chunks count as this many: the searches return no more by default
 ALL_WORDS = 0.999  # sums of weights are not exact
+HALF_OF_THE_WORDS = 0.5
+WITHOUT_NAMED = 0.1  # the most if the identifier of the question is nowhere in the passages
+WITHOUT_VALUE = 0.2  # the most if no passage has a price, a person or a date, and the question asks for it
 
 
 @dataclass(frozen=True)
 class Signals:
-    """How near the best candidate is: its `relevance` by the reranker, 0 to 1, and its `cosine`. None: unknown."""
+    """How near the best candidate is: its `relevance` by the reranker, 0 to 1, and its `cosine`. None: unknown.
+
+    `num_candidates`: the best of how many chunks it is.
+    """
 
     relevance: float | None = None
     cosine: float | None = None
+    num_candidates: int = MAX_CANDIDATES
 
 
 @dataclass(frozen=True)
@@ -34,8 +47,10 @@ class Features:
     """What the evidence is estimated from, each 0 to 1.
 
     `passage_words` and `sentence_words`: the fraction of the question's words, by weight, in the best passage and the
-    best sentence with its heading. `cosine` of the nearest chunk, `relevance` of the best one, and MaxSim of the
-    nearest `sentence`; None if they are unknown.
+    best sentence with its headings. `cosine` of the nearest chunk, `relevance` of the best one, and MaxSim of the
+    nearest `sentence`; None if they are unknown. `size`: the best of how many chunks, on a scale of logarithms.
+    `names`: whether the question's identifier is in a sentence with half of its words (True), or nowhere (False).
+    `value`: whether there is a value of the sort that the question asks for; None if its form does not tell.
     """
 
     passage_words: float
@@ -43,18 +58,23 @@ class Features:
     cosine: float | None = None
     relevance: float | None = None
     sentence: float | None = None
+    size: float = 1.0
+    names: bool | None = None
+    value: bool | None = None
 
     @property
     def words(self) -> "Features":
         """The features that need no model."""
-        return Features(self.passage_words, self.sentence_words)
+        return replace(self, cosine=None, relevance=None, sentence=None)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of the features that a model measured."""
+        return tuple(name for name in ("cosine", "relevance", "sentence") if getattr(self, name) is not None)
 
     def vector(self) -> list[float]:
-        """All features in order, or those of words alone if others are unknown."""
-        by_words = [self.passage_words, self.sentence_words]
-        if self.cosine is None or self.relevance is None or self.sentence is None:
-            return by_words
-        return [*by_words, self.cosine, self.relevance, self.sentence]
+        """The features of words and size, then those that a model measured."""
+        return [self.passage_words, self.sentence_words, self.size, *(getattr(self, name) for name in self.measured)]
 
 
 @dataclass(frozen=True)
@@ -69,19 +89,38 @@ class LogisticWeights:
         return 1 / (1 + math.exp(-logit))
 
 
-# Fitted by `ragserve bench evidence --fit`, in the order of Features. The words alone tell less, and their intercept is
-# 0.6 higher than fitted, so that the gate leans to answering.
-WEIGHTS = LogisticWeights(-10.41, (1.61, 0.93, 5.74, 5.42, 4.91))
-WEIGHTS_OF_WORDS = LogisticWeights(-4.35, (5.27, 4.35))
+# Fitted as by `ragserve bench evidence --fit`, in the order of Features.vector, to whole sets and to a few documents of
+# each. The first intercept is 0.26 lower, so that as many off-topic questions are declined as before. The words alone
+# tell less: their intercept is 1 higher, so that the gate leans to answering.
+WEIGHTS: dict[tuple[str, ...], LogisticWeights] = {
+    ("cosine", "relevance", "sentence"): LogisticWeights(-6.13, (1.63, 0.82, -3.87, 4.59, 5.48, 5.15)),
+    ("cosine", "relevance"): LogisticWeights(-4.93, (1.85, 1.34, -4.11, 6.16, 6.83)),
+    ("cosine", "sentence"): LogisticWeights(-5.07, (2.49, 1.26, -3.58, 5.80, 6.72)),
+    ("relevance", "sentence"): LogisticWeights(-6.28, (1.69, 0.63, -3.59, 7.19, 7.78)),
+    ("cosine",): LogisticWeights(-3.54, (3.12, 2.19, -3.65, 8.63)),
+    ("relevance",): LogisticWeights(-5.00, (2.15, 1.54, -3.72, 11.22)),
+    ("sentence",): LogisticWeights(-5.38, (2.93, 1.12, -2.90, 11.29)),
+    (): LogisticWeights(-1.16, (5.87, 4.16, -2.85)),
+}
 
 
 def probability(features: Features) -> float:
-    """The evidence, 0 to 1; at least MIN_EVIDENCE if one sentence has every word of the question."""
-    vector = features.vector()
-    weights = WEIGHTS if len(vector) == len(WEIGHTS.weights) else WEIGHTS_OF_WORDS
-    # No off-topic question of the 768 measured has such a sentence and less evidence.
-    least = MIN_EVIDENCE if features.sentence_words >= ALL_WORDS else 0.0
-    return max(weights.probability(vector), least)
+    """The evidence, 0 to 1.
+
+    At least MIN_EVIDENCE if one sentence has every word of the question, or its identifier and half of its words. At
+    most WITHOUT_NAMED if an identifier of the question is missing, and WITHOUT_VALUE if no value of its sort is there.
+    """
+    if features.names is False:
+        return min(WITHOUT_NAMED, _fitted(features))
+    has_all_words = features.sentence_words >= ALL_WORDS
+    if features.value is False:
+        return min(WITHOUT_VALUE, _fitted(features))
+    is_literal = has_all_words or features.names is True
+    return max(_fitted(features), MIN_EVIDENCE if is_literal else 0.0)
+
+
+def _fitted(features: Features) -> float:
+    return WEIGHTS[features.measured].probability(features.vector())
 
 
 def estimate_evidence(
@@ -91,9 +130,14 @@ def estimate_evidence(
     sentence_scores: Sequence[FloatArray],
     signals: Signals,
 ) -> float:
-    """How likely the passages answer the question, 0 to 1; 0 without passages."""
+    """How likely the passages answer the question, 0 to 1; 0 without passages.
+
+    A question without a word, of emoji for example, has evidence only where it is in a passage as it is.
+    """
     if not passages:
         return 0.0
+    if not words(question):
+        return float(any(question.strip() in passage.text for passage in passages if question.strip()))
     return probability(read_features(question, passages, term_weights, sentence_scores, signals))
 
 
@@ -105,12 +149,48 @@ def read_features(
     signals: Signals,
 ) -> Features:
     """The features of one or more passages, best first."""
-    units = answer_units(passages)
-    weights = stem_weights(question, term_weights, units)
-    passage_words = max(coverage(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages)
-    sentence_words = max((coverage(weights, unit.stems | unit.heading) for unit in units), default=0.0)
-    if len(weights) == 1:  # a keyword: the models were measured on questions
-        return Features(passage_words, sentence_words)
+    units, weights = answer_units(passages), content_weights(question, term_weights)
+    headings = [_stems_of_context(passage) for passage in passages]
+    stems = [unit.stems | unit.heading | headings[unit.number - 1] for unit in units]
+    by_words = Features(
+        max(coverage(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages),
+        max((coverage(weights, of_unit) for of_unit in stems), default=0.0),
+        size=math.log(1 + min(signals.num_candidates, MAX_CANDIDATES)) / math.log(1 + MAX_CANDIDATES),
+        names=_names(question, passages, units, [coverage(weights, of_unit) for of_unit in stems]),
+        value=_value(question, passages, [coverage(weights, of_unit) for of_unit in stems]),
+    )
+    # A keyword: the models were measured on questions. Of some scripts the measured models know no word.
+    if len(weights) == 1 or has_unmeasured_script(question):
+        return by_words
     finite = [scores[np.isfinite(scores)] for scores in sentence_scores]
     nearest = max((float(scores.max()) for scores in finite if len(scores)), default=None)
-    return Features(passage_words, sentence_words, signals.cosine, signals.relevance, nearest)
+    return replace(by_words, cosine=signals.cosine, relevance=signals.relevance, sentence=nearest)
+
+
+def _stems_of_context(passage: Passage) -> frozenset[str]:
+    """The stems of the titles, the headings and the names of the columns above a passage."""
+    return stems_and_size(passage.indexed_text[: len(passage.indexed_text) - len(passage.text)])[0]
+
+
+def _value(question: str, passages: tuple[Passage, ...], coverages: Sequence[float]) -> bool | None:
+    """See Features.value. A sentence with every word of the question may have a value in another form."""
+    value = asked_value(question)
+    if value is None:
+        return None
+    if any(value.name in values_in(passage.indexed_text) for passage in passages):
+        return True
+    is_literal = not value.is_measure and max(coverages, default=0.0) >= ALL_WORDS
+    return None if is_literal else False
+
+
+def _names(
+    question: str, passages: tuple[Passage, ...], units: Sequence[Unit], coverages: Sequence[float]
+) -> bool | None:
+    """See Features.names."""
+    names, digit_words = names_of(question), words_with_digits(question)
+    if lacks_named(question, [passage.indexed_text for passage in passages]):
+        return False
+    if not names and not digit_words:
+        return None
+    covered = (unit for unit, share in zip(units, coverages, strict=True) if share >= HALF_OF_THE_WORDS)
+    return True if any(digit_words & set(unit.sentence.words) for unit in covered) else None

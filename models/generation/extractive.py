@@ -10,22 +10,28 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.answer_form import AnswerForm
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
 from models.errors import InvalidRequestError, ModelNotFoundError
 from models.generation.abilities import NEEDS_LLM, check_plain_request, refusal
 from models.generation.base import EngineActivity
-from models.generation.citations import CitationStream
+from models.generation.citations import CitationStream, CitedText
+from models.generation.evidence import MIN_EVIDENCE
+from models.generation.exact_quotes import exact_scores, in_reading_order
 from models.generation.markers import escape_markers
-from models.generation.prompt_context import read_context
-from models.generation.quoted_completion import completion_objects, conversation, prompt_passage
+from models.generation.own_context import context_evidence, prompt_passage
+from models.generation.prompt import prompt_of
+from models.generation.prompt_context import PromptContext, read_context
+from models.generation.quoted_completion import QuotedAnswer, completion_objects, conversation
 from models.generation.reading import stems_and_size
 from models.generation.relevance import Unit, answer_units, lexical_scores, similarity_scores
-from models.generation.sentences import is_prose, looks_like_code
+from models.generation.sentences import is_prose, looks_like_code, unwrapped
+from models.generation.standalone import standalone_question
 from models.generation.words import words
+from models.languages.same_form import exact_names
+from models.prompts.library import default_prompts
 from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, Mark, SamplingOptions
-
-NOTHING_FOUND = "Nothing in the searched documents answers this question."
 
 # Two sentences are the same if they share this fraction of the shorter one's words: overlapping chunks repeat some.
 _SAME_FRACTION = 0.8
@@ -37,6 +43,12 @@ class ExtractiveConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_sentences: int = Field(default=3, ge=1, le=20, description="Most sentences, list items or table rows quoted.")
+    min_evidence: float = Field(
+        default=MIN_EVIDENCE,
+        ge=0,
+        le=1,
+        description="With less evidence in the context that a request brings, the answer says so; 0: always quote.",
+    )
 
 
 class ExtractiveModel:
@@ -59,16 +71,17 @@ class ExtractiveModel:
         """Nothing to load."""
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
-        """One delta: the sentences, best first.
+        """One delta: the sentences, best first. Steps mean nothing to it: it reads all passages at once.
 
         Raises InvalidRequestError for a request of JSON, as it only quotes.
         """
+        request = replace(request, step=None) if request.step else request
         if request.sampling.response_schema is not None:
             raise refusal(self.name, "response_format", "cannot write JSON")
         # An encoder is slow enough to block the other requests of this event loop; counting words is not.
         best = await asyncio.to_thread(self._best, request) if self._encoder else self._best(request)
         fitting = _first_words(best, request.sampling.max_tokens)
-        text, marks = _quotes(fitting) if fitting else (NOTHING_FOUND, ())
+        text, marks = _quotes(fitting) if fitting else (prompt_of(request).refusals["nothing_found"], ())
         num_read = sum(stems_and_size(passage.indexed_text)[1] for passage in request.passages)
         finish = "stop" if len(fitting) == len(best) else "length"
         yield GenerationDelta(text, finish, num_read, len(words(text)), marks=marks)
@@ -82,15 +95,30 @@ class ExtractiveModel:
         if request.body.get("model") != self.name:
             raise ModelNotFoundError("model", str(request.body.get("model")), [self.name])
         check_plain_request(self.name, request.body)
-        prompt = read_context(conversation(request))
-        if prompt is None:
+        messages = conversation(request)
+        question, prompt = standalone_question(messages), read_context(messages)
+        if question is None and prompt is None:
             problem = "answers from documents only: search a vector store, bring a context and a question"
             raise InvalidRequestError(f"model {self.name!r} {problem}, or {NEEDS_LLM}", "model")
+        if question is not None or prompt is None:
+            answer, delta = QuotedAnswer(CitedText(question or ""), None, True), _said(question or "")
+        else:
+            answer, delta = await self._from_prompt(request, prompt)
+        for response in completion_objects(request, answer, delta):
+            yield response
+
+    async def _from_prompt(
+        self, request: CompletionRequest, prompt: PromptContext
+    ) -> tuple[QuotedAnswer, GenerationDelta]:
+        """Quotes of the prompt's context, or that it does not answer the question."""
+        evidence = context_evidence(prompt.question, prompt.text)
+        if evidence < self._config.min_evidence:
+            text = default_prompts().refusal("not_in_context", AnswerForm(), prompt.question)
+            return QuotedAnswer(CitedText(text), evidence, False), _said(text)
         passages, sampling = (prompt_passage(prompt.text),), SamplingOptions(max_tokens=_max_tokens(request.body))
-        messages = (ChatMessage("user", prompt.question),)
-        async for delta in self.stream(GenerationRequest(request.request_id, messages, passages, sampling)):
-            for answer in completion_objects(request, CitationStream(passages).read(delta), delta):
-                yield answer
+        quoting = GenerationRequest(request.request_id, (ChatMessage("user", prompt.question),), passages, sampling)
+        [delta] = [delta async for delta in self.stream(quoting)]
+        return QuotedAnswer(CitationStream(passages).read(delta), evidence, True), delta
 
     def activity(self) -> EngineActivity:
         """No activity: it computes on the event loop, and an answer is complete before its first delta."""
@@ -103,7 +131,7 @@ class ExtractiveModel:
         """Nothing to free."""
 
     def _best(self, request: GenerationRequest) -> list[Unit]:
-        """Up to max_sentences different units, best first, with the passage numbers of the request.
+        """As many different units as the request or the config allows, best first, with the request's passage numbers.
 
         They are ranked by relevance. The order of the passages in the request changes only the numbers.
         """
@@ -122,9 +150,18 @@ class ExtractiveModel:
             vectors = embed_documents(self._encoder, [unit.text for unit in units])
             cosines = vectors @ embed_queries(self._encoder, [question])[0]
             scores = [score + float(cosine) for score, cosine in zip(scores, cosines, strict=True)]
+        scores = exact_scores(last if exact_names(last) else question, units, passages, scores)
         order = sorted(range(len(units)), key=lambda index: -scores[index])
-        best = _distinct([units[index] for index in order], self._config.max_sentences)
+        limit = request.form.num_sentences or self._config.max_sentences
+        best = _distinct([units[index] for index in order], limit)
+        by_place = {(unit.number, unit.place): score for unit, score in zip(units, scores, strict=True)}
+        best = in_reading_order(best, passages, by_place)
         return [replace(unit, number=request.best_first[unit.number - 1] + 1) for unit in best]
+
+
+def _said(text: str) -> GenerationDelta:
+    """A sentence of our own."""
+    return GenerationDelta(text, "stop", 0, len(words(text)), marks=())
 
 
 def _max_tokens(body: Mapping[str, Any]) -> int:
@@ -163,10 +200,10 @@ def _first_words(units: list[Unit], max_words: int) -> list[Unit]:
 def _quotes(units: list[Unit]) -> tuple[str, tuple[Mark, ...]]:
     """Each unit with its marker. A space separates sentences; blank lines separate list items, rows and code."""
     text, marks = "", list[Mark]()
-    for position, unit in enumerate(units):
-        neighbours = units[max(0, position - 1) : position + 1]
-        gap = " " if all(is_prose(neighbour.text) for neighbour in neighbours) else "\n\n"
-        text += f"{gap if position else ''}{_quote(unit.text)}{_before_marker(unit.text)}"
+    pieces = [unwrapped(unit.text) for unit in units]
+    for position, (unit, shown) in enumerate(zip(units, pieces, strict=True)):
+        gap = " " if all(map(is_prose, pieces[max(0, position - 1) : position + 1])) else "\n\n"
+        text += f"{gap if position else ''}{_quote(shown)}{_before_marker(shown)}"
         marker = f"[{unit.number}]"
         marks.append(Mark(len(text), len(text) + len(marker), unit.number, unit.sentence.span))
         text += marker

@@ -6,12 +6,38 @@ Measured on 167 turns of MTRAG-UN that have relevant passages (docs/quality.md).
 import re
 from collections.abc import Sequence
 
+from models.generation.question_words import content_words
 from models.generation.relevance import STOP_WORDS
 from models.generation.words import stem, words
+from models.languages.detection import language_of
+from models.languages.normal_form import normal_form
 from models.types import ChatMessage
 
 _WORD = re.compile(r"[\w'-]+")
 _MIN_WORD_CHARS = 3
+_MIN_CONTENT_WORDS = 2  # of a question that says itself what it is about
+
+# Words at the beginning that go on with a conversation, and words that stand for something said before.
+_OPENER = re.compile(
+    r"\W*(?:and|but|or|so|also|then|what about|how about|why not|what else|und|aber|oder|was ist mit|wie sieht es mit"
+    r"|et|mais|ou|y|pero|ma|maar)\b",
+    re.IGNORECASE,
+)
+_THAT = re.compile(
+    r"\b(?:that|there)\W*$|\b(?:about|after|before|do|does|did|for|is|like|of|was|with) that\b",
+    re.IGNORECASE,
+)
+_PRONOUNS = {
+    "english": "it its itself they them their theirs he him his she her hers this these those same latter former else",
+    "german": "er sie es ihn ihm ihr ihre ihren ihrem ihrer sein seine seinen seinem seiner diese dieser dieses diesem "
+    "diesen dessen deren davon dafür dazu damit dabei darin daran darauf darüber dort derselbe dieselbe dasselbe",
+    "french": "il elle ils elles lui leur leurs son sa ses cela ça ceci celui celle ceux",
+    "spanish": "él ella ellos ellas ello eso esto esa ese estos estas su sus",
+    "italian": "esso essa essi esse lui lei loro suo sua suoi sue questo questa ciò",
+    "portuguese": "ele ela eles elas isso isto esse essa seu sua seus suas dele dela",
+    "dutch": "hij zij ze het hem haar hun hen deze dit daarvan ervan daarvoor",
+}
+_PRONOUNS_OF = {language: frozenset(line.split()) for language, line in _PRONOUNS.items()}
 
 
 def search_query(messages: Sequence[ChatMessage]) -> str:
@@ -21,6 +47,22 @@ def search_query(messages: Sequence[ChatMessage]) -> str:
         return ""
     added = _new_words(questions[-1], questions[-2]) if len(questions) > 1 else []
     return " ".join([questions[-1], *added])
+
+
+def stands_alone(question: str) -> bool:
+    """Whether a question says by itself what it is about: no opener, no pronoun, and two content words."""
+    if _OPENER.match(question) or _THAT.search(question):
+        return False
+    # A capital in German may be a polite form: "Können Sie …".
+    pronouns = _PRONOUNS_OF.get(language_of(normal_form(question)), frozenset())
+    if not pronouns.isdisjoint(_WORD.findall(_lower_first(question))):
+        return False
+    return len(set(map(stem, content_words(question)))) >= _MIN_CONTENT_WORDS
+
+
+def _lower_first(text: str) -> str:
+    stripped = text.lstrip()
+    return stripped[:1].lower() + stripped[1:]
 
 
 def _new_words(question: str, earlier: str) -> list[str]:

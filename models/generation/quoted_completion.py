@@ -2,12 +2,21 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from models.generation.citations import Citation, CitedText
-from models.types import ChatMessage, CompletionRequest, GenerationDelta, Passage
+from models.generation.own_context import PROMPT
+from models.types import ChatMessage, CompletionRequest, GenerationDelta
 
-PROMPT = "prompt"  # the name under which the request's own context is cited
+
+@dataclass(frozen=True)
+class QuotedAnswer:
+    """The text with its citations, and how likely the context answers the question; None: nothing was asked of it."""
+
+    cited: CitedText
+    evidence: float | None
+    is_answerable: bool
 
 
 def conversation(request: CompletionRequest) -> list[ChatMessage]:
@@ -18,25 +27,26 @@ def conversation(request: CompletionRequest) -> list[ChatMessage]:
     return [ChatMessage(_role(message), _text(message.get("content"))) for message in request.body["messages"]]
 
 
-def prompt_passage(text: str) -> Passage:
-    return Passage(0, PROMPT, PROMPT, PROMPT, text, 0, len(text))
-
-
 def completion_objects(
-    request: CompletionRequest, cited: CitedText, delta: GenerationDelta
+    request: CompletionRequest, answer: QuotedAnswer, delta: GenerationDelta
 ) -> Iterator[dict[str, Any]]:
     """The response, or its chunks if the request says `stream`."""
     num_prompt, num_completion = delta.num_prompt_tokens, delta.num_completion_tokens
     total = num_prompt + num_completion
     usage = {"prompt_tokens": num_prompt, "completion_tokens": num_completion, "total_tokens": total}
-    citations = [_citation(citation) for citation in cited.citations]
+    cited = answer.cited
+    ours = {
+        "citations": [_citation(citation) for citation in cited.citations],
+        "evidence": None if answer.evidence is None else round(answer.evidence, 4),
+        "answerable": answer.is_answerable,
+    }
     if not request.body.get("stream"):
         choice = _whole(request, cited) | {"finish_reason": delta.finish_reason}
-        yield {**_head(request, ""), "choices": [choice], "usage": usage, "citations": citations}
+        yield {**_head(request, ""), "choices": [choice], "usage": usage, **ours}
         return
     yield {**_head(request, ".chunk"), "choices": [_piece(request, cited.text)]}
     last = _piece(request, "") | {"finish_reason": delta.finish_reason}
-    yield {**_head(request, ".chunk"), "choices": [last], "citations": citations}
+    yield {**_head(request, ".chunk"), "choices": [last], **ours}
     if (request.body.get("stream_options") or {}).get("include_usage"):
         yield {**_head(request, ".chunk"), "choices": [], "usage": usage}
 

@@ -38,6 +38,10 @@ _ITEM = re.compile(r"\s*(?:[-*+•‣▪]|\(?(?:\d{1,3}|[a-zA-I])[.)])\s+\S")  #
 _ROW = re.compile(r"\s*\||.*\S[ ]\|[ ]\S|.*\S\t\S")
 _INDENTED = re.compile(r"(?: {4}|\t)\s*\S")
 _WORD = re.compile(r"\w")
+_BREAK = re.compile(r"[ \t]*\n[ \t]*")
+# Chinese and Japanese have no space where a line was broken.
+_UNSPACED = r"[\u3000-\u30ff\u4e00-\u9fff\uff00-\uffef]"
+_UNSPACED_BREAK = re.compile(rf"(?<={_UNSPACED})[ \t]*\n[ \t]*(?={_UNSPACED})")
 _CODE_LINE = re.compile(
     r"""\s*(?:
         \$\s | >>> | \.\.\.\s | [}\])] | </?\w | --?\w            # prompts, closing brackets, tags, options
@@ -87,6 +91,14 @@ def is_prose(text: str) -> bool:
     if "\n" in text or _kind(text, adjoins=True, blocks=[]) != "prose" or looks_like_code(text):
         return False
     return text.rstrip("\"'”’»)]")[-1:] in tuple(".!?…。！？")
+
+
+def unwrapped(text: str) -> str:
+    """A sentence that was broken into lines, on one line; any other unit as it is."""
+    if "\n" not in text or looks_like_code(text):
+        return text
+    one_line = _BREAK.sub(" ", _UNSPACED_BREAK.sub("", text))
+    return one_line if is_prose(one_line) else text
 
 
 def _completes(text: str, unit: Span, block: _Block, num_units: int) -> bool:

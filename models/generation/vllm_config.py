@@ -2,6 +2,7 @@
 
 from pydantic import Field, JsonValue, model_validator
 
+from models.source import PACKAGE_NAME
 from models.vllm.arguments import check_parsers
 from models.vllm.engine import VllmEngineConfig
 
@@ -11,6 +12,16 @@ class VllmConfig(VllmEngineConfig):
 
     source: str = Field(min_length=1, description="A local folder, or a model hub id such as owner/model.")
     revision: str | None = Field(default=None, description="Commit, tag or branch on the hub. None: its main.")
+    package: str | None = Field(
+        default=None,
+        pattern=PACKAGE_NAME,
+        description="A Python package with the same weights in a GGUF file. If it is installed, no hub is needed.",
+    )
+    converted: str = Field(
+        default="~/.cache/ragserve",
+        min_length=1,
+        description="Folder that keeps the package's weights as vLLM reads them, converted once.",
+    )
     max_model_len: int = Field(ge=64, description="Tokens of prompt and answer together; sizes the KV cache.")
     max_tokens: int = Field(
         default=1024, ge=1, description="Most tokens of one answer; a request for more is reduced to it."

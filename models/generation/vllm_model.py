@@ -6,17 +6,20 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
 from models.generation.base import EngineActivity
+from models.generation.control_tokens import ControlTokens
 from models.generation.gathering import gather
-from models.generation.prompt import build_messages, fit_conversation, fit_passages
+from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_openai import ABORTED, OWN_REASONS, STAGE, OpenAIServer
 from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
 from models.vllm.arguments import lora_arguments
 from models.vllm.engine import on_this_platform
+from models.vllm.packaged import checkpoint, gguf_file
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -42,6 +45,7 @@ class VllmModel:
         self._engine: AsyncLLM | None = None
         self._server: OpenAIServer | None = None
         self._defaults: dict[str, Any] = {}  # sampling options of the checkpoint's generation_config
+        self._controls = ControlTokens()
         self._num_requests = itertools.count()
         self._unfinished: set[str] = set()  # the engine's request ids
         # One thread only: vLLM deep-copies the tokenizer for each further thread, as threads cannot share it.
@@ -53,13 +57,14 @@ class VllmModel:
             self._engine = engine = await asyncio.to_thread(self._start_engine)
             if not engine.get_tokenizer().chat_template:
                 raise ValueError("its tokenizer has no chat template; use an instruction-tuned checkpoint")
+            self._controls = ControlTokens.of(engine.get_tokenizer())
             # vLLM reads them from the checkpoint's files, which takes 3 ms.
             self._defaults = engine.model_config.get_diff_sampling_param()
             self._server = await OpenAIServer.start(self.name, self._config, engine)
             await self._warm_up()
         except (ImportError, OSError, RuntimeError, TypeError, ValueError, StageUnavailableError) as error:
             await self.stop()
-            raise ModelLoadError(self.name, f"vLLM does not start: {error}") from error
+            raise ModelLoadError(self.name, f"vLLM does not start: {error}{self._hint()}") from error
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         """Deltas with the tokens since the previous delta: see `stream_gather_s`.
@@ -104,14 +109,26 @@ class VllmModel:
     def _start_engine(self) -> "AsyncLLM":
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        return AsyncLLM.from_engine_args(self._engine_args())
+        return AsyncLLM.from_engine_args(self._engine_args(self._location()))
 
-    def _engine_args(self) -> "AsyncEngineArgs":
+    def _location(self) -> str:
+        """The folder or the hub id that vLLM loads. A package's weights are converted first, if they were not yet."""
+        file = gguf_file(self._config.package) if self._config.package else None
+        return str(checkpoint(file, Path(self._config.converted).expanduser())) if file else self._config.source
+
+    def _hint(self) -> str:
+        """How to do without a hub, if the package is missing."""
+        package = self._config.package
+        if package is None or gguf_file(package) is not None:
+            return ""
+        return f"; the package {package}, which has the weights, is not installed: make up LLM={self.name} installs it"
+
+    def _engine_args(self, location: str) -> "AsyncEngineArgs":
         """Arguments from the platform and the config; engine_kwargs replace them."""
         from vllm.engine.arg_utils import AsyncEngineArgs
 
         return AsyncEngineArgs(
-            model=self._config.source,
+            model=location,
             revision=self._config.revision,
             max_model_len=self._config.max_model_len,
             reasoning_parser=self._config.reasoning_parser or "",
@@ -153,7 +170,7 @@ class VllmModel:
         def count_tokens(messages: Sequence[ChatMessage]) -> int:
             return len(token_ids(messages))
 
-        request = fit_conversation(request, count_tokens, budget)
+        request = fit_drafts(fit_conversation(request, count_tokens, budget), count_tokens, budget)
         passages = fit_passages(request, count_tokens, budget)
         return token_ids(build_messages(request, passages))
 
@@ -162,7 +179,7 @@ class VllmModel:
             self._running_engine()
             .get_tokenizer()
             .apply_chat_template(
-                [{"role": message.role, "content": message.content} for message in messages],
+                [{"role": message.role, "content": self._controls.escape(message.content)} for message in messages],
                 add_generation_prompt=True,
                 return_dict=False,
                 **self._config.chat_template_options,

@@ -3,29 +3,36 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 
 from models.errors import InvalidRequestError
 from models.languages import unspaced
+from models.languages.function_words import FUNCTION_WORDS
 from models.languages.normal_form import normal_form
+from models.languages.stop_words import ENGLISH as ENGLISH_WORDS
 from models.types import KeyArray
 
 # Words per shingle. With 3, one changed word changes 3 of the n - 2 shingles of a passage with n words. Independently
 # written passages on one subject share almost no shingle.
 SHINGLE_WORDS = 3
+MIN_STEM = 4  # letters; a longer word of the query is also looked for without its last two
 NUM_CACHED_TEXTS = 8192  # the same chunks are candidates of many questions
 FACTORS = (-0x61C8864680B583EB, 0x2545F4914F6CDD1D)  # odd, with mixed bits
 # Punctuation and symbols beyond ASCII. All other characters beyond ASCII count as letters.
 _SYMBOLS = re.compile(
     "[\u0080-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u2000-\u206f\u20a0-\u20cf\u2190-\u2bff\u3000-\u303f]"
 )
+_ENGLISH_GENITIVE, _APOSTROPHE = re.compile(r"['’]s\b"), re.compile("['’]")
 _WORD_BYTES = bytes(
     byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else 32 for byte in range(256)
 ).lower()
 
 
-def unique(texts: Sequence[str], threshold: float, query: str = "", limit: int | None = None) -> list[int]:
+def unique(
+    texts: Sequence[str], threshold: float, query: str = "", limit: int | None = None, names: Sequence[str] = ()
+) -> list[int]:
     """Return the indexes of the texts that are no near duplicate of an earlier returned text, in order.
 
     With `limit`, the first so many. Later texts are then read only if the first `limit` have duplicates.
@@ -33,34 +40,53 @@ def unique(texts: Sequence[str], threshold: float, query: str = "", limit: int |
     Two texts are near duplicates if the Jaccard similarity of their sets of shingles is at least `threshold`. A text
     that contains another text and much more is no duplicate. Neighbouring chunks that overlap are no duplicates. A text
     without words is always returned. So is a text with a word of `query` that the earlier text lacks: of contracts
-    from one template, the query names the customers. Raises InvalidRequestError for a threshold outside 0..1, or 0.
+    from one template, the query names the customers. `names` has what names the file of each text (naming.py); a word
+    of it counts too, unless it is a word of function. Raises InvalidRequestError for a threshold outside 0..1, or 0.
     Source: Broder, On the resemblance and containment of documents, 1997.
     """
     if not 0 < threshold <= 1:
         raise InvalidRequestError(f"threshold is {threshold}; it must be above 0 and at most 1", "threshold")
-    indexes = _unique(texts[:limit], threshold, query)
+    indexes = _unique(texts[:limit], threshold, query, names)
     if limit is not None and len(indexes) < limit < len(texts):
-        indexes = _unique(texts, threshold, query)[:limit]
+        indexes = _unique(texts, threshold, query, names)[:limit]
     return indexes
 
 
-def _unique(texts: Sequence[str], threshold: float, query: str) -> list[int]:
+def _unique(texts: Sequence[str], threshold: float, query: str, names: Sequence[str]) -> list[int]:
     earlier_duplicates = _near_pairs([_shingles(text) for text in texts], threshold)
     query_words = _query_words(query) if earlier_duplicates else ()
+    naming_words = [word for word in query_words if word.strip() not in _function_words()] if names else []
     unique_indexes: list[int] = []
     for index in range(len(texts)):
         twins = earlier_duplicates.get(index, set()).intersection(unique_indexes)
-        if all(_has_more(texts[index], texts[twin], query_words) for twin in twins):
+        if all(
+            _has_more(texts[index], texts[twin], query_words)
+            or (naming_words and _has_more(names[index], names[twin], naming_words))
+            for twin in twins
+        ):
             unique_indexes.append(index)
     return unique_indexes
 
 
 def _query_words(query: str) -> tuple[bytes, ...]:
-    """The words between white space, `2.1` as two in a row. For scripts without spaces, the pairs of letters."""
+    """The words between white space, `2.1` as two in a row. For scripts without spaces, the pairs of letters.
+
+    Also the beginnings of long words: `Müllers` and `Иванова` name Müller and Иванов.
+    """
     query = normal_form(query)
-    spaced = unspaced.without_unspaced(query).replace("'s", "").replace("’s", "").split()
-    words = {b" " + b" ".join(_words(word)) + b" " for word in spaced}
-    return (*words - {b"  "}, *(pair.encode() for pair in unspaced.pairs(query)))
+    spaced = _APOSTROPHE.sub(" ", _ENGLISH_GENITIVE.sub("", unspaced.without_unspaced(query))).split()
+    words = {b" " + b" ".join(_words(word)) + b" " for word in spaced} - {b"  "}
+    stems = {b" " + b"".join(_words(word[: max(MIN_STEM, len(word) - 2)])) for word in spaced if _is_long(word)}
+    return (*words, *stems, *(pair.encode() for pair in unspaced.pairs(query)))
+
+
+def _is_long(word: str) -> bool:
+    return len(word) > MIN_STEM and word.isalpha()
+
+
+@lru_cache(maxsize=1)
+def _function_words() -> frozenset[bytes]:
+    return frozenset(word.encode() for word in (*ENGLISH_WORDS, *chain.from_iterable(FUNCTION_WORDS.values())))
 
 
 def _has_more(text: str, earlier: str, query_words: Iterable[bytes]) -> bool:

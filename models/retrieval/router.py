@@ -54,8 +54,8 @@ def route(query: str) -> Route:
     """Choose lexical search for identifiers and quoted phrases with at most two other words, else hybrid search.
 
     So it is for one or two words without a Latin letter: models for English cannot read them, so that dense search
-    and reranker would put noise first. A question with other words is always hybrid. One quoted word is a phrase only
-    if it is an identifier.
+    and reranker would put noise first. A question in Latin script with other words is always hybrid. One quoted word is
+    a phrase only if it is an identifier.
     """
     phrases = tuple(phrase for phrase in map(_inside, _QUOTED.finditer(query)) if _is_literal(phrase))
     words = [token for token in _without_phrases(query).split() if _WORD.search(token)]
@@ -105,8 +105,8 @@ def _is_question(query: str) -> bool:
 
 
 def _is_foreign_word(query: str, words: Sequence[str]) -> bool:
-    """Whether a query is one or two words of a script other than Latin, and no sentence."""
-    if query.isascii() or not 1 <= len(words) <= MAX_OTHER_WORDS or _is_question(query) or _LATIN.search(query):
+    """Whether a query is one or two words of a script other than Latin, with or without a question mark."""
+    if query.isascii() or not 1 <= len(words) <= MAX_OTHER_WORDS or _LATIN.search(query):
         return False
     return unspaced.num_letters(query) <= MAX_UNSPACED_LETTERS
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.answer_form import AnswerForm, AnswerStep
 from models.errors import InvalidRequestError, ModelNotFoundError, RagError
 from models.generation.citations import CitationStream
-from models.generation.extractive import NOTHING_FOUND, ExtractiveConfig, ExtractiveModel
+from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.markers import WORD_JOINER
 from models.tokens.encoding import Encoding, TextInput
 from models.types import ChatMessage, CompletionRequest, FloatArray, GenerationDelta, GenerationRequest, SamplingOptions
@@ -168,7 +169,7 @@ async def test_the_last_user_message_is_the_question() -> None:
 async def test_without_passages_it_says_so_and_cites_nothing() -> None:
     (delta,) = await deltas_of(asking("Why?"))
 
-    assert (delta.text, delta.finish_reason) == (NOTHING_FOUND, "stop")
+    assert (delta.text, delta.finish_reason) == ("Nothing in the searched documents answers this question.", "stop")
 
 
 async def test_a_limit_of_words_leaves_out_whole_sentences_but_the_first() -> None:
@@ -237,3 +238,22 @@ async def test_sentences_without_token_vectors_are_chosen_by_words_alone() -> No
     unknown = replace(request, sentence_scores=(np.full(3, np.nan, np.float32),))
 
     assert await answer(unknown, 3) == await answer(request, 3)
+
+
+@pytest.mark.parametrize(("length", "num_quotes"), [("short", 1), ("medium", 3), (2, 2), (20, 3)])
+async def test_a_length_is_a_number_of_sentences(length: Any, num_quotes: int) -> None:
+    request = replace(asking("How tall is the tower?", passage(TOWER)), form=AnswerForm(length=length))
+
+    assert (await answer(request)).count("[1]") == num_quotes
+
+
+async def test_a_step_is_answered_from_all_passages() -> None:
+    request = asking("When was the Eiffel Tower completed?", passage(RIVER), passage(TOWER))
+
+    assert await answer(replace(request, step=AnswerStep("combine", (), ("Notes [1].",)))) == await answer(request)
+
+
+async def test_without_passages_it_says_so_in_the_language_of_the_question() -> None:
+    (delta,) = await deltas_of(asking("Warum ist der Turm so hoch und nicht höher?"))
+
+    assert delta.text == "Nichts in den durchsuchten Dokumenten beantwortet diese Frage."

@@ -4,18 +4,21 @@ from dataclasses import replace
 
 import pytest
 
+from models.answer_form import AnswerForm, AnswerStep, Example
 from models.errors import InvalidRequestError
-from models.generation.conversation import EARLIER
 from models.generation.prompt import (
-    INSTRUCTIONS,
-    NO_PASSAGES,
     build_messages,
     fit_conversation,
+    fit_drafts,
     fit_passages,
     number_passages,
 )
+from models.prompts.library import default_prompts
 from models.types import ChatMessage, Passage
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
+
+PROMPT = default_prompts().for_answer(AnswerForm(), "Why?")
+INSTRUCTIONS = PROMPT.instructions
 
 
 def count_words(messages: Sequence[ChatMessage]) -> int:
@@ -111,7 +114,7 @@ def test_fitting_counts_few_prompts() -> None:
 
 
 def test_without_passages_the_prompt_says_so() -> None:
-    assert build_messages(asking("Why?"), {})[0].content == f"{INSTRUCTIONS}\n\n{NO_PASSAGES}"
+    assert build_messages(asking("Why?"), {})[0].content == f"{INSTRUCTIONS}\n\n{PROMPT.no_passages}"
 
 
 @pytest.mark.parametrize("num_kept", [1, 2, 3, 4, 5])
@@ -175,7 +178,7 @@ def test_a_long_conversation_keeps_its_last_turns_and_its_earlier_questions() ->
 
     texts = [message.content for message in fitted.messages]
     assert texts[0] == "Be kind."
-    assert texts[1].startswith(EARLIER)
+    assert texts[1].startswith(PROMPT.earlier)
     assert texts[-2:] == [history[-1].content, "How tall is it?"]
     assert "- user says thing 35" in texts[1]
     assert count_words(build_messages(fitted, {})) <= budget // 2
@@ -186,3 +189,67 @@ def test_a_conversation_that_fits_stays_as_it_is() -> None:
     request = asking("Why?", passage(RIVER), history=(ChatMessage("user", "Where?"), ChatMessage("assistant", "Here.")))
 
     assert fit_conversation(request, count_words, 1000) is request
+
+
+def test_the_default_instructions_name_no_language_and_no_length() -> None:
+    assert "- Answer in the language of the question, briefly, without" in INSTRUCTIONS
+
+
+def test_a_chosen_language_and_length_are_in_the_instructions() -> None:
+    prompt = default_prompts().for_answer(AnswerForm(language="de", length=4), "Why?")
+    request = replace(asking("Why?", passage(RIVER)), prompt=prompt)
+
+    [system, _] = build_messages(request, number_passages(request))
+
+    assert "- Answer in German, in at most 4 sentences, without" in system.content
+
+
+def test_examples_stand_before_the_conversation() -> None:
+    prompt = replace(PROMPT, examples=(Example("Who?", "Ada [1]."),))
+
+    messages = build_messages(replace(asking("Why?", passage(RIVER)), prompt=prompt), {})
+
+    assert [message.content for message in messages[1:]] == ["Who?", "Ada [1].", "Why?"]
+
+
+def test_a_step_reads_its_own_passages_under_the_numbers_of_the_request() -> None:
+    request = asking("How tall is it?", passage("First."), passage(RIVER), passage(TOWER))
+    step = replace(request, step=AnswerStep("refine", (2, 1), ("It is {tall} [1].",)))
+
+    [system, _] = build_messages(step, number_passages(step))
+
+    assert list(number_passages(step)) == [2, 3]
+    assert "[2] guide.txt" in system.content
+    assert "First." not in system.content
+    assert "best first: [3], [2]." in system.content
+    assert "<draft>\nIt is {tall} [1].\n</draft>" in system.content
+
+
+def test_notes_are_combined_without_passages() -> None:
+    request = asking("How tall is it?", passage(RIVER), passage(TOWER))
+    step = replace(request, step=AnswerStep("combine", (), ("Low [1].", "High [2].")))
+
+    [system, _] = build_messages(step, number_passages(step))
+
+    assert RIVER not in system.content
+    assert PROMPT.no_passages not in system.content
+    assert "Low [1].\n\nHigh [2]." in system.content
+
+
+def test_long_drafts_are_cut_alike_to_half_of_the_prompt() -> None:
+    request = asking("How tall is it?", passage(TOWER))
+    step = replace(request, step=AnswerStep("combine", (), ("low " * 3000, "high " * 3000, "Short [1].")))
+
+    fitted = fit_drafts(step, count_words, 2000)
+
+    assert fitted.step is not None
+    first, second, third = fitted.step.drafts
+    assert len(first) == len(second) > 500
+    assert third == "Short [1]."
+    assert count_words(build_messages(fitted, {})) <= 1000
+
+
+def test_drafts_that_fit_stay_as_they_are() -> None:
+    request = replace(asking("Why?", passage(TOWER)), step=AnswerStep("refine", (0,), ("It is [1].",)))
+
+    assert fit_drafts(request, count_words, 2000) is request

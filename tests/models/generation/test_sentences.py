@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.generation.sentences import MAX_UNIT_CHARS, sentence_spans
+from models.generation.sentences import MAX_UNIT_CHARS, sentence_spans, unwrapped
 
 MARKDOWN_PIECES = [
     "# Title",
@@ -144,3 +144,18 @@ def test_units_are_ordered_disjoint_stripped_and_lose_no_word(text: str) -> None
 @given(st.text(alphabet="ab.\n `:", max_size=3 * MAX_UNIT_CHARS))
 def test_a_unit_with_line_breaks_is_never_longer_than_the_limit(text: str) -> None:
     assert all(end - start <= MAX_UNIT_CHARS for start, end in sentence_spans(text) if "\n" in text[start:end])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("The barge waits\n  below the weir.", "The barge waits below the weir."),
+        ("船在水坝下面\n等待。", "船在水坝下面等待。"),
+        ("x = f(1)\ny = g(x)", "x = f(1)\ny = g(x)"),
+        ("- A barge\n  waits.", "- A barge\n  waits."),
+        ("Run it:\n\n```\nmake up\n```", "Run it:\n\n```\nmake up\n```"),
+        ("Barge", "Barge"),
+    ],
+)
+def test_a_sentence_broken_into_lines_is_shown_on_one(text: str, shown: str) -> None:
+    assert unwrapped(text) == shown

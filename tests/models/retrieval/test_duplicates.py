@@ -59,6 +59,33 @@ def test_what_the_query_names_is_no_duplicate(template: str, names: list[str], q
     assert unique(texts, THRESHOLD) == [0]
 
 
+@pytest.mark.parametrize(
+    ("names", "query", "expected"),
+    [
+        (["Abel", "Müller", "Weiß"], "Was zahlt man in Müllers Vertrag?", [0, 1]),
+        (["Иванов", "Петров", "Сидоров"], "Договор Петрова и Сидорова", [0, 1, 2]),
+        (["Kaya", "Yılmaz", "Demir"], "Yılmaz'ın kirası ne kadar?", [0, 1]),
+        (["Poitou", "Anjou", "Berry"], "le bail d'Anjou", [0, 1]),
+        (["甲公司", "乙公司", "丙公司"], "乙公司和丙公司的合同", [0, 1, 2]),
+        (["30 Tage", "60 Tage", "90 Tage"], "Welcher Vertrag hat 90 Tage?", [0, 2]),
+    ],
+)
+def test_names_are_recognized_in_other_forms(names: list[str], query: str, expected: list[int]) -> None:
+    before, after = text(prose(120, 1)), text(prose(120, 2))
+
+    assert unique([f"{before} {name} {after}" for name in names], THRESHOLD, query) == expected
+
+
+def test_the_name_of_a_file_keeps_its_passages() -> None:
+    clause = text(prose(120, 1))
+    names = ["lease Abel 2023.pdf", "lease Baker 2024.pdf north", "lease Cook 2024.pdf", "the 2022.pdf"]
+
+    assert unique([clause] * 4, THRESHOLD, "How long is the notice of Baker?", names=names) == [0, 1]
+    assert unique([clause] * 4, THRESHOLD, "the leases of 2024", names=names) == [0, 1]
+    assert unique([clause] * 4, THRESHOLD, "the notice of a lease", names=names) == [0]
+    assert unique([clause] * 4, THRESHOLD, "Baker or Cook", limit=2, names=names) == [0, 1]
+
+
 def test_neighbouring_chunks_that_overlap_are_both_kept() -> None:
     words = prose(408, 1)
 

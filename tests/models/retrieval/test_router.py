@@ -132,7 +132,18 @@ def test_the_unicode_form_of_a_phrase_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["加班费", "駐車場", "비밀번호 변경", "ที่จอดรถ", "велосипед", "прокат велосипедов", "चाबी"]
+    "query",
+    [
+        "加班费",
+        "駐車場",
+        "비밀번호 변경",
+        "ที่จอดรถ",
+        "велосипед",
+        "прокат велосипедов",
+        "चाबी",
+        "加班费怎么算？",
+        "Где ключ?",
+    ],
 )
 def test_words_of_another_script_are_looked_up(query: str) -> None:
     assert route(query).mode == "lexical"
@@ -141,7 +152,7 @@ def test_words_of_another_script_are_looked_up(query: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "加班费怎么算？",
+        "公司员工在周末加班的时候可以领取多少加班费？",
         "公司员工在周末加班的时候可以领取多少加班费",
         "Где можно взять велосипед",
         "Fahrrad",
