@@ -4,13 +4,19 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from models.answer_form import AnswerForm
 from models.filters import Filter
 from models.generation.citations import Citation, Marker
+from models.generation.structured import FieldSupport
+from models.generation.support import Unsupported
+from models.prompts.library import default_prompts
+from models.prompts.prompt_set import PromptSet
 from models.types import ChatMessage, Passage, RequestContext, SamplingOptions, Scope
 from serve.pipelines.retrieving import RetrievalOptions
 from serve.pipelines.trace import Trace
 
 Extra = Literal["refuse", "ignore"]
+Grounded = Literal["mark", "strict"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,10 @@ class Query:
     """One question: `messages` is the conversation, the question last; `top_k` passages may be used for the answer.
 
     `extra`: what happens to options that the model cannot follow. `search_query` is searched in place of the question.
+    `grounded`: sentences that no passage supports are marked, or left out. `names_documents`: the request names what to
+    search. If not, a context in its messages takes the place of the documents where the model only quotes. `form`: what
+    the request chooses for the answer; `store_form`: what its vector stores choose where it does not. `prompts`: the
+    texts that the model and the reader get.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -28,6 +38,11 @@ class Query:
     options: RetrievalOptions = field(default_factory=RetrievalOptions)
     extra: Extra = "refuse"
     search_query: str = ""
+    grounded: Grounded = "mark"
+    names_documents: bool = True
+    form: AnswerForm = field(default_factory=AnswerForm)
+    store_form: AnswerForm = field(default_factory=AnswerForm)
+    prompts: PromptSet = field(default_factory=default_prompts)
 
     @property
     def searched(self) -> str:
@@ -41,7 +56,10 @@ class Query:
 
 @dataclass(frozen=True)
 class PassagesFound:
+    """What was retrieved. `answerable`: as in Answered, before anything is generated."""
+
     passages: tuple[Passage, ...]
+    answerable: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,8 @@ class Answered:
     """The whole answer, sent last. `markers` are the places of its citations in the text, in order.
 
     `evidence`, 0 to 1: see models/generation/evidence.py; None if nothing weighed it. `answerable`: it suffices.
+    `unsupported`: sentences of a language model that no passage supports, in the text or left out of it. `prompt`: the
+    name of the prompt set. `fields`: what supports each field of a JSON answer.
     """
 
     text: str
@@ -72,6 +92,9 @@ class Answered:
     evidence: float | None = None
     answerable: bool = True
     search_query: str = ""
+    unsupported: tuple[Unsupported, ...] = ()
+    prompt: str = ""
+    fields: tuple[FieldSupport, ...] = ()
 
 
 Event = PassagesFound | TextGenerated | Cited | Answered

@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from models.generation.declining import NOT_IN_DOCUMENTS
+from models.answer_form import RefusalName
+from models.generation.prompt import prompt_of
 from models.types import GenerationDelta, GenerationRequest, RequestContext
 from serve.pipelines.stages import GenerateStage
 
@@ -11,15 +12,18 @@ from serve.pipelines.stages import GenerateStage
 class DecliningGeneration:
     """A GenerateStage that declines a request with less evidence than `min_evidence`."""
 
-    def __init__(self, generator: GenerateStage, min_evidence: float) -> None:
-        self._generator, self._min_evidence = generator, min_evidence
+    def __init__(
+        self, generator: GenerateStage, min_evidence: float, refusal: RefusalName = "not_in_documents"
+    ) -> None:
+        """`refusal` is the answer without evidence, in the language of the answer."""
+        self._generator, self._min_evidence, self._refusal = generator, min_evidence, refusal
 
     async def stream(
         self, request: GenerationRequest, context: RequestContext
     ) -> AsyncGenerator[GenerationDelta, None]:
         """As GenerateStage. A declined answer has no model."""
         if request.evidence is not None and request.evidence < self._min_evidence:
-            yield GenerationDelta(NOT_IN_DOCUMENTS, "stop", marks=())
+            yield GenerationDelta(prompt_of(request).refusals[self._refusal], "stop", marks=())
             return
         async with aclosing(self._generator.stream(request, context)) as deltas:
             async for delta in deltas:

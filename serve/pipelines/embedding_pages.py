@@ -1,15 +1,16 @@
 """Chunks on their way to the embedder: small files share a page, and a large file goes page by page."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 
 import numpy as np
 
+from models.deadline import Deadline
 from models.errors import DeadlineExceededError, InternalError, RagError, StageUnavailableError
-from models.types import Deadline, Embeddings, RequestContext
+from models.types import Embeddings, RequestContext
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.suspects import Suspects
 
@@ -19,6 +20,10 @@ PAGE_CHUNKS = 256  # of one large file
 # One page is computed while the next one waits, so that the embedder is never idle.
 MAX_PAGES_ON_THEIR_WAY = 2
 STAGE = "embed"
+
+
+def _count_nothing(_: int) -> None:
+    """The default of `on_page`."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +79,29 @@ class EmbeddingPages:
         self._shared: dict[Space, SharedPages] = {}
 
     async def embed(
-        self, texts: list[str], context: RequestContext, space: Space, is_suspect: bool = False
+        self,
+        texts: list[str],
+        context: RequestContext,
+        space: Space,
+        is_suspect: bool = False,
+        on_page: Callable[[int], None] = _count_nothing,
     ) -> Embeddings:
         """A row a text, in order. Raises the embedder's errors, for these texts alone.
 
-        Each page of a large file has all the time of `context`. A suspect shares no page: it may be the file that kills
-        the embedder.
+        Each page of a large file has all the time of `context`, and its number of texts goes to `on_page` when it is
+        done. A suspect shares no page: it may be the file that kills the embedder.
         """
         if not is_suspect and sum(map(len, texts)) <= SHARED_PAGE_CHARS:
-            return await self._embed_shared(texts, context, space)
+            embedded = await self._embed_shared(texts, context, space)
+            on_page(len(texts))
+            return embedded
         budget_s, pages = context.remaining_s(), list[Embeddings]()
         for start in range(0, max(1, len(texts)), PAGE_CHUNKS):
             # Each page has the whole time: a book needs more pages than a letter, and is no slower.
             context = replace(context, deadline=Deadline.after(budget_s))
             embed = partial(self._embed, texts[start : start + PAGE_CHUNKS], context, space)
-            pages.append(await self._suspects.call(embed, is_suspect))
+            pages.append(await self._suspects.call(embed, self._embedder, is_suspect))
+            on_page(len(pages[-1].vectors))
         return _joined(pages)
 
     async def _embed(self, texts: list[str], context: RequestContext, space: Space) -> Embeddings:
@@ -132,7 +145,8 @@ class EmbeddingPages:
         """One of the files may have broken the embedder: only this one fails."""
         for file in files:
             try:
-                await self._suspects.call(partial(self._deliver, [file], space), is_suspect=True)
+                deliver = partial(self._deliver, [file], space)
+                await self._suspects.call(deliver, self._embedder, is_suspect=True)
             except RagError as error:
                 _fail([file], error)
 

@@ -1,11 +1,14 @@
-"""Periodic clean-up: delete expired files and stores, retire old vectors, trim the log."""
+"""Periodic clean-up: delete expired files and stores, retire old vectors, trim the log, count dead letters."""
 
 import asyncio
 import logging
+from typing import get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
+from models.corpus.failures import FailureReason
 from models.errors import OverloadedError
 from serve.pipelines.wakeup import Wakeup
 
@@ -47,3 +50,6 @@ class Housekeeper:
         self._corpus.vector_stores.expire()
         self._corpus.generations.retire(self._keep_previous_s)
         self._corpus.log.trim()
+        counts = self._corpus.dead_letters.counts()
+        for reason in get_args(FailureReason):
+            metrics.DEAD_LETTERS.labels(reason).set(counts.get(reason, 0))

@@ -1,22 +1,24 @@
 """The ingest path: a stored file in, searchable chunks out. `IngestPipeline.ingest` is the path; read it first."""
 
 import asyncio
+from functools import partial
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.corpus.completion import Completion
 from models.corpus.corpus import Corpus
+from models.corpus.parse_report import ParseReport
 from models.corpus.records import Job
+from models.deadline import Deadline
 from models.documents.chunkers.base import ChunkingOptions
-from models.errors import (
-    MissingVectorsError,
-)
-from models.types import BACKGROUND_PRIORITY, Deadline, Embeddings, ParsedFile, RequestContext
+from models.errors import DeadlineExceededError, MissingVectorsError, StageDownError
+from models.types import BACKGROUND_PRIORITY, Embeddings, ParsedFile, RequestContext
 from serve.pipelines.completions import Completions
 from serve.pipelines.embedding_pages import EmbeddingPages, Space
 from serve.pipelines.ingest_memory import IngestMemory
+from serve.pipelines.ingest_progress import IngestProgress
 from serve.pipelines.stages import EmbedStage, ParseStage
-from serve.pipelines.suspects import Suspects
+from serve.pipelines.suspects import Suspects, check_up
 
 MB = 1_000_000
 
@@ -42,7 +44,13 @@ class IngestLimits(BaseModel):
         description="Seconds between two checks for jobs that another replica created or lost.",
     )
     retry_s: float = Field(
-        default=2.0, gt=0, le=600, description="Pause after a stage was overloaded or unavailable, in seconds."
+        default=2.0,
+        gt=0,
+        le=600,
+        description="Pause after a stage was overloaded or unavailable, in seconds; it doubles with each failure.",
+    )
+    max_retry_s: float = Field(
+        default=60.0, gt=0, le=86_400, description="Longest pause between two attempts of a file, in seconds."
     )
     memory_mb: int = Field(
         default=512,
@@ -70,7 +78,8 @@ class IngestPipeline:
     """parse and chunk -> embed -> store, all or nothing. Files under way at once share forward passes and commits."""
 
     def __init__(self, parser: ParseStage, embedder: EmbedStage, corpus: Corpus, limits: IngestLimits) -> None:
-        self._parser, self._corpus, self._limits = parser, corpus, limits
+        self._parser, self._embedder, self._corpus, self._limits = parser, embedder, corpus, limits
+        self.progress = IngestProgress()
         self._suspects = Suspects()
         self._pages = EmbeddingPages(embedder, self._suspects)
         self._completions = Completions(corpus.jobs)
@@ -82,11 +91,19 @@ class IngestPipeline:
         self._memory.resize(limits.memory_mb * MB)
 
     async def ingest(self, job: Job) -> int:
-        """Make the job's file searchable, and return its number of chunks. Raises the errors of the stages."""
+        """Make the job's file searchable, and return its number of chunks. Raises the errors of the stages.
+
+        StageDownError if a stage did not answer at all, which is not the file's fault.
+        """
         content, generations = await asyncio.to_thread(self._read, job)
         parsed = await self._parse(job, content)
-        async with self._memory.of(len(parsed.chunks), self._limits.token_vectors):
-            await self._embed_and_store(job, parsed, generations or (None,))
+        spaces = generations or (None,)
+        self.progress.begin(job.job_id, len(parsed.chunks), len(spaces))
+        try:
+            async with self._memory.of(len(parsed.chunks), self._limits.token_vectors):
+                await self._embed_and_store(job, parsed, spaces)
+        finally:
+            self.progress.end(job.job_id)
         return len(parsed.chunks)
 
     def _read(self, job: Job) -> tuple[bytes, tuple[str, ...]]:
@@ -100,10 +117,16 @@ class IngestPipeline:
         return RequestContext(f"job-{job.job_id}", job.tenant, deadline, BACKGROUND_PRIORITY)
 
     async def _parse(self, job: Job, content: bytes) -> ParsedFile:
-        chunking = None if job.chunking is None else ChunkingOptions(**vars(job.chunking))
-        return await self._suspects.call(
-            lambda: self._parser.parse(content, job.filename, chunking, self._context(job)), _is_suspect(job)
-        )
+        chunking = None if job.chunking is None else ChunkingOptions(**job.chunking.to_json())
+        try:
+            return await self._suspects.call(
+                lambda: self._parser.parse(content, job.filename, chunking, self._context(job), job.options),
+                self._parser,
+                _is_suspect(job),
+            )
+        except DeadlineExceededError:
+            await check_up(self._parser)
+            raise
 
     async def _embed_and_store(self, job: Job, parsed: ParsedFile, generations: tuple[str | None, ...]) -> None:
         embedded = await self._embed(job, parsed, generations)
@@ -118,15 +141,23 @@ class IngestPipeline:
         """The chunks in each generation. None means the configured model's generation."""
         texts = [chunk.indexed_text for chunk in parsed.chunks]
         spaces = [Space(name, self._limits.token_vectors) for name in generations]
-        return [await self._pages.embed(texts, self._context(job), space, _is_suspect(job)) for space in spaces]
+        on_page = partial(self.progress.add, job.job_id)
+        try:
+            return [
+                await self._pages.embed(texts, self._context(job), space, _is_suspect(job), on_page) for space in spaces
+            ]
+        except DeadlineExceededError:
+            await check_up(self._embedder)
+            raise
 
 
 def _is_suspect(job: Job) -> bool:
-    """Whether an earlier attempt failed, or killed its worker."""
-    return job.attempt > 1
+    """Whether an earlier attempt failed, or killed its worker, or perhaps the stage that was down afterwards."""
+    return job.attempt > 1 or job.last_reason == StageDownError.code
 
 
 def _completion(job: Job, parsed: ParsedFile, embedded: list[Embeddings]) -> Completion:
     vectors = {item.generation: item.vectors for item in embedded}
     codes = {item.generation: item.token_codes for item in embedded if item.token_codes}
-    return Completion(job, parsed.text, parsed.chunks, vectors, codes)
+    report = ParseReport.of(parsed)
+    return Completion(job, parsed.text, parsed.chunks, vectors, codes, report, parsed.derived, parsed.sketch)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from functools import partial
 
 from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
+from models.corpus.failures import UNKNOWN_REASON, is_failure_reason
+from models.corpus.jobs import MAX_ATTEMPTS
 from models.corpus.records import Job
 from models.corpus.turns import Lane
 from models.errors import (
@@ -18,9 +21,11 @@ from models.errors import (
     NotFoundError,
     OverloadedError,
     RagError,
+    StageDownError,
     StageUnavailableError,
     UnreadableDocumentError,
 )
+from serve.pipelines.backoff import backoff_s
 from serve.pipelines.ingest import IngestConfig, IngestLimits, IngestPipeline
 from serve.pipelines.wakeup import Wakeup
 
@@ -64,6 +69,7 @@ class IngestWorker:
             Places(Lane(is_large=True, max_tenant_share=MAX_TENANT_SHARE), 1),
         )
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._started_at: dict[int, float] = {}
         self._is_running = True
 
     def configure(self, limits: IngestLimits) -> None:
@@ -78,14 +84,14 @@ class IngestWorker:
 
     async def run(self) -> None:
         """Runs until cancelled, or until an unexpected error. Then it releases its unfinished jobs."""
-        renewal = asyncio.create_task(self._renew_leases())
+        loops = [asyncio.create_task(self._renew_leases()), asyncio.create_task(self._watch())]
         try:
-            while self._is_running and not renewal.done():
+            while self._is_running and not any(loop.done() for loop in loops):
                 await self._claim()
                 await self._wakeup.wait(self._limits.poll_s)
         finally:
             self._is_running = False
-            tasks = [renewal, *self._running.values()]
+            tasks = [*loops, *self._running.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -111,12 +117,14 @@ class IngestWorker:
         for job in jobs:
             task = asyncio.create_task(self._run_job(job))
             self._running[job.job_id] = task
+            self._started_at[job.job_id] = time.monotonic()
             places.job_ids.add(job.job_id)
             task.add_done_callback(partial(self._job_ended, job.job_id, places))
         metrics.INGESTIONS_RUNNING.set(len(self._running))
 
     def _job_ended(self, job_id: int, places: Places, task: asyncio.Task[None]) -> None:
         self._running.pop(job_id, None)
+        self._started_at.pop(job_id, None)
         places.job_ids.discard(job_id)
         if not task.cancelled() and (error := task.exception()):
             # A bug or a failed database: this worker stops, and Serve replaces its unhealthy replica.
@@ -133,25 +141,62 @@ class IngestWorker:
             metrics.INGESTED_FILES.labels("completed").inc()
             metrics.INGESTED_CHUNKS.inc(num_chunks)
         except UnreadableDocumentError as error:
-            await self._fail(job, error.reason, error.detail)
+            await self._fail(job, error.reason, error.detail, error.cause)
         except InvalidRequestError as error:
-            await self._fail(job, "invalid_file", str(error))
+            await self._fail(job, "invalid_file", str(error), "invalid_file")
         except (ConflictError, NotFoundError):
             logger.info("job %d is dropped: its file was detached, or another worker has it", job.job_id)
         except RagError as error:
-            # A full queue is not the file's fault. A file that kills a stage by itself must not be tried for ever.
-            is_attempt = not isinstance(error, OverloadedError)
-            pause_s = self._limits.retry_s * (2 ** (job.attempt - 1) if is_attempt else 1)
-            logger.warning("job %d is tried again in %.3g s: %s", job.job_id, pause_s, error)
-            await asyncio.to_thread(self._corpus.jobs.release, job, pause_s, is_attempt)
+            await self._retry(job, error)
         except asyncio.CancelledError:
             await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))
             raise
 
-    async def _fail(self, job: Job, code: str, message: str) -> None:
+    async def _retry(self, job: Job, error: RagError) -> None:
+        """Releases the job after a failure that may pass, or fails it after its last attempt.
+
+        A full queue, or a stage that is down, is not the file's fault: such a job is tried again without limit. A file
+        that breaks a stage by itself must not be tried for ever.
+        """
+        is_attempt = not isinstance(error, OverloadedError | StageDownError)
+        if is_attempt and job.attempt >= MAX_ATTEMPTS:
+            await self._fail(job, "server_error", f"{error} (after {job.attempt} attempts)", error.code)
+            return
+        pause_s = backoff_s(self._limits.retry_s, job.num_retries + 1, self._limits.max_retry_s)
+        logger.warning("job %d is tried again in %.3g s: %s", job.job_id, pause_s, error)
+        metrics.INGESTION_RETRIES.labels(error.code).inc()
+        await asyncio.to_thread(self._corpus.jobs.release, job, pause_s, is_attempt, error.code)
+
+    async def _fail(self, job: Job, code: str, message: str, cause: str) -> None:
+        reason = cause if is_failure_reason(cause) else UNKNOWN_REASON
         metrics.INGESTED_FILES.labels("failed").inc()
         with contextlib.suppress(ConflictError):
-            await asyncio.to_thread(self._corpus.jobs.fail, job, code, message)
+            await asyncio.to_thread(self._corpus.jobs.fail, job, code, message, reason)
+
+    async def _watch(self) -> None:
+        """Stores the progress of the running jobs, and cancels those whose file was deleted, detached or replaced."""
+        lost: set[int] = set()
+        while True:
+            await asyncio.sleep(self._limits.poll_s)
+            running, lost_before = set(self._running), lost
+            self._observe_ages()
+            if not running:
+                continue
+            try:
+                lost = running - await asyncio.to_thread(self._corpus.jobs.owned, self._owner)
+                if changes := self._pipeline.progress.take_changes():
+                    await asyncio.to_thread(self._corpus.jobs.report, self._owner, changes)
+            except OverloadedError as error:
+                logger.warning("no progress was stored: %s", error)
+            # A job that has just ended is missing too. Its task ends before the next look.
+            for job_id in lost & lost_before & self._running.keys():
+                self._running[job_id].cancel()
+
+    def _observe_ages(self) -> None:
+        now, parsing = time.monotonic(), self._pipeline.progress.parsing(self._started_at)
+        for state, job_ids in (("parsing", parsing), ("embedding", self._started_at.keys() - parsing)):
+            oldest_s = max((now - self._started_at[job_id] for job_id in job_ids), default=0.0)
+            metrics.INGESTION_OLDEST_SECONDS.labels(state).set(oldest_s)
 
     async def _renew_leases(self) -> None:
         """Renews the leases of the running jobs. A job that another worker has taken is cancelled here."""

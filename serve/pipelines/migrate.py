@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.corpus.corpus import Corpus
 from models.corpus.generations import Build
+from models.deadline import Deadline
 from models.errors import ConflictError, RagError, StageUnavailableError
-from models.types import BACKGROUND_PRIORITY, Deadline, RequestContext
+from models.types import BACKGROUND_PRIORITY, RequestContext
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.wakeup import Wakeup
 

@@ -11,12 +11,17 @@ from models.errors import DeadlineExceededError, RagError
 from models.generation.citations import Citation, CitationStream, CitedText, Marker
 from models.generation.evidence import MIN_EVIDENCE
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
-from models.types import GenerationDelta, GenerationRequest, RequestContext
+from models.generation.support import Unsupported
+from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.failures import attempt, raise_mistakes
+from serve.pipelines.follow_up_rewriting import FollowUpConfig
+from serve.pipelines.formed_answering import AnswerConfig
+from serve.pipelines.prompted_answering import PromptsConfig
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.stages import GenerateStage
 from serve.pipelines.trace import Trace
+from serve.pipelines.understanding import UnderstandingConfig
 
 _NOTHING = GenerationDelta("", finish_reason="stop")
 
@@ -49,6 +54,10 @@ class QueryConfig(BaseModel):
         description="Order of the passages in a prompt. popularity: those of recent requests first (prefix cache); "
         "relevance: the best first.",
     )
+    follow_up: FollowUpConfig = FollowUpConfig()
+    understanding: UnderstandingConfig = UnderstandingConfig()
+    prompts: PromptsConfig = PromptsConfig()
+    answer: AnswerConfig = AnswerConfig()
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class QueryPipeline:
             query.searched, query.scope, query.top_k, query.where, query.options, sentences=True
         )
         retrieved = await self._stages.retrieval.retrieve(retrieval_query, context, trace)
-        yield PassagesFound(retrieved.passages)
+        yield PassagesFound(retrieved.passages, self._suffices(retrieved.passages, retrieved.evidence))
         request = generation_request(context.request_id, query, retrieved, self._order)
         async with aclosing(self._generate(request, trace, context)) as events:
             async for event in events:
@@ -99,6 +108,8 @@ class QueryPipeline:
                         trace.timings_s.setdefault("first_text", trace.elapsed_s())
                     for event in _events(cited):
                         yield event
+        if last.is_partial:
+            trace.degraded.append("generate_partial")
         if last.model:  # no model wrote that the documents have no answer
             trace.models["generate"] = last.model
         trace.timings_s["total"] = trace.elapsed_s()
@@ -112,9 +123,15 @@ class QueryPipeline:
             trace,
             tuple(markers),
             request.evidence,
-            bool(request.passages) and (request.evidence is None or request.evidence >= self._config.min_evidence),
+            self._suffices(request.passages, request.evidence),
             request.question,
+            tuple(map(Unsupported, last.left_out)),
+            request.prompt.name if request.prompt else "",
         )
+
+    def _suffices(self, passages: tuple[Passage, ...], evidence: float | None) -> bool:
+        """Whether a question counts as answerable."""
+        return bool(passages) and (evidence is None or evidence >= self._config.min_evidence)
 
     async def _deltas(
         self, request: GenerationRequest, trace: Trace, context: RequestContext
@@ -161,6 +178,9 @@ def generation_request(request_id: str, query: Query, retrieved: Retrieved, orde
         scores,
         retrieved.evidence,
         query.search_query,
+        query.grounded == "strict",
+        query.form,
+        query.prompts.for_answer(query.form, query.text),
     )
 
 

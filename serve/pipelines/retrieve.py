@@ -15,7 +15,9 @@ from models.index.fusion import Fusion, FusionMethod, fuse
 from models.reranking.query import QueryTokens, SearchedQuery
 from models.retrieval.diversity import maximal_marginal_relevance
 from models.retrieval.duplicates import unique
+from models.retrieval.naming import names_of
 from models.retrieval.router import contains_phrases
+from models.retrieval.shown import distinct_shown
 from models.types import Embeddings, FloatArray, LexicalRanking, Passage, Ranking, RequestContext, Scope
 from serve.pipelines.failures import attempt, raise_mistakes
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
@@ -93,7 +95,7 @@ class RetrievalPipeline:
             candidates, relevance = await self._rerank(searched, candidates, trace, context)
         passages = await self._select(query, candidates)
         scores = await self._score_sentences(passages, searched, trace, context) if query.sentences else ()
-        signals = Signals(relevance, cosine)
+        signals = Signals(relevance, cosine, len(candidates))
         return Retrieved(passages, searched.term_weights, trace, len(candidates), scores, signals)
 
     async def _candidates(
@@ -114,7 +116,8 @@ class RetrievalPipeline:
                 passages = [passage for passage in passages if contains_phrases(passage.indexed_text, query.phrases)]
             if query.options.dedup:
                 texts = [passage.indexed_text for passage in passages]
-                distinct = unique(texts, self._config.duplicate_similarity, query.text, self._num_distinct(query))
+                limit, names = self._num_distinct(query), names_of(passages)
+                distinct = unique(texts, self._config.duplicate_similarity, query.text, limit, names)
                 passages = [passages[index] for index in distinct]
         tokens = tuple(hits.tokens for hits in dense if hits.tokens is not None)
         cosine = max((float(hits.ranking.scores[0]) for hits in dense if len(hits.ranking)), default=None)
@@ -209,8 +212,8 @@ class RetrievalPipeline:
         return _above(_best_first(head, reranking.scores), unread + tail), reranking.relevance
 
     async def _select(self, query: RetrievalQuery, candidates: list[Passage]) -> tuple[Passage, ...]:
-        """The `top_k` best above the threshold; with `diversity`, unlike each other."""
-        options = query.options
+        """The `top_k` best above the threshold that show different texts; with `diversity`, unlike each other."""
+        options, candidates = query.options, distinct_shown(candidates)
         if options.score_threshold:
             candidates = [passage for passage in candidates if passage.score >= options.score_threshold]
         if not options.diversity or len(candidates) < 2:

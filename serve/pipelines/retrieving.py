@@ -8,6 +8,7 @@ from models.generation.evidence import Signals
 from models.index.fusion import FusionMethod
 from models.types import FloatArray, Passage, RequestContext, Scope
 from serve.pipelines.trace import Trace
+from serve.pipelines.understanding import Understanding
 
 Mode = Literal["auto", "hybrid", "dense", "lexical"]
 
@@ -18,6 +19,7 @@ class RetrievalOptions:
 
     `mode` auto sends identifiers and quoted phrases to the keyword search, and everything else to both searches.
     Passages below `score_threshold` are dropped. `diversity` above 0 trades relevance for difference among the results.
+    `understanding`: see the class.
     """
 
     mode: Mode = "auto"
@@ -28,6 +30,7 @@ class RetrievalOptions:
     score_threshold: float = 0.0
     diversity: float = 0.0
     dedup: bool = True
+    understanding: Understanding = field(default_factory=Understanding)
 
 
 @dataclass(frozen=True)

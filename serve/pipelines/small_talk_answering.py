@@ -2,17 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
-from models.generation.declining import GREETING, THANKS, SmallTalk, small_talk
+from models.answer_form import AUTO
+from models.generation.small_talk import SmallTalk, small_talk, small_talk_language
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.trace import Trace
 
-_REPLIES: dict[SmallTalk, str] = {"greeting": GREETING, "thanks": THANKS}
-
 
 class SmallTalkAnswering:
-    """Replies to a message that only greets or thanks. Every other message goes on."""
+    """Replies to a message that only greets or thanks, in its language. Every other message goes on."""
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
@@ -20,15 +20,17 @@ class SmallTalkAnswering:
     async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """As Answering."""
         kind = small_talk(query.text)
-        events = self._answering.answer(query, context) if kind is None else _reply(_REPLIES[kind])
+        events = self._answering.answer(query, context) if kind is None else _reply(kind, query)
         async with aclosing(events):
             async for event in events:
                 yield event
 
 
-async def _reply(text: str) -> AsyncGenerator[Event, None]:
-    trace = Trace()
+async def _reply(kind: SmallTalk, query: Query) -> AsyncGenerator[Event, None]:
+    is_open = query.form.language in (None, AUTO)
+    form = replace(query.form, language=small_talk_language(query.text)) if is_open else query.form
+    trace, text = Trace(), query.prompts.refusal(kind, form, query.text)
     yield PassagesFound(())
     yield TextGenerated(text)
     trace.timings_s["total"] = trace.elapsed_s()
-    yield Answered(text, (), (), "stop", 0, 0, trace, evidence=0.0, answerable=False)
+    yield Answered(text, (), (), "stop", 0, 0, trace, evidence=0.0, answerable=False, prompt=query.prompts.name)

@@ -4,9 +4,11 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
 from models.documents.chunkers.base import ChunkingOptions
+from models.enrichment.options import PLAIN, IngestOptions
 from models.index.follow import DenseRequest, LexicalRequest
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
 from models.reranking.query import SearchedQuery
+from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
 from models.types import (
     CompletionRequest,
@@ -23,7 +25,6 @@ from models.types import (
     RequestContext,
     Reranking,
     Scope,
-    StageStatus,
 )
 
 
@@ -103,9 +104,17 @@ class CompletionStage(Protocol):
 
 class ParseStage(Protocol):
     async def parse(
-        self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
+        self,
+        content: bytes,
+        filename: str,
+        chunking: ChunkingOptions | None,
+        context: RequestContext,
+        options: IngestOptions = PLAIN,
     ) -> ParsedFile:
-        """Text and chunks. Raises UnreadableDocumentError."""
+        """Text and chunks, and what `options` asks for. Raises UnreadableDocumentError."""
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        """Raises RagError if no replica answers."""
 
 
 class StatusSource(Protocol):

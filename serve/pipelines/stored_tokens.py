@@ -11,22 +11,14 @@ from typing import Protocol
 import numpy as np
 
 from deployments.telemetry import metrics
+from models.deadline import Deadline
 from models.errors import RagError
 from models.index.token_search import TokenScoreRequest
 from models.reranking.blend import blend
 from models.reranking.late_interaction import token_weights
 from models.reranking.query import SearchedQuery
-from models.types import (
-    BACKGROUND_PRIORITY,
-    Deadline,
-    FloatArray,
-    KeyArray,
-    Passage,
-    Relevance,
-    RequestContext,
-    Reranking,
-    TokenScoring,
-)
+from models.stage_status import TokenScoring
+from models.types import BACKGROUND_PRIORITY, FloatArray, KeyArray, Passage, Relevance, RequestContext, Reranking
 from serve.pipelines.failures import attempt
 from serve.pipelines.stages import DenseStage, RerankStage, StatusSource
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from models.generation.abilities import refusal, unsupported_options, without_unsupported
+from models.generation.abilities import refusal, unsupported_form, unsupported_options, without_unsupported
 from models.types import RequestContext
 from serve.pipelines.answering import Answering, Event, Query
 
@@ -32,11 +32,12 @@ class SupportedAnswering:
 
 
 def _supported(query: Query, alias: str) -> Query:
-    problems = unsupported_options(query.messages, query.sampling)
+    problems = unsupported_options(query.messages, query.sampling) | unsupported_form(query.form)
     if not problems:
         return query
     if query.extra == "refuse":
         param, problem = next(iter(problems.items()))
         raise refusal(alias, param, problem)
     messages, sampling = without_unsupported(query.messages, query.sampling)
-    return replace(query, messages=messages, sampling=sampling)
+    # The language stays: it is that of our own sentences.
+    return replace(query, messages=messages, sampling=sampling, form=replace(query.form, response_mode=None))

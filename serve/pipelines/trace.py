@@ -4,11 +4,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
-# of a quoted answer were chosen by their words alone.
-Degraded = Literal["dense", "lexical", "rerank", "rerank_partial", "sentences", "generate"]
+# of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it.
+Degraded = Literal["dense", "lexical", "rerank", "rerank_partial", "sentences", "generate", "generate_partial"]
+# A part of a compound question, another wording, a made-up passage, a question with filters that stand in it.
+SearchKind = Literal["part", "variant", "hypothetical", "filtered"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search beside that of the question, or in its place. `filters` have the keys and values that were drawn.
+
+    `is_dropped`: nothing matched, so the question was searched without them.
+    """
+
+    kind: SearchKind
+    text: str
+    filters: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    is_dropped: bool = False
 
 
 @dataclass
@@ -16,13 +31,14 @@ class Trace:
     """`timings_s` holds wall-clock seconds of each stage; first_text and total count from the question.
 
     `degraded` names the stages that were left out, or did a part of their work, in order. `cached` names the caches
-    that answered: the result was computed for an equal question.
+    that answered: the result was computed for an equal question. `searches`: see Search; empty for a plain question.
     """
 
     timings_s: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     degraded: list[Degraded] = field(default_factory=list)
     cached: list[str] = field(default_factory=list)
+    searches: list[Search] = field(default_factory=list)
     started_at: float = field(default_factory=time.perf_counter)
 
     @contextmanager
