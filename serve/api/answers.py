@@ -2,20 +2,35 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 
-from models.types import RequestContext
+from models.errors import InvalidRequestError
+from models.types import RequestContext, SamplingOptions
 from serve.api.query_text import check_query_texts
 from serve.api.services import Services
-from serve.pipelines.answering import Answered, Query
+from serve.api.store_metadata import to_form
+from serve.pipelines.answering import Answered, Grounded, Query
 
 
-async def accept_query(query: Query, services: Services) -> None:
-    """Check that the query can be answered, and mark its vector stores as used.
+async def accept_query(query: Query, services: Services, param: str = "query") -> Query:
+    """The query with the choices of its vector stores, which are marked as used.
 
-    Raises InvalidRequestError for its text, NotFoundError for an unknown store, ConflictError for an expired one.
+    `param` is the field with the text.
+
+    Raises InvalidRequestError for the text, NotFoundError for an unknown store, ConflictError for an expired one.
     """
-    check_query_texts((query.text,), services.settings.api.max_query_chars)
-    await asyncio.to_thread(services.corpus.vector_stores.touch, query.scope.tenant, query.scope.vector_store_ids)
+    check_query_texts((query.text,), services.settings.api.max_query_chars, param)
+    stores, scope = services.corpus.vector_stores, query.scope
+    metadata = await asyncio.to_thread(stores.touch, scope.tenant, scope.vector_store_ids)
+    return replace(query, store_form=to_form(metadata))
+
+
+def check_grounding(grounded: Grounded, sampling: SamplingOptions) -> None:
+    """Raises InvalidRequestError for sentences that are to be left out of JSON."""
+    if grounded == "strict" and sampling.response_schema is not None:
+        raise InvalidRequestError(
+            "grounded: strict checks sentences, and JSON has none; leave one of both out", "grounded"
+        )
 
 
 async def final_answer(query: Query, services: Services, context: RequestContext) -> Answered:

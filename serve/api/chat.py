@@ -13,21 +13,22 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from models.catalog import Catalog
-from models.errors import InvalidRequestError, ModelNotFoundError, RagError
+from models.answer_form import AnswerForm
+from models.errors import InvalidRequestError, RagError
 from models.generation.citations import Citation, Marker
+from models.generation.own_context import PROMPT
 from models.types import Scope
-from serve.api.answers import accept_query, final_answer
+from serve.api.answers import accept_query, check_grounding, final_answer
 from serve.api.chat_request import AnyChatRequest, ChatRequest
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
-from serve.api.evidence import evidence
+from serve.api.evidence import evidence, to_location
 from serve.api.filters import to_filter
 from serve.api.plain_chat import PlainChat, plain_response
 from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
-from serve.api.served_models import SERVICE_MODEL
-from serve.api.services import Services, ServicesDep, TenantRoute
+from serve.api.served_models import served_adapter
+from serve.api.services import ServicesDep, TenantRoute
 from serve.pipelines.answering import Answered, Event, Query, TextGenerated
 
 router = APIRouter(route_class=TenantRoute)
@@ -40,8 +41,8 @@ async def chat_completions(
     """Answers the last user message: from documents, with `citations` and `annotations`, or as plain chat."""
     if isinstance(body, PlainChat):
         return await plain_response(body.to_request("chat", context.request_id), request, services, context)
-    query = _to_query(body, services, context.tenant)
-    await accept_query(query, services)
+    query = _to_query(body, await served_adapter(body.model, services, context), context.tenant)
+    query = await accept_query(query, services, "messages")
     completion = Completion(context.request_id, body.model, str(request.base_url))
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
@@ -50,12 +51,12 @@ async def chat_completions(
     return completion.response(await cancel_on_disconnect(request, final_answer(query, services, context)))
 
 
-def _to_query(body: ChatRequest, services: Services, tenant: str) -> Query:
-    adapter = _adapter(body.model, services.catalog)
+def _to_query(body: ChatRequest, adapter: str | None, tenant: str) -> Query:
     if body.messages[-1].role != "user":
         raise InvalidRequestError("the last message must have the role user", "messages")
     earlier = (message.to_chat_message() for message in body.messages[:-1] if message.is_turn)
     messages = (*earlier, body.messages[-1].to_chat_message())
+    check_grounding(body.grounded, body.sampling(adapter))
     search = body.search
     return Query(
         messages=messages,
@@ -63,20 +64,12 @@ def _to_query(body: ChatRequest, services: Services, tenant: str) -> Query:
         top_k=search.max_num_results or DEFAULT_NUM_RESULTS,
         sampling=body.sampling(adapter),
         where=to_filter(search.filters),
-        options=to_options(body.mode, search.ranking_options),
+        options=to_options(body.mode, search.ranking_options, body.query_understanding),
         extra=body.extra,
+        grounded=body.grounded,
+        form=AnswerForm(body.response_mode, body.language, body.length),
+        names_documents=body.vector_store_ids is not None or bool(body.tools),
     )
-
-
-def _adapter(model: str, catalog: Catalog) -> str | None:
-    """The LoRA adapter that `model` names; None for the service itself and for an alias. Raises ModelNotFoundError."""
-    aliases = catalog.names("generation")
-    if model in (SERVICE_MODEL, *aliases):
-        return None
-    adapters = [name for alias in aliases for name in catalog.adapters(alias)]
-    if model not in adapters:
-        raise ModelNotFoundError("model", model, [SERVICE_MODEL, *aliases, *adapters])
-    return model
 
 
 class Completion:
@@ -115,11 +108,15 @@ class Completion:
         ]
 
     def _url_citation(self, citation: Citation, marker: Marker) -> dict[str, Any]:
+        if citation.passage.file_id == PROMPT:
+            place = {"start_index": marker.start, "end_index": marker.end}
+            return {"url": f"#{PROMPT}:char={citation.start},{citation.end}", "title": PROMPT, **place}
         # The fragment names a span of a text/plain resource by characters: RFC 5147.
         text_url = f"{self._base_url}/v1/files/{citation.passage.file_id}/text"
         url = f"{text_url}#char={citation.start},{citation.end}"
         place = {"start_index": marker.start, "end_index": marker.end}
-        return {"url": url, "title": citation.passage.filename, **place}
+        source = {"url": url, "title": citation.passage.filename, "location": to_location(citation.location)}
+        return {**source, **place}
 
 
 async def _chunks(

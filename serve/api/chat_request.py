@@ -1,5 +1,6 @@
 """The request of POST /v1/chat/completions, and the choice between an answer from documents and plain chat."""
 
+from collections.abc import Container
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
@@ -10,13 +11,38 @@ from serve.api.filters import FilterBody
 from serve.api.ids import VectorStoreIds
 from serve.api.plain_chat import PlainChat
 from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode
-from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, ExtraOptions, MaxTokens, Temperature, TopP
+from serve.api.sampling import (
+    DEFAULT_MAX_TOKENS,
+    MAX_STOPS,
+    ExtraOptions,
+    Grounding,
+    LanguageOption,
+    LengthOption,
+    MaxTokens,
+    ResponseModeOption,
+    Temperature,
+    TopP,
+)
 from serve.api.served_models import SERVICE_MODEL
+from serve.api.understanding import QueryUnderstanding
 
 FILE_SEARCH = "file_search"
+TEXTS = ("text", "refusal")
 MAX_MESSAGES = 10_000  # a conversation of this length is cut to the model's window, and never refused
 DEFAULT_STORES = (DEFAULT_VECTOR_STORE,)
 IGNORED = "Accepted for OpenAI's clients; ignored."
+# Fields of OpenAI's whose default changes nothing. Some clients send every field.
+DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "functions": ([],),
+    "tool_choice": ("auto",),
+    "parallel_tool_calls": (True, False),
+    "modalities": (["text"],),
+}
 
 
 class TextPart(BaseModel):
@@ -46,7 +72,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | tuple[TextPart | RefusalPart, ...] | None = None
+    content: str | tuple[Annotated[TextPart | RefusalPart, Field(discriminator="type")], ...] | None = None
 
     @property
     def text(self) -> str:
@@ -97,7 +123,7 @@ class TextFormat(BaseModel):
 
 
 class JsonObjectFormat(BaseModel):
-    """Any JSON object, without citations."""
+    """Any JSON object. `field_citations` says which citations support which field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -120,7 +146,7 @@ class NamedSchema(BaseModel):
 
 
 class JsonSchemaFormat(BaseModel):
-    """JSON that follows this schema, without citations."""
+    """JSON that follows this schema. `field_citations` says which citations support which field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -161,23 +187,29 @@ class ChatRequest(BaseModel):
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
     mode: SearchMode = "auto"
     ranking_options: RankingOptions | None = None
+    query_understanding: QueryUnderstanding | None = None
     extra: ExtraOptions = "refuse"
+    grounded: Grounding = "mark"
+    response_mode: ResponseModeOption = None
+    language: LanguageOption = None
+    length: LengthOption = None
     user: str | None = Field(default=None, description=IGNORED)
     safety_identifier: str | None = Field(default=None, description=IGNORED)
     store: bool | None = Field(default=None, description=IGNORED)
     metadata: dict[str, str] | None = Field(default=None, description=IGNORED)
     service_tier: str | None = Field(default=None, description=IGNORED)
+    prompt_cache_key: str | None = Field(default=None, description=IGNORED)
 
     @model_validator(mode="before")
     @classmethod
-    def _without_extra(cls, body: Any) -> Any:
-        """With `extra: ignore`, drop functions and the fields that no answer from documents knows."""
-        if not isinstance(body, dict) or body.get("extra") != "ignore":
+    def _without_defaults(cls, body: Any) -> Any:
+        """Drop null fields, and those that ask for nothing. With `extra: ignore`, drop what cannot be followed too."""
+        if not isinstance(body, dict):
             return body
-        fields = {name: value for name, value in body.items() if name in cls.model_fields}
-        if isinstance(fields.get("tools"), list):
-            fields["tools"] = [tool for tool in fields["tools"] if not _has_tool([tool], "function")]
-        return fields
+        fields = {name: value for name, value in body.items() if not _is_default(name, value, cls.model_fields)}
+        if fields.get("tool_choice") == "none" and not fields.get("tools"):
+            del fields["tool_choice"]
+        return _without_extra(fields, cls.model_fields) if fields.get("extra") == "ignore" else fields
 
     @field_validator("tools", mode="before")
     @classmethod
@@ -209,6 +241,31 @@ class ChatRequest(BaseModel):
         )
 
 
+def _is_default(name: str, value: Any, names: Container[str]) -> bool:
+    """Whether a field of a request has no effect: null, or OpenAI's default. An unknown name is never one."""
+    if value is None:
+        return name in names or name in DEFAULTS
+    return value in DEFAULTS.get(name, ())
+
+
+def _without_extra(body: dict[str, Any], names: Container[str]) -> dict[str, Any]:
+    """The request without what no answer from documents can follow: other fields, choices, functions and media."""
+    fields = {name: value for name, value in body.items() if name in names and name != "n"}
+    if isinstance(fields.get("tools"), list):
+        fields["tools"] = [tool for tool in fields["tools"] if not _has_tool([tool], "function")]
+    if isinstance(fields.get("messages"), list):
+        fields["messages"] = [_without_media(message) for message in fields["messages"]]
+    return fields
+
+
+def _without_media(message: Any) -> Any:
+    """The message with its text parts alone."""
+    if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+        return message
+    blocks = message["content"]
+    return message | {"content": [item for item in blocks if not isinstance(item, dict) or item.get("type") in TEXTS]}
+
+
 def _has_tool(tools: Any, kind: str) -> bool:
     return isinstance(tools, list) and any(isinstance(tool, dict) and tool.get("type") == kind for tool in tools)
 
@@ -217,7 +274,7 @@ def _kind_of(body: Any) -> str:
     """`documents` for an answer from documents, `plain` for plain chat."""
     if not isinstance(body, dict):
         return "plain" if isinstance(body, PlainChat) else "documents"
-    names_service = body.get("model", SERVICE_MODEL) == SERVICE_MODEL
+    names_service = body.get("model") in (None, SERVICE_MODEL)
     names_documents = _has_tool(body.get("tools"), FILE_SEARCH) or body.get("vector_store_ids") is not None
     return "documents" if names_service or names_documents else "plain"
 

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from serve.api.context import ContextDep
 from serve.api.plain_chat import MAX_CHOICES, PlainRequest, plain_response
+from serve.api.served_models import served_alias
 from serve.api.services import ServicesDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
@@ -31,4 +32,5 @@ async def completions(
     body: PlainCompletion, request: Request, services: ServicesDep, context: ContextDep
 ) -> Response | dict[str, Any]:
     """Continues the prompt, without documents."""
-    return await plain_response(body.to_request("completion", context.request_id), request, services, context)
+    named = body.model_copy(update={"model": await served_alias(body.model, services, context)})
+    return await plain_response(named.to_request("completion", context.request_id), request, services, context)

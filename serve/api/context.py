@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from models.types import Deadline, RequestContext
+from models.deadline import Deadline
+from models.types import RequestContext
 
 # Version, trace id, parent id, flags; an id of zeros and version ff are invalid: https://www.w3.org/TR/trace-context/
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")

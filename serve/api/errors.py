@@ -50,6 +50,7 @@ VALIDATION_MESSAGES = {
     "missing": "this field is required",
     "extra_forbidden": "unknown field; /docs lists the fields of this route",
 }
+NOT_AN_OBJECT = frozenset(["model_type", "dict_type", "model_attributes_type"])
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
 
 
@@ -115,11 +116,46 @@ def _headers(error: RagError) -> dict[str, str]:
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    param = _param(first["loc"], error.body, is_missing=first["type"] == "missing")
-    problem = VALIDATION_MESSAGES.get(first["type"], first["msg"])
-    message = f"{param}: {problem}" if param else problem
+    problem, param = _most_precise(error.errors(), error.body)
+    text = _problem_text(problem)
+    message = f"{param}: {text}" if param else text
     return JSONResponse(envelope(message, 422, "invalid_request", param), 422)
+
+
+def _most_precise(problems: Sequence[Any], body: Any) -> tuple[dict[str, Any], str | None]:
+    """The first problem and its field. Of a union, which reports each branch, the branch that fits best.
+
+    That is the one whose problem lies deepest in the request, or that fails on a value and not on its type.
+    """
+    params = [_param(problem["loc"], body, is_missing=problem["type"] == "missing") for problem in problems]
+    top = params[0] or ""
+    ranked = [
+        (-(param or "").count("."), problem["type"].endswith("_type"), number)
+        for number, (problem, param) in enumerate(zip(problems, params, strict=True))
+        if param == params[0] or (top and (param or "").startswith(f"{top}."))
+    ]
+    best = min(ranked)[2]
+    return problems[best], params[best]
+
+
+def _problem_text(problem: dict[str, Any]) -> str:
+    if problem["loc"] == ("body",) and problem["type"] in NOT_AN_OBJECT:
+        return "the body is not a JSON object; send one, with Content-Type: application/json"
+    if "UploadFile" in problem["msg"]:
+        return "this form field is not a file; send a file with a name"
+    if problem["type"] == "union_tag_invalid":
+        return f"{problem['ctx']['tag']!r} is not one of {problem['ctx']['expected_tags']}"
+    if problem["type"] in ("too_short", "too_long"):
+        return _length_text(problem["ctx"])
+    return VALIDATION_MESSAGES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+
+
+def _length_text(limits: dict[str, Any]) -> str:
+    """The text for a list with too few or too many items."""
+    if "max_length" in limits:
+        return f"at most {limits['max_length']} items are allowed"
+    minimum = limits["min_length"]
+    return f"at least {minimum} {'item is' if minimum == 1 else 'items are'} needed"
 
 
 def _param(location: Sequence[str | int], body: Any, is_missing: bool) -> str | None:
@@ -145,8 +181,19 @@ def _param(location: Sequence[str | int], body: Any, is_missing: bool) -> str | 
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # of the framework: a body that it cannot parse
+        return JSONResponse(envelope(_body_problem(error), 422, "invalid_request"), 422)
     code = HTTP_CODES.get(error.status_code, "invalid_request")
     return JSONResponse(envelope(str(error.detail), error.status_code, code), error.status_code, headers=error.headers)
+
+
+def _body_problem(error: HTTPException) -> str:
+    """Why a body is neither JSON nor a form, in words that help."""
+    if isinstance(error.__cause__, RecursionError):
+        return "the body is nested too deeply to be read as JSON; send fewer levels"
+    if isinstance(error.__cause__, UnicodeDecodeError):
+        return f"the body is not valid UTF-8 (byte {error.__cause__.start}); send JSON in UTF-8"
+    return f"the body cannot be read: {error.detail}"
 
 
 async def _client_disconnected(_: Request, __: Exception) -> Response:

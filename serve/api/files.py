@@ -8,15 +8,19 @@ from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from starlette.datastructures import UploadFile as FormFile
 
 from models.corpus.records import File
+from models.documents.readable import check_readable
 from models.errors import InvalidRequestError, PayloadTooLargeError
 from serve.api.lists import FilesPageDep, to_list
+from serve.api.request_names import check_form, is_multipart
 from serve.api.services import ServicesDep, TenantDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
 
 # What OpenAI's clients may send. All have the same effect here.
 Purpose = Literal["assistants", "user_data", "batch", "fine-tune", "vision", "evals"]
+REPLACE_FIELDS = frozenset(["file"])
 Filename = Annotated[str | None, Query(min_length=1, max_length=1024)]
+StoreId = Annotated[str | None, Query(min_length=1, max_length=128)]
 ExpiryAnchor = Annotated[Literal["created_at"] | None, Form(alias="expires_after[anchor]")]
 ExpirySeconds = Annotated[int | None, Form(alias="expires_after[seconds]", ge=3600, le=30 * 24 * 3600)]
 
@@ -30,11 +34,15 @@ async def upload_file(
     anchor: ExpiryAnchor = None,
     seconds: ExpirySeconds = None,
 ) -> dict[str, Any]:
-    """Stores a file durably before the response. The same name and bytes return the existing file, unchanged."""
+    """Stores a file durably before the response. The same name and bytes return the existing file, unchanged.
+
+    A file that no parser reads is refused.
+    """
     expires_at = _expires_at(anchor, seconds)
     limit = services.settings.api.max_upload_bytes
     content = _checked(await file.read(limit + 1), limit)
     name = file.filename or "upload"
+    check_readable(content, name, services.catalog)
     return to_file(await asyncio.to_thread(services.corpus.files.add, tenant, name, content, purpose, expires_at))
 
 
@@ -75,20 +83,23 @@ async def replace_content(
 
     Vector stores with this file return the previous version until the new one is ingested.
     """
-    await asyncio.to_thread(
-        services.corpus.files.get, tenant, file_id
-    )  # refuse an unknown file before its body is read
+    # Refuse an unknown file before its body is read.
+    stored = await asyncio.to_thread(services.corpus.files.get, tenant, file_id)
     limit = services.settings.api.max_upload_bytes
     content = _checked(await _read(request, limit), limit)
+    check_readable(content, filename or stored.filename, services.catalog)
     replaced = await asyncio.to_thread(services.corpus.files.replace, tenant, file_id, content, filename)
     services.ingest.wake()
     return to_file(replaced)
 
 
 @router.get("/v1/files/{file_id}/text")
-async def get_text(file_id: str, services: ServicesDep, tenant: TenantDep) -> Response:
-    """Returns the extracted text. The `start` and `end` of a citation count its characters (Unicode code points)."""
-    text = await asyncio.to_thread(services.corpus.files.text, tenant, file_id)
+async def get_text(file_id: str, services: ServicesDep, tenant: TenantDep, vector_store_id: StoreId = None) -> Response:
+    """Returns the extracted text. The `start` and `end` of a citation count its characters (Unicode code points).
+
+    `vector_store_id`: as this store searches it. Without it, personal data are masked if any store masks them.
+    """
+    text = await asyncio.to_thread(services.corpus.files.text, tenant, file_id, vector_store_id)
     return Response(text, media_type="text/plain", headers={"x-content-type-options": "nosniff"})
 
 
@@ -100,8 +111,9 @@ def _expires_at(anchor: str | None, seconds: int | None) -> int | None:
 
 async def _read(request: Request, limit: int) -> bytes:
     """The body, or the file in its form. Keeps at most one byte more than the limit in memory."""
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        async with request.form(max_files=1) as form:
+    if is_multipart(request):
+        await check_form(request, REPLACE_FIELDS)
+        async with request.form() as form:
             file = form.get("file")
             if not isinstance(file, FormFile):
                 raise InvalidRequestError("the form has no field `file` with a file", "file")
@@ -132,4 +144,5 @@ def to_file(file: File) -> dict[str, Any]:
         "status": "processed",
         "status_details": None,
         "version": file.version,
+        "sha256": file.sha256,
     }

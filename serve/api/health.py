@@ -6,13 +6,13 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from models.errors import StageUnavailableError
-from models.types import StageStatus
+from models.stage_status import StageStatus
 from serve.api.errors import STATUS
 from serve.api.services import ServicesDep
 from serve.api.stage_status import stage_statuses
 
 router = APIRouter()
-STAGE_FIELDS = ("model", "runs_on", "unfinished", "loading", "error", "canary")
+STAGE_FIELDS = ("model", "runs_on", "unfinished", "oldest_s", "loading", "error", "canary")
 
 
 @router.get("/healthz")
@@ -25,6 +25,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     """200 if every stage answers, otherwise 503. The body reports each stage: its model and its unfinished requests.
 
+    A parser reports the age of its oldest file in `oldest_s`, and in `error` that no further file can be begun.
     `runs_on` has the engine, dtype, processor and threads of an encoder.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. A stage that
     changes its model is not ready, but the service is: it answers without that stage.
@@ -51,6 +52,7 @@ def _stage(status: StageStatus | None) -> dict[str, Any]:
         "model": status.model or None,
         "runs_on": status.runs_on or None,
         "unfinished": status.num_unfinished,
+        "oldest_s": status.oldest_s,
         "loading": status.loading or None,
         "error": status.error or None,
         "canary": canary,

@@ -5,13 +5,11 @@ from typing import Any
 from fastapi import APIRouter
 
 from models.errors import NotFoundError
-from serve.api.served_models import SERVICE_MODEL
+from serve.api.served_models import GENERATE, SERVICE_MODEL
 from serve.api.services import Services, ServicesDep, TenantRoute
 from serve.api.stage_status import stage_statuses
 
 router = APIRouter(route_class=TenantRoute)
-
-GENERATE = "generate"
 
 
 @router.get("/v1/models")

@@ -17,7 +17,7 @@ from serve.api.errors import error_body
 from serve.api.services import Services
 
 MAX_CHOICES = 128  # OpenAI's
-SEARCH_FIELDS = ("filters", "mode", "ranking_options")
+SEARCH_FIELDS = ("filters", "mode", "ranking_options", "response_mode", "language", "length")
 
 
 class PlainRequest(BaseModel):

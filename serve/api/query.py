@@ -7,19 +7,33 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from models.answer_form import AnswerForm
 from models.errors import RagError
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
-from serve.api.answers import accept_query, final_answer
+from serve.api.answers import accept_query, check_grounding, final_answer
+from serve.api.chat_request import ResponseFormat
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
-from serve.api.evidence import CitationBody, PassageBody, evidence, to_citation, to_passage
+from serve.api.evidence import CitationBody, PassageBody, UnsupportedBody, evidence, to_citation, to_passage
 from serve.api.filters import FilterBody, to_filter
 from serve.api.ids import VectorStoreIds
 from serve.api.query_text import QueryText
 from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode, to_options
-from serve.api.sampling import DEFAULT_MAX_TOKENS, MAX_STOPS, ExtraOptions, MaxTokens, Temperature, TopP
+from serve.api.sampling import (
+    DEFAULT_MAX_TOKENS,
+    MAX_STOPS,
+    ExtraOptions,
+    Grounding,
+    LanguageOption,
+    LengthOption,
+    MaxTokens,
+    ResponseModeOption,
+    Temperature,
+    TopP,
+)
 from serve.api.services import ServicesDep, TenantRoute
+from serve.api.understanding import QueryUnderstanding, SearchBody
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.trace import Degraded
 
@@ -43,17 +57,34 @@ class QueryRequest(BaseModel):
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
     mode: SearchMode = "auto"
     ranking_options: RankingOptions | None = None
+    query_understanding: QueryUnderstanding | None = None
     extra: ExtraOptions = "refuse"
+    grounded: Grounding = "mark"
+    response_format: ResponseFormat | None = Field(
+        default=None,
+        description="A JSON schema that the answer follows; `field_citations` says what supports which field.",
+    )
+    response_mode: ResponseModeOption = None
+    language: LanguageOption = None
+    length: LengthOption = None
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        schema = self.response_format.schema_dict if self.response_format else None
+        return SamplingOptions(self.max_tokens, self.temperature, self.top_p, self.stop, self.seed, schema)
 
     def to_query(self, tenant: str) -> Query:
+        check_grounding(self.grounded, self.sampling)
         return Query(
             messages=(ChatMessage("user", self.query),),
             scope=Scope(tenant, self.vector_store_ids),
             top_k=self.top_k,
-            sampling=SamplingOptions(self.max_tokens, self.temperature, self.top_p, self.stop, self.seed),
+            sampling=self.sampling,
             where=to_filter(self.filters),
-            options=to_options(self.mode, self.ranking_options),
+            options=to_options(self.mode, self.ranking_options, self.query_understanding),
             extra=self.extra,
+            grounded=self.grounded,
+            form=AnswerForm(self.response_mode, self.language, self.length),
         )
 
 
@@ -76,11 +107,21 @@ class QueryResponse(BaseModel):
     )
     answerable: bool = Field(description="Whether the evidence suffices for an answer; if not, there are no citations.")
     search_query: str = Field(description="What was searched; empty for a greeting, which is not searched.")
+    searches: list[SearchBody] = Field(description="Searches by `query_understanding`; empty for a plain query.")
+    unsupported: list[UnsupportedBody] = Field(
+        description="Sentences of a language model that no passage supports; with `grounded: strict`, those left out."
+    )
+    field_citations: dict[str, list[int]] = Field(
+        description="Of a JSON answer: the ids of the citations that support a field, by its JSON pointer."
+    )
+    unsupported_fields: list[str] = Field(description="JSON pointers of the fields that no passage supports.")
+    prompt: str = Field(description="The prompt set, name@version; empty if none was used.")
     timings: dict[str, float] = Field(description="Seconds by stage.")
     models: dict[str, str] = Field(description="Catalog alias by stage.")
     degraded: list[Degraded] = Field(
         description="Stages that failed; the answer was made without them. rerank_partial: some candidates kept the "
-        "order of retrieval, as the reranker had no time to read them. sentences: quoted by their words alone."
+        "order of retrieval, as the reranker had no time to read them. sentences: quoted by their words alone. "
+        "generate_partial: the model had no time for all of its text, or for all steps to it."
     )
     cached: list[str] = Field(description="Caches that answered: answers or retrieval. Empty: all was computed.")
     finish_reason: str
@@ -92,8 +133,7 @@ async def answer_query(
     body: QueryRequest, request: Request, services: ServicesDep, context: ContextDep
 ) -> Response | QueryResponse:
     """Answers a query from the documents, with citations."""
-    query = body.to_query(context.tenant)
-    await accept_query(query, services)
+    query = await accept_query(body.to_query(context.tenant), services)
     if body.stream:
         events = await start_stream(request, services.query.answer(query, context))
         return EventSourceResponse(_events(events, context.request_id))

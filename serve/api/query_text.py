@@ -10,11 +10,11 @@ from models.errors import InvalidRequestError
 QueryText = Annotated[str, StringConstraints(min_length=1)]
 
 
-def check_query_texts(texts: Sequence[str], max_chars: int) -> None:
+def check_query_texts(texts: Sequence[str], max_chars: int, param: str = "query") -> None:
     """Raises InvalidRequestError for a blank text, and for a text longer than `max_chars`."""
     for text in texts:
         if not text.strip():
-            raise InvalidRequestError("the query is empty; send a text to search for", "query")
+            raise InvalidRequestError("the query is empty; send a text to search for", param)
         if len(text) > max_chars:
             message = f"the query has {len(text)} characters; at most {max_chars} are allowed"
-            raise InvalidRequestError(message, "query")
+            raise InvalidRequestError(message, param)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.index.fusion import FusionMethod
+from serve.api.understanding import SearchUnderstanding, understood
 from serve.pipelines.retrieving import Mode, RetrievalOptions
 
 DEFAULT_NUM_RESULTS = 5
@@ -46,7 +47,9 @@ class RankingOptions(BaseModel):
     dedup: bool = Field(default=True, description="Drop passages that nearly repeat a better one.")
 
 
-def to_options(mode: Mode, ranking: RankingOptions | None) -> RetrievalOptions:
+def to_options(
+    mode: Mode, ranking: RankingOptions | None, understanding: SearchUnderstanding | None = None
+) -> RetrievalOptions:
     ranking = ranking or RankingOptions()
     weights = ranking.hybrid_search
     return RetrievalOptions(
@@ -58,4 +61,5 @@ def to_options(mode: Mode, ranking: RankingOptions | None) -> RetrievalOptions:
         score_threshold=ranking.score_threshold,
         diversity=ranking.diversity,
         dedup=ranking.dedup,
+        understanding=understood(understanding),
     )

@@ -12,14 +12,17 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import InvalidRequestError, RagError
+from models.generation.keyword_query import rewrite
 from models.index.fusion import Fusion, fuse
 from models.types import Passage, Ranking, RequestContext, Scope
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
+from serve.api.evidence import to_location
 from serve.api.filters import FilterBody, to_filter
 from serve.api.query_text import QueryText, check_query_texts
 from serve.api.ranking import NumResults, RankingOptions, SearchMode, to_options
 from serve.api.services import Services, ServicesDep, TenantRoute
+from serve.api.understanding import SearchUnderstanding, searches_json
 from serve.pipelines.failures import attempt
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved
 
@@ -39,13 +42,23 @@ class SearchRequest(BaseModel):
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
     max_num_results: NumResults = Field(default=10, description="Results on a page.")
     ranking_options: RankingOptions | None = None
-    rewrite_query: bool = Field(default=False, description="Accepted; queries are searched as they were sent.")
+    query_understanding: SearchUnderstanding | None = None
+    rewrite_query: bool = Field(
+        default=False,
+        description="Search the keywords of a query, and of a transcript its last question, completed from the one "
+        "before; `search_query` says what was searched.",
+    )
     mode: SearchMode = "auto"
     page: str | None = Field(default=None, description="`next_page` of the previous response.")
 
     @property
     def queries(self) -> tuple[str, ...]:
         return (self.query,) if isinstance(self.query, str) else self.query
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The queries as they are searched."""
+        return tuple(map(rewrite, self.queries)) if self.rewrite_query else self.queries
 
 
 @router.post("/v1/vector_stores/{vector_store_id}/search")
@@ -65,7 +78,7 @@ async def search_vector_store(
     has_more = len(passages) > end and end < MAX_PAGED_RESULTS
     return {
         "object": "vector_store.search_results.page",
-        "search_query": body.queries,
+        "search_query": body.searched,
         "data": [_to_result(passage) for passage in passages[start:end]],
         "has_more": has_more,
         "next_page": f"page_{end}_{digest}" if has_more else None,
@@ -74,8 +87,8 @@ async def search_vector_store(
 
 
 def _to_queries(body: SearchRequest, scope: Scope, top_k: int) -> list[RetrievalQuery]:
-    where, options = to_filter(body.filters), to_options(body.mode, body.ranking_options)
-    return [RetrievalQuery(text, scope, top_k, where, options) for text in body.queries]
+    where, options = to_filter(body.filters), to_options(body.mode, body.ranking_options, body.query_understanding)
+    return [RetrievalQuery(text, scope, top_k, where, options) for text in body.searched]
 
 
 async def _retrieve(services: Services, queries: list[RetrievalQuery], context: RequestContext) -> list[Retrieved]:
@@ -111,6 +124,7 @@ def _to_result(passage: Passage) -> dict[str, Any]:
         "start": passage.start,
         "end": passage.end,
         "context": passage.context,
+        "location": to_location(passage.location),
     }
     return {
         "file_id": passage.file_id,
@@ -131,7 +145,9 @@ def _traces(results: list[Retrieved]) -> dict[str, Any]:
             timings[stage] = max(round(seconds, 6), timings.get(stage, 0.0))
     degraded = dict.fromkeys(stage for retrieved in results for stage in retrieved.trace.degraded)
     cached = dict.fromkeys(level for retrieved in results for level in retrieved.trace.cached)
-    return {"timings": timings, "models": models, "degraded": list(degraded), "cached": list(cached)}
+    searches = searches_json([retrieved.trace for retrieved in results])
+    traced = {"timings": timings, "models": models, "degraded": list(degraded), "cached": list(cached)}
+    return traced | {"searches": searches}
 
 
 def _digest(vector_store_id: str, body: SearchRequest) -> str:

@@ -1,22 +1,23 @@
-"""The names that a request may give as `model`: the service's own, or the alias that a stage serves."""
+"""The names that a request may give as `model`: the service's own, the alias that a stage serves, or its adapters."""
 
-from models.errors import ModelNotFoundError
+from models.errors import ModelNotFoundError, StageUnavailableError
 from models.types import RequestContext
 from serve.api.services import Services
 
 SERVICE_MODEL = "ragserve"
+GENERATE = "generate"
 
 
 async def check_served(name: str, stage: str, services: Services, context: RequestContext) -> None:
-    """Raises ModelNotFoundError unless `name` is the service's own, or the alias that the stage serves.
+    """Raises ModelNotFoundError unless `name` is the service's own, or a name of the model that the stage serves.
 
-    The stage is asked only when `name` differs from the last alias it reported, so a steady client costs nothing.
+    The stage is asked only when `name` is none of the model that it last reported, so a steady client costs nothing.
     """
-    if name in (SERVICE_MODEL, services.aliases.get(stage)):
+    if name == SERVICE_MODEL or name in _names(services.aliases.get(stage, ""), stage, services):
         return
-    served = services.aliases[stage] = (await services.stages[stage].status(context)).model
-    if name != served:
-        raise ModelNotFoundError("model", name, [SERVICE_MODEL, served])
+    names = _names(await _reported_alias(stage, services, context), stage, services)
+    if name not in names:
+        raise ModelNotFoundError("model", name, [SERVICE_MODEL, *names])
 
 
 async def check_answered(name: str, answered_by: str, stage: str, services: Services, context: RequestContext) -> None:
@@ -24,3 +25,33 @@ async def check_answered(name: str, answered_by: str, stage: str, services: Serv
     if name not in (SERVICE_MODEL, answered_by):
         services.aliases.pop(stage, None)
         await check_served(name, stage, services, context)
+
+
+async def served_adapter(name: str, services: Services, context: RequestContext) -> str | None:
+    """The LoRA adapter that `name` is; None for the service itself and the served alias. Raises as check_served."""
+    await check_served(name, GENERATE, services, context)
+    return None if name in (SERVICE_MODEL, services.aliases.get(GENERATE)) else name
+
+
+async def served_alias(name: str, services: Services, context: RequestContext) -> str:
+    """`name`, or the alias of the generation model that serves now if `name` is the service's own.
+
+    Raises StageUnavailableError while the first model loads.
+    """
+    if name != SERVICE_MODEL:
+        return name
+    alias = await _reported_alias(GENERATE, services, context)
+    if not alias:
+        raise StageUnavailableError(GENERATE)
+    return alias
+
+
+async def _reported_alias(stage: str, services: Services, context: RequestContext) -> str:
+    alias = services.aliases[stage] = (await services.stages[stage].status(context)).model
+    return alias
+
+
+def _names(alias: str, stage: str, services: Services) -> list[str]:
+    """The alias, if it is not empty, and the adapters of a generation model."""
+    adapters = services.catalog.adapters(alias) if alias and stage == GENERATE else []
+    return [alias, *adapters] if alias else []

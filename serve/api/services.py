@@ -11,6 +11,7 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.types import DEFAULT_TENANT
 from serve.access.keys import KeyRing
+from serve.api.request_names import RequestNames
 from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.retrieving import Retrieving
@@ -57,15 +58,20 @@ class Services:
 
 
 class TenantRoute(APIRoute):
-    """A route that needs a tenant. A caller without a valid key is refused before the body is read."""
+    """A route that needs a tenant. A caller without a valid key is refused before the body is read.
+
+    Unknown and repeated names of query parameters and form fields are refused too.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        names = RequestNames.of(self.dependant)
 
         async def authorized(request: Request) -> Response:
             access: KeyRing | None = request.app.state.services.access
             authorization = request.headers.get("authorization")
             request.state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(authorization)
+            await names.check(request)
             return await handler(request)
 
         return authorized

@@ -2,8 +2,10 @@
 
 import asyncio
 
+from models.deadline import Deadline
 from models.errors import RagError
-from models.types import Deadline, RequestContext, StageStatus
+from models.stage_status import StageStatus
+from models.types import RequestContext
 from serve.api.services import Services
 from serve.pipelines.stages import StatusSource
 

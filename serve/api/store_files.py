@@ -7,8 +7,10 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.corpus.file_batches import MAX_BATCH_FILES, BatchItem
-from models.corpus.records import FileBatch, FileStatus, StoredChunk, StoreFile
-from serve.api.chunking import ChunkingStrategy, to_chunking, to_strategy_body
+from models.corpus.records import BatchProgress, FileBatch, FileStatus, JobProgress, StoredChunk, StoreFile
+from serve.api.chunking import ChunkingStrategy, to_chosen, to_strategy_body
+from serve.api.enrichment import to_duplicates
+from serve.api.evidence import to_location
 from serve.api.ids import FileId
 from serve.api.lists import PageDep, to_list
 from serve.api.services import ServicesDep, TenantDep, TenantRoute
@@ -32,7 +34,7 @@ class AttachRequest(BaseModel):
     chunking_strategy: ChunkingStrategy | None = None
 
     def to_item(self) -> BatchItem:
-        return BatchItem(self.file_id, to_chunking(self.chunking_strategy), self.attributes)
+        return BatchItem(self.file_id, to_chosen(self.chunking_strategy), self.attributes)
 
 
 class UpdateRequest(BaseModel):
@@ -64,7 +66,7 @@ class BatchRequest(BaseModel):
     def to_items(self) -> list[BatchItem]:
         if self.files is not None:
             return [file.to_item() for file in self.files]
-        chunking = to_chunking(self.chunking_strategy)
+        chunking = to_chosen(self.chunking_strategy)
         return [BatchItem(file_id, chunking, self.attributes) for file_id in self.file_ids or ()]
 
 
@@ -78,7 +80,7 @@ async def attach_file(
         tenant,
         vector_store_id,
         body.file_id,
-        to_chunking(body.chunking_strategy),
+        to_chosen(body.chunking_strategy),
         body.attributes,
     )
     services.ingest.wake()
@@ -177,7 +179,6 @@ async def list_batch_files(
 
 
 def to_store_file(file: StoreFile) -> dict[str, Any]:
-    error = {"code": file.last_error_code, "message": file.last_error_message} if file.last_error_code else None
     return {
         "id": file.file_id,
         "object": "vector_store.file",
@@ -185,11 +186,42 @@ def to_store_file(file: StoreFile) -> dict[str, Any]:
         "status": file.status,
         "created_at": file.created_at,
         "usage_bytes": file.usage_bytes,
-        "last_error": error,
+        "last_error": _last_error(file),
+        "progress": None if file.progress is None else _progress(file.progress),
         "attributes": file.attributes,
         "chunking_strategy": to_strategy_body(file.chunking),
         "version": file.version,
+        "parse_report": None if file.parse_report is None else file.parse_report.to_json(),
+        "derived_attributes": file.derived,
+        "duplicates": to_duplicates(file.duplicates),
     }
+
+
+def _last_error(file: StoreFile) -> dict[str, Any] | None:
+    """OpenAI's code and message, and our own: the exact reason, the attempts and the time."""
+    if file.last_error_code is None:
+        return None
+    error: dict[str, Any] = {"code": file.last_error_code, "message": file.last_error_message}
+    if file.failure is not None:
+        failure = file.failure
+        error |= {"reason": failure.reason, "attempts": failure.num_attempts, "failed_at": failure.failed_at}
+    return error
+
+
+def _progress(progress: JobProgress) -> dict[str, Any]:
+    return {
+        "state": progress.state,
+        "chunks_done": progress.num_embedded,
+        "chunks_total": progress.num_chunks,
+        "attempts": progress.num_attempts,
+        "last_reason": progress.last_reason,
+        "retry_at": progress.retry_at,
+    }
+
+
+def _batch_progress(progress: BatchProgress) -> dict[str, int]:
+    counts = {"queued": progress.queued, "parsing": progress.parsing, "embedding": progress.embedding}
+    return counts | {"chunks_done": progress.num_embedded, "chunks_total": progress.num_chunks}
 
 
 def to_file_batch(batch: FileBatch) -> dict[str, Any]:
@@ -200,9 +232,11 @@ def to_file_batch(batch: FileBatch) -> dict[str, Any]:
         "status": batch.status,
         "created_at": batch.created_at,
         "file_counts": {**vars(batch.file_counts), "total": batch.file_counts.total},
+        "progress": _batch_progress(batch.progress),
     }
 
 
 def to_content(chunk: StoredChunk) -> dict[str, Any]:
     """OpenAI's text content. `text` is characters `start` to `end` of the file's text."""
-    return {"type": "text", **vars(chunk)}
+    fields = {name: value for name, value in vars(chunk).items() if name != "source_map"}
+    return {"type": "text", **fields, "location": to_location(chunk.location)}

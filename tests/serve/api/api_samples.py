@@ -23,6 +23,8 @@ from serve.http_app import create_app
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.query import QueryConfig, QueryPipeline
+from serve.pipelines.semantic_parsing import SemanticParsing
+from serve.pipelines.shown_retrieval import ShownRetrieval
 from serve.settings import ApiConfig, Settings
 from tests.inline import InlineCompletions, InlineEmbedder, InlineParser, ShortestFirst, inline_stages
 
@@ -70,18 +72,20 @@ def application(folder: Path, clock: Clock, keys_file: Path | None = None) -> Ru
     """Build the application. It ingests from the start of its lifespan."""
     corpus = Corpus.open(f"sqlite:///{folder / 'corpus.db'}", folder / "files", clock)
     stages, embedder, reranker = inline_stages(corpus), InlineEmbedder(), ShortestFirst()
+    stages = replace(stages, retrieval=ShownRetrieval(stages.retrieval, corpus.views))
+    parser, generator = SemanticParsing(InlineParser(), InlineEmbedder()), InlineCompletions()
     services = Services(
         settings=Settings(api=ApiConfig(max_upload_bytes=MAX_UPLOAD_BYTES, keys_file=keys_file)),
         catalog=Catalog.open(None),
         corpus=corpus,
         retrieval=stages.retrieval,
         query=QueryPipeline(stages, QueryConfig()),
-        completions=InlineCompletions(),
+        completions=generator,
         embedder=embedder,
         reranker=reranker,
-        ingest=IngestWorker(IngestPipeline(InlineParser(), InlineEmbedder(), corpus, INGEST), corpus, INGEST),
+        ingest=IngestWorker(IngestPipeline(parser, InlineEmbedder(), corpus, INGEST), corpus, INGEST),
         background=(),
-        stages={"embed": embedder, "rerank": reranker},
+        stages={"embed": embedder, "rerank": reranker, "generate": generator},
         access=None if keys_file is None else KeyRing(keys_file),
     )
     return Running(create_app(services), corpus)

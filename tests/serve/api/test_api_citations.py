@@ -68,3 +68,17 @@ async def test_brackets_and_backticks_of_a_document_are_never_annotated(
     assert "crane.txt" in {place["title"] for place in places}
     assert marked == re.findall(r"\[\d\]", message["content"])
     assert len(marked) == len(body["citations"])
+
+
+async def test_strict_changes_no_quoted_answer_and_refuses_json(http: httpx.AsyncClient) -> None:
+    chat = {"messages": [{"role": "user", "content": QUESTION}], "grounded": "strict"}
+    json_object = {"response_format": {"type": "json_object"}}
+
+    plain = (await http.post("/v1/query", json={"query": QUESTION})).json()
+    strict = (await http.post("/v1/query", json={"query": QUESTION, "grounded": "strict"})).json()
+    refused = await http.post("/v1/chat/completions", json=chat | json_object)
+    unknown = await http.post("/v1/query", json={"query": QUESTION, "grounded": "very"})
+
+    assert (strict["answer"], strict["unsupported"]) == (plain["answer"], [])
+    assert (await http.post("/v1/chat/completions", json=chat)).json()["unsupported"] == []
+    assert [response.json()["error"]["param"] for response in (refused, unknown)] == ["grounded", "grounded"]

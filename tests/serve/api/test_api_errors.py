@@ -22,7 +22,7 @@ async def test_a_deeply_nested_body_is_refused(http: httpx.AsyncClient) -> None:
     deepest = await http.post("/v1/query", content=b'{"a":' * 10_000)
 
     assert error_of(response) == (422, "invalid_request", "filters")
-    assert deepest.status_code in (400, 422)
+    assert error_of(deepest) == (422, "invalid_request", None)
 
 
 async def test_an_unknown_field_and_a_missing_one_are_named(http: httpx.AsyncClient) -> None:
@@ -34,6 +34,14 @@ async def test_an_unknown_field_and_a_missing_one_are_named(http: httpx.AsyncCli
         "top_kk: unknown field; /docs lists the fields of this route",
         "query: this field is required",
     ]
+
+
+async def test_a_list_with_too_few_or_too_many_items_says_how_many_it_may_have(http: httpx.AsyncClient) -> None:
+    path = "/v1/vector_stores/default/file_batches"
+    responses = [await http.post(path, json={"file_ids": ["file-1"] * number}) for number in (0, 501)]
+
+    messages = [response.json()["error"]["message"] for response in responses]
+    assert messages == ["file_ids: at least 1 item is needed", "file_ids: at most 500 items are allowed"]
 
 
 def test_every_route_documents_the_error_object(service: Running) -> None:
@@ -61,3 +69,86 @@ async def test_openais_client_does_not_retry_a_conflict(service: Running) -> Non
             await client.get(f"/files/{uploaded.id}/text", cast_to=str)
 
     assert statuses == [200, 409]
+
+
+JSON = {"content-type": "application/json"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "reason"),
+    [
+        (b'{"query": "caf\xe9"}', JSON, "UTF-8"),
+        (b'{"query": "x", "filters": ' + b'{"type":"and","filters":[' * 2_000, JSON, "nested"),
+        (b'{"query": "x"}', {"content-type": "text/plain"}, "application/json"),
+        (b'"text"', JSON, "JSON object"),
+    ],
+)
+async def test_a_body_that_is_no_json_says_why(
+    http: httpx.AsyncClient, content: bytes, headers: dict[str, str], reason: str
+) -> None:
+    response = await http.post("/v1/query", content=content, headers=headers)
+
+    assert error_of(response) == (422, "invalid_request", None)
+    assert reason in response.json()["error"]["message"]
+
+
+async def test_a_broken_form_has_the_documented_status(http: httpx.AsyncClient) -> None:
+    for boundary in ("", "; boundary=x"):
+        headers = {"content-type": f"multipart/form-data{boundary}"}
+        response = await http.post("/v1/files", content=b"no form", headers=headers)
+        assert error_of(response)[:2] == (422, "invalid_request"), boundary
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "reason"),
+    [
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "?"}, IMAGE]}]},
+            "messages.0.content.1",
+            "'image_url' is not one of 'text'",
+        ),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": " "}]}, "messages", "empty"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 9_000}]}, "messages", "8000"),
+        ("/v1/vector_stores/default/search", {"query": ["a"] * 100}, "query", "at most"),
+        ("/v1/vector_stores/default/search", {"query": ["a", ""]}, "query.1", "at least 1 character"),
+        (
+            "/v1/query",
+            {"query": "x", "filters": {"type": "in", "key": "a", "value": ["v"] * 300}},
+            "filters.value",
+            "at most 256",
+        ),
+    ],
+)
+async def test_a_message_names_the_field_and_the_reason(
+    http: httpx.AsyncClient, path: str, body: dict[str, object], param: str, reason: str
+) -> None:
+    response = await http.post(path, json=body)
+
+    assert error_of(response) == (422, "invalid_request", param)
+    assert reason in response.json()["error"]["message"]
+
+
+async def test_an_unknown_query_parameter_is_named(http: httpx.AsyncClient) -> None:
+    for path, name in (
+        ("/v1/files?limitt=3", "limitt"),
+        ("/v1/models?zzz=1", "zzz"),
+        ("/v1/files?limit=1&limit=2", "limit"),
+    ):
+        assert error_of(await http.get(path)) == (422, "invalid_request", name)
+    assert error_of(await http.post("/v1/query?top_k=3", json={"query": "x"})) == (422, "invalid_request", "top_k")
+
+
+async def test_a_form_field_that_is_unknown_or_repeated_is_named(http: httpx.AsyncClient) -> None:
+    part = ("a.md", b"alpha")
+    unknown = await http.post("/v1/files", files={"file": part}, data={"purpos": "assistants"})
+    repeated = await http.post("/v1/files", files=[("file", part), ("file", ("b.md", b"beta"))])
+    nameless = await http.post("/v1/files", data={"file": "alpha"}, files={"purpose": (None, "assistants")})
+
+    assert error_of(unknown) == (422, "invalid_request", "purpos")
+    assert "did you mean 'purpose'?" in unknown.json()["error"]["message"]
+    assert error_of(repeated) == (422, "invalid_request", "file")
+    assert error_of(nameless) == (422, "invalid_request", "file")
+    assert "not a file" in nameless.json()["error"]["message"]
+    assert (await http.get("/v1/files")).json()["data"] == []

@@ -105,6 +105,20 @@ async def test_invalid_uploads_are_refused_by_name(http: httpx.AsyncClient) -> N
         assert error_of(await http.post("/v1/files", **body))[0::2] == (status, param), body
 
 
+async def test_a_file_that_no_parser_reads_is_refused_before_it_is_stored(http: httpx.AsyncClient) -> None:
+    gif = b"GIF89a\1\0\1\0"
+    stored = (await http.post("/v1/files", files={"file": ("a.md", b"alpha")})).json()
+
+    refusals = [
+        await http.post("/v1/files", files={"file": ("a.txt", gif)}),
+        await http.put(f"/v1/files/{stored['id']}/content", content=gif),
+    ]
+
+    assert [error_of(refusal) for refusal in refusals] == [(422, "unreadable_document", None)] * 2
+    assert "a GIF image; supported are" in refusals[0].json()["error"]["message"]
+    assert [file["id"] for file in (await http.get("/v1/files")).json()["data"]] == [stored["id"]]
+
+
 async def test_invalid_list_calls_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for query, param in (("limit=0", "limit"), ("limit=10001", "limit"), ("order=up", "order"), ("after=x", "after")):
         assert error_of(await http.get(f"/v1/files?{query}")) == (422, "invalid_request", param), query
@@ -112,15 +126,15 @@ async def test_invalid_list_calls_are_refused_by_name(http: httpx.AsyncClient) -
 
 async def test_invalid_versions_are_refused(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
     uploaded = await client.files.create(file=("a.md", b"alpha"), purpose="assistants")
-    bodies: list[tuple[dict[str, Any], int]] = [
-        ({"content": b""}, 422),
-        ({"content": b"x" * (MAX_UPLOAD_BYTES + 1)}, 413),
-        ({"files": {"other": ("a.md", b"alpha")}}, 422),
+    bodies: list[tuple[dict[str, Any], int, str]] = [
+        ({"content": b""}, 422, "file"),
+        ({"content": b"x" * (MAX_UPLOAD_BYTES + 1)}, 413, "file"),
+        ({"files": {"other": ("a.md", b"alpha")}}, 422, "other"),
     ]
 
-    for body, status in bodies:
+    for body, status, param in bodies:
         response = await http.put(f"/v1/files/{uploaded.id}/content", **body)
-        assert error_of(response)[0::2] == (status, "file"), body
+        assert error_of(response)[0::2] == (status, param), body
     assert await client.files.retrieve(uploaded.id) == uploaded
 
 

@@ -9,11 +9,15 @@ import httpx
 import openai
 import pytest
 
+from models.answer_form import AnswerForm
 from models.errors import OverloadedError
+from models.generation.evidence import MIN_EVIDENCE
+from models.prompts.library import default_prompts
 from models.types import CompletionRequest, RequestContext
 from serve.http_app import create_app
 from tests.serve.api.api_samples import Running, error_of
 
+NOT_IN_CONTEXT = default_prompts().refusal("not_in_context", AnswerForm(), "Why?")
 MESSAGES = [{"role": "user", "content": "one two three"}]
 SEARCH = {"type": "file_search", "vector_store_ids": ["default"]}
 FUNCTION = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
@@ -102,8 +106,8 @@ async def test_a_failure_before_a_stream_is_an_http_error(parroting: Running) ->
     [
         {},
         {"model": "ragserve"},
-        {"model": "qwen3-4b", "vector_store_ids": ["default"]},
-        {"model": "qwen3-4b", "tools": [SEARCH]},
+        {"model": "extractive", "vector_store_ids": ["default"]},
+        {"model": "extractive", "tools": [SEARCH]},
     ],
     ids=["no-model", "service", "stores", "tool"],
 )
@@ -155,14 +159,14 @@ async def test_remote_media_is_refused(parroting: Running, parrot: Parrot, url: 
 async def test_an_unknown_model_is_not_found(http: httpx.AsyncClient, path: str) -> None:
     response = await post(http, path, model="gpt-unknown", prompt="one")
 
-    assert error_of(response) == (404, "model_not_found", None)
+    assert error_of(response) == (404, "model_not_found", "model")
     assert "extractive" in response.json()["error"]["message"]
 
 
 async def test_an_unknown_adapter_is_not_found(http: httpx.AsyncClient) -> None:
     response = await post(http, model="law", vector_store_ids=["default"])
 
-    assert error_of(response) == (404, "model_not_found", None)
+    assert error_of(response) == (404, "model_not_found", "model")
 
 
 async def test_a_completion_continues_its_prompt(parroting: Running, parrot: Parrot) -> None:
@@ -225,6 +229,31 @@ async def test_a_prompt_is_completed_from_the_context_that_it_brings(service: Ru
         answer = await client.completions.create(model="extractive", prompt=CONTEXT)
 
     assert "The lock opens at six. [1]" in answer.choices[0].text
+
+
+async def test_a_context_that_does_not_answer_says_so(http: httpx.AsyncClient) -> None:
+    answered = await post(http, model="extractive", messages=[{"role": "user", "content": CONTEXT}])
+    off_topic = CONTEXT.replace("When does the lock open?", "Who composed the Moldau?")
+    declined = (await post(http, model="extractive", messages=[{"role": "user", "content": off_topic}])).json()
+
+    assert answered.json()["answerable"]
+    assert declined["choices"][0]["message"]["content"] == NOT_IN_CONTEXT
+    assert (declined["answerable"], declined["citations"]) == (False, [])
+    assert declined["evidence"] < MIN_EVIDENCE < answered.json()["evidence"]
+
+
+async def test_a_standalone_question_is_made_without_citations(http: httpx.AsyncClient) -> None:
+    messages = [
+        {"role": "system", "content": "Formulate a standalone question from the chat history."},
+        {"role": "user", "content": "Where is the lock?"},
+        {"role": "assistant", "content": "Below the weir."},
+        {"role": "user", "content": "When does it open?"},
+    ]
+
+    reply = (await post(http, model="extractive", messages=messages)).json()
+
+    assert reply["choices"][0]["message"]["content"] == "When does it open? lock"
+    assert reply["citations"] == []
 
 
 async def test_fields_that_no_answer_from_documents_knows_can_be_ignored(http: httpx.AsyncClient) -> None:

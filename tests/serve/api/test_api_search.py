@@ -31,7 +31,11 @@ async def names(client: openai.AsyncOpenAI, store: str, query: str = "opens", **
 
 async def test_a_result_has_all_of_openais_fields(client: openai.AsyncOpenAI, store: str) -> None:
     page = await client.vector_stores.search(
-        store, query="orchard apples", max_num_results=1, rewrite_query=True, ranking_options={"ranker": "none"}
+        store,
+        query="Could you tell me about the orchard apples?",
+        max_num_results=1,
+        rewrite_query=True,
+        ranking_options={"ranker": "none"},
     )
 
     (result,) = page.data

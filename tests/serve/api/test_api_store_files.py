@@ -46,6 +46,24 @@ async def test_the_content_is_the_chunks_in_order(client: openai.AsyncOpenAI, ht
     assert starts == sorted(starts)
 
 
+async def test_a_file_says_what_its_text_lacks_and_why_it_may_be_wrong(client: openai.AsyncOpenAI) -> None:
+    page = b"<p>The tide comes.</p><p hidden>secret</p><p hidden>secret</p>"
+    hidden = await ingest_file(client, "tide.html", page, "default")
+    guessed = await ingest_file(client, "na.txt", "naïve".encode("cp1252"), "default")
+    plain = await ingest_file(client, "a.md", b"alpha", "default")
+    unread = await client.vector_stores.files.upload_and_poll(vector_store_id="default", file=("b.pdf", b"%PDF-1.7 no"))
+
+    reports = {file.id: file.parse_report async for file in client.vector_stores.files.list("default")}
+
+    assert reports[hidden] == {"omissions": {"hidden passages": 2}, "warnings": [], "masked": {}}
+    assert reports[plain] == {"omissions": {}, "warnings": [], "masked": {}}
+    assert reports[unread.id] is None
+    (warning,) = reports[guessed]["warnings"]
+    assert "may be wrong: cp1252" in warning
+    file = await client.vector_stores.files.retrieve(guessed, vector_store_id="default")
+    assert file.parse_report == reports[guessed]
+
+
 async def test_files_are_listed_by_status(client: openai.AsyncOpenAI) -> None:
     good = await ingest_file(client, "a.md", b"alpha", "default")
     bad = await client.vector_stores.files.upload_and_poll(vector_store_id="default", file=("b.pdf", b"%PDF-1.7 no"))

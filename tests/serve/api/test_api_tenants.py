@@ -44,6 +44,11 @@ ID_IN_PATH: Calls = {
     ("GET", BATCH): {},
     ("POST", f"{BATCH}/cancel"): {},
     ("GET", f"{BATCH}/files"): {},
+    ("GET", f"{STORE}/index"): {},
+    ("POST", f"{STORE}/delete_by_filter"): {"json": {"filters": {"type": "ne", "key": "x", "value": 1}}},
+    ("POST", f"{STORE}/update_by_filter"): {
+        "json": {"filters": {"type": "ne", "key": "x", "value": 1}, "attributes": {"owner": "me"}}
+    },
     ("POST", f"{STORE}/search"): {"json": {"query": QUESTION}},
 }
 # Routes that have the id in the body.
@@ -68,6 +73,8 @@ NO_ID: Calls = {
         ("POST", path): {"json": {"query": QUESTION, "documents": ["mine"]}}
         for path in ("/v1/rerank", "/v2/rerank", "/rerank")
     },
+    ("GET", "/v1/dead_letters"): {},
+    ("POST", "/v1/dead_letters/replay"): {"json": {"reason": "invalid_file"}},
     ("GET", "/v1/models"): {},
     ("GET", "/v1/models/{model_id}"): {},
 }

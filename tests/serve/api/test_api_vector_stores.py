@@ -132,7 +132,7 @@ BAD_STORES: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"k": 1}}, "metadata.k"),
     ({"file_ids": [""]}, "file_ids.0"),
     ({"file_ids": ["f"] * 501}, "file_ids"),
-    ({"chunking_strategy": {"type": "semantic"}}, "chunking_strategy.type"),
+    ({"chunking_strategy": {"type": "psychic"}}, "chunking_strategy.type"),
     ({"chunking_strategy": {"type": "static"}}, "chunking_strategy.static"),
 ]
 

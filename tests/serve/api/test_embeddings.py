@@ -12,8 +12,9 @@ import pytest
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents
 from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
+from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
-from models.types import Embeddings, RequestContext, StageStatus
+from models.types import Embeddings, RequestContext
 from serve.api.embeddings import MAX_INPUTS, to_json
 from serve.settings import ApiConfig
 from tests.inline import Failing, InlineEmbedder

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
-from models.types import Relevance, RequestContext, StageStatus
+from models.stage_status import StageStatus
+from models.types import Relevance, RequestContext
 from serve.settings import ApiConfig
 from tests.inline import Failing, ShortestFirst
 from tests.serve.api.api_samples import URL, Hanging, Running, disconnect_once, error_of
@@ -194,7 +195,7 @@ async def test_a_canary_answers_for_the_named_model(service: Running, http: http
     assert (await http.post("/v1/rerank", json=body)).json()["model"] == "challenger"
     reranker.alias = "challenger"
 
-    assert error_of(await http.post("/v1/rerank", json=body)) == (404, "model_not_found", None)
+    assert error_of(await http.post("/v1/rerank", json=body)) == (404, "model_not_found", "model")
 
 
 DOWN: list[tuple[RagError, int]] = [
