@@ -23,7 +23,8 @@ from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, merge
 from models.index.milvus_search import MilvusDenseSearch
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest, TokenSearch
-from models.types import FloatArray, KeyArray, Ranking, RequestContext, StageStatus
+from models.stage_status import StageStatus
+from models.types import FloatArray, KeyArray, Ranking, RequestContext
 
 
 class DenseSearcherConfig(BatchedStageConfig):

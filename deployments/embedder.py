@@ -23,10 +23,12 @@ from deployments.replica.token_passes import DocumentPasses, QueryPasses
 from deployments.replica.user_config import ModelChoice, TokenBatchedConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
+from models.deadline import Deadline
 from models.embedding.base import EmbeddingModel, TokenEmbeddingModel, has_token_vectors
 from models.errors import ConflictError, InvalidRequestError, OverloadedError, RagError, StageUnavailableError
+from models.stage_status import StageStatus
 from models.tokens.encoding import Encoding, TextInput
-from models.types import BACKGROUND_PRIORITY, Deadline, Embeddings, FloatArray, RequestContext, StageStatus
+from models.types import BACKGROUND_PRIORITY, Embeddings, FloatArray, RequestContext
 
 Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]
 MAX_SHARED_TEXTS = 16  # a larger call is sent alone: it delays no other, and can be cancelled

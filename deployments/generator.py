@@ -21,7 +21,8 @@ from models.catalog import Catalog
 from models.errors import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel
 from models.generation.extractive import ExtractiveModel
-from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext, StageStatus
+from models.stage_status import StageStatus
+from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext
 
 STAGE = "generate"
 

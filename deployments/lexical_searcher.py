@@ -16,7 +16,8 @@ from models.index.lexical_shards import LexicalShardSearch, ShardAnswer, ShardRe
 from models.index.milvus_search import MilvusLexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.index.tantivy_shard import TantivyShard
-from models.types import LexicalRanking, RequestContext, StageStatus
+from models.stage_status import StageStatus
+from models.types import LexicalRanking, RequestContext
 
 
 class LexicalSearcherConfig(BatchedStageConfig):

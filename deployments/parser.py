@@ -13,8 +13,9 @@ from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
+from deployments.replica.broken_files import BrokenFiles
 from deployments.replica.child_pool import ChildPool
-from deployments.replica.child_process import ChildFailedError, ChildLimits, Limit
+from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildStartError, Limit
 from deployments.replica.liveness import Liveness
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
@@ -22,14 +23,21 @@ from models.catalog import Catalog
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
 from models.documents.kinds import DEFAULT_CHUNKER, DocumentKinds
-from models.errors import RagError, UnreadableDocumentError
-from models.types import ParsedFile, RequestContext, StageStatus
+from models.documents.signatures import signature_of
+from models.enrichment.options import PLAIN, IngestOptions
+from models.errors import ConfigError, OverloadedError, RagError, StageUnavailableError, UnreadableDocumentError
+from models.stage_status import StageStatus
+from models.types import ParsedFile, RequestContext
 
 WALL_PER_CPU = 4  # other processes may take the cores meanwhile; see NICENESS in replica/child_main.py
+STUCK_S = 60.0  # without a file that ended, while no further file can begin
 MAX_SHARED_BYTES = 64 * 1024  # a larger file has a message of its own
 # A file that takes longer is asked for again, in a message of its own: the other files' answers do not wait for it.
 SHARED_FILE_S = 3.0
 SHARED_MESSAGE_S = 30.0  # with the time in the queue
+# Why a file failed, by the limit that its child process broke; for any other end the child crashed.
+TOO_COMPLEX = "too_complex"
+CAUSES: dict[Limit, str] = dict.fromkeys(("memory", "killed", "cpu_time", "wall_time"), TOO_COMPLEX)
 logger = logging.getLogger(__name__)
 
 
@@ -72,11 +80,12 @@ class ParserConfig(StageConfig):
 
 @dataclass(frozen=True)
 class ParseCall:
-    """A file to parse. `chunking` None is the replica's own."""
+    """A file to parse. `chunking` None is the replica's own. `options` are those of its vector store."""
 
     content: bytes
     filename: str
     chunking: ChunkingOptions | None
+    options: IngestOptions = PLAIN
 
 
 class Parser:
@@ -95,10 +104,12 @@ class Parser:
         config = parse_user_config(ParserConfig, user_config)
         tokenizer = await asyncio.to_thread(self._catalog.tokenizer, config.tokenizer)
         await asyncio.to_thread(self._catalog.config, "chunking", config.chunker)
+        _refuse_semantic(self._catalog, config.chunker)
         kinds = DocumentKinds(self._catalog, config.chunker)
         at_once = config.files_at_once or len(os.sched_getaffinity(0))
         previous, self._children = self._children, ChildPool(at_once, config.limits, FileParser, tokenizer, kinds)
         self._config, self._meter.slots = config, at_once
+        self._broken = BrokenFiles()  # with the new limits, files may be parsed
         if previous is not None:
             await previous.close()  # once its files are parsed
 
@@ -108,26 +119,51 @@ class Parser:
         filename: str,
         chunking: ChunkingOptions | None,
         envelope: Envelope,
-        limit_s: float | None = None,
+        options: IngestOptions = PLAIN,
     ) -> ParsedFile:
-        """Text and chunks of a file. Raises UnreadableDocumentError, and TimeoutError after `limit_s` of parsing."""
-        config = self._config
+        """Text and chunks of a file. See `parse_call`."""
+        return await self.parse_call(ParseCall(content, filename, chunking, options), envelope)
+
+    async def parse_call(self, call: ParseCall, envelope: Envelope, limit_s: float | None = None) -> ParsedFile:
+        """Text and chunks of a file. Raises UnreadableDocumentError, and TimeoutError after `limit_s` of parsing.
+
+        Raises OverloadedError if no child process starts: it is not the file's fault. A file that broke a limit for the
+        same request before fails at once.
+        """
+        if failure := self._broken.failure(envelope.request_id, call.content):
+            raise UnreadableDocumentError(call.filename, "invalid_file", *failure)
+        try:
+            return await self._parse_file(call, envelope, limit_s)
+        except UnreadableDocumentError as error:
+            if error.cause == TOO_COMPLEX:
+                self._broken.add(envelope.request_id, call.content, error.detail, error.cause)
+            raise
+
+    async def _parse_file(self, call: ParseCall, envelope: Envelope, limit_s: float | None = None) -> ParsedFile:
+        config, filename = self._config, call.filename
         with self._meter.request():
             try:
-                options = chunking or config.chunking
                 with self._liveness.working():
-                    parsed = await self._parse(content, filename, options, envelope.tenant, limit_s)
+                    parsed = await self._parse(call, envelope.tenant, limit_s)
                 _log_reading(parsed, envelope)
                 return parsed
             except ChildFailedError as error:
                 logger.warning("stage parse: %s: the child process failed: %s", envelope.request_id, error.limit)
-                raise UnreadableDocumentError(filename, "invalid_file", _explain(error.limit, config)) from None
+                detail, cause = _explain(error.limit, config), CAUSES.get(error.limit, "parser_crash")
+                raise UnreadableDocumentError(filename, "invalid_file", detail, cause) from None
+            except ChildStartError as error:
+                logger.error("stage parse: %s: %s", envelope.request_id, error)
+                raise OverloadedError("parse") from None
             except (RagError, TimeoutError):
                 raise
             except Exception as error:  # a bug of the parser, which may be the user's own; it would fail again
+                detail = f"its parser failed with {type(error).__name__}"
+                if call.options.masked:  # the error may quote the file
+                    logger.error("stage parse: %s: %s", envelope.request_id, detail)
+                    raise UnreadableDocumentError(filename, "server_error", detail, "parser_error") from None
                 logger.exception("stage parse: %s: the parser failed", envelope.request_id)
-                detail = f"its parser failed with {type(error).__name__}: {error}"
-                raise UnreadableDocumentError(filename, "server_error", detail) from None
+                detail = f"{detail}: {error}"
+                raise UnreadableDocumentError(filename, "server_error", detail, "parser_error") from None
 
     async def parse_batch(
         self, message: list[ParseCall], envelopes: list[Envelope]
@@ -139,22 +175,21 @@ class Parser:
     async def _parse_soon(self, call: ParseCall, envelope: Envelope) -> ParsedFile | None:
         try:
             async with asyncio.timeout(SHARED_MESSAGE_S):
-                return await self.parse(call.content, call.filename, call.chunking, envelope, SHARED_FILE_S)
+                return await self.parse_call(call, envelope, SHARED_FILE_S)
         except TimeoutError:
             return None
 
-    async def _parse(
-        self, content: bytes, filename: str, options: ChunkingOptions, tenant: str, limit_s: float | None
-    ) -> ParsedFile:
+    async def _parse(self, call: ParseCall, tenant: str, limit_s: float | None) -> ParsedFile:
         """Parses in a child. A killed child gets a second attempt: something outside the file may have killed it."""
         assert self._children is not None  # Serve configures a replica before it sends it anything
+        arguments = (call.content, call.filename, call.chunking or self._config.chunking, call.options)
         parsed: ParsedFile
         try:
-            parsed = await self._children.call(tenant, content, filename, options, limit_s=limit_s)
+            parsed = await self._children.call(tenant, *arguments, limit_s=limit_s)
         except ChildFailedError as error:
             if error.limit != "killed":
                 raise
-            parsed = await self._children.call(tenant, content, filename, options, limit_s=limit_s)
+            parsed = await self._children.call(tenant, *arguments, limit_s=limit_s)
         return parsed
 
     async def close(self) -> None:
@@ -167,14 +202,38 @@ class Parser:
         return self._meter.stats()
 
     async def status(self) -> StageStatus:
-        return StageStatus()
+        """`error` says so if no file can begin, and none has ended for STUCK_S.
+
+        Raises StageUnavailableError if the last child process did not start.
+        """
+        live, children = self._liveness, self._children
+        if children is not None and children.start_problem:
+            raise StageUnavailableError("parse")
+        is_stuck = children is not None and not children.has_room and live.stalled_s() > STUCK_S
+        error = f"every parser is busy, and no file has ended for {live.stalled_s():.0f} s" if is_stuck else ""
+        return StageStatus(num_unfinished=live.num_running, oldest_s=round(live.oldest_s(), 1), error=error)
 
     async def check_health(self) -> None:
         """Serve's probe: see Liveness. An idle parser parses a line."""
         await self._liveness.check(self._probe)
 
     async def _probe(self) -> None:
-        await self.parse(b"health", "health.txt", None, Envelope("health", "", self._config.limits.wall_s))
+        await self._parse_file(
+            ParseCall(b"health", "health.txt", None), Envelope("health", "", self._config.limits.wall_s)
+        )
+
+
+def _is_image(content: bytes) -> bool:
+    """Whether a file, however small, takes long: its text is recognized."""
+    signature = signature_of(content)
+    return signature is not None and signature.is_image
+
+
+def _refuse_semantic(catalog: Catalog, chunker: str) -> None:
+    """The Parser has no embedder: the ingest path joins the sentences of files with this strategy of their own."""
+    if catalog.entry("chunking", chunker).kind == "semantic":
+        problem = f"{chunker!r} needs vectors; choose it as the chunking_strategy of a vector store"
+        raise ConfigError("user_config.chunker", problem)
 
 
 def _log_reading(parsed: ParsedFile, envelope: Envelope) -> None:
@@ -201,12 +260,17 @@ class ParserClient(StageClient):
     """Calls the parser. Satisfies serve.pipelines.stages.ParseStage."""
 
     async def parse(
-        self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
+        self,
+        content: bytes,
+        filename: str,
+        chunking: ChunkingOptions | None,
+        context: RequestContext,
+        options: IngestOptions = PLAIN,
     ) -> ParsedFile:
-        if len(content) <= MAX_SHARED_BYTES:
+        if len(content) <= MAX_SHARED_BYTES and not _is_image(content):
             parsed: ParsedFile | None = await self.shared_call(
-                "parse_batch", ParseCall(content, filename, chunking), context
+                "parse_batch", ParseCall(content, filename, chunking, options), context
             )
             if parsed is not None:
                 return parsed
-        return await self.call("parse", content, filename, chunking, Envelope.of(context), context=context)
+        return await self.call("parse", content, filename, chunking, Envelope.of(context), options, context=context)

@@ -22,12 +22,14 @@ from deployments.replica.user_config import CanariedConfig, TokenBatchedConfig, 
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
+from models.deadline import Deadline
 from models.errors import DeadlineExceededError, OverloadedError, RagError
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
 from models.reranking.query import SearchedQuery
 from models.reranking.token_scoring import token_generations
-from models.types import Deadline, FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus, TokenScoring
+from models.stage_status import StageStatus, TokenScoring
+from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking
 
 R = TypeVar("R", Reranking, Relevance)
 # Fraction of a budget that is left for the way back to the caller, which a busy machine makes long: 1 s of the default.

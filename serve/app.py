@@ -26,7 +26,7 @@ def build(settings: Settings) -> Application:
 
     serve_config.yaml sets replicas, batching, queues and models, under `deployments`.
     """
-    catalog = Catalog.open(settings.catalog)
+    catalog = Catalog.open(settings.catalog) if settings.ocr else Catalog.open(settings.catalog).without_ocr()
     place, storage, search = Placement(settings.inline), settings.storage, settings.search
     stages = Stages(
         embedder=place(Embedder, catalog),

@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import FastAPI
 
+from deployments.cluster.request_ids import OneRequestId
 from serve.admission import Admission
 from serve.api import (
     chat,
     completions,
+    dead_letters,
     embeddings,
     errors,
     files,
+    filtered_files,
     health,
     models,
     query,
@@ -36,8 +39,10 @@ ROUTERS = (
     embeddings,
     rerank,
     files,
+    filtered_files,
     vector_stores,
     store_files,
+    dead_letters,
     search,
     models,
     health,
@@ -67,6 +72,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=lambda: settings().api.max_upload_bytes + MULTIPART_OVERHEAD_BYTES)
     app.add_middleware(AdmissionLimit, admission=Admission(lambda: settings().admission))
     app.add_middleware(RequestLog)
+    app.add_middleware(OneRequestId)
     return app
 
 

@@ -11,21 +11,37 @@ from models.generation.passage_order import OrderName, PassageOrder, passage_ord
 from serve.access.keys import KeyRing
 from serve.api.services import InlineReplica, Services
 from serve.caching.caches import Caches
+from serve.events.delivery import EventDelivery
+from serve.events.sinks import configured_sinks
 from serve.http_app import create_app
 from serve.pipelines.answering import Answering
+from serve.pipelines.changed_topic_answering import ChangedTopicAnswering
 from serve.pipelines.declining_generation import DecliningGeneration
-from serve.pipelines.exact_identifiers import ExactIdentifiers
+from serve.pipelines.decomposed_answering import DecomposedAnswering
+from serve.pipelines.exact_identifiers import ExactIdentifiers, ExactRetrieval
+from serve.pipelines.filtered_retrieval import FilteredRetrieval
 from serve.pipelines.follow_up_answering import FollowUpAnswering
+from serve.pipelines.follow_up_rewriting import follow_up_rewriter
+from serve.pipelines.formed_answering import FormedAnswering
+from serve.pipelines.grounded_answering import GroundedAnswering
+from serve.pipelines.grounded_generation import GroundedGeneration
 from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.in_process_quotes import InProcessQuotes
 from serve.pipelines.ingest import IngestPipeline
 from serve.pipelines.ingest_worker import IngestWorker
+from serve.pipelines.language_model import small_model
+from serve.pipelines.merged_retrieval import HydeRetrieval, MultiQueryRetrieval
 from serve.pipelines.migrate import GenerationBuilder
 from serve.pipelines.observed_answering import ObservedAnswering
+from serve.pipelines.own_context_answering import OwnContextAnswering
+from serve.pipelines.prompted_answering import PromptedAnswering
+from serve.pipelines.punctual_generation import PunctualGeneration
 from serve.pipelines.query import QueryPipeline, QueryStages
 from serve.pipelines.retrieve import RetrievalPipeline, RetrievalStages
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.routed_retrieval import RoutedRetrieval
+from serve.pipelines.semantic_parsing import SemanticParsing
+from serve.pipelines.shown_retrieval import ShownRetrieval
 from serve.pipelines.small_talk_answering import SmallTalkAnswering
 from serve.pipelines.stages import (
     CompletionStage,
@@ -37,7 +53,9 @@ from serve.pipelines.stages import (
     RerankStage,
     StatusSource,
 )
+from serve.pipelines.stepwise_generation import StepwiseGeneration
 from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
+from serve.pipelines.structured_answering import StructuredAnswering
 from serve.pipelines.supported_answering import SupportedAnswering
 from serve.pipelines.weighed_retrieval import WeighedRetrieval
 from serve.settings import Settings
@@ -74,15 +92,20 @@ class LiveServices:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
         self._arguments, self._clients, self._corpus = settings, clients, corpus
         self._orders: dict[OrderName, PassageOrder] = {}
+        self._prompts = catalog.prompts
         self._caches = Caches(corpus.views, clients.statuses, catalog)
         sources = self._caches.serving.sources
         self._stored_tokens = StoredTokenReranking(clients.reranker, clients.dense, sources["rerank"])
         self._quotes = InProcessQuotes(clients.generator, self._caches.serving.generator, clients.quoting)
         with_tokens = settings.ingest.token_vectors
         self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration, with_tokens)
+        sinks = configured_sinks(settings.events)
+        corpus.outbox.register([sink.name for sink in sinks])
+        events = EventDelivery(sinks, corpus.outbox, settings.events)
         self._housekeeper = Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s)
+        parser = SemanticParsing(clients.parser, clients.embedder)
         self._worker = IngestWorker(
-            IngestPipeline(clients.parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
+            IngestPipeline(parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
         )
         retrieval, query = self._compose(settings)
         services = Services(
@@ -96,7 +119,7 @@ class LiveServices:
             embedder=clients.embedder,
             reranker=clients.reranker,
             ingest=self._worker,
-            background=(self._builder, self._housekeeper, self._stored_tokens, self._caches),
+            background=(self._builder, self._housekeeper, self._stored_tokens, self._caches, events),
             stages=sources,
             inline=clients.inline,
         )
@@ -136,22 +159,42 @@ class LiveServices:
         reranker = ExactIdentifiers(reranker)
         stages = RetrievalStages(embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations)
         retrieving: Retrieving = RetrievalPipeline(stages, settings.retrieval)
+        retrieving = ExactRetrieval(retrieving)
+        retrieving = ShownRetrieval(retrieving, corpus.views)
         retrieving = RoutedRetrieval(retrieving)
         retrieving = WeighedRetrieval(retrieving)
         retrieving = caches.retrieval(retrieving, settings.retrieval)
+        understanding = settings.query.understanding
+        model = small_model(clients.generator, understanding)
+        prompts = self._prompts.get(settings.query.prompts.prompt)
+        retrieving = MultiQueryRetrieval(retrieving, understanding, model, prompts)
+        retrieving = HydeRetrieval(retrieving, understanding, model, prompts)
+        retrieving = FilteredRetrieval(retrieving, corpus.views, understanding)
+        retrieving = WeighedRetrieval(retrieving)  # what these changed
         # An order keeps its counts across changes: new ones would lose the engine's prefix cache.
         name = settings.query.passage_order
         order = self._orders.setdefault(name, passage_order(name))
-        generator: GenerateStage = self._quotes
+        generator: GenerateStage = PunctualGeneration(self._quotes)
+        generator = StepwiseGeneration(generator, settings.query.answer.max_calls, settings.query.first_text_s)
+        generator = GroundedGeneration(generator)
         if settings.query.decline:
             generator = DecliningGeneration(generator, settings.query.min_evidence)
         answering: Answering = QueryPipeline(
             QueryStages(retrieving, generator, clients.fallback), settings.query, order
         )
+        answering = GroundedAnswering(answering, caches.serving.is_extractive)
+        answering = StructuredAnswering(answering)
         answering = ObservedAnswering(answering)
         # Outside the metrics of models: an answer from a cache is no model's work.
         answering = caches.answers(answering, settings.query, settings.retrieval)
-        answering = FollowUpAnswering(answering)
+        answering = ChangedTopicAnswering(answering, settings.query.total_s)
+        answering = FollowUpAnswering(answering, follow_up_rewriter(clients.generator, settings.query.follow_up))
+        answering = DecomposedAnswering(answering, understanding, model)
         answering = SmallTalkAnswering(answering)
+        answering = FormedAnswering(answering, settings.query.answer)
         answering = SupportedAnswering(answering, caches.serving.generator, caches.serving.is_extractive)
+        answering = OwnContextAnswering(
+            answering, settings.query, self._quotes, (caches.serving.generator, caches.serving.is_extractive)
+        )
+        answering = PromptedAnswering(answering, settings.query.prompts, self._prompts)
         return retrieving, answering

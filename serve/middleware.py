@@ -3,7 +3,6 @@
 import logging
 import re
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.cluster.request_ids import HEADER
 from deployments.telemetry import metrics
 from models.errors import OverloadedError, PayloadTooLargeError
 from serve.admission import Admission
@@ -19,11 +19,10 @@ from serve.api.errors import refusal
 logger = logging.getLogger("ragserve.access")
 # An upload has boundaries and part headers beside the file itself.
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
-REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 class RequestLog:
-    """Gives each request an id (the caller's `x-request-id` if it is valid), logs it, counts it and times it."""
+    """Logs each request by the id that OneRequestId gave it, counts it and times it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -32,20 +31,18 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        caller_id = Headers(scope=scope).get("x-request-id", "")
-        request_id = caller_id if REQUEST_ID.fullmatch(caller_id) else f"req_{uuid.uuid4().hex}"
+        request_id = Headers(scope=scope)[HEADER]
         scope.setdefault("state", {})["request_id"] = request_id
         start, status = time.perf_counter(), 499
 
-        async def send_with_id(message: Message) -> None:
+        async def send_noting_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, receive, send_noting_status)
         finally:
             self._observe(scope, request_id, status, time.perf_counter() - start)
 

@@ -16,6 +16,7 @@ from deployments.replica.user_config import StageConfig, parse_user_config
 from models.corpus.views import Shard
 from serve.admission import AdmissionConfig
 from serve.caching.config import CacheConfig
+from serve.events.config import EventsConfig
 from serve.pipelines.housekeeping import HousekeepingConfig
 from serve.pipelines.ingest import IngestConfig, IngestLimits
 from serve.pipelines.migrate import MigrationConfig
@@ -102,7 +103,8 @@ def _shards(name: str, count: int) -> dict[str, Shard | None]:
 
 
 DATABASE_URL, MILVUS_TOKEN = "RAGSERVE_DATABASE_URL", "RAGSERVE_MILVUS_TOKEN"
-REDIS_URL = "RAGSERVE_REDIS_URL"
+REDIS_URL, WEBHOOK_SECRET = "RAGSERVE_REDIS_URL", "RAGSERVE_WEBHOOK_SECRET"
+KAFKA_PASSWORD = "RAGSERVE_KAFKA_PASSWORD"
 
 
 class Settings(BaseModel):
@@ -123,7 +125,12 @@ class Settings(BaseModel):
         cache = dict(arguments.get("cache") or {})
         if REDIS_URL in os.environ:
             cache.setdefault("redis_url", os.environ[REDIS_URL])
-        sections = {"storage": storage, "cache": cache}
+        events = dict(arguments.get("events") or {})
+        if WEBHOOK_SECRET in os.environ and isinstance(events.get("webhook"), dict):
+            events["webhook"] = {"secret": os.environ[WEBHOOK_SECRET]} | events["webhook"]
+        if KAFKA_PASSWORD in os.environ and isinstance(events.get("kafka"), dict):
+            events["kafka"] = {"password": os.environ[KAFKA_PASSWORD]} | events["kafka"]
+        sections = {"storage": storage, "cache": cache, "events": events}
         return arguments | {name: section for name, section in sections.items() if section}
 
     @model_validator(mode="after")
@@ -136,6 +143,9 @@ class Settings(BaseModel):
 
     storage: StorageConfig = StorageConfig()
     catalog: Path | None = Field(default=None, description="YAML file of models, added to models/catalog.yaml.")
+    ocr: bool = Field(
+        default=True, description="Recognize the text of images and scanned pages; false refuses images at upload."
+    )
     search: SearchConfig = SearchConfig()
     inline: InlineConfig = InlineConfig()
     admission: AdmissionConfig = AdmissionConfig()
@@ -144,6 +154,7 @@ class Settings(BaseModel):
     query: QueryConfig = QueryConfig()
     cache: CacheConfig = CacheConfig()
     ingest: IngestConfig = IngestConfig()
+    events: EventsConfig = EventsConfig()
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()
     api: ApiConfig = ApiConfig()

@@ -30,17 +30,25 @@ START_TIMEOUT_S = 300.0
 
 
 class FileScheduling(LoadScopeScheduling):
-    """Runs the tests of one file in one process, since they share fixtures, and all tests that need Milvus in one.
+    """Runs the tests of one file in one process, since they share fixtures.
 
-    Two Milvus servers on one machine would use the same ports.
+    All tests that need Milvus run in one process: two servers on one machine would use the same ports. So do those of
+    the vLLM engine in tests/models/generation: a second process would start a second engine.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "milvus" if "milvus" in nodeid else nodeid.partition("::")[0]
+        if "milvus" in nodeid:
+            return "milvus"
+        return "vllm" if nodeid.startswith("tests/models/generation/test_vllm") else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
     return FileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need other `args` run last: to restore these would start every replica once more."""
+    items.sort(key=lambda item: item.path.name == "test_two_ingresses.py")
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,8 @@ from models.errors import (
     RagError,
     StageUnavailableError,
 )
-from models.types import RequestContext, StageStatus
+from models.stage_status import StageStatus
+from models.types import RequestContext
 
 logger = logging.getLogger(__name__)
 

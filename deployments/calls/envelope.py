@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.types import NORMAL_PRIORITY, Deadline, RequestContext
+from models.deadline import Deadline
+from models.types import NORMAL_PRIORITY, RequestContext
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ SETTINGS = {
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
     # Throughput mode would buffer a thousand log lines; warnings are few, and must appear at once.
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+    # Serve's HTTP servers would send an x-request-id of their own beside the service's.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.cluster.request_ids.middlewares",
     # No usage reports: the machine may have no network.
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray's default is 15: any other process on the machine would get 28 times as much of a core as a replica. The
@@ -31,7 +33,13 @@ SETTINGS = {
 OWN_RAY = {"RAY_ENABLE_AUTO_CONNECT": "0"}
 # For one machine, which Serve's controller shares with the replicas. It looks at every replica this often; at the
 # default of 0.1 s, it takes a tenth of a core while idle. On a cluster, the head node has cores of its own.
-ONE_MACHINE = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3"}
+# A proxy that starts while every core is busy answers late. Serve ends it after three checks of 5 s, and the service
+# does not start.
+ONE_MACHINE = {
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+}
 # Two services on one machine need different ports. HAProxy serves its own pages on the first two. It sends requests to
 # the fallback proxy until a replica of the ingress is ready, and then to that replica, on a port of the range. Serve's
 # defaults are the same for every service, and two proxies share a port without an error: a question then goes to the

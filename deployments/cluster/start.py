@@ -21,6 +21,8 @@ from deployments.cluster.reaper import reaper
 from models.errors import ConfigError
 
 POLL_S = 0.2
+START_TIMEOUT = "timed out during startup"
+SLOW_START = "did not start within 30 s, twice; other programs keep this machine's cores busy: end some, or try again"
 
 # Gets the deployments that are still starting, each with the error of its last failed attempt, or "".
 StartReport = Callable[[Mapping[str, str]], None]
@@ -51,19 +53,35 @@ def count_gpus() -> int:
 def local_cluster(size: ClusterSize) -> Iterator[Path]:
     """Start Ray and yield the folder of its logs. When the block ends, for any reason, all of Ray's processes end."""
     with reaper():
-        context: Any = ray.init(
-            address="local",  # always a new cluster: otherwise Ray joins one that runs on the machine
-            num_cpus=size.num_cpus,
-            num_gpus=size.num_gpus,
-            object_store_memory=size.object_store_bytes,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
+        context = _start_ray(size)
         try:
             yield Path(context.address_info["session_dir"]) / "logs"
         finally:
             ray.shutdown()
+
+
+def _start_ray(size: ClusterSize) -> Any:
+    """Ray's context. Ray gives a node 30 s to start, which a busy machine may exceed: it is started a second time.
+
+    Raises ConfigError.
+    """
+    for is_last in (False, True):
+        try:
+            return ray.init(
+                address="local",  # always a new cluster: otherwise Ray joins one that runs on the machine
+                num_cpus=size.num_cpus,
+                num_gpus=size.num_gpus,
+                object_store_memory=size.object_store_bytes,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
+        except Exception as error:
+            if START_TIMEOUT not in str(error):  # Ray has no type for it
+                raise
+            ray.shutdown()
+            if is_last:
+                raise ConfigError("Ray", SLOW_START) from error
 
 
 def deploy(config: dict[str, Any]) -> None:

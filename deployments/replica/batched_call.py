@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from models.deadline import Deadline
 from models.tokens.encoding import Encoding
-from models.types import Deadline, FloatArray
+from models.types import FloatArray
 
 
 class Encoder(Protocol):

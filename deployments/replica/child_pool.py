@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from deployments.replica.child_process import ChildLimits, ChildProcess
+from deployments.replica.child_process import ChildLimits, ChildProcess, ChildStartError
 
 SLOW_S = 5.0  # from then on a call does not count among the calls at once
 MAX_GROWTH = 2  # children at most, as a multiple of the calls at once
@@ -47,6 +47,7 @@ class ChildPool:
         self._waiting: list[WaitingCall] = []
         self._running: dict[ChildProcess, RunningCall] = {}
         self._is_closed = False
+        self.start_problem = ""  # why the last process did not start; "" if it did
 
     @property
     def has_room(self) -> bool:
@@ -55,7 +56,7 @@ class ChildPool:
         return num_quick < self._num_at_once and len(self._running) < MAX_GROWTH * self._num_at_once
 
     async def call(self, tenant: str, *arguments: Any, limit_s: float | None = None) -> Any:
-        """The function's result. Raises what it raises, or ChildFailedError. Cancelling ends the child.
+        """The function's result. Raises what it raises, ChildFailedError or ChildStartError. Cancelling ends the child.
 
         Raises TimeoutError after `limit_s` in a child that has started.
         """
@@ -64,7 +65,7 @@ class ChildPool:
         self._start_next()
         try:
             child = await waiting.child
-            await child.start()
+            await self._start(child)
             async with asyncio.timeout(limit_s):
                 return await child.call(*arguments)
         finally:
@@ -79,6 +80,14 @@ class ChildPool:
             await child.close()
         for child in list(self._running):
             await child.close()  # once its call has ended
+
+    async def _start(self, child: ChildProcess) -> None:
+        try:
+            await child.start()
+        except ChildStartError as error:
+            self.start_problem = str(error)
+            raise
+        self.start_problem = ""
 
     def _start_next(self) -> None:
         self._waiting = [call for call in self._waiting if not call.child.done()]

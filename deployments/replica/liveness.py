@@ -44,6 +44,19 @@ class Liveness:
         finally:
             del self._running[number]
 
+    @property
+    def num_running(self) -> int:
+        return len(self._running)
+
+    def oldest_s(self) -> float:
+        """Age of the oldest work under way, in seconds; 0 if there is none."""
+        now = self._clock()
+        return now - min(list(self._running.values()), default=now)
+
+    def stalled_s(self) -> float:
+        """Time since work under way last succeeded, or since the oldest began if that is later; 0 if there is none."""
+        return min(self.oldest_s(), self._clock() - self._succeeded_at)
+
     async def check(self, probe: Callable[[], Awaitable[Any]]) -> None:
         """Raises StageUnavailableError for stuck work, and what the probe raises. Returns within ANSWER_S."""
         if self._is_stuck():
@@ -64,8 +77,7 @@ class Liveness:
 
     def _is_stuck(self) -> bool:
         """Whether the oldest work under way is too old."""
-        oldest = min(list(self._running.values()), default=self._clock())
-        return self._clock() - oldest > self._stuck_s
+        return self.oldest_s() > self._stuck_s
 
     def _is_moving(self) -> bool:
         """Whether work succeeded a moment ago. Work under way is not stuck, or `check` has raised already."""

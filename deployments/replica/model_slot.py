@@ -17,8 +17,10 @@ from deployments.replica.loaded_model import LoadedModel
 from deployments.replica.model_swap import ModelSwap
 from deployments.replica.slot_state import Failed, Loading, SwappingInTurn
 from deployments.replica.user_config import ModelChoice
+from models.deadline import Deadline
 from models.errors import StageUnavailableError
-from models.types import Deadline, RequestContext, StageStatus
+from models.stage_status import StageStatus
+from models.types import RequestContext
 
 M = TypeVar("M")
 T = TypeVar("T")

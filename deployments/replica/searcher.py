@@ -12,8 +12,9 @@ from deployments.replica.liveness import Liveness
 from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.storage import StorageConfig
 from deployments.telemetry.logs import join_serve_log
+from models.deadline import Deadline
 from models.errors import DeadlineExceededError, RagError, StageUnavailableError
-from models.types import Deadline, StageStatus
+from models.stage_status import StageStatus
 
 Timed = tuple[Any, Deadline]  # a request and its deadline
 Work = Callable[[list[Any]], list[Any]]  # an answer for each request; blocks

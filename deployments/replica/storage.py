@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.corpus.corpus import Corpus
+from models.corpus.remote_blobs import SETTING
+from models.errors import ConfigError
+from models.filesystem import check_url, has_protocol, protocol_of
 from models.index.milvus_config import MilvusConfig
 from models.index.snapshots import Snapshots
 
 
 class StorageConfig(BaseModel):
-    """The SQL database and the folder of uploaded files, which hold the truth."""
+    """The SQL database and the uploaded files, which hold the truth."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,6 +21,28 @@ class StorageConfig(BaseModel):
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the database. None: SQLite in data_dir."
     )
+
+    blobs_url: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="URL of uploaded files, such as s3://bucket/folder; credentials come from the environment. "
+        "None: in data_dir.",
+    )
+
+    @field_validator("blobs_url")
+    @classmethod
+    def _is_durable(cls, url: str | None) -> str | None:
+        if url is None:
+            return url
+        if not has_protocol(url):
+            raise ValueError("must be a URL such as s3://bucket/folder")
+        if protocol_of(url) == "memory":
+            raise ValueError("memory:// loses every file when the process ends")
+        try:
+            check_url(SETTING, url)
+        except ConfigError as error:
+            raise ValueError(error.message) from None
+        return url
 
     @property
     def url(self) -> str:
@@ -42,4 +67,9 @@ class StorageConfig(BaseModel):
 
     def open(self) -> Corpus:
         """Open the corpus, and create its schema if it is new. Raises ConfigError."""
-        return Corpus.open(self.url, self.data_dir.resolve() / "files")
+        return Corpus.open(self.url, self.blob_root)
+
+    @property
+    def blob_root(self) -> str | Path:
+        """The folder of the uploaded files, or their URL."""
+        return self.blobs_url or self.data_dir.resolve() / "files"

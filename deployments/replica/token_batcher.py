@@ -18,9 +18,9 @@ from deployments.replica.liveness import Liveness
 from deployments.replica.pass_lane import PassLane, StageMeasures
 from deployments.replica.user_config import TokenBatchedConfig
 from models.compute import passes_at_once
+from models.deadline import Deadline
 from models.errors import DeadlineExceededError
 from models.tokens.encoding import Encoding
-from models.types import Deadline
 
 T = TypeVar("T")
 

@@ -48,7 +48,10 @@ class Canary(StageConfig):
 
     model: str = Field(description="Catalog alias of the model on trial.")
     share: float = Field(
-        gt=0, lt=1, description="Fraction of requests sent to the canary. The same query always takes the same way."
+        ge=0,
+        lt=1,
+        description="Fraction of requests sent to the canary. The same query always takes the same way. 0: only "
+        "requests that name it.",
     )
 
 

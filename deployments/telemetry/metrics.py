@@ -50,6 +50,11 @@ FIRST_CITED_RANK = Histogram(
 DEGRADED_ANSWERS = Counter(
     "ragserve_degraded_answers_total", "Answers without the result of a stage that failed.", ["stage"]
 )
+PROMPT_ANSWERS = Counter(
+    "ragserve_prompt_answers_total",
+    "Answers by prompt set; outcome is cited, uncited or declined. A canary has a label of its own.",
+    ["prompt", "outcome"],
+)
 TIME_TO_FIRST_TEXT_SECONDS = Histogram(
     "ragserve_time_to_first_text_seconds",
     "Time from the question to the first text of its answer.",
@@ -59,6 +64,29 @@ GENERATED_TOKENS = Counter("ragserve_generated_tokens_total", "Tokens that gener
 INGESTED_FILES = Counter("ragserve_ingested_files_total", "Files whose ingestion ended, by status.", ["status"])
 INGESTED_CHUNKS = Counter("ragserve_ingested_chunks_total", "Chunks that became searchable.")
 INGESTIONS_RUNNING = Gauge("ragserve_ingestions_running", "Files that this ingress replica is ingesting.")
+INGESTION_OLDEST_SECONDS = Gauge(
+    "ragserve_ingestion_oldest_seconds",
+    "Age of the oldest file that this ingress replica is ingesting, by state: parsing or embedding.",
+    ["state"],
+)
+INGESTION_RETRIES = Counter(
+    "ragserve_ingestion_retries_total", "Attempts that failed and are repeated, by the error's code.", ["reason"]
+)
+DEAD_LETTERS = Gauge(
+    "ragserve_dead_letters",
+    "Files of all tenants whose ingestion failed for good, by reason; counted with each clean-up.",
+    ["reason"],
+)
+EVENT_DELIVERIES = Counter(
+    "ragserve_event_deliveries_total",
+    "Deliveries of events; outcome is delivered, refused, timeout or unreachable.",
+    ["sink", "outcome"],
+)
+EVENTS_DROPPED = Counter(
+    "ragserve_events_dropped_total", "Events that were given up; reason is expired or full.", ["sink", "reason"]
+)
+OUTBOX_EVENTS = Gauge("ragserve_outbox_events", "Events that wait for delivery, of all tenants.", ["sink"])
+OUTBOX_AGE_SECONDS = Gauge("ragserve_outbox_age_seconds", "Age of the oldest event that waits.", ["sink"])
 
 CACHE_HITS = Counter(
     "ragserve_cache_hits_total",

@@ -13,10 +13,13 @@ import numpy as np
 import orjson
 
 from models.generation.citations import Citation, Marker
+from models.generation.evidence import Signals
+from models.generation.structured import FieldSupport
+from models.generation.support import Unsupported
 from models.types import Embeddings, Passage
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, TextGenerated
 from serve.pipelines.retrieving import Retrieved
-from serve.pipelines.trace import Trace
+from serve.pipelines.trace import Search, SearchKind, Trace
 
 DECODING_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 PASSAGE_FIELDS = tuple(field.name for field in fields(Passage))
@@ -44,6 +47,7 @@ def encode_retrieved(retrieved: Retrieved) -> bytes:
             "sentence_scores": [scores.tolist() for scores in retrieved.sentence_scores],
             "models": retrieved.trace.models,
             "evidence": retrieved.evidence,
+            "signals": _from_signals(retrieved.signals),
         }
     )
 
@@ -53,9 +57,8 @@ def decode_retrieved(payload: bytes, trace: Trace) -> Retrieved:
     values = orjson.loads(payload)
     passages = _to_passages(values["passages"])
     scores = tuple(np.array(row, np.float32) for row in values["sentence_scores"])  # null becomes NaN
-    retrieved = Retrieved(
-        passages, values["term_weights"], trace, values["num_candidates"], scores, evidence=values["evidence"]
-    )
+    signals, evidence = Signals(*values["signals"]), values["evidence"]
+    retrieved = Retrieved(passages, values["term_weights"], trace, values["num_candidates"], scores, signals, evidence)
     trace.models.update(values["models"])
     return retrieved
 
@@ -68,7 +71,7 @@ def encode_events(events: Sequence[Event]) -> bytes:
 
 
 def decode_events(payload: bytes) -> list[Event]:
-    """The events in their order. The trace of `Answered` has the models alone."""
+    """The events in their order. The trace of `Answered` has the models and the searches alone."""
     values = orjson.loads(payload)
     passages = _to_passages(values["passages"])
     events = [_to_event(row, passages) for row in values["events"]]
@@ -110,7 +113,7 @@ KIND = _Kind()
 def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
     match event:
         case PassagesFound():
-            return [KIND.passages, passages.places(event.passages)]
+            return [KIND.passages, passages.places(event.passages), event.answerable]
         case TextGenerated():
             return [KIND.text, event.text]
         case Cited():
@@ -120,19 +123,23 @@ def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
             counts = [event.num_prompt_tokens, event.num_completion_tokens]
             markers = [[marker.citation_id, marker.start, marker.end] for marker in event.markers]
             head = [KIND.answered, event.text, citations, passages.places(event.passages), event.finish_reason]
-            return [*head, counts, event.trace.models, markers, event.evidence, event.answerable, event.search_query]
+            marked = [[each.text, each.start, each.end] for each in event.unsupported]
+            searches = [[each.kind, each.text, each.filters, each.is_dropped] for each in event.trace.searches]
+            ours = [event.evidence, event.answerable, event.search_query, marked]
+            fields = [[each.pointer, each.citation_ids, each.is_supported] for each in event.fields]
+            return [*head, counts, event.trace.models, markers, *ours, event.prompt, fields, searches]
 
 
 def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
     match row:
-        case [KIND.passages, places]:
-            return PassagesFound(tuple(passages[place] for place in places))
+        case [KIND.passages, places, answerable]:
+            return PassagesFound(tuple(passages[place] for place in places), answerable)
         case [KIND.text, text]:
             return TextGenerated(text)
         case [KIND.cited, citation]:
             return Cited(_to_citation(citation, passages))
         case [KIND.answered, text, citations, places, finish_reason, [num_prompt, num_completion], models, *ours]:
-            markers, evidence, answerable, search_query = ours
+            markers, evidence, answerable, search_query, marked, prompt, fields, searches = ours
             return Answered(
                 text,
                 tuple(_to_citation(citation, passages) for citation in citations),
@@ -140,13 +147,20 @@ def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
                 finish_reason,
                 num_prompt,
                 num_completion,
-                Trace(models=models),
+                Trace(models=models, searches=[_to_search(*search) for search in searches]),
                 tuple(Marker(*marker) for marker in markers),
                 evidence,
                 answerable,
                 search_query,
+                tuple(Unsupported(*each) for each in marked),
+                prompt,
+                tuple(FieldSupport(pointer, tuple(ids), is_supported) for pointer, ids, is_supported in fields),
             )
     raise ValueError("not an event")
+
+
+def _to_search(kind: SearchKind, text: str, filters: list[Any], is_dropped: bool) -> Search:
+    return Search(kind, text, tuple((key, tuple(values)) for key, values in filters), is_dropped)
 
 
 def _from_citation(citation: Citation, passages: _PassageTable) -> list[Any]:
@@ -157,6 +171,11 @@ def _from_citation(citation: Citation, passages: _PassageTable) -> list[Any]:
 def _to_citation(row: list[Any], passages: Sequence[Passage]) -> Citation:
     citation_id, place, quote, start, end, score = row
     return Citation(citation_id, passages[place], quote, start, end, score)
+
+
+def _from_signals(signals: Signals) -> list[float | None]:
+    measured = [None if each is None else float(each) for each in (signals.relevance, signals.cosine)]
+    return [*measured, signals.num_candidates]
 
 
 def _from_passages(passages: Sequence[Passage]) -> list[list[Any]]:

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
+from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
-from models.types import Embeddings, RequestContext, StageStatus
+from models.types import Embeddings, RequestContext
 from serve.caching.codec import DECODING_ERRORS, decode_embeddings, encode_embeddings
 from serve.caching.flights import Flights
 from serve.caching.keys import digest

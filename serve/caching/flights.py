@@ -6,8 +6,8 @@ from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from deployments.telemetry import metrics
+from models.deadline import Deadline
 from models.errors import DeadlineExceededError
-from models.types import Deadline
 from serve.caching.config import LevelName
 
 T = TypeVar("T")

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from models.catalog import Catalog
+from models.deadline import Deadline
 from models.errors import RagError
 from models.registry import Task
-from models.types import Deadline, RequestContext, StageStatus
+from models.stage_status import StageStatus
+from models.types import RequestContext
 from serve.pipelines.stages import StatusSource
 
 TASKS: dict[str, Task] = {"embed": "embedding", "rerank": "reranking", "generate": "generation"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator
 from itertools import accumulate
@@ -18,11 +19,13 @@ from deployments.parser import ParseCall, Parser, ParserClient
 from models.catalog import Catalog
 from models.documents.base import Document
 from models.documents.chunkers.base import ChunkingOptions
-from models.errors import ConfigError, UnreadableDocumentError
+from models.errors import ConfigError, OverloadedError, StageUnavailableError, UnreadableDocumentError
+from models.stage_status import StageStatus
 from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk, ParsedFile
 from tests.contexts import envelope, within
-from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself
+from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself, pdf_page_that_unpacks, png_bomb
+from tests.models.documents.ocr.image_files import draw_lines, encoded
 
 ENVELOPE = envelope(60)
 TEXT = b"The spring tide comes twice a month."
@@ -60,23 +63,33 @@ async def test_files_that_wait_are_backlog_and_those_that_are_parsed_are_none(pa
 
 
 @pytest.mark.slow
-async def test_a_pdf_that_draws_itself_fails_at_its_memory_limit_and_the_next_file_is_parsed(parser: Parser) -> None:
-    content = pdf_form_that_draws_itself()
+async def test_a_pdf_of_too_many_texts_fails_at_its_memory_limit_and_the_next_file_is_parsed(parser: Parser) -> None:
+    content = pdf_page_that_unpacks()
 
     with pytest.raises(UnreadableDocumentError, match="more than 512 MiB of memory") as failure:
-        await parser.parse(content, "form.pdf", None, ENVELOPE)
+        await parser.parse(content, "texts.pdf", None, ENVELOPE)
     parsed = await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
 
-    assert len(content) < 1000
-    assert failure.value.reason == "invalid_file"
+    assert len(content) < 300_000
+    assert (failure.value.reason, failure.value.cause) == ("invalid_file", "too_complex")
     assert parsed.text == TEXT.decode()
+
+
+async def test_a_pdf_that_draws_itself_fails_before_it_is_drawn(parser: Parser) -> None:
+    with pytest.raises(UnreadableDocumentError, match="draw each other without end") as failure:
+        await parser.parse(pdf_form_that_draws_itself(), "form.pdf", None, ENVELOPE)
+    parsed = await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
+
+    assert failure.value.cause == "too_complex"
+    assert parsed.text == TEXT.decode()
+    assert len(children()) == 1
 
 
 async def test_a_file_that_is_no_longer_wanted_is_not_parsed_to_its_end(parser: Parser) -> None:
     await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
     (process,) = children()
 
-    parsing = asyncio.create_task(parser.parse(pdf_form_that_draws_itself(), "form.pdf", None, ENVELOPE))
+    parsing = asyncio.create_task(parser.parse(pdf_page_that_unpacks(), "texts.pdf", None, ENVELOPE))
     await asyncio.to_thread(wait_until_at_work, process)
     parsing.cancel()
     await asyncio.gather(parsing, return_exceptions=True)
@@ -84,7 +97,8 @@ async def test_a_file_that_is_no_longer_wanted_is_not_parsed_to_its_end(parser: 
     assert not process.is_running()
 
 
-async def test_a_message_of_files_has_an_answer_for_each(parser: Parser) -> None:
+async def test_a_message_of_files_has_an_answer_for_each(parser: Parser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parser_module, "SHARED_FILE_S", 60.0)  # the machine may be busy
     calls = [ParseCall(TEXT, "tides.txt", None), ParseCall(b"%PDF-1.7", "broken.pdf", None), ParseCall(TEXT, "b", None)]
 
     answers = await parser.parse_batch(calls, [ENVELOPE] * 3)
@@ -96,7 +110,7 @@ async def test_a_slow_file_of_a_message_is_left_to_a_message_of_its_own(
     parser: Parser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parser_module, "SHARED_FILE_S", 1.0)
-    calls = [ParseCall(TEXT, "tides.txt", None), ParseCall(pdf_form_that_draws_itself(), "form.pdf", None)]
+    calls = [ParseCall(TEXT, "tides.txt", None), ParseCall(pdf_page_that_unpacks(), "texts.pdf", None)]
 
     _, slow = await parser.parse_batch(calls, [ENVELOPE] * 2)
 
@@ -235,6 +249,43 @@ async def test_a_file_whose_process_was_killed_is_parsed_once_more(parser: Parse
     assert (await parsing).text.startswith(TEXT.decode())
 
 
+async def test_a_parser_without_processes_says_so_and_blames_no_file(
+    parser: Parser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(OverloadedError):
+        await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
+    with pytest.raises(StageUnavailableError):
+        await parser.status()
+    monkeypatch.undo()
+
+    await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
+
+    assert await parser.status() == StageStatus(oldest_s=0.0)
+
+
 async def test_an_unknown_chunker_is_refused(parser: Parser) -> None:
-    with pytest.raises(ConfigError, match="no entry named 'linse'; it is one of structure"):
+    with pytest.raises(ConfigError, match=r"no entry named 'linse'; it is one of .*structure"):
         await parser.reconfigure({"chunker": "linse"})
+
+
+async def test_a_file_that_broke_a_limit_is_not_tried_again_for_the_same_request(parser: Parser) -> None:
+    parser._broken.add(ENVELOPE.request_id, TEXT, "parsing it takes too long", "too_complex")
+
+    with pytest.raises(UnreadableDocumentError, match="takes too long") as failure:
+        await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
+    await parser.reconfigure({"tokenizer": "minilm", "max_memory_mb": 1024})
+
+    assert failure.value.cause == "too_complex"
+    assert (await parser.parse(TEXT, "tides.txt", None, ENVELOPE)).text == TEXT.decode()
+
+
+async def test_an_image_is_recognized_within_the_limits_and_a_giant_one_is_refused(parser: Parser) -> None:
+    await parser.reconfigure({"tokenizer": "minilm"})
+
+    with pytest.raises(UnreadableDocumentError, match="more than 80,000,000 pixels is not read") as failure:
+        await parser.parse(png_bomb(60_000, 60_000), "bomb.png", None, ENVELOPE)
+    parsed = await parser.parse(encoded(draw_lines(["The ferry leaves pier 7"])), "sign.png", None, ENVELOPE)
+
+    assert failure.value.reason == "invalid_file"
+    assert parsed.text == "The ferry leaves pier 7"

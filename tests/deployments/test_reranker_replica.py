@@ -14,7 +14,7 @@ from models.errors import DeadlineExceededError
 from models.reranking import offline
 from models.reranking.base import RerankRequest
 from models.reranking.blend import blend
-from models.types import TokenScoring
+from models.stage_status import TokenScoring
 from tests.contexts import envelope
 
 pytestmark = pytest.mark.slow

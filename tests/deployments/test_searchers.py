@@ -15,12 +15,13 @@ from deployments.lexical_searcher import LexicalSearcher
 from deployments.replica.storage import StorageConfig
 from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
+from models.deadline import Deadline
 from models.errors import ConfigError, DeadlineExceededError, NotFoundError
 from models.index.follow import DenseRequest, LexicalRequest, merge
 from models.index.lexical_shards import ShardRequest, merge_answers, total_counts
 from models.index.token_codec import encode_tokens
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Deadline, FloatArray, Ranking, Scope
+from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Ranking, Scope
 from tests.contexts import within
 
 GENERATION, DIM = "tiny@1", 8

@@ -65,7 +65,8 @@ def test_queries_are_answered_while_a_stage_is_down(http: httpx.Client, deployme
     first = ask(http)
 
     assert first.status_code == 200
-    assert first.json()["degraded"] in ([stage], [])  # Serve may have replaced it already
+    # Serve may have replaced it already. On a busy machine, quotes may answer for a generator that is late.
+    assert {stage, "generate"}.issuperset(first.json()["degraded"])
     assert "Seventeen lanterns" in first.json()["answer"]
     until(lambda: is_complete(ask(http)))
     assert ask(http).json()["citations"] == complete["citations"]

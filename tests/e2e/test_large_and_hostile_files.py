@@ -7,7 +7,7 @@ from openai import OpenAI
 
 from serve.cli.remote import IngestedFile, RemoteService
 from tests.conftest import Service
-from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself
+from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself, pdf_page_that_unpacks
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -42,13 +42,15 @@ def test_text_and_chunks_of_over_4_mb_travel_between_stages(service: Service) ->
     assert attached.status == "completed", attached.last_error
 
 
-def test_a_pdf_that_draws_itself_fails_once_and_says_why(changing: Service, tmp_path: Path) -> None:
+def test_hostile_pdfs_fail_once_and_say_why(changing: Service, tmp_path: Path) -> None:
     changing.deployment("Parser")["user_config"] |= {"max_memory_mb": 512}
     changing.apply()
 
-    hostile = ingest(changing, tmp_path / "form.pdf", pdf_form_that_draws_itself())
+    drawn = ingest(changing, tmp_path / "form.pdf", pdf_form_that_draws_itself())
+    hostile = ingest(changing, tmp_path / "texts.pdf", pdf_page_that_unpacks())
     harmless = ingest(changing, tmp_path / "lamp.md", b"# Lamp\n\nThe lamp turns once in ten seconds.\n")
 
-    assert hostile.status == "failed"
+    assert (drawn.status, hostile.status) == ("failed", "failed")
+    assert "draw each other without end" in (drawn.error or "")
     assert "more than 512 MiB of memory" in (hostile.error or "")
     assert harmless.status == "completed"

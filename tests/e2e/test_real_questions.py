@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 NUM_PARAGRAPHS = int(os.environ.get("RAGSERVE_PARAGRAPHS", "300"))  # of 2,067
 NUM_QUESTIONS = int(os.environ.get("RAGSERVE_QUESTIONS", "60"))
 ANSWERABLE = 0.9  # measured on 500 questions with the models called directly: 0.962
+SCANS = {"scanned-page.pdf": ["Docling bundles PDF document conversion"]}  # without a text layer: it is recognized
 GOLD_AT_5 = 0.95  # measured with the libraries called directly, over all paragraphs: 0.972
 
 
@@ -94,10 +95,10 @@ def test_real_files_have_the_status_of_the_manifest(http: httpx.Client, document
     for entry in documents:
         attached = http.get(f"/v1/vector_stores/default/files/{files[entry['file']]}").json()
 
-        if entry["expect"] == "text":
+        if entry["expect"] == "text" or entry["file"] in SCANS:
             assert attached["status"] == "completed", (entry["file"], attached["last_error"])
             text = http.get(f"/v1/files/{files[entry['file']]}/text").text
-            assert [phrase for phrase in entry["contains"] if phrase not in text] == []
+            assert [phrase for phrase in SCANS.get(entry["file"], entry["contains"]) if phrase not in text] == []
         else:
             assert attached["status"] == "failed", entry["file"]
             assert attached["last_error"]["code"] == "invalid_file"

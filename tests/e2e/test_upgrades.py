@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from deployments.cluster.environment import OWN_PORTS, free_port
 from serve.cli.remote import RemoteService
 from serve.cli.up.placement import SEARCHERS
 from serve.config_file import STAGES, read
-from tests.conftest import ROOT, START_TIMEOUT_S, Service, restored_afterwards
+from tests.conftest import ROOT, START_TIMEOUT_S, Service
 from tests.e2e.steady_clients import SteadyClients, json_request, stream_request
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -36,7 +37,7 @@ QUESTION = "When does the spring tide come?"
 DRAINED_LIMIT_S = 600.0
 # How long an ingress replica stays reachable after HAProxy's list has dropped it. Serve's default is 30 s, as in the
 # manifests. The cluster of the tests shortens it to 0.
-DEREGISTER = {"env_vars": {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5"}}
+DEREGISTER = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5"}
 STOP_TIMEOUT_S = 120.0
 REQUESTS = (
     json_request("query", "/v1/query", {"query": QUESTION}, lambda body: body["answer"] and body["citations"]),
@@ -58,19 +59,10 @@ def ingest(url: str, folder: Path) -> None:
         assert remote.ingest(path, "upgrade-tides.md", "default")[1].status == "completed"
 
 
-@pytest.fixture(scope="module")
-def rolling(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service with an ingress that stays reachable until HAProxy's list has dropped it."""
-    ingest(service.url, tmp_path_factory.mktemp("upgrades"))
-    with restored_afterwards(service):
-        service.deployment("Ingress")["ray_actor_options"]["runtime_env"] = DEREGISTER
-        service.apply()
-        yield service
-
-
 @pytest.fixture
-def clients(rolling: Service) -> Iterator[SteadyClients]:
-    with SteadyClients(rolling.url, REQUESTS, NUM_CLIENTS, PAUSE_S) as steady:
+def clients(changing: Service, tmp_path: Path) -> Iterator[SteadyClients]:
+    ingest(changing.url, tmp_path)
+    with SteadyClients(changing.url, REQUESTS, NUM_CLIENTS, PAUSE_S) as steady:
         steady.wait_for_more(NUM_BEFORE, START_TIMEOUT_S)
         yield steady
 
@@ -91,13 +83,13 @@ def all_complete(clients: SteadyClients) -> bool:
     return {outcome.degraded for outcome in clients.outcomes} == {()}
 
 
-def test_numbers_and_user_config_change_in_place(rolling: Service, clients: SteadyClients) -> None:
+def test_numbers_and_user_config_change_in_place(changing: Service, clients: SteadyClients) -> None:
     before = pids()
 
-    rolling.deployment("Embedder")["user_config"]["max_batch_size"] = 7
-    rolling.deployment("LexicalSearcher")["autoscaling_config"]["target_ongoing_requests"] = 5
-    rolling.deployment("Reranker")["max_queued_requests"] = 100
-    rolling.apply()
+    changing.deployment("Embedder")["user_config"]["max_batch_size"] = 7
+    changing.deployment("LexicalSearcher")["autoscaling_config"]["target_ongoing_requests"] = 5
+    changing.deployment("Reranker")["max_queued_requests"] = 100
+    changing.apply()
     clients.wait_for_more(NUM_AFTER, START_TIMEOUT_S)
 
     assert pids() == before
@@ -137,8 +129,8 @@ def copy_checkout(folder: Path) -> Path:
 @contextmanager
 def running(checkout: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Run `ragserve up` in the folder; yields its URL and its process."""
-    port, removed = free_port(), (*OWN_PORTS, *DEREGISTER["env_vars"], "PYTHONPATH")
-    environment = {name: value for name, value in os.environ.items() if name not in removed} | DEREGISTER["env_vars"]
+    port, removed = free_port(), (*OWN_PORTS, *DEREGISTER, "PYTHONPATH")
+    environment = {name: value for name, value in os.environ.items() if name not in removed} | DEREGISTER
     command = [sys.executable, "-m", "serve.cli", "up", "--port", str(port)]
     with (checkout / "up.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log)
@@ -146,9 +138,13 @@ def running(checkout: Path) -> Iterator[tuple[str, psutil.Process]]:
         with RemoteService(f"http://127.0.0.1:{port}") as remote:
             remote.wait_until_ready(START_TIMEOUT_S)
         yield remote.url, psutil.Process(process.pid)
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(STOP_TIMEOUT_S) == 0
+        assert psutil.wait_procs(descendants, STOP_TIMEOUT_S)[1] == []
     finally:
-        process.terminate()
-        process.wait(STOP_TIMEOUT_S)
+        process.kill()
+        process.wait()
 
 
 def replicas_of(process: psutil.Process) -> set[psutil.Process]:

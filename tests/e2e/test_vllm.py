@@ -3,8 +3,9 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,28 +14,43 @@ import pytest
 
 from serve.cli.remote import RemoteService
 from tests.conftest import Service, restored_afterwards
+from tests.e2e.querying_clients import Answer, clients, stage, swap, wait_for_answer_by
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.slow]
 
 
-RESPONSES_DURING_SWAP: list[httpx.Response] = []
+@dataclass(frozen=True)
+class Swapped:
+    """The service with the tiny Llama as its generator, and what clients saw before and while it started."""
+
+    service: Service
+    store: str
+    refused: dict[str, Any]  # the stage after a model that cannot be loaded
+    answers_meanwhile: list[Answer]
+    answers: list[Answer]
 
 
 @pytest.fixture(scope="module")
-def llm(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service with the tiny Llama as its generator, restored afterwards."""
+def swapped(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swapped]:
     path: Path = tmp_path_factory.mktemp("llm") / "tides.md"
     path.write_text("# Tides\n\nThe spring tide comes twice a month.\n")
-    with RemoteService(service.url) as remote:
-        remote.ingest(path, "tides.md", "default")
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="-") as client, RemoteService(service.url) as remote:
+        store = client.vector_stores.create(name="tides").id
+        for name in (store, "default"):
+            remote.ingest(path, "tides.md", name)
     with restored_afterwards(service):
-        service.deployment("Generator")["user_config"]["model"] = "tiny-llama"
-        with ThreadPoolExecutor(1) as pool:
-            swap = pool.submit(service.apply)
-            while not swap.done():
-                RESPONSES_DURING_SWAP.append(ask(service))
-        swap.result()
-        yield service
+        with clients(service, store) as meanwhile:
+            swap(service, "Generator", model="absent-llama", swap="in_turn")
+            refused = stage(service, "generate")
+        with clients(service, store) as answers:
+            swap(service, "Generator", model="tiny-llama", swap="beside")
+            wait_for_answer_by(answers, "generate", "tiny-llama")
+        yield Swapped(service, store, refused, meanwhile, answers)
+
+
+@pytest.fixture(scope="module")
+def llm(swapped: Swapped) -> Service:
+    return swapped.service
 
 
 @pytest.fixture
@@ -48,15 +64,17 @@ def ask(service: Service) -> httpx.Response:
     return httpx.post(f"{service.url}/v1/query", json=body, timeout=120, trust_env=False)
 
 
-def test_no_request_fails_while_the_engine_starts(llm: Service) -> None:
-    statuses = {response.status_code for response in RESPONSES_DURING_SWAP}
-    bodies = [response.json() for response in RESPONSES_DURING_SWAP]
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one(swapped: Swapped) -> None:
+    assert swapped.refused["model"] == "extractive"
+    assert "absent-llama" in swapped.refused["error"]
+    assert {answer.status_code for answer in swapped.answers_meanwhile} == {200}
 
-    assert statuses == {200}
-    # Extractive answers replace the engine until it runs, and are marked as degraded.
-    assert {tuple(body["degraded"]) for body in bodies} <= {(), ("generate",)}
-    assert {body["models"]["generate"] for body in bodies} <= {"extractive", "tiny-llama"}
-    assert any("twice a month" in body["answer"] for body in bodies)
+
+def test_no_request_fails_while_the_engine_starts(swapped: Swapped) -> None:
+    assert {answer.status_code for answer in swapped.answers} == {200}
+    # Both models are there while one replaces the other, so nothing is degraded.
+    assert {answer.degraded for answer in swapped.answers} == {()}
+    assert {answer.models["generate"] for answer in swapped.answers} == {"extractive", "tiny-llama"}
 
 
 MESSAGES = [{"role": "user", "content": "When does the spring tide come?"}]
@@ -200,8 +218,23 @@ def test_an_answer_from_documents_follows_its_schema(client: openai.OpenAI) -> N
     )
 
     assert json.loads(answer.choices[0].message.content)["tides"] in ([1], [2])
-    assert answer.citations == []
+    # A number may stand in a passage by chance.
+    assert {*answer.field_citations, *answer.unsupported_fields} == {"/tides/0"}
+    assert bool(answer.citations) == bool(answer.field_citations)
     assert answer.passages
+
+
+@pytest.mark.parametrize("mode", ["refine", "tree_summarize"])
+def test_an_answer_in_steps_counts_the_tokens_of_all_its_calls(client: openai.OpenAI, mode: str) -> None:
+    fields = {"model": "ragserve", "messages": MESSAGES, "max_tokens": 8}
+
+    whole = client.chat.completions.create(**fields)
+    stepwise = client.chat.completions.create(**fields, extra_body={"response_mode": mode, "language": "de"})
+
+    assert stepwise.degraded == []
+    assert stepwise.prompt == whole.prompt == "default@1"
+    has_steps = len(stepwise.passages) > (1 if mode == "refine" else 2)
+    assert not has_steps or stepwise.usage.prompt_tokens > whole.usage.prompt_tokens
 
 
 def test_a_tool_is_called(client: openai.OpenAI) -> None:
@@ -235,3 +268,15 @@ def test_a_request_that_the_engine_refuses_is_invalid(client: openai.OpenAI, str
 def test_a_model_that_is_not_served_is_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="tiny-llama"):
         client.chat.completions.create(model="qwen3-4b", messages=MESSAGES)
+
+
+def test_no_request_fails_while_engines_are_swapped_in_turn(swapped: Swapped) -> None:
+    with clients(swapped.service, swapped.store) as answers:
+        wait_for_answer_by(answers, "generate", "tiny-llama")
+        swap(swapped.service, "Generator", model="other-llama", swap="in_turn")
+        wait_for_answer_by(answers, "generate", "other-llama")
+
+    assert {answer.status_code for answer in answers} == {200}
+    # Quotes replace the engine only when the old one must stop before the new one starts. Then degraded says so.
+    assert {answer.degraded for answer in answers} == {(), ("generate",)}
+    assert {answer.models["generate"] for answer in answers} == {"extractive", "tiny-llama", "other-llama"}

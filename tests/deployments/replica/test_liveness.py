@@ -142,3 +142,15 @@ async def test_the_late_error_of_a_slow_probe_is_raised_by_the_next_check(
 
     with pytest.raises(ValueError, match="the weights are broken"):
         await alive.check(probe)
+
+
+async def test_work_that_succeeds_ends_a_stall(alive: Liveness, clock: Clock) -> None:
+    with alive.working():
+        clock.now += 50
+        before = alive.stalled_s()
+        with alive.working():
+            pass
+        clock.now += 10
+
+        assert (before, alive.stalled_s(), alive.oldest_s(), alive.num_running) == (50, 10, 60, 1)
+    assert (alive.stalled_s(), alive.oldest_s(), alive.num_running) == (0, 0, 0)

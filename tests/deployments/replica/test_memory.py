@@ -36,9 +36,20 @@ def test_an_engine_takes_its_cache_or_its_share_of_the_device(weights: str) -> N
     config = VllmConfig(source=weights, max_model_len=2048, cpu_kv_cache_gib=3)
     half = config.model_copy(update={"engine_kwargs": {"gpu_memory_utilization": 0.5}})
 
-    assert required_memory("one", config, total_gpu_bytes=0) == Memory(host=1000 + ENGINE_BYTES + 3 * GIB)
+    assert required_memory("one", config, total_gpu_bytes=0) == Memory(host=2000 + ENGINE_BYTES + 3 * GIB)
     assert required_memory("one", config, total_gpu_bytes=100).gpu == 92
     assert required_memory("one", half, total_gpu_bytes=100).gpu == 50
+
+
+def test_a_language_model_from_a_package_counts_as_what_its_file_is_converted_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "four_bit_weights").mkdir()
+    (tmp_path / "four_bit_weights" / "small.gguf").write_bytes(bytes(100))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = VllmConfig(source="owner/small", package="four_bit_weights", max_model_len=2048, cpu_kv_cache_gib=1)
+
+    assert required_memory("one", config, total_gpu_bytes=0) == Memory(host=600 + ENGINE_BYTES + GIB)
 
 
 def test_what_has_no_weights_or_none_yet_takes_nothing() -> None:

@@ -11,8 +11,8 @@ import pytest
 from deployments.replica.pass_lane import DOCUMENT_NICENESS, MAX_NICENESS
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
+from models.deadline import Deadline
 from models.tokens.encoding import Encoding
-from models.types import Deadline
 
 LIMIT_S = 30.0
 DOCUMENT, QUESTION = 40, 4  # tokens

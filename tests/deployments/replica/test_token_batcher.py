@@ -10,9 +10,9 @@ import pytest
 
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
+from models.deadline import Deadline
 from models.errors import DeadlineExceededError, OverloadedError
 from models.tokens.encoding import Encoding
-from models.types import Deadline
 
 LIMIT_S = 10.0
 BAD = -1

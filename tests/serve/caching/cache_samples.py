@@ -17,15 +17,8 @@ from models.corpus.corpus import Corpus
 from models.corpus.views import SearchedStore
 from models.errors import RagError
 from models.reranking.query import SearchedQuery
-from models.types import (
-    GenerationDelta,
-    GenerationRequest,
-    Passage,
-    RequestContext,
-    Reranking,
-    Scope,
-    StageStatus,
-)
+from models.stage_status import StageStatus
+from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext, Reranking, Scope
 from serve.caching.answers import STAGES
 from serve.caching.caches import Caches
 from serve.caching.serving import SETTLE_S

@@ -8,15 +8,8 @@ import pytest
 
 from models.corpus.corpus import Corpus
 from models.errors import StageUnavailableError
-from models.types import (
-    ChatMessage,
-    GenerationDelta,
-    GenerationRequest,
-    RequestContext,
-    SamplingOptions,
-    Scope,
-    StageStatus,
-)
+from models.stage_status import StageStatus
+from models.types import ChatMessage, GenerationDelta, GenerationRequest, RequestContext, SamplingOptions, Scope
 from serve.pipelines.answering import Answered, Cited, PassagesFound, Query, TextGenerated
 from serve.settings import Settings
 from tests.contexts import within

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from models.corpus.corpus import Corpus
 from models.errors import NotFoundError
 from models.filters import Comparison
-from models.types import StageStatus
+from models.stage_status import StageStatus
 from serve.pipelines.answering import Query
 from serve.pipelines.retrieving import RetrievalOptions
 from serve.settings import Settings

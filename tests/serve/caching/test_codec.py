@@ -6,6 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.generation.citations import Citation, Marker
+from models.generation.evidence import Signals
+from models.generation.structured import FieldSupport
+from models.generation.support import Unsupported
 from models.types import Embeddings, Passage
 from serve.caching.codec import (
     DECODING_ERRORS,
@@ -18,8 +21,11 @@ from serve.caching.codec import (
 )
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, TextGenerated
 from serve.pipelines.retrieving import Retrieved
-from serve.pipelines.trace import Trace
+from serve.pipelines.trace import Search, Trace
 from tests.serve.caching.cache_samples import untraced
+
+SIGNALS = Signals(0.5, None, 7)
+SEARCHES = (Search("part", "Who?"), Search("filtered", "When?", (("year", (2024, "2024")),), is_dropped=True))
 
 # A busy machine is no fault.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -60,13 +66,21 @@ def answers(draw: st.DrawFn) -> list[Event]:
         "stop",
         7,
         len(written),
-        Trace(models={"generate": "m"}),
+        Trace(models={"generate": "m"}, searches=list(SEARCHES)),
         tuple(Marker(citation.id, 3 * citation.id, 9) for citation in citations),
         draw(st.none() | floats),
         draw(st.booleans()),
         draw(texts),
+        (Unsupported(draw(texts)), Unsupported(draw(texts), 3, 9)),
+        draw(texts),
+        (FieldSupport(draw(texts), (1, 2)), FieldSupport(draw(texts), (), False)),
     )
-    return [PassagesFound(retrieved), *map(Cited, citations), *map(TextGenerated, written), answered]
+    return [
+        PassagesFound(retrieved, draw(st.booleans())),
+        *map(Cited, citations),
+        *map(TextGenerated, written),
+        answered,
+    ]
 
 
 @patient
@@ -77,6 +91,7 @@ def test_the_events_of_an_answer_come_back_in_order(events: list[Event]) -> None
     assert untraced(decoded) == untraced(events)
     assert isinstance(decoded[-1], Answered)
     assert decoded[-1].trace.models == {"generate": "m"}
+    assert decoded[-1].trace.searches == list(SEARCHES)
 
 
 @patient
@@ -87,10 +102,10 @@ def test_passages_come_back_with_their_scores(
     trace, own_trace = Trace(models={"rerank": "m"}), Trace()
 
     decoded = decode_retrieved(
-        encode_retrieved(Retrieved(retrieved, weights, trace, num_candidates, evidence=0.25)), own_trace
+        encode_retrieved(Retrieved(retrieved, weights, trace, num_candidates, (), SIGNALS, 0.25)), own_trace
     )
 
-    assert decoded == Retrieved(retrieved, weights, own_trace, num_candidates, evidence=0.25)
+    assert decoded == Retrieved(retrieved, weights, own_trace, num_candidates, (), SIGNALS, 0.25)
     assert (decoded.trace, own_trace.models) == (own_trace, {"rerank": "m"})
 
 

@@ -6,8 +6,8 @@ from contextlib import aclosing
 
 import pytest
 
+from models.deadline import Deadline
 from models.errors import DeadlineExceededError, StageUnavailableError
-from models.types import Deadline
 from serve.caching.flights import Flights
 
 KEY = "question"

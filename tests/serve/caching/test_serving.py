@@ -6,7 +6,7 @@ import pytest
 
 from models.catalog import Catalog
 from models.errors import StageUnavailableError
-from models.types import StageStatus
+from models.stage_status import StageStatus
 from serve.caching.serving import MAX_AGE_S, MAX_WAIT_S, SETTLE_S, ServingStages, StageVersion
 from tests.contexts import within
 from tests.serve.caching.cache_samples import Clock, Reporting, Unresponsive
