@@ -6,7 +6,8 @@
 #
 # Keep the field manager's name. The overlays contain the same Secrets without data; if both were applied under one
 # name, applying an overlay would delete the data.
-# Optional variables: HF_TOKEN, MILVUS_TOKEN, TENANT (default), REDIS_PASSWORD, API_KEY.
+# Optional variables: HF_TOKEN, MILVUS_TOKEN, WEBHOOK_SECRET, KAFKA_PASSWORD, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+# TENANT (default), REDIS_PASSWORD, API_KEY.
 set -euo pipefail
 
 : "${DATABASE_URL:?the SQLAlchemy URL of a PostgreSQL database, postgresql+psycopg://…}"
@@ -24,7 +25,9 @@ secret() { # arguments: name, then key=value pairs; a pair with an empty value i
     done
 }
 
-secret ragserve "database-url=$DATABASE_URL" "hf-token=${HF_TOKEN:-}" "milvus-token=${MILVUS_TOKEN:-}"
+secret ragserve "database-url=$DATABASE_URL" "hf-token=${HF_TOKEN:-}" "milvus-token=${MILVUS_TOKEN:-}" \
+    "webhook-secret=${WEBHOOK_SECRET:-}" "kafka-password=${KAFKA_PASSWORD:-}" \
+    "s3-access-key=${AWS_ACCESS_KEY_ID:-}" "s3-secret-key=${AWS_SECRET_ACCESS_KEY:-}"
 secret ragserve-redis "password=$redis_password"
 secret ragserve-api-keys "keys.yaml=${TENANT:-default}: [$digest]"
 [[ -n ${API_KEY:-} ]] || echo "API key of tenant ${TENANT:-default}, not kept anywhere: $api_key" >&2

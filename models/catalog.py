@@ -1,6 +1,7 @@
 """The catalog: every model, parser and chunker, by task and alias, from catalog.yaml and the operator's file."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 
@@ -8,12 +9,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ConfigError, ModelNotFoundError, did_you_mean
+from models.prompts.library import PromptLibrary, built_in
 from models.registry import Task, check_kind, load_class
 from models.source import SourceConfig, fetch_folder
 from models.tokens.text_tokenizer import FastTokenizer, load_tokenizer
 
 BUILT_IN = Path(__file__).with_name("catalog.yaml")
+PROMPTS = "prompts"  # the folder of prompt sets beside a catalog file
 TASKS: tuple[Task, ...] = get_args(Task)
+NO_OVERRIDES: Mapping[str, Any] = {}
+OCR_KINDS = frozenset(["image", "pdf"])  # parsers with the option `ocr`
 
 
 class CatalogEntry(BaseModel):
@@ -59,15 +64,17 @@ class HasEnvironment(Protocol):
 
 @dataclass(frozen=True)
 class Catalog:
-    """Entries by task and alias. The replicas get a copy of the catalog as it was when the application was built."""
+    """Entries by task and alias, and prompt sets. Replicas get a copy of the catalog as it was at the build."""
 
     entries: dict[Task, dict[str, CatalogEntry]]
+    prompts: PromptLibrary = field(default_factory=built_in)
 
     @staticmethod
     def open(extra: Path | None = None) -> "Catalog":
         """The built-in catalog with the entries of `extra`, which replace those of the same alias.
 
-        A parser of `extra` takes its file extensions from the built-in parsers. Raises ConfigError.
+        A parser of `extra` takes its file extensions from the built-in parsers. Prompt sets are in the folder PROMPTS
+        beside `extra`. Raises ConfigError.
         """
         entries = _read(BUILT_IN)
         if extra is not None:
@@ -75,7 +82,17 @@ class Catalog:
             _take_extensions(entries["parsing"], _extensions(added["parsing"]))
             for task in TASKS:
                 entries[task].update(added[task])
-        return Catalog(entries)
+        return Catalog(entries, PromptLibrary.open(extra and extra.with_name(PROMPTS)))
+
+    def without_ocr(self) -> "Catalog":
+        """The same catalog, whose parsers recognize no text in images."""
+        parsers = {alias: _without_ocr(entry) for alias, entry in self.entries["parsing"].items()}
+        return Catalog(self.entries | {"parsing": parsers})
+
+    def text_extensions(self) -> dict[str, str]:
+        """The extensions without those of images. Most images of a folder are drawings and logos."""
+        images = {alias for alias, entry in self.entries["parsing"].items() if entry.kind == "image"}
+        return {extension: alias for extension, alias in self.extensions().items() if alias not in images}
 
     def names(self, task: Task) -> list[str]:
         return sorted(self.entries[task])
@@ -83,6 +100,11 @@ class Catalog:
     def adapters(self, alias: str) -> list[str]:
         """The names of a generation model's LoRA adapters, as requests give them. Raises ModelNotFoundError."""
         return list(self.entry("generation", alias).options.get("adapters") or {})
+
+    def language_models(self, aliases: Sequence[str]) -> list[str]:
+        """The names by which requests may call these generation models: aliases and adapters. Raises as `entry`."""
+        models = [alias for alias in aliases if not self.only_quotes(alias)]
+        return [name for alias in models for name in (alias, *self.adapters(alias))]
 
     def only_quotes(self, alias: str) -> bool:
         """Whether a generation model only quotes: it samples nothing, and any process can run it. Raises as `entry`."""
@@ -102,19 +124,22 @@ class Catalog:
             problem = f"no entry named {alias!r}{did_you_mean(alias, self.names(task))}"
             raise ConfigError(f"catalog.{task}", problem) from None
 
-    def config(self, task: Task, alias: str) -> BaseModel:
-        """The typed options of `alias`. Raises ModelNotFoundError, ConfigError."""
+    def config(self, task: Task, alias: str, overrides: Mapping[str, Any] = NO_OVERRIDES) -> BaseModel:
+        """The typed options of `alias`; `overrides` replace some. Raises ModelNotFoundError, ConfigError."""
         entry = self.entry(task, alias)
         config_class = load_class(task, entry.kind, _location(task, alias)).config_class
         try:
-            return config_class(**entry.options)
+            return config_class(**{**entry.options, **overrides})
         except ValidationError as error:
             raise first_problem(f"{_location(task, alias)}.options", error, config_class) from None
 
-    def load(self, task: Task, alias: str) -> Any:
-        """Build the entry's class. Models read their weights, which is slow. Raises ConfigError, ModelLoadError."""
+    def load(self, task: Task, alias: str, overrides: Mapping[str, Any] = NO_OVERRIDES) -> Any:
+        """Build the entry's class, with `overrides` of its options. Models read their weights, which is slow.
+
+        Raises ConfigError, ModelLoadError.
+        """
         kind_class = load_class(task, self.entry(task, alias).kind, _location(task, alias))
-        return kind_class(alias, self.config(task, alias))
+        return kind_class(alias, self.config(task, alias, overrides))
 
     def environment(self, task: Task, alias: str) -> dict[str, str]:
         """Environment variables that the library of `alias` reads when it is imported; set them before `load`."""
@@ -126,6 +151,13 @@ class Catalog:
         config = self.config("embedding", alias)
         assert isinstance(config, SourceConfig)  # every kind of embedding model has a source
         return load_tokenizer(fetch_folder(alias, config, ["tokenizer.json"]))
+
+
+def _without_ocr(entry: CatalogEntry) -> CatalogEntry:
+    if entry.kind not in OCR_KINDS:
+        return entry
+    ocr = (entry.options.get("ocr") or {}) | {"enabled": False}
+    return entry.model_copy(update={"options": entry.options | {"ocr": ocr}})
 
 
 def _read(path: Path) -> dict[Task, dict[str, CatalogEntry]]:

@@ -14,6 +14,8 @@ RagError
 ├── OverloadedError            a queue is full; retry later
 ├── DeadlineExceededError      a stage did not answer within its budget
 ├── StageUnavailableError      no replica of a stage can answer
+│   └── StageDownError         … nor could before this call, which is not the cause
+│       └── BlobsUnavailableError  the storage of uploaded files cannot be reached
 └── InternalError              an unexpected failure; only the log has the details
 
 Each class has a stable `code`. Arguments are positional and stored in `args`, so that an error survives pickling
@@ -99,13 +101,16 @@ class MissingVectorsError(ConflictError):
 
 
 class UnreadableDocumentError(RagError):
-    """No text can be extracted. `reason` is OpenAI's code: unsupported_file, invalid_file or server_error."""
+    """No text can be extracted. `reason` is OpenAI's code: unsupported_file, invalid_file or server_error.
+
+    `cause` is more exact: it may also be too_complex, parser_crash or parser_error.
+    """
 
     code = "unreadable_document"
 
-    def __init__(self, filename: str, reason: str, detail: str) -> None:
-        super().__init__(filename, reason, detail)
-        self.filename, self.reason, self.detail = filename, reason, detail
+    def __init__(self, filename: str, reason: str, detail: str, cause: str | None = None) -> None:
+        super().__init__(filename, reason, detail, cause)
+        self.filename, self.reason, self.detail, self.cause = filename, reason, detail, cause or reason
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.detail}"
@@ -124,6 +129,7 @@ class ConfigError(RagError):
 
 class ModelNotFoundError(ConfigError):
     code = "model_not_found"
+    param = "model"  # of a request
 
     def __init__(self, where: str, name: str, aliases: list[str]) -> None:
         super().__init__(where, f"no model named {name!r}{did_you_mean(name, sorted(aliases))}")
@@ -173,6 +179,24 @@ class StageUnavailableError(RagError):
 
     def __str__(self) -> str:
         return f"no replica of the {self.stage} stage can answer; try again in {self.retry_after_s:g} s"
+
+
+class StageDownError(StageUnavailableError):
+    code = "stage_down"
+
+
+class BlobsUnavailableError(StageDownError):
+    """The storage of uploaded files failed, which is no file's fault. `detail` is its client's message."""
+
+    code = "blobs_unavailable"
+
+    def __init__(self, detail: str, retry_after_s: float = 5.0) -> None:
+        super().__init__("blobs", retry_after_s)
+        self.args = (detail, retry_after_s)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"the storage of uploaded files cannot be reached; try again in {self.retry_after_s:g} s: {self.detail}"
 
 
 class InternalError(RagError):

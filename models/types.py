@@ -4,15 +4,16 @@ Frozen dataclasses without slots pickle faster than slotted ones or pydantic mod
 half the time of a list of floats.
 """
 
-import math
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.answer_form import AnswerForm, AnswerPrompt, AnswerStep
+from models.deadline import Deadline
 from models.filters import Attributes
+from models.location import Location, locate
 
 FloatArray = NDArray[np.float32]
 HalfArray = NDArray[np.float16]
@@ -69,7 +70,8 @@ def indexed_text(context: str, text: str) -> str:
 class Passage:
     """A chunk as a search returns it. `text` is characters `start` to `end` of the file's extracted text.
 
-    `attributes` are the file's.
+    `attributes` are the file's. `source_map` says where its parts stand in the file (models/location.py); empty if that
+    is unknown. `shown`: see Chunk.
     """
 
     key: int
@@ -82,6 +84,8 @@ class Passage:
     context: str = ""
     attributes: Attributes = field(default_factory=dict)
     score: float = 0.0
+    source_map: str = ""
+    shown: tuple[int, int] | None = None
 
     @property
     def indexed_text(self) -> str:
@@ -90,7 +94,16 @@ class Passage:
     def scored(self, score: float) -> "Passage":
         """Return a copy with another score. Takes a third of the time of dataclasses.replace, for every candidate."""
         place = (self.key, self.chunk_id, self.file_id, self.filename, self.text, self.start, self.end)
-        return Passage(*place, self.context, self.attributes, score)
+        return Passage(*place, self.context, self.attributes, score, self.source_map, self.shown)
+
+    def location_of(self, start: int, end: int) -> Location | None:
+        """Where characters `start` to `end` of the file's extracted text stand in the file. None: unknown."""
+        return locate(self.source_map, self.text, self.start, start, end)
+
+    @property
+    def location(self) -> Location | None:
+        """Where the passage stands in the file: its page, slide, rows or lines. None: unknown."""
+        return self.location_of(self.start, self.end)
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,8 @@ class Chunk:
 
     `context` is the title and headings above it, outermost first, joined by " > ", and the names of the columns if it
     begins in the rows of a table. `num_tokens` counts the embedding model's tokens in `text`, without special tokens.
+    `source_map` is as in Passage; models/documents/locate.py sets it.
+    `shown`: the characters, start and end, that a search shows in place of the chunk; None for the chunk itself.
     """
 
     text: str
@@ -106,6 +121,8 @@ class Chunk:
     end: int
     context: str
     num_tokens: int
+    shown: tuple[int, int] | None = None
+    source_map: str = ""
 
     @property
     def indexed_text(self) -> str:
@@ -145,7 +162,9 @@ class GenerationRequest:
     passages, from 0, the most relevant first. If it is empty, `passages` itself is in that order. `sentence_scores`
     has for each passage the MaxSim of the question and each of its sentences (models/generation/reading.py), NaN where
     it is unknown. It is empty if none are known. `evidence`: see models/generation/evidence.py; None if it is unknown.
-    `search_query`: the question, complete without the conversation; empty if it is the last message.
+    `search_query`: the question, complete without the conversation; empty if it is the last message. `is_strict`:
+    sentences that no passage supports are left out. `form`: what was chosen for the answer. `prompt`: its texts; None:
+    the default. `step`: this call is one of several, and reads the passages of the step alone; None: the only one.
     """
 
     request_id: str
@@ -157,10 +176,16 @@ class GenerationRequest:
     sentence_scores: tuple[FloatArray, ...] = ()
     evidence: float | None = None
     search_query: str = ""
+    is_strict: bool = False
+    form: AnswerForm = field(default_factory=AnswerForm)
+    prompt: AnswerPrompt | None = None
+    step: AnswerStep | None = None
 
     @property
     def best_first(self) -> tuple[int, ...]:
         """The indexes of the passages, from 0, the most relevant first."""
+        if self.step is not None:
+            return self.step.places
         return self.relevance_order or tuple(range(len(self.passages)))
 
     @property
@@ -197,7 +222,8 @@ class GenerationDelta:
 
     `model` is the catalog alias of the model that wrote the text. `failed_canary` is the alias of a canary that failed
     to answer first. `marks` has all markers of the text, in order. None: a language model wrote them, so
-    they must be read from the text.
+    they must be read from the text. The last delta has in `left_out` the sentences that no passage supports, and in
+    `is_partial` whether there was too little time for the whole text, or for all steps to it.
     """
 
     text: str
@@ -207,6 +233,8 @@ class GenerationDelta:
     model: str = ""
     failed_canary: str = ""
     marks: tuple[Mark, ...] | None = None
+    left_out: tuple[str, ...] = ()
+    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -266,71 +294,18 @@ class ParsedFile:
     """A file's extracted text and its chunks, in order.
 
     `omissions` counts what the parser left out on purpose, by its name in the plural: ("hidden passages", 2). `doubt`
-    says why the text may be wrong, "" if nothing speaks against it.
+    says why the text may be wrong, "" if nothing speaks against it. On request of the vector store: `masked` counts the
+    masked pieces of personal data by kind, `derived` has the attributes that the text tells, and `sketch` finds
+    near-duplicates (models/enrichment/sketch.py).
     """
 
     text: str
     chunks: tuple[Chunk, ...]
     omissions: tuple[tuple[str, int], ...] = ()
     doubt: str = ""
-
-
-@dataclass(frozen=True)
-class TokenScoring:
-    """A reranker that scores stored token vectors: its model, its weight of retrieval's rank, and the generations
-    whose token vectors it would make.
-    """
-
-    model: str
-    retrieval_weight: float
-    generations: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class StageStatus:
-    """The status of a replica that can answer. `model` is empty for a stage without a model.
-
-    `num_unfinished` counts the running requests of the stage's engine, if it has one. `generation` names the vector
-    space of an embedding model. `loading` is the next model, `error` says why the last requested model did not load.
-    `canary` is a model on trial, which gets the fraction `canary_share` of the requests. `options` has the settings
-    besides the model that affect results: equal requests may get other results when it differs. `runs_on` has the
-    engine, dtype, processor and threads of the model. `token_scoring` is of a reranker that scores stored token
-    vectors, None while a canary gets some of the queries.
-    """
-
-    model: str = ""
-    num_unfinished: int = 0
-    generation: str = ""
-    loading: str = ""
-    error: str = ""
-    canary: str = ""
-    canary_share: float = 0.0
-    options: str = ""
-    runs_on: str = ""
-    token_scoring: TokenScoring | None = None
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """A time on this process's monotonic clock. Never send it to another process: send `remaining_s()`."""
-
-    at: float
-
-    @staticmethod
-    def after(budget_s: float) -> "Deadline":
-        return Deadline(time.monotonic() + budget_s)
-
-    @staticmethod
-    def never() -> "Deadline":
-        return Deadline(math.inf)
-
-    def remaining_s(self) -> float:
-        """Return the seconds left, never negative."""
-        return max(0.0, self.at - time.monotonic())
-
-    def at_most(self, budget_s: float) -> "Deadline":
-        """Return the earlier of this deadline and `budget_s` from now: a stage's budget within the request's."""
-        return min(self, Deadline.after(budget_s), key=lambda deadline: deadline.at)
+    masked: tuple[tuple[str, int], ...] = ()
+    derived: Attributes = field(default_factory=dict)
+    sketch: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Install the locked packages: into a virtual environment for `make`, under a prefix for the image.
 
-    python3.11 requirements/install.py {cpu,cuda,dev} (--venv DIR | --prefix DIR) [--torch-index URL] [--dry-run]
+    python3.11 requirements/install.py {cpu,cuda,dev,smollm2-135m,multilingual-e5-small-q4,s3,kafka,moto}
+        (--venv DIR | --prefix DIR) [--torch-index URL] [--dry-run]
 
 This program runs before any package is installed, so it uses the standard library alone. uv does the work, because it
 is several times faster than pip. uv does not read pip's settings; `uv_environment` passes them on.
@@ -30,7 +31,13 @@ DURATIONS = {
     "cpu": "about 4 minutes, or 9 if only PyTorch's CUDA build can be reached",
     "cuda": "about 10 minutes",
     "dev": "less than a minute",
+    "smollm2-135m": "less than a minute",
+    "s3": "less than a minute",
+    "kafka": "less than a minute",
+    "moto": "less than a minute",
+    "multilingual-e5-small-q4": "less than a minute",
 }
+SERVICE_LOCKS = ("cpu", "cuda")  # the others add to them
 TERMINAL_INTERVAL_S, LOG_INTERVAL_S = 1, 15  # between two reports of progress
 PIP_LEVELS = ("global", "install", ":env:")  # the last one that has a setting wins
 UV_VARIABLES = {
@@ -215,7 +222,7 @@ def write_constraints(path: Path) -> Path:
 
 def steps(uv: Uv, lock: str, arguments: argparse.Namespace, folder: Path) -> Iterator[Step]:
     """The calls of uv, in order. PyTorch comes first: the lock that follows accepts whichever build is there."""
-    if lock != "dev":
+    if lock in SERVICE_LOCKS:
         yield torch_step(uv, lock, arguments.torch_index, write_constraints(folder / "constraints.txt"))
     path = FOLDER / f"{lock}.txt"
     # --no-deps: the lock is complete, and docs/dependencies.md names the packages that it leaves out on purpose.
@@ -224,7 +231,7 @@ def steps(uv: Uv, lock: str, arguments: argparse.Namespace, folder: Path) -> Ite
         f"{len(pins(lock))} packages of requirements/{path.name}",
         ("--no-deps", "--compile-bytecode", "--requirement", str(path)),
     )
-    if lock != "dev" and arguments.venv:
+    if lock in SERVICE_LOCKS and arguments.venv:
         yield Step("ragserve", ("--no-deps", "--no-build-isolation", "--editable", str(ROOT)))
 
 
@@ -264,7 +271,7 @@ def install(arguments: argparse.Namespace, output: Output) -> None:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Install ragserve's locked packages.")
-    parser.add_argument("lock", choices=["cpu", "cuda", "dev"], help="file of requirements/ to install")
+    parser.add_argument("lock", choices=list(DURATIONS), help="file of requirements/ to install")
     destination = parser.add_mutually_exclusive_group(required=True)
     destination.add_argument("--venv", type=Path, help="virtual environment; created if missing")
     destination.add_argument("--prefix", type=Path, help="folder that gets bin/ and lib/, for an image")

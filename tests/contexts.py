@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from deployments.calls.envelope import Envelope
-from models.types import BACKGROUND_PRIORITY, DEFAULT_TENANT, NORMAL_PRIORITY, Deadline, RequestContext
+from models.deadline import Deadline
+from models.types import BACKGROUND_PRIORITY, DEFAULT_TENANT, NORMAL_PRIORITY, RequestContext
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # the example of the W3C's specification
 

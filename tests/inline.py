@@ -16,6 +16,7 @@ from models.documents.file_parser import FileParser
 from models.embedding.base import has_token_vectors
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents, forward_all
+from models.enrichment.options import PLAIN, IngestOptions
 from models.errors import InvalidRequestError, RagError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.index.exact import ExactIndex
@@ -24,6 +25,7 @@ from models.index.tantivy_index import TantivyIndex
 from models.index.token_codec import encode_tokens
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest, TokenSearch
 from models.reranking.query import SearchedQuery
+from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
 from models.tokens.text_tokenizer import WordTokenizer
 from models.types import (
@@ -41,7 +43,6 @@ from models.types import (
     RequestContext,
     Reranking,
     Scope,
-    StageStatus,
 )
 from serve.live_services import Clients
 from serve.pipelines.answering import Query
@@ -148,9 +149,17 @@ class ShortestFirst:
 
 class InlineParser:
     async def parse(
-        self, content: bytes, filename: str, chunking: ChunkingOptions | None, context: RequestContext
+        self,
+        content: bytes,
+        filename: str,
+        chunking: ChunkingOptions | None,
+        context: RequestContext,
+        options: IngestOptions = PLAIN,
     ) -> ParsedFile:
-        return FileParser(WordTokenizer())(content, filename, chunking or ChunkingOptions(max_tokens=64))
+        return FileParser(WordTokenizer())(content, filename, chunking or ChunkingOptions(max_tokens=64), options)
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        return StageStatus()
 
 
 class Failing:
@@ -199,6 +208,9 @@ class InlineCompletions:
 
     def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:
         return self._model.complete(request)
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        return StageStatus(self._model.name)
 
 
 class Silent:

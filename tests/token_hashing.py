@@ -12,8 +12,9 @@ from models.index.max_sim import max_sim
 from models.reranking.blend import blend
 from models.reranking.late_interaction import token_weights
 from models.reranking.query import SearchedQuery
+from models.stage_status import StageStatus, TokenScoring
 from models.tokens.encoding import Encoding
-from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking, StageStatus, TokenScoring
+from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking
 
 
 class TokenHashingModel(HashingModel):

@@ -1,6 +1,7 @@
 """Shared by the kinds that load with sentence-transformers: weights, engine, tokenizer and padded batches."""
 
 import importlib.util
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -10,7 +11,15 @@ from pydantic import Field, model_validator
 
 from models.compute import RunsOn, openvino_gains_by_bfloat16, processor
 from models.errors import ModelLoadError
-from models.source import SourceConfig, choose_device, choose_dtype, describe_attempts, resolve_source, revision_of
+from models.source import (
+    SourceConfig,
+    choose_device,
+    choose_dtype,
+    describe_attempts,
+    loadable,
+    resolve_source,
+    revision_of,
+)
 from models.tokens.encoder_tokenizer import EncoderTokenizer, pad
 from models.tokens.encoding import Encoding
 
@@ -21,6 +30,9 @@ if TYPE_CHECKING:
 
 TYPES = "token_type_ids"
 Loaded = TypeVar("Loaded", "SentenceTransformer", "CrossEncoder")
+# transformers replaces functions of its classes while it loads weights, and puts back what it found. Of two loads at
+# once, the second finds the first one's, and leaves it there: models then lose the tie between input and output.
+LOADING = threading.Lock()
 
 
 class TransformerConfig(SourceConfig):
@@ -147,14 +159,15 @@ def _load(kind: Callable[..., Loaded], name: str, config: TransformerConfig, **o
     device = "cpu" if uses_openvino else choose_device(config.device)
     dtype = torch.float32 if uses_openvino else choose_dtype(config.dtype, device)
     try:
-        model = kind(
-            source.location,
-            revision=None if source.is_local else source.revision,
-            device=device,
-            local_files_only=source.is_local,
-            model_kwargs={"dtype": dtype},
-            **options,
-        )
+        with LOADING:
+            model = kind(
+                loadable(source, config),
+                revision=None if source.is_local else source.revision,
+                device=device,
+                local_files_only=source.is_local,
+                model_kwargs={"dtype": dtype},
+                **options,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelLoadError(name, f"tried {describe_attempts(config, source)}: {error}") from error
     return model.eval()

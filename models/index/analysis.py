@@ -1,9 +1,9 @@
 """Texts and queries to the terms of a keyword index, by language and script.
 
 A text in English gives stems without accents. A text in another language gives stems of that language, marked with its
-name, so that equal stems of two languages stay apart. A query does not tell its language surely, so each of its words
-is searched in every language that the index has. Identifiers are terms as a whole and in parts; scripts without spaces
-give pairs of letters.
+name, so that equal stems of two languages stay apart. German compounds also give their parts. A query does not tell its
+language surely, so each of its words is searched in every language that the index has. Identifiers are terms as a whole
+and in parts; scripts without spaces give pairs of letters.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.languages import emphasis, identifiers, unspaced
+from models.languages import compounds, emphasis, identifiers, unspaced
 from models.languages.detection import ENGLISH, LANGUAGES, OTHER, language_of
 from models.languages.function_words import FUNCTION_WORDS
 from models.languages.normal_form import normal_form
@@ -22,7 +22,7 @@ from models.languages.stop_words import ENGLISH as ENGLISH_STOP_WORDS
 if TYPE_CHECKING:
     import tantivy
 
-VERSION = 2  # a change of the terms needs another number: snapshots of other versions are not loaded
+VERSION = 3  # a change of the terms needs another number: snapshots of other versions are not loaded
 MAX_WORD_BYTES = 40  # Tantivy's default; longer words are hashes and base64
 MAX_FOREIGN_BYTES = 120  # a letter has two or three bytes in other scripts
 MAX_CACHED_WORDS = 65_536  # of queries: a few MB
@@ -61,6 +61,8 @@ def analyze(text: str) -> AnalyzedText:
     if not text.isascii() and unspaced.has_unspaced(text):
         names += unspaced.pairs(text, with_single=True)
         text = unspaced.without_unspaced(text)
+    if language == compounds.GERMAN:
+        pieces += compounds.parts_of_compounds(text)
     text = " ".join([text, *pieces])
     if language == ENGLISH:
         return AnalyzedText(language, " ".join([text, *names]))

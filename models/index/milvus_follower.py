@@ -22,10 +22,10 @@ from models.corpus.ids import random_id
 from models.corpus.positions import Positions, ViewKey
 from models.corpus.records import Head, TextChanges, VectorChanges
 from models.corpus.views import Views
+from models.deadline import Deadline
 from models.errors import ConflictError, NotFoundError, OverloadedError
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_index import MilvusDenseIndex, MilvusLexicalIndex
-from models.types import Deadline
 
 logger = logging.getLogger(__name__)
 

@@ -38,14 +38,16 @@ class LateInteractionConfig(TransformerConfig):
     cache_bytes: int = Field(
         default=256 * 2**20, ge=0, le=2**40, description="Most bytes of the cache of candidates' token vectors."
     )
+    query_prefix: str = Field(default="", description="Text before each query: the embedding model's.")
+    document_prefix: str = Field(default="", description="Text before each candidate: the embedding model's.")
 
 
 @dataclass(frozen=True)
 class RequestState:
     """A request between `tokenize` and `finish`.
 
-    `spans` (n, 2): start and end of each query token in the query. `cached`: the token vectors of candidates that were
-    in the cache. `missing`: the candidates that were not, without repetitions.
+    `spans` (n, 2): start and end of each of the query's own tokens in the query. `cached`: the token vectors of
+    candidates that were in the cache. `missing`: the candidates that were not, without repetitions.
     """
 
     spans: NDArray[np.int64]
@@ -61,7 +63,7 @@ class LateInteractionModel:
 
     def __init__(self, name: str, config: LateInteractionConfig) -> None:
         """Loads the weights. Raises ModelLoadError."""
-        self.name = name
+        self.name, self._config = name, config
         self._model = load_sentence_transformer(name, config, config.max_tokens)
         self.runs_on, self.passes_at_once = runs_on(config), calling_threads(config)
         self._tokenizer = encoder_tokenizer(name, self._model.tokenizer, config.max_tokens)
@@ -73,8 +75,11 @@ class LateInteractionModel:
         texts = list(dict.fromkeys(request.texts))
         cached = self._cache.get_many(texts)
         missing = tuple(text for text in texts if text not in cached)
-        query, spans = self._tokenizer.encode_with_spans(request.query)
-        return RerankWork(request, (query, *self._tokenizer.encode(missing)), RequestState(spans, cached, missing))
+        prefix = self._config.query_prefix
+        encodings = self._tokenizer.encode([request.query], prefix)
+        encodings += self._tokenizer.encode(missing, self._config.document_prefix)
+        spans = self._tokenizer.token_spans(request.query, prefix)
+        return RerankWork(request, tuple(encodings), RequestState(spans, cached, missing))
 
     def forward(self, batch: Sequence[Encoding]) -> list[TokenVectors]:
         """The unit vectors of each encoding's tokens (len(encoding), dim), float16."""
@@ -89,23 +94,27 @@ class LateInteractionModel:
     def keep(self, work: RerankWork, place: int, output: TokenVectors) -> None:
         if place > 0:  # the first encoding is the query's
             # Copy: a cached slice of a batch would keep the whole batch in memory.
-            self._cache.put(work.state.missing[place - 1], self._tokenizer.inner(output).copy())
+            own = self._tokenizer.own(output, work.encodings[place].num_prefix_tokens)
+            self._cache.put(work.state.missing[place - 1], own.copy())
 
     def finish(self, work: RerankWork, outputs: Sequence[TokenVectors | None]) -> FloatArray:
         request, state = work.request, work.state
         scores = np.full(len(request.texts), np.nan, np.float32)
-        query, *fresh = outputs or [None]
+        query, *fresh = [self._own(*pair) for pair in zip(outputs, work.encodings, strict=True)] or [None]
         if query is None:
             return scores
-        computed = [(text, rows) for text, rows in zip(state.missing, fresh, strict=True) if rows is not None]
-        documents = state.cached | {text: self._tokenizer.inner(rows) for text, rows in computed}
+        computed = {text: rows for text, rows in zip(state.missing, fresh, strict=True) if rows is not None}
+        documents = state.cached | computed
         read = [place for place, text in enumerate(request.texts) if text in documents]
         candidates = [documents[request.texts[place]] for place in read]
-        query = self._tokenizer.inner(query)
-        weights = token_weights(request.query, self._tokenizer.inner(state.spans), request.term_weights)
+        weights = token_weights(request.query, state.spans, request.term_weights)
         score = _scores_as_stored if request.as_stored else _scores
         scores[read] = score(query, weights, candidates)
         return scores
+
+    def _own(self, rows: TokenVectors | None, encoding: Encoding) -> TokenVectors | None:
+        """The rows of the text's own tokens; None stays None."""
+        return None if rows is None else self._tokenizer.own(rows, encoding.num_prefix_tokens)
 
     def to_relevance(self, scores: FloatArray) -> FloatArray:
         """The mean cosine, with negative values as 0."""

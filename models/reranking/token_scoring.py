@@ -9,8 +9,8 @@ from models.source import resolve_source, revision_of
 def token_generations(catalog: Catalog, alias: str) -> tuple[str, ...]:
     """The generations of the embedding models that make the same token vectors as reranker `alias`.
 
-    Their weights, revision and precision are the same, and they put no prefix before a text. Empty for a reranker that
-    is not late interaction. Reads the weights to hash them, which takes a moment.
+    Their weights, revision and precision are the same, and they put the same prefixes before a text. Empty for a
+    reranker that is not late interaction. Reads the weights to hash them, which takes a moment.
     """
     config = catalog.config("reranking", alias)
     if not isinstance(config, LateInteractionConfig):
@@ -27,5 +27,8 @@ def token_generations(catalog: Catalog, alias: str) -> tuple[str, ...]:
 
 
 def _has_same_vectors(reranking: LateInteractionConfig, embedding: SentenceTransformersConfig) -> bool:
-    has_prefix = bool(embedding.query_prefix or embedding.document_prefix)
-    return embedding.precision == reranking.precision and not has_prefix
+    prefixes = (embedding.query_prefix, embedding.document_prefix)
+    return embedding.precision == reranking.precision and prefixes == (
+        reranking.query_prefix,
+        reranking.document_prefix,
+    )

@@ -7,7 +7,9 @@ from serve.cli.ask.command import ask
 from serve.cli.backup.command import backup, restore
 from serve.cli.bench.command import bench
 from serve.cli.check_config.command import check_config
-from serve.cli.eval.command import evaluate
+from serve.cli.dead_letters.command import dead_letters, replay
+from serve.cli.eval.group import evaluation
+from serve.cli.files.command import files
 from serve.cli.ingest.command import ingest
 from serve.cli.kubernetes.command import kubernetes
 from serve.cli.options import errors
@@ -21,9 +23,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for command in (up, ingest, ask, status, check_config, backup, restore, plan):
+for command in (up, ingest, ask, status, dead_letters, replay, check_config, backup, restore, plan):
     app.command()(command)
-app.command("eval")(evaluate)
+app.add_typer(evaluation, name="eval")
+app.add_typer(files, name="files")
 app.add_typer(kubernetes, name="kubernetes")
 app.add_typer(bench, name="bench")
 

@@ -3,8 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,22 @@ class RemoteError(RagError):
         return str(self.args[0])
 
 
+class UnreachableError(RemoteError):
+    """The service did not answer at all."""
+
+
 @dataclass(frozen=True)
 class IngestedFile:
-    """The result of one file's ingestion: `status` is completed, or failed with `error`."""
+    """The result of one file's ingestion: `status` is completed, or failed with `error`.
+
+    `omissions` and `warnings` are the parser's (models/corpus/parse_report.py).
+    """
 
     filename: str
     status: str
     error: str | None = None
+    omissions: Mapping[str, int] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 class RemoteService:
@@ -119,16 +128,31 @@ class RemoteService:
 
         `on_progress` gets the number of finished files at each poll.
         """
-        path, delay = f"/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}", POLL_FIRST_S
+        delay = POLL_FIRST_S
         while True:
-            counts = self._request("GET", path).json()["file_counts"]
+            counts = self.batch(vector_store_id, batch_id)["file_counts"]
             on_progress(counts["total"] - counts["in_progress"])
             if not counts["in_progress"]:
-                break
+                return self.batch_failures(vector_store_id, batch_id)
             time.sleep(delay)
             delay = min(delay * 1.5, POLL_MAX_S)
-        failed = (self.pages(f"{path}/files", filter=status) for status in ("failed", "cancelled"))
+
+    def batch(self, vector_store_id: str, batch_id: str) -> dict[str, Any]:
+        """The state of a file batch. Raises RemoteError."""
+        path = f"/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}"
+        state: dict[str, Any] = self._request("GET", path).json()
+        return state
+
+    def batch_failures(self, vector_store_id: str, batch_id: str) -> dict[str, str]:
+        """The errors of the batch's files that failed or were cancelled, by file id. Raises RemoteError."""
+        path = f"/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/files"
+        failed = (self.pages(path, filter=status) for status in ("failed", "cancelled"))
         return {file["id"]: _last_error(file) or file["status"] for file in chain.from_iterable(failed)}
+
+    def parse_reports(self, vector_store_id: str, batch_id: str) -> dict[str, dict[str, Any]]:
+        """What the parser reports of the searchable files of a batch, by file id. Raises RemoteError."""
+        path = f"/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/files"
+        return {file["id"]: file.get("parse_report") or {} for file in self.pages(path, filter="completed")}
 
     def pages(self, path: str, **params: str) -> Iterator[dict[str, Any]]:
         """Every item of a list endpoint, page by page. Raises RemoteError."""
@@ -137,6 +161,16 @@ class RemoteService:
             after = {"after": page["last_id"]} if page["last_id"] else {}
             page = self._request("GET", path, params={"limit": PAGE_LIMIT, **params, **after}).json()
             yield from page["data"]
+
+    def change_by_filter(self, vector_store_id: str, action: str, body: dict[str, Any]) -> int:
+        """Delete or update the files of a store that match; returns their number. Raises RemoteError."""
+        path = f"/v1/vector_stores/{vector_store_id}/{action}_by_filter"
+        num_files: int = self._request("POST", path, json=body).json()["num_files"]
+        return num_files
+
+    def replay(self, selection: dict[str, str]) -> int:
+        """Ingest the selected dead letters again; returns how many. Raises RemoteError."""
+        return self._request("POST", "/v1/dead_letters/replay", json=selection).json()["replayed"]
 
     def delete_file(self, file_id: str) -> None:
         self._request("DELETE", f"/v1/files/{file_id}")
@@ -148,19 +182,35 @@ class RemoteService:
             with self._http.stream("POST", "/v1/query", json=body) as response:
                 if response.is_error:
                     response.read()
-                    raise RemoteError(_message(response))
+                    raise RemoteError(error_message(response))
                 yield from _server_sent_events(response.iter_lines())
         except httpx.HTTPError as error:
             raise RemoteError(_connection_message(self.url, error)) from None
 
-    def _request(self, method: str, path: str, allowed: tuple[int, ...] = (200,), **kwargs: Any) -> httpx.Response:
+    def _request(self, method: str, path: str, allowed: Container[int] = (200,), **kwargs: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **kwargs)
         except httpx.HTTPError as error:
-            raise RemoteError(_connection_message(self.url, error)) from None
+            raise UnreachableError(_connection_message(self.url, error)) from None
         if response.status_code not in allowed:
-            raise RemoteError(_message(response))
+            raise RemoteError(error_message(response))
         return response
+
+
+def form_name(filename: str) -> str:
+    """The file name as the service stores it: quotes, control characters and bytes that are not UTF-8 become `%22`.
+
+    A form's header cannot carry them. Source: WHATWG HTML, multipart/form-data encoding.
+    """
+    return "".join(map(_form_character, filename))
+
+
+def _form_character(character: str) -> str:
+    code = ord(character)
+    if character == '"' or code < 0x20 or code == 0x7F:
+        return f"%{code:02X}"
+    # os.listdir stands for the byte FF by the surrogate U+DCFF.
+    return f"%{code & 0xFF:02X}" if 0xD800 <= code <= 0xDFFF else character
 
 
 def _connection_message(url: str, error: httpx.HTTPError) -> str:
@@ -184,7 +234,7 @@ def _last_error(file: dict[str, Any]) -> str | None:
     return file["last_error"]["message"] if file["last_error"] else None
 
 
-def _message(response: httpx.Response) -> str:
+def error_message(response: httpx.Response) -> str:
     """The error's message, or the status where the body is not one of the API's errors."""
     try:
         return str(response.json()["error"]["message"])

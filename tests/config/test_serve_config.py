@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.catalog import Catalog
 from models.errors import ConfigError
 from serve.config_file import STAGES, Machine, check, read, settings_of
 from serve.settings import Settings
@@ -101,7 +102,8 @@ def test_an_unknown_chunker_is_refused_with_those_there_are(raw: dict[str, Any])
 
     (message,) = messages(raw)
 
-    assert "(Parser).user_config.chunker: catalog.chunking: no entry named 'words'; it is one of structure" in message
+    names = ", ".join(Catalog.open().names("chunking"))
+    assert f"(Parser).user_config.chunker: catalog.chunking: no entry named 'words'; it is one of {names}" in message
 
 
 def test_a_parser_of_the_catalog_that_cannot_be_imported_is_refused(raw: dict[str, Any], tmp_path: Path) -> None:
@@ -402,3 +404,41 @@ def test_a_file_without_an_application_is_refused(raw: dict[str, Any], applicati
     raw["applications"] = applications
 
     assert any("applications" in message for message in messages(raw))
+
+
+@pytest.mark.parametrize(
+    ("generator", "served"),
+    [
+        ({"model": "extractive"}, "none"),
+        ({"model": "qwen3-0.6b"}, "qwen3-0.6b"),
+        ({"model": "extractive", "canary": {"model": "qwen3-1.7b", "share": 0}}, "qwen3-1.7b"),
+    ],
+)
+def test_follow_ups_are_rewritten_by_a_model_that_the_generator_serves(
+    raw: dict[str, Any], generator: dict[str, Any], served: str
+) -> None:
+    deployment(raw, "Generator")["user_config"] = generator
+    query = deployment(raw, "Ingress")["user_config"]["query"]
+
+    query["follow_up"] = {"model": "smollm2-135m"}
+    (message,) = messages(raw)
+    assert f"follow_up.model: the Generator serves no language model 'smollm2-135m'; it serves {served}" in message
+
+    query["follow_up"] = {"model": None if served == "none" else served, "budget_s": 1}
+    assert messages(raw) == []
+
+    query["understanding"] = {"model": "smollm2-135m", "decomposition": True}
+    (message,) = messages(raw)
+    assert "understanding.model: the Generator serves no language model" in message
+
+
+def test_prompt_sets_of_answers_are_in_the_catalog(raw: dict[str, Any]) -> None:
+    query = deployment(raw, "Ingress")["user_config"]["query"]
+
+    query["prompts"] = {"prompt": "defualt@1", "canary": {"prompt": "default@2", "share": 0.1}}
+    of_set, of_canary = messages(raw)
+    assert "query.prompts.prompt: no prompt set named 'defualt@1'; did you mean 'default@1'?" in of_set
+    assert "query.prompts.canary.prompt: no prompt set named 'default@2'" in of_canary
+
+    query["prompts"] = {"prompt": "default@1"}
+    assert messages(raw) == []

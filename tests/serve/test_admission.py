@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from deployments.cluster.request_ids import OneRequestId
 from models.errors import OverloadedError
 from serve.admission import Admission, AdmissionConfig
 from serve.middleware import LIMITED, AdmissionLimit, RequestLog
@@ -21,10 +22,13 @@ from tests.serve.api.api_samples import Clock, application
 UNLIMITED = {
     "/v1/files",
     "/v1/files/{file_id}/content",
+    "/v1/dead_letters/replay",
     "/v1/vector_stores",
     "/v1/vector_stores/{vector_store_id}",
     "/v1/vector_stores/{vector_store_id}/files",
     "/v1/vector_stores/{vector_store_id}/files/{file_id}",
+    "/v1/vector_stores/{vector_store_id}/delete_by_filter",
+    "/v1/vector_stores/{vector_store_id}/update_by_filter",
     "/v1/vector_stores/{vector_store_id}/file_batches",
     "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
 }
@@ -60,7 +64,7 @@ class Gate:
 @asynccontextmanager
 async def limited(gate: Gate, max_questions: int) -> AsyncIterator[tuple[httpx.AsyncClient, Admission]]:
     permits = Admission(lambda: AdmissionConfig(max_questions=max_questions))
-    transport = httpx.ASGITransport(app=RequestLog(AdmissionLimit(gate, permits)))
+    transport = httpx.ASGITransport(app=OneRequestId(RequestLog(AdmissionLimit(gate, permits))))
     async with httpx.AsyncClient(transport=transport, base_url="http://ragserve") as http:
         yield http, permits
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from models.answer_form import AnswerForm
 from models.corpus.corpus import Corpus
 from models.errors import StageUnavailableError
-from models.generation.declining import GREETING, NOT_IN_DOCUMENTS
+from models.prompts.library import default_prompts
 from serve.pipelines.answering import Answered, Answering, Query
 from serve.pipelines.declining_generation import DecliningGeneration
 from serve.pipelines.query import QueryConfig, QueryPipeline, QueryStages
@@ -17,6 +18,9 @@ from serve.pipelines.weighed_retrieval import WeighedRetrieval
 from tests.contexts import within
 from tests.inline import Failing, ingest, inline_stages, open_corpus, question
 
+GREETING, NOT_IN_DOCUMENTS = (
+    default_prompts().refusal(name, AnswerForm(), "Why?") for name in ("greeting", "not_in_documents")
+)
 OFF_TOPIC = question("Which composer wrote the opera Fidelio?")
 ON_TOPIC = question("What is the kiln fired with?")
 

@@ -1,13 +1,18 @@
 """The exact identifier before near ones, around a reranker that prefers the shortest text."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from models.reranking.query import SearchedQuery
-from models.types import Passage
-from serve.pipelines.exact_identifiers import ExactIdentifiers, exact_first
+from models.types import Passage, Scope
+from serve.pipelines.exact_identifiers import ExactIdentifiers, ExactRetrieval, exact_first
+from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
+from serve.pipelines.retrieving import RetrievalQuery
+from serve.pipelines.routed_retrieval import RoutedRetrieval
 from tests.contexts import within
-from tests.inline import ShortestFirst
+from tests.inline import ShortestFirst, ingest, open_corpus, retrieval_stages
 
 TEXTS = [
     "Release 4.1.2 is quick.",
@@ -62,3 +67,20 @@ def test_unread_candidates_stay_unread() -> None:
     assert np.isnan(lowered[[2, 5]]).all()
     assert lowered[1] > lowered[0] > lowered[3]
     assert lowered[4] == scores[4]
+
+
+async def test_in_a_keyword_search_the_exact_version_comes_first(tmp_path: Path) -> None:
+    corpus = open_corpus(tmp_path)
+    for name in ("v5.1.2", "v5.1", "v5.1.20", "v5.1.7"):
+        await ingest(corpus, f"{name}.md", f"# Notes {name}\n\nVersion {name} repairs the lift of {name}.\n".encode())
+    retrieving = RoutedRetrieval(ExactRetrieval(RetrievalPipeline(retrieval_stages(corpus), RetrievalConfig())))
+
+    for name in ("v5.1", "V5.1.2", "5.1.20"):
+        query = RetrievalQuery(name, Scope("default", ("default",)), top_k=2)
+        retrieved = await retrieving.retrieve(query, within(10))
+        assert retrieved.passages[0].filename == f"v{name.lower().removeprefix('v')}.md"
+        assert [passage.score for passage in retrieved.passages] == sorted(
+            (passage.score for passage in retrieved.passages), reverse=True
+        )
+        assert len(retrieved.passages) <= 2
+    corpus.close()

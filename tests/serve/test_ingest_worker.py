@@ -8,17 +8,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from models.corpus.corpus import Corpus
+from models.corpus.jobs import MAX_ATTEMPTS
 from models.corpus.records import StoreFile
-from models.errors import InternalError, OverloadedError, RagError, StageUnavailableError
-from models.types import BACKGROUND_PRIORITY, Embeddings, RequestContext
+from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
+from models.stage_status import StageStatus
+from models.types import BACKGROUND_PRIORITY, Embeddings, ParsedFile, RequestContext
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.ingest_worker import IngestWorker
 from tests.inline import InlineEmbedder, InlineParser, open_corpus
 from tests.token_hashing import TokenHashingModel
 
-CONFIG = IngestConfig(poll_s=0.02, retry_s=0.01, concurrency=2)
+CONFIG = IngestConfig(poll_s=0.02, retry_s=0.01, max_retry_s=0.05, concurrency=2)
 
 
 @pytest.fixture
@@ -49,13 +52,16 @@ class Hanging(InlineEmbedder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = asyncio.Event()
+        self.asked, self.cancelled = asyncio.Event(), asyncio.Event()
 
     async def embed_documents(
         self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
         self.asked.set()
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
         raise AssertionError("unreachable")
 
 
@@ -146,6 +152,104 @@ async def test_a_file_that_always_breaks_a_stage_fails(corpus: Corpus, error: Ra
 
     # The first attempt sends the texts a second time, by themselves; later ones send them by themselves at once.
     assert (state(corpus, file_id).last_error_code, embedder.num_calls) == ("server_error", 6)
+
+
+class DownFirst(InlineEmbedder):
+    """An embedder that does not answer its first `num_probes` probes, as if it had no replica."""
+
+    def __init__(self, num_probes: int, error: RagError) -> None:
+        super().__init__()
+        self.num_probes, self.error = num_probes, error
+
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        if self.num_probes > 0:
+            raise self.error
+        return await super().embed_documents(texts, context, generation, with_tokens)
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        self.num_probes -= 1
+        if self.num_probes >= 0:
+            raise StageUnavailableError("embed")
+        return await super().status(context)
+
+
+@pytest.mark.parametrize("content", [b"# Title\n\nSome text.\n", b"word " * 20_000], ids=["small", "large"])
+@pytest.mark.parametrize("error", [StageUnavailableError("embed"), DeadlineExceededError("embed", 1)], ids=type)
+async def test_a_stage_that_is_down_costs_no_attempt(corpus: Corpus, error: RagError, content: bytes) -> None:
+    file_id = attach(corpus, content=content)
+    embedder = DownFirst(num_probes=MAX_ATTEMPTS + 2, error=error)
+
+    async with working(corpus, embedder):
+        await until(lambda: state(corpus, file_id).status == "completed")
+
+    assert embedder.num_probes <= 0
+
+
+async def test_the_last_failure_names_its_reason_and_attempts(corpus: Corpus) -> None:
+    file_id = attach(corpus)
+
+    async with working(corpus, FailsFirst(InternalError("embed"), num_failures=100)):
+        await until(lambda: state(corpus, file_id).status == "failed")
+
+    failure = state(corpus, file_id).failure
+    assert failure is not None
+    assert (failure.reason, failure.num_attempts) == ("internal_error", MAX_ATTEMPTS)
+
+
+async def test_a_broken_file_gets_one_attempt(corpus: Corpus) -> None:
+    file_id = attach(corpus, "broken.pdf", b"%PDF-1.7 and then nothing")
+
+    async with working(corpus, InlineEmbedder()):
+        await until(lambda: state(corpus, file_id).status == "failed")
+
+    failure = state(corpus, file_id).failure
+    assert failure is not None
+    assert (failure.reason, failure.num_attempts) == ("invalid_file", 1)
+
+
+async def test_a_deleted_file_is_cancelled_in_its_stage(corpus: Corpus) -> None:
+    file_id, embedder = attach(corpus), Hanging()
+
+    async with working(corpus, embedder):
+        await embedder.asked.wait()
+        corpus.files.delete("default", file_id)
+
+        await asyncio.wait_for(embedder.cancelled.wait(), 10)
+
+
+async def test_a_large_file_shows_its_embedded_chunks(corpus: Corpus) -> None:
+    file_id, embedder = attach(corpus, content=b"word " * 40_000 + b"Endless"), HangsOn("Endless")
+
+    async with working(corpus, embedder):
+        await embedder.asked.wait()
+        await until(lambda: (progress := state(corpus, file_id).progress) is not None and progress.num_embedded > 0)
+
+    progress = state(corpus, file_id).progress
+    assert progress is not None
+    assert progress.state == "queued"  # its worker has stopped
+
+
+async def test_metrics_tell_the_age_of_a_stuck_parser(corpus: Corpus) -> None:
+    attach(corpus)
+
+    def age_s() -> float | None:
+        return REGISTRY.get_sample_value("ragserve_ingestion_oldest_seconds", {"state": "parsing"})
+
+    worker = IngestWorker(IngestPipeline(StuckParser(), InlineEmbedder(), corpus, CONFIG), corpus, CONFIG)
+    task = asyncio.create_task(worker.run())
+    await until(lambda: (age_s() or 0) > 0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+class StuckParser(InlineParser):
+    """A parser that never answers."""
+
+    async def parse(self, *_: object) -> ParsedFile:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
 
 
 class DiesOf(InlineEmbedder):

@@ -31,9 +31,15 @@ def _print_evidence(body: dict[str, Any]) -> None:
     console.print("\n")
     for citation in body["citations"]:
         quote = " ".join(citation["quote"].split())
-        source = f"{citation['filename']} ({citation['start']}-{citation['end']})"
-        console.print(f"[{citation['id']}] {source}: {quote}", markup=False, style="dim")
+        console.print(f"[{citation['id']}] {source_of(citation)}: {quote}", markup=False, style="dim")
     timings = ", ".join(f"{stage} {seconds * 1000:.0f} ms" for stage, seconds in body["timings"].items())
     console.print(f"\n{timings}", style="dim")
     if body["degraded"]:
         console.print(f"skipped: {', '.join(body['degraded'])}", style="yellow")
+
+
+def source_of(citation: dict[str, Any]) -> str:
+    """The file and the place in it: "manual.pdf, page 3", or characters if the file has no places."""
+    if location := citation.get("location"):
+        return f"{citation['filename']}, {location['label']}"
+    return f"{citation['filename']} ({citation['start']}-{citation['end']})"

@@ -26,7 +26,7 @@ def back_up(config: Path, data: Path | None, destination: Path, since: Path | No
     _check_exists(storage)
     start = time.perf_counter()
     with _opened(storage) as database, _progress(console) as report:
-        manifest = create_backup(database, _blob_root(storage), destination, since, report)
+        manifest = create_backup(database, storage.blob_root, destination, since, report)
     console.print(f"{_contents(manifest)} in {destination}, {time.perf_counter() - start:.1f} s", markup=False)
 
 
@@ -35,7 +35,7 @@ def restore(config: Path, data: Path | None, source: Path, replace: bool, consol
     storage = _storage(config, data)
     start = time.perf_counter()
     with _opened(storage) as database, _progress(console) as report:
-        manifest = restore_backup(database, _blob_root(storage), source, replace, report)
+        manifest = restore_backup(database, storage.blob_root, source, replace, report)
     seconds = time.perf_counter() - start
     console.print(f"{_contents(manifest)} restored as of {manifest.created_at}, {seconds:.1f} s", markup=False)
 
@@ -43,10 +43,6 @@ def restore(config: Path, data: Path | None, source: Path, replace: bool, consol
 def _storage(config: Path, data: Path | None) -> StorageConfig:
     storage = settings_of(read(config)).storage
     return storage if data is None else storage.model_copy(update={"data_dir": data})
-
-
-def _blob_root(storage: StorageConfig) -> Path:
-    return storage.data_dir.resolve() / "files"
 
 
 def _check_exists(storage: StorageConfig) -> None:

@@ -10,8 +10,10 @@ from serve.cli.bench.engines.command import engines_command
 from serve.cli.bench.evidence.command import evidence_command
 from serve.cli.bench.extractive.command import extractive_command
 from serve.cli.bench.ingest.command import ingest_command
+from serve.cli.bench.llm.command import llm_command
 from serve.cli.bench.milvus.command import milvus_command
 from serve.cli.bench.models.command import gpu_command, models_command
+from serve.cli.bench.ocr.command import ocr_command
 from serve.cli.bench.overload.command import overload_command
 from serve.cli.bench.peers.command import peers_command
 from serve.cli.bench.plan.command import plan_command
@@ -22,6 +24,7 @@ from serve.cli.bench.serve.command import corpus_command, serve_command
 from serve.cli.bench.starve.command import starve_command
 from serve.cli.bench.step.command import step_command
 from serve.cli.bench.tax.command import settings_command, tax_command
+from serve.cli.bench.understanding.command import understanding_command
 
 bench = typer.Typer(
     help="Measure speed and quality, side by side in one run. docs/benchmarks.md has the results.",
@@ -47,6 +50,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "retrieval": retrieval_command,
     "extractive": extractive_command,
     "evidence": evidence_command,
+    "understanding": understanding_command,
+    "ocr": ocr_command,
+    "llm": llm_command,
     "engines": engines_command,
     "milvus": milvus_command,
 }

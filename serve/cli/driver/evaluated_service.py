@@ -14,7 +14,17 @@ from serve.cli.remote import POLL_MAX_S, RemoteError, RemoteService
 
 # One passage a document, as in the public figures: no text of the usual sets is longer.
 STATIC_CHUNKING = {"type": "static", "static": {"max_chunk_size_tokens": 4096, "chunk_overlap_tokens": 0}}
-CHUNKING: dict[str, dict[str, Any]] = {"static": STATIC_CHUNKING, "auto": {"type": "auto"}}
+# What `--chunking all` compares: chunks of about one size, as far as a strategy has one.
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "structure": {"type": "structure"},
+    "fixed_tokens": {"type": "static", "static": {"max_chunk_size_tokens": 220, "chunk_overlap_tokens": 32}},
+    "sentence_window": {"type": "sentence_window"},
+    "semantic": {"type": "semantic"},
+    "parent_child": {"type": "parent_child"},
+    "contextual_headers": {"type": "contextual_headers"},
+}
+CHUNKING: dict[str, dict[str, Any]] = {"static": STATIC_CHUNKING, "auto": {"type": "auto"}, **STRATEGIES}
+NUM_TEXTS = 5
 MAX_RESULTS = 50  # the API's own limit
 FILES_PER_BATCH = 100
 MAX_ATTEMPTS = 10
@@ -38,7 +48,7 @@ class Corpus:
     @staticmethod
     def of(questions: QuestionSet, chunking: str) -> "Corpus":
         """Every store has its own files, so that one can be deleted alone. Other texts get other names."""
-        versions = [questions.digest, "auto"] if chunking == "auto" else [questions.digest]
+        versions = [questions.digest] if chunking == "static" else [questions.digest, chunking]
         folder = "-".join([quote(questions.name, safe=""), *versions])
         ids = [document.document_id for document in questions.documents]
         filenames = {f"{folder}/{quote(document_id, safe='')}.txt": document_id for document_id in ids}
@@ -48,10 +58,14 @@ class Corpus:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """The documents of one search, best first, each once; `is_degraded` if a stage was skipped."""
+    """The documents of one search, best first, each once; `is_degraded` if a stage was skipped.
+
+    `texts` are the best NUM_TEXTS passages, as they are shown.
+    """
 
     document_ids: tuple[str, ...]
     is_degraded: bool
+    texts: tuple[str, ...] = ()
 
 
 class EvaluatedService(RemoteService):
@@ -80,7 +94,24 @@ class EvaluatedService(RemoteService):
         strangers = [name for name in names if name not in corpus.filenames]
         if strangers:
             raise RemoteError(f"{corpus.store_name} has {strangers[0]!r}, which is not in the set; delete the store")
-        return SearchOutcome(tuple(corpus.filenames[name] for name in names), bool(page.get("degraded")))
+        texts = tuple(hit["content"][0]["text"] for hit in page["data"][:NUM_TEXTS])
+        return SearchOutcome(tuple(corpus.filenames[name] for name in names), bool(page.get("degraded")), texts)
+
+    def passages(self, store_id: str, query: str, num_results: int) -> list[str]:
+        """The texts of the best passages for a query."""
+        search = {"query": query, "max_num_results": num_results}
+        page = self._send("POST", f"/v1/vector_stores/{store_id}/search", json=search).json()
+        return [content["text"] for hit in page["data"] for content in hit["content"]]
+
+    def index_size(self, store_id: str) -> dict[str, int]:
+        """`num_chunks`, their `num_tokens`, and `num_bytes`."""
+        size: dict[str, int] = self._send("GET", f"/v1/vector_stores/{store_id}/index").json()
+        return size
+
+    def chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        """OpenAI's chat completion."""
+        completion: dict[str, Any] = self._send("POST", "/v1/chat/completions", json=body).json()
+        return completion
 
     def delete_store(self, store_id: str, concurrency: int) -> None:
         """Deletes the store and every file in it."""

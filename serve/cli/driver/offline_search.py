@@ -100,7 +100,7 @@ class OfflineCorpus:
         passages = tuple(self._passage(key) for key in order[:TOP_K].tolist())
         ranked = tuple(dict.fromkeys(self._chunks[key][0] for key in order.tolist()))
         nearest = self._sentences(embedding.tokens, passages)
-        signals = Signals(float(np.clip(scores.max(), 0, 1)), float(dense.scores[0]))
+        signals = Signals(float(np.clip(scores.max(), 0, 1)), float(dense.scores[0]), len(fused.keys))
         return OfflineHits(passages, ranked, lexical.term_weights, nearest, signals)
 
     def _max_sim(self, tokens: HalfArray, weights: FloatArray, keys: KeyArray) -> FloatArray:

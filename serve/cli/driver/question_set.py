@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -45,13 +45,17 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """`queries`: texts of the judged queries by id, in the file's order; `qrels`: relevance of documents to each."""
+    """`queries`: texts of the judged queries by id, in the file's order; `qrels`: relevance of documents to each.
+
+    `answers`: the known answers of a query, for the queries that have some.
+    """
 
     name: str
     documents: tuple[Document, ...]
     queries: dict[str, str]
     qrels: Qrels
     left_out: LeftOut
+    answers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -69,6 +73,12 @@ class QuestionSet:
         queries = {query_id: text for query_id, text in self.queries.items() if query_id in chosen}
         return replace(self, queries=queries, qrels={query_id: self.qrels[query_id] for query_id in queries})
 
+    def limit(self, num_documents: int) -> "QuestionSet":
+        """At most `num_documents` of the documents, those that are relevant to the queries first."""
+        relevant = {name for judged in self.qrels.values() for name, relevance in judged.items() if relevance > 0}
+        ranked = sorted(self.documents, key=lambda document: document.document_id not in relevant)
+        return replace(self, documents=tuple(ranked[:num_documents]))
+
 
 def read_question_set(folder: Path, split: str = "test") -> QuestionSet:
     """Reads the set in a folder. Relevance is in qrels/<split>.tsv, or in qrels.tsv if there is no folder qrels.
@@ -76,7 +86,7 @@ def read_question_set(folder: Path, split: str = "test") -> QuestionSet:
     Raises InvalidRequestError, with the file and the line, for anything missing or broken.
     """
     corpus = _read_corpus(_lines_file(folder, "corpus"))
-    texts = _read_queries(_lines_file(folder, "queries"))
+    texts, answers = _read_queries(_lines_file(folder, "queries"))
     qrels = _read_qrels(_qrels_file(folder, split))
     judged = {
         query_id: text for query_id, text in texts.items() if max(qrels.get(query_id, {}).values(), default=0) > 0
@@ -92,12 +102,18 @@ def read_question_set(folder: Path, split: str = "test") -> QuestionSet:
         unknown_documents=len(judged_ids - corpus_ids),
         blank_documents=len(corpus) - len(documents),
     )
-    return QuestionSet(folder.resolve().name, documents, judged, {key: qrels[key] for key in judged}, left_out)
+    judgements = {key: qrels[key] for key in judged}
+    return QuestionSet(folder.resolve().name, documents, judged, judgements, left_out, answers)
+
+
+def query_rows(folder: Path) -> list[dict[str, Any]]:
+    """Every query of the set with all its fields, in the file's order. Raises InvalidRequestError."""
+    return [row for _, row in json_lines(_lines_file(folder, "queries"))]
 
 
 def _read_corpus(path: Path) -> list[Document]:
     documents = {}
-    for where, line in _json_lines(path):
+    for where, line in json_lines(path):
         document = Document(_string(where, line, "_id"), line.get("title") or "", _string(where, line, "text"))
         if not isinstance(document.title, str):
             raise InvalidRequestError(f"{where}: `title` is not a string")
@@ -107,16 +123,20 @@ def _read_corpus(path: Path) -> list[Document]:
     return list(documents.values())
 
 
-def _read_queries(path: Path) -> dict[str, str]:
+def _read_queries(path: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """The texts, and the known answers of those queries that have a list `answers`."""
     queries: dict[str, str] = {}
-    for where, line in _json_lines(path):
+    answers: dict[str, tuple[str, ...]] = {}
+    for where, line in json_lines(path):
         query_id, text = _string(where, line, "_id"), _string(where, line, "text")
         if not query_id or query_id in queries:
             raise InvalidRequestError(f"{where}: the _id {query_id!r} is empty or a duplicate")
         if not text.strip():
             raise InvalidRequestError(f"{where}: the text of query {query_id!r} is empty")
         queries[query_id] = text
-    return queries
+        if isinstance(line.get("answers"), list):
+            answers[query_id] = tuple(text for text in line["answers"] if isinstance(text, str) and text.strip())
+    return queries, answers
 
 
 def _read_qrels(path: Path) -> Qrels:
@@ -167,7 +187,7 @@ def _first_file(tried: list[Path]) -> Path:
     raise InvalidRequestError(f"there is no {' or '.join(map(str, tried))}{beside}")
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, object) of each line that is not blank."""
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():

@@ -142,6 +142,8 @@ def ragserve_with(
         name = deployment["name"]
         if name in models:
             deployment["user_config"] = (deployment.get("user_config") or {}) | {"model": models[name]}
+        if name == "Parser" and "Embedder" in models:
+            deployment["user_config"] = (deployment.get("user_config") or {}) | {"tokenizer": models["Embedder"]}
         if has_gpu and name in GPU_SHARES:
             deployment.setdefault("ray_actor_options", {})["num_gpus"] = GPU_SHARES[name]
     path = folder / "serve_config.yaml"

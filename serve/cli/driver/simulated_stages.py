@@ -19,8 +19,8 @@ from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
+from models.deadline import Deadline
 from models.tokens.encoding import Encoding
-from models.types import Deadline
 
 MIN_BATCH_TOKENS = 64  # TokenBatchedConfig's own bound
 MAX_SERVE_BATCH = 32

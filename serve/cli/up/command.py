@@ -11,7 +11,8 @@ from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console
 from serve.cli.up.placement import Placement
 
 
-def up(
+# A command's options are its arguments.
+def up(  # noqa: PLR0913
     config: ConfigOption = DEFAULT_CONFIG,
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; overrides the deployment file.", min=1, max=65_535)
@@ -24,6 +25,15 @@ def up(
             "configured: exactly as the deployment file says."
         ),
     ] = "auto",
+    llm: Annotated[
+        str | None, typer.Option(help="Alias of the model that answers; overrides the deployment file.")
+    ] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            help="Alias of the embedding model; overrides the deployment file, with its tokenizer and reranker."
+        ),
+    ] = None,
     ingest_paths: Annotated[
         list[Path] | None,
         typer.Option("--ingest", help="File or folder to ingest once the service is ready; repeatable."),
@@ -41,9 +51,9 @@ def up(
 
     def when_ready(url: str) -> None:
         if ingest_paths:
-            ingest(ingest_paths, url)
+            ingest([str(path) for path in ingest_paths], url)
         if question:
             console.print(f"\n[bold]{question}[/bold]\n")
             ask(question, url)
 
-    run_until_stopped(LocalConfig(config, port, data, placement), console, when_ready)
+    run_until_stopped(LocalConfig(config, port, data, placement, llm=llm, embedder=embedder), console, when_ready)

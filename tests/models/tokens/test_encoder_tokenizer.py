@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from models.tokens.encoder_tokenizer import EncoderTokenizer, pad
@@ -89,3 +90,31 @@ def test_rows_are_padded_at_their_ends() -> None:
     rows = [np.arange(1, length + 1, dtype=np.int32) for length in (2, 1, 3)]
 
     assert pad(rows, 9).tolist() == [[1, 2, 9], [1, 9, 9], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "text", ["a b " * 5_000, "a\n" * 5_000, (" " * 300 + "b") * 100, "c" * 6_000 + " d" * 9_000, "a b c", ""]
+)
+def test_a_long_text_has_the_tokens_that_it_has_as_a_whole(text: str) -> None:
+    cutting = tokenizer(max_tokens=16)
+    whole = [WORDS.index(word) if word in WORDS else PAD for word in text.split()]
+
+    (encoding,), (spanned, _) = cutting.encode([text]), cutting.encode_with_spans(text)
+    (pair,) = cutting.encode_pairs("a b", [text])
+    (between,) = cutting.encode_between("a", [text], "d")
+
+    assert encoding.ids.tolist() == spanned.ids.tolist() == [CLS, *whole[:14], SEP]
+    assert pair.ids.tolist() == [CLS, A, B, SEP, *whole[:11], SEP]
+    assert between.ids.tolist() == [A, *whole[:14], D]
+
+
+def test_two_long_texts_of_a_pair_share_the_room() -> None:
+    (pair,) = tokenizer(max_tokens=15).encode_pairs("a " * 9_000, ["b " * 9_000])
+
+    assert pair.ids.tolist() == [CLS, *[A] * 6, SEP, *[B] * 6, SEP]
+
+
+def test_a_text_is_not_read_beyond_512_characters_a_token() -> None:
+    dropped, read = tokenizer(max_tokens=8).encode([" " * 4_096 + "a", " " * 4_095 + "a"])
+
+    assert (dropped.ids.tolist(), read.ids.tolist()) == ([CLS, SEP], [CLS, A, SEP])

@@ -12,7 +12,21 @@ from serve.cli.options import DEFAULT_STORE
 from tests.conftest import ROOT
 
 HEAVY_MODULES = {"ray", "torch", "numpy", "pydantic", "yaml", "httpx"}
-COMMANDS = ["up", "ingest", "ask", "status", "check-config", "backup", "restore", "plan", "eval", "kubernetes", "bench"]
+COMMANDS = [
+    "up",
+    "ingest",
+    "ask",
+    "status",
+    "dead-letters",
+    "replay",
+    "check-config",
+    "backup",
+    "restore",
+    "plan",
+    "eval",
+    "kubernetes",
+    "bench",
+]
 
 
 def test_help_loads_no_heavy_module() -> None:

@@ -3,14 +3,16 @@
 import gzip
 import json
 import random
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal
 
-from models.generation.evidence import Features, read_features
-from serve.cli.driver.offline_search import OfflineCorpus, OfflineSearch
+from models.generation.evidence import Features, probability, read_features
+from serve.cli.driver.offline_search import OfflineCorpus, OfflineHits, OfflineSearch
 from serve.cli.driver.question_set import QuestionSet, read_question_set
 
 SEED = 5
@@ -28,12 +30,17 @@ class CaseSizes:
 
 @dataclass(frozen=True)
 class Case:
-    """A question of one set asked over another, or the same, with its features."""
+    """A question of one set asked over another, or the same, with its features.
+
+    `first_ms` is the CPU time to estimate its evidence, `again_ms` that of a second time: the passages are read then.
+    """
 
     questions: str
     corpus: str
     kind: Kind
     features: Features
+    first_ms: float = 0.0
+    again_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,17 @@ def _ask(
     embeddings = search.questions([text for text, _ in labelled])
     for (text, kind), embedding in zip(labelled, embeddings, strict=True):
         hits = corpora[corpus].search(text, embedding)
-        features = read_features(text, hits.passages, hits.term_weights, hits.sentence_scores, hits.signals)
-        yield Case(asking.name, corpus, kind, features)
+        estimate = partial(_estimate, text, hits)
+        features, first_ms = estimate()
+        yield Case(asking.name, corpus, kind, features, first_ms, estimate()[1])
+
+
+def _estimate(text: str, hits: OfflineHits) -> tuple[Features, float]:
+    """The features, and the CPU time in milliseconds for them and the evidence."""
+    start = time.thread_time()
+    features = read_features(text, hits.passages, hits.term_weights, hits.sentence_scores, hits.signals)
+    probability(features)
+    return features, 1000 * (time.thread_time() - start)
 
 
 def _read(folder: Path, max_documents: int) -> LabelledSet:

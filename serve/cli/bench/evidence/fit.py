@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.generation.evidence import Features
+from models.generation.evidence import WEIGHTS, Features
 from serve.cli.bench.evidence.cases import Case
 
 RIDGE = 1e-3
@@ -16,19 +17,24 @@ Matrix = NDArray[np.float64]
 
 
 def fit_weights(cases: Sequence[Case]) -> Iterator[str]:
-    """Lines with the intercept and the weight of each feature: of all features, and of those of words alone.
+    """Lines with the intercept and the weight of each feature, for each set of features that may be there.
 
-    A question whose evidence comes from the words, a keyword for example, counts for the latter only.
+    A question without a feature, a keyword for example, counts only for the sets that lack it.
     """
-    complete = [case for case in cases if case.features.vector() != case.features.words.vector()]
-    for title, read, chosen in (
-        ("all features", Features.vector, complete),
-        ("words alone", lambda each: each.words.vector(), cases),
-    ):
-        rows = np.array([read(case.features) for case in chosen])
+    for names in WEIGHTS:
+        chosen = [case for case in cases if set(names) <= set(case.features.measured)]
+        if len({case.kind == "answerable" for case in chosen}) < 2:
+            continue
+        rows = np.array([_only(case.features, names).vector() for case in chosen])
         labels = np.array([case.kind == "answerable" for case in chosen], float)
         intercept, *weights = logistic(rows, labels, group_weights(chosen))
+        title = f"words, size{''.join(f', {name}' for name in names)}"
         yield f"{title}: intercept {intercept:.3f}, weights {', '.join(f'{weight:.3f}' for weight in weights)}"
+
+
+def _only(features: Features, names: tuple[str, ...]) -> Features:
+    """The features of words and size, and the measured ones in `names`."""
+    return replace(features.words, **{name: getattr(features, name) for name in names})
 
 
 def group_weights(cases: Sequence[Case]) -> Matrix:

@@ -15,11 +15,13 @@ SPLITS: tuple[tuple[Kind, Kind], ...] = (("answerable", "off topic"), ("answerab
 
 
 def run(folders: Sequence[Path], sizes: CaseSizes, has_fit: bool) -> Iterator[str]:
-    """Two Markdown tables, then the fitted weights if asked for."""
+    """Two Markdown tables and the gate's cost, then the fitted weights if asked for."""
     cases = read_cases(folders, sizes)
     yield from _auroc_table(cases)
     yield ""
     yield from _declined_table(cases)
+    yield ""
+    yield costs(cases)
     if has_fit:
         yield ""
         yield from fit_weights(cases)
@@ -29,6 +31,13 @@ def auroc(positive: FloatArray, negative: FloatArray) -> float:
     """The chance that a positive score is above a negative one; ties count half."""
     higher = (positive[:, None] > negative[None]).mean()
     return float(higher + 0.5 * (positive[:, None] == negative[None]).mean())
+
+
+def costs(cases: Sequence[Case]) -> str:
+    """The CPU time of the gate for a question: median and 95th percentile."""
+    columns = {"first": [case.first_ms for case in cases], "passages read before": [case.again_ms for case in cases]}
+    figures = (f"{name} {np.median(ms):.2f} (p95 {np.quantile(ms, 0.95):.2f})" for name, ms in columns.items())
+    return f"ms of CPU a question: {'; '.join(figures)}"
 
 
 def _auroc_table(cases: Sequence[Case]) -> Iterator[str]:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from models.generation.evidence import Features
+from models.generation.evidence import WEIGHTS, Features
 from serve.cli.bench.evidence.cases import Case
 from serve.cli.bench.evidence.fit import fit_weights, group_weights, logistic
-from serve.cli.bench.evidence.run import auroc
+from serve.cli.bench.evidence.run import auroc, costs
 
 
 def test_auroc_counts_pairs_in_the_right_order() -> None:
@@ -29,13 +29,19 @@ def test_each_kind_and_each_set_weighs_alike() -> None:
     assert group_weights(cases).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2, 1 / 2, 1 / 2])
 
 
-def test_questions_without_every_feature_count_for_the_words_alone() -> None:
+def test_each_set_of_features_has_a_fit_of_the_questions_that_have_them() -> None:
     whole, words = Features(0.9, 0.9, 0.8, 0.8, 0.8), Features(0.1, 0.1)
     cases = [Case("a", "a", "answerable", whole), Case("a", "b", "off topic", words)]
     cases += [Case("a", "b", "off topic", Features(0.1, 0.1, 0.2, 0.2, 0.2))]
 
-    of_all, of_words = fit_weights(cases)
+    lines = list(fit_weights(cases))
 
-    assert of_all.startswith("all features")
-    assert of_all.count(",") == 1 + 4
-    assert of_words.count(",") == 1 + 1
+    assert len(lines) == len(WEIGHTS)
+    assert lines[0].startswith("words, size, cosine, relevance, sentence: intercept")
+    assert [len(line.partition("weights")[2].split(",")) for line in (lines[0], lines[-1])] == [6, 3]
+
+
+def test_the_cost_is_that_of_the_median_question() -> None:
+    cases = [Case("a", "a", "answerable", Features(0.5, 0.5), float(ms), 0.25) for ms in range(1, 4)]
+
+    assert costs(cases) == "ms of CPU a question: first 2.00 (p95 2.90); passages read before 0.25 (p95 0.25)"

@@ -95,7 +95,7 @@ def session(tmp_path: Path) -> Session:
 class TestOffline:
     def test_an_embedding_model_is_called_in_its_best_batch(self, session: Session) -> None:
         texts = session.folder / "texts.json"
-        texts.write_text(json.dumps(session.words.queries(128)))
+        texts.write_text(json.dumps(session.words.queries(32)))
 
         with offline(Job("embedding", "minilm", None, {"queries": str(texts)}), threads=1) as process:
             contender = called_offline("offline", process, "queries", Target(0.9))
@@ -110,7 +110,7 @@ class TestOffline:
         folder = build_cross_encoder(session.encoder, session.folder / CROSS_ENCODER)
         catalog = write_cross_encoder_catalog(session.folder / "catalog.yaml", folder)
         pairs = session.folder / "pairs.json"
-        pairs.write_text(json.dumps([(query, ["a duck", "a goose"]) for query in session.words.queries(16)]))
+        pairs.write_text(json.dumps([(query, ["a duck", "a goose"]) for query in session.words.queries(4)]))
 
         with offline(Job("reranking", CROSS_ENCODER, str(catalog), {"pairs": str(pairs)}), threads=1) as process:
             result = process.turn("pairs", 0.5)

@@ -52,7 +52,8 @@ class TestServers:
     def test_our_deployment_file_is_a_good_one(self, tmp_path: Path) -> None:
         catalog = write_cross_encoder_catalog(tmp_path / "catalog.yaml", tmp_path)
 
-        launch = ragserve_with(DEPLOYMENT_FILE, tmp_path, {"Reranker": CROSS_ENCODER}, catalog)
+        models = {"Embedder": "minilm-int8", "Reranker": CROSS_ENCODER}
+        launch = ragserve_with(DEPLOYMENT_FILE, tmp_path, models, catalog)
 
         raw = read(Path(launch.command[launch.command.index("--config") + 1]))
         deployments = {deployment["name"]: deployment for deployment in raw["applications"][0]["deployments"]}

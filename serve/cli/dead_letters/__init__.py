@@ -1,0 +1,1 @@
+"""`ragserve dead-letters` and `ragserve replay`: files whose ingestion failed for good."""

@@ -1,0 +1,1 @@
+"""`ragserve files`: delete and update the files of a vector store by their attributes."""
