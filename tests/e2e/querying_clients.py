@@ -12,6 +12,7 @@ import httpx
 
 from serve.cli.remote import RemoteService
 from tests.conftest import Service
+from tests.patience import PATIENCE_S
 
 NUM_CLIENTS = 20
 PAUSE_S = 2.0  # between the queries of a client, to leave CPU time for loading models
@@ -62,7 +63,7 @@ def swap(service: Service, deployment: str, **user_config: Any) -> None:
     service.apply()
 
 
-def wait_for_answer_by(answers: list[Answer], name: str, model: str, limit_s: float = 30.0) -> None:
+def wait_for_answer_by(answers: list[Answer], name: str, model: str, limit_s: float = PATIENCE_S) -> None:
     """Wait until the model has answered a request that began after this call."""
     num_before, end = len(answers) + NUM_CLIENTS, time.monotonic() + limit_s
     while not any(answer.models.get(name) == model for answer in answers[num_before:]):

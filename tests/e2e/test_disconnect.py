@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -42,7 +43,7 @@ async def test_a_disconnect_frees_the_stage_within_a_second(service: Service, st
         _, connection = await asyncio.open_connection(address.hostname, address.port)
         connection.write(head.encode() + content)
         await connection.drain()
-        await until_unfinished(http, stage, lambda count: count >= 1, limit_s=30)
+        await until_unfinished(http, stage, lambda count: count >= 1, limit_s=PATIENCE_S)
 
         connection.close()
         await connection.wait_closed()

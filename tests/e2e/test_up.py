@@ -19,6 +19,7 @@ import yaml
 from deployments.cluster.environment import OWN_PORTS, free_port
 from serve.cli.remote import RemoteService
 from tests.conftest import ROOT, START_TIMEOUT_S
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -89,7 +90,7 @@ def started(folder: Path) -> Iterator[list[Up]]:
         up.log.close()
 
 
-def gone(processes: list[psutil.Process], limit_s: float = 30.0) -> bool:
+def gone(processes: list[psutil.Process], limit_s: float = PATIENCE_S) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=limit_s)
     return not alive
 
@@ -127,7 +128,7 @@ def test_a_killed_service_answers_the_same_again_and_applies_a_changed_file(fold
     # The cluster ends with its parent.
     processes = second.processes()
     second.process.kill()
-    assert gone(processes, limit_s=60)
+    assert gone(processes)
 
 
 def test_a_data_folder_that_cannot_be_written_is_refused_before_anything_starts(folder: Path) -> None:

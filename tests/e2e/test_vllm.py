@@ -15,6 +15,7 @@ import pytest
 from serve.cli.remote import RemoteService
 from tests.conftest import Service, restored_afterwards
 from tests.e2e.querying_clients import Answer, clients, stage, swap, wait_for_answer_by
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.slow]
 
@@ -137,7 +138,7 @@ async def test_a_disconnect_frees_the_engine_within_a_second(llm: Service, reque
     body = body | {"stream": stream, "max_tokens": 1700}
     async with httpx.AsyncClient(base_url=llm.url, timeout=120, trust_env=False) as http:
         connection = await post_without_reading(llm.url, path, json.dumps(body).encode())
-        await wait_until_unfinished(1, http, limit_s=30)
+        await wait_until_unfinished(1, http, limit_s=PATIENCE_S)
 
         connection.close()
         await connection.wait_closed()

@@ -16,6 +16,7 @@ from deployments.cluster.request_ids import OneRequestId
 from models.errors import OverloadedError
 from serve.admission import Admission, AdmissionConfig
 from serve.middleware import LIMITED, AdmissionLimit, RequestLog
+from tests.patience import PATIENCE_S
 from tests.serve.api.api_samples import Clock, application
 
 # What has no limit though it is sent with a body: it writes to the database or to the disk, and asks no stage.
@@ -57,7 +58,7 @@ class Gate:
         yield b"last"
 
     async def until_begun(self, number: int) -> None:
-        async with asyncio.timeout(30), self.changed:
+        async with asyncio.timeout(PATIENCE_S), self.changed:
             await self.changed.wait_for(lambda: self.num_begun >= number)
 
 

@@ -19,6 +19,7 @@ from models.types import BACKGROUND_PRIORITY, Embeddings, ParsedFile, RequestCon
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.ingest_worker import IngestWorker
 from tests.inline import InlineEmbedder, InlineParser, open_corpus
+from tests.patience import PATIENCE_S
 from tests.token_hashing import TokenHashingModel
 
 CONFIG = IngestConfig(poll_s=0.02, retry_s=0.01, max_retry_s=0.05, concurrency=2)
@@ -87,7 +88,7 @@ async def working(corpus: Corpus, embedder: InlineEmbedder) -> AsyncIterator[Ing
             await task
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110, the condition is in the database
             await asyncio.sleep(0.01)

@@ -16,6 +16,7 @@ from models.types import GenerationDelta, GenerationRequest, RequestContext
 from serve.live_services import Clients, LiveServices
 from serve.settings import Settings
 from tests.inline import ingest, inline_clients, open_corpus
+from tests.patience import PATIENCE_S
 
 
 @asynccontextmanager
@@ -199,5 +200,5 @@ class PausedParser:
         await asyncio.Event().wait()
 
     async def until_begun(self, number: int) -> None:
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: self._num_begun >= number)

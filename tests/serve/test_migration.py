@@ -20,6 +20,7 @@ from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery
 from tests.contexts import within
 from tests.inline import InlineDense, InlineEmbedder, InlineParser, open_corpus, retrieval_stages
+from tests.patience import PATIENCE_S
 from tests.token_hashing import TokenHashingModel
 
 CONFIG = MigrationConfig(chunks_per_step=4, duty=1, poll_s=0.01)
@@ -77,7 +78,7 @@ def generation(corpus: Corpus) -> str | None:
     return corpus.vector_stores.get(DEFAULT_TENANT, DEFAULT_VECTOR_STORE).generation
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110, the condition is in the database
             await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 import asyncio
 
 from serve.pipelines.wakeup import Wakeup
+from tests.patience import PATIENCE_S
 
 
 async def test_it_ends_when_set_or_after_its_time() -> None:
@@ -26,6 +27,6 @@ async def test_a_cancellation_right_after_it_was_set_stops_the_loop() -> None:
     wakeup.set()
     await asyncio.sleep(0)
     task.cancel()
-    done, _ = await asyncio.wait([task], timeout=10)
+    done, _ = await asyncio.wait([task], timeout=PATIENCE_S)
 
     assert done == {task}

@@ -11,6 +11,7 @@ from deployments.calls.envelope import Envelope
 from models.errors import DeadlineExceededError, NotFoundError, OverloadedError, RagError, StageUnavailableError
 from models.types import RequestContext
 from tests.contexts import assert_arrived, of_two_tenants, within
+from tests.patience import PATIENCE_S
 
 
 class Stage:
@@ -94,7 +95,7 @@ async def test_nobody_waits_longer_than_max_wait_for_a_message_on_its_way(stage:
     await turns()
     second = asyncio.create_task(calls.call(2, soon()))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await stage.second_sent.wait()
 
     stage.gate.set()

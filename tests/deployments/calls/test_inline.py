@@ -9,6 +9,7 @@ from deployments.calls.client import StageClient
 from deployments.calls.inline import InlineHandle, InlineStage
 from models.errors import DeadlineExceededError, InternalError, InvalidRequestError
 from tests.contexts import assert_arrived, of_two_tenants, within
+from tests.patience import PATIENCE_S
 from tests.probe import Probe
 
 
@@ -93,7 +94,7 @@ async def test_leaving_a_stream_ends_it(client: StageClient) -> None:
 
     await stream.aclose()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not await cancelled(client):  # noqa: ASYNC110, the closing is a task of its own
             await asyncio.sleep(0)
 

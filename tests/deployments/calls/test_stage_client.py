@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from models.errors import DeadlineExceededError, InternalError, InvalidRequestError, OverloadedError, RagError
 from tests.contexts import assert_arrived, of_two_tenants, within
+from tests.patience import PATIENCE_S
 from tests.probe import Probe
 
 # One event loop for all: a handle belongs to the loop that made it.
@@ -28,7 +29,7 @@ async def client(cluster: None) -> Any:
     return StageClient(RayHandle(handle), "probe")
 
 
-async def until(condition: Any, limit_s: float = 5.0) -> None:
+async def until(condition: Any, limit_s: float = PATIENCE_S) -> None:
     """Returns when `condition` holds; fails after `limit_s`."""
     async with asyncio.timeout(limit_s):
         while not await condition():  # noqa: ASYNC110, the condition is in another process

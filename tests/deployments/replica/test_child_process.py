@@ -16,6 +16,7 @@ import uvloop
 
 from deployments.replica import child_process
 from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildProcess, ChildStartError
+from tests.patience import PATIENCE_S
 
 LIMITS = ChildLimits(memory_bytes=512 * 1024**2, cpu_s=1, wall_s=30)
 PARENT = """
@@ -124,7 +125,7 @@ def test_a_busy_child_ends_with_a_parent_that_is_killed() -> None:
     parent.wait()
     parent.stdout.close()
 
-    _, alive = psutil.wait_procs([child], timeout=10)
+    _, alive = psutil.wait_procs([child], timeout=PATIENCE_S)
     assert not alive
 
 

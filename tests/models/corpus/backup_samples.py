@@ -20,6 +20,7 @@ from models.corpus.backup.restore import UNRESTORED, restore_backup
 from models.corpus.blobs import FolderBlobStore
 from models.corpus.database import Database, open_database
 from models.corpus.schema import chunks, files, metadata, token_vectors, vectors
+from tests.patience import PATIENCE_S
 
 FORK = multiprocessing.get_context("fork")
 NOT_RESTORED = {"log_id", "trimmed_seq", "build_owner", "build_lease_expires_at"} | {
@@ -59,7 +60,7 @@ def restore_and_die(url: str, blob_root: Path, backup: Path, moment: int) -> boo
     """
     child = FORK.Process(target=_restore, args=(url, blob_root, backup, moment), daemon=True)
     child.start()
-    child.join(60)
+    child.join(PATIENCE_S)
     assert child.exitcode in (0, -signal.SIGKILL)
     return child.exitcode != 0
 
@@ -70,7 +71,7 @@ def restore_and_be_killed(url: str, blob_root: Path, backup: Path, after_s: floa
     child.start()
     child.join(after_s)
     child.kill()
-    child.join(60)
+    child.join(PATIENCE_S)
     return child.exitcode != 0
 
 

@@ -45,6 +45,7 @@ from models.corpus.leases import claim_lease, is_leased, release_lease
 from models.corpus.records import PageRequest
 from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version, view_positions
 from models.errors import ConfigError, ConflictError
+from tests.patience import PATIENCE_S
 
 PAGE = PageRequest(limit=100, order="asc")
 FILE_LIMIT_BYTES = 100_000
@@ -289,7 +290,7 @@ def test_a_backup_under_writes_is_consistent(corpus: Corpus, blob_root: Path, st
             create_backup(corpus.database, blob_root, state_folder / f"backup-{number}")
     finally:
         stop.set()
-        writer.join(60)
+        writer.join(PATIENCE_S)
 
     for number in range(6):
         check_backup(state_folder / f"backup-{number}")

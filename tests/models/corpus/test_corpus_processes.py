@@ -9,6 +9,7 @@ from corpus_samples import STORE, TENANT, Follower, cut, stored_texts
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 SPAWN = multiprocessing.get_context("spawn")
@@ -23,7 +24,7 @@ def test_processes_that_open_at_once_create_one_schema(tmp_path: Path) -> None:
     for child in children:
         child.start()
     for child in children:
-        child.join(60)
+        child.join(PATIENCE_S)
 
     assert [child.exitcode for child in children] == [0] * 4
     corpus = Corpus.open(url, tmp_path)

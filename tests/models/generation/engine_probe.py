@@ -7,6 +7,7 @@ import psutil
 
 from models.generation.vllm_model import VllmModel
 from models.types import GenerationDelta, GenerationRequest
+from tests.patience import PATIENCE_S
 
 MAX_MODEL_LEN = 1024
 MAX_TOKENS = 600
@@ -28,7 +29,7 @@ async def collect(model: VllmModel, request: GenerationRequest) -> list[Generati
     return [delta async for delta in model.stream(request)]
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
     """Returns once `condition` holds; TimeoutError after `limit_s`."""
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110 - the engine has no event to wait for

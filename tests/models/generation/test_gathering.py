@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.generation.gathering import gather
+from tests.patience import PATIENCE_S
 
 LONG_S = 60.0
 
@@ -38,7 +39,7 @@ async def test_the_first_output_comes_at_once_and_the_second_after_the_pause() -
     engine = Engine(3)
     outputs = gather(engine.outputs(), LONG_S)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await anext(outputs)).finished is False
     second = asyncio.ensure_future(anext(outputs))
     await asyncio.sleep(0.01)
@@ -50,7 +51,7 @@ async def test_the_first_output_comes_at_once_and_the_second_after_the_pause() -
 
 
 async def test_nothing_is_waited_for_after_the_last_output() -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert [output.finished async for output in gather(Engine(1).outputs(), LONG_S)] == [True]
 
 

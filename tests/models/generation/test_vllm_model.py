@@ -14,6 +14,7 @@ from models.generation.vllm_model import VllmModel
 from models.types import GenerationRequest, SamplingOptions
 from tests.models.generation.engine_probe import MAX_MODEL_LEN, collect, num_running_in_the_core, until
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.vllm,
@@ -79,7 +80,7 @@ async def test_it_stops_at_a_stop_string_and_leaves_it_out(model: VllmModel) -> 
 
 
 async def test_a_slow_reader_gets_what_has_gathered_in_one_delta(model: VllmModel) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         deltas = model.stream(request())
         first = await anext(deltas)
         await until(lambda: model.activity().num_unfinished == 0)

@@ -17,6 +17,7 @@ from models.errors import ConflictError
 from models.filters import Comparison
 from models.index.private_folder import sweep
 from models.index.tantivy_index import MAX_IN_MEMORY, TantivyIndex
+from tests.patience import PATIENCE_S
 
 NORTH = Comparison("eq", "place", "north")
 NOT_NORTH = Comparison("ne", "place", "north")
@@ -124,7 +125,7 @@ def num_threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def wait_until(condition: Callable[[], bool], limit_s: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
     """Wait for threads to end, which takes a moment after their release."""
     deadline = time.monotonic() + limit_s
     while not condition():
@@ -174,7 +175,7 @@ def test_only_folders_of_killed_processes_are_swept(tmp_path: Path) -> None:
         assert folder.is_dir()
 
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE_S)
         assert folder.is_dir()
         sweep(tmp_path)
 

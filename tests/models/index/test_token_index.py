@@ -21,6 +21,7 @@ from models.index import token_index
 from models.index.private_folder import PREFIX, sweep
 from models.index.token_index import TokenIndex
 from models.types import KeyArray
+from tests.patience import PATIENCE_S
 
 FILE_LIMIT_BYTES = 100_000
 
@@ -263,7 +264,7 @@ def test_a_killed_process_leaves_a_folder_that_the_next_one_sweeps(tmp_path: Pat
         assert len(list(tmp_path.glob(f"{PREFIX}*"))) == 1
 
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE_S)
         sweep(tmp_path)
 
     assert list(tmp_path.iterdir()) == []

@@ -27,6 +27,7 @@ from serve.pipelines.semantic_parsing import SemanticParsing
 from serve.pipelines.shown_retrieval import ShownRetrieval
 from serve.settings import ApiConfig, Settings
 from tests.inline import InlineCompletions, InlineEmbedder, InlineParser, ShortestFirst, inline_stages
+from tests.patience import PATIENCE_S
 
 URL = "http://ragserve"
 INGEST = IngestConfig(poll_s=0.05, retry_s=0.05)
@@ -152,6 +153,6 @@ async def disconnect_once(called: asyncio.Event, app: FastAPI, path: str, body: 
             statuses.append(message["status"])
 
     scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await app(scope | {"headers": [(b"content-type", b"application/json")]}, receive, send)
     return statuses[0]

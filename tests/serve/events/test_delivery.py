@@ -16,6 +16,7 @@ from serve.events.delivery import EventDelivery
 from serve.events.signature import read_secrets, sign
 from serve.events.sinks import configured_sinks
 from tests.inline import ingest, open_corpus
+from tests.patience import PATIENCE_S
 from tests.serve.events.receiver import Behaviour, Receiver, receiving
 
 SECRET = SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -50,7 +51,7 @@ def num_waiting(corpus: Corpus) -> int:
     return corpus.outbox.size("webhook").num_events
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110, the condition is in the database
             await asyncio.sleep(0.01)

@@ -19,6 +19,7 @@ from serve.events.delivery import EventDelivery
 from serve.events.kafka import KafkaSink, outcome_of
 from serve.events.sinks import configured_sinks
 from tests.inline import ingest, open_corpus
+from tests.patience import PATIENCE_S
 from tests.serve.events.test_delivery import SECRET, until
 
 TOPIC = "documents"
@@ -29,7 +30,7 @@ FAST: dict[str, Any] = {"poll_s": 0.02, "retry_s": 0.01, "max_retry_s": 0.02}
 def brokers() -> Iterator[str]:
     """Three brokers of librdkafka's mock cluster; topics make themselves."""
     cluster = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 3, "log_level": 0})
-    metadata = cluster.list_topics(timeout=30)
+    metadata = cluster.list_topics(timeout=PATIENCE_S)
     yield ",".join(f"{broker.host}:{broker.port}" for broker in metadata.brokers.values())
     cluster.flush(0)
 
@@ -65,7 +66,7 @@ async def deliver_all(corpus: Corpus, config: EventsConfig, num_replicas: int = 
 def messages_in(servers: str, topic: str) -> list[Message]:
     """Every message of a topic, each partition in order."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.partition.eof": True})
-    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+    partitions = consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     messages, num_ended = list[Message](), 0
     while num_ended < len(partitions):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from serve.cli.driver.open_loop import UNANSWERED, UNSENT, Arrivals, OpenLoad, Phase, Record, arrivals, drive_open, run
+from tests.patience import PATIENCE_S
 
 BODIES = "bodies"
 PHASE = Phase(0.5, (Arrivals("/v1/query", BODIES, 200),))
@@ -66,7 +67,7 @@ async def serving(answer: Callable[[int], bytes | None]) -> AsyncIterator[int]:
     """The port of a server in this process."""
     answers = Answers(answer)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(answers), "127.0.0.1", 0)
-    async with server, asyncio.timeout(30):
+    async with server, asyncio.timeout(PATIENCE_S):
         yield server.sockets[0].getsockname()[1]
         await answers.all_closed.wait()
 
