@@ -152,6 +152,8 @@ class SamplingOptions:
     seed: int | None = None
     response_schema: dict[str, Any] | None = None
     adapter: str | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from deployments.reranker import RerankerConfig
 from models.catalog import Catalog
 from models.errors import ConfigError, RagError, did_you_mean
 from models.registry import Task
+from serve.api.served_models import check_model_aliases
 from serve.settings import IngressConfig, SearchConfig, Settings
 
 STAGES: dict[str, type[StageConfig]] = {
@@ -243,6 +244,21 @@ def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
         yield from _check_alias(catalog, "parsing", alias, f"{where}.args.catalog")
     yield from _check_tokenizer(user_configs, where)
     yield from _check_query(catalog, arguments, user_configs, where)
+    yield from _check_model_aliases(catalog, arguments, user_configs, where)
+
+
+def _check_model_aliases(
+    catalog: Catalog, arguments: dict[str, Any], user_configs: dict[str, dict[str, Any]], where: str
+) -> Iterator[Problem]:
+    """Names of clients stand for models of the catalog."""
+    try:
+        api = Settings(**arguments).with_user_config(user_configs.get("Ingress")).api
+    except (RagError, ValidationError):
+        return  # the checks above report this
+    try:
+        check_model_aliases(api.model_aliases, catalog)
+    except ConfigError as error:
+        yield Problem(f"{where}.{error.where}", error.message)
 
 
 def _check_query(

@@ -9,6 +9,7 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from serve.access.keys import KeyRing
+from serve.api.served_models import check_model_aliases
 from serve.api.services import InlineReplica, Services
 from serve.caching.caches import Caches
 from serve.events.delivery import EventDelivery
@@ -90,7 +91,8 @@ class LiveServices:
 
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
-        self._arguments, self._clients, self._corpus = settings, clients, corpus
+        self._arguments, self._clients, self._corpus, self._catalog = settings, clients, corpus, catalog
+        check_model_aliases(settings.api.model_aliases, catalog)
         self._orders: dict[OrderName, PassageOrder] = {}
         self._prompts = catalog.prompts
         self._caches = Caches(corpus.views, clients.statuses, catalog)
@@ -137,6 +139,7 @@ class LiveServices:
         Raises ConfigError that names the key; then nothing has changed.
         """
         settings = self._arguments.with_user_config(user_config)
+        check_model_aliases(settings.api.model_aliases, self._catalog)
         retrieval, query = self._compose(settings)
         self._worker.configure(settings.ingest)
         self._builder.configure(settings.migration, settings.ingest.token_vectors)

@@ -6,9 +6,9 @@ Serve hands it to each ingress replica, and requests that begin after that use i
 
 import os
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.calls.coalescer import CoalescingConfig
 from deployments.replica.storage import StorageConfig
@@ -17,6 +17,7 @@ from models.corpus.views import Shard
 from serve.admission import AdmissionConfig
 from serve.caching.config import CacheConfig
 from serve.events.config import EventsConfig
+from serve.pipelines.answering import Extra
 from serve.pipelines.housekeeping import HousekeepingConfig
 from serve.pipelines.ingest import IngestConfig, IngestLimits
 from serve.pipelines.migrate import MigrationConfig
@@ -27,8 +28,12 @@ from serve.placement import InlineConfig
 C = TypeVar("C", bound=BaseModel)
 
 
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+MAX_MODEL_ALIASES = 256
+
+
 class ApiLimits(BaseModel):
-    """Limits of one HTTP request. They may change while the application serves."""
+    """Limits of one HTTP request, and what clients may send. They may change while the application serves."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,6 +50,17 @@ class ApiLimits(BaseModel):
     max_rerank_texts: int = Field(default=1_000, ge=1, le=10_000, description="Most texts in one rerank request.")
     embed_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one embedding request, in seconds.")
     rerank_s: float = Field(default=60.0, gt=0, le=3600, description="Time for one rerank request, in seconds.")
+    model_aliases: dict[ModelName, ModelName] = Field(
+        default_factory=dict,
+        max_length=MAX_MODEL_ALIASES,
+        description="Names that clients send as `model`, each with the served name that it stands for, such as "
+        "{gpt-4o: ragserve}.",
+    )
+    extra: Extra = Field(
+        default="refuse",
+        description="`extra` of a chat, completion or message that does not send it: refuse or ignore what the model "
+        "cannot follow.",
+    )
 
 
 class ApiConfig(ApiLimits):

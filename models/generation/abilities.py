@@ -1,14 +1,13 @@
 """What a model that quotes cannot do, by the fields of a request."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from models.answer_form import AUTO, AnswerForm
 from models.errors import InvalidRequestError
 from models.types import ChatMessage, SamplingOptions
 
-NEEDS_LLM = "set user_config.model of the Generator to a language model, a catalog entry of kind vllm"
+NEEDS_LLM = "set user_config.model of the Generator to a language model, a catalog entry of kind vllm or openai"
 _GREEDY: tuple[float | None, ...] = (None, 0)
 _WHOLE: tuple[float | None, ...] = (None, 1)
 
@@ -19,6 +18,8 @@ def unsupported_options(messages: Sequence[ChatMessage], sampling: SamplingOptio
         "messages": any(message.role == "system" for message in messages) and "follows no system message",
         "temperature": sampling.temperature not in _GREEDY and "samples nothing, so temperature must be 0",
         "top_p": sampling.top_p not in _WHOLE and "samples nothing, so top_p must be 1",
+        "presence_penalty": sampling.presence_penalty not in _GREEDY and "samples nothing, so there is no penalty",
+        "frequency_penalty": sampling.frequency_penalty not in _GREEDY and "samples nothing, so there is no penalty",
         "stop": bool(sampling.stop) and "quotes whole sentences and does not end at a stop text",
         "response_format": sampling.response_schema is not None and "cannot write JSON",
     }
@@ -38,7 +39,7 @@ def without_unsupported(
     messages: Sequence[ChatMessage], sampling: SamplingOptions
 ) -> tuple[tuple[ChatMessage, ...], SamplingOptions]:
     """Both without what quoting cannot follow."""
-    plain = replace(sampling, temperature=None, top_p=None, stop=(), response_schema=None)
+    plain = SamplingOptions(sampling.max_tokens, seed=sampling.seed, adapter=sampling.adapter)
     return tuple(message for message in messages if message.role != "system"), plain
 
 
@@ -53,12 +54,24 @@ def check_plain_request(model: str, body: Mapping[str, Any]) -> None:
         "response_format": form.get("type", "text") != "text" and "cannot write JSON",
         "n": (body.get("n") or 1) > 1 and "has only one answer",
         "logprobs": bool(body.get("logprobs")) and "has no log probabilities",
+        "messages": any(map(_is_media, _blocks(body))) and "reads text alone, no images, audio or files",
     }
     if body.get("extra") == "ignore":
         return
     for name, problem in problems.items():
         if problem:
             raise refusal(model, name, str(problem))
+
+
+def _blocks(body: Mapping[str, Any]) -> Iterator[Any]:
+    """The content parts of a chat's messages."""
+    for message in body.get("messages") or ():
+        content = message.get("content")
+        yield from content if isinstance(content, list) else ()
+
+
+def _is_media(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") not in (None, "text", "refusal")
 
 
 def refusal(model: str, param: str, problem: str) -> InvalidRequestError:

@@ -98,7 +98,7 @@ class ExtractiveModel:
         messages = conversation(request)
         question, prompt = standalone_question(messages), read_context(messages)
         if question is None and prompt is None:
-            problem = "answers from documents only: search a vector store, bring a context and a question"
+            problem = "only quotes: bring a context and a question, name vector_store_ids in a chat"
             raise InvalidRequestError(f"model {self.name!r} {problem}, or {NEEDS_LLM}", "model")
         if question is not None or prompt is None:
             answer, delta = QuotedAnswer(CitedText(question or ""), None, True), _said(question or "")

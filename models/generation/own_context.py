@@ -1,10 +1,19 @@
 """Answers from the context that a request brings: its passage, and whether it answers the question."""
 
+from collections.abc import Sequence
+
 from models.generation.evidence import Signals, estimate_evidence
-from models.types import Passage
+from models.generation.prompt_context import read_context
+from models.generation.standalone import standalone_question
+from models.types import ChatMessage, Passage
 
 PROMPT = "prompt"  # the name under which the request's own context is cited
 _MAX_PARAGRAPHS = 200  # more are read as one
+
+
+def brings_context(messages: Sequence[ChatMessage]) -> bool:
+    """Whether a model that quotes can answer without documents: from a context, or with a standalone question."""
+    return read_context(messages) is not None or standalone_question(messages) is not None
 
 
 def prompt_passage(text: str) -> Passage:

@@ -23,6 +23,8 @@ def conversation(request: CompletionRequest) -> list[ChatMessage]:
     """The messages of a request with their text; a completion's prompt is one message of the user."""
     if request.kind == "completion":
         prompt = request.body.get("prompt")
+        if isinstance(prompt, list) and len(prompt) == 1:
+            (prompt,) = prompt
         return [ChatMessage("user", prompt)] if isinstance(prompt, str) else []
     return [ChatMessage(_role(message), _text(message.get("content"))) for message in request.body["messages"]]
 

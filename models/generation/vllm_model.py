@@ -228,7 +228,13 @@ class VllmModel:
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         temperature = self._config.temperature if options.temperature is None else options.temperature
-        chosen = {"temperature": temperature, "top_p": options.top_p, "seed": options.seed}
+        chosen = {
+            "temperature": temperature,
+            "top_p": options.top_p,
+            "seed": options.seed,
+            "presence_penalty": options.presence_penalty,
+            "frequency_penalty": options.frequency_penalty,
+        }
         explicit = {option: value for option, value in chosen.items() if value is not None}
         schema = options.response_schema
         return SamplingParams(

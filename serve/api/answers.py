@@ -40,3 +40,9 @@ async def final_answer(query: Query, services: Services, context: RequestContext
             if isinstance(event, Answered):
                 return event
     raise AssertionError("the query pipeline ends with Answered or raises")
+
+
+def usage(event: Answered) -> dict[str, int]:
+    """OpenAI's counts of tokens."""
+    prompt, completion = event.num_prompt_tokens, event.num_completion_tokens
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

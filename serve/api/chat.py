@@ -1,7 +1,7 @@
 """POST /v1/chat/completions in OpenAI's shape: answers from documents, as /v1/query gives them, or plain chat.
 
-The request is answered from documents if it names vector stores, or the service itself as its model. A request that
-names another language model is plain chat: see plain_chat.
+The request is answered from documents if it names vector stores, or the service itself as its model. So it is if its
+model only quotes, and it brings no context to quote. One that names a language model is plain chat: see plain_chat.
 """
 
 import json
@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.answer_form import AnswerForm
@@ -18,7 +19,7 @@ from models.errors import InvalidRequestError, RagError
 from models.generation.citations import Citation, Marker
 from models.generation.own_context import PROMPT
 from models.types import Scope
-from serve.api.answers import accept_query, check_grounding, final_answer
+from serve.api.answers import accept_query, check_grounding, final_answer, usage
 from serve.api.chat_request import AnyChatRequest, ChatRequest
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
@@ -27,11 +28,11 @@ from serve.api.evidence import evidence, to_location
 from serve.api.filters import to_filter
 from serve.api.plain_chat import PlainChat, plain_response
 from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
-from serve.api.served_models import served_adapter
-from serve.api.services import ServicesDep, TenantRoute
+from serve.api.served_models import needs_documents, served_adapter
+from serve.api.services import ExtraRoute, ServicesDep
 from serve.pipelines.answering import Answered, Event, Query, TextGenerated
 
-router = APIRouter(route_class=TenantRoute)
+router = APIRouter(route_class=ExtraRoute)
 
 
 @router.post("/v1/chat/completions", response_model=None)
@@ -40,7 +41,10 @@ async def chat_completions(
 ) -> Response | dict[str, Any]:
     """Answers the last user message: from documents, with `citations` and `annotations`, or as plain chat."""
     if isinstance(body, PlainChat):
-        return await plain_response(body.to_request("chat", context.request_id), request, services, context)
+        plain = body.to_request("chat", context.request_id)
+        if not needs_documents(plain, services):
+            return await plain_response(plain, request, services, context)
+        body = _as_documents(plain.body)
     query = _to_query(body, await served_adapter(body.model, services, context), context.tenant)
     query = await accept_query(query, services, "messages")
     completion = Completion(context.request_id, body.model, str(request.base_url))
@@ -49,6 +53,15 @@ async def chat_completions(
         events = await start_stream(request, services.query.answer(query, context))
         return EventSourceResponse(_chunks(events, completion, include_usage))
     return completion.response(await cancel_on_disconnect(request, final_answer(query, services, context)))
+
+
+def _as_documents(body: dict[str, Any]) -> ChatRequest:
+    """A plain chat, answered from documents instead."""
+    try:
+        return ChatRequest.model_validate(body)
+    except ValidationError as error:
+        problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(problems, body=body) from None
 
 
 def _to_query(body: ChatRequest, adapter: str | None, tenant: str) -> Query:
@@ -82,7 +95,7 @@ class Completion:
     def response(self, event: Answered) -> dict[str, Any]:
         message = {"role": "assistant", "content": event.text, "refusal": None, "annotations": self._annotations(event)}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": event.finish_reason}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": _usage(event), **evidence(event)}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": usage(event), **evidence(event)}
 
     def chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -94,7 +107,7 @@ class Completion:
         return {**self.chunk(delta, event.finish_reason), **evidence(event)}
 
     def usage_chunk(self, event: Answered) -> dict[str, Any]:
-        return {**self._head("chat.completion.chunk"), "choices": [], "usage": _usage(event)}
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(event)}
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
@@ -141,8 +154,3 @@ async def _chunks(
 
 def _sse(body: dict[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(json.dumps(body, default=BaseModel.model_dump))
-
-
-def _usage(event: Answered) -> dict[str, int]:
-    prompt, completion = event.num_prompt_tokens, event.num_completion_tokens
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from models.errors import InvalidRequestError
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions
 from serve.api.filters import FilterBody
 from serve.api.ids import VectorStoreIds
@@ -19,6 +20,7 @@ from serve.api.sampling import (
     LanguageOption,
     LengthOption,
     MaxTokens,
+    Penalty,
     ResponseModeOption,
     Temperature,
     TopP,
@@ -28,6 +30,23 @@ from serve.api.understanding import QueryUnderstanding
 
 FILE_SEARCH = "file_search"
 TEXTS = ("text", "refusal")
+MEDIA = ("image_url", "input_image", "image", "input_audio", "video_url", "file", "input_file")
+# Fields of OpenAI's that no answer from documents can follow, each with the reason.
+UNSUPPORTED = {
+    "n": "have one choice",
+    "logprobs": "have no log probabilities",
+    "top_logprobs": "have no log probabilities",
+    "logit_bias": "take no bias of tokens",
+    "reasoning_effort": "set no effort of reasoning; the model's catalog entry does",
+    "verbosity": "take a length instead: length: short, medium or long",
+    "modalities": "are text",
+    "audio": "are text",
+    "prediction": "take no prediction",
+    "web_search_options": "search no web",
+    "functions": "call no functions",
+    "function_call": "call no functions",
+    "tool_choice": "call no functions",
+}
 MAX_MESSAGES = 10_000  # a conversation of this length is cut to the model's window, and never refused
 DEFAULT_STORES = (DEFAULT_VECTOR_STORE,)
 IGNORED = "Accepted for OpenAI's clients; ignored."
@@ -177,6 +196,8 @@ class ChatRequest(BaseModel):
     max_completion_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     stop: str | tuple[str, ...] | None = Field(default=None, max_length=MAX_STOPS)
     seed: int | None = None
     n: Literal[1] = 1
@@ -209,7 +230,10 @@ class ChatRequest(BaseModel):
         fields = {name: value for name, value in body.items() if not _is_default(name, value, cls.model_fields)}
         if fields.get("tool_choice") == "none" and not fields.get("tools"):
             del fields["tool_choice"]
-        return _without_extra(fields, cls.model_fields) if fields.get("extra") == "ignore" else fields
+        if fields.get("extra") == "ignore":
+            return _without_extra(fields, cls.model_fields)
+        _refuse_unsupported(fields)
+        return fields
 
     @field_validator("tools", mode="before")
     @classmethod
@@ -226,7 +250,8 @@ class ChatRequest(BaseModel):
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
         max_tokens = self.max_completion_tokens or self.max_tokens or DEFAULT_MAX_TOKENS
         schema = self.response_format.schema_dict if self.response_format else None
-        return SamplingOptions(max_tokens, self.temperature, self.top_p, stop, self.seed, schema, adapter)
+        penalties = (self.presence_penalty, self.frequency_penalty)
+        return SamplingOptions(max_tokens, self.temperature, self.top_p, stop, self.seed, schema, adapter, *penalties)
 
     @property
     def search(self) -> FileSearchTool:
@@ -246,6 +271,24 @@ def _is_default(name: str, value: Any, names: Container[str]) -> bool:
     if value is None:
         return name in names or name in DEFAULTS
     return value in DEFAULTS.get(name, ())
+
+
+def _refuse_unsupported(fields: dict[str, Any]) -> None:
+    """Raises InvalidRequestError for a field, or a part of a message, that no answer from documents can follow."""
+    for name, reason in UNSUPPORTED.items():
+        if name in fields and not (name == "n" and fields[name] == 1):
+            message = f"answers from documents {reason}; leave out {name}, or send `extra: ignore`"
+            raise InvalidRequestError(message, name)
+    messages = fields.get("messages")
+    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, dict) else None
+        for place, block in enumerate(content if isinstance(content, list) else ()):
+            kind = block.get("type") if isinstance(block, dict) else None
+            if kind in MEDIA:
+                advice = "send its text, or `extra: ignore` to leave it out"
+                raise InvalidRequestError(
+                    f"answers from documents read text alone, no {kind}; {advice}", f"messages.{number}.content.{place}"
+                )
 
 
 def _without_extra(body: dict[str, Any], names: Container[str]) -> dict[str, Any]:

@@ -61,6 +61,11 @@ class EmbeddingsRequest(BaseModel):
     input_type: Literal["query", "document"] = Field(
         default="document", description="Some models embed queries and documents differently."
     )
+    tokenizer: str | None = Field(
+        default=None,
+        description="With token ids: the served model whose tokenizer made them. Ids of another tokenizer would be "
+        "embedded as other words.",
+    )
     user: str | None = Field(default=None, description="Accepted for OpenAI's clients; ignored.")
 
 
@@ -77,6 +82,8 @@ async def create_embeddings(
 async def _embed(body: EmbeddingsRequest, services: Services, context: RequestContext) -> Embeddings:
     context = context.at_most(services.settings.api.embed_s)
     await check_served(body.model, STAGE, services, context)
+    if not all(isinstance(text, str) for text in body.input):
+        await _check_tokenizer(body.tokenizer, services, context)
     as_queries = body.input_type == "query"
     try:
         embeddings = await services.embedder.embed_inputs(body.input, as_queries, body.dimensions, context)
@@ -88,6 +95,20 @@ async def _embed(body: EmbeddingsRequest, services: Services, context: RequestCo
         services.aliases[STAGE] = embeddings.model
         raise ModelNotFoundError("model", body.model, [SERVICE_MODEL, embeddings.model])
     return embeddings
+
+
+async def _check_tokenizer(name: str | None, services: Services, context: RequestContext) -> None:
+    """Raises InvalidRequestError unless `name` is the embedding model that serves."""
+    if name is not None and name == services.aliases.get(STAGE):
+        return
+    alias = services.aliases[STAGE] = (await services.stages[STAGE].status(context)).model
+    if name == alias:
+        return
+    if name is not None:
+        raise InvalidRequestError(f"no tokenizer named {name!r} serves; it is {alias}", "tokenizer")
+    message = f"token ids mean other words to {alias!r} than to the tokenizer of your client; send texts"
+    langchain = "in LangChain, set OpenAIEmbeddings(check_embedding_ctx_length=False)"
+    raise InvalidRequestError(f"{message} ({langchain}), or tokenizer: {alias} if its tokenizer made them", "input")
 
 
 def check_inputs(inputs: Sequence[TextInput], max_chars: int) -> None:

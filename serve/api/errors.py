@@ -181,6 +181,8 @@ def _param(location: Sequence[str | int], body: Any, is_missing: bool) -> str | 
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, RagError):  # of JsonRequest, while the framework reads the body
+        return refusal(error.__cause__)
     if error.status_code == 400:  # of the framework: a body that it cannot parse
         return JSONResponse(envelope(_body_problem(error), 422, "invalid_request"), 422)
     code = HTTP_CODES.get(error.status_code, "invalid_request")

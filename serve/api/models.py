@@ -1,8 +1,8 @@
 """GET /v1/models: the names that requests may give as `model`, and the catalog model that serves each stage."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from models.errors import NotFoundError
 from serve.api.served_models import GENERATE, SERVICE_MODEL
@@ -11,16 +11,25 @@ from serve.api.stage_status import stage_statuses
 
 router = APIRouter(route_class=TenantRoute)
 
+PIPELINE = "pipeline"
+CHAT_STAGES = (PIPELINE, GENERATE)
+ListedStage = Annotated[
+    Literal["pipeline", "embed", "rerank", "generate"] | None,
+    Query(description="List the models of this stage instead of those for chat."),
+]
+
 
 @router.get("/v1/models")
-async def list_models(services: ServicesDep) -> dict[str, Any]:
-    """Lists the service itself, the models that its stages serve, and the adapters of the generation model."""
-    return {"object": "list", "data": await _models(services)}
+async def list_models(services: ServicesDep, stage: ListedStage = None) -> dict[str, Any]:
+    """Lists the names that a chat can be sent to, the service itself first; with `stage`, those of another stage."""
+    models = await _models(services)
+    chat = [model for model in models if model["stage"] in CHAT_STAGES]
+    return {"object": "list", "data": chat if stage is None else [model for model in models if model["stage"] == stage]}
 
 
 @router.get("/v1/models/{model_id}")
 async def get_model(model_id: str, services: ServicesDep) -> dict[str, Any]:
-    """Describes one of the listed models."""
+    """Describes a model of any stage."""
     for model in await _models(services):
         if model["id"] == model_id:
             return model
@@ -28,12 +37,16 @@ async def get_model(model_id: str, services: ServicesDep) -> dict[str, Any]:
 
 
 async def _models(services: Services) -> list[dict[str, Any]]:
+    """The service, its generation model, that model's adapters, all other models, and the names that stand for them."""
     statuses = await stage_statuses(services)
-    stage_by_model = {status.model: stage for stage, status in statuses.items() if status is not None and status.model}
-    models = [_model(name, stage) for name, stage in {SERVICE_MODEL: "pipeline", **stage_by_model}.items()]
-    generating = [name for name, stage in stage_by_model.items() if stage == GENERATE]
-    adapters = [(adapter, alias) for alias in generating for adapter in services.catalog.adapters(alias)]
-    return models + [_model(adapter, GENERATE) | {"parent": alias} for adapter, alias in adapters]
+    serving = {stage: status.model for stage, status in statuses.items() if status is not None and status.model}
+    models = {SERVICE_MODEL: _model(SERVICE_MODEL, PIPELINE)}
+    for stage in sorted(serving, key=lambda stage: stage != GENERATE):
+        models.setdefault(serving[stage], _model(serving[stage], stage))
+    for adapter in services.catalog.adapters(serving[GENERATE]) if GENERATE in serving else ():
+        models[adapter] = _model(adapter, GENERATE) | {"parent": serving[GENERATE]}
+    aliases = services.settings.api.model_aliases.items()
+    return [*models.values(), *(models[target] | {"id": name} for name, target in aliases if target in models)]
 
 
 def _model(name: str, stage: str) -> dict[str, Any]:

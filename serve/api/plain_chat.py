@@ -14,6 +14,7 @@ from models.errors import RagError
 from models.types import CompletionRequest, RequestContext
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
+from serve.api.served_models import completed
 from serve.api.services import Services
 
 MAX_CHOICES = 128  # OpenAI's
@@ -61,8 +62,15 @@ async def plain_response(
     completion: CompletionRequest, request: Request, services: Services, context: RequestContext
 ) -> Response | dict[str, Any]:
     """The model's answer: OpenAI's object, or a stream of chunks if the request has `stream`."""
-    answers = services.completions.complete(completion, context.at_most(services.settings.query.total_s))
-    if completion.body.get("stream"):
+    answers = completed(completion, services, context.at_most(services.settings.query.total_s))
+    return await send(answers, bool(completion.body.get("stream")), request)
+
+
+async def send(
+    answers: AsyncGenerator[dict[str, Any], None], is_stream: bool, request: Request
+) -> Response | dict[str, Any]:
+    """OpenAI's objects: the last one, or a stream of all of them."""
+    if is_stream:
         return EventSourceResponse(_events(await start_stream(request, answers)))
     return await cancel_on_disconnect(request, _last(answers))
 
@@ -77,7 +85,9 @@ async def _events(chunks: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator
     """The chunks, then [DONE]. An error ends the stream."""
     try:
         async for chunk in chunks:
-            yield ServerSentEvent(json.dumps(chunk, ensure_ascii=False, separators=(",", ":")))
+            yield ServerSentEvent(
+                json.dumps(chunk, ensure_ascii=False, separators=(",", ":"), default=BaseModel.model_dump)
+            )
         yield ServerSentEvent("[DONE]")
     except RagError as error:
         yield ServerSentEvent(json.dumps(error_body(error)))

@@ -28,6 +28,9 @@ Grounding = Annotated[
 MaxTokens = Annotated[int, Field(ge=1, le=32_768, description="Longest answer, in tokens.")]
 Temperature = Annotated[float, Field(ge=0, le=2, description="0 always takes the likeliest token.")]
 TopP = Annotated[float, Field(gt=0, le=1, description="Sample from the likeliest tokens with this total probability.")]
+Penalty = Annotated[
+    float, Field(ge=-2, le=2, description="Above 0: words that the answer has already become less likely.")
+]
 ResponseModeOption = Annotated[
     ResponseMode | None,
     Field(

@@ -1,11 +1,33 @@
 """The names that a request may give as `model`: the service's own, the alias that a stage serves, or its adapters."""
 
-from models.errors import ModelNotFoundError, StageUnavailableError
-from models.types import RequestContext
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from models.catalog import Catalog
+from models.errors import ConfigError, ModelNotFoundError, StageUnavailableError, did_you_mean
+from models.generation.own_context import brings_context
+from models.generation.quoted_completion import conversation
+from models.registry import Task
+from models.types import CompletionRequest, RequestContext
 from serve.api.services import Services
 
 SERVICE_MODEL = "ragserve"
 GENERATE = "generate"
+ALIASES = "api.model_aliases"  # JsonRequest replaces these names, so that no route reads one
+_TASKS: tuple[Task, ...] = ("embedding", "reranking", "generation")
+
+
+def check_model_aliases(aliases: Mapping[str, str], catalog: Catalog) -> None:
+    """Raises ConfigError for an alias of an unknown model, and for one that hides a model."""
+    names = {name for task in _TASKS for name in catalog.names(task)}
+    adapters = {adapter for alias in catalog.names("generation") for adapter in catalog.adapters(alias)}
+    targets = [SERVICE_MODEL, *sorted(names | adapters)]
+    for name, target in aliases.items():
+        if target not in targets:
+            raise ConfigError(f"{ALIASES}.{name}", f"no model named {target!r}{did_you_mean(target, targets)}")
+        if name in targets:
+            raise ConfigError(f"{ALIASES}.{name}", f"{name!r} is a model of its own; remove this alias")
 
 
 async def check_served(name: str, stage: str, services: Services, context: RequestContext) -> None:
@@ -44,6 +66,27 @@ async def served_alias(name: str, services: Services, context: RequestContext) -
     if not alias:
         raise StageUnavailableError(GENERATE)
     return alias
+
+
+def needs_documents(request: CompletionRequest, services: Services) -> bool:
+    """Whether the model that the request names only quotes, and the request brings nothing to quote."""
+    name = str(request.body.get("model"))
+    if name not in services.catalog.entries["generation"] or not services.catalog.only_quotes(name):
+        return False
+    messages = conversation(request)
+    return any(message.role == "user" for message in messages) and not brings_context(messages)
+
+
+async def completed(
+    request: CompletionRequest, services: Services, context: RequestContext
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The generator's answers. Raises ModelNotFoundError with every name that works, as check_served does."""
+    async with aclosing(services.completions.complete(request, context)) as answers:
+        try:
+            async for answer in answers:
+                yield answer
+        except ModelNotFoundError as error:
+            raise ModelNotFoundError("model", error.name, [SERVICE_MODEL, *error.aliases]) from None
 
 
 async def _reported_alias(stage: str, services: Services, context: RequestContext) -> str:

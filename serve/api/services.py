@@ -11,6 +11,7 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.types import DEFAULT_TENANT
 from serve.access.keys import KeyRing
+from serve.api.json_request import ExtraJsonRequest, JsonRequest
 from serve.api.request_names import RequestNames
 from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
@@ -60,14 +61,17 @@ class Services:
 class TenantRoute(APIRoute):
     """A route that needs a tenant. A caller without a valid key is refused before the body is read.
 
-    Unknown and repeated names of query parameters and form fields are refused too.
+    Unknown and repeated names of query parameters and form fields are refused too. `request_class` reads the body.
     """
+
+    request_class: type[JsonRequest] = JsonRequest
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         names = RequestNames.of(self.dependant)
 
         async def authorized(request: Request) -> Response:
+            request = self.request_class(request.scope, request.receive)
             access: KeyRing | None = request.app.state.services.access
             authorization = request.headers.get("authorization")
             request.state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(authorization)
@@ -75,6 +79,12 @@ class TenantRoute(APIRoute):
             return await handler(request)
 
         return authorized
+
+
+class ExtraRoute(TenantRoute):
+    """A route whose body has `extra`, with the default of `api.extra`."""
+
+    request_class = ExtraJsonRequest
 
 
 # FastAPI runs a dependency that is not async in the thread pool, which takes time.

@@ -202,3 +202,19 @@ class PausedParser:
     async def until_begun(self, number: int) -> None:
         async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: self._num_begun >= number)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "message"),
+    [({"gpt-4o": "ragserv"}, "did you mean 'ragserve'"), ({"extractive": "ragserve"}, "is a model of its own")],
+)
+async def test_a_name_that_stands_for_no_model_is_refused(
+    tmp_path: Path, aliases: dict[str, str], message: str
+) -> None:
+    async with serving(tmp_path) as (live, _):
+        with pytest.raises(ConfigError, match=message) as refused:
+            live.configure({"api": {"model_aliases": aliases}})
+
+        assert refused.value.where == f"api.model_aliases.{next(iter(aliases))}"
+        assert live.current.settings.api.model_aliases == {}
+        live.configure({"api": {"model_aliases": {"gpt-4o": "ragserve", "text-embedding-3-small": "minilm"}}})

@@ -107,7 +107,7 @@ async def test_a_broken_form_has_the_documented_status(http: httpx.AsyncClient) 
             "/v1/chat/completions",
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "?"}, IMAGE]}]},
             "messages.0.content.1",
-            "'image_url' is not one of 'text'",
+            "answers from documents read text alone, no image_url",
         ),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": " "}]}, "messages", "empty"),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 9_000}]}, "messages", "8000"),

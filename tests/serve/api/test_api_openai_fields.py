@@ -58,7 +58,9 @@ async def test_openais_defaults_change_nothing(http: httpx.AsyncClient, fields: 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("presence_penalty", 0.1),
+        ("presence_penalty", 2.1),
+        ("reasoning_effort", "low"),
+        ("logit_bias", {"7": 1}),
         ("logprobs", True),
         ("n", 2),
         ("tool_choice", "required"),

@@ -21,6 +21,9 @@ NOT_IN_CONTEXT = default_prompts().refusal("not_in_context", AnswerForm(), "Why?
 MESSAGES = [{"role": "user", "content": "one two three"}]
 SEARCH = {"type": "file_search", "vector_store_ids": ["default"]}
 FUNCTION = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]
+CONTEXT_TEXT = "Context: The lock opens at six. Boats wait below the weir.\nQuestion: When does the lock open?\nAnswer:"
+CONTEXT = [{"role": "user", "content": CONTEXT_TEXT}]
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
 
 
@@ -128,13 +131,13 @@ async def test_naming_the_service_or_a_store_searches_documents(
         ({"model": "qwen3-4b", "tools": [SEARCH, FUNCTION]}, "tools", "answers from documents call no functions"),
         ({"response_format": SCHEMA}, "response_format", "cannot write JSON"),
         ({"response_format": {"type": "xml"}}, "response_format", "json_schema"),
-        ({"model": "extractive"}, "model", "set user_config.model of the Generator"),
-        ({"model": "extractive", "stream": True}, "model", "set user_config.model of the Generator"),
+        ({"model": "extractive", "tools": [FUNCTION]}, "tools", "answers from documents call no functions"),
+        ({"model": "extractive", "messages": [*IMAGE, *CONTEXT]}, "messages", "reads text alone"),
         ({"model": "extractive", "mode": "dense"}, None, "add vector_store_ids"),
         ({"model": "extractive", "n": 1000}, "n", "128"),
         ({"model": "extractive", "messages": []}, "messages", "at least 1"),
     ],
-    ids=["function", "both", "schema", "format", "extractive", "stream", "search", "n", "messages"],
+    ids=["function", "both", "schema", "format", "quoting-tools", "images", "search", "n", "messages"],
 )
 async def test_unsupported_requests_are_refused_with_the_alternative(
     http: httpx.AsyncClient, fields: dict[str, Any], param: str | None, message: str
@@ -205,12 +208,9 @@ async def test_a_long_conversation_is_answered(http: httpx.AsyncClient) -> None:
     assert response.status_code == 200
 
 
-CONTEXT = "Context: The lock opens at six. Boats wait below the weir.\nQuestion: When does the lock open?\nAnswer:"
-
-
 async def test_a_plain_conversation_is_answered_from_the_context_that_it_brings(service: Running) -> None:
     async with service.openai_client("any") as client:
-        request = {"model": "extractive", "messages": [{"role": "user", "content": CONTEXT}], "temperature": 0.1}
+        request = {"model": "extractive", "messages": CONTEXT, "temperature": 0.1}
         answer = await client.chat.completions.create(**request)
         stream = await client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
         chunks = [chunk async for chunk in stream]
@@ -226,14 +226,14 @@ async def test_a_plain_conversation_is_answered_from_the_context_that_it_brings(
 
 async def test_a_prompt_is_completed_from_the_context_that_it_brings(service: Running) -> None:
     async with service.openai_client("any") as client:
-        answer = await client.completions.create(model="extractive", prompt=CONTEXT)
+        answer = await client.completions.create(model="extractive", prompt=CONTEXT_TEXT)
 
     assert "The lock opens at six. [1]" in answer.choices[0].text
 
 
 async def test_a_context_that_does_not_answer_says_so(http: httpx.AsyncClient) -> None:
-    answered = await post(http, model="extractive", messages=[{"role": "user", "content": CONTEXT}])
-    off_topic = CONTEXT.replace("When does the lock open?", "Who composed the Moldau?")
+    answered = await post(http, model="extractive", messages=[{"role": "user", "content": CONTEXT_TEXT}])
+    off_topic = CONTEXT_TEXT.replace("When does the lock open?", "Who composed the Moldau?")
     declined = (await post(http, model="extractive", messages=[{"role": "user", "content": off_topic}])).json()
 
     assert answered.json()["answerable"]

@@ -48,11 +48,20 @@ async def test_tokens_give_the_same_vectors_as_their_text(client: openai.AsyncOp
     tokens = [encoding.ids[1:].tolist() for encoding in MODEL.tokenize_documents(TEXTS)]
 
     from_texts = await client.embeddings.create(model="hashing", input=TEXTS)
-    from_tokens = await client.embeddings.create(model="hashing", input=tokens)
-    from_list = await client.embeddings.create(model="hashing", input=tokens[1])
+    own = {"tokenizer": "hashing"}
+    from_tokens = await client.embeddings.create(model="hashing", input=tokens, extra_body=own)
+    from_list = await client.embeddings.create(model="hashing", input=tokens[1], extra_body=own)
 
     assert from_tokens == from_texts
     assert from_list.data[0].embedding == from_texts.data[1].embedding
+
+
+async def test_tokens_of_an_unnamed_tokenizer_are_refused(http: httpx.AsyncClient) -> None:
+    for model, tokenizer, param in (("hashing", None, "input"), ("ragserve", "cl100k_base", "tokenizer")):
+        body = {"input": [[9906, 1917]], "model": model, "tokenizer": tokenizer}
+        response = await http.post(URL, json=body)
+        assert error_of(response) == (422, "invalid_request", param)
+    assert "check_embedding_ctx_length=False" in (await http.post(URL, json={"input": [1]})).json()["error"]["message"]
 
 
 class RecordingEmbedder(InlineEmbedder):
@@ -122,7 +131,7 @@ REFUSED: list[tuple[Any, str]] = [
 
 async def test_invalid_inputs_are_refused_by_name(http: httpx.AsyncClient) -> None:
     for inputs, message in REFUSED:
-        response = await http.post(URL, json={"input": inputs})
+        response = await http.post(URL, json={"input": inputs, "tokenizer": "hashing"})
         assert error_of(response) == (422, "invalid_request", "input"), message
         assert message in response.json()["error"]["message"]
 
@@ -138,7 +147,7 @@ async def test_the_total_length_of_inputs_is_bounded(service: Running, http: htt
     service.replace(api=ApiConfig(max_texts_chars=1000))
 
     for accepted, too_long in ((["a" * 500] * 2, ["a" * 500, "a" * 501]), ([[1] * 125] * 2, [[1] * 125, [1] * 126])):
-        assert (await http.post(URL, json={"input": accepted})).status_code == 200
+        assert (await http.post(URL, json={"input": accepted, "tokenizer": "hashing"})).status_code == 200
         assert error_of(await http.post(URL, json={"input": too_long})) == (422, "invalid_request", "input")
 
 
@@ -191,11 +200,10 @@ async def test_after_a_swap_the_old_alias_is_not_found(service: Running, client:
 
 
 async def test_every_listed_embedding_model_can_be_named(client: openai.AsyncOpenAI) -> None:
-    listed = [model async for model in client.models.list()]
+    names = [model.id async for model in client.models.list(extra_query={"stage": "embed"})]
 
-    names = [model.id for model in listed if model.stage in ("pipeline", "embed")]
-    assert names == ["ragserve", "hashing"]
-    for name in names:
+    assert names == ["hashing"]
+    for name in ("ragserve", *names):
         assert (await client.embeddings.create(model=name, input="a")).model == "hashing"
 
 
