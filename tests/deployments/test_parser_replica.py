@@ -28,6 +28,8 @@ from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself, pdf
 from tests.models.documents.ocr.image_files import draw_lines, encoded
 
 ENVELOPE = envelope(60)
+# A fast machine fills 512 MiB before a starved test looks.
+ROOMY = {"tokenizer": "minilm", "max_memory_mb": 6144, "max_cpu_s": 60}
 TEXT = b"The spring tide comes twice a month."
 
 
@@ -86,6 +88,7 @@ async def test_a_pdf_that_draws_itself_fails_before_it_is_drawn(parser: Parser) 
 
 
 async def test_a_file_that_is_no_longer_wanted_is_not_parsed_to_its_end(parser: Parser) -> None:
+    await parser.reconfigure(ROOMY)
     await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
     (process,) = children()
 
@@ -110,6 +113,7 @@ async def test_a_slow_file_of_a_message_is_left_to_a_message_of_its_own(
     parser: Parser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parser_module, "SHARED_FILE_S", 1.0)
+    await parser.reconfigure(ROOMY)
     calls = [ParseCall(TEXT, "tides.txt", None), ParseCall(pdf_page_that_unpacks(), "texts.pdf", None)]
 
     _, slow = await parser.parse_batch(calls, [ENVELOPE] * 2)
