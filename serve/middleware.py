@@ -68,6 +68,7 @@ LIMITED = (
     "/v1/query",
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/messages",
     "/v1/vector_stores/{vector_store_id}/search",
     "/v1/embeddings",
     "/v1/rerank",
@@ -92,7 +93,7 @@ class AdmissionLimit:
             permit = self.admission.admit()
         except OverloadedError as error:
             scope["route"] = route
-            await refusal(error)(scope, receive, send)
+            await refusal(error, scope["path"])(scope, receive, send)
             return
         with permit:
             await self.app(scope, receive, send)
@@ -119,7 +120,7 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdecimal() or int(declared) > max_bytes:
             error = PayloadTooLargeError(f"the body is longer than {max_bytes} bytes, the limit")
-            await refusal(error)(scope, receive, send)
+            await refusal(error, scope["path"])(scope, receive, send)
             return
         num_bytes = 0
 

@@ -75,5 +75,6 @@ def _is_media(block: Any) -> bool:
 
 
 def refusal(model: str, param: str, problem: str) -> InvalidRequestError:
-    message = f"model {model!r} {problem}; leave out {param}, send `extra: ignore`, or {NEEDS_LLM}"
+    part_name = "it" if param == "messages" else param
+    message = f"model {model!r} {problem}; leave {part_name} out, send `extra: ignore`, or {NEEDS_LLM}"
     return InvalidRequestError(message, param)

@@ -37,7 +37,7 @@ class KeyRing:
         self._refresh()
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
-            raise UnauthorizedError("no API key was sent; send it as 'Authorization: Bearer KEY'")
+            raise UnauthorizedError("no API key was sent; send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'")
         # The lookup's time depends on the digest alone, and a caller cannot choose a digest.
         tenant = self._tenants.get(digest_of(key.strip()))
         if tenant is None:

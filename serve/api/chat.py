@@ -10,27 +10,23 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from models.answer_form import AnswerForm
-from models.errors import InvalidRequestError, RagError
+from models.errors import RagError
 from models.generation.citations import Citation, Marker
 from models.generation.own_context import PROMPT
-from models.types import Scope
-from serve.api.answers import accept_query, check_grounding, final_answer, usage
-from serve.api.chat_request import AnyChatRequest, ChatRequest
+from serve.api.answers import accept_query, final_answer, usage
+from serve.api.chat_query import as_documents, to_query
+from serve.api.chat_request import AnyChatRequest
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
 from serve.api.evidence import evidence, to_location
-from serve.api.filters import to_filter
 from serve.api.plain_chat import PlainChat, plain_response
-from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
 from serve.api.served_models import needs_documents, served_adapter
 from serve.api.services import ExtraRoute, ServicesDep
-from serve.pipelines.answering import Answered, Event, Query, TextGenerated
+from serve.pipelines.answering import Answered, Event, TextGenerated
 
 router = APIRouter(route_class=ExtraRoute)
 
@@ -44,8 +40,8 @@ async def chat_completions(
         plain = body.to_request("chat", context.request_id)
         if not needs_documents(plain, services):
             return await plain_response(plain, request, services, context)
-        body = _as_documents(plain.body)
-    query = _to_query(body, await served_adapter(body.model, services, context), context.tenant)
+        body = as_documents(plain.body)
+    query = to_query(body, await served_adapter(body.model, services, context), context.tenant)
     query = await accept_query(query, services, "messages")
     completion = Completion(context.request_id, body.model, str(request.base_url))
     if body.stream:
@@ -53,36 +49,6 @@ async def chat_completions(
         events = await start_stream(request, services.query.answer(query, context))
         return EventSourceResponse(_chunks(events, completion, include_usage))
     return completion.response(await cancel_on_disconnect(request, final_answer(query, services, context)))
-
-
-def _as_documents(body: dict[str, Any]) -> ChatRequest:
-    """A plain chat, answered from documents instead."""
-    try:
-        return ChatRequest.model_validate(body)
-    except ValidationError as error:
-        problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
-        raise RequestValidationError(problems, body=body) from None
-
-
-def _to_query(body: ChatRequest, adapter: str | None, tenant: str) -> Query:
-    if body.messages[-1].role != "user":
-        raise InvalidRequestError("the last message must have the role user", "messages")
-    earlier = (message.to_chat_message() for message in body.messages[:-1] if message.is_turn)
-    messages = (*earlier, body.messages[-1].to_chat_message())
-    check_grounding(body.grounded, body.sampling(adapter))
-    search = body.search
-    return Query(
-        messages=messages,
-        scope=Scope(tenant, search.vector_store_ids),
-        top_k=search.max_num_results or DEFAULT_NUM_RESULTS,
-        sampling=body.sampling(adapter),
-        where=to_filter(search.filters),
-        options=to_options(body.mode, search.ranking_options, body.query_understanding),
-        extra=body.extra,
-        grounded=body.grounded,
-        form=AnswerForm(body.response_mode, body.language, body.length),
-        names_documents=body.vector_store_ids is not None or bool(body.tools),
-    )
 
 
 class Completion:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -51,6 +51,15 @@ VALIDATION_MESSAGES = {
     "extra_forbidden": "unknown field; /docs lists the fields of this route",
 }
 NOT_AN_OBJECT = frozenset(["model_type", "dict_type", "model_attributes_type"])
+MESSAGES = "/v1/messages"  # Anthropic's clients read its errors
+ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
 
 
@@ -77,19 +86,31 @@ def status_of(error: RagError) -> int:
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
 
 
-def envelope(message: str, status: int, code: str, param: str | None = None) -> dict[str, object]:
+def envelope(message: str, status: int, code: str, param: str | None = None) -> dict[str, Any]:
     """OpenAI's error object. `code` is stable; `message` is for people and may change."""
     kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def error_body(error: RagError) -> dict[str, object]:
+def error_body(error: RagError) -> dict[str, Any]:
     return envelope(str(error), status_of(error), error.code, getattr(error, "param", None))
 
 
-def refusal(error: RagError) -> JSONResponse:
-    """The full response, with the headers that tell a client when to retry."""
-    return JSONResponse(error_body(error), status_of(error), headers=_headers(error))
+def refusal(error: RagError, path: str = "") -> JSONResponse:
+    """The full response, with the headers that tell a client when to retry. `path` is the request's."""
+    return _response(path, error_body(error), status_of(error), _headers(error))
+
+
+def anthropic_error_body(body: dict[str, Any], status: int) -> dict[str, Any]:
+    """Anthropic's error object, with our own code and param."""
+    kind = ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return {"type": "error", "error": {**body["error"], "type": kind}}
+
+
+def _response(path: str, body: dict[str, Any], status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    if path.startswith(MESSAGES):
+        body = anthropic_error_body(body, status)
+    return JSONResponse(body, status, headers=headers)
 
 
 def install(app: FastAPI) -> None:
@@ -101,9 +122,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-async def _rag_error(_: Request, error: Exception) -> JSONResponse:
+async def _rag_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)
-    return refusal(error)
+    return refusal(error, request.url.path)
 
 
 def _headers(error: RagError) -> dict[str, str]:
@@ -114,12 +135,12 @@ def _headers(error: RagError) -> dict[str, str]:
     return {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
 
 
-async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     problem, param = _most_precise(error.errors(), error.body)
     text = _problem_text(problem)
     message = f"{param}: {text}" if param else text
-    return JSONResponse(envelope(message, 422, "invalid_request", param), 422)
+    return _response(request.url.path, envelope(message, 422, "invalid_request", param), 422)
 
 
 def _most_precise(problems: Sequence[Any], body: Any) -> tuple[dict[str, Any], str | None]:
@@ -179,14 +200,15 @@ def _param(location: Sequence[str | int], body: Any, is_missing: bool) -> str | 
     return ".".join(names) or None
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    path = request.url.path
     if isinstance(error.__cause__, RagError):  # of JsonRequest, while the framework reads the body
-        return refusal(error.__cause__)
+        return refusal(error.__cause__, path)
     if error.status_code == 400:  # of the framework: a body that it cannot parse
-        return JSONResponse(envelope(_body_problem(error), 422, "invalid_request"), 422)
+        return _response(path, envelope(_body_problem(error), 422, "invalid_request"), 422)
     code = HTTP_CODES.get(error.status_code, "invalid_request")
-    return JSONResponse(envelope(str(error.detail), error.status_code, code), error.status_code, headers=error.headers)
+    return _response(path, envelope(str(error.detail), error.status_code, code), error.status_code, error.headers)
 
 
 def _body_problem(error: HTTPException) -> str:
@@ -203,7 +225,6 @@ async def _client_disconnected(_: Request, __: Exception) -> Response:
     return Response(status_code=499)
 
 
-async def _unexpected_error(_: Request, error: Exception) -> JSONResponse:
+async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     logger.error("unexpected error", exc_info=error)
-    internal = InternalError("api")
-    return JSONResponse(error_body(internal), status_of(internal))
+    return refusal(InternalError("api"), request.url.path)

@@ -73,12 +73,17 @@ class TenantRoute(APIRoute):
         async def authorized(request: Request) -> Response:
             request = self.request_class(request.scope, request.receive)
             access: KeyRing | None = request.app.state.services.access
-            authorization = request.headers.get("authorization")
-            request.state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(authorization)
+            request.state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(_authorization(request))
             await names.check(request)
             return await handler(request)
 
         return authorized
+
+
+def _authorization(request: Request) -> str | None:
+    """The credential, in OpenAI's header or in Anthropic's."""
+    key = request.headers.get("x-api-key")
+    return request.headers.get("authorization") or (f"Bearer {key}" if key else None)
 
 
 class ExtraRoute(TenantRoute):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,8 @@ from fastapi import FastAPI
 
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
-from models.types import Embeddings, Relevance
+from models.errors import OverloadedError
+from models.types import CompletionRequest, Embeddings, Relevance, RequestContext
 from serve.access.keys import KeyRing
 from serve.api.services import Services
 from serve.http_app import create_app
@@ -156,3 +157,27 @@ async def disconnect_once(called: asyncio.Event, app: FastAPI, path: str, body: 
     async with asyncio.timeout(PATIENCE_S):
         await app(scope | {"headers": [(b"content-type", b"application/json")]}, receive, send)
     return statuses[0]
+
+
+class Parrot:
+    """A CompletionStage that repeats the last message, one word a chunk. The word `four` overloads it."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+
+    async def complete(
+        self, request: CompletionRequest, context: RequestContext
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        self.bodies.append(request.body)
+        text = request.body["prompt"] if request.kind == "completion" else request.body["messages"][-1]["content"]
+        if not request.body.get("stream"):
+            yield self._object("chat.completion", {"message": {"role": "assistant", "content": text}})
+            return
+        for word in text.split():
+            if word == "four":
+                raise OverloadedError("generate")
+            yield self._object("chat.completion.chunk", {"delta": {"content": word}})
+
+    def _object(self, kind: str, choice: dict[str, Any]) -> dict[str, Any]:
+        choice = {"index": 0, "finish_reason": "stop", **choice}
+        return {"id": "parrot-1", "object": kind, "created": 1, "model": "parrot", "choices": [choice]}

@@ -1,7 +1,6 @@
 """Which chat requests are answered from documents, and how the others pass through to the language model."""
 
 import json
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +9,10 @@ import openai
 import pytest
 
 from models.answer_form import AnswerForm
-from models.errors import OverloadedError
 from models.generation.evidence import MIN_EVIDENCE
 from models.prompts.library import default_prompts
-from models.types import CompletionRequest, RequestContext
 from serve.http_app import create_app
-from tests.serve.api.api_samples import Running, error_of
+from tests.serve.api.api_samples import Parrot, Running, error_of
 
 NOT_IN_CONTEXT = default_prompts().refusal("not_in_context", AnswerForm(), "Why?")
 MESSAGES = [{"role": "user", "content": "one two three"}]
@@ -25,30 +22,6 @@ IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":
 CONTEXT_TEXT = "Context: The lock opens at six. Boats wait below the weir.\nQuestion: When does the lock open?\nAnswer:"
 CONTEXT = [{"role": "user", "content": CONTEXT_TEXT}]
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
-
-
-class Parrot:
-    """A CompletionStage that repeats the last message, one word a chunk. The word `four` overloads it."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-
-    async def complete(
-        self, request: CompletionRequest, context: RequestContext
-    ) -> AsyncGenerator[dict[str, Any], None]:
-        self.bodies.append(request.body)
-        text = request.body["prompt"] if request.kind == "completion" else request.body["messages"][-1]["content"]
-        if not request.body.get("stream"):
-            yield self._object("chat.completion", {"message": {"role": "assistant", "content": text}})
-            return
-        for word in text.split():
-            if word == "four":
-                raise OverloadedError("generate")
-            yield self._object("chat.completion.chunk", {"delta": {"content": word}})
-
-    def _object(self, kind: str, choice: dict[str, Any]) -> dict[str, Any]:
-        choice = {"index": 0, "finish_reason": "stop", **choice}
-        return {"id": "parrot-1", "object": kind, "created": 1, "model": "parrot", "choices": [choice]}
 
 
 @pytest.fixture

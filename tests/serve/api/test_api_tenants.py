@@ -68,6 +68,7 @@ NO_ID: Calls = {
     ("POST", "/v1/files"): {"files": {"file": ("mine.md", b"mine")}},
     ("GET", "/v1/files"): {},
     ("POST", "/v1/completions"): {"json": {"model": "extractive", "prompt": QUESTION}},
+    ("POST", "/v1/messages"): {"json": {"max_tokens": 9, "messages": [{"role": "user", "content": QUESTION}]}},
     ("POST", "/v1/embeddings"): {"json": {"input": QUESTION}},
     **{
         ("POST", path): {"json": {"query": QUESTION, "documents": ["mine"]}}
