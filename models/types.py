@@ -167,6 +167,7 @@ class GenerationRequest:
     `search_query`: the question, complete without the conversation; empty if it is the last message. `is_strict`:
     sentences that no passage supports are left out. `form`: what was chosen for the answer. `prompt`: its texts; None:
     the default. `step`: this call is one of several, and reads the passages of the step alone; None: the only one.
+    `is_whole`: a conversation beyond the model's window is refused, not cut.
     """
 
     request_id: str
@@ -182,6 +183,7 @@ class GenerationRequest:
     form: AnswerForm = field(default_factory=AnswerForm)
     prompt: AnswerPrompt | None = None
     step: AnswerStep | None = None
+    is_whole: bool = False
 
     @property
     def best_first(self) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from serve.api import (
     models,
     query,
     rerank,
+    responses,
     search,
     store_files,
     vector_stores,
@@ -36,6 +37,7 @@ BACKGROUND_PAUSE_S = 5.0
 ROUTERS = (
     query,
     chat,
+    responses,
     completions,
     messages,
     embeddings,
@@ -92,6 +94,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        await services.background_responses.close()
         services.corpus.close()
 
 

@@ -67,6 +67,7 @@ class LimitedRoute:
 LIMITED = (
     "/v1/query",
     "/v1/chat/completions",
+    "/v1/responses",
     "/v1/completions",
     "/v1/messages",
     "/v1/vector_stores/{vector_store_id}/search",

@@ -61,6 +61,9 @@ class ApiLimits(BaseModel):
         description="`extra` of a chat, completion or message that does not send it: refuse or ignore what the model "
         "cannot follow.",
     )
+    max_background_responses: int = Field(
+        default=16, ge=0, le=1024, description="Responses that one ingress writes in the background at a time."
+    )
 
 
 class ApiConfig(ApiLimits):

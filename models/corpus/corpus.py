@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.corpus.conversations import Conversations
 from models.corpus.database import Database, open_database
 from models.corpus.dead_letters import DeadLetters
 from models.corpus.file_batches import FileBatches
@@ -16,6 +17,7 @@ from models.corpus.log import Log
 from models.corpus.outbox import Outbox
 from models.corpus.positions import Positions
 from models.corpus.remote_blobs import open_blobs
+from models.corpus.responses import Responses
 from models.corpus.store_files import StoreFiles
 from models.corpus.vector_stores import VectorStores
 from models.corpus.views import Views
@@ -39,6 +41,8 @@ class Corpus:
     generations: Generations
     views: Views
     positions: Positions
+    responses: Responses
+    conversations: Conversations
     log: Log
     database: Database
 
@@ -61,6 +65,8 @@ class Corpus:
             generations=Generations(database, clock),
             views=Views(database),
             positions=Positions(database, clock),
+            responses=Responses(database, clock),
+            conversations=Conversations(database, clock),
             log=Log(database),
             database=database,
         )

@@ -9,6 +9,8 @@ chunks ── vectors ── token_vectors      of the searched version of the f
 removed_chunks                          chunks that a view must remove
 view_positions, leases                  how far a shared view (Milvus) has read the log; which replica may write to it
 event_sinks ── outbox                   who gets the events, and the events that wait for delivery
+responses ── response_items             answers that can be continued: what was asked, and what was answered
+conversations ── conversation_items     conversations of clients; a response in one has its items there as well
 """
 
 from sqlalchemy import (
@@ -30,7 +32,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 metadata = MetaData()
 
@@ -342,5 +344,67 @@ outbox = Table(
     ForeignKeyConstraint(["sink"], ["event_sinks.sink"], ondelete="CASCADE"),
     Index("outbox_by_due", "sink", "due_at", "event_key"),
     Index("outbox_by_document", "sink", "tenant", "vector_store_id", "file_id", "event_key"),
+    sqlite_autoincrement=True,
+)
+
+# `body` is the response without its output. `previous_response_id` may name a deleted response: then the conversation
+# begins after it.
+responses = Table(
+    "responses",
+    metadata,
+    _key("response_key"),
+    _text("tenant"),
+    _text("response_id"),
+    Column("previous_response_id", Text),
+    _text("status"),
+    _count("created_at"),
+    Column("overdue_at", BigInteger),  # a response in the background that has not ended by then never will
+    Column("body", JSON, nullable=False),
+    UniqueConstraint("tenant", "response_id"),
+    Index("responses_by_creation", "created_at"),
+    sqlite_autoincrement=True,
+)
+
+response_items = Table(
+    "response_items",
+    metadata,
+    _key("response_item_key"),
+    _text("tenant"),
+    _text("response_id"),
+    _text("item_id"),
+    Column("is_input", Boolean, nullable=False),
+    Column("body", JSON, nullable=False),
+    _belongs_to("responses", "tenant", "response_id"),
+    Index("response_items_by_response", "tenant", "response_id", "response_item_key"),
+    Index("response_items_by_id", "tenant", "item_id"),
+    sqlite_autoincrement=True,
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    _key("conversation_key"),
+    _text("tenant"),
+    _text("conversation_id"),
+    _count("created_at"),
+    _count("last_active_at"),
+    Column("metadata", JSON, nullable=False, default=dict),
+    UniqueConstraint("tenant", "conversation_id"),
+    Index("conversations_by_activity", "last_active_at"),
+    sqlite_autoincrement=True,
+)
+
+conversation_items = Table(
+    "conversation_items",
+    metadata,
+    _key("conversation_item_key"),
+    _text("tenant"),
+    _text("conversation_id"),
+    _text("item_id"),
+    Column("body", JSON, nullable=False),
+    UniqueConstraint("tenant", "conversation_id", "item_id"),
+    _belongs_to("conversations", "tenant", "conversation_id"),
+    Index("conversation_items_by_conversation", "tenant", "conversation_id", "conversation_item_key"),
+    Index("conversation_items_by_id", "tenant", "item_id"),
     sqlite_autoincrement=True,
 )

@@ -71,6 +71,11 @@ def _from_8_to_9(connection: Connection) -> None:
     _run(connection, _ENRICHMENT)
 
 
+def _from_9_to_10(connection: Connection) -> None:
+    """Add responses and conversations."""
+    _run(connection, _RESPONSES)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -300,6 +305,54 @@ CREATE TABLE sketch_bands (
 CREATE INDEX sketch_bands_by_file ON sketch_bands (tenant, vector_store_id, file_id)
 """
 
+_RESPONSES = """
+CREATE TABLE responses (
+    response_key {key},
+    tenant TEXT NOT NULL,
+    response_id TEXT NOT NULL,
+    previous_response_id TEXT,
+    status TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    overdue_at BIGINT,
+    body JSON NOT NULL,
+    UNIQUE (tenant, response_id)
+);
+CREATE INDEX responses_by_creation ON responses (created_at);
+CREATE TABLE response_items (
+    response_item_key {key},
+    tenant TEXT NOT NULL,
+    response_id TEXT NOT NULL,
+    item_id TEXT NOT NULL,
+    is_input BOOLEAN NOT NULL,
+    body JSON NOT NULL,
+    FOREIGN KEY (tenant, response_id) REFERENCES responses (tenant, response_id) ON DELETE CASCADE
+);
+CREATE INDEX response_items_by_response ON response_items (tenant, response_id, response_item_key);
+CREATE INDEX response_items_by_id ON response_items (tenant, item_id);
+CREATE TABLE conversations (
+    conversation_key {key},
+    tenant TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_active_at BIGINT NOT NULL,
+    metadata JSON NOT NULL,
+    UNIQUE (tenant, conversation_id)
+);
+CREATE INDEX conversations_by_activity ON conversations (last_active_at);
+CREATE TABLE conversation_items (
+    conversation_item_key {key},
+    tenant TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    item_id TEXT NOT NULL,
+    body JSON NOT NULL,
+    UNIQUE (tenant, conversation_id, item_id),
+    FOREIGN KEY (tenant, conversation_id) REFERENCES conversations (tenant, conversation_id) ON DELETE CASCADE
+);
+CREATE INDEX conversation_items_by_conversation
+    ON conversation_items (tenant, conversation_id, conversation_item_key);
+CREATE INDEX conversation_items_by_id ON conversation_items (tenant, item_id)
+"""
+
 _STEPS: dict[int, Step] = {
     1: _from_1_to_2,
     2: _from_2_to_3,
@@ -309,4 +362,5 @@ _STEPS: dict[int, Step] = {
     6: _from_6_to_7,
     7: _from_7_to_8,
     8: _from_8_to_9,
+    9: _from_9_to_10,
 }

@@ -15,13 +15,13 @@ _WHOLE: tuple[float | None, ...] = (None, 1)
 def unsupported_options(messages: Sequence[ChatMessage], sampling: SamplingOptions) -> dict[str, str]:
     """The fields that quoting cannot follow, each with the reason. Options that change nothing are supported."""
     problems = {
+        "response_format": sampling.response_schema is not None and "cannot write JSON",
         "messages": any(message.role == "system" for message in messages) and "follows no system message",
         "temperature": sampling.temperature not in _GREEDY and "samples nothing, so temperature must be 0",
         "top_p": sampling.top_p not in _WHOLE and "samples nothing, so top_p must be 1",
         "presence_penalty": sampling.presence_penalty not in _GREEDY and "samples nothing, so there is no penalty",
         "frequency_penalty": sampling.frequency_penalty not in _GREEDY and "samples nothing, so there is no penalty",
         "stop": bool(sampling.stop) and "quotes whole sentences and does not end at a stop text",
-        "response_format": sampling.response_schema is not None and "cannot write JSON",
     }
     return {name: problem for name, problem in problems.items() if problem}
 

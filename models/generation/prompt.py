@@ -44,7 +44,8 @@ def number_passages(request: GenerationRequest, num_best: int | None = None) -> 
 def fit_conversation(request: GenerationRequest, count_tokens: CountTokens, budget: int) -> GenerationRequest:
     """The request without the oldest turns, as far as its conversation takes more than half of `budget` tokens.
 
-    A short conversation is not counted: the passages give way first.
+    A short conversation is not counted: the passages give way first. Raises InvalidRequestError for a conversation that
+    must stay whole.
     """
     if len(request.messages) == 1 or count_tokens(build_messages(request, number_passages(request))) <= budget:
         return request
@@ -53,6 +54,9 @@ def fit_conversation(request: GenerationRequest, count_tokens: CountTokens, budg
         return count_tokens(build_messages(replace(request, messages=tuple(messages)), {}))
 
     share = int(CONVERSATION_SHARE * budget)
+    if request.is_whole and count(request.messages) > share:
+        message = f"the conversation takes over {share} tokens; shorten it, or send `truncation: auto`"
+        raise InvalidRequestError(message, "messages")
     return replace(request, messages=shorten(request.messages, count, share, prompt_of(request).earlier))
 
 

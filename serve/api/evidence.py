@@ -73,6 +73,7 @@ def evidence(event: Answered) -> dict[str, Any]:
         "models": event.trace.models,
         "degraded": event.trace.degraded,
         "cached": event.trace.cached,
+        "ignored": list(event.ignored),
     }
 
 

@@ -124,6 +124,9 @@ class QueryResponse(BaseModel):
         "generate_partial: the model had no time for all of its text, or for all steps to it."
     )
     cached: list[str] = Field(description="Caches that answered: answers or retrieval. Empty: all was computed.")
+    ignored: list[str] = Field(
+        description="Fields of the request that the model cannot follow, left out by `extra: ignore`."
+    )
     finish_reason: str
     usage: UsageBody
 

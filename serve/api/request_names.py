@@ -58,5 +58,5 @@ def _check(names: Iterable[str], valid_names: frozenset[str], kind: str) -> None
         if name not in valid_names:
             advice = did_you_mean(name, sorted(valid_names)) if valid_names else "; this route takes none"
             raise InvalidRequestError(f"{shown}: unknown {kind}{advice}", shown)
-        if num_times > 1:
+        if num_times > 1 and not name.endswith("[]"):
             raise InvalidRequestError(f"{shown}: send this {kind} once, not {num_times} times", shown)

@@ -11,6 +11,7 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.types import DEFAULT_TENANT
 from serve.access.keys import KeyRing
+from serve.api.background_responses import BackgroundResponses
 from serve.api.json_request import ExtraJsonRequest, JsonRequest
 from serve.api.request_names import RequestNames
 from serve.pipelines.answering import Answering
@@ -56,6 +57,7 @@ class Services:
     access: KeyRing | None = None
     inline: Sequence[InlineReplica] = ()
     aliases: dict[str, str] = field(default_factory=dict)
+    background_responses: BackgroundResponses = field(default_factory=BackgroundResponses)
 
 
 class TenantRoute(APIRoute):

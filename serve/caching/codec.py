@@ -113,7 +113,7 @@ KIND = _Kind()
 def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
     match event:
         case PassagesFound():
-            return [KIND.passages, passages.places(event.passages), event.answerable]
+            return [KIND.passages, passages.places(event.passages), event.answerable, event.queries]
         case TextGenerated():
             return [KIND.text, event.text]
         case Cited():
@@ -132,8 +132,8 @@ def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
 
 def _to_event(row: list[Any], passages: Sequence[Passage]) -> Event:
     match row:
-        case [KIND.passages, places, answerable]:
-            return PassagesFound(tuple(passages[place] for place in places), answerable)
+        case [KIND.passages, places, answerable, queries]:
+            return PassagesFound(tuple(passages[place] for place in places), answerable, tuple(queries))
         case [KIND.text, text]:
             return TextGenerated(text)
         case [KIND.cited, citation]:

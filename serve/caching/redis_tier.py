@@ -15,7 +15,7 @@ from serve.caching.config import LevelName
 logger = logging.getLogger(__name__)
 
 # Raise the version when the meaning of an entry changes: entries of other versions are then never read.
-NAMESPACE = "ragserve:cache:1"
+NAMESPACE = "ragserve:cache:2"
 TIMEOUT_S = 0.05  # of one call; a question takes longer without any cache
 MAX_CONNECTIONS = 64  # as many as the questions of one ingress replica (admission.max_questions)
 MAX_WRITES = 256  # under way; further ones are dropped

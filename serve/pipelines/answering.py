@@ -27,7 +27,7 @@ class Query:
     `grounded`: sentences that no passage supports are marked, or left out. `names_documents`: the request names what to
     search. If not, a context in its messages takes the place of the documents where the model only quotes. `form`: what
     the request chooses for the answer; `store_form`: what its vector stores choose where it does not. `prompts`: the
-    texts that the model and the reader get.
+    texts that the model and the reader get. `is_whole`: a conversation beyond the model's window is refused, not cut.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -43,6 +43,7 @@ class Query:
     form: AnswerForm = field(default_factory=AnswerForm)
     store_form: AnswerForm = field(default_factory=AnswerForm)
     prompts: PromptSet = field(default_factory=default_prompts)
+    is_whole: bool = False
 
     @property
     def searched(self) -> str:
@@ -56,10 +57,14 @@ class Query:
 
 @dataclass(frozen=True)
 class PassagesFound:
-    """What was retrieved. `answerable`: as in Answered, before anything is generated."""
+    """What was retrieved. `answerable`: as in Answered, before anything is generated.
+
+    `queries`: what was searched; nothing for a greeting.
+    """
 
     passages: tuple[Passage, ...]
     answerable: bool = True
+    queries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Answered:
 
     `evidence`, 0 to 1: see models/generation/evidence.py; None if nothing weighed it. `answerable`: it suffices.
     `unsupported`: sentences of a language model that no passage supports, in the text or left out of it. `prompt`: the
-    name of the prompt set. `fields`: what supports each field of a JSON answer.
+    name of the prompt set. `fields`: what supports each field of a JSON answer. `ignored`: the fields of the request
+    that the model cannot follow, left out as the request allows.
     """
 
     text: str
@@ -95,6 +101,7 @@ class Answered:
     unsupported: tuple[Unsupported, ...] = ()
     prompt: str = ""
     fields: tuple[FieldSupport, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 Event = PassagesFound | TextGenerated | Cited | Answered

@@ -69,7 +69,8 @@ class DecomposedAnswering:
                     raise error
             passages = [event for event in first_events if isinstance(event, PassagesFound)]
             if any(event.answerable for event in passages):
-                yield PassagesFound(_union([event.passages for event in passages]))
+                queries = tuple(query for event in passages for query in event.queries)
+                yield PassagesFound(_union([event.passages for event in passages]), queries=queries)
                 async for event in _stream(query, list(zip(parts, answers, strict=True)), start):
                     yield event
                 return

@@ -1,4 +1,4 @@
-"""Periodic clean-up: delete expired files and stores, retire old vectors, trim the log, count dead letters."""
+"""Periodic clean-up: delete what has expired, retire old vectors, trim the log, count dead letters."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
+from models.corpus.expiry import DAY_S
 from models.corpus.failures import FailureReason
 from models.errors import OverloadedError
 from serve.pipelines.wakeup import Wakeup
@@ -16,11 +17,20 @@ logger = logging.getLogger(__name__)
 
 
 class HousekeepingConfig(BaseModel):
-    """How often to clean up."""
+    """How often to clean up, and how long responses and conversations are kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     every_s: float = Field(default=30.0, ge=0.1, le=86_400, description="Seconds between two rounds.")
+    keep_responses_s: float = Field(
+        default=30 * DAY_S, ge=60, le=3650 * DAY_S, description="Seconds for which a response is kept."
+    )
+    keep_conversations_s: float = Field(
+        default=90 * DAY_S,
+        ge=60,
+        le=3650 * DAY_S,
+        description="Seconds for which a conversation is kept after its last use.",
+    )
 
 
 class Housekeeper:
@@ -50,6 +60,8 @@ class Housekeeper:
         self._corpus.vector_stores.expire()
         self._corpus.generations.retire(self._keep_previous_s)
         self._corpus.log.trim()
+        self._corpus.responses.delete_older(self._config.keep_responses_s)
+        self._corpus.conversations.delete_unused(self._config.keep_conversations_s)
         counts = self._corpus.dead_letters.counts()
         for reason in get_args(FailureReason):
             metrics.DEAD_LETTERS.labels(reason).set(counts.get(reason, 0))

@@ -85,7 +85,8 @@ class QueryPipeline:
             query.searched, query.scope, query.top_k, query.where, query.options, sentences=True
         )
         retrieved = await self._stages.retrieval.retrieve(retrieval_query, context, trace)
-        yield PassagesFound(retrieved.passages, self._suffices(retrieved.passages, retrieved.evidence))
+        suffices = self._suffices(retrieved.passages, retrieved.evidence)
+        yield PassagesFound(retrieved.passages, suffices, (query.searched,))
         request = generation_request(context.request_id, query, retrieved, self._order)
         async with aclosing(self._generate(request, trace, context)) as events:
             async for event in events:
@@ -181,6 +182,7 @@ def generation_request(request_id: str, query: Query, retrieved: Retrieved, orde
         query.grounded == "strict",
         query.form,
         query.prompts.for_answer(query.form, query.text),
+        is_whole=query.is_whole,
     )
 
 

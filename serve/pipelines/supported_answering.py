@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from models.generation.abilities import refusal, unsupported_form, unsupported_options, without_unsupported
 from models.types import RequestContext
-from serve.pipelines.answering import Answering, Event, Query
+from serve.pipelines.answering import Answered, Answering, Event, Query
 
 
 class SupportedAnswering:
@@ -23,21 +23,23 @@ class SupportedAnswering:
 
     async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """As Answering. Raises InvalidRequestError for the first option that the model cannot follow."""
-        alias = await self._serving_alias()
+        alias, ignored = await self._serving_alias(), tuple[str, ...]()
         if alias is not None and self._quotes(alias):
-            query = _supported(query, alias)
+            query, ignored = _supported(query, alias)
         async with aclosing(self._answering.answer(query, context)) as events:
             async for event in events:
-                yield event
+                yield replace(event, ignored=ignored) if ignored and isinstance(event, Answered) else event
 
 
-def _supported(query: Query, alias: str) -> Query:
+def _supported(query: Query, alias: str) -> tuple[Query, tuple[str, ...]]:
+    """The query as the model can follow it, and the names of the fields that it cannot."""
     problems = unsupported_options(query.messages, query.sampling) | unsupported_form(query.form)
     if not problems:
-        return query
+        return query, ()
     if query.extra == "refuse":
         param, problem = next(iter(problems.items()))
         raise refusal(alias, param, problem)
     messages, sampling = without_unsupported(query.messages, query.sampling)
     # The language stays: it is that of our own sentences.
-    return replace(query, messages=messages, sampling=sampling, form=replace(query.form, response_mode=None))
+    form = replace(query.form, response_mode=None)
+    return replace(query, messages=messages, sampling=sampling, form=form), tuple(problems)

@@ -12,7 +12,21 @@ from sqlalchemy import Connection, Table, func, select, text
 from models.corpus.schema import metadata
 
 # The names of all columns with such keys. A restore raises all of them by the same number.
-KEY_COLUMNS = frozenset({"file_key", "store_key", "store_file_key", "batch_key", "job_id", "chunk_key", "event_key"})
+KEY_COLUMNS = frozenset(
+    {
+        "file_key",
+        "store_key",
+        "store_file_key",
+        "batch_key",
+        "job_id",
+        "chunk_key",
+        "event_key",
+        "response_key",
+        "response_item_key",
+        "conversation_key",
+        "conversation_item_key",
+    }
+)
 
 
 def keyed_tables() -> list[Table]:

@@ -29,6 +29,7 @@ from models.corpus.ids import random_id
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import (
     chunks,
+    conversations,
     event_sinks,
     files,
     jobs,
@@ -36,6 +37,7 @@ from models.corpus.schema import (
     metadata,
     outbox,
     removed_chunks,
+    responses,
     schema_version,
     vector_stores,
     view_positions,
@@ -51,7 +53,8 @@ DIGESTS_A_STEP = 500
 # event_sinks, outbox: they belong to the running service. Events of the replaced corpus are still delivered.
 UNRESTORED = (schema_version, removed_chunks, view_positions, leases, event_sinks, outbox)
 UNTOUCHED = (schema_version, view_positions, leases, event_sinks, outbox)
-LOCK_ORDER = ("files", "vector_stores", "jobs", "store_files")  # the order in which every writer locks
+# The order in which every writer locks.
+LOCK_ORDER = ("files", "vector_stores", "jobs", "store_files", "conversations", "conversation_items", "responses")
 
 
 def restore_backup(
@@ -134,10 +137,12 @@ def _check_replaceable(connection: Connection, replace: bool) -> None:
     is_named = vector_stores.c.vector_store_id != DEFAULT_VECTOR_STORE
     num_files = _count(connection, files)
     num_stores = connection.scalar(select(func.count()).select_from(vector_stores).where(is_named))
-    if num_files or num_stores:
+    num_responses, num_conversations = _count(connection, responses), _count(connection, conversations)
+    if num_files or num_stores or num_responses or num_conversations:
         raise ConflictError(
-            f"the corpus is not empty: {num_files} files, {num_stores} vector stores besides `default` and "
-            f"{_count(connection, chunks)} chunks would be lost; add --yes to replace them"
+            f"the corpus is not empty: {num_files} files, {num_stores} vector stores besides `default`, "
+            f"{_count(connection, chunks)} chunks, {num_responses} responses and {num_conversations} conversations "
+            "would be lost; add --yes to replace them"
         )
 
 

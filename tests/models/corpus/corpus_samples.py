@@ -17,7 +17,11 @@ SCOPE = Scope(TENANT, (STORE,))
 GENERATION = "tiny@1"
 CHUNK_CHARS = 10
 # Turn a database of version 9 into one of version 8, 7, 6, 5 and 4.
+UNDO_VERSION_10 = tuple(
+    f"DROP TABLE {name}" for name in ("response_items", "responses", "conversation_items", "conversations")
+)
 UNDO_VERSION_9 = (
+    *UNDO_VERSION_10,
     "DROP TABLE masked_texts",
     "DROP TABLE sketch_bands",
     *(f"ALTER TABLE store_files DROP COLUMN {name}" for name in ("derived", "sketch")),

@@ -29,6 +29,7 @@ from corpus_samples import (
     UNDO_VERSION_7,
     UNDO_VERSION_8,
     UNDO_VERSION_9,
+    UNDO_VERSION_10,
     Clock,
     ingest,
     stored_texts,
@@ -235,12 +236,12 @@ def test_a_restore_leaves_the_leases_of_running_replicas(corpus: Corpus, blob_ro
 
 # By the version that the statements lead to; those of 2 and 3 also lack tables.
 UNDO = dict.fromkeys((2, 3, 4), UNDO_VERSION_5) | {5: UNDO_VERSION_6, 6: UNDO_VERSION_7}
-UNDO |= {7: UNDO_VERSION_8, 8: UNDO_VERSION_9}
+UNDO |= {7: UNDO_VERSION_8, 8: UNDO_VERSION_9, 9: UNDO_VERSION_10}
 
 
 @pytest.mark.parametrize(
     ("version", "missing"),
-    [(2, ["leases", "token_vectors"]), (3, ["token_vectors"]), (4, []), (5, []), (6, []), (7, []), (8, [])],
+    [(2, ["leases", "token_vectors"]), (3, ["token_vectors"]), (4, []), (5, []), (6, []), (7, []), (8, []), (9, [])],
 )
 def test_a_backup_of_an_earlier_schema_is_restored(
     corpus: Corpus, blob_root: Path, backup: Path, version: int, missing: list[str]
@@ -265,7 +266,7 @@ def test_a_backup_of_an_earlier_schema_is_restored(
 def test_a_corpus_that_is_not_empty_is_replaced_only_on_request(corpus: Corpus, blob_root: Path, backup: Path) -> None:
     before = contents(corpus.database)
 
-    with pytest.raises(ConflictError, match=r"2 files, 0 vector stores besides `default` and 6 chunks would be lost"):
+    with pytest.raises(ConflictError, match=r"2 files, 0 vector stores besides `default`, 6 chunks, 0 resp"):
         restore_backup(corpus.database, blob_root, backup)
 
     assert contents(corpus.database) == before

@@ -23,6 +23,7 @@ QUESTION = f"What is the password {SECRET} for?"
 STORE = "/v1/vector_stores/{vector_store_id}"
 FILE = f"{STORE}/files/{{file_id}}"
 BATCH = f"{STORE}/file_batches/{{batch_id}}"
+RESPONSE = "/v1/responses/{response_id}"
 
 # A stranger calls each route whose path has an id of the owner: 404, as for an id that does not exist.
 ID_IN_PATH: Calls = {
@@ -50,6 +51,10 @@ ID_IN_PATH: Calls = {
         "json": {"filters": {"type": "ne", "key": "x", "value": 1}, "attributes": {"owner": "me"}}
     },
     ("POST", f"{STORE}/search"): {"json": {"query": QUESTION}},
+    ("GET", RESPONSE): {},
+    ("DELETE", RESPONSE): {},
+    ("POST", f"{RESPONSE}/cancel"): {},
+    ("GET", f"{RESPONSE}/input_items"): {},
 }
 # Routes that have the id in the body.
 ID_IN_BODY: Calls = {
@@ -58,6 +63,7 @@ ID_IN_BODY: Calls = {
         "json": {"messages": [{"role": "user", "content": QUESTION}], "vector_store_ids": ["{vector_store_id}"]}
     },
     ("POST", "/v1/vector_stores"): {"json": {"name": "mine", "file_ids": ["{file_id}"]}},
+    ("POST", "/v1/responses"): {"json": {"input": QUESTION, "previous_response_id": "{response_id}"}},
 }
 # Routes without an id of the owner: the response has nothing that the owner stored.
 NO_ID: Calls = {
@@ -69,6 +75,7 @@ NO_ID: Calls = {
     ("GET", "/v1/files"): {},
     ("POST", "/v1/completions"): {"json": {"model": "extractive", "prompt": QUESTION}},
     ("POST", "/v1/messages"): {"json": {"max_tokens": 9, "messages": [{"role": "user", "content": QUESTION}]}},
+    ("POST", "/v1/responses"): {"json": {"input": QUESTION}},
     ("POST", "/v1/embeddings"): {"json": {"input": QUESTION}},
     **{
         ("POST", path): {"json": {"query": QUESTION, "documents": ["mine"]}}
@@ -88,6 +95,7 @@ class Owned:
     file_id: str
     vector_store_id: str
     batch_id: str
+    response_id: str
     model_id: str = "ragserve"
 
     def fill(self, template: Any) -> Any:
@@ -99,7 +107,7 @@ class Owned:
         return [self.fill(value) for value in template] if isinstance(template, list) else template
 
 
-UNKNOWN = Owned("file-none", "vs_none", "vsfb_none")
+UNKNOWN = Owned("file-none", "vs_none", "vsfb_none", "resp_none")
 
 
 @pytest.fixture
@@ -129,7 +137,8 @@ async def owned(owner: openai.AsyncOpenAI) -> Owned:
     file_id = await ingest_file(owner, f"{SECRET}.md", text, store.id, attributes={"word": SECRET})
     await ingest_file(owner, f"{SECRET}.md", text, "default")
     batch = await owner.vector_stores.file_batches.create(store.id, file_ids=[file_id])
-    return Owned(file_id, store.id, batch.id)
+    response = await owner.responses.create(input=QUESTION)
+    return Owned(file_id, store.id, batch.id, response.id)
 
 
 def routes(service: Running) -> set[Route]:
@@ -201,7 +210,7 @@ async def test_a_store_does_not_take_another_tenants_file(
     stranger: httpx.AsyncClient, owner: openai.AsyncOpenAI, owned: Owned
 ) -> None:
     store_id = (await stranger.post("/v1/vector_stores", json={"name": "mine"})).json()["id"]
-    own_store = Owned(owned.file_id, store_id, owned.batch_id)
+    own_store = Owned(owned.file_id, store_id, owned.batch_id, owned.response_id)
 
     for route, request in ID_IN_PATH.items():
         if "{file_id}" in route[1] + str(request) or "{batch_id}" in route[1]:
@@ -245,5 +254,6 @@ async def _check_untouched(owner: openai.AsyncOpenAI, owned: Owned) -> None:
     (result,) = (await owner.vector_stores.search(owned.vector_store_id, query=QUESTION)).data
     assert (result.file_id, result.attributes) == (owned.file_id, {"word": SECRET})
     assert SECRET in result.content[0].text
+    assert SECRET in (await owner.responses.retrieve(owned.response_id)).output_text
     file = await owner.files.retrieve(owned.file_id)
     assert (file.filename, file.version) == (f"{SECRET}.md", 1)

@@ -76,7 +76,7 @@ def answers(draw: st.DrawFn) -> list[Event]:
         (FieldSupport(draw(texts), (1, 2)), FieldSupport(draw(texts), (), False)),
     )
     return [
-        PassagesFound(retrieved, draw(st.booleans())),
+        PassagesFound(retrieved, draw(st.booleans()), tuple(draw(st.lists(texts, max_size=2)))),
         *map(Cited, citations),
         *map(TextGenerated, written),
         answered,

@@ -1,0 +1,63 @@
+"""Responses from documents: the query of a request, and the events of its answer."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from models.answer_form import AnswerForm
+from models.corpus.conversations import Item
+from models.errors import InvalidRequestError
+from models.types import Scope
+from serve.api.chat_request import DEFAULT_STORES, FileSearchTool
+from serve.api.filters import to_filter
+from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
+from serve.api.response_events import ResponseEvents
+from serve.api.response_items import to_messages
+from serve.api.response_object import Body, Draft, Ended, answer_item, answered_response, search_item
+from serve.api.response_request import ResponseRequest
+from serve.pipelines.answering import Answered, Event, PassagesFound, Query, TextGenerated
+
+
+def to_query(request: ResponseRequest, items: Sequence[Item], adapter: str | None, tenant: str) -> Query:
+    """The question with its conversation. Raises InvalidRequestError if the last message is not the user's."""
+    messages = to_messages(items, request.instructions)
+    if not messages or messages[-1].role != "user":
+        raise InvalidRequestError("the last item must be a message of the user, with text", "input")
+    search = request.file_search or FileSearchTool(type="file_search", vector_store_ids=DEFAULT_STORES)
+    return Query(
+        messages=messages,
+        scope=Scope(tenant, search.vector_store_ids),
+        top_k=search.max_num_results or DEFAULT_NUM_RESULTS,
+        sampling=request.sampling(adapter),
+        where=to_filter(search.filters),
+        options=to_options(request.mode, search.ranking_options, request.query_understanding),
+        # A text in place of JSON would break its reader; an instruction that is left out is named in `ignored`.
+        extra=request.extra or ("refuse" if request.response_schema else "ignore"),
+        grounded=request.grounded,
+        form=AnswerForm(request.response_mode, request.language, request.answer_length),
+        names_documents=request.file_search is not None,
+        is_whole=request.truncation == "disabled",
+    )
+
+
+async def document_answer(
+    answer: AsyncGenerator[Event, None], draft: Draft, events: ResponseEvents
+) -> AsyncGenerator[Body | Ended, None]:
+    """The events of the output, then the whole response."""
+    async with aclosing(answer):
+        async for event in answer:
+            for body in _events(event, events):
+                yield body
+            if isinstance(event, Answered):
+                yield answered_response(draft, event, events.output)
+
+
+def _events(event: Event, events: ResponseEvents) -> Sequence[Body]:
+    match event:
+        case PassagesFound():
+            item = search_item(event)
+            return list(events.search(item)) if item else ()
+        case TextGenerated():
+            return list(events.text(event.text))
+        case Answered():
+            return list(events.message_end(answer_item(event, events.message_id)))
+    return ()  # a citation is an annotation, whose place is known at the end
