@@ -13,15 +13,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.generation.asked_values import asked_value, values_in
+from models.generation.evidence_weights import (
+    LEAST_COSINE,
+    MINILM,
+    TRANSLATED_WEIGHTS,
+    WEIGHTS,
+    Space,
+)
 from models.generation.exact_names import lacks_named, names_of, words_with_digits
 from models.generation.question_words import content_weights, has_unmeasured_script
 from models.generation.reading import stems_and_size
 from models.generation.relevance import Unit, answer_units, coverage
 from models.generation.words import words
+from models.languages.tags import language_tag
 from models.types import FloatArray, Passage
 
-# Their cosines and token vectors are those that the weights were fitted to.
-MEASURED_EMBEDDINGS = ("minilm", "minilm-int8")
 MIN_EVIDENCE = 0.3
 MAX_CANDIDATES = 50  # more chunks count as this many: the searches return no more by default
 ALL_WORDS = 0.999  # sums of weights are not exact
@@ -34,12 +40,13 @@ WITHOUT_VALUE = 0.2  # the most if no passage has a price, a person or a date, a
 class Signals:
     """How near the best candidate is: its `relevance` by the reranker, 0 to 1, and its `cosine`. None: unknown.
 
-    `num_candidates`: the best of how many chunks it is.
+    `num_candidates`: the best of how many chunks it is. `space`: whose vectors these are.
     """
 
     relevance: float | None = None
     cosine: float | None = None
     num_candidates: int = MAX_CANDIDATES
+    space: Space = MINILM
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Features:
     nearest `sentence`; None if they are unknown. `size`: the best of how many chunks, on a scale of logarithms.
     `names`: whether the question's identifier is in a sentence with half of its words (True), or nowhere (False).
     `value`: whether there is a value of the sort that the question asks for; None if its form does not tell.
+    `is_translated`: the passages are in other languages than the question, so its words tell nothing.
     """
 
     passage_words: float
@@ -61,11 +69,13 @@ class Features:
     size: float = 1.0
     names: bool | None = None
     value: bool | None = None
+    space: Space = MINILM
+    is_translated: bool = False
 
     @property
     def words(self) -> "Features":
         """The features that need no model."""
-        return replace(self, cosine=None, relevance=None, sentence=None)
+        return replace(self, cosine=None, relevance=None, sentence=None, is_translated=False)
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -73,35 +83,10 @@ class Features:
         return tuple(name for name in ("cosine", "relevance", "sentence") if getattr(self, name) is not None)
 
     def vector(self) -> list[float]:
-        """The features of words and size, then those that a model measured."""
-        return [self.passage_words, self.sentence_words, self.size, *(getattr(self, name) for name in self.measured)]
-
-
-@dataclass(frozen=True)
-class LogisticWeights:
-    """1 / (1 + exp(-(intercept + weights * features)))."""
-
-    intercept: float
-    weights: tuple[float, ...]
-
-    def probability(self, vector: Sequence[float]) -> float:
-        logit = self.intercept + sum(weight * value for weight, value in zip(self.weights, vector, strict=True))
-        return 1 / (1 + math.exp(-logit))
-
-
-# Fitted as by `ragserve bench evidence --fit`, in the order of Features.vector, to whole sets and to a few documents of
-# each. The first intercept is 0.26 lower, so that as many off-topic questions are declined as before. The words alone
-# tell less: their intercept is 1 higher, so that the gate leans to answering.
-WEIGHTS: dict[tuple[str, ...], LogisticWeights] = {
-    ("cosine", "relevance", "sentence"): LogisticWeights(-6.13, (1.63, 0.82, -3.87, 4.59, 5.48, 5.15)),
-    ("cosine", "relevance"): LogisticWeights(-4.93, (1.85, 1.34, -4.11, 6.16, 6.83)),
-    ("cosine", "sentence"): LogisticWeights(-5.07, (2.49, 1.26, -3.58, 5.80, 6.72)),
-    ("relevance", "sentence"): LogisticWeights(-6.28, (1.69, 0.63, -3.59, 7.19, 7.78)),
-    ("cosine",): LogisticWeights(-3.54, (3.12, 2.19, -3.65, 8.63)),
-    ("relevance",): LogisticWeights(-5.00, (2.15, 1.54, -3.72, 11.22)),
-    ("sentence",): LogisticWeights(-5.38, (2.93, 1.12, -2.90, 11.29)),
-    (): LogisticWeights(-1.16, (5.87, 4.16, -2.85)),
-}
+        """The features of words, unless they tell nothing, and of size, then those that a model measured."""
+        by_words = [] if self.is_translated else [self.passage_words, self.sentence_words]
+        least = LEAST_COSINE[self.space]
+        return [*by_words, self.size, *((getattr(self, name) - least) / (1 - least) for name in self.measured)]
 
 
 def probability(features: Features) -> float:
@@ -120,7 +105,8 @@ def probability(features: Features) -> float:
 
 
 def _fitted(features: Features) -> float:
-    return WEIGHTS[features.measured].probability(features.vector())
+    fits = TRANSLATED_WEIGHTS if features.is_translated else WEIGHTS
+    return fits[features.space][features.measured].probability(features.vector())
 
 
 def estimate_evidence(
@@ -158,13 +144,24 @@ def read_features(
         size=math.log(1 + min(signals.num_candidates, MAX_CANDIDATES)) / math.log(1 + MAX_CANDIDATES),
         names=_names(question, passages, units, [coverage(weights, of_unit) for of_unit in stems]),
         value=_value(question, passages, [coverage(weights, of_unit) for of_unit in stems]),
+        space=signals.space,
     )
-    # A keyword: the models were measured on questions. Of some scripts the measured models know no word.
-    if len(weights) == 1 or has_unmeasured_script(question):
+    # A keyword: the models were measured on questions. Of some scripts the English model knows no word.
+    if len(weights) == 1 or (signals.space == MINILM and has_unmeasured_script(question)):
         return by_words
     finite = [scores[np.isfinite(scores)] for scores in sentence_scores]
     nearest = max((float(scores.max()) for scores in finite if len(scores)), default=None)
-    return replace(by_words, cosine=signals.cosine, relevance=signals.relevance, sentence=nearest)
+    measured = replace(by_words, cosine=signals.cosine, relevance=signals.relevance, sentence=nearest)
+    return replace(
+        measured, is_translated=bool(measured.measured) and _is_translated(question, passages, signals.space)
+    )
+
+
+def _is_translated(question: str, passages: tuple[Passage, ...], space: Space) -> bool:
+    """See Features.is_translated. False for a model that was not measured on it."""
+    return space in TRANSLATED_WEIGHTS and language_tag(question) not in {
+        language_tag(passage.text) for passage in passages
+    }
 
 
 def _stems_of_context(passage: Passage) -> frozenset[str]:

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from models.generation.evidence import MEASURED_EMBEDDINGS, Signals, estimate_evidence
-from models.types import RequestContext
+from models.generation.evidence import Signals, estimate_evidence
+from models.generation.evidence_weights import SPACES
+from models.types import FloatArray, RequestContext
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace
 
@@ -19,8 +20,14 @@ class WeighedRetrieval:
         retrieved = await self._retrieval.retrieve(query, context, trace)
         if not query.sentences or retrieved.evidence is not None:
             return retrieved
-        is_measured = retrieved.trace.models.get("embed") in MEASURED_EMBEDDINGS
-        signals = retrieved.signals if is_measured else Signals(num_candidates=retrieved.signals.num_candidates)
-        scores = retrieved.sentence_scores if is_measured else ()
+        signals, scores = _measured(retrieved)
         weights = retrieved.term_weights
         return replace(retrieved, evidence=estimate_evidence(query.text, retrieved.passages, weights, scores, signals))
+
+
+def _measured(retrieved: Retrieved) -> tuple[Signals, tuple[FloatArray, ...]]:
+    """The signals and the scores of sentences, without those of an embedding model that was not measured."""
+    space = SPACES.get(retrieved.trace.models.get("embed") or "")
+    if space is None:
+        return Signals(num_candidates=retrieved.signals.num_candidates), ()
+    return replace(retrieved.signals, space=space), retrieved.sentence_scores

@@ -12,6 +12,7 @@ from models.embedding.base import TokenEmbedding, TokenEmbeddingModel, has_token
 from models.embedding.offline import forward_all
 from models.errors import InvalidRequestError
 from models.generation.evidence import Signals
+from models.generation.evidence_weights import MINILM, SPACES, Space
 from models.generation.reading import spans_in_indexed_text
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
@@ -44,21 +45,22 @@ class OfflineHits:
 
 
 class OfflineSearch:
-    """The default embedding model, and searches in corpora that it embedded."""
+    """An embedding model of the catalog, and searches in corpora that it embedded."""
 
-    def __init__(self) -> None:
-        """Loads the weights. Raises InvalidRequestError for a model without token vectors."""
+    def __init__(self, alias: str = ALIAS) -> None:
+        """Loads the weights. Raises ModelNotFoundError, and InvalidRequestError for a model without token vectors."""
         catalog = Catalog.open()
-        model = catalog.load("embedding", ALIAS)
+        model = catalog.load("embedding", alias)
         if not has_token_vectors(model):
-            raise InvalidRequestError(f"the catalog's {ALIAS} gives no token vectors; use kind sentence_transformers")
+            raise InvalidRequestError(f"the catalog's {alias} gives no token vectors; use kind sentence_transformers")
         self.model: TokenEmbeddingModel = model
-        self._parser = FileParser(catalog.tokenizer(ALIAS))
+        self.space = SPACES.get(alias, MINILM)
+        self._parser = FileParser(catalog.tokenizer(alias))
 
     def corpus(self, documents: Sequence[Document]) -> "OfflineCorpus":
         """Chunks, embeds and indexes the documents. Takes about a minute a thousand chunks."""
         chunks = [(document.document_id, chunk) for document in documents for chunk in self._chunks(document)]
-        return OfflineCorpus(self.model, chunks)
+        return OfflineCorpus(self.model, chunks, self.space)
 
     def _chunks(self, document: Document) -> tuple[Chunk, ...]:
         if not document.content.strip():
@@ -73,8 +75,8 @@ class OfflineSearch:
 class OfflineCorpus:
     """The chunks of a set's documents: dense and keyword search, fused, reranked by stored token vectors."""
 
-    def __init__(self, model: TokenEmbeddingModel, chunks: Sequence[tuple[str, Chunk]]) -> None:
-        self._model, self._chunks = model, chunks
+    def __init__(self, model: TokenEmbeddingModel, chunks: Sequence[tuple[str, Chunk]], space: Space = MINILM) -> None:
+        self._model, self._chunks, self._space = model, chunks, space
         texts = [chunk.indexed_text for _, chunk in chunks]
         embedded = [
             embedding for start in range(0, len(texts), PAGE) for embedding in self._embed(texts[start:][:PAGE])
@@ -100,7 +102,7 @@ class OfflineCorpus:
         passages = tuple(self._passage(key) for key in order[:TOP_K].tolist())
         ranked = tuple(dict.fromkeys(self._chunks[key][0] for key in order.tolist()))
         nearest = self._sentences(embedding.tokens, passages)
-        signals = Signals(float(np.clip(scores.max(), 0, 1)), float(dense.scores[0]), len(fused.keys))
+        signals = Signals(float(np.clip(scores.max(), 0, 1)), float(dense.scores[0]), len(fused.keys), self._space)
         return OfflineHits(passages, ranked, lexical.term_weights, nearest, signals)
 
     def _max_sim(self, tokens: HalfArray, weights: FloatArray, keys: KeyArray) -> FloatArray:

@@ -5,13 +5,13 @@ import pytest
 
 from models.generation.evidence import (
     MIN_EVIDENCE,
-    WEIGHTS,
     Features,
     Signals,
     estimate_evidence,
     probability,
     read_features,
 )
+from models.generation.evidence_weights import E5, MINILM, TRANSLATED_WEIGHTS, WEIGHTS, Space
 from models.generation.words import words
 from tests.models.generation.samples import RIVER, TOWER, passage
 
@@ -53,12 +53,41 @@ def test_without_a_model_the_words_decide() -> None:
     assert Features(0.2, 0.1, cosine=0.9).vector() == [0.2, 0.1, 1.0, 0.9]
 
 
-@pytest.mark.parametrize("names", list(WEIGHTS))
-def test_a_feature_that_is_missing_lowers_no_evidence(names: tuple[str, ...]) -> None:
-    near = replace(Features(0.6, 0.6, size=0.2), **dict.fromkeys(names, 0.75))
+@pytest.mark.parametrize(("space", "score"), [(MINILM, 0.75), (E5, 0.9)])
+@pytest.mark.parametrize("names", list(WEIGHTS[MINILM]))
+def test_a_feature_that_is_missing_lowers_no_evidence(names: tuple[str, ...], space: Space, score: float) -> None:
+    near = replace(Features(0.6, 0.6, size=0.2, space=space), **dict.fromkeys(names, score))
 
     assert near.measured == names
     assert probability(near) > MIN_EVIDENCE
+
+
+@pytest.mark.parametrize("names", list(TRANSLATED_WEIGHTS[E5]))
+def test_a_question_in_another_language_than_the_passages_needs_no_word_of_theirs(names: tuple[str, ...]) -> None:
+    far, near = (
+        replace(Features(0.0, 0.0, space=E5, is_translated=True), **dict.fromkeys(names, score))
+        for score in (0.74, 0.88)
+    )
+
+    assert probability(far) < MIN_EVIDENCE < probability(near)
+
+
+@pytest.mark.parametrize(
+    ("question", "is_translated"),
+    [
+        ("Wann wurde der Turm fertig?", True),
+        ("塔是什么时候建成的？", True),
+        ("When was the tower completed?", False),
+    ],
+)
+def test_the_language_of_a_question_is_compared_with_the_passages(question: str, is_translated: bool) -> None:
+    near = Signals(0.88, 0.88, space=E5)
+
+    features = read_features(question, (passage(TOWER),), {}, (np.full(3, 0.88, np.float32),), near)
+
+    assert features.is_translated is is_translated
+    assert probability(features) > MIN_EVIDENCE
+    assert not read_features(question, (passage(TOWER),), {}, (), replace(near, space=MINILM)).is_translated
 
 
 def test_a_few_chunks_need_less_similarity_than_many() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.generation.evidence import Features, probability, read_features
-from serve.cli.driver.offline_search import OfflineCorpus, OfflineHits, OfflineSearch
+from serve.cli.driver.offline_search import ALIAS, OfflineCorpus, OfflineHits, OfflineSearch
 from serve.cli.driver.question_set import QuestionSet, read_question_set
 
 SEED = 5
@@ -52,9 +52,9 @@ class LabelledSet:
     labelled: list[tuple[str, Kind]]
 
 
-def read_cases(folders: Sequence[Path], sizes: CaseSizes) -> list[Case]:
+def read_cases(folders: Sequence[Path], sizes: CaseSizes, embedder: str = ALIAS) -> list[Case]:
     """Embeds and searches everything. Takes a minute a thousand chunks."""
-    sets, search = [_read(folder, sizes.max_documents) for folder in folders], OfflineSearch()
+    sets, search = [_read(folder, sizes.max_documents) for folder in folders], OfflineSearch(embedder)
     corpora = {each.name: search.corpus(each.questions.documents) for each in sets}
     cases = list[Case]()
     for own in sets:

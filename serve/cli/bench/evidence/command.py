@@ -10,7 +10,7 @@ from serve.cli.driver.options import QuickOption, show
 QUICK_QUESTIONS, QUICK_DOCUMENTS = 10, 50
 
 
-def evidence_command(
+def evidence_command(  # noqa: PLR0913
     folders: Annotated[
         list[Path],
         typer.Argument(
@@ -25,6 +25,7 @@ def evidence_command(
     fit: Annotated[
         bool, typer.Option("--fit", help="Also fit the weights to these questions, and print them.")
     ] = False,
+    embedder: Annotated[str, typer.Option(help="Embedding model of the catalog, with token vectors.")] = "minilm",
     quick: QuickOption = False,
 ) -> None:
     """AUROC of the evidence and of each feature; questions declined by kind. --quick: 10 questions, 50 documents."""
@@ -34,5 +35,5 @@ def evidence_command(
     sizes = CaseSizes(num_questions, num_off_topic, max_documents)
     if quick:
         sizes = CaseSizes(QUICK_QUESTIONS, QUICK_QUESTIONS, QUICK_DOCUMENTS)
-    for line in run(folders, sizes, fit):
+    for line in run(folders, sizes, fit, embedder):
         show(line)

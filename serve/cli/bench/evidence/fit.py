@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.generation.evidence import WEIGHTS, Features
+from models.generation.evidence import Features
+from models.generation.evidence_weights import MINILM, WEIGHTS
 from serve.cli.bench.evidence.cases import Case
 
 RIDGE = 1e-3
@@ -21,7 +22,7 @@ def fit_weights(cases: Sequence[Case]) -> Iterator[str]:
 
     A question without a feature, a keyword for example, counts only for the sets that lack it.
     """
-    for names in WEIGHTS:
+    for names in WEIGHTS[MINILM]:
         chosen = [case for case in cases if set(names) <= set(case.features.measured)]
         if len({case.kind == "answerable" for case in chosen}) < 2:
             continue

@@ -1,7 +1,6 @@
 """`ragserve bench evidence`: AUROC of the evidence and of its features, and the questions that it declines."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,15 @@ from models.generation.evidence import MIN_EVIDENCE, Features, probability
 from models.types import FloatArray
 from serve.cli.bench.evidence.cases import Case, CaseSizes, Kind, read_cases
 from serve.cli.bench.evidence.fit import fit_weights
+from serve.cli.driver.offline_search import ALIAS
 
+SINGLE_FEATURES = ("passage_words", "sentence_words", "cosine", "relevance", "sentence", "size", "names", "value")
 SPLITS: tuple[tuple[Kind, Kind], ...] = (("answerable", "off topic"), ("answerable", "unanswerable"))
 
 
-def run(folders: Sequence[Path], sizes: CaseSizes, has_fit: bool) -> Iterator[str]:
+def run(folders: Sequence[Path], sizes: CaseSizes, has_fit: bool, embedder: str = ALIAS) -> Iterator[str]:
     """Two Markdown tables and the gate's cost, then the fitted weights if asked for."""
-    cases = read_cases(folders, sizes)
+    cases = read_cases(folders, sizes, embedder)
     yield from _auroc_table(cases)
     yield ""
     yield from _declined_table(cases)
@@ -63,7 +64,7 @@ def _auroc_of(
 
 def _scores() -> dict[str, Callable[[Features], float]]:
     """The evidence, the evidence by words alone, and each feature."""
-    singles = {field.name: _feature(field.name) for field in fields(Features)}
+    singles = {name: _feature(name) for name in SINGLE_FEATURES}
     return {"evidence": probability, "evidence, words alone": lambda features: probability(features.words), **singles}
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from models.generation.evidence import WEIGHTS, Features
+from models.generation.evidence import Features
+from models.generation.evidence_weights import MINILM, WEIGHTS
 from serve.cli.bench.evidence.cases import Case
 from serve.cli.bench.evidence.fit import fit_weights, group_weights, logistic
 from serve.cli.bench.evidence.run import auroc, costs
@@ -36,7 +37,7 @@ def test_each_set_of_features_has_a_fit_of_the_questions_that_have_them() -> Non
 
     lines = list(fit_weights(cases))
 
-    assert len(lines) == len(WEIGHTS)
+    assert len(lines) == len(WEIGHTS[MINILM])
     assert lines[0].startswith("words, size, cosine, relevance, sentence: intercept")
     assert [len(line.partition("weights")[2].split(",")) for line in (lines[0], lines[-1])] == [6, 3]
 
