@@ -19,6 +19,7 @@ from serve.api import (
     files,
     filtered_files,
     health,
+    mcp,
     messages,
     models,
     query,
@@ -49,6 +50,7 @@ ROUTERS = (
     dead_letters,
     search,
     models,
+    mcp,
     health,
 )
 logger = logging.getLogger(__name__)

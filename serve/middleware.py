@@ -70,6 +70,7 @@ LIMITED = (
     "/v1/responses",
     "/v1/completions",
     "/v1/messages",
+    "/mcp",
     "/v1/vector_stores/{vector_store_id}/search",
     "/v1/embeddings",
     "/v1/rerank",

@@ -12,6 +12,7 @@ from serve.cli.eval.group import evaluation
 from serve.cli.files.command import files
 from serve.cli.ingest.command import ingest
 from serve.cli.kubernetes.command import kubernetes
+from serve.cli.mcp.command import mcp
 from serve.cli.options import errors
 from serve.cli.plan.command import plan
 from serve.cli.status.command import status
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for command in (up, ingest, ask, status, dead_letters, replay, check_config, backup, restore, plan):
+for command in (up, ingest, ask, status, dead_letters, replay, check_config, backup, restore, plan, mcp):
     app.command()(command)
 app.add_typer(evaluation, name="eval")
 app.add_typer(files, name="files")

@@ -76,6 +76,15 @@ NO_ID: Calls = {
     ("POST", "/v1/completions"): {"json": {"model": "extractive", "prompt": QUESTION}},
     ("POST", "/v1/messages"): {"json": {"max_tokens": 9, "messages": [{"role": "user", "content": QUESTION}]}},
     ("POST", "/v1/responses"): {"json": {"input": QUESTION}},
+    ("POST", "/mcp"): {
+        "json": {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": "search", "arguments": {"query": QUESTION}},
+        },
+        "headers": {"accept": "application/json, text/event-stream"},
+    },
     ("POST", "/v1/embeddings"): {"json": {"input": QUESTION}},
     **{
         ("POST", path): {"json": {"query": QUESTION, "documents": ["mine"]}}
