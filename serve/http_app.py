@@ -13,6 +13,7 @@ from serve.admission import Admission
 from serve.api import (
     chat,
     completions,
+    conversations,
     dead_letters,
     embeddings,
     errors,
@@ -39,6 +40,7 @@ ROUTERS = (
     query,
     chat,
     responses,
+    conversations,
     completions,
     messages,
     embeddings,

@@ -183,22 +183,27 @@ InputItem = Annotated[
 ]
 
 
-def to_items(inputs: str | Sequence[NewItem | ItemReference | UnknownItem], stored: Mapping[str, Item]) -> list[Item]:
-    """The items of a request. `stored` has those that it refers to; raises InvalidRequestError for an unknown one."""
+def to_items(
+    inputs: str | Sequence[NewItem | ItemReference | UnknownItem], stored: Mapping[str, Item], param: str = "input"
+) -> list[Item]:
+    """The items of a request's field `param`. `stored` has those that it refers to.
+
+    Raises InvalidRequestError for an unknown reference.
+    """
     if isinstance(inputs, str):
         return [MessageItem(role="user", content=inputs).to_item()]
-    return [_to_item(each, place, stored) for place, each in enumerate(inputs)]
+    return [_to_item(each, f"{param}.{place}.id", stored) for place, each in enumerate(inputs)]
 
 
 def referenced_ids(inputs: str | Sequence[NewItem | ItemReference | UnknownItem]) -> list[str]:
     return [] if isinstance(inputs, str) else [each.id for each in inputs if isinstance(each, ItemReference)]
 
 
-def _to_item(each: NewItem | ItemReference | UnknownItem, place: int, stored: Mapping[str, Item]) -> Item:
+def _to_item(each: NewItem | ItemReference | UnknownItem, param: str, stored: Mapping[str, Item]) -> Item:
     if isinstance(each, ItemReference):
         if each.id not in stored:
             message = f"no item with id {each.id!r}; send the item itself"
-            raise InvalidRequestError(message, f"input.{place}.id")
+            raise InvalidRequestError(message, param)
         return stored[each.id]
     assert not isinstance(each, UnknownItem)
     return each.to_item()
@@ -209,11 +214,12 @@ def text_of(item: Item) -> str:
     return "\n".join(block["text"] for block in item["content"] if block["type"] in TEXT_PARTS)
 
 
-def check_texts(items: Sequence[Item], instructions: str | None, max_chars: int) -> None:
+def check_texts(items: Sequence[Item], instructions: str | None, max_chars: int, param: str = "input") -> None:
     """Raises InvalidRequestError for texts that are too long together."""
     num_chars = len(json.dumps([items, instructions], ensure_ascii=False))
     if num_chars > max_chars:
-        raise InvalidRequestError(f"the input has {num_chars} characters; at most {max_chars} are allowed", "input")
+        message = f"{param} has {num_chars} characters; at most {max_chars} are allowed"
+        raise InvalidRequestError(message, param)
 
 
 def to_messages(items: Sequence[Item], instructions: str | None) -> tuple[ChatMessage, ...]:

@@ -9,6 +9,7 @@ from models.answer_form import LengthName
 from models.errors import InvalidRequestError
 from models.types import SamplingOptions
 from serve.api.chat_request import IGNORED, FileSearchTool, JsonObjectFormat, TextFormat
+from serve.api.includes import RESULTS, Include
 from serve.api.ranking import SearchMode
 from serve.api.response_items import ID, MAX_ITEMS, InputItem
 from serve.api.sampling import (
@@ -26,7 +27,6 @@ from serve.api.served_models import SERVICE_MODEL
 from serve.api.understanding import QueryUnderstanding
 
 FILE_SEARCH, FUNCTION = "file_search", "function"
-RESULTS = "file_search_call.results"
 LOGPROBS = "message.output_text.logprobs"
 # Our own, of answers from documents.
 DOCUMENT_FIELDS = ("mode", "query_understanding", "extra", "grounded", "response_mode", "language", "length")
@@ -37,17 +37,6 @@ NO_FUNCTIONS = (
 # OpenAI's `verbosity`. `medium` is its default, so it chooses nothing.
 LENGTHS: dict[str, LengthName | None] = {"low": "short", "medium": None, "high": "long"}
 Id = Annotated[str, StringConstraints(pattern=ID)]
-# Of data that no answer here has; asking for it changes nothing.
-Include = Literal[
-    "file_search_call.results",
-    "web_search_call.results",
-    "web_search_call.action.sources",
-    "message.input_image.image_url",
-    "computer_call_output.output.image_url",
-    "code_interpreter_call.outputs",
-    "reasoning.encrypted_content",
-    "message.output_text.logprobs",
-]
 
 
 class Strict(BaseModel):

@@ -5,9 +5,8 @@ import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.corpus.conversations import Item
@@ -19,12 +18,13 @@ from serve.api.answers import accept_query, check_grounding
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.document_responses import document_answer, to_query
+from serve.api.includes import IncludesDep
 from serve.api.lists import PageDep, to_list
 from serve.api.plain_responses import plain_answer, to_completion
 from serve.api.response_events import ResponseEvents
 from serve.api.response_items import MAX_ITEMS, check_texts, referenced_ids, shown_item, to_items
 from serve.api.response_object import OVERDUE, Body, Draft, Ended, failed_response, shown_response
-from serve.api.response_request import RESULTS, Include, ResponseRequest, check_documents, check_plain, check_request
+from serve.api.response_request import ResponseRequest, check_documents, check_plain, check_request
 from serve.api.served_models import completed, needs_documents, served_adapter
 from serve.api.services import Services, ServicesDep, TenantDep, TenantRoute
 
@@ -35,17 +35,6 @@ router = APIRouter(route_class=TenantRoute)
 OVERDUE_MARGIN_S = 60  # a response in the background has ended by then, or its process has
 # Fields of the pipeline in errors, and what this API calls them.
 FIELDS = {"response_format": "text.format", "messages": "input", "max_tokens": "max_output_tokens"}
-
-
-async def _includes(
-    include: Annotated[list[Include], Query()] = [],  # noqa: B006 FastAPI copies it
-    bracketed: Annotated[list[Include], Query(alias="include[]")] = [],  # noqa: B006 as OpenAI's clients write it
-) -> bool:
-    """Whether searches are shown with their results."""
-    return RESULTS in (*include, *bracketed)
-
-
-IncludesDep = Annotated[bool, Depends(_includes)]
 
 
 @router.post("/v1/responses", response_model=None)

@@ -1,7 +1,7 @@
 """Call every route without a key, and as a tenant that has guessed another tenant's ids."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ STORE = "/v1/vector_stores/{vector_store_id}"
 FILE = f"{STORE}/files/{{file_id}}"
 BATCH = f"{STORE}/file_batches/{{batch_id}}"
 RESPONSE = "/v1/responses/{response_id}"
+CONVERSATION = "/v1/conversations/{conversation_id}"
+ITEM = f"{CONVERSATION}/items/{{item_id}}"
 
 # A stranger calls each route whose path has an id of the owner: 404, as for an id that does not exist.
 ID_IN_PATH: Calls = {
@@ -55,6 +57,13 @@ ID_IN_PATH: Calls = {
     ("DELETE", RESPONSE): {},
     ("POST", f"{RESPONSE}/cancel"): {},
     ("GET", f"{RESPONSE}/input_items"): {},
+    ("GET", CONVERSATION): {},
+    ("POST", CONVERSATION): {"json": {"metadata": {"owner": "me"}}},
+    ("DELETE", CONVERSATION): {},
+    ("GET", f"{CONVERSATION}/items"): {},
+    ("POST", f"{CONVERSATION}/items"): {"json": {"items": [{"role": "user", "content": "mine"}]}},
+    ("GET", ITEM): {},
+    ("DELETE", ITEM): {},
 }
 # Routes that have the id in the body.
 ID_IN_BODY: Calls = {
@@ -85,6 +94,7 @@ NO_ID: Calls = {
         },
         "headers": {"accept": "application/json, text/event-stream"},
     },
+    ("POST", "/v1/conversations"): {"json": {}},
     ("POST", "/v1/embeddings"): {"json": {"input": QUESTION}},
     **{
         ("POST", path): {"json": {"query": QUESTION, "documents": ["mine"]}}
@@ -105,6 +115,8 @@ class Owned:
     vector_store_id: str
     batch_id: str
     response_id: str
+    conversation_id: str
+    item_id: str
     model_id: str = "ragserve"
 
     def fill(self, template: Any) -> Any:
@@ -116,7 +128,7 @@ class Owned:
         return [self.fill(value) for value in template] if isinstance(template, list) else template
 
 
-UNKNOWN = Owned("file-none", "vs_none", "vsfb_none", "resp_none")
+UNKNOWN = Owned("file-none", "vs_none", "vsfb_none", "resp_none", "conv_none", "msg_none")
 
 
 @pytest.fixture
@@ -147,7 +159,9 @@ async def owned(owner: openai.AsyncOpenAI) -> Owned:
     await ingest_file(owner, f"{SECRET}.md", text, "default")
     batch = await owner.vector_stores.file_batches.create(store.id, file_ids=[file_id])
     response = await owner.responses.create(input=QUESTION)
-    return Owned(file_id, store.id, batch.id, response.id)
+    conversation = await owner.conversations.create(items=[{"role": "user", "content": SECRET}])
+    (item,) = (await owner.conversations.items.list(conversation.id)).data
+    return Owned(file_id, store.id, batch.id, response.id, conversation.id, item.id)
 
 
 def routes(service: Running) -> set[Route]:
@@ -219,7 +233,7 @@ async def test_a_store_does_not_take_another_tenants_file(
     stranger: httpx.AsyncClient, owner: openai.AsyncOpenAI, owned: Owned
 ) -> None:
     store_id = (await stranger.post("/v1/vector_stores", json={"name": "mine"})).json()["id"]
-    own_store = Owned(owned.file_id, store_id, owned.batch_id, owned.response_id)
+    own_store = replace(owned, vector_store_id=store_id)
 
     for route, request in ID_IN_PATH.items():
         if "{file_id}" in route[1] + str(request) or "{batch_id}" in route[1]:
@@ -264,5 +278,8 @@ async def _check_untouched(owner: openai.AsyncOpenAI, owned: Owned) -> None:
     assert (result.file_id, result.attributes) == (owned.file_id, {"word": SECRET})
     assert SECRET in result.content[0].text
     assert SECRET in (await owner.responses.retrieve(owned.response_id)).output_text
+    conversation = await owner.conversations.retrieve(owned.conversation_id)
+    items = await owner.conversations.items.list(owned.conversation_id)
+    assert (conversation.metadata, [item.id for item in items.data]) == ({}, [owned.item_id])
     file = await owner.files.retrieve(owned.file_id)
     assert (file.filename, file.version) == (f"{SECRET}.md", 1)
