@@ -23,6 +23,7 @@ from serve.api import (
     mcp,
     messages,
     models,
+    page,
     query,
     rerank,
     responses,
@@ -54,6 +55,7 @@ ROUTERS = (
     models,
     mcp,
     health,
+    page,
 )
 logger = logging.getLogger(__name__)
 
