@@ -192,7 +192,7 @@ class LiveServices:
         answering = caches.answers(answering, settings.query, settings.retrieval)
         answering = ChangedTopicAnswering(answering, settings.query.total_s)
         answering = FollowUpAnswering(answering, follow_up_rewriter(clients.generator, settings.query.follow_up))
-        answering = DecomposedAnswering(answering, understanding, model)
+        answering = DecomposedAnswering(answering, understanding, caches.serving.quotes, model)
         answering = SmallTalkAnswering(answering)
         answering = FormedAnswering(answering, settings.query.answer)
         answering = SupportedAnswering(answering, caches.serving.generator, caches.serving.is_extractive)

@@ -27,6 +27,11 @@ _BREAK = re.compile(
     rf"|\s{{0,9}},?\s{{1,9}}und\s{{1,9}}(?=was\b)|\s{{0,9}};\s{{1,9}}(?=(?:{_WH})\b)",
     re.IGNORECASE,
 )
+_ASKS = re.compile(
+    rf"\b(?:{_WH})\b|^\W*(?:(?:please|then)\s)?(?:is|are|was|were|do|does|did|can|could|will|would|has|have|must|should"
+    r"|explain|describe|tell|list|name|give|show|compare|nenne|erkläre|ist|sind|hat|kann|est-ce|es|son|está)\b",
+    re.IGNORECASE,
+)
 _LINE_START = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])?\s*")
 
 
@@ -36,7 +41,7 @@ def split_question(text: str, max_parts: int) -> tuple[str, ...]:
         return (text,)
     pieces = [piece.strip(" ,;") for piece in _BREAK.split(text.strip())]
     pieces = [piece for piece in pieces if piece]
-    if len(pieces) < 2 or not all(map(_says_what, pieces)):
+    if len(pieces) < 2 or not all(map(_is_question, pieces)):
         return (text,)
     head, tail = pieces[: max_parts - 1], pieces[max_parts - 1 :]
     return tuple(_as_question(piece) for piece in [*head, " and ".join(tail)] if piece)
@@ -70,8 +75,9 @@ def _complete(first: ChatMessage, later: str) -> str:
     return later if stands_alone(later) else search_query([first, ChatMessage("user", later)])
 
 
-def _says_what(piece: str) -> bool:
-    return bool(set(content_words(piece)) - _ASKING) and len(piece.split()) > 1
+def _is_question(piece: str) -> bool:
+    """Whether it asks, and says about what: "X paid for Y and which other film?" is one question."""
+    return bool(_ASKS.search(piece)) and bool(set(content_words(piece)) - _ASKING) and len(piece.split()) > 1
 
 
 def _as_question(piece: str) -> str:

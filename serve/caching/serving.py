@@ -104,6 +104,11 @@ class ServingStages:
         """Whether this generation model gives equal requests equal answers, whatever their sampling."""
         return alias in self._catalog.entries["generation"] and self._catalog.only_quotes(alias)
 
+    async def quotes(self) -> bool:
+        """Whether the generator's model only quotes; False if it is unknown, changes, or tries a canary."""
+        alias = await self.generator()
+        return alias is not None and self.is_extractive(alias)
+
     async def close(self) -> None:
         refreshes = list(self._refreshes.values())
         for refresh in refreshes:

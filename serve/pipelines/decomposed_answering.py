@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 
@@ -22,20 +22,26 @@ from serve.pipelines.answering import Answered, Answering, Cited, Event, Passage
 from serve.pipelines.failures import attempt
 from serve.pipelines.language_model import LanguageModel
 from serve.pipelines.trace import Search, Trace
-from serve.pipelines.understanding import UnderstandingConfig, is_chosen
+from serve.pipelines.understanding import UnderstandingConfig
 
 Events = AsyncGenerator[Event, None]
 
 
 class DecomposedAnswering:
-    """Answers a compound question in its parts, if that is switched on. Any other question goes on as it is.
+    """Answers a compound question in its parts, by default where the model quotes. Any other goes on as it is.
 
     A part without an answer is named in the answer. Without an answer to any part, the whole question counts.
     """
 
-    def __init__(self, answering: Answering, config: UnderstandingConfig, model: LanguageModel | None = None) -> None:
-        """`model` splits questions; None: a rule."""
-        self._answering, self._config, self._model = answering, config, model
+    def __init__(
+        self,
+        answering: Answering,
+        config: UnderstandingConfig,
+        quotes: Callable[[], Awaitable[bool]],
+        model: LanguageModel | None = None,
+    ) -> None:
+        """`quotes`: whether the serving model only quotes. `model` splits questions; None: a rule."""
+        self._answering, self._config, self._quotes, self._model = answering, config, quotes, model
 
     async def answer(self, query: Query, context: RequestContext) -> Events:
         """As Answering."""
@@ -46,15 +52,19 @@ class DecomposedAnswering:
                 yield event
 
     async def _parts(self, query: Query, context: RequestContext) -> Sequence[str]:
-        is_on = is_chosen(query.options.understanding.decomposition, self._config.decomposition)
-        if not is_on or query.sampling.response_schema is not None:
-            return ()
         by_rule = split_question(query.text, self._config.max_parts)
-        if self._model is None or len(by_rule) < 2:  # no call for a question that asks one thing
+        if len(by_rule) < 2 or query.sampling.response_schema is not None or not await self._is_on(query):
+            return ()
+        if self._model is None:
             return by_rule
         messages = splitting_messages(query.text, query.prompts.texts.understanding)
         written = await self._model.ask(messages, "parts", MAX_TOKENS, context)
         return read_parts(written, query.text, self._config.max_parts) or by_rule
+
+    async def _is_on(self, query: Query) -> bool:
+        requested, configured = query.options.understanding.decomposition, self._config.decomposition
+        chosen = configured if requested is None else requested
+        return await self._quotes() if chosen is None else chosen
 
     async def _joined(self, query: Query, parts: Sequence[str], context: RequestContext) -> Events:
         start = time.perf_counter()

@@ -24,11 +24,14 @@ NO_UNDERSTANDING = Understanding(False, False, False, False)
 
 
 class UnderstandingConfig(BaseModel):
-    """How questions are understood; a request may choose otherwise. All steps are off by default."""
+    """How questions are understood; a request may choose otherwise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    decomposition: bool = Field(default=False, description="Answer a compound question in its parts.")
+    decomposition: bool | None = Field(
+        default=None,
+        description="Answer a compound question in its parts. null: where the model only quotes.",
+    )
     multi_query: bool = Field(
         default=False, description="Search other wordings of a question too; without a model, its keywords."
     )

@@ -53,7 +53,8 @@ async def serving(
         file_id = await ingest(corpus, name, content)
         corpus.store_files.set_attributes("default", "default", file_id, attributes)
     query = QueryConfig(understanding=understanding or UnderstandingConfig(), decline=True)
-    clients = replace(inline_clients(corpus), generator=model)
+    clients = inline_clients(corpus)
+    clients = replace(clients, generator=model, statuses={**clients.statuses, "generate": model})
     live = LiveServices(Settings(query=query), Catalog.open(None), corpus, clients)
     async with live.app.router.lifespan_context(live.app):
         transport = httpx.ASGITransport(app=live.app)
@@ -65,16 +66,16 @@ async def serving(
             yield post, model
 
 
-async def test_a_plain_question_is_searched_once_and_as_it_is(tmp_path: Path) -> None:
+async def test_a_question_is_searched_once_and_as_it_is_on_request(tmp_path: Path) -> None:
     async with serving(tmp_path) as (post, model):
-        body = await post("/v1/query", query=COMPOUND)
+        body = await post("/v1/query", query=COMPOUND, query_understanding={"decomposition": False})
 
     assert (body["searches"], body["search_query"], model.prompts) == ([], COMPOUND, [])
 
 
-@pytest.mark.parametrize("route", ["query", "chat"])
-async def test_a_compound_question_is_answered_in_parts(tmp_path: Path, route: str) -> None:
-    choice = {"query_understanding": {"decomposition": True}}
+@pytest.mark.parametrize(("route", "is_default"), [("query", True), ("query", False), ("chat", True)])
+async def test_a_compound_question_is_answered_in_parts(tmp_path: Path, route: str, is_default: bool) -> None:
+    choice = dict[str, Any]() if is_default else {"query_understanding": {"decomposition": True}}
     async with serving(tmp_path) as (post, _):
         if route == "query":
             body = await post("/v1/query", query=COMPOUND, **choice)

@@ -90,7 +90,7 @@ def _pairs_rows(name: str, compound: Sequence[Pair], retrieval: OfflineRetrieval
     config = QueryConfig(passage_order="relevance")
     generator = DecliningGeneration(quoting, config.min_evidence)
     whole: Answering = QueryPipeline(QueryStages(WeighedRetrieval(retrieval), generator, quoting), config)
-    for title, answering in (("whole", whole), ("in parts", DecomposedAnswering(whole, ON))):
+    for title, answering in (("whole", whole), ("in parts", DecomposedAnswering(whole, ON, _quotes))):
         answers = [asyncio.run(_answer(answering, pair.text)) for pair in compound]
         hits = [
             tuple(_has_any(answered.text, golds) for golds in pair.answers)
@@ -100,6 +100,10 @@ def _pairs_rows(name: str, compound: Sequence[Pair], retrieval: OfflineRetrieval
         shares = [sum(hit[0] for hit in hits), sum(hit[1] for hit in hits), sum(map(all, hits))]
         figures = " | ".join(f"{100 * share / len(compound):.1f} %" for share in shares)
         yield f"| {name}, {title} | {len(compound)} | {100 * split:.0f} % | {figures} |"
+
+
+async def _quotes() -> bool:
+    return True
 
 
 async def _answer(answering: Answering, text: str) -> Answered:
