@@ -16,7 +16,7 @@ from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.replica.batched_call import Encoder
 from deployments.replica.liveness import STUCK_S
-from deployments.replica.model_loader import ModelLoader
+from deployments.replica.model_loader import ModelLoader, is_remote
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.token_passes import DocumentPasses, QueryPasses
@@ -195,7 +195,8 @@ class Embedder:
 
     async def check_health(self) -> None:
         """Serve's probe: see Liveness. An idle model embeds a word."""
-        await self._batcher.liveness.check(self._probe)
+        if not is_remote(self._slot.serving):
+            await self._batcher.liveness.check(self._probe)
 
     async def _probe(self) -> None:
         with suppress(OverloadedError):  # a full queue is healthy
@@ -207,7 +208,8 @@ class Embedder:
 
 
 async def _warm_up(model: EmbeddingModel) -> None:
-    await asyncio.to_thread(lambda: model.forward(model.tokenize_queries(["warm"])))
+    if not is_remote(model):
+        await asyncio.to_thread(lambda: model.forward(model.tokenize_queries(["warm"])))
 
 
 def _check_dimensions(model: EmbeddingModel, dimensions: int | None) -> None:

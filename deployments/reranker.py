@@ -15,7 +15,7 @@ from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
 from deployments.replica.liveness import STUCK_S
-from deployments.replica.model_loader import ModelLoader
+from deployments.replica.model_loader import ModelLoader, is_remote
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import CanariedConfig, TokenBatchedConfig, parse_user_config
@@ -145,7 +145,7 @@ class Reranker:
 
     async def check_health(self) -> None:
         """Serve's probe: see Liveness. An idle model scores one pair."""
-        if self._slot.status().model:  # else a swap in turn is under way
+        if self._slot.status().model and not is_remote(self._slot.serving):  # without a model, a swap is under way
             await self._batcher.liveness.check(self._probe)
 
     async def _probe(self) -> None:
@@ -154,7 +154,8 @@ class Reranker:
 
 
 async def _warm_up(model: RerankingModel) -> None:
-    await asyncio.to_thread(lambda: model.forward(model.tokenize(PROBE).encodings))
+    if not is_remote(model):
+        await asyncio.to_thread(lambda: model.forward(model.tokenize(PROBE).encodings))
 
 
 class RerankerClient(StageClient):

@@ -12,12 +12,13 @@ from models.errors import ConfigError, ModelNotFoundError, did_you_mean
 from models.prompts.library import PromptLibrary, built_in
 from models.registry import Task, check_kind, load_class
 from models.source import SourceConfig, fetch_folder
-from models.tokens.text_tokenizer import FastTokenizer, load_tokenizer
+from models.tokens.text_tokenizer import Tokenizer, WordTokenizer, load_tokenizer
 
 BUILT_IN = Path(__file__).with_name("catalog.yaml")
 PROMPTS = "prompts"  # the folder of prompt sets beside a catalog file
 TASKS: tuple[Task, ...] = get_args(Task)
 NO_OVERRIDES: Mapping[str, Any] = {}
+SECRET_OPTION = "api_key"  # the loader reads it from the environment
 OCR_KINDS = frozenset(["image", "pdf"])  # parsers with the option `ocr`
 
 
@@ -60,6 +61,14 @@ class HasEnvironment(Protocol):
 
     def environment(self) -> dict[str, str]:
         """The variables, by name."""
+
+
+@runtime_checkable
+class HasSecrets(Protocol):
+    """A config with options that come from the environment."""
+
+    def secret_variables(self) -> dict[str, str]:
+        """The environment variable of each such option."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,11 @@ class Catalog:
         """Whether a generation model only quotes: it samples nothing, and any process can run it. Raises as `entry`."""
         return self.entry("generation", alias).kind == "extractive"
 
+    def takes_token_ids(self, alias: str) -> bool:
+        """Whether an embedding model has the tokenizer of OpenAI's clients, as its entry says."""
+        entry = self.entries["embedding"].get(alias)
+        return entry is not None and bool(entry.options.get("token_ids"))
+
     def extensions(self) -> dict[str, str]:
         """The alias of the parser of each file extension."""
         return _extensions(self.entries["parsing"])
@@ -146,11 +160,21 @@ class Catalog:
         config = self.config(task, alias)
         return config.environment() if isinstance(config, HasEnvironment) else {}
 
-    def tokenizer(self, alias: str) -> FastTokenizer:
-        """The tokenizer of an embedding model, without its weights. Raises ModelNotFoundError, ModelLoadError."""
+    def secret_variables(self, task: Task, alias: str) -> dict[str, str]:
+        """The environment variable of each option of `alias` that is a secret."""
+        config = self.config(task, alias)
+        return config.secret_variables() if isinstance(config, HasSecrets) else {}
+
+    def tokenizer(self, alias: str) -> Tokenizer:
+        """The tokenizer of an embedding model, without its weights. Raises ModelNotFoundError, ModelLoadError.
+
+        A model without a source of weights, such as a remote one, may name another model's; else words are counted.
+        """
         config = self.config("embedding", alias)
-        assert isinstance(config, SourceConfig)  # every kind of embedding model has a source
-        return load_tokenizer(fetch_folder(alias, config, ["tokenizer.json"]))
+        if isinstance(config, SourceConfig):
+            return load_tokenizer(fetch_folder(alias, config, ["tokenizer.json"]))
+        other: str | None = getattr(config, "tokenizer", None)
+        return self.tokenizer(other) if other and other != alias else WordTokenizer()
 
 
 def _without_ocr(entry: CatalogEntry) -> CatalogEntry:
@@ -184,6 +208,10 @@ def _entry(task: Task, alias: str, fields: dict[str, Any]) -> CatalogEntry:
     except TypeError:
         raise ConfigError(where, f"must be a mapping of {', '.join(entry_class.model_fields)}") from None
     check_kind(task, entry.kind, where)
+    if SECRET_OPTION in entry.options:  # never print it
+        raise ConfigError(
+            f"{where}.options.{SECRET_OPTION}", "is a secret: name its environment variable in key_variable"
+        )
     return entry
 
 

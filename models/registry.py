@@ -19,16 +19,21 @@ KINDS: dict[Task, dict[str, str]] = {
     "embedding": {
         "sentence_transformers": "models.embedding.sentence_transformers_model:SentenceTransformersModel",
         "vllm": "models.embedding.vllm_model:VllmEmbeddingModel",
+        "openai": "models.embedding.openai_model:OpenAIEmbeddingModel",
         "hashing": "models.embedding.hashing_model:HashingModel",
     },
     "reranking": {
         "late_interaction": "models.reranking.late_interaction:LateInteractionModel",
         "cross_encoder": "models.reranking.cross_encoder:CrossEncoderModel",
         "vllm": "models.reranking.vllm_model:VllmRerankingModel",
+        "cohere": "models.reranking.cohere_model:CohereModel",
+        "jina": "models.reranking.jina_model:JinaModel",
+        "tei": "models.reranking.tei_model:TeiModel",
     },
     "generation": {
         "extractive": "models.generation.extractive:ExtractiveModel",
         "vllm": "models.generation.vllm_model:VllmModel",
+        "openai": "models.generation.openai_model:OpenAIModel",
     },
     "parsing": {
         "plain_text": "models.documents.parsers.plain_text:PlainTextParser",

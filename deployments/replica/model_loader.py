@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from deployments.replica.memory import fits_beside
 from models.catalog import Catalog
+from models.errors import ModelLoadError
 from models.registry import Task
 
 M = TypeVar("M")
@@ -22,10 +23,23 @@ class ModelLoader(Generic[M]):
         """Raises ModelNotFoundError, ModelLoadError, or what the model's library raised."""
         # A library reads its variables when it is imported, so they come first.
         os.environ.update(self._catalog.environment(self._task, alias))
-        model: M = await asyncio.to_thread(self._catalog.load, self._task, alias)
+        model: M = await asyncio.to_thread(self._catalog.load, self._task, alias, self._secrets(alias))
         await self._warm_up(model)
         return model
+
+    def _secrets(self, alias: str) -> dict[str, str]:
+        """The options that are secrets, from this process's environment. Raises ModelLoadError for a missing one."""
+        variables = self._catalog.secret_variables(self._task, alias)
+        for variable in variables.values():
+            if not os.environ.get(variable):
+                raise ModelLoadError(alias, f"the environment variable {variable} is not set where the replica runs")
+        return {option: os.environ[variable] for option, variable in variables.items()}
 
     async def fits_beside(self, alias: str) -> bool:
         """Whether there is memory for the model beside those that are loaded."""
         return await asyncio.to_thread(fits_beside, self._catalog, self._task, alias)
+
+
+def is_remote(model: object) -> bool:
+    """Whether a model answers over HTTP. A probe of it would cost a request, and tell of another machine."""
+    return bool(getattr(model, "is_remote", False))

@@ -98,11 +98,11 @@ async def _embed(body: EmbeddingsRequest, services: Services, context: RequestCo
 
 
 async def _check_tokenizer(name: str | None, services: Services, context: RequestContext) -> None:
-    """Raises InvalidRequestError unless `name` is the embedding model that serves."""
+    """Raises InvalidRequestError unless `name` is the embedding model that serves, or its tokenizer is the client's."""
     if name is not None and name == services.aliases.get(STAGE):
         return
     alias = services.aliases[STAGE] = (await services.stages[STAGE].status(context)).model
-    if name == alias:
+    if name == alias or services.catalog.takes_token_ids(alias):
         return
     if name is not None:
         raise InvalidRequestError(f"no tokenizer named {name!r} serves; it is {alias}", "tokenizer")

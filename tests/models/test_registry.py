@@ -56,7 +56,7 @@ def test_options_of_a_class_of_the_users_own_are_checked(tmp_path: Path) -> None
     ("kind", "problem"),
     [
         ("hashin", "unknown kind 'hashin'; did you mean 'hashing'?; for a class of your own, write module:Class"),
-        ("x", "unknown kind 'x'; it is one of hashing, sentence_transformers, vllm; for a class of your own"),
+        ("x", "unknown kind 'x'; it is one of hashing, openai, sentence_transformers, vllm; for a class of your own"),
         ("my module:Class", "unknown kind 'my module:Class'"),
         ("no_such_module:Model", "module 'no_such_module' cannot be imported: ModuleNotFoundError"),
         (f"{__name__}:Missing", f"module {__name__!r} has no class 'Missing'"),

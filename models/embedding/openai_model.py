@@ -1,0 +1,106 @@
+"""Embedding by any server of OpenAI's API. Its vectors are one vector space, as those of a local model are."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from pydantic import Field
+
+from models.errors import ConfigError, InvalidRequestError, StageUnavailableError
+from models.remote.client import blocking_client, request_headers, translated
+from models.remote.config import RemoteConfig
+from models.remote.encoding import MAX_PASSES, RemoteEncoding, remote_encoding
+from models.remote.rate_limit import RateLimit
+from models.tokens.encoding import Encoding, TextInput
+from models.types import FloatArray
+
+STAGE = "embed"
+SAFE_CHARS_PER_TOKEN = 3  # a text of max_tokens has about four; a longer text is cut rather too early
+
+
+class OpenAIEmbeddingConfig(RemoteConfig):
+    """An entry of kind `openai`."""
+
+    dim: int = Field(ge=8, le=65_536, description="Length of the vectors.")
+    revision: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        pattern=r"^[^@\s]+$",
+        description="Names the vector space beside the alias. None: the model's name. Change it with the weights.",
+    )
+    send_dimensions: bool = Field(default=False, description="Ask the server for `dim` dimensions, if it can cut.")
+    max_tokens: int = Field(default=512, ge=8, le=131_072, description="A longer text is cut, by its characters.")
+    query_prefix: str = Field(default="", max_length=1000)
+    document_prefix: str = Field(default="", max_length=1000)
+    token_ids: bool = Field(
+        default=False, description="Pass on token ids of clients: they have the model's own tokenizer, as OpenAI's do."
+    )
+    tokenizer: str | None = Field(
+        default=None,
+        description="Catalog alias of a local embedding model that measures chunks. None: words are counted.",
+    )
+    max_inputs: int = Field(default=128, ge=1, le=2048, description="Most texts of one request.")
+
+
+class OpenAIEmbeddingModel:
+    """An EmbeddingModel over HTTP. The batcher sends `max_concurrency` requests at once."""
+
+    config_class = OpenAIEmbeddingConfig
+    has_token_vectors = False
+    is_remote = True
+
+    def __init__(self, name: str, config: OpenAIEmbeddingConfig) -> None:
+        self.name, self.dim, self.dims = name, config.dim, (config.dim,)
+        self.generation = f"{name}@{config.revision or config.model}"
+        self.max_tokens, self.runs_on = config.max_tokens, config.base_url
+        self.passes_at_once = min(config.max_concurrency, MAX_PASSES)
+        self._config = config
+        self._client = blocking_client(config)
+        self._rate = RateLimit(STAGE, config.max_requests_per_minute)
+
+    def tokenize_queries(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        return [self._encoding(text, self._config.query_prefix) for text in texts]
+
+    def tokenize_documents(self, texts: Sequence[TextInput]) -> list[Encoding]:
+        return [self._encoding(text, self._config.document_prefix) for text in texts]
+
+    def forward(self, batch: Sequence[Encoding]) -> FloatArray:
+        """Raises OverloadedError, StageUnavailableError, and ConfigError for vectors of another length."""
+        size = self._config.max_inputs
+        rows = [self._embed(batch[start : start + size]) for start in range(0, len(batch), size)]
+        vectors = np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+    def _encoding(self, text: TextInput, prefix: str) -> RemoteEncoding:
+        if isinstance(text, str):
+            return remote_encoding((prefix + text)[: SAFE_CHARS_PER_TOKEN * self.max_tokens])
+        if not self._config.token_ids:
+            raise InvalidRequestError(f"{self.name} takes texts, not token ids", "input")
+        return remote_encoding(list(text[: self.max_tokens]))
+
+    def _embed(self, batch: Sequence[Encoding]) -> FloatArray:
+        contents = [encoding.content for encoding in batch if isinstance(encoding, RemoteEncoding)]
+        texts: list[TextInput] = [content for content in contents if isinstance(content, str)]
+        if len(texts) in (0, len(contents)):
+            return self._request(contents)
+        return np.concatenate([self._request([content]) for content in contents])  # a request has one kind
+
+    def _request(self, contents: list[TextInput]) -> FloatArray:
+        self._rate.wait(self._config.timeout_s)
+        options: dict[str, Any] = {"extra_headers": request_headers(self._config)}
+        if self._config.send_dimensions:
+            options["dimensions"] = self.dim
+        with translated(self.name, STAGE):
+            response = self._client.embeddings.create(
+                model=self._config.model, input=cast(Any, contents), encoding_format="float", **options
+            )
+            rows = sorted(response.data, key=lambda row: row.index)
+        if len(rows) != len(contents):
+            raise StageUnavailableError(STAGE)
+        vectors = np.array([row.embedding for row in rows], np.float32)
+        if vectors.shape[1] != self.dim:
+            where = f"catalog.embedding.{self.name}.options.dim"
+            raise ConfigError(where, f"is {self.dim}, but the server's vectors have {vectors.shape[1]} dimensions")
+        return vectors

@@ -1,0 +1,194 @@
+"""Generation by any server of OpenAI's API: vLLM, a router, OpenAI, Azure, or another ragserve."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, model_validator
+
+from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, StageUnavailableError
+from models.generation.base import EngineActivity
+from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
+from models.remote.client import async_client, request_headers, translated
+from models.remote.config import RemoteConfig
+from models.remote.rate_limit import RateLimit
+from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
+
+if TYPE_CHECKING:
+    import openai
+
+STAGE = "generate"
+WAITING = 8  # times max_concurrency: more requests than these wait nowhere
+ASCII_CHARS_PER_TOKEN = 3  # English has about four; other scripts count one token a character
+MESSAGE_TOKENS = 8  # around each message, in a chat template
+NOT_OPENAI = ("extra",)  # our own fields, which other servers refuse
+
+
+class OpenAIGenerationConfig(RemoteConfig):
+    """An entry of kind `openai`."""
+
+    max_model_len: int = Field(
+        ge=256, le=10_000_000, description="Tokens of prompt and answer together. The prompt's are estimated."
+    )
+    max_tokens: int = Field(
+        default=1024, ge=1, description="Most tokens of one answer; a request for more is reduced to it."
+    )
+    max_tokens_field: str = Field(
+        default="max_tokens",
+        pattern="^(max_tokens|max_completion_tokens)$",
+        description="The server's field for the limit. OpenAI's newer models know max_completion_tokens alone.",
+    )
+    temperature: float | None = Field(
+        default=0.0, ge=0, le=2, description="Default for answers from documents. None: the server's default."
+    )
+
+    @model_validator(mode="after")
+    def _leaves_room_for_a_prompt(self) -> "OpenAIGenerationConfig":
+        if self.max_tokens >= self.max_model_len:
+            raise ValueError(f"max_tokens is {self.max_tokens}; it must be below max_model_len, {self.max_model_len}")
+        return self
+
+
+class OpenAIModel:
+    """A CompletionModel over HTTP. It holds no weights; a server that is down fails its requests, not this model."""
+
+    config_class = OpenAIGenerationConfig
+    is_remote = True
+
+    def __init__(self, name: str, config: OpenAIGenerationConfig) -> None:
+        self.name, self.runs_on = name, config.base_url
+        self.served_names: tuple[str, ...] = (name,)
+        self._config = config
+        self._client: openai.AsyncOpenAI | None = None
+        self._places = asyncio.Semaphore(config.max_concurrency)
+        self._rate = RateLimit(STAGE, config.max_requests_per_minute)
+        self._num_unfinished = 0
+
+    async def start(self) -> None:
+        """Open the connections' pool. Nothing is sent."""
+        self._client = async_client(self._config)
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+        """The server's deltas. Raises InvalidRequestError, OverloadedError, StageUnavailableError."""
+        return self._deltas(request, marks=None if request.sampling.response_schema is None else ())
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
+        """The server's objects, under this model's name."""
+        if request.body.get("model") != self.name:
+            raise ModelNotFoundError("model", str(request.body.get("model")), [self.name])
+        body = {name: value for name, value in request.body.items() if name not in NOT_OPENAI}
+        async with self._place(), aclosing(self._objects(request.kind, body)) as answers:
+            async for answer in answers:
+                yield {**answer, "model": self.name}
+
+    def activity(self) -> EngineActivity:
+        return EngineActivity(self._num_unfinished, self._config.max_concurrency)
+
+    async def check_health(self) -> None:
+        """Always healthy: a server that is down must not end this replica, which has other models to try."""
+
+    async def stop(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _deltas(
+        self, request: GenerationRequest, marks: tuple[()] | None
+    ) -> AsyncGenerator[GenerationDelta, None]:
+        finish_reason, usage = None, dict[str, int]()
+        async with self._place(), aclosing(self._objects("chat", self._body(request))) as chunks:
+            async for chunk in chunks:
+                usage = chunk.get("usage") or usage
+                for choice in chunk.get("choices") or ():
+                    finish_reason = choice.get("finish_reason") or finish_reason
+                    if text := (choice.get("delta") or {}).get("content"):
+                        yield GenerationDelta(text, marks=marks)
+        if finish_reason is None:  # the server closed the stream in the middle
+            raise StageUnavailableError(STAGE)
+        counts = (usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
+        yield GenerationDelta("", finish_reason, *counts, marks=marks)
+
+    async def _objects(self, kind: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """The response, or its chunks if the body says `stream`. Closing it closes the connection."""
+        with translated(self.name, STAGE):
+            response = await self._send(kind, body)
+            if not body.get("stream"):
+                yield _to_dict(response)
+                return
+            try:
+                async for chunk in response:
+                    yield _to_dict(chunk)
+            finally:
+                await response.close()
+
+    async def _send(self, kind: str, body: dict[str, Any]) -> Any:
+        if self._client is None:
+            raise StageUnavailableError(STAGE)
+        is_stream = bool(body.get("stream"))
+        # `extra_body` carries every field as it is, also those that this version of the client does not know.
+        name, fields = self._config.model, {**body, "model": self._config.model}
+        extra: dict[str, Any] = {"extra_body": fields, "extra_headers": request_headers(self._config)}
+        if kind == "chat":
+            return await self._client.chat.completions.create(model=name, messages=[], stream=is_stream, **extra)
+        return await self._client.completions.create(model=name, prompt="", stream=is_stream, **extra)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None, None]:
+        """One of max_concurrency places, within the rate. Raises OverloadedError if too many wait."""
+        if self._num_unfinished >= (1 + WAITING) * self._config.max_concurrency:
+            raise OverloadedError(STAGE)
+        self._num_unfinished += 1
+        try:
+            async with self._places:
+                await asyncio.sleep(self._rate.reserve(self._config.timeout_s))
+                yield
+        finally:
+            self._num_unfinished -= 1
+
+    def _body(self, request: GenerationRequest) -> dict[str, Any]:
+        sampling = request.sampling
+        if sampling.adapter is not None:
+            raise InvalidRequestError(f"{self.name} has no adapter {sampling.adapter!r}", "model")
+        limit = min(sampling.max_tokens, self._config.max_tokens)
+        messages = self._messages(request, self._config.max_model_len - limit)
+        options = {
+            self._config.max_tokens_field: limit,
+            "temperature": self._config.temperature if sampling.temperature is None else sampling.temperature,
+            "top_p": sampling.top_p,
+            "stop": list(sampling.stop) or None,
+            "seed": sampling.seed,
+            "presence_penalty": sampling.presence_penalty,
+            "frequency_penalty": sampling.frequency_penalty,
+            "response_format": _response_format(sampling),
+        }
+        chosen = {name: value for name, value in options.items() if value is not None}
+        return {"messages": messages, "stream": True, "stream_options": {"include_usage": True}, **chosen}
+
+    def _messages(self, request: GenerationRequest, budget: int) -> list[dict[str, str]]:
+        """The prompt. Its passages leave room for the answer."""
+        request = fit_drafts(fit_conversation(request, estimate_tokens, budget), estimate_tokens, budget)
+        passages = fit_passages(request, estimate_tokens, budget)
+        return [{"role": message.role, "content": message.content} for message in build_messages(request, passages)]
+
+
+def estimate_tokens(messages: Sequence[ChatMessage]) -> int:
+    """Tokens of the messages, rather too many than too few: no tokenizer of the remote model is here."""
+    text = "".join(message.content for message in messages)
+    num_ascii = len(text.encode("ascii", "ignore"))
+    return num_ascii // ASCII_CHARS_PER_TOKEN + len(text) - num_ascii + MESSAGE_TOKENS * len(messages)
+
+
+def _response_format(sampling: SamplingOptions) -> dict[str, Any] | None:
+    if sampling.response_schema is None:
+        return None
+    if sampling.response_schema == {"type": "object"}:
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": sampling.response_schema}}
+
+
+def _to_dict(response: Any) -> dict[str, Any]:
+    """OpenAI's object as the server sent it. Raises StageUnavailableError for any other answer."""
+    if not isinstance(response, BaseModel):
+        raise StageUnavailableError(STAGE)
+    return response.model_dump(mode="json", exclude_unset=True)

@@ -1,0 +1,1 @@
+"""Other people's models by URL: what the kinds `openai`, `cohere`, `jina` and `tei` share."""
