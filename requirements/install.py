@@ -1,6 +1,6 @@
 """Install the locked packages: into a virtual environment for `make`, under a prefix for the image.
 
-    python3.11 requirements/install.py {cpu,cuda,dev,smollm2-135m,multilingual-e5-small-q4,s3,kafka,moto}
+    python3.11 requirements/install.py {cpu,cuda,dev,smollm2-135m,multilingual-e5-small-q4,s3,kafka,moto,frameworks}
         (--venv DIR | --prefix DIR) [--torch-index URL] [--dry-run]
 
 This program runs before any package is installed, so it uses the standard library alone. uv does the work, because it
@@ -36,6 +36,7 @@ DURATIONS = {
     "kafka": "less than a minute",
     "moto": "less than a minute",
     "multilingual-e5-small-q4": "less than a minute",
+    "frameworks": "less than a minute",
 }
 SERVICE_LOCKS = ("cpu", "cuda")  # the others add to them
 TERMINAL_INTERVAL_S, LOG_INTERVAL_S = 1, 15  # between two reports of progress

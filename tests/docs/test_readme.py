@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,12 +15,12 @@ from models.catalog import Catalog
 from serve.api.errors import envelope
 from serve.config_file import Machine, check, read
 from tests.conftest import ROOT, Service
+from tests.docs.documented_service import LOCAL_URL, run_bash
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 RUN = (ROOT / "README.md", ROOT / "docs" / "api.md")  # the pages whose code is run
-LOCAL_URL = "http://localhost:8000"
 
 
 @dataclass(frozen=True)
@@ -100,24 +99,6 @@ def test_the_catalog_that_the_documentation_shows_is_one(tmp_path: Path) -> None
 
     assert catalog.config("embedding", "our-embedder")
     assert catalog.config("generation", "our-llm")
-
-
-@pytest.fixture(scope="module")
-def documented(service: Service) -> Service:
-    """The service with the documentation in it, as `make up` leaves it."""
-    run_bash(service, "ragserve ingest README.md docs")
-    return service
-
-
-def run_bash(service: Service, code: str) -> str:
-    code = code.replace(LOCAL_URL, service.url).replace(".venv/bin/ragserve", "ragserve")
-    here = f'ragserve() {{ {sys.executable} -m serve.cli "$@"; }}\n'
-    environment = os.environ | {"RAGSERVE_URL": service.url}
-    done = subprocess.run(
-        ["bash", "-euc", here + code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.ray
