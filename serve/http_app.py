@@ -31,8 +31,16 @@ from serve.api import (
     store_files,
     vector_stores,
 )
+from serve.api.description.document import describe
 from serve.api.services import BackgroundWork, Services
-from serve.middleware import MULTIPART_OVERHEAD_BYTES, AdmissionLimit, BodyLimit, JsonByDefault, RequestLog
+from serve.middleware import (
+    LIMITED,
+    MULTIPART_OVERHEAD_BYTES,
+    AdmissionLimit,
+    BodyLimit,
+    JsonByDefault,
+    RequestLog,
+)
 from serve.settings import Settings
 
 BLOCKING_THREADS = 32
@@ -62,10 +70,12 @@ logger = logging.getLogger(__name__)
 
 def create_app(services: Services) -> FastAPI:
     """Plain FastAPI, so that any server can run it. `app.state.services` may be replaced while it serves."""
+    # The framework's own pages of the description load scripts from another host. page.py has one that does not.
     app = FastAPI(
         title="ragserve",
         summary="Cited answers from your documents.",
-        responses=errors.RESPONSES,
+        docs_url=None,
+        redoc_url=None,
         lifespan=_lifespan,
     )
     app.state.services = services
@@ -76,6 +86,7 @@ def create_app(services: Services) -> FastAPI:
 
     for module in ROUTERS:
         app.include_router(module.router)
+    describe(app, LIMITED, needs_key=lambda: app.state.services.access is not None)
     errors.install(app)
     # The middleware added last is the outermost.
     app.add_middleware(JsonByDefault)

@@ -78,10 +78,6 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-# For /openapi.json, instead of FastAPI's own error object.
-RESPONSES: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorBody, "description": "The request failed."}}
-
-
 def status_of(error: RagError) -> int:
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
 

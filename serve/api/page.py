@@ -1,4 +1,4 @@
-"""GET / and /page/{name}: the page, static files of this package. It uses the public API alone."""
+"""GET /, /docs and /page/{name}: the page and the API reference, static files that use the public API alone."""
 
 import hashlib
 from dataclasses import dataclass
@@ -67,6 +67,12 @@ def assets() -> dict[str, Asset]:
 async def get_page(request: Request) -> Response:
     """The page."""
     return _send("index.html", request)
+
+
+@router.api_route("/docs", methods=READ)
+async def get_reference(request: Request) -> Response:
+    """The API reference, from /openapi.json."""
+    return _send("docs.html", request)
 
 
 @router.api_route("/page/{name}", methods=READ)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from models.errors import InvalidRequestError
 from models.types import FloatArray, Relevance, RequestContext
@@ -25,6 +25,10 @@ STAGE = "rerank"
 SECOND_VERSION = "/v2/rerank"
 SEARCH_UNIT_DOCUMENTS = 100  # what Cohere bills as one search
 TEXT_FIELDS = ("text",)
+# Programs that generate clients make one constant of both spellings, and fail.
+Direction = Annotated[
+    Literal["right", "Right"], WithJsonSchema({"type": "string", "description": "right, the only direction."})
+]
 
 
 class DocumentsRequest(BaseModel):
@@ -77,7 +81,7 @@ class TextsRequest(BaseModel):
     raw_scores: bool = Field(default=False, description="Return the model's scores instead of 0 to 1.")
     return_text: bool = False
     truncate: bool | None = Field(default=None, description="Accepted and ignored.")
-    truncation_direction: Literal["right", "Right"] = "right"
+    truncation_direction: Direction = "right"
 
     def to_texts(self) -> list[str]:
         return self.texts

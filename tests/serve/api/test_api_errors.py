@@ -44,17 +44,6 @@ async def test_a_list_with_too_few_or_too_many_items_says_how_many_it_may_have(h
     assert messages == ["file_ids: at least 1 item is needed", "file_ids: at most 500 items are allowed"]
 
 
-def test_every_route_documents_the_error_object(service: Running) -> None:
-    document = service.app.openapi()
-
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            schema = operation["responses"]["default"]["content"]["application/json"]["schema"]
-            assert schema == {"$ref": "#/components/schemas/ErrorBody"}, path
-            assert operation["description"], path
-    assert "HTTPValidationError" not in document["components"]["schemas"]
-
-
 async def test_openais_client_does_not_retry_a_conflict(service: Running) -> None:
     statuses: list[int] = []
 

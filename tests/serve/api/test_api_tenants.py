@@ -16,7 +16,9 @@ from tests.serve.api.api_samples import Clock, Running, ingest_file, running
 Route = tuple[str, str]
 Calls = dict[Route, dict[str, Any]]
 
-OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
+PROBES = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
+PAGE = {(method, path) for method in ("GET", "HEAD") for path in ("/", "/docs", "/page/{name}")}  # without any data
+OPEN = PROBES | PAGE
 SECRET = "marzipan"
 QUESTION = f"What is the password {SECRET} for?"
 
@@ -187,10 +189,12 @@ def test_every_route_is_covered(service: Running) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "Bearer wrong-key", "Basic owner-key"])
-async def test_only_the_probes_are_open_without_a_key(service: Running, owned: Owned, header: str | None) -> None:
+async def test_only_the_probes_and_the_page_are_open_without_a_key(
+    service: Running, owned: Owned, header: str | None
+) -> None:
     async with service.http() as anonymous_client:
         anonymous_client.headers.update({} if header is None else {"authorization": header})
-        for route in sorted(routes(service)):
+        for route in sorted(routes(service) - {("GET", "/page/{name}"), ("HEAD", "/page/{name}")}):
             request = (ID_IN_PATH | NO_ID).get(route, {})
             response = await call(anonymous_client, route, request, owned)
             if route in OPEN:

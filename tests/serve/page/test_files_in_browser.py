@@ -68,6 +68,17 @@ def test_a_store_is_created_chosen_and_deleted(open_site: OpenSite) -> None:
     expect(page.locator("#store option")).to_have_text(["default"])
 
 
+def test_the_api_reference_shows_each_operation_with_its_fields(open_site: OpenSite) -> None:
+    site, page = open_site()
+    page.goto(f"{site.url}docs#answer_query")
+
+    operation = page.locator("#answer_query")
+    expect(operation.locator(".field-name", has_text="vector_store_ids")).to_be_visible()
+    expect(operation.locator(".status-code", has_text="429")).to_be_visible()
+    page.fill("#filter", "dead_letters")
+    expect(page.locator(".operation")).to_have_count(2)
+
+
 def test_each_stage_shows_its_model_and_its_state(open_site: OpenSite) -> None:
     site, page = open_site()
     page.goto(f"{site.url}#/models")

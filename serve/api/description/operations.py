@@ -1,0 +1,130 @@
+"""What each operation answers: the shape of its success, and the statuses of its errors."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from serve.api.description import shapes
+from serve.api.query import QueryResponse
+
+JSON, STREAM = "application/json", "text/event-stream"
+
+
+@dataclass(frozen=True)
+class Success:
+    """`kinds`: the alternatives of a JSON body; `media_type`: of another body, instead. `streams`: with `stream: true`,
+    server-sent events. `lists`: the alternatives that come as a JSON array.
+    """
+
+    description: str
+    kinds: tuple[type[BaseModel], ...] = ()
+    lists: tuple[type[BaseModel], ...] = ()
+    media_type: str = JSON
+    streams: bool = False
+
+
+def _json(description: str, *kinds: type[BaseModel], streams: bool = False) -> Success:
+    return Success(description, kinds, streams=streams)
+
+
+_STORE = "/v1/vector_stores/{vector_store_id}"
+_STORE_FILE, _BATCH = f"{_STORE}/files/{{file_id}}", f"{_STORE}/file_batches/{{batch_id}}"
+_CONVERSATION, _RESPONSE = "/v1/conversations/{conversation_id}", "/v1/responses/{response_id}"
+_FILE = "/v1/files/{file_id}"
+_RANKED = Success("The texts, best first.", (shapes.RankedDocuments,), (shapes.RankedText,))
+
+SUCCESS: dict[str, Success] = {
+    "post /v1/query": _json("The answer and its evidence.", QueryResponse, streams=True),
+    "post /v1/chat/completions": _json("The answer.", shapes.ChatCompletion, streams=True),
+    "post /v1/completions": _json("The answer.", shapes.TextCompletionObject, streams=True),
+    "post /v1/messages": _json("The answer.", shapes.AnthropicMessage, streams=True),
+    "post /v1/responses": _json("The response.", shapes.ResponseObject, streams=True),
+    f"get {_RESPONSE}": _json("The response.", shapes.ResponseObject),
+    f"delete {_RESPONSE}": _json("It is deleted.", shapes.Deleted),
+    f"post {_RESPONSE}/cancel": _json("The cancelled response.", shapes.ResponseObject),
+    f"get {_RESPONSE}/input_items": _json("The items of its input.", shapes.ItemList),
+    "post /v1/conversations": _json("The conversation.", shapes.ConversationObject),
+    f"get {_CONVERSATION}": _json("The conversation.", shapes.ConversationObject),
+    f"post {_CONVERSATION}": _json("The changed conversation.", shapes.ConversationObject),
+    f"delete {_CONVERSATION}": _json("It is deleted.", shapes.Deleted),
+    f"post {_CONVERSATION}/items": _json("The added items.", shapes.ItemList),
+    f"get {_CONVERSATION}/items": _json("The items.", shapes.ItemList),
+    f"get {_CONVERSATION}/items/{{item_id}}": _json("The item.", shapes.ItemObject),
+    f"delete {_CONVERSATION}/items/{{item_id}}": _json("The conversation.", shapes.ConversationObject),
+    "post /v1/embeddings": _json("The vectors.", shapes.EmbeddingList),
+    "post /v1/rerank": _RANKED,
+    "post /v2/rerank": _RANKED,
+    "post /rerank": _RANKED,
+    "post /v1/files": _json("The stored file.", shapes.FileObject),
+    "get /v1/files": _json("A page of files.", shapes.FileList),
+    f"get {_FILE}": _json("The file.", shapes.FileObject),
+    f"delete {_FILE}": _json("It is deleted.", shapes.Deleted),
+    f"get {_FILE}/content": Success("The bytes as they were uploaded.", media_type="application/octet-stream"),
+    f"put {_FILE}/content": _json("The file with its next version.", shapes.FileObject),
+    f"get {_FILE}/text": Success("The extracted text.", media_type="text/plain"),
+    "post /v1/vector_stores": _json("The new store.", shapes.VectorStoreObject),
+    "get /v1/vector_stores": _json("A page of stores.", shapes.VectorStoreList),
+    f"get {_STORE}": _json("The store.", shapes.VectorStoreObject),
+    f"post {_STORE}": _json("The changed store.", shapes.VectorStoreObject),
+    f"delete {_STORE}": _json("It is deleted.", shapes.Deleted),
+    f"get {_STORE}/index": _json("The size of its index.", shapes.IndexSizeObject),
+    f"post {_STORE}/search": _json("The passages.", shapes.SearchPage),
+    f"post {_STORE}/delete_by_filter": _json("How many files matched.", shapes.ChangedFiles),
+    f"post {_STORE}/update_by_filter": _json("How many files matched.", shapes.ChangedFiles),
+    f"post {_STORE}/files": _json("The file in the store.", shapes.StoreFileObject),
+    f"get {_STORE}/files": _json("A page of files.", shapes.StoreFileList),
+    f"get {_STORE_FILE}": _json("The file in the store.", shapes.StoreFileObject),
+    f"post {_STORE_FILE}": _json("The changed file.", shapes.StoreFileObject),
+    f"delete {_STORE_FILE}": _json("It is removed from the store.", shapes.Deleted),
+    f"get {_STORE_FILE}/content": _json("Its chunks.", shapes.FileContentPage),
+    f"post {_STORE}/file_batches": _json("The batch.", shapes.FileBatchObject),
+    f"get {_BATCH}": _json("The batch.", shapes.FileBatchObject),
+    f"post {_BATCH}/cancel": _json("The cancelled batch.", shapes.FileBatchObject),
+    f"get {_BATCH}/files": _json("A page of files.", shapes.StoreFileList),
+    "get /v1/dead_letters": _json("A page of dead letters.", shapes.DeadLetterList),
+    "post /v1/dead_letters/replay": _json("How many files are ingested again.", shapes.ReplayObject),
+    "get /v1/models": _json("The models.", shapes.ModelList),
+    "get /v1/models/{model_id}": _json("The model.", shapes.ModelObject),
+    "get /healthz": _json("The process runs.", shapes.Liveness),
+    "get /readyz": _json("Every stage answers.", shapes.Readiness),
+    "get /metrics": Success("Metrics in Prometheus' text format.", media_type="text/plain"),
+}
+
+ERRORS: dict[int, str] = {
+    401: "No valid API key.",
+    404: "The id or the name is unknown.",
+    409: "The current state does not allow it; a retry does not help.",
+    413: "The body is too large.",
+    422: "A field, a parameter or the document is wrong; `param` names it.",
+    429: "A queue is full; retry after `Retry-After` seconds.",
+    500: "A failure of the service; the log has the details under the request's id.",
+    503: "A stage does not answer; retry after `Retry-After` seconds.",
+    504: "It took longer than its budget.",
+}
+_STATE = (
+    "/v1/vector_stores",
+    "/v1/files/",
+    "/v1/conversations",
+    "/v1/responses",
+    "/v1/query",
+    "/v1/chat",
+    "/v1/messages",
+)
+
+
+def error_statuses(operation: str, has_body: bool, is_limited: bool) -> list[int]:
+    """The statuses that an operation of a tenant may answer. `is_limited`: it makes a stage compute."""
+    path = operation.partition(" ")[2]
+    names_something = "{" in path or is_limited or has_body
+    candidates = {
+        401: True,
+        404: names_something,
+        409: path.startswith(_STATE),
+        413: has_body,
+        422: True,
+        429: is_limited,
+        500: True,
+        503: is_limited,
+        504: is_limited,
+    }
+    return [status for status, applies in candidates.items() if applies]
