@@ -26,7 +26,7 @@ from deployments.reranker import RerankerConfig
 from models.catalog import Catalog
 from models.errors import ConfigError, RagError, did_you_mean
 from models.registry import Task
-from serve.api.served_models import check_model_aliases
+from serve.api.client_names import check_model_aliases
 from serve.settings import IngressConfig, SearchConfig, Settings
 
 STAGES: dict[str, type[StageConfig]] = {

@@ -9,7 +9,7 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from serve.access.keys import KeyRing
-from serve.api.served_models import check_model_aliases
+from serve.api.client_names import check_model_aliases
 from serve.api.services import InlineReplica, Services
 from serve.caching.caches import Caches
 from serve.events.delivery import EventDelivery

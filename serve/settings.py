@@ -54,7 +54,7 @@ class ApiLimits(BaseModel):
         default_factory=dict,
         max_length=MAX_MODEL_ALIASES,
         description="Names that clients send as `model`, each with the served name that it stands for, such as "
-        "{gpt-4o: ragserve}.",
+        "{gpt-4o: ragserve}. `*` at the end stands for any end: {gpt-*: ragserve}.",
     )
     extra: Extra = Field(
         default="refuse",

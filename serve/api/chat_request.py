@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from models.errors import InvalidRequestError
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions
+from serve.api.client_names import SERVICE_MODEL
 from serve.api.filters import FilterBody
 from serve.api.ids import VectorStoreIds
 from serve.api.plain_chat import PlainChat
@@ -25,7 +26,6 @@ from serve.api.sampling import (
     Temperature,
     TopP,
 )
-from serve.api.served_models import SERVICE_MODEL
 from serve.api.understanding import QueryUnderstanding
 
 FILE_SEARCH = "file_search"

@@ -13,9 +13,10 @@ from pydantic_core import PydanticCustomError
 from models.errors import InvalidRequestError, ModelNotFoundError
 from models.tokens.encoding import TextInput
 from models.types import Embeddings, RequestContext
+from serve.api.client_names import SERVICE_MODEL
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
-from serve.api.served_models import SERVICE_MODEL, check_served
+from serve.api.served_models import check_served
 from serve.api.services import Services, ServicesDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 
 from models.errors import InvalidRequestError
-from serve.settings import ApiLimits
+from serve.api.client_names import served_name
+
+if TYPE_CHECKING:
+    from serve.api.services import Services
 
 # A body without these has no half of a surrogate pair: an escape, its first byte, an encoding other than UTF-8.
 _SUSPICIOUS = (b"\\u", b"\xed", b"\x00")
@@ -22,7 +25,7 @@ class JsonRequest(Request):
         raw = await self.body()
         if any(each in raw for each in _SUSPICIOUS):
             _check_text(body)
-        return _with_served_name(body, self.app.state.services.settings.api)
+        return _with_served_name(body, self.app.state.services)
 
 
 class ExtraJsonRequest(JsonRequest):
@@ -35,11 +38,12 @@ class ExtraJsonRequest(JsonRequest):
         return {"extra": api.extra, **body}
 
 
-def _with_served_name(body: Any, api: ApiLimits) -> Any:
+def _with_served_name(body: Any, services: "Services") -> Any:
     name = body.get("model") if isinstance(body, dict) else None
-    if not isinstance(name, str) or name not in api.model_aliases:
+    if not isinstance(name, str):
         return body
-    return {**body, "model": api.model_aliases[name]}
+    served = served_name(name, services.settings.api.model_aliases, services.catalog)
+    return body if served == name else {**body, "model": served}
 
 
 def _check_text(body: Any) -> None:

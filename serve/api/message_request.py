@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.errors import InvalidRequestError
 from serve.api.chat_request import IGNORED, MAX_MESSAGES
+from serve.api.client_names import SERVICE_MODEL
 from serve.api.filters import FilterBody
 from serve.api.ids import VectorStoreIds
 from serve.api.ranking import NumResults
 from serve.api.sampling import MAX_STOPS, ExtraOptions, MaxTokens, Temperature, TopP
-from serve.api.served_models import SERVICE_MODEL
 
 # Parts of an earlier turn that no answer reads: what the model thought, and its calls of tools with their results.
 LEFT_OUT = ("thinking", "redacted_thinking", "tool_use", "tool_result", "server_tool_use")

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from models.errors import NotFoundError
-from serve.api.served_models import GENERATE, SERVICE_MODEL
+from serve.api.client_names import ANY_END, SERVICE_MODEL
+from serve.api.served_models import GENERATE
 from serve.api.services import Services, ServicesDep, TenantRoute
 from serve.api.stage_status import stage_statuses
 
@@ -45,8 +46,9 @@ async def _models(services: Services) -> list[dict[str, Any]]:
         models.setdefault(serving[stage], _model(serving[stage], stage))
     for adapter in services.catalog.adapters(serving[GENERATE]) if GENERATE in serving else ():
         models[adapter] = _model(adapter, GENERATE) | {"parent": serving[GENERATE]}
-    aliases = services.settings.api.model_aliases.items()
-    return [*models.values(), *(models[target] | {"id": name} for name, target in aliases if target in models)]
+    aliases = services.settings.api.model_aliases
+    names = {name: target for name, target in aliases.items() if not name.endswith(ANY_END) and target in models}
+    return [*models.values(), *(models[target] | {"id": name} for name, target in names.items())]
 
 
 def _model(name: str, stage: str) -> dict[str, Any]:

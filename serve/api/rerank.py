@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonS
 
 from models.errors import InvalidRequestError
 from models.types import FloatArray, Relevance, RequestContext
+from serve.api.client_names import SERVICE_MODEL
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.query_text import check_query_texts
-from serve.api.served_models import SERVICE_MODEL, check_answered, check_served
+from serve.api.served_models import check_answered, check_served
 from serve.api.services import Services, ServicesDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)

@@ -9,6 +9,7 @@ from models.answer_form import LengthName
 from models.errors import InvalidRequestError
 from models.types import SamplingOptions
 from serve.api.chat_request import IGNORED, FileSearchTool, JsonObjectFormat, TextFormat
+from serve.api.client_names import SERVICE_MODEL
 from serve.api.includes import RESULTS, Include
 from serve.api.ranking import SearchMode
 from serve.api.response_items import ID, MAX_ITEMS, InputItem
@@ -23,7 +24,6 @@ from serve.api.sampling import (
     Temperature,
     TopP,
 )
-from serve.api.served_models import SERVICE_MODEL
 from serve.api.understanding import QueryUnderstanding
 
 FILE_SEARCH, FUNCTION = "file_search", "function"

@@ -1,33 +1,17 @@
 """The names that a request may give as `model`: the service's own, the alias that a stage serves, or its adapters."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from models.catalog import Catalog
-from models.errors import ConfigError, ModelNotFoundError, StageUnavailableError, did_you_mean
+from models.errors import ModelNotFoundError, StageUnavailableError
 from models.generation.own_context import brings_context
 from models.generation.quoted_completion import conversation
-from models.registry import Task
 from models.types import CompletionRequest, RequestContext
+from serve.api.client_names import SERVICE_MODEL
 from serve.api.services import Services
 
-SERVICE_MODEL = "ragserve"
 GENERATE = "generate"
-ALIASES = "api.model_aliases"  # JsonRequest replaces these names, so that no route reads one
-_TASKS: tuple[Task, ...] = ("embedding", "reranking", "generation")
-
-
-def check_model_aliases(aliases: Mapping[str, str], catalog: Catalog) -> None:
-    """Raises ConfigError for an alias of an unknown model, and for one that hides a model."""
-    names = {name for task in _TASKS for name in catalog.names(task)}
-    adapters = {adapter for alias in catalog.names("generation") for adapter in catalog.adapters(alias)}
-    targets = [SERVICE_MODEL, *sorted(names | adapters)]
-    for name, target in aliases.items():
-        if target not in targets:
-            raise ConfigError(f"{ALIASES}.{name}", f"no model named {target!r}{did_you_mean(target, targets)}")
-        if name in targets:
-            raise ConfigError(f"{ALIASES}.{name}", f"{name!r} is a model of its own; remove this alias")
 
 
 async def check_served(name: str, stage: str, services: Services, context: RequestContext) -> None:

@@ -90,7 +90,7 @@ def test_the_file_search_tool_names_the_vector_stores(client: openai.OpenAI, fil
 
 def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
-        client.chat.completions.create(model="gpt-unknown", messages=[{"role": "user", "content": "Hello?"}])
+        client.chat.completions.create(model="no-such-model", messages=[{"role": "user", "content": "Hello?"}])
 
     assert caught.value.code == "model_not_found"
     assert "extractive" in caught.value.message

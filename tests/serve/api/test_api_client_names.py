@@ -34,6 +34,22 @@ async def test_a_clients_name_stands_for_a_model(service: Running, client: opena
 
 
 @pytest.mark.usefixtures("tower")
+async def test_a_pattern_stands_for_all_names_that_begin_so_but_for_no_model(
+    service: Running, client: openai.AsyncOpenAI
+) -> None:
+    service.replace(api=ApiConfig(model_aliases={"gpt-*": "ragserve", "gpt-4*": "extractive", "e*": "ragserve"}))
+
+    answers = {
+        name: (await client.chat.completions.create(model=name, messages=QUESTION)).model
+        for name in ("gpt-6", "gpt-4o", "extractive", "e")
+    }
+    names = [model.id async for model in client.models.list()]
+
+    assert answers == {"gpt-6": "ragserve", "gpt-4o": "extractive", "extractive": "extractive", "e": "ragserve"}
+    assert names == ["ragserve", "extractive"]
+
+
+@pytest.mark.usefixtures("tower")
 async def test_every_listed_model_chats_and_the_service_is_the_first(
     service: Running, client: openai.AsyncOpenAI
 ) -> None:
