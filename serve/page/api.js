@@ -77,18 +77,18 @@ export async function* streamJson(path, json, signal) {
 }
 
 async function* dataLines(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let pending = "";
+  const [reader, decoder] = [body.getReader(), new TextDecoder()];
+  let [pending, isComplete] = ["", false];
   try {
-    for (;;) {
+    while (!isComplete) {
       const { value, done } = await reader.read();
-      if (done) return;
-      const lines = (pending + value).split(/\r?\n/);
+      isComplete = done;
+      const lines = (pending + decoder.decode(value, { stream: !done })).split(/\r?\n/);
       pending = lines.pop();
       for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
     }
   } finally {
-    reader.cancel().catch(() => {});
+    if (!isComplete) reader.cancel().catch(() => {});
   }
 }
 

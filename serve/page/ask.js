@@ -21,7 +21,7 @@ export function startAsk(app) {
   question.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
-    byId("ask-form").requestSubmit();
+    if (!running) byId("ask-form").requestSubmit(); // only the button stops an answer
   });
   byId("new-conversation").addEventListener("click", startOver);
   return { show: () => matchMedia("(pointer: fine)").matches && question.focus(), storeChanged: startOver, loadModels };

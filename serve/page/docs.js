@@ -15,7 +15,7 @@ function typeOf(schema = {}) {
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
   const branches = schema.anyOf ?? schema.oneOf;
   if (branches) return [...new Set(branches.map(typeOf))].join(" | ");
-  if (schema.type === "array") return `${schema.items ? typeOf(schema.items) : "any"}[]`;
+  if (schema.type === "array") return `${schema.items ? typeOf(schema.items).split(" ")[0] : "any"}[]${limits(schema)}`;
   if (schema.type === "object" && typeof schema.additionalProperties === "object") return `object of ${typeOf(schema.additionalProperties)}`;
   return (schema.type ?? "any") + limits(schema);
 }
@@ -24,7 +24,8 @@ function limits(schema) {
   const low = schema.minimum ?? schema.exclusiveMinimum ?? schema.minLength ?? schema.minItems;
   const high = schema.maximum ?? schema.exclusiveMaximum ?? schema.maxLength ?? schema.maxItems;
   if (low === undefined && high === undefined) return "";
-  return ` ${low ?? ""}…${high ?? ""}`;
+  if (high === undefined) return ` ≥ ${low}`;
+  return low === undefined ? ` ≤ ${high}` : ` ${low}…${high}`;
 }
 
 /** The schema itself, or the only one of its branches that has fields. */
@@ -99,7 +100,7 @@ function draw() {
   const byTag = spec.tags.map((tag) => [tag, matching.filter(({ operation }) => operation.tags.includes(tag.name))]).filter(([, each]) => each.length);
   replace(byId("contents"), byTag.map(([tag, each]) => [
     h("h2", {}, tag.name.replace("_", " ")),
-    h("ul", {}, each.map(({ method, path, operation }) => h("li", {}, h("a", { href: `#${operation.operationId}` }, `${method} ${path}`)))),
+    h("ul", {}, each.map(({ method, path, operation }) => h("li", {}, h("a", { href: `#${operation.operationId}` }, h("b", { class: `method ${method}` }, method), ` ${path.replaceAll("/", "/\u200b")}`)))),
   ]));
   replace(byId("operations"), byTag.map(([tag, each]) => h("section", { class: "tag" },
     h("h2", {}, tag.name.replace("_", " ")), h("p", { class: "quiet" }, tag.description),

@@ -66,10 +66,10 @@ function source(place, text, label, open) {
 }
 
 export function made(answer) {
-  return h("details", {},
+  return h("details", { on: { toggle: (event) => event.target.scrollIntoView({ block: "nearest", behavior: "smooth" }) } },
     h("summary", {}, "How it was made"),
     waterfall(answer.timings, answer.models, answer.degraded),
     answer.searches.length > 0 && h("ul", { class: "searches" }, answer.searches.map((search) => h("li", {}, `${search.kind}: ${search.query}`))),
     answer.prompt && h("p", { class: "facts" }, `prompt ${answer.prompt}`),
-    h("p", { class: "facts" }, answer.id));
+    h("p", { class: "facts" }, `request ${answer.id}`));
 }

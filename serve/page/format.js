@@ -23,7 +23,7 @@ export const score = (value) => (value === null || value === undefined ? "–" :
 export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 export function date(unixSeconds) {
-  return new Date(unixSeconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  return new Date(unixSeconds * 1000).toLocaleString(undefined, { dateStyle: "medium" });
 }
 
 /** The text of characters `start` to `end`. The API counts code points; JavaScript's strings count UTF-16 units. */

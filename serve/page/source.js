@@ -5,6 +5,7 @@ import { announce, byId, h, icon, replace } from "./dom.js";
 import { slice } from "./format.js";
 import { problem } from "./problem.js";
 
+const COVERS = "(max-width: 69.99rem)"; // as in layout.css: the panel lies above the view
 const AROUND = 20_000; // characters on each side of the mark; a whole book would be slow to lay out
 
 let opener = null;
@@ -18,6 +19,7 @@ export async function openSource(place, storeId, places = [place]) {
   if (panel.hidden) opener = document.activeElement;
   panel.hidden = false;
   document.body.dataset.source = "open";
+  setBehind(matchMedia(COVERS).matches);
   const body = h("div", { class: "source-body" }, h("p", { class: "quiet" }, "Reading the file …"));
   replace(panel, head(place, storeId, places), body);
   panel.focus({ preventScroll: true });
@@ -37,8 +39,14 @@ export function closeSource() {
   panel.hidden = true;
   panel.replaceChildren();
   delete document.body.dataset.source;
+  setBehind(false);
   opener?.focus({ preventScroll: true });
   opener = null;
+}
+
+/** Takes what the panel covers out of the order of focus, and gives it back. */
+function setBehind(isCovered) {
+  for (const element of [byId("main"), document.querySelector(".side")]) element.inert = isCovered;
 }
 
 function head(place, storeId, places) {
