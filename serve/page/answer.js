@@ -14,6 +14,21 @@ export function answerBlocks(text, annotations, marker) {
   return blocks.filter(Boolean);
 }
 
+/** As answerBlocks, for a text that only quotes: its line breaks and signs are those of the documents, not Markdown. */
+export function quotedBlocks(text, annotations, marker) {
+  const blocks = withMarkers(text, annotations).split(/\n{2,}/);
+  return blocks.filter((block) => block.trim()).map((block) => h("p", {}, markers(block, marker)));
+}
+
+/** Whether the text is its quotes and their markers, and nothing else. */
+export function isQuoted(text, citations) {
+  const bare = (each) => each.replace(/[\s\u2060]/g, "").replace(/\[\d+\]/g, "");
+  return bare(text) === bare(citations.map((citation) => citation.quote).join(""));
+}
+
+const markers = (text, marker) =>
+  text.split(/(\uE000\d+\uE001)/).map((piece) => (piece.startsWith(OPEN) ? marker(Number(piece.slice(1, -1))) : piece));
+
 function withMarkers(text, annotations) {
   const codePoints = Array.from(text, (each) => (each === OPEN || each === CLOSE ? " " : each));
   for (const { url_citation: place } of [...annotations].reverse()) {

@@ -1,7 +1,7 @@
 // Ask: a conversation, streamed, with its citations and how each answer was made.
 
 import { getJson, streamJson } from "./api.js";
-import { answerBlocks } from "./answer.js";
+import { answerBlocks, isQuoted, quotedBlocks } from "./answer.js";
 import { announce, byId, h, icon, replace } from "./dom.js";
 import { count } from "./format.js";
 import { made, sources, verdict } from "./evidence.js";
@@ -124,7 +124,8 @@ class Turn {
     cancelAnimationFrame(this.frame);
     const { citations = [], annotations = [] } = this.last ?? {};
     const marker = (id) => this.marker(citations.find((citation) => citation.id === id), id, citations);
-    replace(this.answer, answerBlocks(this.text, annotations, marker));
+    const blocks = isQuoted(this.text, citations) ? quotedBlocks : answerBlocks;
+    replace(this.answer, blocks(this.text, annotations, marker));
     this.answer.setAttribute("aria-busy", "false");
     if (this.last) this.explain(citations);
   }

@@ -31,7 +31,7 @@ def ask(page: Page, question: str) -> None:
     expect(page.locator(".turn").last.locator(".answer")).to_have_attribute("aria-busy", "false")
 
 
-def test_a_click_on_a_citation_marks_the_sentence_in_its_file(open_site: OpenSite) -> None:
+def test_an_answer_shows_its_sentence_in_its_file_its_evidence_and_its_times(open_site: OpenSite) -> None:
     site, page = open_site()
     add_file(site, page, "ovens.md", OVENS)
 
@@ -47,12 +47,6 @@ def test_a_click_on_a_citation_marks_the_sentence_in_its_file(open_site: OpenSit
     expect(page.locator("#source")).to_be_hidden()
     expect(page.locator(".cite").first).to_be_focused()
 
-
-def test_an_answer_shows_its_evidence_and_the_time_of_each_stage(open_site: OpenSite) -> None:
-    site, page = open_site()
-    add_file(site, page, "ovens.md", OVENS)
-
-    ask(page, "How hot does the oven get?")
     page.get_by_text("How it was made").click()
 
     expect(page.locator(".chips")).to_contain_text("evidence")
@@ -119,6 +113,30 @@ def test_the_text_of_documents_and_questions_is_never_markup(open_site: OpenSite
     expect(page.locator(".hit").first).to_contain_text(hostile)
     assert page.locator("img:not(.brand img)").count() == 0
     assert page.title() == "Search · ragserve"
+
+
+RENDER = """async ([text, annotations]) => {
+  const { answerBlocks } = await import(new URL("page/answer.js", document.baseURI));
+  const box = document.createElement("div");
+  const marker = (id) => Object.assign(document.createElement("b"), { textContent: id });
+  box.append(...answerBlocks(text, annotations, marker));
+  return box.innerHTML;
+}"""
+
+
+def test_markdown_keeps_its_markers_and_no_markup(open_site: OpenSite) -> None:
+    _, page = open_site()
+    text = "🔥 **hot** <i>x</i> [1]\n\n- `a<b` [2]\n- two\n```\n[3] <u>\n```"
+    places = [(text.index(f"[{number}]"), number) for number in (1, 2)]
+    annotations = [{"url_citation": {"start_index": start, "end_index": start + 3}} for start, _ in places]
+
+    html = page.evaluate(RENDER, [text, annotations])
+
+    assert html == (
+        "<p>🔥 <strong>hot</strong> &lt;i&gt;x&lt;/i&gt; <b>1</b></p>"
+        "<ul><li><code>a&lt;b</code> <b>2</b></li><li>two</li></ul>"
+        "<pre><code>[3] &lt;u&gt;</code></pre>"
+    )
 
 
 def test_a_service_with_keys_asks_for_one_and_keeps_it_in_the_tab(open_site: OpenSite, tmp_path: Path) -> None:
