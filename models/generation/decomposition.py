@@ -40,7 +40,10 @@ def split_question(text: str, max_parts: int) -> tuple[str, ...]:
     if len(text) > MAX_CHARS:
         return (text,)
     pieces = [piece.strip(" ,;") for piece in _BREAK.split(text.strip())]
-    pieces = [piece for piece in pieces if piece]
+    by_folded: dict[str, str] = {}
+    for piece in filter(None, pieces):
+        by_folded.setdefault(piece.casefold().rstrip("?？ "), piece)
+    pieces = list(by_folded.values())
     if len(pieces) < 2 or not all(map(_is_question, pieces)):
         return (text,)
     head, tail = pieces[: max_parts - 1], pieces[max_parts - 1 :]

@@ -21,7 +21,7 @@ from models.generation.evidence_weights import (
     Space,
 )
 from models.generation.exact_names import lacks_named, names_of, words_with_digits
-from models.generation.question_words import content_weights, has_unmeasured_script
+from models.generation.question_words import asks_nothing, content_weights, has_unmeasured_script
 from models.generation.reading import stems_and_size
 from models.generation.relevance import Unit, answer_units, coverage
 from models.generation.words import words
@@ -118,9 +118,10 @@ def estimate_evidence(
 ) -> float:
     """How likely the passages answer the question, 0 to 1; 0 without passages.
 
-    A question without a word, of emoji for example, has evidence only where it is in a passage as it is.
+    A question without a word, of emoji for example, has evidence only where it is in a passage as it is. One of
+    punctuation or of words of grammar asks nothing.
     """
-    if not passages:
+    if not passages or asks_nothing(question):
         return 0.0
     if not words(question):
         return float(any(question.strip() in passage.text for passage in passages if question.strip()))

@@ -211,11 +211,18 @@ def _quotes(units: list[Unit]) -> tuple[str, tuple[Mark, ...]]:
 
 
 def _quote(text: str) -> str:
-    """The text of a document as an answer shows it. Code stays as it is: it must run when copied."""
-    return text if looks_like_code(text) or "```" in text else escape_markers(text)
+    """The text of a document as an answer shows it. Code stays as it is, in a fence: it must run when copied."""
+    if "```" in text:
+        return text
+    if not looks_like_code(text):
+        return escape_markers(text)
+    lines = text.split("\n")
+    start = next(place for place, line in enumerate(lines) if line.strip() and looks_like_code(line))
+    prose, code = "\n".join(lines[:start]).rstrip(), "\n".join(lines[start:])
+    return "\n\n".join([*([escape_markers(prose)] if prose else []), f"```\n{code}\n```"])
 
 
 def _before_marker(text: str) -> str:
     """A line break after code: on its line, a marker would be read as code or keep a fenced block open."""
     last_line = text.rpartition("\n")[2]
-    return "\n" if last_line.count("`") % 2 or looks_like_code(last_line) else " "
+    return "\n" if last_line.count("`") % 2 or "```" in text or looks_like_code(last_line) else " "

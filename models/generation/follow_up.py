@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from models.generation.question_words import content_words
 from models.generation.relevance import STOP_WORDS
+from models.generation.small_talk import small_talk, without_small_talk
 from models.generation.words import stem, words
 from models.languages.detection import language_of
 from models.languages.normal_form import normal_form
@@ -15,6 +16,12 @@ from models.types import ChatMessage
 
 _WORD = re.compile(r"[\w'-]+")
 _MIN_WORD_CHARS = 3
+_MAX_ADDED_WORDS = 64
+_CORRECTION = re.compile(
+    r"\W*(?:(?:no|nope|wait|sorry)\b[\s,.!:-]+(?:not that\b[\s,.!:-]+)?)?(?:i (?:meant|mean)\b[\s,:]+)|"
+    r"\W*(?:no|nope|wait|sorry)\b[\s,.!:-]+not that\b[\s,.!:-]+",
+    re.IGNORECASE,
+)
 _MIN_CONTENT_WORDS = 2  # of a question that says itself what it is about
 
 # Words at the beginning that go on with a conversation, and words that stand for something said before.
@@ -41,12 +48,25 @@ _PRONOUNS_OF = {language: frozenset(line.split()) for language, line in _PRONOUN
 
 
 def search_query(messages: Sequence[ChatMessage]) -> str:
-    """The last message of the user, then the content words that the question before it has and this one lacks."""
-    questions = [message.content.strip() for message in messages if message.role == "user"]
+    """The last message of the user, then the content words that the question before it has and this one lacks.
+
+    Greetings and thanks are no questions, nor is the beginning of a correction: "No, I meant …".
+    """
+    user_texts = [message.content.strip() for message in messages if message.role == "user"]
+    questions = [as_question(text) for text in user_texts[:-1] if not small_talk(text)] + list(
+        map(as_question, user_texts[-1:])
+    )
     if not questions:
         return ""
     added = _new_words(questions[-1], questions[-2]) if len(questions) > 1 else []
     return " ".join([questions[-1], *added])
+
+
+def as_question(text: str) -> str:
+    """What a message asks, without a greeting, thanks or "No, I meant" before it; the text if nothing else is left."""
+    question = without_small_talk(text)
+    match = _CORRECTION.match(question)
+    return question[match.end() :] if match and match.end() < len(question) else question
 
 
 def stands_alone(question: str) -> bool:
@@ -68,4 +88,8 @@ def _lower_first(text: str) -> str:
 def _new_words(question: str, earlier: str) -> list[str]:
     stems = {stem(word) for word in words(question)}
     content = (word for word in _WORD.findall(earlier) if len(word) >= _MIN_WORD_CHARS)
-    return [word for word in content if word.lower() not in STOP_WORDS and stem(word.lower()) not in stems]
+    new = [word for word in content if word.lower() not in STOP_WORDS and stem(word.lower()) not in stems]
+    by_folded: dict[str, str] = {}
+    for word in new:
+        by_folded.setdefault(word.lower(), word)
+    return list(by_folded.values())[:_MAX_ADDED_WORDS]

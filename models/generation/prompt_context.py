@@ -68,7 +68,9 @@ def read_context(messages: Sequence[ChatMessage]) -> PromptContext | None:
     if not question or len(text.split()) < _MIN_CONTEXT_WORDS:
         return None
     prompt = messages[last].content
-    is_template = bool(_labels(prompt) or INSTRUCTION.match(prompt) or REFINES.search(prompt))
+    is_template = bool(
+        _labels(prompt) or INSTRUCTION.match(prompt) or REFINES.search(prompt) or OPENING_TAG.search(prompt)
+    )
     names_context = is_marked or bool(NAMES_CONTEXT.search(surroundings))
     is_named = any(map(NAMES_CONTEXT.search, earlier)) or (is_template and names_context)
     return PromptContext(question, text, is_named)

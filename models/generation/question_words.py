@@ -1,6 +1,7 @@
 """The words of a question that its answer is likely to repeat, and how much each weighs."""
 
 import re
+import unicodedata
 
 from models.generation.relevance import STOP_WORDS
 from models.generation.words import stem, words
@@ -31,12 +32,24 @@ def content_weights(question: str, term_weights: dict[str, float]) -> dict[str, 
     return weights
 
 
+def asks_nothing(question: str) -> bool:
+    """Whether a text has no sign but punctuation, or only words of grammar in lower case: "?", "and?"."""
+    if not any(unicodedata.category(sign)[0] in "LNS" for sign in question):
+        return True
+    lowered = question[:1].lower() + question[1:]
+    return lowered.islower() and _grammar(question).issuperset(words(question)) and bool(words(question))
+
+
 def content_words(question: str) -> list[str]:
     """The words without those of grammar, in the language of the question; all words if no other is left."""
-    grammar = STOP_WORDS.union(ENGLISH, FUNCTION_WORDS.get(language_of(normal_form(question)), ()))
+    grammar = _grammar(question)
     chosen = [word for word in words(_MEASURE.sub(" ", question)) if word not in grammar]
     chosen = [word for word in chosen if not unspaced.is_function_pair(word)]
     return chosen or [word for word in words(question) if word not in STOP_WORDS] or words(question)
+
+
+def _grammar(question: str) -> frozenset[str]:
+    return STOP_WORDS.union(ENGLISH, FUNCTION_WORDS.get(language_of(normal_form(question)), ()))
 
 
 def has_unmeasured_script(text: str) -> bool:

@@ -24,6 +24,7 @@ HEADING_WEIGHT = 0.5  # for a word that is in the heading above the sentence but
 HEADING_PENALTY = 0.6  # for a heading itself: more than it adds to the sentences below it
 # For MaxSim of the question and the sentence, where token vectors are stored. Of 0.5, 1, 2, 3 and 4, 3 and 4 are alike.
 SIMILARITY_WEIGHT = 3.0
+QUESTION_PENALTY = 3.0  # for a question: it answers none, and is often the heading of another entry of an FAQ
 ECHO_PENALTY = 2.0  # for a unit that contains the whole question, such as an example of how to ask
 
 _MIN_ECHO_WORDS = 3  # fewer words may be a name, such as "Irene Adler"
@@ -39,6 +40,7 @@ STOP_WORDS = frozenset(
 _ASKS_NUMBER = re.compile(
     r"\b(when|how (many|much|long|old|far|tall|big|often)|what (year|date|percent\w*)|which year)\b"
 )
+_AFTER_QUESTION = " \n*_#\"'”’»)]"
 _ASKS_NAME = re.compile(r"\b(who|whom|whose)\b")
 _NUMBER = re.compile(
     r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|dozens?|hundreds?|thousands?|millions?|billions?|once|twice|"
@@ -74,7 +76,7 @@ def answer_units(passages: tuple[Passage, ...]) -> list[Unit]:
 def lexical_scores(
     question: str, units: list[Unit], passages: tuple[Passage, ...], idf: dict[str, float]
 ) -> list[float]:
-    """A score for each unit, from about -2.6 to 2.2; higher is better.
+    """A score for each unit, from about -5.6 to 2.2; higher is better.
 
     `idf` has the weights of the question's lower-cased words. If it is empty, words in fewer units weigh more.
     """
@@ -89,6 +91,7 @@ def lexical_scores(
         + PLACE_WEIGHT / (unit.place + 1)
         + _expected(question.lower(), unit.text)
         - HEADING_PENALTY * unit.sentence.is_heading
+        - QUESTION_PENALTY * unit.text.rstrip(_AFTER_QUESTION).endswith(("?", "？", "؟"))
         - ECHO_PENALTY * _echoes(question_words, unit.sentence.words)
         for unit in units
     ]

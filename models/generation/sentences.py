@@ -49,6 +49,7 @@ _CODE_LINE = re.compile(
         | (?:import|from|def|class|async|await|return)\s+[\w.]+(?:[(:]|\s+import\b|$)
         | [\w.\[\]'"-]+\s?[-+*/|&:]?=[^=]?                       # assignments
         | [\w.]+\(\S*                                           # calls
+        | (?:return|yield|raise|assert|del)\s+[\w.]+\s?[\[({=<>+*/%-]     # statements
         | [a-z][\w.-]*:(?:\s\S+)?$                              # keys of YAML, but not "Note:"
         | .*[{(;\\]$
     )""",

@@ -32,7 +32,8 @@ _FILLERS = frozenset(
         "really see so soon sehr ladies gentlemen schönen team that the there this to today tout tutti very vielen was "
         "week well wonderful worries you your di mille días tardes per il guys sir madam problem appreciated "
         "información answer schön dir ihnen euch viele dank mange heel erg veel grand molto tante mille "
-        "obrigado muito большое дуже herzlichen für die hilfe pour votre aide votre por su ayuda per l aiuto"
+        "obrigado muito большое дуже herzlichen für die hilfe pour votre aide votre por su ayuda per l aiuto "
+        "all's that's"
     )
 )
 _HOW_ARE_YOU = re.compile(
@@ -51,6 +52,8 @@ _UNSPACED_THANKS = re.compile(
     r"|ありがとう(ございます|ございました)?|さようなら"
 )
 _MAX_WORDS = 10
+_MAX_PREFIX_CHARS = 80
+_PREFIX_END = re.compile(r"[!.,;:，。！、]+\s*(?=\w)(?:and\s+)?|\s+(?:and|but|so|und|et|y)\s+", re.IGNORECASE)
 # Words of one language alone; a script tells the language of the others.
 _TAGS = {
     word: tag
@@ -83,6 +86,14 @@ def small_talk(text: str) -> SmallTalk | None:
     if num_thanks or message & _THANKS:
         return "thanks"
     return "greeting" if num_greetings or num_questions or message & _GREETINGS else None
+
+
+def without_small_talk(text: str) -> str:
+    """The text without a greeting or thanks at its beginning: "Thanks! How do I back it up?" asks how to back it up."""
+    for match in _PREFIX_END.finditer(text[:_MAX_PREFIX_CHARS]):
+        if small_talk(text[: match.start()]):
+            return text[match.end() :] or text
+    return text
 
 
 def small_talk_language(text: str) -> str:

@@ -4,7 +4,8 @@ import re
 import unicodedata
 
 # A soft hyphen only says where a line may break. Turkish's dotted capital I has no lower case of one character.
-_FOLDED = {0x00AD: None, 0x0130: "i", 0x0401: "Е", 0x0451: "е"}
+# Signs without width are none.
+_FOLDED = {**dict.fromkeys((0x00AD, 0x200B, 0x2060, 0xFEFF)), 0x0130: "i", 0x0401: "Е", 0x0451: "е"}
 _BEFORE_RAISED = re.compile("(?<=[0-9])(?=[\u00b2\u00b3\u00b9\u2070-\u2089])")  # 10² is not 102
 _ANY_FOLDED = re.compile(f"[{''.join(map(chr, _FOLDED))}]")
 

@@ -20,9 +20,9 @@ class JsonRequest(Request):
     """A request whose body names the models of this service: `api.model_aliases` has replaced a client's names."""
 
     async def json(self) -> Any:
-        """Raises InvalidRequestError for text with half of a surrogate pair, which no UTF-8 can hold."""
-        body = await super().json()
+        """Raises InvalidRequestError for a field that comes twice, and for text with half of a surrogate pair."""
         raw = await self.body()
+        body = json.loads(raw, object_pairs_hook=_with_each_field_once)
         if any(each in raw for each in _SUSPICIOUS):
             _check_text(body)
         return _with_served_name(body, self.app.state.services)
@@ -44,6 +44,14 @@ def _with_served_name(body: Any, services: "Services") -> Any:
         return body
     served = served_name(name, services.settings.api.model_aliases, services.catalog)
     return body if served == name else {**body, "model": served}
+
+
+def _with_each_field_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        name = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise InvalidRequestError("this field comes twice", name)
+    return fields
 
 
 def _check_text(body: Any) -> None:

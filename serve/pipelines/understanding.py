@@ -46,7 +46,7 @@ class UnderstandingConfig(BaseModel):
     budget_s: float = Field(
         default=2.0, gt=0, le=60, description="Time for the language model at each step, in seconds; then rules count."
     )
-    max_parts: int = Field(default=3, ge=2, le=6, description="Most parts of a compound question.")
+    max_parts: int = Field(default=5, ge=2, le=10, description="Most parts of a compound question.")
     num_variants: int = Field(default=2, ge=1, le=5, description="Other wordings that a model writes.")
 
     @model_validator(mode="after")

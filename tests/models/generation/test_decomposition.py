@@ -56,6 +56,13 @@ def test_a_question_of_one_thing_stays_whole(question: str) -> None:
     assert split_question(question, 3) == (question,)
 
 
+def test_the_same_question_twice_is_one() -> None:
+    assert split_question("Who built the mill and who built the mill?", 3) == (
+        "Who built the mill and who built the mill?",
+    )
+    assert len(split_question("Who built the mill? Who owns it now? who built the mill", 5)) == 2
+
+
 def test_there_are_at_most_so_many_parts_and_no_word_is_lost() -> None:
     question = "Who owns the mill? Who owns the dam? Who owns the pump? Who owns the quay?"
 

@@ -171,3 +171,10 @@ def test_without_a_value_of_the_sort_that_is_asked_for_there_is_no_evidence(ques
     evidence = estimate_evidence(question, (passage(LAMP),), {}, scores, near)
 
     assert (evidence >= MIN_EVIDENCE) == is_answered
+
+
+@pytest.mark.parametrize("question", ["?", "???", "and?", "and and and", "what can you do?", "a", "Was ist es?"])
+def test_a_text_that_asks_nothing_has_no_evidence(question: str) -> None:
+    text = "what is lost? | what you can do | and a"
+
+    assert estimate_evidence(question, (passage(text),), {}, (), Signals(1.0, 1.0, 1)) == 0.0

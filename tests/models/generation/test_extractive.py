@@ -56,6 +56,22 @@ async def test_the_sentence_that_answers_comes_verbatim_with_its_marker() -> Non
     assert await answer(request) == "The Eiffel Tower was completed in 1889. [2]"
 
 
+async def test_a_question_is_no_answer_where_a_sentence_is() -> None:
+    faq = passage("## What is the doohickey's colour?\n\nGreen.\n\n## Does the doohickey explode?\n\nNo.")
+
+    assert await answer(asking("What is the doohickey's colour?", faq), 2) == "Green. [1] No. [1]"
+    assert await answer(asking("Who owns it?", passage("Who owns the doohickey?"))) == "Who owns the doohickey? [1]"
+
+
+async def test_code_comes_in_a_fence_so_that_its_brackets_are_no_markers() -> None:
+    text = "Take the second row:\n\n    row = rows[1]\n    return row[2]\n"
+
+    quoted = await answer(asking("How do I take the second row?", passage(text)))
+
+    assert quoted == "Take the second row:\n\n```\n    row = rows[1]\n    return row[2]\n```\n[1]"
+    assert await answer(asking("What is returned?", passage("return x[2]"))) == "```\nreturn x[2]\n```\n[1]"
+
+
 async def test_sentences_come_best_first_in_one_delta_with_the_counts() -> None:
     (delta,) = await deltas_of(asking("How tall is it?", passage(TOWER)))
 

@@ -1,6 +1,6 @@
 import pytest
 
-from models.generation.follow_up import search_query, stands_alone
+from models.generation.follow_up import as_question, search_query, stands_alone
 from models.types import ChatMessage
 
 
@@ -23,6 +23,39 @@ def test_words_that_it_has_and_older_questions_are_left_out() -> None:
     )
 
     assert search_query(messages) == "Do barges pay at the mill in winter? visit"
+
+
+def test_greetings_and_thanks_between_are_no_questions() -> None:
+    messages = conversation("How long is the Delta barge?", "Thanks!", "Hello, and what does it carry?")
+
+    assert search_query(messages) == "what does it carry? long Delta barge"
+
+
+def test_the_words_of_a_long_question_are_added_once_and_not_without_limit() -> None:
+    messages = conversation(" ".join(f"barge barge{number}" for number in range(500)), "And how?")
+
+    added = search_query(messages).removeprefix("And how? ").split()
+
+    assert added[:3] == ["barge", "barge0", "barge1"]
+    assert len(added) == len(set(added)) == 64
+
+
+@pytest.mark.parametrize(
+    ("message", "question"),
+    [
+        ("Thanks! How do I back it up?", "How do I back it up?"),
+        ("hello and how do I back it up?", "how do I back it up?"),
+        ("Danke, wo liegt die Mühle?", "wo liegt die Mühle?"),
+        ("No, I meant for the embedder.", "for the embedder."),
+        ("wait, not that. Who owns the mill?", "Who owns the mill?"),
+        ("No GPU here?", "No GPU here?"),
+        ("Hello World program?", "Hello World program?"),
+        ("Thanks!", "Thanks!"),
+        ("I mean", "I mean"),
+    ],
+)
+def test_what_a_message_asks_is_behind_its_greeting(message: str, question: str) -> None:
+    assert as_question(message) == question
 
 
 def test_a_lone_question_stays_as_it_is() -> None:

@@ -28,6 +28,7 @@ PROMPTS = {
         f"knowledge, answer the query.\nQuery: {QUESTION}\nAnswer: "
     ),
     "in tags": user(f"Answer from this.\n<context>\n{FERRY}\n</context>\n{QUESTION}"),
+    "in tags, first": user(f"<context>\n{FERRY}\n</context>\n{QUESTION}"),
     "in the system message": system(f"{RULES} Say if you do not know.\n\n{FERRY}"),
     "system message with a label": system(f"{RULES}\n\nContext: {FERRY}"),
     "result of a tool": [
@@ -46,6 +47,13 @@ def test_question_and_context_are_told_apart(messages: list[ChatMessage]) -> Non
     assert prompt is not None
     assert prompt.question == QUESTION
     assert prompt.text == FERRY
+
+
+def test_tags_make_a_prompt_a_template() -> None:
+    prompt = read_context(PROMPTS["in tags, first"])
+
+    assert prompt is not None
+    assert prompt.is_named
 
 
 def test_the_last_question_counts_and_answers_are_no_context() -> None:

@@ -128,6 +128,17 @@ async def test_half_a_surrogate_pair_is_refused_in_any_encoding(http: httpx.Asyn
         assert error_of(response) == (422, "invalid_request", "input"), encoding
 
 
+async def test_a_field_that_comes_twice_is_refused(http: httpx.AsyncClient) -> None:
+    for path, content in (
+        ("/v1/query", '{"query": "a", "query": "b"}'),
+        ("/v1/chat/completions", '{"messages": [{"role": "user", "content": "a", "role": "user"}]}'),
+    ):
+        response = await http.post(path, content=content)
+
+        assert error_of(response) == (422, "invalid_request", "query" if path == "/v1/query" else "role")
+        assert "comes twice" in response.json()["error"]["message"]
+
+
 async def test_a_whole_surrogate_pair_is_a_character(http: httpx.AsyncClient) -> None:
     response = await http.post("/v1/embeddings", content=b'{"input": "\\ud83d\\ude00 smile"}')
 
