@@ -11,6 +11,7 @@ import { closeSource } from "./source.js";
 import { startStores } from "./stores.js";
 
 const STORE = "ragserve.store";
+const MAX_STORES = 1000; // in the choice; more would be no choice
 const STATE_EVERY_MS = 15_000;
 
 const chosenStore = () => byId("store").value || "default";
@@ -41,9 +42,18 @@ function showView() {
   views[current].show?.();
 }
 
+async function allStores() {
+  const stores = [];
+  let page = { has_more: true };
+  while (page.has_more && stores.length < MAX_STORES) {
+    page = await getJson(`v1/vector_stores?limit=100${stores.length ? `&after=${encodeURIComponent(page.last_id)}` : ""}`);
+    stores.push(...page.data);
+  }
+  return stores;
+}
+
 async function loadStores() {
-  const page = await getJson("v1/vector_stores?limit=100");
-  const stores = [...page.data].sort((a, b) => (b.id === "default") - (a.id === "default"));
+  const stores = (await allStores()).sort((a, b) => (b.id === "default") - (a.id === "default"));
   const before = sessionStorage.getItem(STORE) ?? "default";
   const ids = stores.length ? stores : [{ id: "default", name: "" }];
   replace(byId("store"), ids.map((store) => h("option", { value: store.id }, store.name || store.id)));

@@ -119,8 +119,20 @@ function draw() {
     return;
   }
   replace(byId("files"),
+    shown.some((file) => file.status === "failed") &&
+      h("p", { class: "row end" }, h("button", { class: "button small", type: "button", on: { click: replay } }, "Ingest failed files again")),
     h("ul", { class: "rows" }, shown.map((file) => h("li", {}, row(file)))),
     hasMore && h("button", { class: "button", type: "button", on: { click: showMore } }, "Show more"));
+}
+
+async function replay() {
+  try {
+    const { replayed } = await postJson("v1/dead_letters/replay", { vector_store_id: app.chosenStore() });
+    announce(`To be ingested again: ${count(replayed, "file")}.`);
+    await load();
+  } catch (error) {
+    byId("files").prepend(problem(error));
+  }
 }
 
 async function showMore() {

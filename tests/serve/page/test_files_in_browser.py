@@ -23,6 +23,12 @@ def test_a_refused_and_a_failed_file_say_why(open_site: OpenSite) -> None:
     expect(page.locator(".file[data-status=failed]")).to_contain_text("broken.pdf")
     expect(page.locator(".failure")).not_to_be_empty()
 
+    page.set_input_files("#file-input", TEXT)
+    expect(page.locator(".file[data-status=completed]")).to_have_count(1)
+    page.get_by_role("button", name="Ingest failed files again").click()
+    expect(page.locator("#announcer")).to_have_text("To be ingested again: 1 file.")
+    assert site.posted("/v1/dead_letters/replay") == [{"vector_store_id": "default"}]
+
 
 def test_a_deleted_file_is_gone(open_site: OpenSite) -> None:
     site, page = open_site()
