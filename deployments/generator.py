@@ -12,9 +12,10 @@ from pydantic import Field
 from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
+from deployments.replica.model_list import Link, ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
-from deployments.replica.user_config import CanariedConfig, parse_user_config
+from deployments.replica.user_config import parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
@@ -22,15 +23,23 @@ from models.errors import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel
 from models.generation.extractive import ExtractiveModel
 from models.stage_status import StageStatus
-from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext
+from models.types import CompletionRequest, FellBack, GenerationDelta, GenerationRequest, RequestContext
 
 STAGE = "generate"
 
 
-class GeneratorConfig(CanariedConfig):
+class GeneratorConfig(ListedConfig):
     """Generator's user_config. Its batching is the engine's own (continuous batching); see the catalog's options."""
 
-    model: str = Field(default="extractive", description="Catalog alias of a generation model.")
+    model: str = Field(
+        default="extractive", description="Catalog alias of a generation model; or a list, tried in order."
+    )
+    try_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="Longest wait for the first text of a model in a list before the next is tried, in seconds.",
+    )
 
 
 class Generator:
@@ -39,12 +48,19 @@ class Generator:
     def __init__(self, catalog: Catalog) -> None:
         join_serve_log()
         loader: ModelLoader[CompletionModel] = ModelLoader(catalog, "generation", _start)
-        self._slot = ModelSlot(STAGE, loader.load, _stop, loader.fits_beside)
+        self._config = GeneratorConfig()
+        self._models = ModelList(STAGE, lambda: ModelSlot(STAGE, loader.load, _stop, loader.fits_beside), self._config)
         self._meter = SlotMeter()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Wait for the first model. Later return at once: a new model serves when it has started, see ModelSlot."""
-        await self._slot.choose(parse_user_config(GeneratorConfig, user_config).choice)
+        self._config = parse_user_config(GeneratorConfig, user_config)
+        await self._models.choose(self._config)
+
+    @property
+    def _slot(self) -> ModelSlot[CompletionModel]:
+        """That of the only model, or of the first one in the list."""
+        return self._models.first
 
     async def stream(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
         """Deltas as they come. Closing the stream, as a cancelled caller does, frees the engine at once.
@@ -58,6 +74,24 @@ class Generator:
                     yield delta
 
     async def _deltas(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
+        """The deltas of the first model that begins. An adapter belongs to the first model of the list."""
+        if self._models.is_single or request.sampling.adapter:
+            deltas = self._of_first(request, envelope)
+        else:
+            deltas = self._of_list(request, envelope)
+        async with aclosing(deltas):
+            async for delta in deltas:
+                yield delta
+
+    async def _of_list(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
+        def open_stream(link: Link[CompletionModel]) -> AsyncGenerator[GenerationDelta, None]:
+            return self._of_first(request, envelope) if link.is_first else _of_next(request, link.slot)
+
+        async with aclosing(self._models.streamed(open_stream, self._config.try_s)) as deltas:
+            async for delta, fell_back in deltas:
+                yield replace(delta, fell_back=fell_back)
+
+    async def _of_first(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
         """The canary's deltas if it gets the request and does not fail; else the serving model's."""
         failed = ""
         with self._slot.lease_canary(_key(request)) as canary:
@@ -78,13 +112,33 @@ class Generator:
                 yield replace(delta, model=model.name, failed_canary=failed)
 
     async def complete(self, request: CompletionRequest, envelope: Envelope) -> AsyncGenerator[dict[str, Any], None]:
-        """OpenAI's objects, by the model that the request names. The canary answers only to its own name."""
+        """OpenAI's objects, by the model that the request names. The canary answers only to its own name.
+
+        In a list, the models after the named one answer if it does not begin. Then the objects have `fallbacks`.
+        """
+        name = str(request.body.get("model"))
+
+        def open_stream(link: Link[CompletionModel]) -> AsyncGenerator[dict[str, Any], None]:
+            return self._complete_first(request, envelope) if link.is_first else _complete_next(request, link)
+
+        with self._meter.request():
+            if self._models.is_single:
+                async with aclosing(self._complete_first(request, envelope)) as answers:
+                    async for answer in answers:
+                        yield answer
+                return
+            async with aclosing(self._models.streamed(open_stream, self._config.try_s, start=name)) as listed:
+                async for answer, fell_back in listed:
+                    yield answer | _degradation(fell_back)
+
+    async def _complete_first(
+        self, request: CompletionRequest, envelope: Envelope
+    ) -> AsyncGenerator[dict[str, Any], None]:
         name = str(request.body.get("model"))
         lease = self._slot.lease_named(lambda model: name in model.served_names, envelope.budget_s)
-        with self._meter.request():
-            async with lease as model, aclosing(model.complete(request)) as answers:
-                async for answer in answers:
-                    yield answer
+        async with lease as model, aclosing(model.complete(request)) as answers:
+            async for answer in answers:
+                yield answer
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py. A request counts while the engine runs it."""
@@ -93,13 +147,13 @@ class Generator:
         return self._meter.stats()
 
     async def status(self) -> StageStatus:
-        return self._slot.status(sum(model.activity().num_unfinished for model in self._slot.models))
+        return self._models.status(sum(model.activity().num_unfinished for model in self._models.models))
 
     async def check_health(self) -> None:
         """Serve's probe: the engine's own. An unhealthy canary is dropped, and the replica stays."""
-        self._slot.check_health()
-        if not self._slot.status().model:
-            return  # a swap in turn is under way
+        self._models.check_health()
+        if self._slot.is_down:
+            return  # a swap in turn is under way, or another model of the list serves
         async with self._slot.lease() as model:
             await model.check_health()
         canary = self._slot.canary
@@ -117,6 +171,30 @@ async def _start(model: CompletionModel) -> None:
 
 async def _stop(model: CompletionModel) -> None:
     await model.stop()
+
+
+async def _of_next(
+    request: GenerationRequest, slot: ModelSlot[CompletionModel]
+) -> AsyncGenerator[GenerationDelta, None]:
+    """The deltas of a model that follows in the list."""
+    async with slot.lease() as model, aclosing(model.stream(request)) as deltas:
+        async for delta in deltas:
+            yield replace(delta, model=model.name)
+
+
+async def _complete_next(
+    request: CompletionRequest, link: Link[CompletionModel]
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The answers of a model that follows in the list, under its own name."""
+    named = replace(request, body={**request.body, "model": link.alias})
+    async with link.slot.lease() as model, aclosing(model.complete(named)) as answers:
+        async for answer in answers:
+            yield answer
+
+
+def _degradation(fell_back: FellBack) -> dict[str, Any]:
+    """The fields that say why another model answered."""
+    return {"degraded": ["generate_fallback"], "fallbacks": {STAGE: dict(fell_back)}} if fell_back else {}
 
 
 def _key(request: GenerationRequest) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,10 +15,11 @@ from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
 from deployments.replica.liveness import STUCK_S
+from deployments.replica.model_list import ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader, is_remote
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.token_batcher import TokenBatcher
-from deployments.replica.user_config import CanariedConfig, TokenBatchedConfig, parse_user_config
+from deployments.replica.user_config import TokenBatchedConfig, parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
@@ -29,7 +30,7 @@ from models.reranking.blend import blend
 from models.reranking.query import SearchedQuery
 from models.reranking.token_scoring import token_generations
 from models.stage_status import StageStatus, TokenScoring
-from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking
+from models.types import FellBack, FloatArray, Passage, Relevance, RequestContext, Reranking
 
 R = TypeVar("R", Reranking, Relevance)
 # Fraction of a budget that is left for the way back to the caller, which a busy machine makes long: 1 s of the default.
@@ -37,10 +38,12 @@ ANSWER_TIME = 0.1
 PROBE = RerankRequest("health", ("health",))
 
 
-class RerankerConfig(TokenBatchedConfig, CanariedConfig):
+class RerankerConfig(TokenBatchedConfig, ListedConfig):
     """Reranker's user_config."""
 
-    model: str = Field(default="late-interaction", description="Catalog alias of a reranking model.")
+    model: str = Field(
+        default="late-interaction", description="Catalog alias of a reranking model; or a list, tried in order."
+    )
     retrieval_weight: float | None = Field(
         default=None,
         ge=0,
@@ -61,14 +64,21 @@ class Reranker:
         self._catalog = catalog
         self._loader: ModelLoader[RerankingModel] = ModelLoader(catalog, "reranking", _warm_up)
         self._generations: dict[str, tuple[str, ...]] = {}  # by alias: see token_generations
-        self._slot = ModelSlot("rerank", self._load, fits_beside=self._loader.fits_beside)
+        self._models: ModelList[RerankingModel] = ModelList(
+            "rerank", lambda: ModelSlot("rerank", self._load, fits_beside=self._loader.fits_beside), self._config
+        )
         self._batcher = TokenBatcher("rerank", self._config)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Wait for the first model. Later return at once: a new model serves when it is loaded, see ModelSlot."""
         self._config = parse_user_config(RerankerConfig, user_config)
         self._batcher.configure(self._config)
-        await self._slot.choose(self._config.choice)
+        await self._models.choose(self._config)
+
+    @property
+    def _slot(self) -> ModelSlot[RerankingModel]:
+        """That of the only model, or of the first one in the list."""
+        return self._models.first
 
     async def rerank(self, request: RerankRequest, envelope: Envelope) -> Reranking:
         """A score for each text of the request, in order, blended with that order, which is retrieval's.
@@ -82,8 +92,8 @@ class Reranker:
             relevance = float(np.nanmax(model.to_relevance(scores))) if len(scores) else None
             return Reranking(blend(scores, self._retrieval_weight(model)), model.name, relevance=relevance)
 
-        reranking, failed = await self._slot.answer(request.query, work, envelope.to_context())
-        return replace(reranking, failed_canary=failed)
+        reranking, failed, fell_back = await self._answer(request.query, work, envelope.to_context())
+        return replace(reranking, failed_canary=failed, fell_back=fell_back)
 
     async def rerank_batch(
         self, requests: list[RerankRequest], envelopes: list[Envelope]
@@ -98,8 +108,16 @@ class Reranker:
             scores, num_tokens = await self._score(model, request, context.deadline)
             return Relevance(model.to_relevance(scores), scores, model.name, num_tokens)
 
-        relevance, failed = await self._slot.answer(request.query, work, envelope.to_context())
-        return replace(relevance, failed_canary=failed)
+        relevance, failed, fell_back = await self._answer(request.query, work, envelope.to_context())
+        return replace(relevance, failed_canary=failed, fell_back=fell_back)
+
+    async def _answer(
+        self, query: str, work: Callable[[RerankingModel, RequestContext], Awaitable[R]], context: RequestContext
+    ) -> tuple[R, str, FellBack]:
+        if self._models.is_single:
+            result, failed = await self._slot.answer(query, work, context)
+            return result, failed, ()
+        return await self._models.answer(query, work, context)
 
     async def _load(self, alias: str) -> RerankingModel:
         model = await self._loader.load(alias)
@@ -133,19 +151,21 @@ class Reranker:
         return self._batcher.meter.stats()
 
     async def status(self) -> StageStatus:
-        status = self._slot.status(self._batcher.num_unfinished)
+        status = self._models.status(self._batcher.num_unfinished)
         options = f"retrieval_weight={self._config.retrieval_weight}"
         return replace(status, options=options, token_scoring=self._token_scoring(status))
 
     def _token_scoring(self, status: StageStatus) -> TokenScoring | None:
         generations = self._generations.get(status.model, ())
-        if not generations or status.canary:
+        if not generations or status.canary or self._slot.is_down:
             return None
         return TokenScoring(status.model, self._retrieval_weight(self._slot.serving), generations)
 
     async def check_health(self) -> None:
         """Serve's probe: see Liveness. An idle model scores one pair."""
-        if self._slot.status().model and not is_remote(self._slot.serving):  # without a model, a swap is under way
+        self._models.check_health()
+        # Without a serving model, a swap is under way, or another model of the list serves.
+        if not self._slot.is_down and not is_remote(self._slot.serving):
             await self._batcher.liveness.check(self._probe)
 
     async def _probe(self) -> None:

@@ -23,8 +23,9 @@ class StageStatus:
     `canary` is a model on trial, which gets the fraction `canary_share` of the requests. `options` has the settings
     besides the model that affect results: equal requests may get other results when it differs. `runs_on` has the
     engine, dtype, processor and threads of the model. `token_scoring` is of a reranker that scores stored token
-    vectors, None while a canary gets some of the queries. `oldest_s` is the age of a parser's oldest request, None of
-    other stages.
+    vectors, None while a canary gets some of the queries. `models` has each model of a list and its state: ready,
+    not_loaded, or open if its breaker lets no request through. `oldest_s` is the age of a parser's oldest request,
+    None of other stages.
     """
 
     model: str = ""
@@ -38,3 +39,4 @@ class StageStatus:
     runs_on: str = ""
     token_scoring: TokenScoring | None = None
     oldest_s: float | None = None
+    models: tuple[tuple[str, str], ...] = ()

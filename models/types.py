@@ -22,6 +22,8 @@ KeyArray = NDArray[np.int64]
 DEFAULT_TENANT = "default"
 DEFAULT_VECTOR_STORE = "default"
 
+FellBack = tuple[tuple[str, str], ...]  # models of a stage's list that did not answer: the alias, and why
+
 NORMAL_PRIORITY = 0  # a client waits for the answer
 BACKGROUND_PRIORITY = -1  # ingestion and migration
 
@@ -227,7 +229,8 @@ class GenerationDelta:
     `model` is the catalog alias of the model that wrote the text. `failed_canary` is the alias of a canary that failed
     to answer first. `marks` has all markers of the text, in order. None: a language model wrote them, so
     they must be read from the text. The last delta has in `left_out` the sentences that no passage supports, and in
-    `is_partial` whether there was too little time for the whole text, or for all steps to it.
+    `is_partial` whether there was too little time for the whole text, or for all steps to it. `fell_back`: the models
+    before this one in the stage's list.
     """
 
     text: str
@@ -239,6 +242,7 @@ class GenerationDelta:
     marks: tuple[Mark, ...] | None = None
     left_out: tuple[str, ...] = ()
     is_partial: bool = False
+    fell_back: FellBack = ()
 
 
 @dataclass(frozen=True)
@@ -272,6 +276,7 @@ class Reranking:
     model: str
     failed_canary: str = ""
     relevance: float | None = None
+    fell_back: FellBack = ()
 
     @property
     def is_partial(self) -> bool:
@@ -291,6 +296,7 @@ class Relevance:
     model: str
     num_tokens: int = 0
     failed_canary: str = ""
+    fell_back: FellBack = ()
 
 
 @dataclass(frozen=True)

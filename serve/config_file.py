@@ -235,7 +235,8 @@ def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
     user_configs |= _inline(arguments)
     for (stage, key), task in ALIASES.items():
         alias = user_configs.get(stage, {}).get(key) or STAGES[stage].model_fields[key].default
-        yield from _check_alias(catalog, task, alias, f"{where}.deployments ({stage}).user_config.{key}")
+        for each in alias if isinstance(alias, list) else [alias]:
+            yield from _check_alias(catalog, task, each, f"{where}.deployments ({stage}).user_config.{key}")
         canary = user_configs.get(stage, {}).get("canary")
         if isinstance(canary, dict) and "model" in canary:
             where_canary = f"{where}.deployments ({stage}).user_config.canary.model"

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Generic, TypeVar
 
 from deployments.replica.loaded_model import LoadedModel
@@ -71,6 +71,11 @@ class ModelSlot(Generic[M]):
     def models(self) -> list[M]:
         """All models in memory: the serving one, the canary, and those that finish their last requests."""
         return [loaded.model for loaded in self._loaded_models]
+
+    @property
+    def is_down(self) -> bool:
+        """Whether no model serves."""
+        return self._swap.serving is None
 
     async def choose(self, choice: ModelChoice) -> None:
         """The first time: return once the model serves, or raise what loading it raised. Later: return at once.
@@ -154,6 +159,14 @@ class ModelSlot(Generic[M]):
     async def until_settled(self) -> None:
         """Wait until nothing is loading, and no model waits to be released."""
         await self._swap.until_settled()
+
+    async def drain(self, drain_s: float) -> None:
+        """Wait for the requests of the serving model, up to `drain_s`, and close. No request may come any more."""
+        serving = self._swap.serving
+        if serving is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(serving.idle.wait(), drain_s)
+        await self.close()
 
     async def close(self) -> None:
         """Stop the change, and release every model, used or not."""

@@ -72,6 +72,7 @@ def evidence(event: Answered) -> dict[str, Any]:
         "timings": {stage: round(seconds, 6) for stage, seconds in event.trace.timings_s.items()},
         "models": event.trace.models,
         "degraded": event.trace.degraded,
+        "fallbacks": event.trace.fallbacks,
         "cached": event.trace.cached,
         "ignored": list(event.ignored),
     }

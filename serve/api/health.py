@@ -27,6 +27,7 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
 
     A parser reports the age of its oldest file in `oldest_s`, and in `error` that no further file can be begun.
     `runs_on` has the engine, dtype, processor and threads of an encoder.
+    `models` has the state of each model of a list: ready, not_loaded, or open if its breaker lets no request through.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. A stage that
     changes its model is not ready, but the service is: it answers without that stage.
     """
@@ -56,4 +57,5 @@ def _stage(status: StageStatus | None) -> dict[str, Any]:
         "loading": status.loading or None,
         "error": status.error or None,
         "canary": canary,
+        **({"models": dict(status.models)} if status.models else {}),
     }

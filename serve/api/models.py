@@ -44,6 +44,8 @@ async def _models(services: Services) -> list[dict[str, Any]]:
     models = {SERVICE_MODEL: _model(SERVICE_MODEL, PIPELINE)}
     for stage in sorted(serving, key=lambda stage: stage != GENERATE):
         models.setdefault(serving[stage], _model(serving[stage], stage))
+    for alias, _ in generating.models if (generating := statuses.get(GENERATE)) else ():
+        models.setdefault(alias, _model(alias, GENERATE))
     for adapter in services.catalog.adapters(serving[GENERATE]) if GENERATE in serving else ():
         models[adapter] = _model(adapter, GENERATE) | {"parent": serving[GENERATE]}
     aliases = services.settings.api.model_aliases

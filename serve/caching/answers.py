@@ -107,6 +107,7 @@ class CachedAnswering:
             trace.timings_s["total"] = trace.elapsed_s()
             trace.models.update(event.trace.models)
             trace.degraded += event.trace.degraded
+            trace.fallbacks.update(event.trace.fallbacks)
             trace.searches += event.trace.searches
             trace.cached.append(self._level.name)
             yield replace(event, trace=trace)

@@ -69,6 +69,7 @@ class CachedRetrieval:
             return retrieved
         trace.models.update(retrieved.trace.models)
         trace.degraded += retrieved.trace.degraded
+        trace.fallbacks.update(retrieved.trace.fallbacks)
         trace.cached.append(self._level.name)
         return replace(retrieved, trace=trace)
 

@@ -7,8 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
-# of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it.
-Degraded = Literal["dense", "lexical", "rerank", "rerank_partial", "sentences", "generate", "generate_partial"]
+# of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it;
+# rerank_fallback, generate_fallback: a later model of the stage's list answered.
+Degraded = Literal[
+    "dense",
+    "lexical",
+    "rerank",
+    "rerank_partial",
+    "rerank_fallback",
+    "sentences",
+    "generate",
+    "generate_partial",
+    "generate_fallback",
+]
 # A part of a compound question, another wording, a made-up passage, a question with filters that stand in it.
 SearchKind = Literal["part", "variant", "hypothetical", "filtered"]
 
@@ -32,6 +43,7 @@ class Trace:
 
     `degraded` names the stages that were left out, or did a part of their work, in order. `cached` names the caches
     that answered: the result was computed for an equal question. `searches`: see Search; empty for a plain question.
+    `fallbacks` says of each stage that a later model of its list answered: the models before it, and why they did not.
     """
 
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -39,6 +51,7 @@ class Trace:
     degraded: list[Degraded] = field(default_factory=list)
     cached: list[str] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
+    fallbacks: dict[str, dict[str, str]] = field(default_factory=dict)
     started_at: float = field(default_factory=time.perf_counter)
 
     @contextmanager

@@ -432,6 +432,27 @@ def test_follow_ups_are_rewritten_by_a_model_that_the_generator_serves(
     assert "understanding.model: the Generator serves no language model" in message
 
 
+def test_every_model_of_a_list_is_in_the_catalog(raw: dict[str, Any]) -> None:
+    generator = deployment(raw, "Generator")["user_config"]
+
+    generator["model"] = ["qwen3-0.6b", "extractive"]
+    assert messages(raw) == []
+
+    generator["model"] = ["qwen3-0.6b", "extractiv"]
+    (message,) = messages(raw)
+    assert "user_config.model: catalog.generation: no model named 'extractiv'; did you mean 'extractive'?" in message
+
+    generator["model"] = ["extractive", "extractive"]
+    assert any("appears twice" in message for message in messages(raw))
+
+
+def test_names_that_clients_send_stand_for_models(raw: dict[str, Any]) -> None:
+    deployment(raw, "Ingress")["user_config"]["api"] = {"model_aliases": {"gpt-4o": "ragserv"}}
+
+    (message,) = messages(raw)
+    assert "api.model_aliases.gpt-4o: no model named 'ragserv'; did you mean 'ragserve'?" in message
+
+
 def test_prompt_sets_of_answers_are_in_the_catalog(raw: dict[str, Any]) -> None:
     query = deployment(raw, "Ingress")["user_config"]["query"]
 

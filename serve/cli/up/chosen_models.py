@@ -39,7 +39,7 @@ def choose_embedder(raw: dict[str, Any], alias: str, catalog: Catalog) -> None:
             _configure(deployment, model=alias)
         elif name == PARSER:
             _configure(deployment, tokenizer=alias)
-        elif name == RERANKER and reranker and _is_late_interaction(config.get("model"), catalog):
+        elif name == RERANKER and reranker and _is_late_interaction(_first(config.get("model")), catalog):
             _configure(deployment, model=reranker)
 
 
@@ -51,6 +51,11 @@ def missing_package(kind: Literal["embedding", "generation"], alias: str, catalo
 
 def _configure(deployment: dict[str, Any], **options: str) -> None:
     deployment["user_config"] = (deployment.get("user_config") or {}) | options
+
+
+def _first(model: Any) -> Any:
+    """The alias of a stage's model; of a list, the first one."""
+    return model[0] if isinstance(model, list) and model else model
 
 
 def _late_interaction_of(alias: str, catalog: Catalog) -> str | None:
