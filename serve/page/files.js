@@ -148,7 +148,7 @@ function row(file) {
       file.status === "completed"
         ? h("button", { class: "file-name", type: "button", on: { click: open } }, filename)
         : h("span", { class: "file-name" }, filename),
-      h("p", { class: "quiet" }, [bytes(size), `version ${file.version}`, date(file.created_at)].join(" · ")),
+      h("p", { class: "quiet" }, [bytes(size), file.version > 1 && `version ${file.version}`, date(file.created_at)].filter(Boolean).join(" · ")),
       failure(file),
       report(file.parse_report)),
     state(file),
