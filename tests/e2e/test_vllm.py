@@ -258,6 +258,45 @@ def test_a_tool_is_called(client: openai.OpenAI) -> None:
     assert json.loads(call.arguments)["day"] in ("Monday", "Friday")
 
 
+def test_a_response_calls_a_function_and_continues_with_its_result(client: openai.OpenAI) -> None:
+    parameters = {"type": "object", "properties": {"day": {"enum": ["Monday", "Friday"]}}, "required": ["day"]}
+    tool = {"type": "function", "name": "tide_on", "strict": True}
+    tool |= {"parameters": parameters | {"additionalProperties": False}}
+    fields = {"model": "tiny-llama", "tools": [tool], "parallel_tool_calls": False, "max_output_tokens": 300}
+
+    events = list(client.responses.create(input="When?", tool_choice="required", stream=True, **fields))
+    first = events[-1].response
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "twice a month"}
+    second = client.responses.create(
+        input=[result], previous_response_id=first.id, model="tiny-llama", max_output_tokens=16
+    )
+
+    assert events[-1].type == "response.completed"
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert "response.function_call_arguments.done" in [event.type for event in events]
+    assert (call.name, json.loads(call.arguments)["day"] in ("Monday", "Friday")) == ("tide_on", True)
+    assert second.usage.input_tokens > first.usage.input_tokens > 0
+    assert second.output[0].type == "message"
+
+
+def test_a_response_from_documents_follows_a_schema(client: openai.OpenAI, swapped: Swapped) -> None:
+    day = {"type": "object", "properties": {"day": {"enum": ["Monday", "Friday"]}}, "required": ["day"]}
+    schema = {"type": "json_schema", "name": "tide", "schema": day | {"additionalProperties": False}, "strict": True}
+
+    response = client.responses.create(
+        model="ragserve",
+        input="When does the spring tide come?",
+        tools=[{"type": "file_search", "vector_store_ids": [swapped.store]}],
+        text={"format": schema},
+        instructions="Answer in one word.",
+    )
+
+    assert json.loads(response.output_text)["day"] in ("Monday", "Friday")
+    assert response.text.format.schema_ == schema["schema"]
+    assert response.ignored == []
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 def test_a_request_that_the_engine_refuses_is_invalid(client: openai.OpenAI, stream: bool) -> None:
     with pytest.raises(openai.UnprocessableEntityError, match="maximum context length"):
