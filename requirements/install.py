@@ -1,6 +1,7 @@
 """Install the locked packages: into a virtual environment for `make`, under a prefix for the image.
 
-    python3.11 requirements/install.py {cpu,cuda,dev,smollm2-135m,multilingual-e5-small-q4,s3,kafka,moto,agents,frameworks}
+    python3.11 requirements/install.py
+        {cpu,cuda,dev,smollm2-135m,multilingual-e5-small-q4,s3,kafka,moto,agents,frameworks}
         (--venv DIR | --prefix DIR) [--torch-index URL] [--dry-run]
 
 This program runs before any package is installed, so it uses the standard library alone. uv does the work, because it

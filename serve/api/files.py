@@ -133,16 +133,17 @@ def _checked(content: bytes, limit: int) -> bytes:
 
 
 def to_file(file: File) -> dict[str, Any]:
+    """OpenAI's object. A field that OpenAI's description does not let be null is left out."""
+    expiry = {} if file.expires_at is None else {"expires_at": file.expires_at}
     return {
         "id": file.file_id,
         "object": "file",
         "bytes": file.size_bytes,
         "created_at": file.created_at,
-        "expires_at": file.expires_at,
         "filename": file.filename,
         "purpose": file.purpose,
         "status": "processed",
-        "status_details": None,
         "version": file.version,
         "sha256": file.sha256,
+        **expiry,
     }

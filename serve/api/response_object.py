@@ -14,9 +14,11 @@ from models.errors import OverloadedError, RagError
 from models.generation.citations import Citation, Marker
 from models.generation.own_context import PROMPT
 from models.types import Passage
+from serve.api.chat_request import FileSearchTool
 from serve.api.evidence import evidence
+from serve.api.ranking import DEFAULT_NUM_RESULTS, RankingOptions
 from serve.api.response_items import shown_item
-from serve.api.response_request import ResponseRequest
+from serve.api.response_request import ResponseRequest, Tool
 from serve.pipelines.answering import Answered, PassagesFound
 
 Body = dict[str, Any]
@@ -58,15 +60,15 @@ class Draft:
             "truncation": request.truncation or "auto",
             "background": bool(request.background),
             "store": request.is_stored,
-            "user": request.user,
             "safety_identifier": request.safety_identifier,
             "prompt_cache_key": request.prompt_cache_key,
             "prompt_cache_retention": request.prompt_cache_retention,
             "service_tier": "default",
             "metadata": request.metadata or {},
-            "usage": None,
+            "moderation": None,
         }
-        return fields | self._shapes() | values
+        user = {} if request.user is None else {"user": request.user}  # OpenAI's description lets it not be null
+        return fields | user | self._shapes() | values
 
     def _shapes(self) -> Body:
         """The fields of the request that are objects themselves."""
@@ -76,7 +78,7 @@ class Draft:
         choice = request.tool_choice or "auto"
         return {
             "text": {"format": shown, "verbosity": (request.text and request.text.verbosity) or "medium"},
-            "tools": [tool.model_dump(exclude_none=True, by_alias=True) for tool in request.tools or ()],
+            "tools": [_to_tool(tool) for tool in request.tools or ()],
             "tool_choice": choice if isinstance(choice, str) else choice.model_dump(exclude_none=True),
             "reasoning": request.reasoning.model_dump() if request.reasoning else None,
         }
@@ -139,7 +141,8 @@ def search_item(event: PassagesFound) -> Item | None:
 def message_item(item_id: str, text: str, annotations: Sequence[Body] = (), is_cut: bool = False) -> Item:
     content = {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
     status = "incomplete" if is_cut else "completed"
-    return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": [content]}
+    message = {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": [content]}
+    return message | {"phase": "final_answer"}
 
 
 def answer_item(event: Answered, item_id: str) -> Item:
@@ -157,6 +160,15 @@ def usage(num_input: int, num_output: int) -> Body:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": num_input + num_output,
     }
+
+
+def _to_tool(tool: Tool) -> Body:
+    """The tool as it was used, with the defaults of a search."""
+    if not isinstance(tool, FileSearchTool):
+        return tool.model_dump(exclude_none=True, by_alias=True)
+    defaults: Body = {"max_num_results": DEFAULT_NUM_RESULTS, "filters": None}
+    defaults["ranking_options"] = RankingOptions().model_dump(exclude_none=True)
+    return defaults | tool.model_dump(exclude_none=True, by_alias=True)
 
 
 def _annotation(citation: Citation, marker: Marker) -> Body:

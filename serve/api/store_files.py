@@ -189,7 +189,8 @@ def to_store_file(file: StoreFile) -> dict[str, Any]:
         "last_error": _last_error(file),
         "progress": None if file.progress is None else _progress(file.progress),
         "attributes": file.attributes,
-        "chunking_strategy": to_strategy_body(file.chunking),
+        # To OpenAI `auto` is a request; a file has sizes, or another way.
+        "chunking_strategy": to_strategy_body(file.chunking) if file.chunking else {"type": "other"},
         "version": file.version,
         "parse_report": None if file.parse_report is None else file.parse_report.to_json(),
         "derived_attributes": file.derived,

@@ -133,6 +133,8 @@ def to_vector_store(corpus: Corpus, store: VectorStore) -> dict[str, Any]:
     Reads the database while a generation is being built, so call it in a thread.
     """
     days = store.expires_after_days
+    # OpenAI's description does not let it be null.
+    expiry = {} if days is None else {"expires_after": {"anchor": "last_active_at", "days": days}}
     return {
         "id": store.vector_store_id,
         "object": "vector_store",
@@ -140,7 +142,7 @@ def to_vector_store(corpus: Corpus, store: VectorStore) -> dict[str, Any]:
         "status": store.status,
         "created_at": store.created_at,
         "last_active_at": store.last_active_at,
-        "expires_after": None if days is None else {"anchor": "last_active_at", "days": days},
+        **expiry,
         "expires_at": store.expires_at,
         "usage_bytes": store.usage_bytes,
         "file_counts": {**vars(store.file_counts), "total": store.file_counts.total},

@@ -7,6 +7,7 @@ from serve.cli.ask.command import ask
 from serve.cli.backup.command import backup, restore
 from serve.cli.bench.command import bench
 from serve.cli.check_config.command import check_config
+from serve.cli.conformance.command import conformance
 from serve.cli.dead_letters.command import dead_letters, replay
 from serve.cli.eval.group import evaluation
 from serve.cli.files.command import files
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for command in (up, ingest, ask, status, dead_letters, replay, check_config, backup, restore, plan, mcp):
+for command in (up, ingest, ask, status, dead_letters, replay, check_config, backup, restore, plan, mcp, conformance):
     app.command()(command)
 app.add_typer(evaluation, name="eval")
 app.add_typer(files, name="files")

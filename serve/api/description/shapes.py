@@ -52,11 +52,10 @@ class FileObject(Shape):
     object: Literal["file"]
     bytes: int
     created_at: int = Field(description="Unix seconds.")
-    expires_at: int | None
+    expires_at: int | None = Field(default=None, description="Unix seconds; left out if it never expires.")
     filename: str
     purpose: str
     status: Literal["processed"]
-    status_details: str | None
     version: int = Field(description="Counts the contents of the file, from 1.")
     sha256: str
 
@@ -100,7 +99,7 @@ class VectorStoreObject(Shape):
     status: Literal["in_progress", "completed", "expired"]
     created_at: int
     last_active_at: int | None
-    expires_after: ExpiryObject | None
+    expires_after: ExpiryObject | None = Field(default=None, description="Left out if it never expires.")
     expires_at: int | None
     usage_bytes: int
     file_counts: FileCounts
@@ -405,7 +404,7 @@ class ResponseObject(OpenShape):
     output: list[dict[str, Any]]
     previous_response_id: str | None
     metadata: Metadata
-    usage: dict[str, Any] | None
+    usage: dict[str, Any] | None = Field(default=None, description="Left out while the response is in progress.")
 
 
 class ItemObject(OpenShape):

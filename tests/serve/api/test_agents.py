@@ -1,62 +1,23 @@
 """OpenAI's agent framework at its defaults, over HTTP: it asks /v1/responses, and searches our vector stores."""
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import agents
 import openai
 import pytest
-import uvicorn
 from agents.models.default_models import get_default_model
 
-from deployments.cluster.environment import free_port
-from serve.settings import Settings
-from tests.serve.api.response_samples import serving
+from tests.serve.api.http_server import Server
 
 HOT, CLEAN = "How hot does the oven get?", "And how is it cleaned?"
 VINEGAR = "The oven is cleaned with warm vinegar. [1]"
 
 
-class Server:
-    """The application in a thread, with a loop of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self._folder = free_port(), folder
-        self._started, self._loop, self._stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def start(self) -> None:
-        self._thread.start()
-        assert self._started.wait(60)
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        # The framework names its own default model.
-        settings = Settings.model_validate({"api": {"model_aliases": {get_default_model(): "ragserve"}}})
-        async with serving(self._folder, settings) as service:
-            config = uvicorn.Config(service.app, port=self.port, log_level="error", ws="none", lifespan="off")
-            server = uvicorn.Server(config)
-            task = asyncio.create_task(server.serve())
-            while not server.started:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            self._started.set()
-            await self._stop.wait()
-            server.should_exit = True
-            await task
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    started = Server(tmp_path)
+    # The framework names its own default model.
+    started = Server(tmp_path, {get_default_model(): "ragserve"})
     started.start()
     yield started
     started.stop()

@@ -108,7 +108,7 @@ async def test_files_inherit_the_strategy_of_their_store_unless_they_have_one(cl
         (await files.retrieve(file_id, vector_store_id=store.id)).chunking_strategy.type
         for file_id in (first.id, second, third, fourth)
     ]
-    assert types == ["sentence_window", "sentence_window", "auto", "structure"]
+    assert types == ["sentence_window", "sentence_window", "other", "structure"]
 
 
 async def test_the_strategy_of_a_store_can_be_changed(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:

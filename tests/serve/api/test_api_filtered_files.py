@@ -77,7 +77,7 @@ async def test_files_are_cut_anew_by_another_strategy(
 
     file = await client.vector_stores.files.poll(ids[0], vector_store_id="default", poll_interval_ms=10)
     other = await client.vector_stores.files.retrieve(ids[2], vector_store_id="default")
-    assert (file.chunking_strategy.type, other.chunking_strategy.type) == ("sentence_window", "auto")
+    assert (file.chunking_strategy.type, other.chunking_strategy.type) == ("sentence_window", "other")
     assert file.attributes == {"year": 2018}
     assert "2018.md" in await names(http)
 

@@ -116,7 +116,7 @@ async def test_each_file_of_a_batch_may_have_attributes_and_chunking_of_its_own(
 
     first, second = [await client.vector_stores.files.retrieve(file_id, vector_store_id="default") for file_id in ids]
     assert done.file_counts.completed == 2
-    assert (first.attributes, first.chunking_strategy.type) == ({"tag": "a"}, "auto")
+    assert (first.attributes, first.chunking_strategy.type) == ({"tag": "a"}, "other")
     assert (second.attributes, second.chunking_strategy.static.max_chunk_size_tokens) == ({"tag": "b"}, 120)
 
 

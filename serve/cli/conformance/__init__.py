@@ -1,0 +1,1 @@
+"""`ragserve conformance`: a running service against OpenAI's description of its API."""
