@@ -49,8 +49,9 @@ STATUS: dict[type[RagError], int] = {
 VALIDATION_MESSAGES = {
     "missing": "this field is required",
     "extra_forbidden": "unknown field; /docs lists the fields of this route",
+    "tuple_type": "a list is needed",
 }
-NOT_AN_OBJECT = frozenset(["model_type", "dict_type", "model_attributes_type"])
+NOT_AN_OBJECT = frozenset(["missing", "model_type", "dict_type", "model_attributes_type"])
 MESSAGES = "/v1/messages"  # Anthropic's clients read its errors
 ANTHROPIC_TYPES = {
     401: "authentication_error",
@@ -158,6 +159,8 @@ def _most_precise(problems: Sequence[Any], body: Any) -> tuple[dict[str, Any], s
 def _problem_text(problem: dict[str, Any]) -> str:
     if problem["loc"] == ("body",) and problem["type"] in NOT_AN_OBJECT:
         return "the body is not a JSON object; send one, with Content-Type: application/json"
+    if problem["type"] == "json_invalid":
+        return f"the body is not valid JSON: {problem['ctx']['error']}"
     if "UploadFile" in problem["msg"]:
         return "this form field is not a file; send a file with a name"
     if problem["type"] == "union_tag_invalid":

@@ -139,6 +139,16 @@ async def test_a_field_that_comes_twice_is_refused(http: httpx.AsyncClient) -> N
         assert "comes twice" in response.json()["error"]["message"]
 
 
+async def test_a_body_that_is_no_object_is_refused_with_what_to_send(http: httpx.AsyncClient) -> None:
+    for content, text in (("", "not a JSON object"), ("null", "not a JSON object"), ("hello", "not valid JSON")):
+        response = await http.post("/v1/query", content=content)
+
+        assert error_of(response) == (422, "invalid_request", None)
+        assert text in response.json()["error"]["message"]
+    response = await http.post("/v1/query", json={"query": "a", "vector_store_ids": "default"})
+    assert response.json()["error"]["message"] == "vector_store_ids: a list is needed"
+
+
 async def test_a_whole_surrogate_pair_is_a_character(http: httpx.AsyncClient) -> None:
     response = await http.post("/v1/embeddings", content=b'{"input": "\\ud83d\\ude00 smile"}')
 
