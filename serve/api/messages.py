@@ -1,8 +1,8 @@
 """POST /v1/messages in Anthropic's shape: the answers of /v1/chat/completions, from documents or as plain chat."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from models.errors import RagError
+from models.errors import InvalidRequestError, RagError
 from models.generation.citations import Citation
 from models.types import CompletionRequest, RequestContext
 from serve.api.answers import accept_query
@@ -50,10 +50,23 @@ async def messages(
     """Answers the last user message: from documents, with citations of characters, or as plain chat."""
     deltas = await _deltas(body, services, context)
     message = Message(context.request_id, body.model)
-    if body.stream:
-        return EventSourceResponse(_events(await start_stream(request, deltas), message))
-    content = await cancel_on_disconnect(request, _whole(deltas, message))
+    with _anthropic_param(body):
+        if body.stream:
+            return EventSourceResponse(_events(await start_stream(request, deltas), message))
+        content = await cancel_on_disconnect(request, _whole(deltas, message))
     return JSONResponse(json.loads(json.dumps(content, default=BaseModel.model_dump)))
+
+
+@contextmanager
+def _anthropic_param(body: MessagesRequest) -> Iterator[None]:
+    """An error of the pipeline, which names OpenAI's field, names Anthropic's."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        names = {"stop": "stop_sequences"} | ({"messages": "system"} if body.system else {})
+        if error.param not in names:
+            raise
+        raise InvalidRequestError(error.message, names[error.param]) from None
 
 
 async def _deltas(body: MessagesRequest, services: Services, context: RequestContext) -> AsyncGenerator[Delta, None]:

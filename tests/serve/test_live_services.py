@@ -15,7 +15,7 @@ from models.errors import ConfigError
 from models.types import GenerationDelta, GenerationRequest, RequestContext
 from serve.live_services import Clients, LiveServices
 from serve.settings import Settings
-from tests.inline import ingest, inline_clients, open_corpus
+from tests.inline import ExtractiveGenerator, InlineEmbedder, ShortestFirst, ingest, inline_clients, open_corpus
 from tests.patience import PATIENCE_S
 
 
@@ -218,3 +218,17 @@ async def test_a_name_that_stands_for_no_model_is_refused(
         assert refused.value.where == f"api.model_aliases.{next(iter(aliases))}"
         assert live.current.settings.api.model_aliases == {}
         live.configure({"api": {"model_aliases": {"gpt-4o": "ragserve", "text-embedding-3-small": "minilm"}}})
+
+
+async def test_an_option_of_anthropics_that_quoting_cannot_follow_is_named_as_it_was_sent(tmp_path: Path) -> None:
+    body = {"max_tokens": 50, "messages": [{"role": "user", "content": QUESTION["query"]}]}
+    statuses = {"generate": ExtractiveGenerator(), "embed": InlineEmbedder(), "rerank": ShortestFirst()}
+    async with serving(tmp_path, statuses=statuses) as (live, http):
+        for field, value in (("system", "Rhyme."), ("stop_sequences", ["x"]), ("temperature", 0.5)):
+            for stream in (False, True):
+                refused = await http.post("/v1/messages", json={**body, field: value, "stream": stream})
+                assert (refused.status_code, refused.json()["error"]["param"]) == (422, field)
+        live.configure({"api": {"extra": "ignore"}})
+        answered = await http.post("/v1/messages", json={**body, "system": "Rhyme.", "temperature": 0.5})
+
+    assert "250 degrees" in answered.json()["content"][0]["text"]
