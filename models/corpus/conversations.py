@@ -71,6 +71,11 @@ class Conversations:
         with self.database.writing() as connection:
             append_items(connection, tenant, conversation_id, items, int(self.clock()))
 
+    def append_new(self, tenant: str, conversation_id: str, items: Sequence[Item]) -> None:
+        """Add those items at the end that the conversation lacks. Raises NotFoundError."""
+        with self.database.writing() as connection:
+            append_new_items(connection, tenant, conversation_id, items, int(self.clock()))
+
     def page(self, tenant: str, conversation_id: str, request: PageRequest) -> Page[Item]:
         """Raises NotFoundError."""
         columns = conversation_items.c
@@ -123,12 +128,33 @@ def append_items(connection: Connection, tenant: str, conversation_id: str, item
     Raises NotFoundError, and InvalidRequestError for an item that the conversation has already.
     """
     lock_conversation(connection, tenant, conversation_id, now)
-    ids = [item["id"] for item in items]
-    is_present = and_(_is_item_of(tenant, conversation_id), conversation_items.c.item_id.in_(ids))
-    present = connection.scalar(select(conversation_items.c.item_id).where(is_present).limit(1))
-    if present is not None or len(set(ids)) < len(ids):
-        name = present or next(name for name in ids if ids.count(name) > 1)
+    new = _new_items(connection, tenant, conversation_id, items)
+    if len(new) < len(items):
+        name = next(item["id"] for place, item in enumerate(items) if place >= len(new) or item is not new[place])
         raise InvalidRequestError(f"the conversation has an item {name!r} already; leave its id out", "items")
+    _insert(connection, tenant, conversation_id, new)
+
+
+def append_new_items(
+    connection: Connection, tenant: str, conversation_id: str, items: Sequence[Item], now: int
+) -> None:
+    """As append_items, but an item that the conversation has already stays where it is."""
+    lock_conversation(connection, tenant, conversation_id, now)
+    _insert(connection, tenant, conversation_id, _new_items(connection, tenant, conversation_id, items))
+
+
+def _new_items(connection: Connection, tenant: str, conversation_id: str, items: Sequence[Item]) -> list[Item]:
+    """The items that the conversation lacks, each once, in order."""
+    by_id = {item["id"]: item for item in reversed(items)}
+    present = set[str]()
+    for start in range(0, len(items), _ROWS_A_STEP):
+        is_named = conversation_items.c.item_id.in_([item["id"] for item in items[start : start + _ROWS_A_STEP]])
+        query = select(conversation_items.c.item_id).where(_is_item_of(tenant, conversation_id), is_named)
+        present |= set(connection.scalars(query))
+    return [item for item in items if item["id"] not in present and by_id[item["id"]] is item]
+
+
+def _insert(connection: Connection, tenant: str, conversation_id: str, items: Sequence[Item]) -> None:
     owner = {"tenant": tenant, "conversation_id": conversation_id}
     if items:
         connection.execute(

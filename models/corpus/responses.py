@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, literal, select, update
 
-from models.corpus.conversations import Item, append_items, delete_in_steps, items_by_id, lock_conversation
+from models.corpus.conversations import Item, append_new_items, delete_in_steps, items_by_id, lock_conversation
 from models.corpus.database import Database
 from models.corpus.paging import fetch_page
 from models.corpus.records import Page, PageRequest
@@ -52,7 +52,7 @@ class Responses:
         row |= {"previous_response_id": response.previous_response_id, "overdue_at": response.overdue_at}
         with self.database.writing() as connection:
             if conversation_id is not None and response.status != "in_progress":
-                append_items(connection, tenant, conversation_id, [*inputs, *response.output], int(self.clock()))
+                append_new_items(connection, tenant, conversation_id, [*inputs, *response.output], int(self.clock()))
             connection.execute(insert(responses).values(row | {"tenant": tenant}))
             _insert_items(connection, tenant, response.response_id, inputs, is_input=True)
             _insert_items(connection, tenant, response.response_id, response.output, is_input=False)
@@ -69,7 +69,7 @@ class Responses:
             _insert_items(connection, tenant, response.response_id, response.output, is_input=False)
             if conversation_id is not None:
                 items = [row.body for row in connection.execute(_items(tenant, response.response_id))]
-                append_items(connection, tenant, conversation_id, items, int(self.clock()))
+                append_new_items(connection, tenant, conversation_id, items, int(self.clock()))
             return True
 
     def cancel(self, tenant: str, response_id: str) -> StoredResponse:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-FileId = Annotated[str, Field(min_length=1, max_length=128)]
-VectorStoreId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+STORABLE = "^[^\0]*$"  # PostgreSQL holds no NUL
+FileId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=STORABLE)]
+VectorStoreId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=STORABLE)]
 VectorStoreIds = Annotated[tuple[VectorStoreId, ...], Field(min_length=1, max_length=16)]

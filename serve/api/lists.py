@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import Depends, Query
 
 from models.corpus.records import MAX_PAGE_LIMIT, Page, PageRequest
+from serve.api.ids import STORABLE
 
 Record = TypeVar("Record")
 Order = Literal["asc", "desc"]
-Cursor = Annotated[str | None, Query(min_length=1, max_length=128)]
+Cursor = Annotated[str | None, Query(min_length=1, max_length=128, pattern=STORABLE)]
 
 MAX_FILES_LIMIT = 10_000  # OpenAI's; other lists have MAX_PAGE_LIMIT
 

@@ -156,10 +156,10 @@ async def _streamed(
     opening: list[Body], answer: Answer, draft: Draft, events: ResponseEvents, services: Services, tenant: str
 ) -> AsyncIterator[ServerSentEvent]:
     """OpenAI's events. The response is stored before the last one. An error ends them with response.failed."""
-    for body in opening:
-        yield _sse(body)
     try:
         async with aclosing(answer):
+            for body in opening:
+                yield _sse(body)
             async for event in answer:
                 if isinstance(event, Ended):
                     await _save(event, draft, services, tenant)
@@ -206,7 +206,7 @@ async def _save(ended: Ended, draft: Draft, services: Services, tenant: str) -> 
         await asyncio.to_thread(corpus.responses.add, tenant, stored, draft.inputs, conversation_id)
     elif conversation_id is not None:
         items = [*draft.inputs, *ended.output]
-        await asyncio.to_thread(corpus.conversations.append, tenant, conversation_id, items)
+        await asyncio.to_thread(corpus.conversations.append_new, tenant, conversation_id, items)
 
 
 async def _save_failed(failed: Ended, draft: Draft, services: Services, tenant: str) -> None:

@@ -9,6 +9,8 @@ from fastapi.routing import APIRoute
 
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
+from models.corpus.database import is_storable
+from models.errors import NotFoundError
 from models.types import DEFAULT_TENANT
 from serve.access.keys import KeyRing
 from serve.api.background_responses import BackgroundResponses
@@ -76,10 +78,18 @@ class TenantRoute(APIRoute):
             request = self.request_class(request.scope, request.receive)
             access: KeyRing | None = request.app.state.services.access
             request.state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(_authorization(request))
+            _check_ids(request)
             await names.check(request)
             return await handler(request)
 
         return authorized
+
+
+def _check_ids(request: Request) -> None:
+    """Raises NotFoundError for an id in the path that no database can hold."""
+    for name, value in request.path_params.items():
+        if not is_storable(str(value)):
+            raise NotFoundError(name.removesuffix("_id").replace("_", " "), str(value))
 
 
 def _authorization(request: Request) -> str | None:

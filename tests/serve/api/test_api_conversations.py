@@ -102,6 +102,18 @@ async def test_a_response_reads_its_conversation_and_is_added_to_it(client: open
     ]
 
 
+async def test_an_item_that_a_response_refers_to_stays_where_it_is(client: openai.AsyncOpenAI) -> None:
+    conversation = await client.conversations.create(items=[HELLO])
+    (hello,) = (await client.conversations.items.list(conversation.id)).data
+    reference = {"type": "item_reference", "id": hello.id}
+
+    response = await client.responses.create(
+        input=[reference, {"role": "user", "content": OVEN}], conversation=conversation.id
+    )
+
+    assert await texts(client, conversation.id) == ["Hello!", OVEN, "file_search_call", response.output_text]
+
+
 async def test_what_is_not_stored_is_in_its_conversation_all_the_same(client: openai.AsyncOpenAI) -> None:
     conversation = await client.conversations.create()
     response = await client.responses.create(input=OVEN, conversation=conversation.id, store=False)

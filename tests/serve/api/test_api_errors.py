@@ -141,3 +141,18 @@ async def test_a_form_field_that_is_unknown_or_repeated_is_named(http: httpx.Asy
     assert error_of(nameless) == (422, "invalid_request", "file")
     assert "not a file" in nameless.json()["error"]["message"]
     assert (await http.get("/v1/files")).json()["data"] == []
+
+
+@pytest.mark.parametrize("path", ["files/%00", "vector_stores/a%00", "responses/%00", "conversations/%00/items"])
+async def test_an_id_that_no_database_can_hold_is_unknown(http: httpx.AsyncClient, path: str) -> None:
+    assert error_of(await http.get(f"/v1/{path}")) == (404, "not_found", None)
+
+
+async def test_ids_and_cursors_have_no_nul(http: httpx.AsyncClient) -> None:
+    listed = await http.get("/v1/files", params={"after": "a\0"})
+    asked = await http.post("/v1/query", json={"query": "x", "vector_store_ids": ["a\0"]})
+
+    assert (error_of(listed), error_of(asked)) == (
+        (422, "invalid_request", "after"),
+        (422, "invalid_request", "vector_store_ids.0"),
+    )
