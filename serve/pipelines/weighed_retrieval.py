@@ -22,7 +22,8 @@ class WeighedRetrieval:
             return retrieved
         signals, scores = _measured(retrieved)
         weights = retrieved.term_weights
-        return replace(retrieved, evidence=estimate_evidence(query.text, retrieved.passages, weights, scores, signals))
+        evidence = estimate_evidence(query.text, retrieved.passages, weights, scores, signals, query.own_text)
+        return replace(retrieved, evidence=evidence)
 
 
 def _measured(retrieved: Retrieved) -> tuple[Signals, tuple[FloatArray, ...]]:
