@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, StageUnavailableError
 from models.generation.base import EngineActivity
+from models.generation.gathering import gather_deltas
 from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
 from models.remote.client import async_client, request_headers, translated
 from models.remote.config import RemoteConfig
@@ -42,6 +43,9 @@ class OpenAIGenerationConfig(RemoteConfig):
     temperature: float | None = Field(
         default=0.0, ge=0, le=2, description="Default for answers from documents. None: the server's default."
     )
+    stream_gather_s: float = Field(
+        default=0.03, ge=0, le=1, description="Least time between messages of an answer from documents, in seconds."
+    )
 
     @model_validator(mode="after")
     def _leaves_room_for_a_prompt(self) -> "OpenAIGenerationConfig":
@@ -71,7 +75,8 @@ class OpenAIModel:
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         """The server's deltas. Raises InvalidRequestError, OverloadedError, StageUnavailableError."""
-        return self._deltas(request, marks=None if request.sampling.response_schema is None else ())
+        marks = None if request.sampling.response_schema is None else ()
+        return gather_deltas(self._deltas(request, marks), self._config.stream_gather_s)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
         """The server's objects, under this model's name."""

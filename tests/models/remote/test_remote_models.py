@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,10 @@ async def deltas_of(model: OpenAIModel, asking: GenerationRequest | None = None)
 
 
 async def test_an_answer_from_passages_is_the_remotes(quoting: OpenAIModel) -> None:
-    *texts, last = await deltas_of(quoting)
+    deltas = await deltas_of(quoting)
+    last = deltas[-1]
 
-    assert "The tower is 40 metres tall." in "".join(delta.text for delta in texts)
+    assert "The tower is 40 metres tall." in "".join(delta.text for delta in deltas)
     assert last.finish_reason == "stop"
     assert last.num_prompt_tokens > 0
     assert last.num_completion_tokens > 0
@@ -229,6 +231,30 @@ async def test_the_request_has_what_the_caller_chose(scripted: ScriptedServer) -
     assert "authorization" not in sent.headers
     assert deltas[0].marks == ()  # a number in brackets is no citation in JSON
     assert "secret" not in repr(model._config)
+
+
+async def test_what_waits_is_one_message(scripted: ScriptedServer) -> None:
+    words = [chunk(f"word{number} ") for number in range(200)]
+    scripted.script = [[*words, chunk("", "stop"), "[DONE]"], [*words, None]]
+    model = generator(scripted.url, stream_gather_s=0.2)
+    await model.start()
+    deltas = await deltas_of(model)
+    before_failure: list[str] = []
+
+    async def read() -> None:
+        async for delta in model.stream(request()):
+            before_failure.append(delta.text)
+
+    with pytest.raises(StageUnavailableError):
+        await read()
+    async with aclosing(model.stream(request())) as stream:  # left in the middle
+        await anext(stream)
+    await model.stop()
+
+    text = "".join(f"word{number} " for number in range(200))
+    assert "".join(delta.text for delta in deltas) == "".join(before_failure) == text
+    assert len(deltas) < 100
+    assert (deltas[-1].finish_reason, model.activity().num_unfinished) == ("stop", 0)
 
 
 async def test_requests_wait_for_a_place(scripted: ScriptedServer) -> None:
