@@ -115,11 +115,8 @@ def estimate_evidence(
     term_weights: dict[str, float],
     sentence_scores: Sequence[FloatArray],
     signals: Signals,
-    own_text: str = "",
 ) -> float:
     """How likely the passages answer the question, 0 to 1; 0 without passages.
-
-    `own_text` is what a follow-up itself says, where `question` was completed from the conversation.
 
     A question without a word, of emoji for example, has evidence only where it is in a passage as it is. One of
     punctuation or of words of grammar asks nothing.
@@ -128,7 +125,7 @@ def estimate_evidence(
         return 0.0
     if not words(question):
         return float(any(question.strip() in passage.text for passage in passages if question.strip()))
-    return probability(read_features(question, passages, term_weights, sentence_scores, signals, own_text))
+    return probability(read_features(question, passages, term_weights, sentence_scores, signals))
 
 
 def read_features(
@@ -137,17 +134,14 @@ def read_features(
     term_weights: dict[str, float],
     sentence_scores: Sequence[FloatArray],
     signals: Signals,
-    own_text: str = "",
 ) -> Features:
-    """The features of one or more passages, best first; those of words are the better of both texts."""
+    """The features of one or more passages, best first."""
     units, weights = answer_units(passages), content_weights(question, term_weights)
     headings = [_stems_of_context(passage) for passage in passages]
     stems = [unit.stems | unit.heading | headings[unit.number - 1] for unit in units]
-    of_passages = [stems_and_size(passage.indexed_text)[0] for passage in passages]
-    texts = [weights, *([content_weights(own_text, term_weights)] if own_text else [])]
     by_words = Features(
-        max(coverage(each, of_passage) for each in texts for of_passage in of_passages),
-        max((coverage(each, of_unit) for each in texts for of_unit in stems), default=0.0),
+        max(coverage(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages),
+        max((coverage(weights, of_unit) for of_unit in stems), default=0.0),
         size=math.log(1 + min(signals.num_candidates, MAX_CANDIDATES)) / math.log(1 + MAX_CANDIDATES),
         names=_names(question, passages, units, [coverage(weights, of_unit) for of_unit in stems]),
         value=_value(question, passages, [coverage(weights, of_unit) for of_unit in stems]),

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.errors import DeadlineExceededError, RagError
 from models.generation.citations import Citation, CitationStream, CitedText, Marker
 from models.generation.evidence import MIN_EVIDENCE
-from models.generation.follow_up import as_question
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from models.generation.support import Unsupported
 from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext
@@ -83,13 +82,7 @@ class QueryPipeline:
         trace = Trace()
         context = context.at_most(self._config.total_s)
         retrieval_query = RetrievalQuery(
-            query.searched,
-            query.scope,
-            query.top_k,
-            query.where,
-            query.options,
-            sentences=True,
-            own_text=as_question(query.text) if query.search_query else "",
+            query.searched, query.scope, query.top_k, query.where, query.options, sentences=True
         )
         retrieved = await self._stages.retrieval.retrieve(retrieval_query, context, trace)
         suffices = self._suffices(retrieved.passages, retrieved.evidence)

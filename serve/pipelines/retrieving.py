@@ -37,8 +37,7 @@ class RetrievalOptions:
 class RetrievalQuery:
     """A question, the vector stores to search, and the number of passages. Each passage contains all `phrases`.
 
-    `sentences`: also score the sentences of the passages, for an answer that quotes. `own_text`: what a follow-up says
-    itself, where `text` was completed from the conversation; passages that have its words have evidence too.
+    `sentences`: also score the sentences of the passages, for an answer that quotes.
     """
 
     text: str
@@ -48,7 +47,6 @@ class RetrievalQuery:
     options: RetrievalOptions = field(default_factory=RetrievalOptions)
     phrases: tuple[str, ...] = ()
     sentences: bool = False
-    own_text: str = ""
 
 
 @dataclass(frozen=True)

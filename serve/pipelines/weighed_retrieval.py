@@ -22,8 +22,7 @@ class WeighedRetrieval:
             return retrieved
         signals, scores = _measured(retrieved)
         weights = retrieved.term_weights
-        evidence = estimate_evidence(query.text, retrieved.passages, weights, scores, signals, query.own_text)
-        return replace(retrieved, evidence=evidence)
+        return replace(retrieved, evidence=estimate_evidence(query.text, retrieved.passages, weights, scores, signals))
 
 
 def _measured(retrieved: Retrieved) -> tuple[Signals, tuple[FloatArray, ...]]:

@@ -178,12 +178,3 @@ def test_a_text_that_asks_nothing_has_no_evidence(question: str) -> None:
     text = "what is lost? | what you can do | and a"
 
     assert estimate_evidence(question, (passage(text),), {}, (), Signals(1.0, 1.0, 1)) == 0.0
-
-
-def test_a_follow_up_may_have_its_words_in_the_passages_and_not_those_that_were_added() -> None:
-    question, own = "Are they poisonous? chemical weapons used", "Are they poisonous?"
-    passages, near = (passage("Tetrachloroethylene is poisonous."),), Signals(0.55, 0.45)
-
-    joined, both = (estimate_evidence(question, passages, {}, (), near, text) for text in ("", own))
-
-    assert joined < MIN_EVIDENCE < both
