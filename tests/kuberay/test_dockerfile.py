@@ -102,10 +102,11 @@ def test_packages_come_from_the_installer_that_make_uses(target: str) -> None:
 
 
 def test_every_package_is_copied() -> None:
-    packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    copied = copied_paths()
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    packages = {pattern.removesuffix("*") for pattern in settings["include"]}
 
-    assert packages <= copied
+    assert packages == {"serve", "deployments", "models"}
+    assert packages <= copied_paths()
 
 
 def test_data_files_of_the_packages_are_not_ignored() -> None:

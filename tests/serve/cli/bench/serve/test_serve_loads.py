@@ -105,7 +105,7 @@ def test_a_row_has_the_stages_the_cpu_and_the_missing_stages(tmp_path: Path) -> 
     assert cold.per_s > 0
     assert cold.stages["embed"].p95_s == 0.01
     assert round(cold.stages["retrieval"].p50_s, 6) == 0.03
-    assert cold.cpu_sum_ms > 0
+    assert "the command" in cold.cpu_ms  # 0 ms where 60 answers take less than a tick of the clock
     assert (cold.degraded >= cold.num_answers, cold.failed) == (True, 0)
 
 
