@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from models.generation.follow_up import search_query, stands_alone
 from models.generation.question_words import content_words
 from models.generation.rewriting import read_rewritten
+from models.generation.words import distinct
 from models.prompts.prompt_set import UnderstandingTexts
 from models.types import ChatMessage
 
@@ -40,10 +41,7 @@ def split_question(text: str, max_parts: int) -> tuple[str, ...]:
     if len(text) > MAX_CHARS:
         return (text,)
     pieces = [piece.strip(" ,;") for piece in _BREAK.split(text.strip())]
-    by_folded: dict[str, str] = {}
-    for piece in filter(None, pieces):
-        by_folded.setdefault(piece.casefold().rstrip("?？ "), piece)
-    pieces = list(by_folded.values())
+    pieces = distinct(filter(None, pieces), lambda piece: piece.casefold().rstrip("?？ "))
     if len(pieces) < 2 or not all(map(_is_question, pieces)):
         return (text,)
     head, tail = pieces[: max_parts - 1], pieces[max_parts - 1 :]

@@ -138,13 +138,13 @@ def read_features(
     """The features of one or more passages, best first."""
     units, weights = answer_units(passages), content_weights(question, term_weights)
     headings = [_stems_of_context(passage) for passage in passages]
-    stems = [unit.stems | unit.heading | headings[unit.number - 1] for unit in units]
+    coverages = [coverage(weights, unit.stems | unit.heading | headings[unit.number - 1]) for unit in units]
     by_words = Features(
         max(coverage(weights, stems_and_size(passage.indexed_text)[0]) for passage in passages),
-        max((coverage(weights, of_unit) for of_unit in stems), default=0.0),
+        max(coverages, default=0.0),
         size=math.log(1 + min(signals.num_candidates, MAX_CANDIDATES)) / math.log(1 + MAX_CANDIDATES),
-        names=_names(question, passages, units, [coverage(weights, of_unit) for of_unit in stems]),
-        value=_value(question, passages, [coverage(weights, of_unit) for of_unit in stems]),
+        names=_names(question, passages, units, coverages),
+        value=_value(question, passages, coverages),
         space=signals.space,
     )
     # A keyword: the models were measured on questions. Of some scripts the English model knows no word.

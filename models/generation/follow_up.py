@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from models.generation.question_words import content_words
 from models.generation.relevance import STOP_WORDS
 from models.generation.small_talk import small_talk, without_small_talk
-from models.generation.words import stem, words
+from models.generation.words import distinct, stem, words
 from models.languages.detection import language_of
 from models.languages.normal_form import normal_form
 from models.types import ChatMessage
@@ -53,9 +53,8 @@ def search_query(messages: Sequence[ChatMessage]) -> str:
     Greetings and thanks are no questions, nor is the beginning of a correction: "No, I meant …".
     """
     user_texts = [message.content.strip() for message in messages if message.role == "user"]
-    questions = [as_question(text) for text in user_texts[:-1] if not small_talk(text)] + list(
-        map(as_question, user_texts[-1:])
-    )
+    earlier = [text for text in user_texts[:-1] if not small_talk(text)]
+    questions = [as_question(text) for text in (*earlier, *user_texts[-1:])]
     if not questions:
         return ""
     added = _new_words(questions[-1], questions[-2]) if len(questions) > 1 else []
@@ -89,7 +88,4 @@ def _new_words(question: str, earlier: str) -> list[str]:
     stems = {stem(word) for word in words(question)}
     content = (word for word in _WORD.findall(earlier) if len(word) >= _MIN_WORD_CHARS)
     new = [word for word in content if word.lower() not in STOP_WORDS and stem(word.lower()) not in stems]
-    by_folded: dict[str, str] = {}
-    for word in new:
-        by_folded.setdefault(word.lower(), word)
-    return list(by_folded.values())[:_MAX_ADDED_WORDS]
+    return distinct(new, str.lower)[:_MAX_ADDED_WORDS]

@@ -1,6 +1,7 @@
 """The words of a text for matching: lower-cased, without common English endings."""
 
 import re
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from models.languages import unspaced
@@ -43,3 +44,11 @@ def _singular(word: str) -> str:
     if word.endswith(("ses", "xes", "zes")):
         return word.removesuffix("es")
     return word.removesuffix("s")
+
+
+def distinct(texts: Iterable[str], form: Callable[[str], str]) -> list[str]:
+    """The texts in their order, without those whose `form` came before."""
+    by_form: dict[str, str] = {}
+    for text in texts:
+        by_form.setdefault(form(text), text)
+    return list(by_form.values())

@@ -27,9 +27,11 @@ def check_model_aliases(aliases: Mapping[str, str], catalog: Catalog) -> None:
 def served_name(name: str, aliases: Mapping[str, str], catalog: Catalog) -> str:
     """The name that a client's name stands for, by its alias or the longest pattern that it begins with.
 
-    A model of the catalog keeps its name: `gpt-*` does not hide it.
+    A model of the catalog keeps its name, and so does an adapter: `gpt-*` does not hide it.
     """
     if not aliases or name in aliases or any(name in catalog.entries[task] for task in _TASKS):
         return aliases.get(name, name)
     patterns = [alias for alias in aliases if alias.endswith(ANY_END) and name.startswith(alias.removesuffix(ANY_END))]
-    return aliases[max(patterns, key=len)] if patterns else name
+    if not patterns or any(name in catalog.adapters(alias) for alias in catalog.names("generation")):
+        return name
+    return aliases[max(patterns, key=len)]

@@ -1,12 +1,15 @@
 """What clients of other services send: their names of models, the model that quotes, and text that is no text."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
+from models.catalog import Catalog
+from serve.api.client_names import served_name
 from serve.settings import ApiConfig
 from tests.serve.api.api_samples import Running, error_of, ingest_file
 
@@ -47,6 +50,16 @@ async def test_a_pattern_stands_for_all_names_that_begin_so_but_for_no_model(
 
     assert answers == {"gpt-6": "ragserve", "gpt-4o": "extractive", "extractive": "extractive", "e": "ragserve"}
     assert names == ["ragserve", "extractive"]
+
+
+def test_a_pattern_hides_no_adapter(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.yaml"
+    llm = {"kind": "vllm", "licence": "MIT", "options": {"source": "a/llm", "adapters": {"gpt-law": "a/law"}}}
+    path.write_text(json.dumps({"generation": {"our-llm": llm}}))
+    aliases = {"gpt-*": "ragserve"}
+
+    assert served_name("gpt-law", aliases, Catalog.open(path)) == "gpt-law"
+    assert served_name("gpt-4o", aliases, Catalog.open(path)) == "ragserve"
 
 
 @pytest.mark.usefixtures("tower")

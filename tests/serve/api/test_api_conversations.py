@@ -25,18 +25,6 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         yield started
 
 
-@pytest.fixture
-async def client(service: Service) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with service.openai_client() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    async with service.http() as opened:
-        yield opened
-
-
 async def texts(client: openai.AsyncOpenAI, conversation: str) -> list[str]:
     """The messages, oldest first; of another item its type."""
     page = await client.conversations.items.list(conversation, order="asc")

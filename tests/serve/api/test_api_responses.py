@@ -28,18 +28,6 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         yield started
 
 
-@pytest.fixture
-async def client(service: Service) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with service.openai_client() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    async with service.http() as opened:
-        yield opened
-
-
 async def test_an_answer_cites_its_files(client: openai.AsyncOpenAI, service: Service) -> None:
     response = await client.responses.create(
         model="ragserve", input=OVEN, tools=[SEARCH], include=["file_search_call.results"]
