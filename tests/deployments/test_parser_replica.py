@@ -26,6 +26,7 @@ from models.types import Chunk, ParsedFile
 from tests.contexts import envelope, within
 from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself, pdf_page_that_unpacks, png_bomb
 from tests.models.documents.ocr.image_files import draw_lines, encoded
+from tests.processes import parser_children
 
 ENVELOPE = envelope(60)
 # A fast machine fills 512 MiB before a starved test looks.
@@ -39,10 +40,6 @@ async def parser() -> AsyncIterator[Parser]:
     await parser.reconfigure({"tokenizer": "minilm", "max_memory_mb": 512, "max_cpu_s": 60})
     yield parser
     await parser.close()
-
-
-def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "child_main" in " ".join(child.cmdline())]
 
 
 def wait_until_at_work(process: psutil.Process) -> None:
@@ -84,13 +81,13 @@ async def test_a_pdf_that_draws_itself_fails_before_it_is_drawn(parser: Parser) 
 
     assert failure.value.cause == "too_complex"
     assert parsed.text == TEXT.decode()
-    assert len(children()) == 1
+    assert len(parser_children()) == 1
 
 
 async def test_a_file_that_is_no_longer_wanted_is_not_parsed_to_its_end(parser: Parser) -> None:
     await parser.reconfigure(ROOMY)
     await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
-    (process,) = children()
+    (process,) = parser_children()
 
     parsing = asyncio.create_task(parser.parse(pdf_page_that_unpacks(), "texts.pdf", None, ENVELOPE))
     await asyncio.to_thread(wait_until_at_work, process)
@@ -183,7 +180,7 @@ async def test_a_new_user_config_takes_effect_with_the_next_file(parser: Parser)
     after = await parser.parse(text, "tides.txt", None, ENVELOPE)
 
     assert len(after.chunks) > len(before.chunks)
-    assert len(children()) == 1
+    assert len(parser_children()) == 1
 
 
 async def test_a_large_picture_is_no_hindrance(parser: Parser) -> None:
@@ -244,7 +241,7 @@ async def test_a_bug_of_the_users_own_chunker_fails_the_file_with_its_error(tmp_
 
 async def test_a_file_whose_process_was_killed_is_parsed_once_more(parser: Parser) -> None:
     await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
-    (process,) = children()
+    (process,) = parser_children()
 
     parsing = asyncio.create_task(parser.parse(TEXT * 3_000, "tides.txt", None, ENVELOPE))
     await asyncio.sleep(0)

@@ -3,7 +3,6 @@
 Replicas are replaced one after another. The new replica runs before the old one stops (`max_surge_percent`).
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -28,6 +27,7 @@ from serve.cli.up.placement import SEARCHERS
 from serve.config_file import STAGES, read
 from tests.conftest import ROOT, START_TIMEOUT_S, Service
 from tests.e2e.steady_clients import SteadyClients, json_request, stream_request
+from tests.processes import command_line
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -149,12 +149,8 @@ def running(checkout: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 def replicas_of(process: psutil.Process) -> set[psutil.Process]:
     """The replicas among the descendants of the process."""
-    replicas = set()
-    for child in process.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "".join(child.cmdline()).startswith("ray::ServeReplica:"):
-                replicas.add(child)
-    return replicas
+    children = process.children(recursive=True)
+    return {child for child in children if command_line(child).startswith("ray::ServeReplica:")}
 
 
 def until(condition: Callable[[], bool]) -> None:

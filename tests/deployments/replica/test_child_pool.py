@@ -6,12 +6,12 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from deployments.replica import child_pool
 from deployments.replica.child_pool import ChildPool
 from deployments.replica.child_process import ChildLimits
+from tests.processes import parser_children
 
 LIMITS = ChildLimits(memory_bytes=512 * 1024**2, cpu_s=10, wall_s=60)
 
@@ -49,10 +49,6 @@ async def end(*calls: "asyncio.Task[object]") -> None:
     await asyncio.gather(*calls, return_exceptions=True)
 
 
-def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "child_main" in " ".join(child.cmdline())]
-
-
 async def test_a_call_beside_an_endless_one_is_answered(pool: ChildPool, tmp_path: Path) -> None:
     slow = await endless(pool, tmp_path / "slow")
 
@@ -77,7 +73,7 @@ async def test_slow_calls_make_room(pool: ChildPool, tmp_path: Path, monkeypatch
 
     await end(*slow)
     await pool.call("a", "pid")
-    assert len(children()) <= 2
+    assert len(parser_children()) <= 2
 
 
 async def test_the_tenant_with_the_fewest_calls_in_work_is_next(
@@ -117,4 +113,4 @@ async def test_closing_ends_the_processes(tmp_path: Path) -> None:
 
     await pool.close()
 
-    assert children() == []
+    assert parser_children() == []

@@ -8,6 +8,7 @@ import psutil
 from models.generation.vllm_model import VllmModel
 from models.types import GenerationDelta, GenerationRequest
 from tests.patience import PATIENCE_S
+from tests.processes import descendants
 
 MAX_MODEL_LEN = 1024
 MAX_TOKENS = 600
@@ -15,14 +16,7 @@ MAX_TOKENS = 600
 
 def children() -> set[psutil.Process]:
     """The processes of the engines that this process has started, without its other children, such as Milvus."""
-    return {child for child in psutil.Process().children(recursive=True) if _title(child).startswith("VLLM::")}
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return "".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
+    return {process for line, process in descendants() if line.startswith("VLLM::")}
 
 
 async def collect(model: VllmModel, request: GenerationRequest) -> list[GenerationDelta]:
