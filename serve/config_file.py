@@ -27,6 +27,7 @@ from models.catalog import Catalog
 from models.errors import ConfigError, RagError, did_you_mean
 from models.registry import Task
 from serve.api.client_names import check_model_aliases
+from serve.config_conflicts import check_conflicts
 from serve.settings import IngressConfig, SearchConfig, Settings
 
 STAGES: dict[str, type[StageConfig]] = {
@@ -55,6 +56,15 @@ class Machine:
 
     num_cpus: float
     num_gpus: float
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """An alias of the catalog in a stage's user_config, and the key that names it."""
+
+    task: Task
+    alias: str
+    where: str
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -95,7 +105,7 @@ def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
         problems += _check_application(application, where)
         if machine is not None:
             problems += _check_fit(application.get("deployments") or [], machine, where)
-    return problems
+    return [*problems, *check_conflicts(raw)]
 
 
 def settings_of(raw: dict[str, Any]) -> Settings:
@@ -231,21 +241,35 @@ def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
     except ConfigError as error:
         yield Problem(f"{where}.args.catalog", str(error))
         return
-    user_configs = {deployment["name"]: deployment.get("user_config") or {} for deployment in deployments}
-    user_configs |= _inline(arguments)
-    for (stage, key), task in ALIASES.items():
-        alias = user_configs.get(stage, {}).get(key) or STAGES[stage].model_fields[key].default
-        for each in alias if isinstance(alias, list) else [alias]:
-            yield from _check_alias(catalog, task, each, f"{where}.deployments ({stage}).user_config.{key}")
-        canary = user_configs.get(stage, {}).get("canary")
-        if isinstance(canary, dict) and "model" in canary:
-            where_canary = f"{where}.deployments ({stage}).user_config.canary.model"
-            yield from _check_alias(catalog, task, canary["model"], where_canary)
+    user_configs = _user_configs(arguments, deployments)
+    for choice in _choices(user_configs):
+        yield from _check_alias(catalog, choice.task, choice.alias, f"{where}.{choice.where}")
     for alias in catalog.names("parsing"):
         yield from _check_alias(catalog, "parsing", alias, f"{where}.args.catalog")
     yield from _check_tokenizer(user_configs, where)
     yield from _check_query(catalog, arguments, user_configs, where)
     yield from _check_model_aliases(catalog, arguments, user_configs, where)
+
+
+def chosen_models(application: dict[str, Any]) -> list[ModelChoice]:
+    """Every alias that a checked application names, with the place of its name."""
+    return list(_choices(_user_configs(application.get("args") or {}, application.get("deployments") or [])))
+
+
+def _user_configs(arguments: dict[str, Any], deployments: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The user_config of each stage, by name."""
+    return {entry["name"]: entry.get("user_config") or {} for entry in deployments} | _inline(arguments)
+
+
+def _choices(user_configs: dict[str, dict[str, Any]]) -> Iterator[ModelChoice]:
+    for (stage, key), task in ALIASES.items():
+        where = f"deployments ({stage}).user_config"
+        alias = user_configs.get(stage, {}).get(key) or STAGES[stage].model_fields[key].default
+        for each in alias if isinstance(alias, list) else [alias]:
+            yield ModelChoice(task, each, f"{where}.{key}")
+        canary = user_configs.get(stage, {}).get("canary")
+        if isinstance(canary, dict) and "model" in canary:
+            yield ModelChoice(task, canary["model"], f"{where}.canary.model")
 
 
 def _check_model_aliases(

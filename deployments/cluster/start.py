@@ -21,8 +21,9 @@ from deployments.cluster.reaper import reaper
 from models.errors import ConfigError
 
 POLL_S = 0.2
-START_TIMEOUT = "timed out during startup"
-SLOW_START = "did not start within 30 s, twice; other programs keep this machine's cores busy: end some, or try again"
+START_ATTEMPTS = 3
+START_TIMEOUT = "timed out during startup"  # Ray has no type for it
+BUSY = "did not start within 30 s; other programs keep this machine's cores busy: end some, or try again"
 
 # Gets the deployments that are still starting, each with the error of its last failed attempt, or "".
 StartReport = Callable[[Mapping[str, str]], None]
@@ -61,11 +62,11 @@ def local_cluster(size: ClusterSize) -> Iterator[Path]:
 
 
 def _start_ray(size: ClusterSize) -> Any:
-    """Ray's context. Ray gives a node 30 s to start, which a busy machine may exceed: it is started a second time.
+    """Ray's context. Ray gives a node 30 s to start, which a busy machine may exceed: it is started again.
 
-    Raises ConfigError.
+    Raises ConfigError after the last attempt, whatever Ray raised: its types say nothing of the reason.
     """
-    for is_last in (False, True):
+    for attempt in range(1, START_ATTEMPTS + 1):
         try:
             return ray.init(
                 address="local",  # always a new cluster: otherwise Ray joins one that runs on the machine
@@ -77,11 +78,10 @@ def _start_ray(size: ClusterSize) -> Any:
                 logging_level=logging.WARNING,
             )
         except Exception as error:
-            if START_TIMEOUT not in str(error):  # Ray has no type for it
-                raise
             ray.shutdown()
-            if is_last:
-                raise ConfigError("Ray", SLOW_START) from error
+            if attempt == START_ATTEMPTS:
+                reason = BUSY if START_TIMEOUT in str(error) else f"did not start: {_last_line(str(error))}"
+                raise ConfigError("Ray", f"{reason} ({attempt} attempts)") from error
 
 
 def deploy(config: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ def deploy(config: dict[str, Any]) -> None:
         client = _get_global_client()
         assert client is not None  # serve.start raises if there is no controller
         client.deploy_apps(schema)
-    except RayError as error:
+    except (RayError, TimeoutError) as error:
         raise ConfigError("Ray Serve", _last_line(str(error))) from error
 
 

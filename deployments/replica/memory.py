@@ -17,6 +17,7 @@ from models.errors import ModelLoadError
 from models.registry import Task
 from models.source import WEIGHT_SUFFIXES, SourceConfig, resolve_source
 from models.vllm.packaged import gguf_file
+from models.weights import cached_snapshot
 
 # Upper bound: a checkpoint in bfloat16 that is computed in float32. Measured with MiniLM, 91 MB of float32: a process
 # grows by 63 MB in bfloat16, and by 26 MB in float32, whose weights stay mapped from the file.
@@ -108,16 +109,5 @@ def _weights_bytes(alias: str, config: BaseModel) -> int:
             source = resolve_source(alias, config).location
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        folder = _cached(source, getattr(config, "revision", None)) or folder
+        folder = cached_snapshot(source, getattr(config, "revision", None)) or folder
     return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES)
-
-
-def _cached(hub_id: str, revision: str | None) -> Path | None:
-    """The model's folder in the hub's cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError):
-        return None

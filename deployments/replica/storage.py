@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.corpus.corpus import Corpus
+from models.corpus.database import check_database_url
 from models.corpus.remote_blobs import SETTING
 from models.errors import ConfigError
 from models.filesystem import check_url, has_protocol, protocol_of
@@ -28,6 +29,16 @@ class StorageConfig(BaseModel):
         description="URL of uploaded files, such as s3://bucket/folder; credentials come from the environment. "
         "None: in data_dir.",
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _has_driver(cls, url: str | None) -> str | None:
+        try:
+            if url is not None:
+                check_database_url(url)
+        except ConfigError as error:
+            raise ValueError(error.message) from None
+        return url
 
     @field_validator("blobs_url")
     @classmethod

@@ -83,6 +83,11 @@ def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
     return database
 
 
+def check_database_url(url: str) -> None:
+    """Raises ConfigError for a URL that no installed driver can open. Connects to nothing."""
+    _create_engine(_parse(url), BUSY_TIMEOUT_S).dispose()
+
+
 def insert_for(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """The dialect's own INSERT, which has an ON CONFLICT clause; both dialects write it alike."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)

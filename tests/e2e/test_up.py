@@ -184,7 +184,8 @@ def test_an_invalid_config_is_refused_before_anything_starts(folder: Path) -> No
 
 def test_a_stage_that_fails_is_named_with_the_folder_of_its_logs(folder: Path) -> None:
     catalog = folder / "catalog.yaml"
-    options = {"source": str(folder / "missing"), "max_tokens": 512}
+    (folder / "empty").mkdir()  # found, but nothing loads from it
+    options = {"source": str(folder / "empty"), "max_tokens": 512}
     entry = {"kind": "cross_encoder", "licence": "none", "options": options}
     catalog.write_text(yaml.safe_dump({"reranking": {"broken": entry}}))
     raw = yaml.safe_load((ROOT / "serve_config.yaml").read_text())

@@ -13,7 +13,7 @@ def check_config(
     cpus: Annotated[float | None, typer.Option(help="CPUs of the cluster; default: this machine's.", min=0)] = None,
     gpus: Annotated[float | None, typer.Option(help="GPUs of the cluster; default: this machine's.", min=0)] = None,
 ) -> None:
-    """Check the deployment file: keys, values, models, resources.
+    """Check the deployment file: keys, values, models, resources, and what it needs of this machine.
 
     Prints every problem and exits with 2, or prints `ok`.
     """
@@ -22,10 +22,12 @@ def check_config(
     environment.apply()  # before Ray is imported
     from deployments.cluster.start import ClusterSize
     from serve.config_file import Machine, check, read
+    from serve.local_config import check_here
 
     here = ClusterSize.of_this_machine()
     machine = Machine(here.num_cpus if cpus is None else cpus, here.num_gpus if gpus is None else gpus)
-    problems = check(read(config), machine)
+    raw = read(config)
+    problems = check(raw, machine) or check_here(raw)
     for problem in problems:
         errors.print(f"{config}: {problem}", markup=False)
     if problems:

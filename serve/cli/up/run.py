@@ -5,21 +5,23 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from rich.console import Console
 
 from deployments.cluster.environment import is_free
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
+from deployments.cluster.strict_schema import Problem
 from models.catalog import Catalog
 from models.errors import ConfigError
 from serve.cli.remote import RemoteError, RemoteService
 from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
+from serve.cli.up.data_folder import owned
 from serve.cli.up.errors import StartError
 from serve.cli.up.placement import Placement, give_threads, place_searchers
 from serve.cli.up.progress import StartProgress
 from serve.config_file import Machine, check, read, settings_of
+from serve.local_config import check_here
 
 START_TIMEOUT_S = 600.0  # a model may have to be downloaded
 CONFIG_POLL_S = 1.0
@@ -52,6 +54,7 @@ class LocalConfig:
         if self.embedder is not None:
             choose_embedder(raw, self.embedder, catalog)
         self._check(raw)
+        self._refuse(check_here(raw))
         if self.port is not None:
             raw.setdefault("http_options", {})["port"] = self.port
         _set_absolute_paths(raw, self.data)
@@ -61,7 +64,9 @@ class LocalConfig:
         return raw
 
     def _check(self, raw: dict[str, Any]) -> None:
-        problems = check(raw, Machine(self.size.num_cpus, self.size.num_gpus))
+        self._refuse(check(raw, Machine(self.size.num_cpus, self.size.num_gpus)))
+
+    def _refuse(self, problems: list[Problem]) -> None:
         if problems:
             raise ConfigError(str(self.path), "\n  ".join(["is invalid:", *map(str, problems)]))
 
@@ -73,17 +78,18 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
     raw = local.load()
     _warn_of_package(local, raw, console)
     _check_port(raw)
-    _check_data_folder(raw)
-    console.print("starting Ray")
-    with local_cluster(local.size) as logs:
-        _stop_on_signals(stopped)
-        _start(raw, logs, console)
-        url = _url(raw)
-        when_ready(url)
-        console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)\n")
-        console.print(f"  {CURL.format(url=url)}\n", markup=False)
-        _apply_changes(local, modified_ns, stopped, console)
-        console.print("stopping")
+    folder = Path(raw["applications"][0]["args"]["storage"]["data_dir"])
+    with owned(folder):
+        console.print("starting Ray")
+        with local_cluster(local.size) as logs:
+            _stop_on_signals(stopped)
+            _start(raw, logs, console)
+            url = _url(raw)
+            when_ready(url)
+            console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)\n")
+            console.print(f"  {CURL.format(url=url)}\n", markup=False)
+            _apply_changes(local, modified_ns, stopped, console)
+            console.print("stopping")
 
 
 def _warn_of_package(local: LocalConfig, raw: dict[str, Any], console: Console) -> None:
@@ -149,18 +155,6 @@ def _check_port(raw: dict[str, Any]) -> None:
     host, port = _host_and_port(raw)
     if not is_free(host, port):
         raise ConfigError("http_options.port", f"port {port} is already in use; choose another with --port")
-
-
-def _check_data_folder(raw: dict[str, Any]) -> None:
-    """Make the folder, and write to it once: a stage would find out only after a minute of starting."""
-    folder = Path(raw["applications"][0]["args"]["storage"]["data_dir"])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        problem = f"{folder} cannot be written: {error.strerror}; choose another folder with --data"
-        raise ConfigError("storage.data_dir", problem) from None
 
 
 def _url(raw: dict[str, Any]) -> str:

@@ -1,0 +1,46 @@
+"""The data folder of a local service: writable, and of one `ragserve up` at a time. Both are told before Ray starts."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TextIO
+
+from models.errors import ConfigError
+
+LOCK_NAME = ".ragserve-up.lock"
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Make the folder, write to it once, and keep it for this process during the block.
+
+    The system ends the ownership of a process that dies. Raises ConfigError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+        lock = (folder / LOCK_NAME).open("a+")
+    except OSError as error:
+        raise _problem(f"{folder} cannot be written: {error.strerror}") from None
+    with lock:
+        _take(lock, folder)
+        yield
+
+
+def _take(lock: TextIO, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise _problem(f"{folder} is in use by another `ragserve up`, process {lock.read().strip()}") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+
+
+def _problem(what: str) -> ConfigError:
+    return ConfigError("storage.data_dir", f"{what}; choose another folder with --data")

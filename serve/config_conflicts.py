@@ -1,0 +1,57 @@
+"""Values of a deployment file that contradict each other. Each is valid by itself, but one of them takes no effect."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+from ray.serve._private.constants import DEFAULT_MAX_ONGOING_REQUESTS, DEFAULT_TARGET_ONGOING_REQUESTS
+
+from deployments.cluster.strict_schema import Problem
+from models.errors import RagError
+from serve.pipelines.query import QueryConfig
+from serve.pipelines.retrieve import RetrievalConfig
+from serve.settings import Settings
+
+
+def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
+    """The conflicts of a file in Serve's own shape. Values that are wrong by themselves are reported elsewhere."""
+    for index, application in enumerate(raw["applications"]):
+        where, deployments = f"applications[{index}]", application.get("deployments") or []
+        for deployment in deployments:
+            yield from _check_ongoing(deployment, f"{where}.deployments ({deployment['name']})")
+        arguments = application.get("args") or {}
+        user_config = (
+            next((entry.get("user_config") for entry in deployments if entry["name"] == "Ingress"), None) or {}
+        )
+        try:
+            settings = Settings(**arguments).with_user_config(user_config)
+        except (RagError, ValidationError, TypeError):
+            continue
+        yield from _check_timeout(raw.get("http_options") or {}, settings.query)
+        if any("rerank_candidates" in (section.get("retrieval") or {}) for section in (arguments, user_config)):
+            yield from _check_candidates(settings.retrieval, f"{where}.deployments (Ingress).user_config.retrieval")
+
+
+def _check_ongoing(deployment: dict[str, Any], where: str) -> Iterator[Problem]:
+    """A replica that never has as much work as the autoscaler aims at: no replica would be added."""
+    autoscaling = deployment.get("autoscaling_config")
+    if not isinstance(autoscaling, dict):
+        return
+    target = autoscaling.get("target_ongoing_requests") or DEFAULT_TARGET_ONGOING_REQUESTS
+    most = deployment.get("max_ongoing_requests") or DEFAULT_MAX_ONGOING_REQUESTS
+    if isinstance(target, int | float) and target > most:
+        message = f"{target:g} is above max_ongoing_requests, {most:g}: no replica would ever be added"
+        yield Problem(f"{where}.autoscaling_config.target_ongoing_requests", message)
+
+
+def _check_timeout(http_options: dict[str, Any], query: QueryConfig) -> Iterator[Problem]:
+    timeout_s = http_options.get("request_timeout_s")
+    if timeout_s is not None and timeout_s < query.total_s:
+        message = f"{timeout_s:g} is under query.total_s, {query.total_s:g}: Serve would end an answer before its time"
+        yield Problem("http_options.request_timeout_s", message)
+
+
+def _check_candidates(retrieval: RetrievalConfig, where: str) -> Iterator[Problem]:
+    if retrieval.rerank_candidates > retrieval.candidates:
+        message = f"{retrieval.rerank_candidates} is above candidates, {retrieval.candidates}: no search returns more"
+        yield Problem(f"{where}.rerank_candidates", message)
