@@ -3,9 +3,10 @@
 import gzip
 import json
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from pathlib import Path
@@ -16,16 +17,21 @@ from serve.cli.driver.offline_search import ALIAS, OfflineCorpus, OfflineHits, O
 from serve.cli.driver.question_set import QuestionSet, read_question_set
 
 SEED = 5
+MIN_ANSWER_CHARS = 4  # a shorter one, such as "two", is in many passages by chance
 Kind = Literal["answerable", "unanswerable", "off topic"]
 
 
 @dataclass(frozen=True)
 class CaseSizes:
-    """Questions of a set over its own documents, and over those of each other set; documents of a set."""
+    """Questions of a set over its own documents, and over those of each other set; documents of a set.
+
+    `related`: sets with a common source. They answer each other's questions, which so are not off topic.
+    """
 
     num_questions: int
     num_off_topic: int
     max_documents: int
+    related: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,21 @@ class Case:
 
 
 @dataclass(frozen=True)
+class LabelledQuestion:
+    """A question, whether its own set answers it, and the short answers that the set gives."""
+
+    text: str
+    kind: Kind
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class LabelledSet:
     """A set's name, its documents, and its questions in an order with a fixed seed."""
 
     name: str
     questions: QuestionSet
-    labelled: list[tuple[str, Kind]]
+    labelled: list[LabelledQuestion]
 
 
 def read_cases(folders: Sequence[Path], sizes: CaseSizes, embedder: str = ALIAS) -> list[Case]:
@@ -60,9 +75,11 @@ def read_cases(folders: Sequence[Path], sizes: CaseSizes, embedder: str = ALIAS)
     for own in sets:
         cases += _ask(search, corpora, own, own.name, own.labelled[: sizes.num_questions])
     for asking, corpus in permutations(sets, 2):
+        if {asking.name, corpus.name} <= sizes.related:
+            continue
         later = asking.labelled[sizes.num_questions :] or asking.labelled
-        texts: list[tuple[str, Kind]] = [(text, "off topic") for text, _ in later[: sizes.num_off_topic]]
-        cases += _ask(search, corpora, asking, corpus.name, texts)
+        off_topic = [replace(question, kind="off topic") for question in later[: sizes.num_off_topic]]
+        cases += _ask(search, corpora, asking, corpus.name, off_topic)
     return cases
 
 
@@ -71,14 +88,30 @@ def _ask(
     corpora: dict[str, OfflineCorpus],
     asking: LabelledSet,
     corpus: str,
-    labelled: Sequence[tuple[str, Kind]],
+    labelled: Sequence[LabelledQuestion],
 ) -> Iterator[Case]:
-    embeddings = search.questions([text for text, _ in labelled])
-    for (text, kind), embedding in zip(labelled, embeddings, strict=True):
-        hits = corpora[corpus].search(text, embedding)
-        estimate = partial(_estimate, text, hits)
+    embeddings = search.questions([question.text for question in labelled])
+    for question, embedding in zip(labelled, embeddings, strict=True):
+        hits = corpora[corpus].search(question.text, embedding)
+        texts = [passage.indexed_text for passage in hits.passages]
+        if question.kind == "off topic" and is_answered(question.answers, texts):
+            continue
+        estimate = partial(_estimate, question.text, hits)
         features, first_ms = estimate()
-        yield Case(asking.name, corpus, kind, features, first_ms, estimate()[1])
+        yield Case(asking.name, corpus, question.kind, features, first_ms, estimate()[1])
+
+
+def is_answered(answers: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether a text has one of the answers, so that the question is not off topic after all.
+
+    Compares lower-case words. The text need not be about the question: a few that are off topic are left out, too.
+    """
+    present = " ".join(f" {_plain(text)} " for text in texts)
+    return any(len(_plain(answer)) >= MIN_ANSWER_CHARS and f" {_plain(answer)} " in present for answer in answers)
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _estimate(text: str, hits: OfflineHits) -> tuple[Features, float]:
@@ -94,7 +127,8 @@ def _read(folder: Path, max_documents: int) -> LabelledSet:
     questions = read_question_set(folder)
     documents = questions.documents[:max_documents]
     present = {document.document_id for document in documents}
-    labelled = [(row["text"], _kind(row)) for row in _rows(folder) if _stands_alone(row, questions, present)]
+    rows = (row for row in _rows(folder) if _stands_alone(row, questions, present))
+    labelled = [LabelledQuestion(row["text"], _kind(row), tuple(row.get("answers", ()))) for row in rows]
     random.Random(SEED).shuffle(labelled)
     return LabelledSet(questions.name, QuestionSet(questions.name, documents, {}, {}, questions.left_out), labelled)
 

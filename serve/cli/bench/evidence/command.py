@@ -26,14 +26,18 @@ def evidence_command(  # noqa: PLR0913
         bool, typer.Option("--fit", help="Also fit the weights to these questions, and print them.")
     ] = False,
     embedder: Annotated[str, typer.Option(help="Embedding model of the catalog, with token vectors.")] = "minilm",
+    related: Annotated[
+        str, typer.Option(help="Sets with a common source, with commas: not asked over each other.")
+    ] = "",
     quick: QuickOption = False,
 ) -> None:
     """AUROC of the evidence and of each feature; questions declined by kind. --quick: 10 questions, 50 documents."""
     from serve.cli.bench.evidence.cases import CaseSizes
     from serve.cli.bench.evidence.run import run
 
-    sizes = CaseSizes(num_questions, num_off_topic, max_documents)
+    sources = frozenset(related.split(","))
+    sizes = CaseSizes(num_questions, num_off_topic, max_documents, sources)
     if quick:
-        sizes = CaseSizes(QUICK_QUESTIONS, QUICK_QUESTIONS, QUICK_DOCUMENTS)
+        sizes = CaseSizes(QUICK_QUESTIONS, QUICK_QUESTIONS, QUICK_DOCUMENTS, sources)
     for line in run(folders, sizes, fit, embedder):
         show(line)

@@ -1,9 +1,10 @@
 """`ragserve bench evidence`: AUROC of the evidence and of its features, and the questions that it declines."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.generation.evidence import MIN_EVIDENCE, Features, probability
 from models.types import FloatArray
@@ -12,6 +13,7 @@ from serve.cli.bench.evidence.fit import fit_weights
 from serve.cli.driver.offline_search import ALIAS
 
 SINGLE_FEATURES = ("passage_words", "sentence_words", "cosine", "relevance", "sentence", "size", "names", "value")
+DECLINED_OFF_TOPIC = 0.95
 SPLITS: tuple[tuple[Kind, Kind], ...] = (("answerable", "off topic"), ("answerable", "unanswerable"))
 
 
@@ -22,6 +24,7 @@ def run(folders: Sequence[Path], sizes: CaseSizes, has_fit: bool, embedder: str 
     yield ""
     yield from _declined_table(cases)
     yield ""
+    yield from price(cases)
     yield costs(cases)
     if has_fit:
         yield ""
@@ -32,6 +35,23 @@ def auroc(positive: FloatArray, negative: FloatArray) -> float:
     """The chance that a positive score is above a negative one; ties count half."""
     higher = (positive[:, None] > negative[None]).mean()
     return float(higher + 0.5 * (positive[:, None] == negative[None]).mean())
+
+
+def price(cases: Sequence[Case]) -> Iterator[str]:
+    """What it costs to decline a share of the off-topic questions: the answerable questions declined of each set."""
+    off_topic = _evidence(case for case in cases if case.kind == "off topic")
+    threshold = float(np.quantile(off_topic, DECLINED_OFF_TOPIC))
+    shares = []
+    for name in dict.fromkeys(case.questions for case in cases):
+        own = _evidence(case for case in cases if case.questions == name and case.kind == "answerable")
+        if len(own):
+            shares.append(f"{name} {np.count_nonzero(own < threshold)} of {len(own)} ({_share(own < threshold)})")
+    yield f"Of {len(off_topic)} off-topic questions {100 * DECLINED_OFF_TOPIC:g} % are declined below {threshold:.3f}."
+    yield f"Answerable questions declined below it: {'; '.join(shares)}"
+
+
+def _evidence(cases: Iterable[Case]) -> FloatArray:
+    return np.array([probability(case.features) for case in cases], np.float32)
 
 
 def costs(cases: Sequence[Case]) -> str:
@@ -79,9 +99,9 @@ def _declined_table(cases: Sequence[Case]) -> Iterator[str]:
         own = [case.features for case in cases if (case.questions, case.corpus, case.kind) == group]
         evidence = np.array([probability(features) for features in own])
         by_words = np.array([probability(features.words) for features in own])
-        shares = f"{_declined(evidence)} | {_declined(by_words)} | {evidence.mean():.2f} |"
+        shares = f"{_share(evidence < MIN_EVIDENCE)} | {_share(by_words < MIN_EVIDENCE)} | {evidence.mean():.2f} |"
         yield f"| {' | '.join(group)} | {len(own)} | {shares}"
 
 
-def _declined(evidence: FloatArray) -> str:
-    return f"{100 * (evidence < MIN_EVIDENCE).mean():.1f} %"
+def _share(is_declined: NDArray[np.bool_]) -> str:
+    return f"{100 * is_declined.mean():.1f} %"

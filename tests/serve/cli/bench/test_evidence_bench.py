@@ -3,9 +3,9 @@ import pytest
 
 from models.generation.evidence import Features
 from models.generation.evidence_weights import MINILM, WEIGHTS
-from serve.cli.bench.evidence.cases import Case
+from serve.cli.bench.evidence.cases import Case, is_answered
 from serve.cli.bench.evidence.fit import fit_weights, group_weights, logistic
-from serve.cli.bench.evidence.run import auroc, costs
+from serve.cli.bench.evidence.run import auroc, costs, price
 
 
 def test_auroc_counts_pairs_in_the_right_order() -> None:
@@ -46,3 +46,25 @@ def test_the_cost_is_that_of_the_median_question() -> None:
     cases = [Case("a", "a", "answerable", Features(0.5, 0.5), float(ms), 0.25) for ms in range(1, 4)]
 
     assert costs(cases) == "ms of CPU a question: first 2.00 (p95 2.90); passages read before 0.25 (p95 0.25)"
+
+
+def test_a_question_that_a_passage_answers_is_not_off_topic() -> None:
+    passages = ["The halftime show took place at Levi's Stadium in Santa  Clara, California."]
+
+    assert is_answered(("Santa Clara",), passages)
+    assert not is_answered(("Clara, Santa", "Santa Clar"), passages)
+
+
+def test_an_answer_of_three_letters_is_in_many_passages_by_chance() -> None:
+    assert not is_answered(("two",), ["It took two years."])
+    assert is_answered(("four",), ["It took four years."])
+
+
+def test_the_price_is_counted_at_the_evidence_that_declines_the_off_topic_questions() -> None:
+    answerable = [Case("a", "a", "answerable", Features(share, share)) for share in (0.2, 0.95, 0.98, 0.99)]
+    off_topic = [Case("a", "b", "off topic", Features(share / 20, share / 20)) for share in range(20)]
+
+    first, second = price(answerable + off_topic)
+
+    assert first.startswith("Of 20 off-topic questions 95 % are declined below 0.")
+    assert second == "Answerable questions declined below it: a 1 of 4 (25.0 %)"
