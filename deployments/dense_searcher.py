@@ -14,6 +14,7 @@ from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
 from deployments.calls.envelope import Envelope
 from deployments.calls.handle import Handle
 from deployments.replica.message_batcher import MessageBatcher
+from deployments.replica.received import received
 from deployments.replica.searcher import Search, Searcher, Timed
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import BatchedStageConfig, parse_user_config
@@ -58,6 +59,7 @@ class DenseSearcher(Searcher):
         for batcher in (self._searches, self._scores, self._sentence_scores):
             batcher.configure(config)
 
+    @received
     async def score_tokens(self, requests: list[TokenScoreRequest], envelopes: list[Envelope]) -> list[Any]:
         """The MaxSim scores of each request's chunks, NaN for a chunk without token vectors here.
 
@@ -69,6 +71,7 @@ class DenseSearcher(Searcher):
         """The scores of all `messages`, by message. As search_messages."""
         return await self.answer_messages(self._tokens.score, messages)
 
+    @received
     async def score_sentences(self, requests: list[SentenceScoreRequest], envelopes: list[Envelope]) -> list[Any]:
         """The MaxSim scores of the sentences of each request's chunks. Errors as score_tokens."""
         return await self.metered(self._sentence_scores, requests, envelopes)

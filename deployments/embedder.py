@@ -18,6 +18,7 @@ from deployments.replica.batched_call import Encoder
 from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_loader import ModelLoader, is_remote
 from deployments.replica.model_slot import ModelSlot
+from deployments.replica.received import received
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.token_passes import DocumentPasses, QueryPasses
 from deployments.replica.user_config import ModelChoice, TokenBatchedConfig, parse_user_config
@@ -83,6 +84,7 @@ class Embedder:
         await self._slot.choose(ModelChoice(self._config.model, "beside"))
         self._drop_other_models()
 
+    @received
     async def embed_documents(
         self, texts: list[str], generation: str | None, envelope: Envelope, with_tokens: bool = False
     ) -> Embeddings:
@@ -96,15 +98,23 @@ class Embedder:
         matrix, codes = _matrix([vector for vector, _ in outputs], model.dim), tuple(code for _, code in outputs)
         return Embeddings(matrix, model.generation, model.name, sum(lengths), codes)
 
+    @received
     async def embed_inputs(self, call: InputsCall, envelope: Envelope) -> Embeddings:
         """Raises InvalidRequestError for dimensions that the model does not have, ConflictError as above."""
-        (answer,) = await self.embed_batch([call], [envelope])
+        return await self._embed(call, envelope)
+
+    @received
+    async def embed_batch(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
+        """A message of small calls, which share a batch if they are of one kind. A bad call fails alone."""
+        return await self._embed_all(message, envelopes)
+
+    async def _embed(self, call: InputsCall, envelope: Envelope) -> Embeddings:
+        (answer,) = await self._embed_all([call], [envelope])
         if isinstance(answer, RagError):
             raise answer
         return answer
 
-    async def embed_batch(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
-        """A message of small calls, which share a batch if they are of one kind. A bad call fails alone."""
+    async def _embed_all(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
         kinds = {(call.generation, call.as_queries, call.with_tokens) for call in message}
         if len(kinds) == 1:
             try:
@@ -112,7 +122,7 @@ class Embedder:
             except RagError as error:
                 if len(message) == 1:
                     return [error]
-        return await answers_of("embed", envelopes, map(self.embed_inputs, message, envelopes))
+        return await answers_of("embed", envelopes, map(self._embed, message, envelopes))
 
     async def _embed_same_kind(self, message: list[InputsCall], deadline: Deadline) -> list[Embeddings | RagError]:
         model = await self._model_of(message[0].generation)
@@ -200,7 +210,7 @@ class Embedder:
 
     async def _probe(self) -> None:
         with suppress(OverloadedError):  # a full queue is healthy
-            await self.embed_inputs(InputsCall(["health"], as_queries=True), Envelope("health", "", STUCK_S))
+            await self._embed(InputsCall(["health"], as_queries=True), Envelope("health", "", STUCK_S))
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""

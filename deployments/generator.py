@@ -15,6 +15,7 @@ from deployments.calls.envelope import Envelope
 from deployments.replica.model_list import Link, ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
+from deployments.replica.received import received_stream
 from deployments.replica.user_config import parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import join_serve_log
@@ -62,6 +63,7 @@ class Generator:
         """That of the only model, or of the first one in the list."""
         return self._models.first
 
+    @received_stream
     async def stream(self, request: GenerationRequest, envelope: Envelope) -> AsyncGenerator[GenerationDelta, None]:
         """Deltas as they come. Closing the stream, as a cancelled caller does, frees the engine at once.
 
@@ -111,6 +113,7 @@ class Generator:
             async for delta in deltas:
                 yield replace(delta, model=model.name, failed_canary=failed)
 
+    @received_stream
     async def complete(self, request: CompletionRequest, envelope: Envelope) -> AsyncGenerator[dict[str, Any], None]:
         """OpenAI's objects, by the model that the request names. The canary answers only to its own name.
 

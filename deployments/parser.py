@@ -17,6 +17,7 @@ from deployments.replica.broken_files import BrokenFiles
 from deployments.replica.child_pool import ChildPool
 from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildStartError, Limit
 from deployments.replica.liveness import Liveness
+from deployments.replica.received import received
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.logs import join_serve_log
 from models.catalog import Catalog
@@ -113,6 +114,7 @@ class Parser:
         if previous is not None:
             await previous.close()  # once its files are parsed
 
+    @received
     async def parse(
         self,
         content: bytes,
@@ -145,26 +147,27 @@ class Parser:
             try:
                 with self._liveness.working():
                     parsed = await self._parse(call, envelope.tenant, limit_s)
-                _log_reading(parsed, envelope)
+                _log_reading(parsed)
                 return parsed
             except ChildFailedError as error:
-                logger.warning("stage parse: %s: the child process failed: %s", envelope.request_id, error.limit)
+                logger.warning("stage parse: the child process failed: %s", error.limit)
                 detail, cause = _explain(error.limit, config), CAUSES.get(error.limit, "parser_crash")
                 raise UnreadableDocumentError(filename, "invalid_file", detail, cause) from None
             except ChildStartError as error:
-                logger.error("stage parse: %s: %s", envelope.request_id, error)
+                logger.error("stage parse: %s", error)
                 raise OverloadedError("parse") from None
             except (RagError, TimeoutError):
                 raise
             except Exception as error:  # a bug of the parser, which may be the user's own; it would fail again
                 detail = f"its parser failed with {type(error).__name__}"
                 if call.options.masked:  # the error may quote the file
-                    logger.error("stage parse: %s: %s", envelope.request_id, detail)
+                    logger.error("stage parse: %s", detail)
                     raise UnreadableDocumentError(filename, "server_error", detail, "parser_error") from None
-                logger.exception("stage parse: %s: the parser failed", envelope.request_id)
+                logger.exception("stage parse: the parser failed")
                 detail = f"{detail}: {error}"
                 raise UnreadableDocumentError(filename, "server_error", detail, "parser_error") from None
 
+    @received
     async def parse_batch(
         self, message: list[ParseCall], envelopes: list[Envelope]
     ) -> list[ParsedFile | RagError | None]:
@@ -236,13 +239,13 @@ def _refuse_semantic(catalog: Catalog, chunker: str) -> None:
         raise ConfigError("user_config.chunker", problem)
 
 
-def _log_reading(parsed: ParsedFile, envelope: Envelope) -> None:
+def _log_reading(parsed: ParsedFile) -> None:
     """Say what the parser left out on purpose and what it is not sure of, without any of the text."""
     if parsed.omissions:
         omissions = ", ".join(f"{count} {name}" for name, count in parsed.omissions)
-        logger.info("stage parse: %s: left out %s", envelope.request_id, omissions)
+        logger.info("stage parse: left out %s", omissions)
     if parsed.doubt:
-        logger.warning("stage parse: %s: %s", envelope.request_id, parsed.doubt)
+        logger.warning("stage parse: %s", parsed.doubt)
 
 
 def _explain(limit: Limit, config: ParserConfig) -> str:

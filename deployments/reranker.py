@@ -18,6 +18,7 @@ from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_list import ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader, is_remote
 from deployments.replica.model_slot import ModelSlot
+from deployments.replica.received import received
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig, parse_user_config
 from deployments.telemetry import metrics
@@ -95,12 +96,14 @@ class Reranker:
         reranking, failed, fell_back = await self._answer(request.query, work, envelope.to_context())
         return replace(reranking, failed_canary=failed, fell_back=fell_back)
 
+    @received
     async def rerank_batch(
         self, requests: list[RerankRequest], envelopes: list[Envelope]
     ) -> list[Reranking | RagError]:
         """A message of requests, each of which may fail alone."""
         return await answers_of("rerank", envelopes, map(self.rerank, requests, envelopes))
 
+    @received
     async def score(self, request: RerankRequest, envelope: Envelope) -> Relevance:
         """The model's own scores and their relevance, in the order of the texts, which does not affect them."""
 

@@ -43,6 +43,7 @@ from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.routed_retrieval import RoutedRetrieval
 from serve.pipelines.semantic_parsing import SemanticParsing
 from serve.pipelines.shown_retrieval import ShownRetrieval
+from serve.pipelines.slow_questions import SlowQuestions
 from serve.pipelines.small_talk_answering import SmallTalkAnswering
 from serve.pipelines.stages import (
     CompletionStage,
@@ -177,14 +178,8 @@ class LiveServices:
         # An order keeps its counts across changes: new ones would lose the engine's prefix cache.
         name = settings.query.passage_order
         order = self._orders.setdefault(name, passage_order(name))
-        generator: GenerateStage = PunctualGeneration(self._quotes)
-        generator = StepwiseGeneration(generator, settings.query.answer.max_calls, settings.query.first_text_s)
-        generator = GroundedGeneration(generator)
-        if settings.query.decline:
-            generator = DecliningGeneration(generator, settings.query.min_evidence)
-        answering: Answering = QueryPipeline(
-            QueryStages(retrieving, generator, clients.fallback), settings.query, order
-        )
+        stages_of_answers = QueryStages(retrieving, self._generation(settings), clients.fallback)
+        answering: Answering = QueryPipeline(stages_of_answers, settings.query, order)
         answering = GroundedAnswering(answering, caches.serving.is_extractive)
         answering = StructuredAnswering(answering)
         answering = ObservedAnswering(answering)
@@ -200,4 +195,14 @@ class LiveServices:
             answering, settings.query, self._quotes, (caches.serving.generator, caches.serving.is_extractive)
         )
         answering = PromptedAnswering(answering, settings.query.prompts, self._prompts)
+        answering = SlowQuestions(answering, settings.log)
         return retrieving, answering
+
+    def _generation(self, settings: Settings) -> GenerateStage:
+        """The generator, from the inside out."""
+        generator: GenerateStage = PunctualGeneration(self._quotes)
+        generator = StepwiseGeneration(generator, settings.query.answer.max_calls, settings.query.first_text_s)
+        generator = GroundedGeneration(generator)
+        if settings.query.decline:
+            generator = DecliningGeneration(generator, settings.query.min_evidence)
+        return generator

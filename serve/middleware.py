@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.cluster.request_ids import HEADER
 from deployments.telemetry import metrics
+from deployments.telemetry.logs import LoggedRequest, log_as
+from deployments.telemetry.trace_context import trace_context_of
 from models.errors import OverloadedError, PayloadTooLargeError
 from serve.admission import Admission
 from serve.api.errors import refusal
@@ -31,8 +33,10 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = Headers(scope=scope)[HEADER]
-        scope.setdefault("state", {})["request_id"] = request_id
+        headers = Headers(scope=scope)
+        request_id, trace_context = headers[HEADER], trace_context_of(headers.get("traceparent", ""))
+        scope.setdefault("state", {}).update(request_id=request_id, trace_context=trace_context)
+        log_as(LoggedRequest(request_id, trace_context=trace_context))
         start, status = time.perf_counter(), 499
 
         async def send_noting_status(message: Message) -> None:
@@ -44,14 +48,15 @@ class RequestLog:
         try:
             await self.app(scope, receive, send_noting_status)
         finally:
-            self._observe(scope, request_id, status, time.perf_counter() - start)
+            self._observe(scope, status, time.perf_counter() - start)
 
-    def _observe(self, scope: Scope, request_id: str, status: int, elapsed_s: float) -> None:
+    def _observe(self, scope: Scope, status: int, elapsed_s: float) -> None:
         # The route's template, never the path: labels must be bounded, and logs must not hold ids or queries.
         route = getattr(scope.get("route"), "path", "unmatched")
         metrics.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
         metrics.HTTP_SECONDS.labels(scope["method"], route).observe(elapsed_s)
-        logger.info("%s %s %d %.1fms %s", scope["method"], route, status, elapsed_s * 1000, request_id)
+        fields = {"method": scope["method"], "route": route, "status": status, "elapsed_s": round(elapsed_s, 4)}
+        logger.info("%s %s %d %.1f ms", scope["method"], route, status, elapsed_s * 1000, extra=fields)
 
 
 @dataclass(frozen=True)

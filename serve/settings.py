@@ -23,6 +23,7 @@ from serve.pipelines.ingest import IngestConfig, IngestLimits
 from serve.pipelines.migrate import MigrationConfig
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
+from serve.pipelines.slow_questions import LogConfig
 from serve.placement import InlineConfig
 
 C = TypeVar("C", bound=BaseModel)
@@ -85,6 +86,7 @@ class IngressConfig(StageConfig):
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()
     api: ApiLimits = ApiLimits()
+    log: LogConfig = LogConfig()
 
 
 class SearchConfig(BaseModel):
@@ -177,6 +179,7 @@ class Settings(BaseModel):
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()
     api: ApiConfig = ApiConfig()
+    log: LogConfig = LogConfig()
 
     def with_user_config(self, user_config: dict[str, Any] | None) -> "Settings":
         """These settings, overridden by Ingress's user_config key by key. Raises ConfigError that names the key."""

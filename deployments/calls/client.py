@@ -13,9 +13,10 @@ from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 
 from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig, value_of
-from deployments.calls.envelope import Envelope, longest_budget_s, request_ids
+from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.calls.handle import Handle
 from deployments.telemetry import metrics
+from deployments.telemetry.logs import ids_of
 from models.errors import (
     DeadlineExceededError,
     InternalError,
@@ -149,4 +150,5 @@ class StageClient:
 
     def _log(self, error: BaseException, envelopes: Sequence[Envelope]) -> None:
         # The remote traceback, pid and address belong in our log and nowhere else.
-        logger.error("stage %s failed for %s", self.stage, request_ids(envelopes), exc_info=error)
+        # Our own frames between here and the replica say nothing.
+        logger.error("stage %s failed", self.stage, exc_info=error.with_traceback(None), extra=ids_of(envelopes))

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.calls.envelope import Envelope
+from deployments.telemetry.logs import ids_of, log_as
 from models.errors import DeadlineExceededError, InternalError, RagError, StageUnavailableError
 from models.types import RequestContext
 
@@ -198,8 +199,14 @@ async def answers_of(stage: str, envelopes: Sequence[Envelope], calls: Iterable[
 
     An unexpected failure is logged, and becomes an InternalError.
     """
-    results = await asyncio.gather(*calls, return_exceptions=True)
+    logged = map(_logged, envelopes, calls)
+    results = await asyncio.gather(*logged, return_exceptions=True)
     return [_answer(stage, envelope, result) for envelope, result in zip(envelopes, results, strict=True)]
+
+
+async def _logged(envelope: Envelope, call: Awaitable[Any]) -> Any:
+    log_as(envelope)
+    return await call
 
 
 def _answer(stage: str, envelope: Envelope, result: Any) -> Any:
@@ -207,7 +214,7 @@ def _answer(stage: str, envelope: Envelope, result: Any) -> Any:
         return result
     if isinstance(result, asyncio.CancelledError):
         return StageUnavailableError(stage)
-    logger.error("stage %s failed for %s", stage, envelope.request_id, exc_info=result)
+    logger.error("stage %s failed", stage, exc_info=result, extra=ids_of([envelope]))
     return InternalError(stage)
 
 

@@ -29,11 +29,6 @@ class Envelope:
         return RequestContext(self.request_id, self.tenant, deadline, self.priority, self.trace_context)
 
 
-def request_ids(envelopes: Iterable[Envelope]) -> str:
-    """The requests of a message, for a log line."""
-    return ", ".join(dict.fromkeys(envelope.request_id for envelope in envelopes))
-
-
 def longest_budget_s(envelopes: Iterable[Envelope]) -> float:
     """The budget of a message: a message is late when all of its requests are late."""
     return max(envelope.budget_s for envelope in envelopes)

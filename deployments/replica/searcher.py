@@ -10,6 +10,7 @@ from deployments.autoscaling import WorkMeter
 from deployments.calls.envelope import Envelope
 from deployments.replica.liveness import Liveness
 from deployments.replica.message_batcher import MessageBatcher
+from deployments.replica.received import received
 from deployments.replica.storage import StorageConfig
 from deployments.telemetry.logs import join_serve_log
 from models.deadline import Deadline
@@ -54,6 +55,7 @@ class Searcher:
         if self._maintenance is None:
             self._maintenance = asyncio.create_task(self._maintain())
 
+    @received
     async def search(self, requests: list[Any], envelopes: list[Envelope]) -> list[Any]:
         """A ranking for each request, in order; an error in the place of a request that failed or is late.
 

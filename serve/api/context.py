@@ -1,6 +1,5 @@
 """The RequestContext of an HTTP request: its id, its tenant, its trace, and whether caches may answer it."""
 
-import re
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -8,22 +7,18 @@ from fastapi import Depends, Request
 from models.deadline import Deadline
 from models.types import RequestContext
 
-# Version, trace id, parent id, flags; an id of zeros and version ff are invalid: https://www.w3.org/TR/trace-context/
-TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
 # Directives of Cache-Control, RFC 9111. We treat both alike: the answer is computed, and not stored.
 UNCACHED = {"no-cache", "no-store"}
 
 
 async def _context(request: Request) -> RequestContext:
     """The context without a deadline; each route sets its own. Fails on a route that is not a TenantRoute."""
-    state, traceparent = request.state, request.headers.get("traceparent", "")
-    trace_context = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
+    state = request.state
     return RequestContext(
         state.request_id,
         state.tenant,
         Deadline.never(),
-        trace_context=trace_context,
+        trace_context=state.trace_context,
         use_caches=UNCACHED.isdisjoint(_directives(request.headers.get("cache-control", ""))),
     )
 

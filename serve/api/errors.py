@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from deployments.telemetry.logs import level_of
 from models.errors import (
     ConfigError,
     ConflictError,
@@ -90,7 +91,11 @@ def envelope(message: str, status: int, code: str, param: str | None = None) -> 
 
 
 def error_body(error: RagError) -> dict[str, Any]:
-    return envelope(str(error), status_of(error), error.code, getattr(error, "param", None))
+    return envelope(str(error), status_of(error), error.code, _param_of(error))
+
+
+def _param_of(error: RagError) -> str | None:
+    return getattr(error, "param", None)
 
 
 def refusal(error: RagError, path: str = "") -> JSONResponse:
@@ -121,6 +126,8 @@ def install(app: FastAPI) -> None:
 
 async def _rag_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)
+    # Neither the message nor a traceback: the message may quote the request.
+    logger.log(level_of(error), "refused: %s", error.code, extra={"code": error.code, "param": _param_of(error)})
     return refusal(error, request.url.path)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
+from deployments.telemetry.logs import LoggedRequest, log_as
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.corpus.database import is_storable
@@ -77,7 +78,9 @@ class TenantRoute(APIRoute):
         async def authorized(request: Request) -> Response:
             request = self.request_class(request.scope, request.receive)
             access: KeyRing | None = request.app.state.services.access
-            request.state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(_authorization(request))
+            state = request.state
+            state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(_authorization(request))
+            log_as(LoggedRequest(state.request_id, state.tenant, state.trace_context))
             _check_ids(request)
             await names.check(request)
             return await handler(request)

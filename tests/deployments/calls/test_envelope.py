@@ -52,4 +52,5 @@ async def test_a_replicas_log_names_the_request_that_failed(caplog: pytest.LogCa
     assert answers[0] == 1
     assert [type(error) for error in answers[1:]] == [InvalidRequestError, InternalError]
     (record,) = caplog.records
-    assert record.getMessage() == "stage probe failed for req_broken"
+    assert record.getMessage() == "stage probe failed"
+    assert record.request_id == "req_broken"

@@ -8,7 +8,7 @@ import pytest
 from deployments.calls.client import StageClient
 from deployments.calls.inline import InlineHandle, InlineStage
 from models.errors import DeadlineExceededError, InternalError, InvalidRequestError
-from tests.contexts import assert_arrived, of_two_tenants, within
+from tests.contexts import TRACEPARENT, assert_arrived, of_two_tenants, within
 from tests.patience import PATIENCE_S
 from tests.probe import Probe
 
@@ -55,7 +55,10 @@ async def test_the_log_names_the_request_that_broke_a_replica(
     with pytest.raises(InternalError):
         await client.call("break_down", context=first)
 
-    assert [record.getMessage() for record in caplog.records] == ["stage probe failed for req_1"]
+    (record,) = caplog.records
+    assert record.getMessage() == "stage probe failed"
+    assert (record.request_id, record.tenant) == ("req_1", "tenant-a")
+    assert record.trace_id == TRACEPARENT.split("-")[1]
 
 
 async def test_timeout_cancels_the_work(client: StageClient) -> None:

@@ -1,0 +1,69 @@
+"""What every call of a replica gets: log lines with the ids of its requests, and a line of its own at INFO."""
+
+import functools
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+from deployments.calls.envelope import Envelope
+from deployments.telemetry.logs import log_as
+from models.errors import RagError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+logger = logging.getLogger("ragserve.access")
+
+
+def received(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Decorates a method that handles call, with an Envelope or a list of them among its arguments."""
+
+    @functools.wraps(method)
+    async def observed(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _observed(method.__name__, _envelopes(args)):
+            return await method(*args, **kwargs)
+
+    return observed
+
+
+def received_stream(method: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, AsyncGenerator[T, None]]:
+    """The same for a method whose answer is a stream."""
+
+    @functools.wraps(method)
+    async def observed(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+        with _observed(method.__name__, _envelopes(args)):
+            async with aclosing(method(*args, **kwargs)) as items:
+                async for item in items:
+                    yield item
+
+    return observed
+
+
+def _envelopes(args: tuple[Any, ...]) -> list[Envelope]:
+    for argument in args:
+        if isinstance(argument, Envelope):
+            return [argument]
+        if isinstance(argument, list) and argument and isinstance(argument[0], Envelope):
+            return argument
+    return []
+
+
+@contextmanager
+def _observed(method: str, envelopes: list[Envelope]) -> Iterator[None]:
+    log_as(*envelopes)
+    start, outcome = time.perf_counter(), "cancelled"
+    try:
+        yield
+        outcome = "ok"
+    except RagError as error:
+        outcome = error.code
+        raise
+    except Exception:
+        outcome = "internal_error"
+        raise
+    finally:
+        if logger.isEnabledFor(logging.INFO):
+            elapsed_s = time.perf_counter() - start
+            fields = {"method": method, "outcome": outcome, "elapsed_s": round(elapsed_s, 4)}
+            logger.info("%s of %d: %s, %.1f ms", method, len(envelopes), outcome, elapsed_s * 1000, extra=fields)
