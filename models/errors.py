@@ -2,7 +2,8 @@
 
 RagError
 ├── InvalidRequestError        the request is wrong
-│   └── PayloadTooLargeError   … or too large
+│   ├── PayloadTooLargeError   … or too large
+│   └── BodyTimeoutError       … or its body arrives too slowly
 ├── UnauthorizedError          no API key, or an unknown one
 ├── NotFoundError              no such file, vector store or chunk
 ├── ConflictError              the current state does not allow the operation
@@ -53,6 +54,14 @@ class InvalidRequestError(RagError):
 
 class PayloadTooLargeError(InvalidRequestError):
     code = "payload_too_large"
+
+
+class BodyTimeoutError(InvalidRequestError):
+    code = "request_timeout"
+
+    def __init__(self, num_bytes: int, budget_s: float) -> None:
+        super().__init__(f"{num_bytes} bytes of the body arrived within {budget_s:.3g} s; send it faster")
+        self.args = (num_bytes, budget_s)
 
 
 class UnauthorizedError(RagError):

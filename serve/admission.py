@@ -47,13 +47,17 @@ class Admission:
         """Whole seconds until the questions under way have left: the mean time of the last questions."""
         return min(max(MIN_RETRY_S, math.ceil(self._mean_s)), MAX_RETRY_S)
 
+    def check(self) -> None:
+        """Raises OverloadedError if all permits are taken."""
+        if self.num_under_way >= self._config().max_questions:
+            raise OverloadedError(STAGE, self.retry_after_s)
+
     def admit(self) -> AbstractContextManager[None]:
         """A permit, to hold until the answer has ended, a streamed one too. Enter it at once.
 
         Raises OverloadedError if all permits are taken.
         """
-        if self.num_under_way >= self._config().max_questions:
-            raise OverloadedError(STAGE, self.retry_after_s)
+        self.check()
         return self._permit()
 
     @contextmanager

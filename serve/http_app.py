@@ -32,15 +32,14 @@ from serve.api import (
     vector_stores,
 )
 from serve.api.description.document import describe
-from serve.api.services import BackgroundWork, Services
+from serve.api.services import BackgroundWork, Services, identify
 from serve.middleware import (
     LIMITED,
-    MULTIPART_OVERHEAD_BYTES,
     AdmissionLimit,
-    BodyLimit,
     JsonByDefault,
     RequestLog,
 )
+from serve.request_body import BodyLimit
 from serve.settings import Settings
 
 BLOCKING_THREADS = 32
@@ -90,8 +89,12 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     # The middleware added last is the outermost.
     app.add_middleware(JsonByDefault)
-    app.add_middleware(BodyLimit, max_bytes=lambda: settings().api.max_upload_bytes + MULTIPART_OVERHEAD_BYTES)
-    app.add_middleware(AdmissionLimit, admission=Admission(lambda: settings().admission))
+    app.add_middleware(
+        AdmissionLimit,
+        admission=Admission(lambda: settings().admission),
+        identify=lambda scope: identify(app.state.services, scope),
+    )
+    app.add_middleware(BodyLimit, limits=lambda: settings().api)
     app.add_middleware(RequestLog)
     app.add_middleware(OneRequestId)
     return app

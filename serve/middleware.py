@@ -14,13 +14,13 @@ from deployments.cluster.request_ids import HEADER
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import LoggedRequest, log_as
 from deployments.telemetry.trace_context import trace_context_of
-from models.errors import OverloadedError, PayloadTooLargeError
+from models.errors import RagError
 from serve.admission import Admission
+from serve.api.disconnect import ClientDisconnectedError
 from serve.api.errors import refusal
+from serve.request_body import BodyReader
 
 logger = logging.getLogger("ragserve.access")
-# An upload has boundaries and part headers beside the file itself.
-MULTIPART_OVERHEAD_BYTES = 64 * 1024
 
 
 class RequestLog:
@@ -86,10 +86,16 @@ LIMITED_ROUTES = tuple(LimitedRoute(path, compile_path(path)[0]) for path in LIM
 
 
 class AdmissionLimit:
-    """Refuses a question above the limit before its body is read. An admitted one counts until its answer has ended."""
+    """Refuses a question above the limit. An admitted one counts until its answer has ended.
 
-    def __init__(self, app: ASGIApp, admission: Admission) -> None:
-        self.app, self.admission = app, admission
+    A question takes its place when its body has arrived: who sends slowly takes nobody's place. A caller without a
+    valid key, and a question that finds no place, are refused before their body is read.
+    """
+
+    def __init__(self, app: ASGIApp, admission: Admission, identify: Callable[[Scope], object]) -> None:
+        """`identify` raises UnauthorizedError."""
+        self.app, self.admission, self.identify = app, admission, identify
+        self.bodies = BodyReader()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = _limited_route(scope)
@@ -97,10 +103,15 @@ class AdmissionLimit:
             await self.app(scope, receive, send)
             return
         try:
+            self.identify(scope)
+            self.admission.check()
+            receive = await self.bodies.read(receive)
             permit = self.admission.admit()
-        except OverloadedError as error:
+        except RagError as error:
             scope["route"] = route
             await refusal(error, scope["path"])(scope, receive, send)
+            return
+        except ClientDisconnectedError:
             return
         with permit:
             await self.app(scope, receive, send)
@@ -110,36 +121,6 @@ def _limited_route(scope: Scope) -> LimitedRoute | None:
     if scope["type"] != "http" or scope["method"] != "POST":
         return None
     return next((route for route in LIMITED_ROUTES if route.pattern.match(scope["path"])), None)
-
-
-class BodyLimit:
-    """Refuses a body whose declared length is above the limit, and stops reading a body that exceeds it."""
-
-    def __init__(self, app: ASGIApp, max_bytes: Callable[[], int]) -> None:
-        """`max_bytes` returns the present limit; a request keeps the limit that it began with."""
-        self.app, self.max_bytes = app, max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        max_bytes = self.max_bytes()
-        declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > max_bytes:
-            error = PayloadTooLargeError(f"the body is longer than {max_bytes} bytes, the limit")
-            await refusal(error, scope["path"])(scope, receive, send)
-            return
-        num_bytes = 0
-
-        async def receive_counted() -> Message:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > max_bytes:
-                raise PayloadTooLargeError(f"the body is longer than {max_bytes} bytes, the limit")
-            return message
-
-        await self.app(scope, receive_counted, send)
 
 
 class JsonByDefault:

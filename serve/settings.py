@@ -41,6 +41,15 @@ class ApiLimits(BaseModel):
     max_upload_bytes: int = Field(
         default=64 * 1024**2, ge=1024, le=512 * 1024**2, description="Largest uploaded file, in bytes."
     )
+    max_json_bytes: int = Field(
+        default=2 * 1024**2, ge=1024, le=64 * 1024**2, description="Largest body of JSON, in bytes."
+    )
+    body_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Time for a request's body to arrive, in seconds; a second more for each 16 KiB of it.",
+    )
     max_query_chars: int = Field(default=8_000, ge=16, le=100_000, description="Longest question, in characters.")
     max_texts_chars: int = Field(
         default=2_000_000,

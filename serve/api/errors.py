@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from deployments.telemetry.logs import level_of
 from models.errors import (
+    BodyTimeoutError,
     ConfigError,
     ConflictError,
     DeadlineExceededError,
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 # The first matching class decides, so a subclass comes before its base.
 STATUS: dict[type[RagError], int] = {
     PayloadTooLargeError: 413,
+    BodyTimeoutError: 408,
     InvalidRequestError: 422,
     UnauthorizedError: 401,
     NotFoundError: 404,
@@ -57,6 +59,7 @@ MESSAGES = "/v1/messages"  # Anthropic's clients read its errors
 ANTHROPIC_TYPES = {
     401: "authentication_error",
     404: "not_found_error",
+    408: "timeout_error",
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
@@ -136,6 +139,8 @@ def _headers(error: RagError) -> dict[str, str]:
         return {"www-authenticate": "Bearer"}
     if isinstance(error, ConflictError):
         return {"x-should-retry": "false"}  # OpenAI's clients retry a 409 by default
+    if isinstance(error, BodyTimeoutError):
+        return {"connection": "close"}  # the rest of the body may take for ever
     return {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
 
 

@@ -1,7 +1,8 @@
-"""The JSON body of a request, before its route reads it: text that is text, and the names of models."""
+"""The JSON body of a request, before its route reads it: its size and depth, its texts, and the names of models."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -14,17 +15,20 @@ if TYPE_CHECKING:
 
 # A body without these has no half of a surrogate pair: an escape, its first byte, an encoding other than UTF-8.
 _SUSPICIOUS = (b"\\u", b"\xed", b"\x00")
+# A longer body is parsed in a thread: 64 KiB take about a millisecond of the event loop.
+INLINE_BYTES = 64 * 1024
+MAX_DEPTH = 64  # objects and lists in one another; JSON schemas of agents have about ten
+MAX_CONTAINERS = 100_000  # objects and lists: the garbage collector visits each, and all else waits meanwhile
+MAX_FIELDS = 1_000  # of one object: each unknown one is an error of its own
 
 
 class JsonRequest(Request):
     """A request whose body names the models of this service: `api.model_aliases` has replaced a client's names."""
 
     async def json(self) -> Any:
-        """Raises InvalidRequestError for a field that comes twice, and for text with half of a surrogate pair."""
+        """Raises InvalidRequestError for what `parse` refuses."""
         raw = await self.body()
-        body = json.loads(raw, object_pairs_hook=_with_each_field_once)
-        if any(each in raw for each in _SUSPICIOUS):
-            _check_text(body)
+        body = parse(raw) if len(raw) <= INLINE_BYTES else await asyncio.to_thread(parse, raw)
         return _with_served_name(body, self.app.state.services)
 
 
@@ -38,6 +42,50 @@ class ExtraJsonRequest(JsonRequest):
         return {"extra": api.extra, **body}
 
 
+def parse(raw: bytes) -> Any:
+    """The JSON value of a body.
+
+    Raises InvalidRequestError for too many objects or lists, or too deep in one another, for a field that comes twice,
+    an object with too many fields, and text with half of a surrogate pair; ValueError or RecursionError for what is
+    not JSON.
+    """
+    check_size(raw)
+    body = json.loads(raw, object_pairs_hook=_with_each_field_once)
+    if _num_containers(raw) > MAX_DEPTH:
+        _check_depth(body)
+    if any(each in raw for each in _SUSPICIOUS):
+        _check_text(body)
+    return body
+
+
+def check_size(raw: bytes) -> None:
+    """Raises InvalidRequestError for a body of too many objects and lists."""
+    if _num_containers(raw) > MAX_CONTAINERS and _num_containers(_without_texts(raw)) > MAX_CONTAINERS:
+        raise InvalidRequestError(f"the body has too many objects and lists; send at most {MAX_CONTAINERS}")
+
+
+def _num_containers(raw: bytes) -> int:
+    return raw.count(b"{") + raw.count(b"[")
+
+
+def _without_texts(raw: bytes) -> bytes:
+    """What stands outside quotation marks."""
+    return b"".join(raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+
+
+def _check_depth(body: Any) -> None:
+    """Level by level, without recursion."""
+    level = [body] if isinstance(body, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [item for value in level for item in _items(value) if isinstance(item, dict | list)]
+    if level:
+        raise InvalidRequestError(f"the body is nested too deeply; send at most {MAX_DEPTH} levels")
+
+
+def _items(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
 def _with_served_name(body: Any, services: "Services") -> Any:
     name = body.get("model") if isinstance(body, dict) else None
     if not isinstance(name, str):
@@ -47,6 +95,8 @@ def _with_served_name(body: Any, services: "Services") -> Any:
 
 
 def _with_each_field_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_FIELDS:
+        raise InvalidRequestError(f"an object has {len(pairs)} fields; at most {MAX_FIELDS} are allowed")
     fields = dict(pairs)
     if len(fields) < len(pairs):
         name = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))

@@ -23,6 +23,7 @@ from models.corpus.records import MAX_PAGE_LIMIT, PageRequest
 from models.errors import InvalidRequestError, NotFoundError, RagError
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
+from serve.api.json_request import check_size
 from serve.api.mcp_tools import TOOLS, Caller, Tool
 from serve.api.services import ServicesDep, TenantRoute
 
@@ -40,6 +41,7 @@ Context = ServerRequestContext[Any, Any]
 async def mcp(request: Request, services: ServicesDep, context: ContextDep) -> Response:
     """One message of the protocol. Other methods than POST belong to sessions, and there are none."""
     message = await request.body()
+    check_size(message)
     return await cancel_on_disconnect(request, _response(message, request.scope, Caller(services, context)))
 
 

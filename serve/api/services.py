@@ -6,6 +6,8 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from deployments.telemetry.logs import LoggedRequest, log_as
 from models.catalog import Catalog
@@ -15,6 +17,7 @@ from models.errors import NotFoundError
 from models.types import DEFAULT_TENANT
 from serve.access.keys import KeyRing
 from serve.api.background_responses import BackgroundResponses
+from serve.api.fail_fast import fail_fast
 from serve.api.json_request import ExtraJsonRequest, JsonRequest
 from serve.api.request_names import RequestNames
 from serve.pipelines.answering import Answering
@@ -72,14 +75,14 @@ class TenantRoute(APIRoute):
     request_class: type[JsonRequest] = JsonRequest
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        fail_fast(self)
         handler = super().get_route_handler()
         names = RequestNames.of(self.dependant)
 
         async def authorized(request: Request) -> Response:
             request = self.request_class(request.scope, request.receive)
-            access: KeyRing | None = request.app.state.services.access
+            identify(request.app.state.services, request.scope)
             state = request.state
-            state.tenant = DEFAULT_TENANT if access is None else access.tenant_of(_authorization(request))
             log_as(LoggedRequest(state.request_id, state.tenant, state.trace_context))
             _check_ids(request)
             await names.check(request)
@@ -95,10 +98,21 @@ def _check_ids(request: Request) -> None:
             raise NotFoundError(name.removesuffix("_id").replace("_", " "), str(value))
 
 
-def _authorization(request: Request) -> str | None:
+def identify(services: Services, scope: Scope) -> None:
+    """Set the tenant of a request by its key, if it has none yet. Raises UnauthorizedError."""
+    state = scope.setdefault("state", {})
+    if "tenant" not in state:
+        state["tenant"] = (
+            DEFAULT_TENANT
+            if services.access is None
+            else services.access.tenant_of(_authorization(Headers(scope=scope)))
+        )
+
+
+def _authorization(headers: Headers) -> str | None:
     """The credential, in OpenAI's header or in Anthropic's."""
-    key = request.headers.get("x-api-key")
-    return request.headers.get("authorization") or (f"Bearer {key}" if key else None)
+    key = headers.get("x-api-key")
+    return headers.get("authorization") or (f"Bearer {key}" if key else None)
 
 
 class ExtraRoute(TenantRoute):

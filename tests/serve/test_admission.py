@@ -69,7 +69,7 @@ class Gate:
 @asynccontextmanager
 async def limited(gate: Gate, max_questions: int) -> AsyncIterator[tuple[httpx.AsyncClient, Admission]]:
     permits = Admission(lambda: AdmissionConfig(max_questions=max_questions))
-    transport = httpx.ASGITransport(app=OneRequestId(RequestLog(AdmissionLimit(gate, permits))))
+    transport = httpx.ASGITransport(app=OneRequestId(RequestLog(AdmissionLimit(gate, permits, lambda _: None))))
     async with httpx.AsyncClient(transport=transport, base_url="http://ragserve") as http:
         yield http, permits
 

@@ -93,6 +93,7 @@ SUCCESS: dict[str, Success] = {
 ERRORS: dict[int, str] = {
     401: "No valid API key.",
     404: "The id or the name is unknown.",
+    408: "The body did not arrive in time.",
     409: "The current state does not allow it; a retry does not help.",
     413: "The body is too large.",
     422: "A field, a parameter or the document is wrong; `param` names it.",
@@ -119,6 +120,7 @@ def error_statuses(operation: str, has_body: bool, is_limited: bool) -> list[int
     candidates = {
         401: True,
         404: names_something,
+        408: has_body,
         409: path.startswith(_STATE),
         413: has_body,
         422: True,
