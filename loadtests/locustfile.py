@@ -7,7 +7,6 @@ It fails with exit code 1 if an endpoint exceeds its budget.
 import ipaddress
 import logging
 import socket
-import time
 from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,20 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadtests.budgets import BUILT_IN as BUILT_IN_BUDGETS
-from loadtests.budgets import Budgets, violations
+from loadtests.budgets import Budgets, absent, violations
+from loadtests.ingest_user import IngestUser
 from loadtests.questions import Questions
-from loadtests.recorder import Recorder, Sample
-from loadtests.report import write_report
+from loadtests.recorder import recorder
+from loadtests.report import summary, write_report
 from loadtests.shapes import SHAPES
-from loadtests.users import ChatUser, EmbeddingUser, IngestUser, QueryUser, Reader, RerankUser, SearchUser
+from loadtests.tables import Verdict
+from loadtests.users import ChatUser, EmbeddingUser, QueryUser, Reader, RerankUser, SearchUser
 
 __all__ = ["ChatUser", "EmbeddingUser", "IngestUser", "QueryUser", "RerankUser", "SearchUser", "TestShape"]
 
 MAX_PEAK, MAX_DURATION_S, MAX_REQUESTS = 1_000, 4 * 3600, 10_000_000
 DEFAULT_HOST = "http://127.0.0.1:8000"
 logger = logging.getLogger("loadtests")
-recorder = Recorder()
-started_at = time.perf_counter()
 
 
 def bounded(limit: int) -> Any:
@@ -58,7 +57,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         help="Requests that end the test early.",
     )
     parser.add_argument("--questions", default="", help="Folder in BEIR's layout; default: questions.txt.")
-    parser.add_argument("--budgets", default=str(BUILT_IN_BUDGETS), help="YAML file with the limits of each endpoint.")
+    parser.add_argument("--budgets", default=str(BUILT_IN_BUDGETS), help="YAML file of limits, by endpoint and stage.")
     parser.add_argument("--report", default="loadtest-report", help="Folder for report.html and CSV files.")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the questions' order.")
     parser.add_argument("--allow-remote", action="store_true", help="Allow a service on another machine.")
@@ -76,24 +75,32 @@ def prepare(environment: Environment, **_: Any) -> None:
     folder = options.questions
     Reader.questions = Questions.from_folder(Path(folder), options.seed) if folder else Questions.built_in(options.seed)
     environment.ragserve_budgets = Budgets.read(Path(options.budgets))
+    recorder.start()
 
 
 @events.request.add_listener
-def record(request_type: str, name: str, response_time: float, exception: BaseException | None, **_: Any) -> None:
-    at_s = time.perf_counter() - started_at
-    recorder.add(request_type, name, Sample(at_s, response_time / 1e3, exception is not None))
+def record(name: str, response_time: float, exception: BaseException | None, context: dict[str, Any], **_: Any) -> None:
+    recorder.add_request(name, response_time / 1e3, exception is not None, context.get("degraded", ()))
+
+
+@events.test_stop.add_listener
+def end(environment: Environment, **_: Any) -> None:
+    recorder.stop()
 
 
 @events.quitting.add_listener
 def judge(environment: Environment, **_: Any) -> None:
-    """Write the report. Fail the run if a budget was exceeded or no request was sent."""
+    """Write the report. Fail the run if a budget was exceeded, a set-up call failed, or no request was sent."""
     if environment.process_exit_code == 2 or isinstance(environment.runner, WorkerRunner):
         return
     options = environment.parsed_options
-    problems = violations(environment.ragserve_budgets, recorder.by_endpoint())
+    budgets, measured = environment.ragserve_budgets, (recorder.by_endpoint(), recorder.by_stage())
+    problems = violations(budgets, *measured) + recorder.setup_problems()
     if not recorder.num_requests:
         problems.append("no request was sent; check that the service runs")
-    path = write_report(recorder, problems, Path(options.report), f"{options.shape}, up to {options.peak} users")
+    verdict = Verdict(tuple(problems), absent(budgets, *measured))
+    path = write_report(recorder, verdict, Path(options.report), f"{options.shape}, up to {options.peak} users")
+    logger.info("over %.1f s:\n%s", recorder.duration_s, summary(recorder, verdict))
     for problem in problems:
         logger.error("failed: %s", problem)
     logger.info("report: %s", path)
@@ -112,7 +119,7 @@ class TestShape(LoadTestShape):
         users = SHAPES[options.shape].users(elapsed_s, options.duration, options.peak)
         if users is None:
             return None
-        recorder.users.append((time.perf_counter() - started_at, self.get_current_user_count()))
+        recorder.users.append((recorder.now_s(), self.get_current_user_count()))
         return users, max(1.0, float(options.peak))
 
 

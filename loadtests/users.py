@@ -1,28 +1,21 @@
-"""The users of the load test, one class for each API. A user sends a request, reads the response, then pauses."""
+"""The users who ask, one class for each API. A user sends a request, reads the response, then pauses."""
 
 import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from locust import FastHttpUser, HttpUser, between, constant_pacing, events, task
+from locust import FastHttpUser, HttpUser, between, task
 
 from loadtests.questions import Questions
-from loadtests.recorder import FIRST_TEXT, STAGE
+from loadtests.recorder import recorder
+from loadtests.stage_times import stage_times
 
-STORE_NAME = "loadtest"
 NO_CACHES = {"cache-control": "no-store"}  # the questions repeat, and the load is for the stages
 PARAGRAPH = (
     "Maintenance note {number}. Pump {number} of the north station was inspected; its pressure held at {number} bar. "
     "The gasket of valve {number} is to be replaced within the week, before the station goes back to full load.\n\n"
 )
-
-
-def fire(kind: str, name: str, seconds: float) -> None:
-    """Report a measurement to Locust's statistics and to our recorder."""
-    events.request.fire(
-        request_type=kind, name=name, response_time=seconds * 1e3, response_length=0, exception=None, context={}
-    )
 
 
 class Reader:
@@ -38,13 +31,15 @@ class JsonUser(Reader, FastHttpUser):
 
     abstract = True
 
-    def post(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The response's body. A failure is counted and gives None."""
+    def post(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The response's body, counted with the stages it lacks. A failure is counted and gives an empty one."""
         with self.client.post(path, json=body, name=name, headers=NO_CACHES, catch_response=True) as response:
             if response.status_code != 200:
                 response.failure(_problem(response))
-                return None
-            return response.json()
+                return {}
+            answer: dict[str, Any] = response.json()
+            response.request_meta["context"]["degraded"] = answer.get("degraded", [])
+            return answer
 
 
 class QueryUser(JsonUser):
@@ -54,9 +49,9 @@ class QueryUser(JsonUser):
 
     @task
     def query(self) -> None:
-        body = self.post("query", "/v1/query", {"query": self.questions.next(), "max_tokens": 128})
-        for stage, seconds in (body or {}).get("timings", {}).items():
-            fire(STAGE, stage, seconds)
+        answer = self.post("query", "/v1/query", {"query": self.questions.next(), "max_tokens": 128})
+        for stage, seconds in stage_times(answer.get("timings", {})).items():
+            recorder.add_stage(stage, seconds, failed=stage in answer["degraded"])  # its time is not that of its work
 
 
 class SearchUser(JsonUser):
@@ -108,8 +103,11 @@ class ChatUser(Reader, HttpUser):
                 response.failure(_problem(response))
                 return
             self._read(response, start)
+            # Locust stopped its clock at the headers.
+            response.request_meta["response_time"] = (time.perf_counter() - start) * 1e3
 
     def _read(self, response: Any, start: float) -> None:
+        """Read the stream to its end; count what it lacks, and what it says of itself."""
         ttft_s, usage, is_complete = 0.0, None, False
         for line in _sse_lines(response.iter_lines()):
             if line == "[DONE]":
@@ -120,62 +118,17 @@ class ChatUser(Reader, HttpUser):
                 response.failure(f"error in the stream: {chunk['error'].get('code')}")
                 return
             usage = chunk.get("usage") or usage
+            if "degraded" in chunk:
+                response.request_meta["context"]["degraded"] = chunk["degraded"]
             has_text = any((choice.get("delta") or {}).get("content") for choice in chunk["choices"])
             if has_text and not ttft_s:
                 ttft_s = time.perf_counter() - start
-                fire(FIRST_TEXT, "chat", ttft_s)
+                recorder.add_first_text("chat", ttft_s)
         if not is_complete:
             response.failure("the stream ended without [DONE]")
         elif usage and ttft_s:
-            fire(STAGE, "chat, a token", (time.perf_counter() - start - ttft_s) / max(1, usage["completion_tokens"]))
-
-
-class IngestUser(HttpUser):
-    """A background user: uploads a file every few seconds, waits until it can be searched, and deletes it."""
-
-    fixed_count = 1
-    wait_time = constant_pacing(2)
-    timeout_s = 60.0
-
-    def on_start(self) -> None:
-        self._number = 0
-        self._store = self.client.post("/v1/vector_stores", json={"name": STORE_NAME}, name="setup").json()["id"]
-
-    def on_stop(self) -> None:
-        self.client.delete(f"/v1/vector_stores/{self._store}", name="setup")
-
-    @task
-    def ingest(self) -> None:
-        self._number += 1
-        text = "".join(PARAGRAPH.format(number=self._number * 10 + paragraph) for paragraph in range(10))
-        start = time.perf_counter()
-        file = self.client.post(
-            "/v1/files",
-            data={"purpose": "assistants"},
-            files={"file": (f"note-{self._number}.txt", text.encode())},
-            name="setup",
-        ).json()
-        path = f"/v1/vector_stores/{self._store}/files"
-        self.client.post(path, json={"file_id": file["id"]}, name="setup")
-        problem = self._wait(f"{path}/{file['id']}", start)
-        events.request.fire(
-            request_type="POST",
-            name="ingest",
-            response_time=(time.perf_counter() - start) * 1e3,
-            response_length=len(text),
-            exception=RuntimeError(problem) if problem else None,
-            context={},
-        )
-        self.client.delete(f"/v1/files/{file['id']}", name="setup")
-
-    def _wait(self, path: str, start: float) -> str:
-        """Wait until the file can be searched. Returns the problem, or an empty text."""
-        while time.perf_counter() - start < self.timeout_s:
-            status = self.client.get(path, name="setup").json()["status"]
-            if status != "in_progress":
-                return "" if status == "completed" else status
-            time.sleep(0.2)  # Locust patches sleep, so other users go on
-        return f"not ingested within {self.timeout_s:g} s"
+            after_first_s = time.perf_counter() - start - ttft_s
+            recorder.add_stage("chat, a token", after_first_s / max(1, usage["completion_tokens"]))
 
 
 def _sse_lines(lines: Iterator[bytes | str]) -> Iterator[str]:
