@@ -8,6 +8,7 @@ from pathlib import Path
 from models.corpus.conversations import Conversations
 from models.corpus.database import Database, open_database
 from models.corpus.dead_letters import DeadLetters
+from models.corpus.feedback import FeedbackStore
 from models.corpus.file_batches import FileBatches
 from models.corpus.files import Files
 from models.corpus.filtered_files import FilteredFiles
@@ -18,6 +19,7 @@ from models.corpus.outbox import Outbox
 from models.corpus.positions import Positions
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.responses import Responses
+from models.corpus.score_references import ScoreReferences
 from models.corpus.store_files import StoreFiles
 from models.corpus.vector_stores import VectorStores
 from models.corpus.views import Views
@@ -43,6 +45,8 @@ class Corpus:
     positions: Positions
     responses: Responses
     conversations: Conversations
+    feedback: FeedbackStore
+    score_references: ScoreReferences
     log: Log
     database: Database
 
@@ -67,6 +71,8 @@ class Corpus:
             positions=Positions(database, clock),
             responses=Responses(database, clock),
             conversations=Conversations(database, clock),
+            feedback=FeedbackStore(database, clock),
+            score_references=ScoreReferences(database, clock),
             log=Log(database),
             database=database,
         )

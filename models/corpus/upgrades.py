@@ -76,6 +76,11 @@ def _from_9_to_10(connection: Connection) -> None:
     _run(connection, _RESPONSES)
 
 
+def _from_10_to_11(connection: Connection) -> None:
+    """Add feedback, and scores to compare with."""
+    _run(connection, _QUALITY)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -353,6 +358,26 @@ CREATE INDEX conversation_items_by_conversation
 CREATE INDEX conversation_items_by_id ON conversation_items (tenant, item_id)
 """
 
+_QUALITY = """
+CREATE TABLE feedback (
+    feedback_key {key},
+    tenant TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    rating TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    body JSON NOT NULL,
+    UNIQUE (tenant, request_id)
+);
+CREATE INDEX feedback_by_creation ON feedback (created_at);
+CREATE TABLE score_references (
+    reference TEXT NOT NULL,
+    score TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    numbers JSON NOT NULL,
+    PRIMARY KEY (reference, score)
+)
+"""
+
 _STEPS: dict[int, Step] = {
     1: _from_1_to_2,
     2: _from_2_to_3,
@@ -363,4 +388,5 @@ _STEPS: dict[int, Step] = {
     7: _from_7_to_8,
     8: _from_8_to_9,
     9: _from_9_to_10,
+    10: _from_10_to_11,
 }

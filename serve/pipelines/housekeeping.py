@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class HousekeepingConfig(BaseModel):
-    """How often to clean up, and how long responses and conversations are kept."""
+    """How often to clean up, and how long responses, conversations and feedback are kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,6 +30,9 @@ class HousekeepingConfig(BaseModel):
         ge=60,
         le=3650 * DAY_S,
         description="Seconds for which a conversation is kept after its last use.",
+    )
+    keep_feedback_s: float = Field(
+        default=365 * DAY_S, ge=60, le=3650 * DAY_S, description="Seconds for which feedback on an answer is kept."
     )
 
 
@@ -62,6 +65,7 @@ class Housekeeper:
         self._corpus.log.trim()
         self._corpus.responses.delete_older(self._config.keep_responses_s)
         self._corpus.conversations.delete_unused(self._config.keep_conversations_s)
+        self._corpus.feedback.delete_older(self._config.keep_feedback_s)
         counts = self._corpus.dead_letters.counts()
         for reason in get_args(FailureReason):
             metrics.DEAD_LETTERS.labels(reason).set(counts.get(reason, 0))

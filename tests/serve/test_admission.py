@@ -24,6 +24,7 @@ UNLIMITED = {
     "/v1/files",
     "/v1/files/{file_id}/content",
     "/v1/dead_letters/replay",
+    "/v1/feedback",
     "/v1/conversations",
     "/v1/conversations/{conversation_id}",
     "/v1/conversations/{conversation_id}/items",

@@ -25,6 +25,7 @@ KEY_COLUMNS = frozenset(
         "response_item_key",
         "conversation_key",
         "conversation_item_key",
+        "feedback_key",
     }
 )
 

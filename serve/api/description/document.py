@@ -24,6 +24,7 @@ TAGS = {
     "files": "Uploaded files.",
     "vector_stores": "Vector stores, their files and their search.",
     "conversations": "Stored conversations.",
+    "feedback": "What users said of answers.",
     "dead_letters": "Files that failed for good.",
     "probes": "Liveness, readiness and metrics. No key needed.",
 }

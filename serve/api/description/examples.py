@@ -29,6 +29,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "attributes": {"reviewed": True},
     },
     "post /v1/vector_stores/{vector_store_id}/files/{file_id}": {"attributes": {"year": 2026}},
+    "post /v1/feedback": {"id": "req_1", "rating": "good", "query": QUESTION},
     "post /v1/dead_letters/replay": {"vector_store_id": "default"},
 }
 

@@ -30,7 +30,7 @@ def _json(description: str, *kinds: type[BaseModel], streams: bool = False) -> S
 _STORE = "/v1/vector_stores/{vector_store_id}"
 _STORE_FILE, _BATCH = f"{_STORE}/files/{{file_id}}", f"{_STORE}/file_batches/{{batch_id}}"
 _CONVERSATION, _RESPONSE = "/v1/conversations/{conversation_id}", "/v1/responses/{response_id}"
-_FILE = "/v1/files/{file_id}"
+_FILE, _FEEDBACK = "/v1/files/{file_id}", "/v1/feedback/{feedback_id}"
 _RANKED = Success("The texts, best first.", (shapes.RankedDocuments,), (shapes.RankedText,))
 
 SUCCESS: dict[str, Success] = {
@@ -51,6 +51,10 @@ SUCCESS: dict[str, Success] = {
     f"get {_CONVERSATION}/items": _json("The items.", shapes.ItemList),
     f"get {_CONVERSATION}/items/{{item_id}}": _json("The item.", shapes.ItemObject),
     f"delete {_CONVERSATION}/items/{{item_id}}": _json("The conversation.", shapes.ConversationObject),
+    "post /v1/feedback": _json("The stored feedback.", shapes.FeedbackObject),
+    "get /v1/feedback": _json("A page of feedback.", shapes.FeedbackList),
+    f"get {_FEEDBACK}": _json("The feedback.", shapes.FeedbackObject),
+    f"delete {_FEEDBACK}": _json("It is deleted.", shapes.Deleted),
     "post /v1/embeddings": _json("The vectors.", shapes.EmbeddingList),
     "post /v1/rerank": _RANKED,
     "post /v2/rerank": _RANKED,

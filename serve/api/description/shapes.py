@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.corpus.failures import FailureReason
+from models.corpus.feedback import Rating
 from models.corpus.records import FileStatus
 from serve.api.evidence import LOCATION, LocationBody
 from serve.api.understanding import SearchBody
@@ -257,6 +258,23 @@ class DeadLetterObject(Shape):
 
 class DeadLetterList(ListShape):
     data: list[DeadLetterObject]
+
+
+class FeedbackObject(Shape):
+    """What a user said of an answer."""
+
+    id: str = Field(description="The request's id.")
+    object: Literal["feedback"]
+    created_at: int
+    rating: Rating
+    comment: str | None
+    query: str | None
+    answer: str | None
+    file_ids: list[str]
+
+
+class FeedbackList(ListShape):
+    data: list[FeedbackObject]
 
 
 class ReplayObject(Shape):

@@ -17,8 +17,10 @@ SCOPE = Scope(TENANT, (STORE,))
 GENERATION = "tiny@1"
 CHUNK_CHARS = 10
 # Turn a database of version 9 into one of version 8, 7, 6, 5 and 4.
-UNDO_VERSION_10 = tuple(
-    f"DROP TABLE {name}" for name in ("response_items", "responses", "conversation_items", "conversations")
+UNDO_VERSION_11 = ("DROP TABLE feedback", "DROP TABLE score_references")
+UNDO_VERSION_10 = (
+    *UNDO_VERSION_11,
+    *(f"DROP TABLE {name}" for name in ("response_items", "responses", "conversation_items", "conversations")),
 )
 UNDO_VERSION_9 = (
     *UNDO_VERSION_10,

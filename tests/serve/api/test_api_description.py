@@ -138,6 +138,8 @@ async def test_what_the_routes_send_has_the_described_shape(service: Running, ca
     items = await call("get", "/v1/conversations/{conversation_id}/items", conversation_id=conversation["id"])
     response = await call("post", "/v1/responses", body={"model": "ragserve", "input": "How hot does the oven get?"})
 
+    feedback = await call("post", "/v1/feedback", body={"id": "req_1", "rating": "good"})
+
     gets = [key.removeprefix("get ") for key in SUCCESS if key.startswith("get ")]
     ids = {
         **file,
@@ -146,6 +148,7 @@ async def test_what_the_routes_send_has_the_described_shape(service: Running, ca
         "conversation_id": conversation["id"],
         "item_id": items["data"][0]["id"],
         "response_id": response["id"],
+        "feedback_id": feedback["id"],
     }
     for template in gets:
         await call("get", template, **ids)
@@ -154,6 +157,7 @@ async def test_what_the_routes_send_has_the_described_shape(service: Running, ca
     await call("post", "/v1/messages", 422, body={"messages": []})
     for template in ("/v1/vector_stores/{vector_store_id}/files/{file_id}", "/v1/files/{file_id}"):
         await call("delete", template, **file)
+    await call("delete", "/v1/feedback/{feedback_id}", **ids)
     await call("delete", "/v1/responses/{response_id}", response_id=response["id"])
     await call("delete", "/v1/conversations/{conversation_id}/items/{item_id}", **ids)
     await call("delete", "/v1/conversations/{conversation_id}", conversation_id=conversation["id"])

@@ -28,6 +28,7 @@ BATCH = f"{STORE}/file_batches/{{batch_id}}"
 RESPONSE = "/v1/responses/{response_id}"
 CONVERSATION = "/v1/conversations/{conversation_id}"
 ITEM = f"{CONVERSATION}/items/{{item_id}}"
+FEEDBACK = "/v1/feedback/{feedback_id}"
 
 # A stranger calls each route whose path has an id of the owner: 404, as for an id that does not exist.
 ID_IN_PATH: Calls = {
@@ -66,6 +67,8 @@ ID_IN_PATH: Calls = {
     ("POST", f"{CONVERSATION}/items"): {"json": {"items": [{"role": "user", "content": "mine"}]}},
     ("GET", ITEM): {},
     ("DELETE", ITEM): {},
+    ("GET", FEEDBACK): {},
+    ("DELETE", FEEDBACK): {},
 }
 # Routes that have the id in the body.
 ID_IN_BODY: Calls = {
@@ -75,6 +78,7 @@ ID_IN_BODY: Calls = {
     },
     ("POST", "/v1/vector_stores"): {"json": {"name": "mine", "file_ids": ["{file_id}"]}},
     ("POST", "/v1/responses"): {"json": {"input": QUESTION, "previous_response_id": "{response_id}"}},
+    ("POST", "/v1/feedback"): {"json": {"id": "{feedback_id}", "rating": "bad", "file_ids": ["{file_id}"]}},
 }
 # Routes without an id of the owner: the response has nothing that the owner stored.
 NO_ID: Calls = {
@@ -102,6 +106,8 @@ NO_ID: Calls = {
         ("POST", path): {"json": {"query": QUESTION, "documents": ["mine"]}}
         for path in ("/v1/rerank", "/v2/rerank", "/rerank")
     },
+    ("POST", "/v1/feedback"): {"json": {"id": "{feedback_id}", "rating": "bad"}},
+    ("GET", "/v1/feedback"): {},
     ("GET", "/v1/dead_letters"): {},
     ("POST", "/v1/dead_letters/replay"): {"json": {"reason": "invalid_file"}},
     ("GET", "/v1/models"): {},
@@ -119,6 +125,7 @@ class Owned:
     response_id: str
     conversation_id: str
     item_id: str
+    feedback_id: str
     model_id: str = "ragserve"
 
     def fill(self, template: Any) -> Any:
@@ -130,7 +137,7 @@ class Owned:
         return [self.fill(value) for value in template] if isinstance(template, list) else template
 
 
-UNKNOWN = Owned("file-none", "vs_none", "vsfb_none", "resp_none", "conv_none", "msg_none")
+UNKNOWN = Owned("file-none", "vs_none", "vsfb_none", "resp_none", "conv_none", "msg_none", "req_none")
 
 
 @pytest.fixture
@@ -163,7 +170,9 @@ async def owned(owner: openai.AsyncOpenAI) -> Owned:
     response = await owner.responses.create(input=QUESTION)
     conversation = await owner.conversations.create(items=[{"role": "user", "content": SECRET}])
     (item,) = (await owner.conversations.items.list(conversation.id)).data
-    return Owned(file_id, store.id, batch.id, response.id, conversation.id, item.id)
+    judgement = {"id": "req_owner", "rating": "good", "comment": SECRET, "file_ids": [file_id]}
+    await owner.post("/feedback", body=judgement, cast_to=object)
+    return Owned(file_id, store.id, batch.id, response.id, conversation.id, item.id, "req_owner")
 
 
 def routes(service: Running) -> set[Route]:
@@ -285,5 +294,7 @@ async def _check_untouched(owner: openai.AsyncOpenAI, owned: Owned) -> None:
     conversation = await owner.conversations.retrieve(owned.conversation_id)
     items = await owner.conversations.items.list(owned.conversation_id)
     assert (conversation.metadata, [item.id for item in items.data]) == ({}, [owned.item_id])
+    feedback: Any = await owner.get(f"/feedback/{owned.feedback_id}", cast_to=object)
+    assert (feedback["rating"], feedback["comment"]) == ("good", SECRET)
     file = await owner.files.retrieve(owned.file_id)
     assert (file.filename, file.version) == (f"{SECRET}.md", 1)
