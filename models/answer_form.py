@@ -60,6 +60,7 @@ class AnswerPrompt:
     no_passages: str
     relevance: str
     earlier: str
+    functions: str
     refine: str
     summarize: str
     combine: str

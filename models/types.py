@@ -4,6 +4,7 @@ Frozen dataclasses without slots pickle faster than slotted ones or pydantic mod
 half the time of a list of floats.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from models.answer_form import AnswerForm, AnswerPrompt, AnswerStep
 from models.deadline import Deadline
 from models.filters import Attributes
+from models.functions import CallDelta, Functions, ToolCall
 from models.location import Location, locate
 
 FloatArray = NDArray[np.float32]
@@ -133,10 +135,20 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """One message of a conversation. `role` is system, user or assistant."""
+    """One message of a conversation. `role` is system, user, assistant or tool.
+
+    `calls` are those of the assistant. `call_id` names the call whose result a message of a tool is.
+    """
 
     role: str
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
+
+
+def last_question(messages: Sequence[ChatMessage]) -> str:
+    """The text of the user's last message. Calls of functions and their results may follow it."""
+    return next((message.content for message in reversed(messages) if message.role == "user"), messages[-1].content)
 
 
 @dataclass(frozen=True)
@@ -169,7 +181,8 @@ class GenerationRequest:
     `search_query`: the question, complete without the conversation; empty if it is the last message. `is_strict`:
     sentences that no passage supports are left out. `form`: what was chosen for the answer. `prompt`: its texts; None:
     the default. `step`: this call is one of several, and reads the passages of the step alone; None: the only one.
-    `is_whole`: a conversation beyond the model's window is refused, not cut.
+    `is_whole`: a conversation beyond the model's window is refused, not cut. `functions`: those that the model may
+    call; then the conversation may have calls and results, also after the question. None: it has none of them.
     """
 
     request_id: str
@@ -186,6 +199,7 @@ class GenerationRequest:
     prompt: AnswerPrompt | None = None
     step: AnswerStep | None = None
     is_whole: bool = False
+    functions: Functions | None = None
 
     @property
     def best_first(self) -> tuple[int, ...]:
@@ -197,7 +211,7 @@ class GenerationRequest:
     @property
     def question(self) -> str:
         """The question that was searched: complete without the conversation."""
-        return self.search_query or self.messages[-1].content
+        return self.search_query or last_question(self.messages)
 
 
 @dataclass(frozen=True)
@@ -230,7 +244,7 @@ class GenerationDelta:
     to answer first. `marks` has all markers of the text, in order. None: a language model wrote them, so
     they must be read from the text. The last delta has in `left_out` the sentences that no passage supports, and in
     `is_partial` whether there was too little time for the whole text, or for all steps to it. `fell_back`: the models
-    before this one in the stage's list.
+    before this one in the stage's list. `calls` are pieces of calls of functions.
     """
 
     text: str
@@ -243,6 +257,7 @@ class GenerationDelta:
     left_out: tuple[str, ...] = ()
     is_partial: bool = False
     fell_back: FellBack = ()
+    calls: tuple[CallDelta, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ START_TIMEOUT_S = 30.0
 class ScriptedServer:
     """Answers each request with the next of `script`, then with the last one again. It records every request.
 
-    A number is a status; a list has the events of a stream, whose connection is cut at None.
+    A number is a status; a list has the events of a stream, whose connection is cut at None; a function makes a step
+    from the body.
     """
 
     def __init__(self, url: str) -> None:
@@ -34,13 +35,15 @@ class ScriptedServer:
         self.pause_s = 0.0
 
     async def answer(self, request: Request) -> Response:
-        self.requests.append((request, await request.json()))
+        body = await request.json()
+        self.requests.append((request, body))
         self.num_running += 1
         self.max_running = max(self.max_running, self.num_running)
         try:
             if self.pause_s:
                 await asyncio.sleep(self.pause_s)
-            return self._response(self.script.pop(0) if len(self.script) > 1 else self.script[0])
+            step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            return self._response(step(body) if callable(step) else step)
         finally:
             self.num_running -= 1
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from models.answer_form import AUTO, AnswerForm
 from models.errors import InvalidRequestError
+from models.functions import Functions
+from models.generation.function_calls import without_calls
 from models.types import ChatMessage, SamplingOptions
 
 NEEDS_LLM = "set user_config.model of the Generator to a language model, a catalog entry of kind vllm or openai"
@@ -26,6 +28,15 @@ def unsupported_options(messages: Sequence[ChatMessage], sampling: SamplingOptio
     return {name: problem for name, problem in problems.items() if problem}
 
 
+def unsupported_functions(functions: Functions | None) -> dict[str, str]:
+    """The fields of functions that quoting cannot follow."""
+    if functions is None:
+        return {}
+    if functions.tools:
+        return {"tools": "calls no functions"}
+    return {"messages": "reads no results of functions after the question"}
+
+
 def unsupported_form(form: AnswerForm) -> dict[str, str]:
     """The choices of an answer's form that quoting cannot follow. A length is a number of sentences, so it can."""
     problems = {
@@ -40,7 +51,7 @@ def without_unsupported(
 ) -> tuple[tuple[ChatMessage, ...], SamplingOptions]:
     """Both without what quoting cannot follow."""
     plain = SamplingOptions(sampling.max_tokens, seed=sampling.seed, adapter=sampling.adapter)
-    return tuple(message for message in messages if message.role != "system"), plain
+    return tuple(message for message in without_calls(messages) if message.role != "system"), plain
 
 
 def check_plain_request(model: str, body: Mapping[str, Any]) -> None:

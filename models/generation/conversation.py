@@ -15,19 +15,26 @@ CountTokens = Callable[[Sequence[ChatMessage]], int]
 def shorten(
     messages: Sequence[ChatMessage], count_tokens: CountTokens, budget: int, earlier: str
 ) -> tuple[ChatMessage, ...]:
-    """Leave out as few of the oldest turns as `budget` tokens require, but never system messages or the last message.
+    """Leave out as few of the oldest turns as `budget` tokens require, but never system messages or the question.
 
     The questions of the turns that are left out become one system message after the line `earlier`, each cut to its
     beginning.
     """
-    first, last = 0, sum(message.role != "system" for message in messages) - 1
+    cuts = _cuts([message for message in messages if message.role != "system"])
+    first, last = 0, len(cuts) - 1
     while first < last:  # bisect: counting tokens takes time
         middle = (first + last) // 2
-        if count_tokens(_without(messages, middle, earlier)) <= budget:
+        if count_tokens(_without(messages, cuts[middle], earlier)) <= budget:
             last = middle
         else:
             first = middle + 1
-    return _without(messages, first, earlier)
+    return _without(messages, cuts[first], earlier)
+
+
+def _cuts(turns: Sequence[ChatMessage]) -> list[int]:
+    """How many of the first turns may be left out: no result without its call, and never the question."""
+    question = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=len(turns) - 1)
+    return [place for place in range(question + 1) if turns[place].role != "tool"]
 
 
 def _without(messages: Sequence[ChatMessage], num_turns: int, earlier: str) -> tuple[ChatMessage, ...]:

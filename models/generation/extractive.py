@@ -14,7 +14,7 @@ from models.answer_form import AnswerForm
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
 from models.errors import InvalidRequestError, ModelNotFoundError
-from models.generation.abilities import NEEDS_LLM, check_plain_request, refusal
+from models.generation.abilities import NEEDS_LLM, check_plain_request, refusal, unsupported_functions
 from models.generation.base import EngineActivity
 from models.generation.citations import CitationStream, CitedText
 from models.generation.evidence import MIN_EVIDENCE
@@ -31,7 +31,15 @@ from models.generation.standalone import standalone_question
 from models.generation.words import words
 from models.languages.same_form import exact_names
 from models.prompts.library import default_prompts
-from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, Mark, SamplingOptions
+from models.types import (
+    ChatMessage,
+    CompletionRequest,
+    GenerationDelta,
+    GenerationRequest,
+    Mark,
+    SamplingOptions,
+    last_question,
+)
 
 # Two sentences are the same if they share this fraction of the shorter one's words: overlapping chunks repeat some.
 _SAME_FRACTION = 0.8
@@ -73,11 +81,14 @@ class ExtractiveModel:
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         """One delta: the sentences, best first. Steps mean nothing to it: it reads all passages at once.
 
-        Raises InvalidRequestError for a request of JSON, as it only quotes.
+        Raises InvalidRequestError for a request of JSON or with functions, as it only quotes.
         """
         request = replace(request, step=None) if request.step else request
         if request.sampling.response_schema is not None:
             raise refusal(self.name, "response_format", "cannot write JSON")
+        if request.functions and not request.functions.is_optional:
+            [(param, problem)] = unsupported_functions(request.functions).items()
+            raise refusal(self.name, param, problem)
         # An encoder is slow enough to block the other requests of this event loop; counting words is not.
         best = await asyncio.to_thread(self._best, request) if self._encoder else self._best(request)
         fitting = _first_words(best, request.sampling.max_tokens)
@@ -139,7 +150,7 @@ class ExtractiveModel:
         passages = tuple(request.passages[place] for place in request.best_first)
         units = answer_units(passages)
         scores = lexical_scores(question, units, passages, request.term_weights)
-        last = request.messages[-1].content
+        last = last_question(request.messages)
         if last != question:  # a follow-up asks for what its own words say, about the subject of the whole
             own = lexical_scores(last, units, passages, request.term_weights)
             scores = [score + further for score, further in zip(scores, own, strict=True)]

@@ -48,7 +48,7 @@ async def gather_deltas(
         while (delta := await _next(waiting, reader)) is not None:
             while not waiting.empty():
                 following = waiting.get_nowait()
-                delta = replace(following, text=delta.text + following.text)
+                delta = replace(following, text=delta.text + following.text, calls=delta.calls + following.calls)
             yield delta
             if delta.finish_reason is None:
                 await asyncio.sleep(gather_s)

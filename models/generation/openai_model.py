@@ -9,12 +9,14 @@ from pydantic import BaseModel, Field, model_validator
 
 from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, StageUnavailableError
 from models.generation.base import EngineActivity
+from models.generation.chat_body import sampling_fields
+from models.generation.function_calls import call_text, deltas_of, function_fields, functions_text, to_chat
 from models.generation.gathering import gather_deltas
 from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
 from models.remote.client import async_client, request_headers, translated
 from models.remote.config import RemoteConfig
 from models.remote.rate_limit import RateLimit
-from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
+from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest
 
 if TYPE_CHECKING:
     import openai
@@ -101,18 +103,9 @@ class OpenAIModel:
     async def _deltas(
         self, request: GenerationRequest, marks: tuple[()] | None
     ) -> AsyncGenerator[GenerationDelta, None]:
-        finish_reason, usage = None, dict[str, int]()
-        async with self._place(), aclosing(self._objects("chat", self._body(request))) as chunks:
-            async for chunk in chunks:
-                usage = chunk.get("usage") or usage
-                for choice in chunk.get("choices") or ():
-                    finish_reason = choice.get("finish_reason") or finish_reason
-                    if text := (choice.get("delta") or {}).get("content"):
-                        yield GenerationDelta(text, marks=marks)
-        if finish_reason is None:  # the server closed the stream in the middle
-            raise StageUnavailableError(STAGE)
-        counts = (usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
-        yield GenerationDelta("", finish_reason, *counts, marks=marks)
+        async with self._place(), aclosing(deltas_of(self._objects("chat", self._body(request)), marks)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def _objects(self, kind: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The response, or its chunks if the body says `stream`. Closing it closes the connection."""
@@ -157,39 +150,28 @@ class OpenAIModel:
             raise InvalidRequestError(f"{self.name} has no adapter {sampling.adapter!r}", "model")
         limit = min(sampling.max_tokens, self._config.max_tokens)
         messages = self._messages(request, self._config.max_model_len - limit)
-        options = {
-            self._config.max_tokens_field: limit,
-            "temperature": self._config.temperature if sampling.temperature is None else sampling.temperature,
-            "top_p": sampling.top_p,
-            "stop": list(sampling.stop) or None,
-            "seed": sampling.seed,
-            "presence_penalty": sampling.presence_penalty,
-            "frequency_penalty": sampling.frequency_penalty,
-            "response_format": _response_format(sampling),
-        }
-        chosen = {name: value for name, value in options.items() if value is not None}
-        return {"messages": messages, "stream": True, "stream_options": {"include_usage": True}, **chosen}
+        options = sampling_fields(sampling, self._config.temperature) | {self._config.max_tokens_field: limit}
+        streamed = {"messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+        return {**streamed, **options, **function_fields(request.functions)}
 
-    def _messages(self, request: GenerationRequest, budget: int) -> list[dict[str, str]]:
+    def _messages(self, request: GenerationRequest, budget: int) -> list[dict[str, Any]]:
         """The prompt. Its passages leave room for the answer."""
+        budget -= num_tokens(functions_text(request.functions))
         request = fit_drafts(fit_conversation(request, estimate_tokens, budget), estimate_tokens, budget)
         passages = fit_passages(request, estimate_tokens, budget)
-        return [{"role": message.role, "content": message.content} for message in build_messages(request, passages)]
+        return [to_chat(message) for message in build_messages(request, passages)]
 
 
 def estimate_tokens(messages: Sequence[ChatMessage]) -> int:
     """Tokens of the messages, rather too many than too few: no tokenizer of the remote model is here."""
-    text = "".join(message.content for message in messages)
+    text = "".join(message.content + call_text(message) for message in messages)
+    return num_tokens(text) + MESSAGE_TOKENS * len(messages)
+
+
+def num_tokens(text: str) -> int:
+    """An estimate, rather too many than too few."""
     num_ascii = len(text.encode("ascii", "ignore"))
-    return num_ascii // ASCII_CHARS_PER_TOKEN + len(text) - num_ascii + MESSAGE_TOKENS * len(messages)
-
-
-def _response_format(sampling: SamplingOptions) -> dict[str, Any] | None:
-    if sampling.response_schema is None:
-        return None
-    if sampling.response_schema == {"type": "object"}:
-        return {"type": "json_object"}
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": sampling.response_schema}}
+    return num_ascii // ASCII_CHARS_PER_TOKEN + len(text) - num_ascii
 
 
 def _to_dict(response: Any) -> dict[str, Any]:

@@ -30,7 +30,9 @@ def build_messages(request: GenerationRequest, passages: Numbered) -> list[ChatM
     callers = [message.content for message in request.messages if message.role == "system"]
     blocks = [] if request.step and request.step.kind == "combine" else [_blocks(prompt, passages)]
     relevance = _relevance(prompt, request, passages)
-    system = "\n\n".join([prompt.instructions, *blocks, *callers, *relevance, *_step(prompt, request)])
+    functions = [prompt.functions] if request.functions and prompt.functions else []
+    parts = [prompt.instructions, *functions, *blocks, *callers, *relevance, *_step(prompt, request)]
+    system = "\n\n".join(parts)
     turns = [message for message in request.messages if message.role != "system"]
     return [ChatMessage("system", system), *_examples(prompt), *turns]
 

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
+from models.functions import Functions
 from models.generation.base import EngineActivity
+from models.generation.chat_body import sampling_fields
 from models.generation.control_tokens import ControlTokens
-from models.generation.gathering import gather
+from models.generation.function_calls import deltas_of, function_fields, to_chat
+from models.generation.gathering import gather, gather_deltas
 from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_openai import ABORTED, OWN_REASONS, STAGE, OpenAIServer
@@ -73,6 +76,8 @@ class VllmModel:
         ModelNotFoundError for an unknown adapter, OverloadedError, StageUnavailableError.
         """
         deltas = self._deltas(request)
+        if request.functions is not None:
+            deltas = gather_deltas(self._deltas_with_functions(request), self._config.stream_gather_s)
         # In JSON, a number in brackets is an array, not a citation.
         return deltas if request.sampling.response_schema is None else _without_marks(deltas)
 
@@ -156,15 +161,15 @@ class VllmModel:
         """A unique id: callers may repeat theirs, and the engine aborts by id."""
         return f"{request_id}-{next(self._num_requests)}"
 
-    def _prompt(self, request: GenerationRequest) -> list[int]:
-        """Token ids of the prompt. Its passages leave room for the answer."""
+    def _prompt(self, request: GenerationRequest) -> tuple[list[ChatMessage], list[int]]:
+        """The prompt and its token ids. Its passages leave room for the answer."""
         budget = self._config.max_model_len - self._max_tokens(request.sampling)
         tokenized: dict[tuple[ChatMessage, ...], list[int]] = {}  # the messages counted last are most often the prompt
 
         def token_ids(messages: Sequence[ChatMessage]) -> list[int]:
             key = tuple(messages)
             if key not in tokenized:
-                tokenized[key] = self._token_ids(key)
+                tokenized[key] = self._token_ids(key, request.functions)
             return tokenized[key]
 
         def count_tokens(messages: Sequence[ChatMessage]) -> int:
@@ -172,26 +177,33 @@ class VllmModel:
 
         request = fit_drafts(fit_conversation(request, count_tokens, budget), count_tokens, budget)
         passages = fit_passages(request, count_tokens, budget)
-        return token_ids(build_messages(request, passages))
+        messages = build_messages(request, passages)
+        return messages, token_ids(messages)
 
-    def _token_ids(self, messages: Sequence[ChatMessage]) -> list[int]:
+    def _token_ids(self, messages: Sequence[ChatMessage], functions: Functions | None) -> list[int]:
+        tools = {"tools": list(functions.tools)} if functions and functions.tools else {}
         return (
             self._running_engine()
             .get_tokenizer()
             .apply_chat_template(
-                [{"role": message.role, "content": self._controls.escape(message.content)} for message in messages],
+                [self._to_chat(message) for message in messages],
                 add_generation_prompt=True,
                 return_dict=False,
+                **tools,
                 **self._config.chat_template_options,
             )
         )
+
+    def _to_chat(self, message: ChatMessage) -> dict[str, Any]:
+        chat = to_chat(message, self._controls.escape)
+        return chat | {"content": chat["content"] or ""}  # many chat templates write None as a word
 
     def _max_tokens(self, options: SamplingOptions) -> int:
         return min(options.max_tokens, self._config.max_tokens)
 
     async def _deltas(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         engine, adapter = self._running_engine(), self._running_server().adapter(request.sampling.adapter)
-        prompt = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prompt, request)
+        _, prompt = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prompt, request)
         engine_id, num_completion_tokens = self._engine_id(request.request_id), 0
         self._unfinished.add(engine_id)
         try:
@@ -207,6 +219,24 @@ class VllmModel:
             if engine_id in self._unfinished:
                 self._unfinished.discard(engine_id)
                 await engine.abort(engine_id)
+
+    async def _deltas_with_functions(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+        """The deltas of vLLM's own server, which parses the calls that this model writes."""
+        server, sampling = self._running_server(), request.sampling
+        messages, _ = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prompt, request)
+        body = {
+            "model": sampling.adapter or self.name,
+            "messages": [self._to_chat(message) for message in messages],
+            "max_tokens": self._max_tokens(sampling),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **sampling_fields(sampling, self._config.temperature),
+            **function_fields(request.functions),
+        }
+        chunks = server.answer("chat", body, self._engine_id(request.request_id))
+        async with aclosing(deltas_of(chunks)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     def _generate(
         self,

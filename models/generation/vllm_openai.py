@@ -75,6 +75,7 @@ class OpenAIServer:
         Raises InvalidRequestError, ModelNotFoundError, OverloadedError, StageUnavailableError.
         """
         self.adapter(body.get("model"))
+        self._check_parser(body)
         serving = copy(self._serving[kind])
         # vLLM's parsers of tool calls expect one token at a time.
         gather_s = 0.0 if body.get("tools") else self._config.stream_gather_s
@@ -90,6 +91,15 @@ class OpenAIServer:
             self._running.discard(request_engine)
             # vLLM's generators abort unfinished requests only when they are garbage-collected.
             await self._abort(request_engine)
+
+    def _check_parser(self, body: dict[str, Any]) -> None:
+        """Raises InvalidRequestError for functions that the model may call in a format that nobody set."""
+        if self._config.tool_parser is None and body.get("tools") and body.get("tool_choice") in (None, "auto"):
+            message = (
+                f"model {self._name!r} calls functions only where tool_choice forces it: set options.tool_parser of "
+                "its catalog entry, such as hermes, or leave tools out"
+            )
+            raise InvalidRequestError(message, "tools")
 
     async def abort(self) -> None:
         """End running requests with StageUnavailableError."""

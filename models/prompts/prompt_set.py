@@ -44,6 +44,7 @@ class AnswerTexts(_Texts):
     no_passages: Plain = Field(description="What stands in place of passages if there are none.")
     relevance: Annotated[str, Bounded, template("numbers")] = Field(description="Ranks the passages; {numbers}.")
     earlier: Plain = Field(description="The line before the earlier questions of a long conversation.")
+    functions: Plain = Field(default="", description="After the instructions, where the client has functions.")
     examples: tuple[ExampleTexts, ...] = Field(
         default=(), max_length=MAX_EXAMPLES, description="Few-shots, before the conversation."
     )
@@ -171,6 +172,7 @@ def _for_answer(prompts: PromptSet, language: str | None, length: LengthName | i
         no_passages=texts.no_passages,
         relevance=texts.relevance,
         earlier=texts.earlier,
+        functions=texts.functions,
         refine=steps.refine,
         summarize=steps.summarize,
         combine=steps.combine,

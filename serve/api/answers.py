@@ -1,11 +1,14 @@
 """Run a query through the pipeline, the same for every API shape."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from models.errors import InvalidRequestError
-from models.types import RequestContext, SamplingOptions
+from models.functions import Functions
+from models.generation.function_calls import TOOL
+from models.types import ChatMessage, RequestContext, SamplingOptions
 from serve.api.query_text import check_query_texts
 from serve.api.services import Services
 from serve.api.store_metadata import to_form
@@ -23,6 +26,22 @@ async def accept_query(query: Query, services: Services, param: str = "query") -
     stores, scope = services.corpus.vector_stores, query.scope
     metadata = await asyncio.to_thread(stores.touch, scope.tenant, scope.vector_store_ids)
     return replace(query, store_form=to_form(metadata))
+
+
+def answers_next(role: str, functions: Functions | None) -> bool:
+    """Whether an answer follows a message of this role: a question, or with functions the result of a call."""
+    return role == "user" or (functions is not None and role == TOOL)
+
+
+def is_turn(message: ChatMessage) -> bool:
+    """Whether a model reads the message: it has a text, calls, or is a result, which may be empty."""
+    return message.role == TOOL or bool(message.calls or message.content.strip())
+
+
+def check_question(messages: Sequence[ChatMessage], param: str) -> None:
+    """Raises InvalidRequestError for a conversation without a question, which is what is searched."""
+    if not any(message.role == "user" for message in messages):
+        raise InvalidRequestError("the conversation has no message of the user, which is what is searched", param)
 
 
 def check_grounding(grounded: Grounded, sampling: SamplingOptions) -> None:

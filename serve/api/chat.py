@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.errors import RagError
+from models.functions import CallDelta
 from models.generation.citations import Citation, Marker
 from models.generation.own_context import PROMPT
 from serve.api.answers import accept_query, final_answer, usage
@@ -23,10 +24,11 @@ from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
 from serve.api.evidence import evidence, to_location
+from serve.api.function_tools import call_body
 from serve.api.plain_chat import PlainChat, plain_response
 from serve.api.served_models import needs_documents, served_adapter
 from serve.api.services import ExtraRoute, ServicesDep
-from serve.pipelines.answering import Answered, Event, TextGenerated
+from serve.pipelines.answering import Answered, CallGenerated, Event, TextGenerated
 
 router = APIRouter(route_class=ExtraRoute)
 
@@ -59,7 +61,10 @@ class Completion:
         self._base_url = base_url.rstrip("/")
 
     def response(self, event: Answered) -> dict[str, Any]:
-        message = {"role": "assistant", "content": event.text, "refusal": None, "annotations": self._annotations(event)}
+        content = event.text if event.text or not event.calls else None
+        message = {"role": "assistant", "content": content, "refusal": None, "annotations": self._annotations(event)}
+        if event.calls:
+            message["tool_calls"] = [call_body(call) for call in event.calls]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": event.finish_reason}
         return {**self._head("chat.completion"), "choices": [choice], "usage": usage(event), **evidence(event)}
 
@@ -107,6 +112,8 @@ async def _chunks(
         async for event in events:
             if isinstance(event, TextGenerated):
                 yield _sse(completion.chunk({"content": event.text}))
+            elif isinstance(event, CallGenerated):
+                yield _sse(completion.chunk({"tool_calls": [_piece(event.piece)]}))
             elif isinstance(event, Answered):
                 yield _sse(completion.last_chunk(event))
                 if include_usage:
@@ -116,6 +123,13 @@ async def _chunks(
         yield _sse(error_body(error))
     finally:
         await events.aclose()
+
+
+def _piece(piece: CallDelta) -> dict[str, Any]:
+    """OpenAI's piece of a call. The first one has the id and the name."""
+    function = {"name": piece.name} if piece.name else {}
+    head = {"id": piece.call_id, "type": "function"} if piece.call_id else {}
+    return {"index": piece.index, **head, "function": {**function, "arguments": piece.arguments}}
 
 
 def _sse(body: dict[str, Any]) -> ServerSentEvent:

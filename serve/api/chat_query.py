@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from models.answer_form import AnswerForm
 from models.errors import InvalidRequestError
-from models.types import Scope
-from serve.api.answers import check_grounding
+from models.functions import Functions
+from models.generation.function_calls import TOOL
+from models.types import ChatMessage, Scope
+from serve.api.answers import answers_next, check_grounding, check_question, is_turn
 from serve.api.chat_request import ChatRequest
 from serve.api.filters import to_filter
 from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
@@ -26,10 +28,8 @@ def as_documents(body: dict[str, Any]) -> ChatRequest:
 
 def to_query(body: ChatRequest, adapter: str | None, tenant: str) -> Query:
     """The question of a chat, its conversation before it. Raises InvalidRequestError."""
-    if body.messages[-1].role != "user":
-        raise InvalidRequestError("the last message must have the role user", "messages")
-    earlier = (message.to_chat_message() for message in body.messages[:-1] if message.is_turn)
-    messages = (*earlier, body.messages[-1].to_chat_message())
+    functions = body.functions
+    messages = _turns(body, functions)
     check_grounding(body.grounded, body.sampling(adapter))
     search = body.search
     return Query(
@@ -42,5 +42,18 @@ def to_query(body: ChatRequest, adapter: str | None, tenant: str) -> Query:
         extra=body.extra,
         grounded=body.grounded,
         form=AnswerForm(body.response_mode, body.language, body.length),
-        names_documents=body.vector_store_ids is not None or bool(body.tools),
+        names_documents=body.vector_store_ids is not None or body.file_search is not None,
+        functions=functions,
     )
+
+
+def _turns(body: ChatRequest, functions: Functions | None) -> tuple[ChatMessage, ...]:
+    """The conversation as a model reads it. Raises InvalidRequestError for one that ends with nothing to answer."""
+    *earlier, last = (message.to_chat_message() for message in body.messages)
+    if not answers_next(last.role, functions):
+        raise InvalidRequestError("the last message must have the role user", "messages")
+    if functions is None:
+        earlier = [ChatMessage(turn.role, turn.content) for turn in earlier if turn.role != TOOL]
+    messages = (*(turn for turn in earlier if is_turn(turn)), last)
+    check_question(messages, "messages")
+    return messages

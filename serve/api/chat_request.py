@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 from pydantic_core import PydanticCustomError
 
 from models.errors import InvalidRequestError
+from models.functions import Functions
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.filters import FilterBody
+from serve.api.function_tools import MAX_TOOLS, FunctionTool, MessageCall, NamedFunction, ToolChoice
 from serve.api.ids import VectorStoreIds
 from serve.api.plain_chat import PlainChat
 from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode
@@ -43,9 +45,8 @@ UNSUPPORTED = {
     "audio": "are text",
     "prediction": "take no prediction",
     "web_search_options": "search no web",
-    "functions": "call no functions",
-    "function_call": "call no functions",
-    "tool_choice": "call no functions",
+    "functions": "take functions in `tools`",
+    "function_call": "take functions in `tools`",
 }
 MAX_MESSAGES = 10_000  # a conversation of this length is cut to the model's window, and never refused
 DEFAULT_STORES = (DEFAULT_VECTOR_STORE,)
@@ -59,9 +60,11 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
     "functions": ([],),
     "tool_choice": ("auto",),
-    "parallel_tool_calls": (True, False),
     "modalities": (["text"],),
 }
+
+
+ROLES = {"developer": "system", "function": "tool"}  # of OpenAI's, as the models here have them
 
 
 class TextPart(BaseModel):
@@ -85,13 +88,15 @@ class RefusalPart(BaseModel):
 class Message(BaseModel):
     """A turn of the conversation. Newer clients send `developer` for `system`.
 
-    Calls of tools and their results are accepted and left out, and so are turns without text.
+    Turns without text and without calls are left out; calls and results, too, if the request has no functions.
     """
 
     model_config = ConfigDict(frozen=True)
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | tuple[Annotated[TextPart | RefusalPart, Field(discriminator="type")], ...] | None = None
+    tool_calls: tuple[MessageCall, ...] | None = None
+    tool_call_id: str | None = None
 
     @property
     def text(self) -> str:
@@ -100,12 +105,9 @@ class Message(BaseModel):
         return "\n".join(block.text for block in self.content or () if isinstance(block, TextPart))
 
     def to_chat_message(self) -> ChatMessage:
-        return ChatMessage("system" if self.role == "developer" else self.role, self.text)
-
-    @property
-    def is_turn(self) -> bool:
-        """Whether a model for answers from documents reads it."""
-        return self.role not in ("tool", "function") and bool(self.text.strip())
+        role = ROLES.get(self.role, self.role)
+        calls = [call for each in self.tool_calls or () for call in each.to_calls()]
+        return ChatMessage(role, self.text, tuple(calls), self.tool_call_id or "")
 
 
 class FileSearchTool(BaseModel):
@@ -118,6 +120,9 @@ class FileSearchTool(BaseModel):
     max_num_results: NumResults | None = None
     filters: FilterBody | None = None
     ranking_options: RankingOptions | None = None
+
+
+Tool = Annotated[FileSearchTool | FunctionTool, Field(discriminator="type")]
 
 
 class StreamOptions(BaseModel):
@@ -202,7 +207,11 @@ class ChatRequest(BaseModel):
     seed: int | None = None
     n: Literal[1] = 1
     response_format: ResponseFormat | None = None
-    tools: tuple[FileSearchTool, ...] = Field(default=(), max_length=1)
+    tools: tuple[Tool, ...] = Field(
+        default=(), max_length=MAX_TOOLS, description="One file_search, and functions for a language model to call."
+    )
+    tool_choice: ToolChoice | None = Field(default=None, description="Which of the functions to call; null: auto.")
+    parallel_tool_calls: bool | None = Field(default=None, description="false: one call at a time.")
     vector_store_ids: VectorStoreIds | None = Field(default=None, description="Vector stores to search.")
     top_k: NumResults | None = Field(default=None, description="Most passages to write the answer from.")
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
@@ -235,16 +244,17 @@ class ChatRequest(BaseModel):
         _refuse_unsupported(fields)
         return fields
 
-    @field_validator("tools", mode="before")
+    @field_validator("tools")
     @classmethod
-    def _no_functions(cls, tools: Any) -> Any:
-        if _has_tool(tools, "function"):
-            raise PydanticCustomError(
-                "function_tool",
-                "answers from documents call no functions; to call functions, name a language model as `model` and "
-                "send neither file_search nor vector_store_ids",
-            )
+    def _one_search(cls, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+        if sum(isinstance(tool, FileSearchTool) for tool in tools) > 1:
+            raise PydanticCustomError("file_search", "send one file_search tool; it takes up to 16 vector stores")
         return tools
+
+    @model_validator(mode="after")
+    def _chooses_a_function(self) -> "ChatRequest":
+        _check_choice(self.tool_choice, [tool.function.name for tool in self.function_tools])
+        return self
 
     def sampling(self, adapter: str | None) -> SamplingOptions:
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
@@ -254,9 +264,27 @@ class ChatRequest(BaseModel):
         return SamplingOptions(max_tokens, self.temperature, self.top_p, stop, self.seed, schema, adapter, *penalties)
 
     @property
+    def function_tools(self) -> tuple[FunctionTool, ...]:
+        return tuple(tool for tool in self.tools if isinstance(tool, FunctionTool))
+
+    @property
+    def functions(self) -> Functions | None:
+        """None if the request has nothing to do with functions: neither tools nor results after the question."""
+        tools = tuple(tool.to_tool() for tool in self.function_tools)
+        if not tools and self.messages[-1].role != "tool":
+            return None
+        choice = self.tool_choice or "auto"
+        named = choice.model_dump() if isinstance(choice, NamedFunction) else choice
+        return Functions(tools, named, self.parallel_tool_calls, self.extra == "ignore")
+
+    @property
+    def file_search(self) -> FileSearchTool | None:
+        return next((tool for tool in self.tools if isinstance(tool, FileSearchTool)), None)
+
+    @property
     def search(self) -> FileSearchTool:
         """The search to run. The request's own fields override those of its tool."""
-        tool = self.tools[0] if self.tools else FileSearchTool(type="file_search", vector_store_ids=DEFAULT_STORES)
+        tool = self.file_search or FileSearchTool(type="file_search", vector_store_ids=DEFAULT_STORES)
         return FileSearchTool(
             type="file_search",
             vector_store_ids=self.vector_store_ids or tool.vector_store_ids,
@@ -264,6 +292,16 @@ class ChatRequest(BaseModel):
             filters=self.filters or tool.filters,
             ranking_options=self.ranking_options or tool.ranking_options,
         )
+
+
+def _check_choice(choice: ToolChoice | None, names: list[str]) -> None:
+    """Raises InvalidRequestError for a choice of a function that the request does not have."""
+    if choice in (None, "auto", "none"):
+        return
+    if not names:
+        raise InvalidRequestError("tool_choice asks for a function, and the request has none; add tools", "tool_choice")
+    if isinstance(choice, NamedFunction) and choice.function.name not in names:
+        raise InvalidRequestError("tool_choice names a function that is not in tools", "tool_choice")
 
 
 def _is_default(name: str, value: Any, names: Container[str]) -> bool:
@@ -292,10 +330,8 @@ def _refuse_unsupported(fields: dict[str, Any]) -> None:
 
 
 def _without_extra(body: dict[str, Any], names: Container[str]) -> dict[str, Any]:
-    """The request without what no answer from documents can follow: other fields, choices, functions and media."""
+    """The request without what no answer from documents can follow: other fields, choices and media."""
     fields = {name: value for name, value in body.items() if name in names and name != "n"}
-    if isinstance(fields.get("tools"), list):
-        fields["tools"] = [tool for tool in fields["tools"] if not _has_tool([tool], "function")]
     if isinstance(fields.get("messages"), list):
         fields["messages"] = [_without_media(message) for message in fields["messages"]]
     return fields

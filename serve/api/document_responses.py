@@ -6,22 +6,27 @@ from contextlib import aclosing
 from models.answer_form import AnswerForm
 from models.corpus.conversations import Item
 from models.errors import InvalidRequestError
+from models.functions import Functions
 from models.types import Scope
+from serve.api.answers import answers_next, check_question
 from serve.api.chat_request import DEFAULT_STORES, FileSearchTool
 from serve.api.filters import to_filter
+from serve.api.plain_responses import to_choice, to_tool
 from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
 from serve.api.response_events import ResponseEvents
 from serve.api.response_items import to_messages
-from serve.api.response_object import Body, Draft, Ended, answer_item, answered_response, search_item
+from serve.api.response_object import Body, Draft, Ended, answer_item, answered_response, call_item, search_item
 from serve.api.response_request import ResponseRequest
 from serve.pipelines.answering import Answered, Event, PassagesFound, Query, TextGenerated
 
 
 def to_query(request: ResponseRequest, items: Sequence[Item], adapter: str | None, tenant: str) -> Query:
     """The question with its conversation. Raises InvalidRequestError if the last message is not the user's."""
-    messages = to_messages(items, request.instructions)
-    if not messages or messages[-1].role != "user":
+    functions = to_functions(request, items)
+    messages = to_messages(items, request.instructions, functions is not None)
+    if not messages or not answers_next(messages[-1].role, functions):
         raise InvalidRequestError("the last item must be a message of the user, with text", "input")
+    check_question(messages, "input")
     search = request.file_search or FileSearchTool(type="file_search", vector_store_ids=DEFAULT_STORES)
     return Query(
         messages=messages,
@@ -30,13 +35,23 @@ def to_query(request: ResponseRequest, items: Sequence[Item], adapter: str | Non
         sampling=request.sampling(adapter),
         where=to_filter(search.filters),
         options=to_options(request.mode, search.ranking_options, request.query_understanding),
-        # A text in place of JSON would break its reader; an instruction that is left out is named in `ignored`.
-        extra=request.extra or ("refuse" if request.response_schema else "ignore"),
+        # A text in place of JSON or of a call would break its reader; what else is left out is named in `ignored`.
+        extra=request.extra or ("refuse" if request.response_schema or functions else "ignore"),
         grounded=request.grounded,
         form=AnswerForm(request.response_mode, request.language, request.answer_length),
         names_documents=request.file_search is not None,
         is_whole=request.truncation == "disabled",
+        functions=functions,
     )
+
+
+def to_functions(request: ResponseRequest, items: Sequence[Item]) -> Functions | None:
+    """What the model may call. None if the request has neither functions nor results after the question."""
+    tools = tuple(to_tool(tool) for tool in request.functions)
+    if not tools and (not items or items[-1]["type"] != "function_call_output"):
+        return None
+    is_optional = request.extra == "ignore"
+    return Functions(tools, to_choice(request) or "auto", request.parallel_tool_calls, is_optional)
 
 
 async def document_answer(
@@ -59,5 +74,7 @@ def _events(event: Event, events: ResponseEvents) -> Sequence[Body]:
         case TextGenerated():
             return list(events.text(event.text))
         case Answered():
-            return list(events.message_end(answer_item(event, events.message_id)))
+            message = events.message_end(answer_item(event, events.message_id)) if event.text or not event.calls else ()
+            calls = (body for call in event.calls for body in events.call(call_item(call)))
+            return [*message, *calls]
     return ()  # a citation is an annotation, whose place is known at the end

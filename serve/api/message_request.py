@@ -9,22 +9,25 @@ from models.errors import InvalidRequestError
 from serve.api.chat_request import IGNORED, MAX_MESSAGES
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.filters import FilterBody
+from serve.api.function_tools import MAX_TOOLS
 from serve.api.ids import VectorStoreIds
+from serve.api.message_tools import MessageTool, MessageToolChoice, call_of, result_of
 from serve.api.ranking import NumResults
 from serve.api.sampling import MAX_STOPS, ExtraOptions, MaxTokens, Temperature, TopP
 
-# Parts of an earlier turn that no answer reads: what the model thought, and its calls of tools with their results.
-LEFT_OUT = ("thinking", "redacted_thinking", "tool_use", "tool_result", "server_tool_use")
+# Parts of an earlier turn that no answer reads: what the model thought, and tools that another service ran itself.
+LEFT_OUT = ("thinking", "redacted_thinking", "server_tool_use")
 UNSUPPORTED = {
-    "tools": "calls no tools; /v1/chat/completions does, with a language model",
-    "tool_choice": "calls no tools; /v1/chat/completions does, with a language model",
     "thinking": "has no extended thinking",
     "top_k": "does not sample from the k likeliest tokens; max_num_results limits the passages",
     "container": "has no containers",
     "mcp_servers": "calls no MCP servers",
     "output_config": "has no output_config; /v1/chat/completions has response_format",
 }
-NO_EFFECT = {"tools": [], "thinking": {"type": "disabled"}}
+NO_EFFECT = {"thinking": {"type": "disabled"}}
+
+
+TOOL_USE, TOOL_RESULT = "tool_use", "tool_result"
 
 
 class MessageTurn(BaseModel):
@@ -53,6 +56,10 @@ class MessagesRequest(BaseModel):
     stream: bool = False
     temperature: Temperature | None = None
     top_p: TopP | None = None
+    tools: list[MessageTool] = Field(
+        default=[], max_length=MAX_TOOLS, description="Functions for a language model to call."
+    )
+    tool_choice: MessageToolChoice | None = Field(default=None, description="Whether a tool must be called.")
     stop_sequences: list[str] | None = Field(default=None, max_length=MAX_STOPS)
     vector_store_ids: VectorStoreIds | None = Field(default=None, description="Vector stores to search.")
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
@@ -92,6 +99,8 @@ class MessagesRequest(BaseModel):
             "temperature": self.temperature,
             "top_p": self.top_p,
             "stop": self.stop_sequences,
+            "tools": [tool.to_tool() for tool in self.tools] or None,
+            **(self.tool_choice.to_fields() if self.tool_choice else {}),
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -105,7 +114,21 @@ class MessagesRequest(BaseModel):
         if self.system:
             yield {"role": "system", "content": self._text(self.system, "system")}
         for number, turn in enumerate(self.messages):
-            yield {"role": turn.role, "content": self._text(turn.content, f"messages.{number}.content")}
+            yield from self._turn(turn, f"messages.{number}.content")
+
+    def _turn(self, turn: MessageTurn, where: str) -> Iterator[dict[str, Any]]:
+        """A turn as OpenAI's messages: results of tools first, then its text with its calls."""
+        blocks = turn.content if isinstance(turn.content, list) else ()
+        places = [(f"{where}.{place}", block) for place, block in enumerate(blocks)]
+        results = [(place, block) for place, block in places if block.get("type") == TOOL_RESULT]
+        calls = [call_of(block, place) for place, block in places if block.get("type") == TOOL_USE]
+        for place, block in results:
+            result = result_of(block, place)
+            content = self._text(result.content, f"{place}.content")
+            yield {"role": "tool", "tool_call_id": result.tool_use_id, "content": content}
+        text = self._text(turn.content, where)
+        if text or calls or not results:
+            yield {"role": turn.role, "content": text, **({"tool_calls": calls} if calls else {})}
 
     def _text(self, content: str | list[dict[str, Any]], where: str) -> str:
         if isinstance(content, str):
@@ -118,6 +141,6 @@ class MessagesRequest(BaseModel):
             yield block["text"]
         elif kind == "text":
             raise InvalidRequestError("this part has no text", f"{where}.text")
-        elif kind not in LEFT_OUT and self.extra == "refuse":
+        elif kind not in (*LEFT_OUT, TOOL_USE, TOOL_RESULT) and self.extra == "refuse":
             message = f"answers read text alone, no {kind}; send its text, or `extra: ignore` to leave it out"
             raise InvalidRequestError(message, where)

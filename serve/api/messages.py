@@ -3,7 +3,8 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,7 +13,9 @@ from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.errors import InvalidRequestError, RagError
+from models.functions import ToolCall
 from models.generation.citations import Citation
+from models.generation.function_calls import CallGatherer, call_deltas
 from models.types import CompletionRequest, RequestContext
 from serve.api.answers import accept_query
 from serve.api.chat_query import as_documents, to_query
@@ -21,13 +24,14 @@ from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import MESSAGES, anthropic_error_body, error_body, status_of
 from serve.api.evidence import evidence
 from serve.api.message_request import MessagesRequest
+from serve.api.message_tools import tool_use_block
 from serve.api.served_models import completed, needs_documents, served_adapter
 from serve.api.services import ExtraRoute, Services, ServicesDep
 from serve.pipelines.answering import Answered, Cited, Event, TextGenerated
 
 router = APIRouter(route_class=ExtraRoute)
 
-STOP_REASONS = {"length": "max_tokens"}  # every other reason is a turn that ended
+STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use"}  # every other reason is a turn that ended
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Ended:
     fields: dict[str, Any]
 
 
-Delta = str | Citation | Ended
+Delta = str | Citation | ToolCall | Ended
 
 
 @router.post(MESSAGES, response_model=None)
@@ -88,13 +92,15 @@ async def _of_answer(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Delt
             elif isinstance(event, Cited):
                 yield event.citation
             elif isinstance(event, Answered):
+                for call in event.calls:
+                    yield call
                 counts = (event.num_prompt_tokens, event.num_completion_tokens)
                 yield Ended(event.finish_reason, *counts, evidence(event))
 
 
 async def _of_chunks(chunks: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[Delta, None]:
-    """The text of OpenAI's chunks; the reason and the counts come in the last ones."""
-    finish_reason, usage = "stop", dict[str, int]()
+    """The text of OpenAI's chunks, then whole calls; the reason and the counts come in the last ones."""
+    finish_reason, usage, gatherer = "stop", dict[str, int](), CallGatherer()
     async with aclosing(chunks):
         async for chunk in chunks:
             usage = chunk.get("usage") or usage
@@ -102,7 +108,21 @@ async def _of_chunks(chunks: AsyncGenerator[dict[str, Any], None]) -> AsyncGener
                 finish_reason = choice.get("finish_reason") or finish_reason
                 if choice["delta"].get("content"):
                     yield choice["delta"]["content"]
+                for piece in call_deltas(choice["delta"]):
+                    gatherer.add(piece)
+    for call in gatherer.calls:
+        yield call
+    finish_reason = "tool_calls" if gatherer.calls and finish_reason == "stop" else finish_reason
     yield Ended(finish_reason, usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0), {})
+
+
+@dataclass
+class Content:
+    """What an answer has so far."""
+
+    text: str = ""
+    citations: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
 
 
 class Message:
@@ -112,9 +132,10 @@ class Message:
         self._head = {"id": f"msg_{request_id}", "type": "message", "role": "assistant", "model": model}
         self._file_ids: list[str] = []
 
-    def whole(self, text: str, citations: list[dict[str, Any]], ended: Ended) -> dict[str, Any]:
-        block = {"type": "text", "text": text, "citations": citations or None}
-        return {**ended.fields, **self._head, "content": [block], **_stop(ended), "usage": _usage(ended)}
+    def whole(self, content: Content, ended: Ended) -> dict[str, Any]:
+        texts = [{"type": "text", "text": content.text, "citations": content.citations or None}]
+        blocks = [*(texts if content.text or not content.calls else ()), *map(tool_use_block, content.calls)]
+        return {**ended.fields, **self._head, "content": blocks, **_stop(ended), "usage": _usage(ended)}
 
     def start(self) -> dict[str, Any]:
         empty = Ended("", 0, 0, {})
@@ -148,31 +169,38 @@ def _usage(ended: Ended) -> dict[str, int]:
 
 
 async def _whole(deltas: AsyncGenerator[Delta, None], message: Message) -> dict[str, Any]:
-    texts, citations = list[str](), list[dict[str, Any]]()
+    content = Content()
     async with aclosing(deltas):
         async for delta in deltas:
-            if isinstance(delta, str):
-                texts.append(delta)
-            elif isinstance(delta, Citation):
-                citations.append(message.citation(delta))
-            else:
-                return message.whole("".join(texts), citations, delta)
+            match delta:
+                case str():
+                    content.text += delta
+                case Citation():
+                    content.citations.append(message.citation(delta))
+                case ToolCall():
+                    content.calls.append(delta)
+                case Ended():
+                    return message.whole(content, delta)
     raise AssertionError("an answer ends with Ended or raises")
 
 
 async def _events(deltas: AsyncGenerator[Delta, None], message: Message) -> AsyncIterator[ServerSentEvent]:
-    """Anthropic's events, of one content block. An error ends them."""
+    """Anthropic's events: a block of text, if there is a text, and a block a call. An error ends them."""
+    blocks = Blocks()
     try:
         yield _sse(message.start())
-        yield _sse(_block("start", content_block={"type": "text", "text": ""}))
         async for delta in deltas:
-            if isinstance(delta, str):
-                yield _sse(_block("delta", delta={"type": "text_delta", "text": delta}))
-            elif isinstance(delta, Citation):
-                yield _sse(_block("delta", delta={"type": "citations_delta", "citation": message.citation(delta)}))
-            else:
-                yield _sse(_block("stop"))
-                yield _sse(message.end(delta))
+            match delta:
+                case str():
+                    events = blocks.text({"type": "text_delta", "text": delta})
+                case Citation():
+                    events = blocks.text({"type": "citations_delta", "citation": message.citation(delta)})
+                case ToolCall():
+                    events = blocks.call(delta)
+                case Ended():
+                    events = chain(blocks.end(), (message.end(delta),))
+            for event in events:
+                yield _sse(event)
         yield _sse({"type": "message_stop"})
     except RagError as error:
         yield _sse(anthropic_error_body(error_body(error), status_of(error)))
@@ -180,8 +208,39 @@ async def _events(deltas: AsyncGenerator[Delta, None], message: Message) -> Asyn
         await deltas.aclose()
 
 
-def _block(event: str, **fields: Any) -> dict[str, Any]:
-    return {"type": f"content_block_{event}", "index": 0, **fields}
+class Blocks:
+    """The events of content blocks, numbered from 0. An answer has at least one, which may be empty."""
+
+    def __init__(self) -> None:
+        self._index, self._is_open = 0, False
+
+    def text(self, delta: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if not self._is_open:
+            yield self._open({"type": "text", "text": ""})
+        yield self._event("delta", delta=delta)
+
+    def call(self, call: ToolCall) -> Iterator[dict[str, Any]]:
+        yield from self._close()
+        yield self._open(tool_use_block(call) | {"input": {}})
+        yield self._event("delta", delta={"type": "input_json_delta", "partial_json": call.arguments or "{}"})
+        yield from self._close()
+
+    def end(self) -> Iterator[dict[str, Any]]:
+        if self._index == 0 and not self._is_open:
+            yield self._open({"type": "text", "text": ""})
+        yield from self._close()
+
+    def _open(self, block: dict[str, Any]) -> dict[str, Any]:
+        self._is_open = True
+        return self._event("start", content_block=block)
+
+    def _close(self) -> Iterator[dict[str, Any]]:
+        if self._is_open:
+            yield self._event("stop")
+            self._index, self._is_open = self._index + 1, False
+
+    def _event(self, event: str, **fields: Any) -> dict[str, Any]:
+        return {"type": f"content_block_{event}", "index": self._index, **fields}
 
 
 def _sse(body: dict[str, Any]) -> ServerSentEvent:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.corpus.conversations import Item
-from models.corpus.ids import random_id
 from models.corpus.responses import ResponseStatus
+from models.generation.function_calls import CallGatherer, call_deltas
 from models.types import CompletionRequest
 from serve.api.chat_request import JsonObjectFormat
 from serve.api.response_events import ResponseEvents
 from serve.api.response_items import to_chat_messages
-from serve.api.response_object import Body, Draft, Ended, message_item, usage
-from serve.api.response_request import FunctionTool, NamedTool, ResponseRequest, SchemaFormat
+from serve.api.response_object import Body, Draft, Ended, call_item, message_item, usage
+from serve.api.response_request import FILE_SEARCH, FunctionTool, NamedTool, ResponseRequest, SchemaFormat
 
 Chunks = AsyncGenerator[dict[str, Any], None]
 
@@ -32,26 +32,13 @@ def to_completion(draft: Draft, items: list[Item], request_id: str) -> Completio
         "max_completion_tokens": request.max_output_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "tools": [_to_tool(tool) for tool in request.functions] or None,
-        "tool_choice": _to_choice(request),
+        "tools": [to_tool(tool) for tool in request.functions] or None,
+        "tool_choice": to_choice(request),
         "parallel_tool_calls": request.parallel_tool_calls if request.functions else None,
         "response_format": _to_format(request),
         "reasoning_effort": request.reasoning.model_dump().get("effort") if request.reasoning else None,
     }
     return CompletionRequest(request_id, "chat", {name: value for name, value in body.items() if value is not None})
-
-
-@dataclass
-class _Call:
-    """A call of a function, gathered from chunks."""
-
-    call_id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-    def to_item(self) -> Item:
-        call = {"call_id": self.call_id, "name": self.name, "arguments": self.arguments}
-        return {"id": random_id("fc_"), "type": "function_call", "status": "completed", **call}
 
 
 @dataclass
@@ -61,7 +48,7 @@ class Completion:
     text: str = ""
     finish_reason: str = "stop"
     counts: dict[str, Any] = field(default_factory=dict)
-    calls: dict[int, _Call] = field(default_factory=dict)
+    gatherer: CallGatherer = field(default_factory=CallGatherer)
 
     def add(self, chunk: dict[str, Any]) -> str:
         """Take in a chunk; its text is returned."""
@@ -70,17 +57,11 @@ class Completion:
         for choice in chunk["choices"]:
             delta = choice["delta"]
             text += delta.get("content") or ""
-            for each in delta.get("tool_calls") or ():
-                self._add_call(each)
+            for piece in call_deltas(delta):
+                self.gatherer.add(piece)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
         self.text += text
         return text
-
-    def _add_call(self, delta: dict[str, Any]) -> None:
-        call, function = self.calls.setdefault(delta["index"], _Call()), delta.get("function") or {}
-        call.call_id = delta.get("id") or call.call_id
-        call.name += function.get("name") or ""
-        call.arguments += function.get("arguments") or ""
 
     @property
     def is_cut(self) -> bool:
@@ -88,7 +69,7 @@ class Completion:
 
     def message(self, item_id: str) -> Item | None:
         """None if the model only called functions."""
-        return message_item(item_id, self.text, (), self.is_cut) if self.text or not self.calls else None
+        return message_item(item_id, self.text, (), self.is_cut) if self.text or not self.gatherer.calls else None
 
     def ended(self, draft: Draft, output: list[Item]) -> Ended:
         status: ResponseStatus = "incomplete" if self.is_cut else "completed"
@@ -111,19 +92,23 @@ async def plain_answer(chunks: Chunks, draft: Draft, events: ResponseEvents) -> 
     message = completion.message(events.message_id)
     for event in events.message_end(message) if message else ():
         yield event
-    for _, call in sorted(completion.calls.items()):
-        for event in events.call(call.to_item()):
+    for call in completion.gatherer.calls:
+        for event in events.call(call_item(call)):
             yield event
     yield completion.ended(draft, events.output)
 
 
-def _to_tool(tool: FunctionTool) -> dict[str, Any]:
+def to_tool(tool: FunctionTool) -> dict[str, Any]:
+    """The function as a chat completion has it."""
     function = tool.model_dump(exclude={"type"}, exclude_none=True)
     return {"type": "function", "function": function}
 
 
-def _to_choice(request: ResponseRequest) -> Any:
+def to_choice(request: ResponseRequest) -> Any:
+    """OpenAI's tool_choice of a chat completion; None without functions. A search is made in any case."""
     if isinstance(request.tool_choice, NamedTool):
+        if request.tool_choice.type == FILE_SEARCH:
+            return None
         return {"type": "function", "function": {"name": request.tool_choice.name}}
     return request.tool_choice if request.functions else None
 

@@ -34,7 +34,7 @@ from serve.api.sampling import (
 )
 from serve.api.services import ServicesDep, TenantRoute
 from serve.api.understanding import QueryUnderstanding, SearchBody
-from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
+from serve.pipelines.answering import Answered, CallGenerated, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.trace import Degraded
 
 router = APIRouter(route_class=TenantRoute)
@@ -166,6 +166,8 @@ def _to_sse(event: Event, request_id: str) -> ServerSentEvent:
             return ServerSentEvent(json.dumps({"passages": passages}), event="passages")
         case TextGenerated():
             return ServerSentEvent(json.dumps({"text": event.text}), event="text")
+        case CallGenerated():
+            raise AssertionError("a request of this route has no functions")
         case Cited():
             return ServerSentEvent(to_citation(event.citation).model_dump_json(), event="citation")
         case Answered():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
@@ -10,6 +11,8 @@ from pydantic_core import PydanticCustomError
 from models.corpus.conversations import Item
 from models.corpus.ids import random_id
 from models.errors import InvalidRequestError
+from models.functions import ToolCall
+from models.generation.function_calls import TOOL, to_chat
 from models.types import ChatMessage
 from serve.api.chat_request import MAX_MESSAGES
 
@@ -222,11 +225,17 @@ def check_texts(items: Sequence[Item], instructions: str | None, max_chars: int,
         raise InvalidRequestError(message, param)
 
 
-def to_messages(items: Sequence[Item], instructions: str | None) -> tuple[ChatMessage, ...]:
-    """The conversation for an answer from documents. Calls, their results and empty messages are left out."""
-    texts = [(item["role"], text_of(item)) for item in items if item["type"] == "message"]
-    messages = [ChatMessage("system" if role == "developer" else role, text) for role, text in texts if text.strip()]
-    return (ChatMessage("system", instructions), *messages) if instructions else tuple(messages)
+def to_messages(items: Sequence[Item], instructions: str | None, with_calls: bool = False) -> tuple[ChatMessage, ...]:
+    """The conversation for an answer from documents, without empty messages; on request with calls and results."""
+    messages = [] if not instructions else [ChatMessage("system", instructions)]
+    for item in items:
+        if item["type"] == "message" and text_of(item).strip():
+            messages.append(ChatMessage("system" if item["role"] == "developer" else item["role"], text_of(item)))
+        elif item["type"] == "function_call" and with_calls:
+            _add_call(messages, ToolCall(item["call_id"], item["name"], item["arguments"]))
+        elif item["type"] == "function_call_output" and with_calls:
+            messages.append(ChatMessage(TOOL, _output_text(item), call_id=item["call_id"]))
+    return tuple(messages)
 
 
 def to_chat_messages(items: Sequence[Item], instructions: str | None) -> list[dict[str, Any]]:
@@ -234,26 +243,19 @@ def to_chat_messages(items: Sequence[Item], instructions: str | None) -> list[di
 
     System messages are one, the first: many chat templates refuse a second one.
     """
-    system = [text.content for text in to_messages(items, instructions) if text.role == "system"]
-    messages: list[dict[str, Any]] = [{"role": "system", "content": "\n\n".join(system)}] if system else []
-    for item in items:
-        if item["type"] == "function_call":
-            _add_call(messages, item)
-        elif item["type"] == "function_call_output":
-            messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": _output_text(item)})
-        elif item["type"] == "message" and item["role"] in ("user", "assistant"):
-            messages.append({"role": item["role"], "content": text_of(item)})
-    return messages
+    messages = to_messages(items, instructions, with_calls=True)
+    system = [message.content for message in messages if message.role == "system"]
+    first = [{"role": "system", "content": "\n\n".join(system)}] if system else []
+    return [*first, *(to_chat(message) for message in messages if message.role != "system")]
 
 
-def _add_call(messages: list[dict[str, Any]], item: Item) -> None:
+def _add_call(messages: list[ChatMessage], call: ToolCall) -> None:
     """Parallel calls are one message of the assistant, together with the text before them."""
-    function = {"name": item["name"], "arguments": item["arguments"]}
-    call = {"id": item["call_id"], "type": "function", "function": function}
-    if messages and messages[-1]["role"] == "assistant":
-        messages[-1].setdefault("tool_calls", []).append(call)
+    if messages and messages[-1].role == "assistant":
+        last = messages.pop()
+        messages.append(replace(last, calls=(*last.calls, call)))
     else:
-        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        messages.append(ChatMessage("assistant", "", (call,)))
 
 
 def _output_text(item: Item) -> str:

@@ -11,6 +11,7 @@ from models.corpus.conversations import Item
 from models.corpus.ids import random_id
 from models.corpus.responses import ResponseStatus, StoredResponse
 from models.errors import OverloadedError, RagError
+from models.functions import ToolCall
 from models.generation.citations import Citation, Marker
 from models.generation.own_context import PROMPT
 from models.types import Passage
@@ -150,6 +151,11 @@ def answer_item(event: Answered, item_id: str) -> Item:
     by_id = {citation.id: citation for citation in event.citations}
     annotations = [_annotation(by_id[marker.citation_id], marker) for marker in event.markers]
     return message_item(item_id, event.text, annotations, event.finish_reason == "length")
+
+
+def call_item(call: ToolCall) -> Item:
+    fields = {"call_id": call.call_id, "name": call.name, "arguments": call.arguments}
+    return {"id": random_id("fc_"), "type": "function_call", "status": "completed", **fields}
 
 
 def usage(num_input: int, num_output: int) -> Body:

@@ -30,10 +30,6 @@ FILE_SEARCH, FUNCTION = "file_search", "function"
 LOGPROBS = "message.output_text.logprobs"
 # Our own, of answers from documents.
 DOCUMENT_FIELDS = ("mode", "query_understanding", "extra", "grounded", "response_mode", "language", "length")
-NO_FUNCTIONS = (
-    "answers from documents call no functions; to call functions, name a language model as `model` and send no "
-    "file_search"
-)
 # OpenAI's `verbosity`. `medium` is its default, so it chooses nothing.
 LENGTHS: dict[str, LengthName | None] = {"low": "short", "medium": None, "high": "long"}
 Id = Annotated[str, StringConstraints(pattern=ID)]
@@ -69,7 +65,7 @@ class TextOptions(Strict):
 
 
 class FunctionTool(Strict):
-    """A function of the client's. Only a language model without documents calls it."""
+    """A function of the client's, which a language model may call."""
 
     type: Literal["function"]
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
@@ -248,12 +244,10 @@ def check_request(body: ResponseRequest) -> None:
 
 def check_documents(body: ResponseRequest) -> None:
     """Raises InvalidRequestError for what no answer from documents can follow."""
-    if body.functions:
-        raise InvalidRequestError(NO_FUNCTIONS, "tools")
     choice = body.tool_choice
     if isinstance(choice, NamedTool) and choice.type == FUNCTION:
-        raise InvalidRequestError(NO_FUNCTIONS, "tool_choice")
-    if choice == "none" and body.file_search is not None:
+        _check_named(choice, body.functions)
+    if choice == "none" and body.file_search is not None and not body.functions:
         raise InvalidRequestError("an answer from documents searches them; leave tool_choice out", "tool_choice")
 
 
@@ -264,5 +258,11 @@ def check_plain(body: ResponseRequest) -> None:
             raise InvalidRequestError(f"{name} needs documents to search; add a file_search tool", name)
     if body.tool_choice not in (None, "auto", "none") and not body.functions:
         raise InvalidRequestError("tool_choice names a tool, and the request has none; add tools", "tool_choice")
-    if isinstance(body.tool_choice, NamedTool) and body.tool_choice.name not in {tool.name for tool in body.functions}:
+    if isinstance(body.tool_choice, NamedTool):
+        _check_named(body.tool_choice, body.functions)
+
+
+def _check_named(choice: NamedTool, functions: tuple[FunctionTool, ...]) -> None:
+    """Raises InvalidRequestError for a choice of a function that the request does not have."""
+    if choice.name not in {tool.name for tool in functions}:
         raise InvalidRequestError("tool_choice names a function that is not in tools", "tool_choice")

@@ -65,6 +65,8 @@ class CachedAnswering:
         return key if key is not None and self._is_fixed(query, key) else None
 
     def _is_fixed(self, query: Query, key: ResultKey) -> bool:
+        if query.functions is not None:
+            return False  # what a function returns changes
         return query.sampling.temperature == 0 or self._keys.serving.is_extractive(key.models["generate"])
 
     async def _stored(self, key: ResultKey) -> list[Event] | None:

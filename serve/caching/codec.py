@@ -17,7 +17,7 @@ from models.generation.evidence import Signals
 from models.generation.structured import FieldSupport
 from models.generation.support import Unsupported
 from models.types import Embeddings, Passage
-from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, TextGenerated
+from serve.pipelines.answering import Answered, CallGenerated, Cited, Event, PassagesFound, TextGenerated
 from serve.pipelines.retrieving import Retrieved
 from serve.pipelines.trace import Search, SearchKind, Trace
 
@@ -116,6 +116,8 @@ def _from_event(event: Event, passages: _PassageTable) -> list[Any]:
             return [KIND.passages, passages.places(event.passages), event.answerable, event.queries]
         case TextGenerated():
             return [KIND.text, event.text]
+        case CallGenerated():
+            raise TypeError("an answer with functions is not stored")
         case Cited():
             return [KIND.cited, _from_citation(event.citation, passages)]
         case Answered():

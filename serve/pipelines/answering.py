@@ -6,12 +6,13 @@ from typing import Literal, Protocol
 
 from models.answer_form import AnswerForm
 from models.filters import Filter
+from models.functions import CallDelta, Functions, ToolCall
 from models.generation.citations import Citation, Marker
 from models.generation.structured import FieldSupport
 from models.generation.support import Unsupported
 from models.prompts.library import default_prompts
 from models.prompts.prompt_set import PromptSet
-from models.types import ChatMessage, Passage, RequestContext, SamplingOptions, Scope
+from models.types import ChatMessage, Passage, RequestContext, SamplingOptions, Scope, last_question
 from serve.pipelines.retrieving import RetrievalOptions
 from serve.pipelines.trace import Trace
 
@@ -28,6 +29,7 @@ class Query:
     search. If not, a context in its messages takes the place of the documents where the model only quotes. `form`: what
     the request chooses for the answer; `store_form`: what its vector stores choose where it does not. `prompts`: the
     texts that the model and the reader get. `is_whole`: a conversation beyond the model's window is refused, not cut.
+    `functions`: as in GenerationRequest; calls and their results may then follow the question.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -44,6 +46,7 @@ class Query:
     store_form: AnswerForm = field(default_factory=AnswerForm)
     prompts: PromptSet = field(default_factory=default_prompts)
     is_whole: bool = False
+    functions: Functions | None = None
 
     @property
     def searched(self) -> str:
@@ -52,7 +55,7 @@ class Query:
 
     @property
     def text(self) -> str:
-        return self.messages[-1].content
+        return last_question(self.messages)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,13 @@ class TextGenerated:
 
 
 @dataclass(frozen=True)
+class CallGenerated:
+    """A piece of a call of a client's function."""
+
+    piece: CallDelta
+
+
+@dataclass(frozen=True)
 class Cited:
     citation: Citation
 
@@ -84,7 +94,7 @@ class Answered:
     `evidence`, 0 to 1: see models/generation/evidence.py; None if nothing weighed it. `answerable`: it suffices.
     `unsupported`: sentences of a language model that no passage supports, in the text or left out of it. `prompt`: the
     name of the prompt set. `fields`: what supports each field of a JSON answer. `ignored`: the fields of the request
-    that the model cannot follow, left out as the request allows.
+    that the model cannot follow, left out as the request allows. `calls` are those of the client's functions.
     """
 
     text: str
@@ -102,9 +112,10 @@ class Answered:
     prompt: str = ""
     fields: tuple[FieldSupport, ...] = ()
     ignored: tuple[str, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
 
 
-Event = PassagesFound | TextGenerated | Cited | Answered
+Event = PassagesFound | TextGenerated | CallGenerated | Cited | Answered
 
 
 class Answering(Protocol):

@@ -10,7 +10,10 @@ from serve.pipelines.stages import GenerateStage
 
 
 class DecliningGeneration:
-    """A GenerateStage that declines a request with less evidence than `min_evidence`."""
+    """A GenerateStage that declines a request with less evidence than `min_evidence`.
+
+    A request with functions is never declined: their results are evidence, too.
+    """
 
     def __init__(
         self, generator: GenerateStage, min_evidence: float, refusal: RefusalName = "not_in_documents"
@@ -22,7 +25,8 @@ class DecliningGeneration:
         self, request: GenerationRequest, context: RequestContext
     ) -> AsyncGenerator[GenerationDelta, None]:
         """As GenerateStage. A declined answer has no model."""
-        if request.evidence is not None and request.evidence < self._min_evidence:
+        is_gated = request.evidence is not None and request.functions is None
+        if is_gated and (request.evidence or 0.0) < self._min_evidence:
             yield GenerationDelta(prompt_of(request).refusals[self._refusal], "stop", marks=())
             return
         async with aclosing(self._generator.stream(request, context)) as deltas:

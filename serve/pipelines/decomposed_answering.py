@@ -52,6 +52,8 @@ class DecomposedAnswering:
                 yield event
 
     async def _parts(self, query: Query, context: RequestContext) -> Sequence[str]:
+        if query.functions is not None:
+            return ()  # the calls of one part would be another's
         by_rule = split_question(query.text, self._config.max_parts)
         if len(by_rule) < 2 or query.sampling.response_schema is not None or not await self._is_on(query):
             return ()

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
+from models.generation.function_calls import results
 from models.generation.support import unsupported
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
@@ -24,10 +25,10 @@ class GroundedAnswering:
         is_marked = query.sampling.response_schema is None and query.grounded == "mark"
         async with aclosing(self._answering.answer(query, context)) as events:
             async for event in events:
-                yield self._marked(event) if is_marked and isinstance(event, Answered) else event
+                yield self._marked(event, query) if is_marked and isinstance(event, Answered) else event
 
-    def _marked(self, event: Answered) -> Answered:
+    def _marked(self, event: Answered, query: Query) -> Answered:
         model = event.trace.models.get("generate")
         if model is None or self._quotes(model):
             return event
-        return replace(event, unsupported=unsupported(event.text, event.passages))
+        return replace(event, unsupported=unsupported(event.text, (*event.passages, *results(query.messages))))

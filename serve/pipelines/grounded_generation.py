@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+from models.generation.function_calls import results
 from models.generation.prompt import prompt_of
 from models.generation.support import is_supported, statements
 from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext
@@ -25,14 +26,15 @@ class GroundedGeneration:
         self, request: GenerationRequest, context: RequestContext
     ) -> AsyncGenerator[GenerationDelta, None]:
         """As GenerateStage. The last delta has the sentences that were left out."""
-        sieve = _Sieve(request.passages, prompt_of(request).refusals["nothing_supported"])
+        sources = (*request.passages, *results(request.messages))
+        sieve = _Sieve(sources, prompt_of(request).refusals["nothing_supported"])
         async with aclosing(self._generator.stream(request, context)) as deltas:
             async for delta in deltas:
                 if not request.is_strict or delta.marks is not None:
                     yield delta
                     continue
                 checked = sieve.read(delta)
-                if checked.text or checked.finish_reason is not None:
+                if checked.text or checked.calls or checked.finish_reason is not None:
                     yield checked
 
 

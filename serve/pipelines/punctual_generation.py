@@ -9,7 +9,7 @@ from serve.pipelines.stages import GenerateStage
 
 
 class PunctualGeneration:
-    """A GenerateStage that ends a late answer after its last text. Without a text the error goes on."""
+    """A GenerateStage that ends a late answer after its last text. Without one, and in a call, the error goes on."""
 
     def __init__(self, generator: GenerateStage) -> None:
         self._generator = generator
@@ -18,13 +18,14 @@ class PunctualGeneration:
         self, request: GenerationRequest, context: RequestContext
     ) -> AsyncGenerator[GenerationDelta, None]:
         """As GenerateStage."""
-        model, has_text = "", False
+        model, has_text, has_calls = "", False, False
         try:
             async with aclosing(self._generator.stream(request, context)) as deltas:
                 async for delta in deltas:
                     model, has_text = delta.model, has_text or bool(delta.text)
+                    has_calls = has_calls or bool(delta.calls)
                     yield delta
         except DeadlineExceededError:
-            if not has_text:
+            if has_calls or not has_text:
                 raise
             yield GenerationDelta("", "length", model=model, is_partial=True)

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import DeadlineExceededError, RagError
 from models.generation.citations import Citation, CitationStream, CitedText, Marker
 from models.generation.evidence import MIN_EVIDENCE
+from models.generation.function_calls import CallGatherer, without_calls
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from models.generation.support import Unsupported
 from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext
-from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
+from serve.pipelines.answering import Answered, CallGenerated, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.failures import attempt, raise_mistakes
 from serve.pipelines.follow_up_rewriting import FollowUpConfig
 from serve.pipelines.formed_answering import AnswerConfig
@@ -97,7 +98,7 @@ class QueryPipeline:
     ) -> AsyncGenerator[Event, None]:
         """Text and citations as they come, then the whole answer."""
         stream, last = CitationStream(request.passages), _NOTHING
-        texts, citations, markers = list[str](), list[Citation](), list[Marker]()
+        texts, citations, markers, gatherer = list[str](), list[Citation](), list[Marker](), CallGatherer()
         with trace.timed("generate"):
             async with aclosing(self._deltas(request, trace, context)) as deltas:
                 async for last in deltas:
@@ -109,6 +110,9 @@ class QueryPipeline:
                         trace.timings_s.setdefault("first_text", trace.elapsed_s())
                     for event in _events(cited):
                         yield event
+                    for piece in last.calls:
+                        gatherer.add(piece)
+                        yield CallGenerated(piece)
         if last.is_partial:
             trace.degraded.append("generate_partial")
         if last.fell_back:
@@ -121,7 +125,7 @@ class QueryPipeline:
             "".join(texts),
             tuple(citations),
             tuple(request.passages[place] for place in request.best_first),
-            last.finish_reason or "stop",
+            _finish_reason(last, gatherer),
             last.num_prompt_tokens,
             last.num_completion_tokens,
             trace,
@@ -131,6 +135,7 @@ class QueryPipeline:
             request.question,
             tuple(map(Unsupported, last.left_out)),
             request.prompt.name if request.prompt else "",
+            calls=gatherer.calls,
         )
 
     def _suffices(self, passages: tuple[Passage, ...], evidence: float | None) -> bool:
@@ -149,9 +154,11 @@ class QueryPipeline:
                     yield delta
                 return
         raise_mistakes(first)
-        if request.sampling.response_schema is not None:
-            raise first  # quoted sentences cannot follow a schema
+        if request.sampling.response_schema is not None or (request.functions and request.functions.must_call):
+            raise first  # quoted sentences cannot follow a schema, and call nothing
         trace.degraded.append("generate")
+        if request.functions is not None:
+            request = replace(request, functions=None, messages=without_calls(request.messages))
         async with aclosing(self._stages.fallback.stream(request, context)) as deltas:
             async for delta in deltas:
                 yield delta
@@ -186,7 +193,14 @@ def generation_request(request_id: str, query: Query, retrieved: Retrieved, orde
         query.form,
         query.prompts.for_answer(query.form, query.text),
         is_whole=query.is_whole,
+        functions=query.functions,
     )
+
+
+def _finish_reason(last: GenerationDelta, gatherer: CallGatherer) -> str:
+    """OpenAI's. Some servers say `stop` after a call that the request forced."""
+    reason = last.finish_reason or "stop"
+    return "tool_calls" if gatherer.calls and reason == "stop" else reason
 
 
 def _events(cited: CitedText) -> Iterator[Event]:

@@ -12,14 +12,17 @@ from serve.pipelines.trace import Trace
 
 
 class SmallTalkAnswering:
-    """Replies to a message that only greets or thanks, in its language. Every other message goes on."""
+    """Replies to a message that only greets or thanks, in its language. Every other message goes on.
+
+    With functions every message does: the model may have to call one.
+    """
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
 
     async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """As Answering."""
-        kind = small_talk(query.text)
+        kind = None if query.functions else small_talk(query.text)
         events = self._answering.answer(query, context) if kind is None else _reply(kind, query)
         async with aclosing(events):
             async for event in events:

@@ -32,6 +32,7 @@ class StepwiseGeneration:
 
     Only the last step is streamed. If a step fails or is late, the best text so far is the answer, and is marked as
     partial. Tokens are those of all calls that ended. A model that only quotes has read all passages in its first call.
+    A request with functions is one call in any mode.
     """
 
     def __init__(self, generator: GenerateStage, max_calls: int, first_text_s: float) -> None:
@@ -46,6 +47,8 @@ class StepwiseGeneration:
                 yield delta
 
     def _deltas(self, request: GenerationRequest, context: RequestContext) -> AsyncGenerator[GenerationDelta, None]:
+        if request.functions is not None:
+            return self._generator.stream(request, context)
         mode, places = request.form.response_mode, request.best_first
         calls = _Calls(self._generator, request, context, self._first_text_s)
         if mode == "refine" and len(groups := refine_groups(places, self._max_calls)) > 1:

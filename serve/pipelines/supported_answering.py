@@ -4,7 +4,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from models.generation.abilities import refusal, unsupported_form, unsupported_options, without_unsupported
+from models.generation.abilities import (
+    refusal,
+    unsupported_form,
+    unsupported_functions,
+    unsupported_options,
+    without_unsupported,
+)
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 
@@ -28,12 +34,23 @@ class SupportedAnswering:
             query, ignored = _supported(query, alias)
         async with aclosing(self._answering.answer(query, context)) as events:
             async for event in events:
-                yield replace(event, ignored=ignored) if ignored and isinstance(event, Answered) else event
+                yield self._named(event, ignored, query) if isinstance(event, Answered) else event
+
+    def _named(self, event: Answered, ignored: tuple[str, ...], query: Query) -> Answered:
+        """The answer with what it ignored; one that quotes in place of a model ignored the functions."""
+        has_functions = query.functions is not None and query.functions.tools
+        if has_functions and self._quotes(event.trace.models.get("generate", "")):
+            ignored = (*ignored, "tools")
+        return replace(event, ignored=ignored) if ignored else event
 
 
 def _supported(query: Query, alias: str) -> tuple[Query, tuple[str, ...]]:
     """The query as the model can follow it, and the names of the fields that it cannot."""
-    problems = unsupported_options(query.messages, query.sampling) | unsupported_form(query.form)
+    problems = (
+        unsupported_functions(query.functions)
+        | unsupported_options(query.messages, query.sampling)
+        | unsupported_form(query.form)
+    )
     if not problems:
         return query, ()
     if query.extra == "refuse":
@@ -42,4 +59,4 @@ def _supported(query: Query, alias: str) -> tuple[Query, tuple[str, ...]]:
     messages, sampling = without_unsupported(query.messages, query.sampling)
     # The language stays: it is that of our own sentences.
     form = replace(query.form, response_mode=None)
-    return replace(query, messages=messages, sampling=sampling, form=form), tuple(problems)
+    return replace(query, messages=messages, sampling=sampling, form=form, functions=None), tuple(problems)

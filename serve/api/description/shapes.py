@@ -348,6 +348,19 @@ class UsageObject(OpenShape):
     total_tokens: int
 
 
+class CalledFunctionObject(OpenShape):
+    name: str
+    arguments: str = Field(description="JSON, as the model wrote it.")
+
+
+class ToolCallObject(OpenShape):
+    """A call of a client's function."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunctionObject
+
+
 class AssistantMessage(OpenShape):
     role: Literal["assistant"]
     content: str | None
@@ -355,6 +368,7 @@ class AssistantMessage(OpenShape):
     annotations: list[dict[str, Any]] | None = Field(
         default=None, description="A url_citation for each marker in the text."
     )
+    tool_calls: list[ToolCallObject] | None = None
 
 
 class ChatChoice(OpenShape):

@@ -2,20 +2,25 @@
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import uvicorn
 
 from deployments.cluster.environment import free_port
 from serve.settings import Settings
+from tests.calling_model import calling_generator
+from tests.remote_server import ScriptedServer
 from tests.serve.api.response_samples import serving
 
 
 class Server:
-    """The application in a thread, with a loop of its own."""
+    """The application in a thread, with a loop of its own. `model` answers in place of the extractive one."""
 
-    def __init__(self, folder: Path, model_aliases: dict[str, str] | None = None) -> None:
-        self.port, self._folder = free_port(), folder
+    def __init__(
+        self, folder: Path, model_aliases: dict[str, str] | None = None, model: ScriptedServer | None = None
+    ) -> None:
+        self.port, self._folder, self._model = free_port(), folder, model
         self._settings = Settings.model_validate({"api": {"model_aliases": model_aliases or {}}})
         self._started, self._loop, self._stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
         self._thread = threading.Thread(target=self._run)
@@ -33,7 +38,11 @@ class Server:
         self._loop.close()
 
     async def _serve(self) -> None:
-        async with serving(self._folder, self._settings) as service:
+        async with AsyncExitStack() as stack:
+            replaced = {}
+            if self._model is not None:
+                replaced["generator"] = await stack.enter_async_context(calling_generator(self._model))
+            service = await stack.enter_async_context(serving(self._folder, self._settings, **replaced))
             config = uvicorn.Config(service.app, port=self.port, log_level="error", ws="none", lifespan="off")
             server = uvicorn.Server(config)
             task = asyncio.create_task(server.serve())

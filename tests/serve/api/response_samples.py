@@ -15,7 +15,7 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from serve.live_services import LiveServices
 from serve.settings import Settings
-from tests.inline import ingest, inline_clients
+from tests.inline import ExtractiveGenerator, ingest, inline_clients
 from tests.serve.api.api_samples import URL, Clock
 
 OVENS = "# Ovens\n\nThe oven heats to 250 degrees.\n\nThe oven is cleaned with warm vinegar.\n"
@@ -48,6 +48,8 @@ async def serving(
     clients = inline_clients(corpus)
     # A generator of a test must not be taken for one that quotes, which is not called: see InProcessQuotes.
     reporting = {} if replaced else {"generate": clients.generator}
+    if hasattr(replaced.get("generator"), "status") and not isinstance(replaced["generator"], ExtractiveGenerator):
+        reporting = {"generate": replaced["generator"]}
     clients = replace(clients, statuses={**clients.statuses, **reporting})
     clients = replace(clients, **replaced)
     live = LiveServices(settings or Settings(), Catalog.open(None), corpus, clients)

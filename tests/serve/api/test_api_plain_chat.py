@@ -100,11 +100,11 @@ async def test_naming_the_service_or_a_store_searches_documents(
 @pytest.mark.parametrize(
     ("fields", "param", "message"),
     [
-        ({"tools": [FUNCTION]}, "tools", "answers from documents call no functions"),
-        ({"model": "qwen3-4b", "tools": [SEARCH, FUNCTION]}, "tools", "answers from documents call no functions"),
+        ({"tools": [FUNCTION]}, "tools", "user_config.model of the Generator"),
+        ({"model": "extractive", "tools": [SEARCH, FUNCTION]}, "tools", "user_config.model of the Generator"),
         ({"response_format": SCHEMA}, "response_format", "cannot write JSON"),
         ({"response_format": {"type": "xml"}}, "response_format", "json_schema"),
-        ({"model": "extractive", "tools": [FUNCTION]}, "tools", "answers from documents call no functions"),
+        ({"model": "extractive", "tools": [FUNCTION]}, "tools", "user_config.model of the Generator"),
         ({"model": "extractive", "messages": [*IMAGE, *CONTEXT]}, "messages", "reads text alone"),
         ({"model": "extractive", "mode": "dense"}, None, "add vector_store_ids"),
         ({"model": "extractive", "n": 1000}, "n", "128"),
@@ -230,7 +230,7 @@ async def test_a_standalone_question_is_made_without_citations(http: httpx.Async
 
 
 async def test_fields_that_no_answer_from_documents_knows_can_be_ignored(http: httpx.AsyncClient) -> None:
-    extra = {"frequency_penalty": 0.5, "tool_choice": "auto", "tools": [SEARCH, FUNCTION]}
+    extra = {"frequency_penalty": 0.5, "logit_bias": {"7": 1}, "tools": [SEARCH]}
 
     refused = await post(http, **extra)
     accepted = await post(http, **extra, extra="ignore")
