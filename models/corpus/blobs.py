@@ -50,7 +50,7 @@ class FolderBlobStore:
         """`create` False: a folder that is only read, and may be missing."""
         self.root = Path(root)
         if create:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, content: bytes) -> str:
         digest = digest_of(content)

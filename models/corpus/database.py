@@ -4,7 +4,7 @@ import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from sqlalchemy import (
@@ -70,7 +70,7 @@ def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
     parsed = _parse(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
     if is_sqlite:
-        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        _keep_private(Path(str(parsed.database)))
     engine = _create_engine(parsed, busy_timeout_s)
     database = Database(engine)
     with ExitStack() as on_error:
@@ -82,6 +82,14 @@ def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
                 _create_schema(connection)
         on_error.pop_all()
     return database
+
+
+def _keep_private(path: Path) -> None:
+    """Make the file its owner's alone, and a new folder too. SQLite gives its other files the database's mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(OSError):  # of another owner, or read-only: opening it says so
+        path.touch(mode=0o600)
+        path.chmod(0o600)
 
 
 def check_database_url(url: str) -> None:
@@ -160,7 +168,9 @@ def _begin_sqlite_transaction(connection: Connection) -> None:
 @contextmanager
 def _setup_lock(url: URL) -> Iterator[None]:
     """Let one process set up at a time: SQLite does not wait when the journal mode changes."""
-    with open(f"{url.database}.setup-lock", "w") as file:
+    path = Path(f"{url.database}.setup-lock")
+    path.touch(mode=0o600)
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

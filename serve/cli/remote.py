@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from models.errors import RagError
 
 POLL_FIRST_S, POLL_MAX_S = 0.05, 1.0
 PAGE_LIMIT, MAX_BATCH_FILES = 100, 500  # limits of the API
+CA_VARIABLE = "RAGSERVE_CA_FILE"
 KEY_VARIABLE = "RAGSERVE_API_KEY"
 
 
@@ -51,14 +53,16 @@ class IngestedFile:
 class RemoteService:
     """The calls that the command line needs. Thread-safe; its `with` block closes it.
 
-    The API key comes from the environment variable RAGSERVE_API_KEY.
+    The API key comes from the environment variable RAGSERVE_API_KEY, and RAGSERVE_CA_FILE names the certificate of the
+    authority that signed the service's.
     """
 
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
         self.url = url.rstrip("/")
         key = os.environ.get(KEY_VARIABLE)
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False, headers=headers)
+        verify = ssl.create_default_context(cafile=os.environ[CA_VARIABLE]) if CA_VARIABLE in os.environ else True
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False, headers=headers, verify=verify)
 
     def __enter__(self) -> "RemoteService":
         return self

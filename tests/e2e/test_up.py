@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -90,6 +91,18 @@ def started(folder: Path) -> Iterator[list[Up]]:
         up.log.close()
 
 
+def addresses(processes: list[psutil.Process]) -> set[str]:
+    """Where these processes listen. Replicas are left out: a port of theirs is open, and needs Ray's token."""
+    listening: set[str] = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.name().startswith("ray::Serve"):
+                continue
+            connections = process.net_connections("tcp")
+            listening |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    return {address.removeprefix("::ffff:") for address in listening}
+
+
 def gone(processes: list[psutil.Process], limit_s: float = PATIENCE_S) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=limit_s)
     return not alive
@@ -110,6 +123,7 @@ def test_a_killed_service_answers_the_same_again_and_applies_a_changed_file(fold
     before = first.answer(QUESTION)
     assert before[1]
     assert re.search(r"^Reranker is ready \(\d+ s\)$", first.output(), re.MULTILINE)
+    assert addresses(first.processes()) == {"127.0.0.1"}
 
     processes = first.processes()
     for process in processes:

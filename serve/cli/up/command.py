@@ -47,6 +47,7 @@ def up(  # noqa: PLR0913
     from deployments.cluster import environment
 
     environment.apply()  # before Ray is imported
+    environment.keep_to_this_machine()
     from serve.cli.up.run import LocalConfig, run_until_stopped
 
     def when_ready(url: str) -> None:

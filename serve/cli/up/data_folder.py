@@ -20,7 +20,7 @@ def owned(folder: Path) -> Iterator[None]:
     The system ends the ownership of a process that dies. Raises ConfigError.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
         lock = (folder / LOCK_NAME).open("a+")

