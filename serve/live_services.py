@@ -60,6 +60,8 @@ from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
 from serve.pipelines.structured_answering import StructuredAnswering
 from serve.pipelines.supported_answering import SupportedAnswering
 from serve.pipelines.weighed_retrieval import WeighedRetrieval
+from serve.quality.quality import Quality
+from serve.quality.question_log import QuestionLog
 from serve.settings import Settings
 
 
@@ -110,6 +112,8 @@ class LiveServices:
         self._worker = IngestWorker(
             IngestPipeline(parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
         )
+        log = QuestionLog(settings.quality.log, settings.storage.data_dir.resolve() / "question_log")
+        self._quality = Quality(log)
         retrieval, query = self._compose(settings)
         services = Services(
             settings=settings,
@@ -122,7 +126,7 @@ class LiveServices:
             embedder=clients.embedder,
             reranker=clients.reranker,
             ingest=self._worker,
-            background=(self._builder, self._housekeeper, self._stored_tokens, self._caches, events),
+            background=(self._builder, self._housekeeper, self._stored_tokens, self._caches, events, self._quality),
             stages=sources,
             inline=clients.inline,
         )
@@ -142,6 +146,7 @@ class LiveServices:
         settings = self._arguments.with_user_config(user_config)
         check_model_aliases(settings.api.model_aliases, self._catalog)
         retrieval, query = self._compose(settings)
+        self._quality.configure(settings.quality)
         self._worker.configure(settings.ingest)
         self._builder.configure(settings.migration, settings.ingest.token_vectors)
         self._housekeeper.configure(settings.housekeeping, settings.migration.keep_previous_s)
@@ -196,6 +201,7 @@ class LiveServices:
         )
         answering = PromptedAnswering(answering, settings.query.prompts, self._prompts)
         answering = SlowQuestions(answering, settings.log)
+        answering = self._quality.answers(answering, settings.quality)
         return retrieving, answering
 
     def _generation(self, settings: Settings) -> GenerateStage:

@@ -25,6 +25,7 @@ from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
 from serve.pipelines.slow_questions import LogConfig
 from serve.placement import InlineConfig
+from serve.quality.config import QualityConfig
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -94,6 +95,7 @@ class IngressConfig(StageConfig):
     ingest: IngestLimits = IngestLimits()
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()
+    quality: QualityConfig = QualityConfig()
     api: ApiLimits = ApiLimits()
     log: LogConfig = LogConfig()
 
@@ -187,6 +189,7 @@ class Settings(BaseModel):
     events: EventsConfig = EventsConfig()
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()
+    quality: QualityConfig = QualityConfig()
     api: ApiConfig = ApiConfig()
     log: LogConfig = LogConfig()
 

@@ -60,6 +60,9 @@ TIME_TO_FIRST_TEXT_SECONDS = Histogram(
     "Time from the question to the first text of its answer.",
     buckets=LATENCY_BUCKETS,
 )
+LOGGED_QUESTIONS = Counter(
+    "ragserve_logged_questions_total", "Rows of the question log; outcome is written or dropped.", ["outcome"]
+)
 FEEDBACK = Counter("ragserve_feedback_total", "Feedback of users on answers, by rating: good or bad.", ["rating"])
 GENERATED_TOKENS = Counter("ragserve_generated_tokens_total", "Tokens that generation models produced.", ["model"])
 INGESTED_FILES = Counter("ragserve_ingested_files_total", "Files whose ingestion ended, by status.", ["status"])

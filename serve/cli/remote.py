@@ -176,6 +176,14 @@ class RemoteService:
         """Ingest the selected dead letters again; returns how many. Raises RemoteError."""
         return self._request("POST", "/v1/dead_letters/replay", json=selection).json()["replayed"]
 
+    def filename(self, file_id: str) -> str:
+        name: str = self._request("GET", f"/v1/files/{file_id}").json()["filename"]
+        return name
+
+    def text(self, file_id: str) -> str:
+        """The extracted text of a file. Raises RemoteError."""
+        return self._request("GET", f"/v1/files/{file_id}/text").text
+
     def delete_file(self, file_id: str) -> None:
         self._request("DELETE", f"/v1/files/{file_id}")
 

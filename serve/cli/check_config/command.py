@@ -13,7 +13,7 @@ def check_config(
     cpus: Annotated[float | None, typer.Option(help="CPUs of the cluster; default: this machine's.", min=0)] = None,
     gpus: Annotated[float | None, typer.Option(help="GPUs of the cluster; default: this machine's.", min=0)] = None,
 ) -> None:
-    """Check the deployment file: keys, values, models, resources, and what it needs of this machine.
+    """Check the deployment file: keys, values, models and resources.
 
     Prints every problem and exits with 2, or prints `ok`.
     """

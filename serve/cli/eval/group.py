@@ -1,4 +1,7 @@
-"""`ragserve eval SET…` measures retrieval; `answers` measures answers, and `figures` finds their numbers."""
+"""`ragserve eval SET…` measures retrieval; `answers` measures answers, and `figures` finds their numbers.
+
+`export` makes a question set of what users asked.
+"""
 
 from typing import Any
 
@@ -7,6 +10,7 @@ from typer.core import TyperGroup
 
 from serve.cli.eval.answers.command import answers_command
 from serve.cli.eval.command import evaluate
+from serve.cli.eval.export.command import export_command
 from serve.cli.eval.figures.command import figures_command
 
 DEFAULT_COMMAND = "retrieval"
@@ -31,3 +35,4 @@ evaluation = typer.Typer(
 evaluation.command(DEFAULT_COMMAND)(evaluate)
 evaluation.command("answers")(answers_command)
 evaluation.command("figures")(figures_command)
+evaluation.command("export")(export_command)

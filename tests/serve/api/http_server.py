@@ -18,10 +18,15 @@ class Server:
     """The application in a thread, with a loop of its own. `model` answers in place of the extractive one."""
 
     def __init__(
-        self, folder: Path, model_aliases: dict[str, str] | None = None, model: ScriptedServer | None = None
+        self,
+        folder: Path,
+        model_aliases: dict[str, str] | None = None,
+        model: ScriptedServer | None = None,
+        settings: Settings | None = None,
     ) -> None:
+        """`settings` other than the aliases, if given."""
         self.port, self._folder, self._model = free_port(), folder, model
-        self._settings = Settings.model_validate({"api": {"model_aliases": model_aliases or {}}})
+        self._settings = settings or Settings.model_validate({"api": {"model_aliases": model_aliases or {}}})
         self._started, self._loop, self._stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
         self._thread = threading.Thread(target=self._run)
 

@@ -28,6 +28,7 @@ class Service:
     app: FastAPI
     clock: Clock
     file_id: str
+    live: LiveServices
 
     def openai_client(self, key: str = "any") -> openai.AsyncOpenAI:
         http_client = openai.DefaultAsyncHttpxClient(transport=httpx2.ASGITransport(app=self.app))
@@ -54,7 +55,7 @@ async def serving(
     clients = replace(clients, **replaced)
     live = LiveServices(settings or Settings(), Catalog.open(None), corpus, clients)
     async with live.app.router.lifespan_context(live.app):
-        yield Service(live.app, clock, file_id)
+        yield Service(live.app, clock, file_id, live)
 
 
 async def events_of(stream: Any) -> list[Any]:
