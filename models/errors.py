@@ -5,6 +5,7 @@ RagError
 │   ├── PayloadTooLargeError   … or too large
 │   └── BodyTimeoutError       … or its body arrives too slowly
 ├── UnauthorizedError          no API key, or an unknown one
+├── ForbiddenError             the page of a browser that is not allowed here
 ├── NotFoundError              no such file, vector store or chunk
 ├── ConflictError              the current state does not allow the operation
 │   └── MissingVectorsError    … because vectors of a required generation are missing
@@ -66,6 +67,16 @@ class BodyTimeoutError(InvalidRequestError):
 
 class UnauthorizedError(RagError):
     code = "invalid_api_key"  # OpenAI's
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ForbiddenError(RagError):
+    code = "forbidden"
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -31,6 +31,7 @@ C = TypeVar("C", bound=BaseModel)
 
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*]{1,253})$")]
 MAX_MODEL_ALIASES = 256
 
 
@@ -71,6 +72,12 @@ class ApiLimits(BaseModel):
         default="refuse",
         description="`extra` of a chat, completion or message that does not send it: refuse or ignore what the model "
         "cannot follow.",
+    )
+    mcp_origins: tuple[Origin, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Origins of web pages that may use /mcp, such as https://agents.example.org, beside those of this "
+        "machine; * allows all. Programs send none.",
     )
     max_background_responses: int = Field(
         default=16, ge=0, le=1024, description="Responses that one ingress writes in the background at a time."

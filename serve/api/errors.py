@@ -17,6 +17,7 @@ from models.errors import (
     ConfigError,
     ConflictError,
     DeadlineExceededError,
+    ForbiddenError,
     InternalError,
     InvalidRequestError,
     ModelNotFoundError,
@@ -38,6 +39,7 @@ STATUS: dict[type[RagError], int] = {
     BodyTimeoutError: 408,
     InvalidRequestError: 422,
     UnauthorizedError: 401,
+    ForbiddenError: 403,
     NotFoundError: 404,
     ModelNotFoundError: 404,
     ConflictError: 409,
@@ -58,6 +60,7 @@ NOT_AN_OBJECT = frozenset(["missing", "model_type", "dict_type", "model_attribut
 MESSAGES = "/v1/messages"  # Anthropic's clients read its errors
 ANTHROPIC_TYPES = {
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     408: "timeout_error",
     413: "request_too_large",

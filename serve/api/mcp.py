@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 import mcp_types as types
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -25,11 +26,14 @@ from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.json_request import check_size
 from serve.api.mcp_tools import TOOLS, Caller, Tool
+from serve.api.origins import check_origin
 from serve.api.services import ServicesDep, TenantRoute
+from serve.api.version import service_version
 
 router = APIRouter(route_class=TenantRoute)
 
 PATH = "/mcp"
+INVALID = b"validation error"  # in the protocol's own refusal
 FILE_URI = "ragserve://files/"
 INSTRUCTIONS = "Documents of one organisation. ask answers with citations; search and read_text give the sources."
 logger = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ Context = ServerRequestContext[Any, Any]
 @router.post(PATH, include_in_schema=False)
 async def mcp(request: Request, services: ServicesDep, context: ContextDep) -> Response:
     """One message of the protocol. Other methods than POST belong to sessions, and there are none."""
+    check_origin(request.headers.get("origin"), services.settings.api.mcp_origins)
     message = await request.body()
     check_size(message)
     return await cancel_on_disconnect(request, _response(message, request.scope, Caller(services, context)))
@@ -61,13 +66,27 @@ async def _response(message: bytes, scope: AsgiScope, caller: Caller) -> Respons
     manager = StreamableHTTPSessionManager(_server(caller), json_response=True, stateless=True)
     async with manager.run():
         await manager.handle_request(scope, receive, send)
-    return response
+    return _explained(message) if response.status_code == 400 and INVALID in response.body else response
+
+
+def _explained(message: bytes) -> Response:
+    """The refusal of a message that is none of the protocol. The protocol's server would print its own types."""
+    try:
+        types.JSONRPCRequest.model_validate_json(message)
+        problem = "it is not of JSON-RPC 2.0"
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        problem = f"{where}: {first['msg']}" if where else "it must be an object; batches are not taken"
+    error = {"code": types.INVALID_REQUEST, "message": f"this is no message of JSON-RPC 2.0: {problem}"}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)
 
 
 def _server(caller: Caller) -> Server[Any]:
     handlers = _Handlers(caller)
     return Server(
         "ragserve",
+        version=service_version(),
         instructions=INSTRUCTIONS,
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from models.errors import InvalidRequestError, ModelNotFoundError
+from models.functions import Functions, ToolCall
+from models.generation.function_calls import CallGatherer
 from models.generation.vllm_model import VllmModel
-from models.types import CompletionRequest
-from tests.models.generation.engine_probe import MAX_TOKENS, num_running_in_the_core, until
+from models.types import ChatMessage, CompletionRequest, SamplingOptions
+from tests.models.generation.engine_probe import MAX_TOKENS, collect, num_running_in_the_core, until
+from tests.models.generation.samples import TOWER, asking, passage
 
 pytestmark = [
     pytest.mark.vllm,
@@ -140,6 +144,27 @@ async def test_a_call_of_a_tool_is_streamed(model: VllmModel) -> None:
     assert calls[0]["function"]["name"] == "look_up"
     assert json.loads("".join(call["function"].get("arguments") or "" for call in calls))["city"] in ("Paris", "Rome")
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+async def test_a_function_is_called_beside_passages(model: VllmModel) -> None:
+    question = asking("How tall?", passage(TOWER), sampling=SamplingOptions(max_tokens=300, seed=1))
+    history = (
+        ChatMessage("user", "And Rome?"),
+        ChatMessage("assistant", "", (ToolCall("call_1", "look_up", '{"city": "Rome"}'),)),
+        ChatMessage("tool", "Rome is old.", call_id="call_1"),
+    )
+    request = replace(
+        question, messages=(*history, *question.messages), functions=Functions((TOOL,), "required", False)
+    )
+
+    deltas = await collect(model, request)
+
+    gathered = CallGatherer()
+    for piece in (piece for delta in deltas for piece in delta.calls):
+        gathered.add(piece)
+    (call,) = gathered.calls
+    assert (call.name, json.loads(call.arguments)["city"] in ("Paris", "Rome")) == ("look_up", True)
+    assert (deltas[-1].finish_reason, deltas[-1].num_prompt_tokens > 0) == ("tool_calls", True)
 
 
 async def test_an_adapter_is_called_by_its_name(model: VllmModel) -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
 
+from models.errors import ForbiddenError
 from serve.access.keys import digest_of
+from serve.api.origins import check_origin
+from serve.settings import ApiLimits
 from tests.conftest import ROOT
 from tests.serve.cli.ingest.listening import Listening, listening_in
 
@@ -146,6 +151,43 @@ async def test_a_broken_message_is_no_failure_of_the_service(service: Listening)
 
     assert (unauthorized.status_code, unauthorized.json()["error"]["code"]) == (401, "invalid_api_key")
     assert session.status_code == 405
+
+
+async def test_a_message_of_another_kind_says_what_is_wrong_in_words(service: Listening) -> None:
+    headers = {"accept": "application/json, text/event-stream", "x-api-key": "acme-key"}
+    messages = {"[]": "batches", "{}": "jsonrpc: Field required", rpc("tools/list", {}).replace("{}", "[1]"): "params:"}
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=60, headers=headers) as http:
+        responses = [await http.post("/mcp", json=json.loads(content)) for content in messages]
+
+    for response, problem in zip(responses, messages.values(), strict=True):
+        message = response.json()["error"]["message"]
+        assert (response.status_code, problem in message, "pydantic" in message) == (400, True, False), message
+
+
+async def test_a_web_page_of_another_host_is_refused(service: Listening) -> None:
+    """Its host may resolve to this machine: DNS rebinding."""
+    headers = {"accept": "application/json, text/event-stream", "x-api-key": "acme-key", "host": "evil.example:8000"}
+    message = json.loads(rpc("tools/list", {}))
+    statuses = {}
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=60, headers=headers) as http:
+        for origin in ("http://evil.example:8000", "null", "http://[", "http://localhost:3000", "https://[::1]"):
+            statuses[origin] = (await http.post("/mcp", json=message, headers={"origin": origin})).status_code
+
+    assert list(statuses.values()) == [403, 403, 403, 200, 200]
+
+
+def test_the_operator_allows_origins() -> None:
+    check_origin("https://agents.example.org", ("https://agents.example.org",))
+    check_origin("https://agents.example.org", ("*",))
+    with pytest.raises(ForbiddenError, match="mcp_origins"):
+        check_origin("https://agents.example.org", ("https://agents.example",))
+    with pytest.raises(ValidationError):
+        ApiLimits(mcp_origins=["agents.example.org"])
+
+
+async def test_the_server_says_its_version(service: Listening) -> None:
+    async with connected(service, "acme-key", "legacy") as client:
+        assert client.server_info.version == version("ragserve")
 
 
 async def test_the_command_serves_the_same_on_stdio(service: Listening, tmp_path: Path) -> None:
