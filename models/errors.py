@@ -88,9 +88,10 @@ class ForbiddenError(RagError):
 class NotFoundError(RagError):
     code = "not_found"
 
-    def __init__(self, resource: str, resource_id: str) -> None:
-        super().__init__(resource, resource_id)
-        self.resource, self.resource_id = resource, resource_id
+    def __init__(self, resource: str, resource_id: str, param: str | None = None) -> None:
+        """`param` is the field of the request that has the id; None: it is in the path."""
+        super().__init__(resource, resource_id, param)
+        self.resource, self.resource_id, self.param = resource, resource_id, param
 
     def __str__(self) -> str:
         return f"no {self.resource} with id {self.resource_id!r}"

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, func, literal, or_, select
 
 from models.corpus.derived import effective_attributes
 from models.corpus.schema import chunks, file_texts, files, masked_texts, store_files
+from models.languages.shown_names import shown_name
 from models.types import Passage
 
 ATTACHMENT = ("tenant", "vector_store_id", "file_id")
@@ -75,6 +76,8 @@ def read_passages(connection: Connection, parameters: dict[str, Any]) -> dict[in
     passages = {}
     for row in connection.execute(_PASSAGES, parameters):
         passage = Passage(*row[:-3])
+        if not row.filename.isprintable():
+            passage = replace(passage, filename=shown_name(row.filename))
         if row.derived:
             passage = replace(passage, attributes=effective_attributes(row))
         if row.shown_start is not None:

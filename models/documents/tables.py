@@ -1,9 +1,11 @@
 """Tables with merged cells as lines of text: each row has a cell for each column, in the column's place."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 CELL_SEPARATOR = " | "
+_BORDER = re.compile(r"(?<!\S)\|(?!\S)")
 MAX_COLUMNS = 1_000  # of one cell: HTML's own limit
 # Cells that spans may add to a table. A single cell can claim 65,534 rows of 1,000 columns.
 MIN_ADDED_CELLS = 1_000
@@ -96,7 +98,7 @@ class _Grid:
 
     def _place(self, cell: Cell, number: int, texts: list[str]) -> None:
         num_columns, num_rows = self._bounded_span(cell, number)
-        for text in self._columns(cell.text, num_columns, number):
+        for text in self._columns(cell_text(cell.text), num_columns, number):
             self._hanging.pop(len(texts), None)  # where two cells claim one place, the lower wins
             if num_rows > 1:
                 self._hanging[len(texts)] = (num_rows - 1, text)
@@ -118,8 +120,16 @@ class _Grid:
             yield text if is_name else ""
 
 
+def cell_text(text: str) -> str:
+    """The text with a backslash before each bar that would look like the border of a cell."""
+    return _BORDER.sub(r"\|", text) if "|" in text else text
+
+
 def _line(row: list[Cell], line: str) -> str:
     """A row's line without empty cells at its end, unless a cell spans them. Cells repeated from above are no row."""
     if not row or not line.strip(" |"):
         return ""
-    return line.rstrip() if row[-1].num_columns > 1 else line.rstrip(" |")
+    if row[-1].num_columns > 1:
+        return line.rstrip()
+    stripped = line.rstrip(" |")
+    return f"{stripped}|" if stripped.endswith("\\") and line[len(stripped) :].startswith("|") else stripped

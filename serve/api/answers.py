@@ -9,6 +9,7 @@ from models.errors import InvalidRequestError
 from models.functions import Functions
 from models.generation.function_calls import TOOL
 from models.types import ChatMessage, RequestContext, SamplingOptions
+from serve.api.ids import named_field
 from serve.api.query_text import check_query_texts
 from serve.api.services import Services
 from serve.api.store_metadata import to_form
@@ -24,7 +25,8 @@ async def accept_query(query: Query, services: Services, param: str = "query") -
     """
     check_query_texts((query.text,), services.settings.api.max_query_chars, param)
     stores, scope = services.corpus.vector_stores, query.scope
-    metadata = await asyncio.to_thread(stores.touch, scope.tenant, scope.vector_store_ids)
+    with named_field("vector_store_ids"):
+        metadata = await asyncio.to_thread(stores.touch, scope.tenant, scope.vector_store_ids)
     return replace(query, store_form=to_form(metadata))
 
 

@@ -78,8 +78,8 @@ def _explained(message: bytes) -> Response:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         problem = f"{where}: {first['msg']}" if where else "it must be an object; batches are not taken"
-    error = {"code": types.INVALID_REQUEST, "message": f"this is no message of JSON-RPC 2.0: {problem}"}
-    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)
+    detail = {"code": types.INVALID_REQUEST, "message": f"this is no message of JSON-RPC 2.0: {problem}"}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": detail}, 400)
 
 
 def _server(caller: Caller) -> Server[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.corpus.records import MAX_PAGE_LIMIT, File, PageRequest
+from models.languages.shown_names import shown_name
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, Passage, RequestContext, Scope
 from serve.api.answers import accept_query, final_answer
 from serve.api.evidence import LocationBody, to_citation, to_location
@@ -158,7 +159,7 @@ async def list_files(arguments: ListFilesArguments, caller: Caller) -> tuple[Lis
     files = caller.services.corpus.files
     page = await asyncio.to_thread(files.page, caller.context.tenant, request, None, arguments.filename)
     listed = list(map(_of_file, page.items))
-    text = "\n".join(f"{file.file_id} {file.filename} ({file.bytes} bytes)" for file in listed)
+    text = "\n".join(f"{file.file_id} {shown_name(file.filename)} ({file.bytes} bytes)" for file in listed)
     return ListedFiles(files=listed, next=listed[-1].file_id if page.has_more else None), text or "No files."
 
 

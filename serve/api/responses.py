@@ -18,6 +18,7 @@ from serve.api.answers import accept_query, check_grounding
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.document_responses import document_answer, to_query
+from serve.api.ids import named_field
 from serve.api.includes import IncludesDep
 from serve.api.lists import PageDep, to_list
 from serve.api.plain_responses import plain_answer, to_completion
@@ -108,9 +109,11 @@ async def _begin(body: ResponseRequest, services: Services, context: RequestCont
     draft = Draft(body, inputs, body.conversation_id, int(corpus.responses.clock()))
     earlier: list[Item] = []
     if body.previous_response_id is not None:
-        earlier = await asyncio.to_thread(corpus.responses.history, tenant, body.previous_response_id, MAX_ITEMS)
+        with named_field("previous_response_id"):
+            earlier = await asyncio.to_thread(corpus.responses.history, tenant, body.previous_response_id, MAX_ITEMS)
     elif draft.conversation_id is not None:
-        earlier = await asyncio.to_thread(corpus.conversations.history, tenant, draft.conversation_id, MAX_ITEMS)
+        with named_field("conversation"):
+            earlier = await asyncio.to_thread(corpus.conversations.history, tenant, draft.conversation_id, MAX_ITEMS)
     return draft, [*earlier, *inputs]
 
 

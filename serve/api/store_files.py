@@ -11,7 +11,7 @@ from models.corpus.records import BatchProgress, FileBatch, FileStatus, JobProgr
 from serve.api.chunking import ChunkingStrategy, to_chosen, to_strategy_body
 from serve.api.enrichment import to_duplicates
 from serve.api.evidence import to_location
-from serve.api.ids import FileId
+from serve.api.ids import FileId, named_field
 from serve.api.lists import PageDep, to_list
 from serve.api.services import ServicesDep, TenantDep, TenantRoute
 
@@ -75,14 +75,15 @@ async def attach_file(
     vector_store_id: str, body: AttachRequest, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
     """Adds a file to the store, durably. It can be searched once its status is `completed`."""
-    attached = await asyncio.to_thread(
-        services.corpus.store_files.attach,
-        tenant,
-        vector_store_id,
-        body.file_id,
-        to_chosen(body.chunking_strategy),
-        body.attributes,
-    )
+    with named_field("file_id", "file"):
+        attached = await asyncio.to_thread(
+            services.corpus.store_files.attach,
+            tenant,
+            vector_store_id,
+            body.file_id,
+            to_chosen(body.chunking_strategy),
+            body.attributes,
+        )
     services.ingest.wake()
     return to_store_file(attached)
 
@@ -139,7 +140,8 @@ async def create_file_batch(
     vector_store_id: str, body: BatchRequest, services: ServicesDep, tenant: TenantDep
 ) -> dict[str, Any]:
     """Adds all the files, durably, or none of them."""
-    batch = await asyncio.to_thread(services.corpus.file_batches.create, tenant, vector_store_id, body.to_items())
+    with named_field("file_ids" if body.files is None else "files", "file"):
+        batch = await asyncio.to_thread(services.corpus.file_batches.create, tenant, vector_store_id, body.to_items())
     services.ingest.wake()
     return to_file_batch(batch)
 

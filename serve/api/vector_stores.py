@@ -21,7 +21,7 @@ from serve.api.enrichment import (
     to_masked,
     to_personal_data_body,
 )
-from serve.api.ids import FileId
+from serve.api.ids import FileId, named_field
 from serve.api.lists import PageDep, to_list
 from serve.api.services import ServicesDep, TenantDep, TenantRoute
 from serve.api.store_metadata import check_answer_metadata
@@ -174,7 +174,8 @@ def _create(corpus: Corpus, tenant: str, body: CreateRequest) -> dict[str, Any]:
     if body.file_ids:
         items = [BatchItem(file_id) for file_id in body.file_ids]
         try:
-            corpus.file_batches.create(tenant, store.vector_store_id, items)
+            with named_field("file_ids"):
+                corpus.file_batches.create(tenant, store.vector_store_id, items)
         except RagError:
             stores.delete(tenant, store.vector_store_id)
             raise

@@ -3,16 +3,38 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from models.answer_form import AUTO, LANGUAGE_TAG, MAX_SENTENCES, AnswerForm, LengthName, ResponseMode
 from models.types import RequestContext
 from serve.pipelines.answering import Answering, Event, Query
 
 LanguageTag = Annotated[str, StringConstraints(pattern=f"^({AUTO}|{LANGUAGE_TAG})$", max_length=35)]
-AnswerLength = LengthName | Annotated[int, Field(strict=True, ge=1, le=MAX_SENTENCES)]
+
+
+def _explained(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """A union's own error names its first branch alone."""
+    try:
+        return validate(value)
+    except ValidationError:
+        message = "must be short, medium, long, or the most sentences: a whole number from 1 to {maximum}"
+        raise PydanticCustomError("answer_length", message, {"maximum": MAX_SENTENCES}) from None
+
+
+AnswerLength = Annotated[
+    LengthName | Annotated[int, Field(strict=True, ge=1, le=MAX_SENTENCES)], WrapValidator(_explained)
+]
 
 
 class AnswerConfig(BaseModel):

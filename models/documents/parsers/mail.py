@@ -11,6 +11,7 @@ from models.documents.parsers.base import Member
 from models.documents.signatures import MAIL, signature_of
 
 MAILBOX_LINE = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]{3,200}\d{4}\r?\n")
+QUOTED_LINE = re.compile(rb"^>(>*From )", re.MULTILINE)  # a line of a mail that began with From, in a mailbox
 
 
 class MailParser:
@@ -46,4 +47,5 @@ def _mails(content: bytes) -> list[bytes]:
     stripped = content.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
     if not stripped.startswith(b"From "):
         return [stripped]
-    return [mail for mail in MAILBOX_LINE.split(stripped) if mail.strip()] or [stripped]
+    mails = (QUOTED_LINE.sub(rb"\1", mail) for mail in MAILBOX_LINE.split(stripped))
+    return [mail for mail in mails if mail.strip()] or [stripped]

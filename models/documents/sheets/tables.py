@@ -7,7 +7,7 @@ from itertools import islice
 
 from models.documents.builder import DocumentBuilder
 from models.documents.delimited import are_names
-from models.documents.tables import CELL_SEPARATOR, Cell, TableText, table_text
+from models.documents.tables import CELL_SEPARATOR, Cell, TableText, cell_text, table_text
 from models.location import MAX_SHEET_CHARS, Location
 
 Row = dict[int, str]  # column number -> text
@@ -90,7 +90,7 @@ def _append_part(sheet: str, region: dict[int, Row], spans: Spans, builder: Docu
     num_filled = sum(len(region[number]) for number in numbers)
     num_cells = len(numbers) * len(columns)
     if num_cells > MIN_DENSE_CELLS and num_filled < MIN_FILLED * num_cells:
-        lines = (CELL_SEPARATOR.join(region[number].values()) for number in numbers)
+        lines = (CELL_SEPARATOR.join(map(cell_text, region[number].values())) for number in numbers)
         builder.add_table(TableText("\n".join(lines), 0, tuple(numbers)))
         return
     builder.add_table(_Layout(region, numbers, columns, spans).table())

@@ -111,6 +111,15 @@ def test_a_mailbox_is_its_mails() -> None:
     assert headings == ["mail 1.eml", "Ebb", "mail 2.eml", "Flow"]
 
 
+def test_a_line_that_a_mailbox_has_quoted_is_read_as_it_was_written() -> None:
+    line = b"From ana@sea.example Tue Mar  3 10:00:00 2026\n"
+    body = b"Subject: Ebb\n\n>From here on it falls.\n>>From a quote.\n> From stays.\n"
+
+    (text,) = [text for kind, text in block_texts(parse(line + body, "a.mbox")) if "falls" in text]
+
+    assert text == "From here on it falls.\n>From a quote.\n> From stays."
+
+
 def test_broken_fields_stay_as_they_are() -> None:
     content = b"Subject: =?utf-8?b?////?= =?x?q?a?=\nFrom: \xff\xfe\nDate: never\nMIME-Version: 1\n\nThe tide.\n"
 

@@ -83,3 +83,9 @@ def test_spans_that_claim_millions_of_cells_are_bounded() -> None:
     table = table_text(wide)
 
     assert len(table.text) < 200_000
+
+
+def test_a_bar_inside_a_cell_is_no_border() -> None:
+    table = table_text([names("Name", "Pattern"), row("either", "a | b"), row("pipe", "|"), row("tight", "a|b")])
+
+    assert table.text == "Name | Pattern\neither | a \\| b\npipe | \\|\ntight | a|b"

@@ -147,7 +147,7 @@ async def test_a_call_of_a_tool_is_streamed(model: VllmModel) -> None:
 
 
 async def test_a_function_is_called_beside_passages(model: VllmModel) -> None:
-    question = asking("How tall?", passage(TOWER), sampling=SamplingOptions(max_tokens=300, seed=1))
+    question = asking("How tall?", passage(TOWER), sampling=SamplingOptions(300, temperature=1.0, seed=1))
     history = (
         ChatMessage("user", "And Rome?"),
         ChatMessage("assistant", "", (ToolCall("call_1", "look_up", '{"city": "Rome"}'),)),

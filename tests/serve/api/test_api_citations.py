@@ -82,3 +82,13 @@ async def test_strict_changes_no_quoted_answer_and_refuses_json(http: httpx.Asyn
     assert (strict["answer"], strict["unsupported"]) == (plain["answer"], [])
     assert (await http.post("/v1/chat/completions", json=chat)).json()["unsupported"] == []
     assert [response.json()["error"]["param"] for response in (refused, unknown)] == ["grounded", "grounded"]
+
+
+async def test_a_file_name_cannot_turn_the_text_around_it(service: Running, client: openai.AsyncOpenAI) -> None:
+    name = "report\u202egpj.exe\x1b[31m \u06a9\u200c\u062a\u0627\u0628.txt"  # the zero-width joiner is Persian spelling
+    file_id = await ingest_file(client, name, b"The tower of Ghent is 91 metres tall.", "default")
+    async with service.http() as http:
+        answer = (await http.post("/v1/query", json={"query": QUESTION})).json()
+
+    assert answer["citations"][0]["filename"] == "report gpj.exe [31m \u06a9\u200c\u062a\u0627\u0628.txt"
+    assert (await client.files.retrieve(file_id)).filename == name

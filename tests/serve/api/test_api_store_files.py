@@ -203,7 +203,6 @@ async def test_unknown_ids_are_not_found(client: openai.AsyncOpenAI, http: httpx
     store, other = "/v1/vector_stores/default", "/v1/vector_stores/vs_none"
     calls = [
         ("POST", f"{other}/files", {"file_id": file.id}),
-        ("POST", f"{store}/files", {"file_id": "file-none"}),
         ("GET", f"{other}/files", None),
         ("GET", f"{store}/files/{file.id}", None),
         ("POST", f"{store}/files/{file.id}", {"attributes": {"a": 1}}),
@@ -218,3 +217,17 @@ async def test_unknown_ids_are_not_found(client: openai.AsyncOpenAI, http: httpx
 
     for method, path, body in calls:
         assert error_of(await http.request(method, path, json=body)) == (404, "not_found", None), (method, path)
+
+
+async def test_an_unknown_id_of_a_body_names_its_field(http: httpx.AsyncClient) -> None:
+    bodies: list[tuple[str, dict[str, Any], str]] = [
+        ("/v1/vector_stores/default/files", {"file_id": "file-none"}, "file_id"),
+        ("/v1/vector_stores/default/file_batches", {"file_ids": ["file-none"]}, "file_ids"),
+        ("/v1/vector_stores", {"file_ids": ["file-none"]}, "file_ids"),
+        ("/v1/query", {"query": "tower", "vector_store_ids": ["vs_none"]}, "vector_store_ids"),
+        ("/v1/responses", {"input": "tower", "previous_response_id": "resp_none"}, "previous_response_id"),
+        ("/v1/responses", {"input": "tower", "conversation": "conv_none"}, "conversation"),
+    ]
+
+    for path, body, param in bodies:
+        assert error_of(await http.post(path, json=body)) == (404, "not_found", param), path
