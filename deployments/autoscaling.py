@@ -101,6 +101,10 @@ class SlotMeter(WorkMeter):
         self._num_running = 0
         self._counted_until_s = clock()
 
+    @property
+    def num_running(self) -> int:
+        return self._num_running
+
     @contextmanager
     def request(self) -> Iterator[None]:
         """Count a request from its arrival to its end, even if it fails."""

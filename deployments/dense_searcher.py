@@ -41,6 +41,7 @@ class DenseSearcher(Searcher):
     of its candidates.
     """
 
+    stage = "dense"
     _index: FaissConfig | None = None
 
     def __init__(self, storage: StorageConfig, shard: Shard | None = None) -> None:
@@ -48,8 +49,8 @@ class DenseSearcher(Searcher):
         super().__init__(storage)
         self._shard = shard
         self._tokens = TokenSearch(self._corpus.views, storage.token_folder, shard)
-        self._scores = MessageBatcher(self.score_messages)
-        self._sentence_scores = MessageBatcher(self.score_sentence_messages)
+        self._scores = MessageBatcher(self.score_messages, "score_tokens")
+        self._sentence_scores = MessageBatcher(self.score_sentence_messages, "score_sentences")
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         config = parse_user_config(DenseSearcherConfig, user_config)

@@ -22,7 +22,7 @@ from deployments.replica.received import received
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.token_passes import DocumentPasses, QueryPasses
 from deployments.replica.user_config import ModelChoice, TokenBatchedConfig, parse_user_config
-from deployments.telemetry.logs import join_serve_log
+from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.deadline import Deadline
 from models.embedding.base import EmbeddingModel, TokenEmbeddingModel, has_token_vectors
@@ -68,8 +68,10 @@ class Embedder:
     then, so a new model always loads beside the old one. There is no canary: its vectors would be in another space.
     """
 
+    stage = "embed"
+
     def __init__(self, catalog: Catalog) -> None:
-        join_serve_log()
+        start_telemetry(self.stage)
         self._loader: ModelLoader[EmbeddingModel] = ModelLoader(catalog, "embedding", _warm_up)
         self._config = EmbedderConfig()
         self._slot: ModelSlot[EmbeddingModel] = ModelSlot("embed", self._load_next)

@@ -1,8 +1,8 @@
 """Generation: the stage that writes the answer, streamed. The engine batches; closing a stream frees it at once."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -18,7 +18,8 @@ from deployments.replica.model_slot import ModelSlot
 from deployments.replica.received import received_stream
 from deployments.replica.user_config import parse_user_config
 from deployments.telemetry import metrics
-from deployments.telemetry.logs import join_serve_log
+from deployments.telemetry.stage_metrics import StageMetrics
+from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.errors import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel
@@ -46,12 +47,14 @@ class GeneratorConfig(ListedConfig):
 class Generator:
     """The replica: one model, and perhaps a canary. A running request ends with the model that it began with."""
 
+    stage = STAGE
+
     def __init__(self, catalog: Catalog) -> None:
-        join_serve_log()
+        start_telemetry(self.stage)
         loader: ModelLoader[CompletionModel] = ModelLoader(catalog, "generation", _start)
         self._config = GeneratorConfig()
         self._models = ModelList(STAGE, lambda: ModelSlot(STAGE, loader.load, _stop, loader.fits_beside), self._config)
-        self._meter = SlotMeter()
+        self._meter, self._metrics = SlotMeter(), StageMetrics(STAGE)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Wait for the first model. Later return at once: a new model serves when it has started, see ModelSlot."""
@@ -70,7 +73,7 @@ class Generator:
         During a swap in turn it raises StageUnavailableError at once, as the caller can quote passages instead. A
         request for JSON waits for the next model.
         """
-        with self._meter.request():
+        with self._measured():
             async with aclosing(self._deltas(request, envelope)) as deltas:
                 async for delta in deltas:
                     yield delta
@@ -124,7 +127,7 @@ class Generator:
         def open_stream(link: Link[CompletionModel]) -> AsyncGenerator[dict[str, Any], None]:
             return self._complete_first(request, envelope) if link.is_first else _complete_next(request, link)
 
-        with self._meter.request():
+        with self._measured():
             if self._models.is_single:
                 async with aclosing(self._complete_first(request, envelope)) as answers:
                     async for answer in answers:
@@ -142,6 +145,16 @@ class Generator:
         async with lease as model, aclosing(model.complete(request)) as answers:
             async for answer in answers:
                 yield answer
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Measure a request; its batch are the requests that run when it ends."""
+        start = time.perf_counter()
+        with self._meter.request(), self._metrics.counting_drops():
+            try:
+                yield
+            finally:
+                self._metrics.computed(self._meter.num_running, time.perf_counter() - start)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py. A request counts while the engine runs it."""

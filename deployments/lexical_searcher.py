@@ -27,6 +27,8 @@ class LexicalSearcherConfig(BatchedStageConfig):
 class LexicalSearcher(Searcher):
     """The replica: LexicalRequests in, LexicalRankings out. A shard's takes ShardRequests and gives ShardAnswers."""
 
+    stage = "lexical"
+
     def __init__(self, storage: StorageConfig, shard: Shard | None = None) -> None:
         """`shard` None: all chunks."""
         super().__init__(storage)

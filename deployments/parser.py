@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ from deployments.replica.child_process import ChildFailedError, ChildLimits, Chi
 from deployments.replica.liveness import Liveness
 from deployments.replica.received import received
 from deployments.replica.user_config import StageConfig, parse_user_config
-from deployments.telemetry.logs import join_serve_log
+from deployments.telemetry.stage_metrics import StageMetrics
+from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
@@ -92,13 +94,15 @@ class ParseCall:
 class Parser:
     """The replica: files side by side, each in a child process. A file that breaks a limit fails alone."""
 
+    stage = "parse"
+
     _config: ParserConfig
     _children: ChildPool | None = None
 
     def __init__(self, catalog: Catalog) -> None:
-        join_serve_log()
+        start_telemetry(self.stage)
         self._catalog = catalog
-        self._meter = SlotMeter()
+        self._meter, self._metrics = SlotMeter(), StageMetrics(self.stage)
         self._liveness = Liveness("parse", math.inf)  # the child's limits end a file that takes too long
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -145,8 +149,10 @@ class Parser:
         config, filename = self._config, call.filename
         with self._meter.request():
             try:
-                with self._liveness.working():
+                start = time.perf_counter()
+                with self._liveness.working(), self._metrics.counting_drops():
                     parsed = await self._parse(call, envelope.tenant, limit_s)
+                self._metrics.computed(1, time.perf_counter() - start)
                 _log_reading(parsed)
                 return parsed
             except ChildFailedError as error:
@@ -192,6 +198,7 @@ class Parser:
         except ChildFailedError as error:
             if error.limit != "killed":
                 raise
+            self._metrics.retried()
             parsed = await self._children.call(tenant, *arguments, limit_s=limit_s)
         return parsed
 

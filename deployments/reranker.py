@@ -22,7 +22,7 @@ from deployments.replica.received import received
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig, parse_user_config
 from deployments.telemetry import metrics
-from deployments.telemetry.logs import join_serve_log
+from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError, OverloadedError, RagError
@@ -59,8 +59,10 @@ class Reranker:
     A canary gets a share of the queries, always the same ones.
     """
 
+    stage = "rerank"
+
     def __init__(self, catalog: Catalog) -> None:
-        join_serve_log()
+        start_telemetry(self.stage)
         self._config = RerankerConfig()
         self._catalog = catalog
         self._loader: ModelLoader[RerankingModel] = ModelLoader(catalog, "reranking", _warm_up)

@@ -12,6 +12,7 @@ from time import perf_counter
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from deployments.telemetry import metrics
 from models.errors import OverloadedError
 
 STAGE = "ingress"
@@ -49,7 +50,10 @@ class Admission:
 
     def check(self) -> None:
         """Raises OverloadedError if all permits are taken."""
-        if self.num_under_way >= self._config().max_questions:
+        limit = self._config().max_questions
+        metrics.ADMISSION_LIMIT.set(limit)
+        if self.num_under_way >= limit:
+            metrics.ADMISSION_REFUSED.inc()
             raise OverloadedError(STAGE, self.retry_after_s)
 
     def admit(self) -> AbstractContextManager[None]:
@@ -63,9 +67,11 @@ class Admission:
     @contextmanager
     def _permit(self) -> Iterator[None]:
         self.num_under_way += 1
+        metrics.ADMISSION_ONGOING.set(self.num_under_way)
         start = self._clock()
         try:
             yield
         finally:
             self.num_under_way -= 1
+            metrics.ADMISSION_ONGOING.set(self.num_under_way)
             self._mean_s += LAST_WEIGHT * (self._clock() - start - self._mean_s)

@@ -17,7 +17,7 @@ from deployments.generator import GeneratorClient, InlineGenerator, quoting_mode
 from deployments.lexical_searcher import LexicalSearcherClient
 from deployments.parser import ParserClient
 from deployments.reranker import RerankerClient
-from deployments.telemetry.logs import join_serve_log
+from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.errors import ConfigError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
@@ -47,7 +47,7 @@ class Ingress:
     """
 
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
-        join_serve_log()
+        start_telemetry("ingress")
         self._live = LiveServices(settings, catalog, settings.storage.open(), _clients(stages, settings, catalog))
         self._is_configured = False
 

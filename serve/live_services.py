@@ -31,7 +31,10 @@ from serve.pipelines.in_process_quotes import InProcessQuotes
 from serve.pipelines.ingest import IngestPipeline
 from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.language_model import small_model
+from serve.pipelines.measured_answering import MeasuredAnswering
 from serve.pipelines.merged_retrieval import HydeRetrieval, MultiQueryRetrieval
+from serve.pipelines.metered_stages import MeteredCompletions, MeteredEmbedder, MeteredReranker
+from serve.pipelines.metering import Metering
 from serve.pipelines.migrate import GenerationBuilder
 from serve.pipelines.observed_answering import ObservedAnswering
 from serve.pipelines.own_context_answering import OwnContextAnswering
@@ -94,6 +97,9 @@ class LiveServices:
 
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
+        self._metering = Metering(settings.costs)
+        clients = replace(clients, embedder=MeteredEmbedder(clients.embedder, self._metering))
+        self._completions = MeteredCompletions(clients.generator, self._metering)
         self._arguments, self._clients, self._corpus, self._catalog = settings, clients, corpus, catalog
         check_model_aliases(settings.api.model_aliases, catalog)
         self._orders: dict[OrderName, PassageOrder] = {}
@@ -122,9 +128,9 @@ class LiveServices:
             access=KeyRing(settings.api.keys_file) if settings.api.keys_file else None,
             retrieval=retrieval,
             query=query,
-            completions=clients.generator,
+            completions=self._completions,
             embedder=clients.embedder,
-            reranker=clients.reranker,
+            reranker=MeteredReranker(clients.reranker, self._metering),
             ingest=self._worker,
             background=(self._builder, self._housekeeper, self._stored_tokens, self._caches, events, self._quality),
             stages=sources,
@@ -147,6 +153,7 @@ class LiveServices:
         check_model_aliases(settings.api.model_aliases, self._catalog)
         retrieval, query = self._compose(settings)
         self._quality.configure(settings.quality)
+        self._metering.configure(settings.costs)
         self._worker.configure(settings.ingest)
         self._builder.configure(settings.migration, settings.ingest.token_vectors)
         self._housekeeper.configure(settings.housekeeping, settings.migration.keep_previous_s)
@@ -174,7 +181,7 @@ class LiveServices:
         retrieving = WeighedRetrieval(retrieving)
         retrieving = caches.retrieval(retrieving, settings.retrieval)
         understanding = settings.query.understanding
-        model = small_model(clients.generator, understanding)
+        model = small_model(self._completions, understanding)
         prompts = self._prompts.get(settings.query.prompts.prompt)
         retrieving = MultiQueryRetrieval(retrieving, understanding, model, prompts)
         retrieving = HydeRetrieval(retrieving, understanding, model, prompts)
@@ -187,11 +194,11 @@ class LiveServices:
         answering: Answering = QueryPipeline(stages_of_answers, settings.query, order)
         answering = GroundedAnswering(answering, caches.serving.is_extractive)
         answering = StructuredAnswering(answering)
-        answering = ObservedAnswering(answering)
+        answering = ObservedAnswering(answering, self._metering)
         # Outside the metrics of models: an answer from a cache is no model's work.
         answering = caches.answers(answering, settings.query, settings.retrieval)
         answering = ChangedTopicAnswering(answering, settings.query.total_s)
-        answering = FollowUpAnswering(answering, follow_up_rewriter(clients.generator, settings.query.follow_up))
+        answering = FollowUpAnswering(answering, follow_up_rewriter(self._completions, settings.query.follow_up))
         answering = DecomposedAnswering(answering, understanding, caches.serving.quotes, model)
         answering = SmallTalkAnswering(answering)
         answering = FormedAnswering(answering, settings.query.answer)
@@ -200,7 +207,7 @@ class LiveServices:
             answering, settings.query, self._quotes, (caches.serving.generator, caches.serving.is_extractive)
         )
         answering = PromptedAnswering(answering, settings.query.prompts, self._prompts)
-        answering = SlowQuestions(answering, settings.log)
+        answering = SlowQuestions(MeasuredAnswering(answering), settings.log)
         answering = self._quality.answers(answering, settings.quality)
         return retrieving, answering
 

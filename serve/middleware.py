@@ -53,6 +53,8 @@ class RequestLog:
     def _observe(self, scope: Scope, status: int, elapsed_s: float) -> None:
         # The route's template, never the path: labels must be bounded, and logs must not hold ids or queries.
         route = getattr(scope.get("route"), "path", "unmatched")
+        if tenant := scope["state"].get("tenant"):
+            metrics.TENANT_REQUESTS.labels(metrics.TENANT_NAMES.label(tenant)).inc()
         metrics.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
         metrics.HTTP_SECONDS.labels(scope["method"], route).observe(elapsed_s)
         fields = {"method": scope["method"], "route": route, "status": status, "elapsed_s": round(elapsed_s, 4)}

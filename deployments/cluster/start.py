@@ -18,6 +18,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
 
 from deployments.cluster.reaper import reaper
+from deployments.telemetry.exposition import metrics_folder
 from models.errors import ConfigError
 
 POLL_S = 0.2
@@ -53,7 +54,7 @@ def count_gpus() -> int:
 @contextmanager
 def local_cluster(size: ClusterSize) -> Iterator[Path]:
     """Start Ray and yield the folder of its logs. When the block ends, for any reason, all of Ray's processes end."""
-    with reaper():
+    with reaper(), metrics_folder():
         context = _start_ray(size)
         try:
             yield Path(context.address_info["session_dir"]) / "logs"

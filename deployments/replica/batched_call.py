@@ -1,6 +1,7 @@
 """The calls that a TokenBatcher computes: each caller's encodings, and their outputs so far."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -49,6 +50,8 @@ class Call:
     num_tokens: int = 0
     num_missing_tokens: int = 0
     error: BaseException | None = None
+    arrived_at: float = field(default_factory=time.perf_counter)
+    has_begun: bool = False  # to be computed
     is_over: bool = False  # its caller has left, with or without the outputs
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -1,11 +1,13 @@
 """Batches of messages: those that arrive while a batch is computed form the next one."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.replica.user_config import BatchedStageConfig
+from deployments.telemetry.stage_metrics import StageMetrics
 
 Message = list[Any]
 AnswerAll = Callable[[list[Message]], Awaitable[list[list[Any]]]]  # the answers of each message, in order
@@ -18,6 +20,7 @@ class _Call:
 
     message: Message
     answers: asyncio.Future[list[Any]]
+    arrived_at: float = field(default_factory=time.perf_counter)
 
 
 class MessageBatcher:
@@ -27,8 +30,9 @@ class MessageBatcher:
     message costs a future.
     """
 
-    def __init__(self, answer_all: AnswerAll) -> None:
-        self._answer_all = answer_all
+    def __init__(self, answer_all: AnswerAll, stage: str) -> None:
+        """`stage` is the label of its metrics."""
+        self._answer_all, self._metrics = answer_all, StageMetrics(stage)
         self._config = AS_SHIPPED
         self._waiting: list[_Call] = []
         self._running: asyncio.Task[None] | None = None  # owned here until no message waits
@@ -44,7 +48,8 @@ class MessageBatcher:
         self._waiting.append(call)
         if self._running is None:
             self._running = loop.create_task(self._run())
-        return await call.answers
+        with self._metrics.counting_drops():
+            return await call.answers
 
     async def _run(self) -> None:
         """Compute batches until no message waits."""
@@ -62,8 +67,13 @@ class MessageBatcher:
         return [call for call in batch if not call.answers.done()]
 
     async def _run_batch(self, batch: list[_Call]) -> None:
+        start = time.perf_counter()
+        for call in batch:
+            self._metrics.waited(start - call.arrived_at)
         try:
             answers = await self._answer_all([call.message for call in batch]) if batch else []
+            if batch:
+                self._metrics.computed(sum(len(call.message) for call in batch), time.perf_counter() - start)
             for call, of_message in zip(batch, answers, strict=True):
                 if not call.answers.done():
                     call.answers.set_result(of_message)

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from deployments.replica.breaker import Breaker, BreakerConfig
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, ModelChoice
+from deployments.telemetry import metrics
 from models.errors import (
     DeadlineExceededError,
     InvalidRequestError,
@@ -246,6 +247,7 @@ class _Attempts:
             link.breaker.fail()
             self._errors.append(error)
             logger.warning("stage %s: model %s failed, the next one is tried: %r", self._stage, link.alias, error)
+        metrics.STAGE_RETRIES.labels(self._stage).inc()
         self._reasons.append((link.alias, _reason(error)))
 
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from deployments.replica.loaded_model import LoadedModel, RetiringModels
 from deployments.replica.slot_state import Failed, Loading, Serving, ServingWithCanary, State, SwappingInTurn
 from deployments.replica.user_config import Canary, ModelChoice
+from deployments.telemetry import metrics
 from models.errors import RagError
 
 M = TypeVar("M")
@@ -203,13 +204,18 @@ class ModelSwap(Generic[M]):
         except Exception as error:  # whatever a model's library raises
             self.errors.append(_describe(alias, error))
             logger.error("stage %s: %s", self._stage, self.errors[-1], exc_info=error)
+            self._count(alias, "failed")
             return None
         finally:
             self._loading_alias = ""
+        self._count(alias, "rolled_back" if is_rollback else "loaded")
         if is_rollback or (self.target and alias in self.target.aliases):
             return loaded
         self.retiring.retire(loaded)
         return None
+
+    def _count(self, alias: str, outcome: str) -> None:
+        metrics.MODEL_SWAPS.labels(self._stage, alias, outcome).inc()
 
     def _retire_canary(self, canary: LoadedModel[M]) -> None:
         self.retiring.retire(canary)

@@ -14,6 +14,7 @@ from deployments.replica.batched_call import Call, Item, forward
 from deployments.replica.liveness import Liveness
 from deployments.replica.pass_choice import PassBudget, first_in_order, of_similar_length, padded_tokens
 from deployments.replica.user_config import TokenBatchedConfig
+from deployments.telemetry.stage_metrics import StageMetrics
 from models.compute import passes_at_once
 from models.errors import OverloadedError
 from models.tokens.encoding import Encoding
@@ -54,6 +55,7 @@ class StageMeasures:
 
     stage: str
     liveness: Liveness
+    metrics: StageMetrics
     meter: WorkMeter = field(default_factory=WorkMeter)  # in tokens
     counts: PassCounts = field(default_factory=PassCounts)
 
@@ -231,6 +233,7 @@ class PassLane:
         self._measures.counts.add(batch)
         model, encodings = batch[0].call.model, [item.encoding for item in batch]
         start = time.perf_counter()
+        self._note_begun(batch, start)
         try:
             with self._measures.liveness.working():
                 outputs = await asyncio.get_running_loop().run_in_executor(self._compute, forward, model, encodings)
@@ -245,10 +248,18 @@ class PassLane:
         for item, output in zip(batch, outputs, strict=True):
             item.call.settle(item, output)
 
+    def _note_begun(self, batch: list[Item], start: float) -> None:
+        for call in {item.call for item in batch if not item.call.has_begun}:
+            call.has_begun = True
+            self._measures.metrics.waited(start - call.arrived_at)
+
     def _measure(self, batch: list[Item], pass_s: float) -> None:
+        num_tokens, num_padded = sum(item.num_tokens for item in batch), padded_tokens(batch)
+        self._measures.metrics.computed(len(batch), pass_s)
+        self._measures.metrics.read(num_tokens, num_padded - num_tokens)
         # Passes that ran beside this one had the time too.
-        self._measures.meter.worked(sum(item.num_tokens for item in batch), pass_s / self._num_working)
-        newest, before = pass_s / padded_tokens(batch), self._token_s
+        self._measures.meter.worked(num_tokens, pass_s / self._num_working)
+        newest, before = pass_s / num_padded, self._token_s
         self._token_s = before + NEWEST_WEIGHT * (newest - before) if before else newest
 
 

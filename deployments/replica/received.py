@@ -8,6 +8,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from deployments.calls.envelope import Envelope
+from deployments.telemetry import metrics
 from deployments.telemetry.logs import log_as
 from models.errors import RagError
 
@@ -17,11 +18,14 @@ logger = logging.getLogger("ragserve.access")
 
 
 def received(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Decorates a method that handles call, with an Envelope or a list of them among its arguments."""
+    """Decorates a method that handles call, with an Envelope or a list of them among its arguments.
+
+    Its replica's `stage` is the label of its metrics.
+    """
 
     @functools.wraps(method)
     async def observed(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _observed(method.__name__, _envelopes(args)):
+        with _observed(_stage(args), method.__name__, _envelopes(args)):
             return await method(*args, **kwargs)
 
     return observed
@@ -32,12 +36,17 @@ def received_stream(method: Callable[P, AsyncGenerator[T, None]]) -> Callable[P,
 
     @functools.wraps(method)
     async def observed(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-        with _observed(method.__name__, _envelopes(args)):
+        with _observed(_stage(args), method.__name__, _envelopes(args)):
             async with aclosing(method(*args, **kwargs)) as items:
                 async for item in items:
                     yield item
 
     return observed
+
+
+def _stage(args: tuple[Any, ...]) -> str:
+    stage: str = args[0].stage
+    return stage
 
 
 def _envelopes(args: tuple[Any, ...]) -> list[Envelope]:
@@ -50,8 +59,10 @@ def _envelopes(args: tuple[Any, ...]) -> list[Envelope]:
 
 
 @contextmanager
-def _observed(method: str, envelopes: list[Envelope]) -> Iterator[None]:
+def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[None]:
     log_as(*envelopes)
+    ongoing = metrics.STAGE_ONGOING.labels(stage)
+    ongoing.inc(len(envelopes))
     start, outcome = time.perf_counter(), "cancelled"
     try:
         yield
@@ -63,6 +74,7 @@ def _observed(method: str, envelopes: list[Envelope]) -> Iterator[None]:
         outcome = "internal_error"
         raise
     finally:
+        ongoing.dec(len(envelopes))
         if logger.isEnabledFor(logging.INFO):
             elapsed_s = time.perf_counter() - start
             fields = {"method": method, "outcome": outcome, "elapsed_s": round(elapsed_s, 4)}

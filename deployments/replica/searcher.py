@@ -12,7 +12,8 @@ from deployments.replica.liveness import Liveness
 from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.received import received
 from deployments.replica.storage import StorageConfig
-from deployments.telemetry.logs import join_serve_log
+from deployments.telemetry import metrics
+from deployments.telemetry.start import start_telemetry
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError, RagError, StageUnavailableError
 from models.stage_status import StageStatus
@@ -29,6 +30,10 @@ class Search(Protocol):
     def search(self, requests: list[Any]) -> list[Any]:
         """A ranking for each request, from indexes that have caught up with the log."""
 
+    @property
+    def num_chunks(self) -> int | None:
+        """Chunks of the indexes in memory; None if they are elsewhere."""
+
     def maintain(self) -> bool:
         """Do one step of work that no search should wait for. Returns whether there is more."""
 
@@ -36,17 +41,18 @@ class Search(Protocol):
 class Searcher:
     """A replica's base. `reconfigure` sets `_search`, which reads its indexes from a snapshot and the log."""
 
+    stage: str  # the label of its metrics
     _search: Search
 
     def __init__(self, storage: StorageConfig) -> None:
-        join_serve_log()
+        start_telemetry(self.stage)
         self._storage = storage
         self._corpus = storage.open()
         # One thread owns the indexes: they must not be searched while they are written.
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="search")
         self._maintenance: asyncio.Task[None] | None = None
         self._meter = WorkMeter()
-        self._searches = MessageBatcher(self.search_messages)
+        self._searches = MessageBatcher(self.search_messages, self.stage)
         self._liveness = Liveness("search", STUCK_S)
 
     def start(self, search: Search) -> None:
@@ -81,6 +87,7 @@ class Searcher:
         timed = [request for message in messages for request in message]
         is_late = [not deadline.remaining_s() for _, deadline in timed]
         requests = [request for (request, _), late in zip(timed, is_late, strict=True) if not late]
+        metrics.STAGE_DROPPED.labels(self.stage, "deadline_exceeded").inc(len(timed) - len(requests))
         start = time.perf_counter()
         results = iter(await self.answer_all(work, requests) if requests else [])
         self._meter.worked(len(requests), time.perf_counter() - start)
@@ -113,7 +120,16 @@ class Searcher:
 
     def maintain_step(self) -> bool:
         """One step of it. Returns whether there is more."""
-        return self._search.maintain()
+        has_more = self._search.maintain()
+        if not has_more:
+            self._is_fresh()
+        return has_more
+
+    def _is_fresh(self) -> None:
+        """The indexes have every change."""
+        metrics.INDEX_FRESH.labels(self.stage).set_to_current_time()
+        if (num_chunks := self._search.num_chunks) is not None:
+            metrics.INDEX_CHUNKS.labels(self.stage).set(num_chunks)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""

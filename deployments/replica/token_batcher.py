@@ -17,6 +17,7 @@ from deployments.replica.batched_call import Call, Encoder, Keep, drop_output
 from deployments.replica.liveness import Liveness
 from deployments.replica.pass_lane import PassLane, StageMeasures
 from deployments.replica.user_config import TokenBatchedConfig
+from deployments.telemetry.stage_metrics import StageMetrics
 from models.compute import passes_at_once
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError
@@ -44,7 +45,8 @@ class TokenBatcher:
         self._stage = stage
         self._numbers = count()
         self.liveness = Liveness(stage)
-        measures = StageMeasures(stage, self.liveness)
+        self._metrics = StageMetrics(stage)
+        measures = StageMeasures(stage, self.liveness, self._metrics)
         self.meter, self.counts = measures.meter, measures.counts
         self._questions = PassLane(measures, config)
         self._documents = PassLane(measures, config, for_documents=True)
@@ -120,11 +122,8 @@ class TokenBatcher:
         budget_s = call.deadline.remaining_s()
         self.num_unfinished += 1
         try:
-            async with asyncio.timeout(budget_s), aclosing(parts):
-                async for encodings in parts:
-                    lane.add(call, encodings)
-                    await call.until_missing(lane.max_queued_of_call)
-                await call.until_missing(0)
+            with self._metrics.counting_drops():
+                await self._compute(call, parts, lane, budget_s)
         except TimeoutError:
             raise DeadlineExceededError(self._stage, budget_s) from None
         finally:
@@ -132,6 +131,15 @@ class TokenBatcher:
             self.num_unfinished -= 1
             self.meter.left(call.num_tokens)
             lane.drop_inactive()
+
+    async def _compute(
+        self, call: Call, parts: AsyncGenerator[Sequence[Encoding], None], lane: PassLane, budget_s: float
+    ) -> None:
+        async with asyncio.timeout(budget_s), aclosing(parts):
+            async for encodings in parts:
+                lane.add(call, encodings)
+                await call.until_missing(lane.max_queued_of_call)
+            await call.until_missing(0)
 
     def close(self) -> None:
         """End the threads after their current work, and drop what is queued."""

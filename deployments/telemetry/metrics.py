@@ -1,10 +1,18 @@
-"""Every metric name, once. Units are base units. Labels are bounded (routes, stages, outcomes, the catalog's aliases),
-never ids or queries.
+"""Every metric name, once. Units are base units. docs/observability.md has a line for each.
+
+Labels are bounded (routes, stages, outcomes, aliases of the catalog, the first tenants), never ids or queries.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from deployments.telemetry.exposition import write_to_folder
+
+write_to_folder()
+
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+SHORT_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
+SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+FRACTION_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 HTTP_REQUESTS = Counter("ragserve_http_requests_total", "HTTP requests.", ["method", "route", "status"])
 HTTP_SECONDS = Histogram(
@@ -47,6 +55,99 @@ FIRST_CITED_RANK = Histogram(
     ["model"],
     buckets=(1, 2, 3, 5, 8, 13, 21),
 )
+REPLICAS = Gauge(
+    "ragserve_replicas",
+    "Replicas of a stage on this node.",
+    ["stage"],
+    multiprocess_mode="livesum",
+)
+STAGE_ONGOING = Gauge(
+    "ragserve_stage_ongoing_requests",
+    "Requests inside the replicas of a stage, waiting or worked on.",
+    ["stage"],
+    multiprocess_mode="livesum",
+)
+STAGE_QUEUE_SECONDS = Histogram(
+    "ragserve_stage_queue_seconds",
+    "Time of a call inside a replica, from its arrival to the start of its first batch.",
+    ["stage"],
+    buckets=SHORT_BUCKETS,
+)
+STAGE_COMPUTE_SECONDS = Histogram(
+    "ragserve_stage_compute_seconds", "Time of one batch: a forward pass, a search.", ["stage"], buckets=SHORT_BUCKETS
+)
+STAGE_BATCH_SIZE = Histogram(
+    "ragserve_stage_batch_size", "Texts, pairs or requests of one batch.", ["stage"], buckets=SIZE_BUCKETS
+)
+STAGE_TOKENS = Counter("ragserve_stage_tokens_total", "Tokens in batches, without padding.", ["stage"])
+STAGE_PADDING = Counter("ragserve_stage_padding_tokens_total", "Tokens of padding in batches.", ["stage"])
+STAGE_DROPPED = Counter(
+    "ragserve_stage_dropped_total",
+    "Calls that a replica did not finish; reason is overloaded, deadline_exceeded or cancelled.",
+    ["stage", "reason"],
+)
+STAGE_RETRIES = Counter(
+    "ragserve_stage_retries_total",
+    "Further attempts for a call: the next model of a list, a second child process of the parser.",
+    ["stage"],
+)
+ADMISSION_LIMIT = Gauge(
+    "ragserve_admission_limit", "Requests that the ingress replicas admit at once.", multiprocess_mode="livesum"
+)
+ADMISSION_ONGOING = Gauge(
+    "ragserve_admission_ongoing_requests", "Admitted requests that have not ended.", multiprocess_mode="livesum"
+)
+ADMISSION_REFUSED = Counter("ragserve_admission_refused_total", "Requests refused at the limit.")
+MODEL_SWAPS = Counter(
+    "ragserve_model_swaps_total",
+    "Models that were to be loaded; outcome is loaded, failed or rolled_back.",
+    ["stage", "model", "outcome"],
+)
+
+QUESTION_SECONDS = Histogram(
+    "ragserve_question_seconds",
+    "Time of a question, to the end of its answer; outcome is cited, uncited, declined, cancelled or the error's code.",
+    ["outcome"],
+    buckets=LATENCY_BUCKETS,
+)
+QUESTION_STAGE_SECONDS = Histogram(
+    "ragserve_question_stage_seconds",
+    "Time of a question by stage, along its longest path; overhead is what no stage has. The sums add up to that of "
+    "ragserve_question_seconds, for questions that were answered.",
+    ["stage"],
+    buckets=LATENCY_BUCKETS,
+)
+CACHED_ANSWERS = Counter(
+    "ragserve_cached_answers_total", "Answers that a cache gave, or a part of them, by the cache.", ["level"]
+)
+RETRIEVED_PASSAGES = Histogram(
+    "ragserve_retrieved_passages", "Passages that an answer was written from.", buckets=(0, 1, 2, 3, 5, 8, 13, 21, 50)
+)
+TOP_SCORE = Histogram("ragserve_top_score", "Score of the best passage of an answer, 0 to 1.", buckets=FRACTION_BUCKETS)
+EVIDENCE = Histogram("ragserve_evidence", "Evidence of an answer, 0 to 1.", buckets=FRACTION_BUCKETS)
+GENERATION_TOKENS_PER_SECOND = Histogram(
+    "ragserve_generation_tokens_per_second",
+    "Tokens of an answer per second of its generation.",
+    ["model"],
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000),
+)
+TENANT_REQUESTS = Counter(
+    "ragserve_tenant_requests_total", "HTTP requests by tenant: the first ones by name, then other.", ["tenant"]
+)
+TENANT_TOKENS = Counter(
+    "ragserve_tenant_tokens_total",
+    "Tokens by tenant and model; kind is prompt, completion, embedding or reranking.",
+    ["tenant", "model", "kind"],
+)
+TENANT_COST = Counter(
+    "ragserve_tenant_cost_total", "Cost by the prices of `costs`, in its currency.", ["tenant", "model"]
+)
+TENANT_BUDGET = Gauge(
+    "ragserve_tenant_monthly_budget",
+    "Monthly budget of `costs`, in its currency.",
+    ["tenant"],
+    multiprocess_mode="livemostrecent",
+)
 DEGRADED_ANSWERS = Counter(
     "ragserve_degraded_answers_total", "Answers without the result of a stage that failed.", ["stage"]
 )
@@ -67,19 +168,45 @@ FEEDBACK = Counter("ragserve_feedback_total", "Feedback of users on answers, by 
 GENERATED_TOKENS = Counter("ragserve_generated_tokens_total", "Tokens that generation models produced.", ["model"])
 INGESTED_FILES = Counter("ragserve_ingested_files_total", "Files whose ingestion ended, by status.", ["status"])
 INGESTED_CHUNKS = Counter("ragserve_ingested_chunks_total", "Chunks that became searchable.")
-INGESTIONS_RUNNING = Gauge("ragserve_ingestions_running", "Files that this ingress replica is ingesting.")
+INGESTIONS_RUNNING = Gauge(
+    "ragserve_ingestions_running", "Files that this ingress replica is ingesting.", multiprocess_mode="livesum"
+)
 INGESTION_OLDEST_SECONDS = Gauge(
     "ragserve_ingestion_oldest_seconds",
     "Age of the oldest file that this ingress replica is ingesting, by state: parsing or embedding.",
     ["state"],
+    multiprocess_mode="livemax",
 )
 INGESTION_RETRIES = Counter(
     "ragserve_ingestion_retries_total", "Attempts that failed and are repeated, by the error's code.", ["reason"]
+)
+INGESTION_BACKLOG = Gauge(
+    "ragserve_ingestion_backlog_files",
+    "Files of all tenants that wait for ingestion or are in it; counted with each clean-up.",
+    multiprocess_mode="livemostrecent",
+)
+INGESTION_BACKLOG_SECONDS = Gauge(
+    "ragserve_ingestion_backlog_oldest_seconds",
+    "Time since the oldest of these files was due; counted with each clean-up.",
+    multiprocess_mode="livemostrecent",
+)
+INDEX_CHUNKS = Gauge(
+    "ragserve_index_chunks",
+    "Chunks in the indexes that the replicas of a search have in memory.",
+    ["stage"],
+    multiprocess_mode="livemax",
+)
+INDEX_FRESH = Gauge(
+    "ragserve_index_fresh_timestamp_seconds",
+    "Unix time at which the replica of a search that is furthest behind last had every change.",
+    ["stage"],
+    multiprocess_mode="livemin",
 )
 DEAD_LETTERS = Gauge(
     "ragserve_dead_letters",
     "Files of all tenants whose ingestion failed for good, by reason; counted with each clean-up.",
     ["reason"],
+    multiprocess_mode="livemostrecent",
 )
 EVENT_DELIVERIES = Counter(
     "ragserve_event_deliveries_total",
@@ -89,8 +216,15 @@ EVENT_DELIVERIES = Counter(
 EVENTS_DROPPED = Counter(
     "ragserve_events_dropped_total", "Events that were given up; reason is expired or full.", ["sink", "reason"]
 )
-OUTBOX_EVENTS = Gauge("ragserve_outbox_events", "Events that wait for delivery, of all tenants.", ["sink"])
-OUTBOX_AGE_SECONDS = Gauge("ragserve_outbox_age_seconds", "Age of the oldest event that waits.", ["sink"])
+OUTBOX_EVENTS = Gauge(
+    "ragserve_outbox_events",
+    "Events that wait for delivery, of all tenants.",
+    ["sink"],
+    multiprocess_mode="livemostrecent",
+)
+OUTBOX_AGE_SECONDS = Gauge(
+    "ragserve_outbox_age_seconds", "Age of the oldest event that waits.", ["sink"], multiprocess_mode="livemostrecent"
+)
 
 CACHE_HITS = Counter(
     "ragserve_cache_hits_total",
@@ -106,7 +240,12 @@ CACHE_SHARED = Counter(
 CACHE_EVICTIONS = Counter(
     "ragserve_cache_evictions_total", "Entries that a full memory dropped before their time was over.", ["level"]
 )
-CACHE_BYTES = Gauge("ragserve_cache_bytes", "Size of a cache in the memory of this ingress replica.", ["level"])
+CACHE_BYTES = Gauge(
+    "ragserve_cache_bytes",
+    "Size of a cache in the memory of this ingress replica.",
+    ["level"],
+    multiprocess_mode="livesum",
+)
 CACHE_ERRORS = Counter(
     "ragserve_cache_errors_total", "Calls of a cache's server that failed or were late, and broken entries.", ["tier"]
 )
@@ -117,3 +256,21 @@ def observe_model(stage: str, model: str, seconds: float, failed_canary: str = "
     MODEL_SECONDS.labels(stage, model).observe(seconds)
     if failed_canary:
         CANARY_FAILURES.labels(stage, failed_canary).inc()
+
+
+class FirstNames:
+    """Bounds a label: the first `limit` names stay, further ones become `other`."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._names = set[str]()
+
+    def label(self, name: str) -> str:
+        if name not in self._names:
+            if len(self._names) >= self.limit:
+                return "other"
+            self._names.add(name)
+        return name
+
+
+TENANT_NAMES = FirstNames(50)  # `costs.max_tenants` changes it

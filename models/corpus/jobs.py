@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, update
 
 from models.corpus.chunks import is_attachment
 from models.corpus.completion import Completion, Prepared, finish, prepare
@@ -60,6 +60,13 @@ class Jobs:
             statement = update(jobs).where(jobs.c.lease_owner == owner)
             values = {"lease_expires_at": self.clock() + lease_s}
             return frozenset(connection.scalars(statement.values(values).returning(jobs.c.job_id)))
+
+    def backlog(self) -> tuple[int, float]:
+        """The jobs of all tenants, leased ones too: how many, and the seconds since the oldest was due."""
+        due_at = func.min(func.nullif(jobs.c.due_at, 0))  # jobs of earlier releases have no time
+        with self.database.reading() as connection:
+            num_jobs, oldest = connection.execute(select(func.count(), due_at).select_from(jobs)).one()
+        return num_jobs, max(0.0, self.clock() - (oldest or self.clock()))
 
     def owned(self, owner: str) -> frozenset[int]:
         """Return the ids of the jobs that the owner has. One whose file was deleted is not among them."""

@@ -80,6 +80,11 @@ class DenseSearch:
                 rankings_of[position].append(ranking)
         return [merge(rankings_of[position], request.k) for position, request in enumerate(requests)]
 
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of the indexes in memory."""
+        return self._followers.num_chunks
+
     def maintain(self) -> bool:
         """Do one step of updating the most recently changed stores, also in the generation they build."""
         return self._followers.maintain(recent_generations(self._views))
@@ -123,6 +128,11 @@ class LexicalSearch:
             [existing_follower(followers, (scope.tenant, name)).index for name in scope.vector_store_ids]
             for scope in (request.scope for request in requests)
         ]
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of the indexes in memory."""
+        return self._followers.num_chunks
 
     def maintain(self) -> bool:
         """Do one step of updating the most recently changed stores."""

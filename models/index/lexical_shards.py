@@ -60,6 +60,11 @@ class LexicalShardSearch:
         )
         return [_answer(request, indexes) for request, indexes in zip(requests, by_request, strict=True)]
 
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of the indexes in memory."""
+        return self._stores.num_chunks
+
     def maintain(self) -> bool:
         """Do one step of updating the most recently changed stores."""
         return self._stores.maintain()

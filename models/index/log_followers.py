@@ -128,6 +128,11 @@ class Followers(Generic[K, C, I]):
         """Return the follower of `key` without a look at the log, None if there is none yet."""
         return self._by_key.get(key)
 
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of the indexes in memory."""
+        return sum(len(follower.index) for follower in self._by_key.values() if follower.index is not None)
+
     def up_to_date(self, keys: set[K], max_steps: int | None = None) -> dict[K, Follower[C, I]]:
         """Return up-to-date followers of the stores that exist. One cheap query reads all heads.
 

@@ -62,6 +62,8 @@ class MilvusDenseSearch:
                 rankings_of[number].append(ranking)
         return [merge(rankings_of[number], request.k) for number, request in enumerate(requests)]
 
+    num_chunks = None  # they are in Milvus
+
     def maintain(self) -> bool:
         """Apply a page to a recently changed store, also in the generation it builds, or sweep.
 
@@ -117,6 +119,8 @@ class MilvusLexicalSearch:
         """Return one ranking per request, without word weights. Raises what MilvusDenseSearch.search raises."""
         indexes = self._follower.up_to_date({key for request in requests for key in self._keys(request)})
         return [self._rank(request, indexes) for request in requests]
+
+    num_chunks = None  # they are in Milvus
 
     def maintain(self) -> bool:
         """Apply a page to a recently changed store, or sweep. Return whether there was work."""

@@ -1,10 +1,12 @@
 """Probes and metrics: /healthz says that this process is alive, /readyz that every stage answers."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from deployments.telemetry.exposition import exposition
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
 from serve.api.errors import STATUS
@@ -40,8 +42,8 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
 
 @router.get("/metrics")
 async def metrics() -> Response:
-    """Metrics of this ingress replica, in Prometheus' text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    """Metrics of every replica on this node, in Prometheus' text format."""
+    return Response(await asyncio.to_thread(exposition), media_type=CONTENT_TYPE_LATEST)
 
 
 def _stage(status: StageStatus | None) -> dict[str, Any]:

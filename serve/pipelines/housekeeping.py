@@ -66,6 +66,9 @@ class Housekeeper:
         self._corpus.responses.delete_older(self._config.keep_responses_s)
         self._corpus.conversations.delete_unused(self._config.keep_conversations_s)
         self._corpus.feedback.delete_older(self._config.keep_feedback_s)
+        num_files, oldest_s = self._corpus.jobs.backlog()
+        metrics.INGESTION_BACKLOG.set(num_files)
+        metrics.INGESTION_BACKLOG_SECONDS.set(oldest_s)
         counts = self._corpus.dead_letters.counts()
         for reason in get_args(FailureReason):
             metrics.DEAD_LETTERS.labels(reason).set(counts.get(reason, 0))

@@ -6,13 +6,14 @@ from contextlib import aclosing
 from deployments.telemetry import metrics
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
+from serve.pipelines.metering import Metering
 
 
 class ObservedAnswering:
-    """Counts and measures each whole answer. It changes no event."""
+    """Counts and measures each answer that models made, and what they used for it. It changes no event."""
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
+    def __init__(self, answering: Answering, metering: Metering) -> None:
+        self._answering, self._metering = answering, metering
 
     async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """As Answering."""
@@ -21,7 +22,13 @@ class ObservedAnswering:
                 if isinstance(event, Answered):
                     _observe(event)
                     _observe_citations(event)
+                    self._meter(event, context.tenant)
                 yield event
+
+    def _meter(self, answered: Answered, tenant: str) -> None:
+        model = answered.trace.models.get("generate", "")
+        self._metering.read(tenant, model, "prompt", answered.num_prompt_tokens)
+        self._metering.wrote(tenant, model, answered.num_completion_tokens)
 
 
 def _observe(answered: Answered) -> None:
@@ -31,7 +38,10 @@ def _observe(answered: Answered) -> None:
     if "first_text" in trace.timings_s:
         metrics.TIME_TO_FIRST_TEXT_SECONDS.observe(trace.timings_s["first_text"])
     if "generate" in trace.models:
-        metrics.GENERATED_TOKENS.labels(trace.models["generate"]).inc(answered.num_completion_tokens)
+        model, num_tokens = trace.models["generate"], answered.num_completion_tokens
+        metrics.GENERATED_TOKENS.labels(model).inc(num_tokens)
+        if (generate_s := trace.timings_s.get("generate")) and num_tokens:
+            metrics.GENERATION_TOKENS_PER_SECOND.labels(model).observe(num_tokens / generate_s)
 
 
 def _observe_citations(answered: Answered) -> None:

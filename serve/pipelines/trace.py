@@ -1,7 +1,7 @@
 """The record of one request: the time and model of each stage, and the degraded stages."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +22,9 @@ Degraded = Literal[
 ]
 # A part of a compound question, another wording, a made-up passage, a question with filters that stand in it.
 SearchKind = Literal["part", "variant", "hypothetical", "filtered"]
+
+DENSE_BRANCH, LEXICAL_BRANCH = ("embed", "dense"), ("lexical",)
+BEFORE_SEARCH, AFTER_SEARCH = ("cache", "variant", "hypothetical"), ("fuse", "rerank", "sentences", "generate")
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,18 @@ class Trace:
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started_at
+
+
+def longest_path(timings_s: Mapping[str, float], total_s: float) -> dict[str, float]:
+    """The stages that a question waited for, one after another, and their overhead: together `total_s`.
+
+    Of two searches side by side it is the slower one. A stage never has more than what is left of `total_s`.
+    """
+    branches = (DENSE_BRANCH, LEXICAL_BRANCH)
+    search = max(branches, key=lambda branch: sum(timings_s.get(stage, 0.0) for stage in branch))
+    path, left_s = dict[str, float](), total_s
+    for stage in (*BEFORE_SEARCH, *search, *AFTER_SEARCH):
+        if stage in timings_s:
+            path[stage] = min(timings_s[stage], left_s)
+            left_s -= path[stage]
+    return {**path, "overhead": left_s}

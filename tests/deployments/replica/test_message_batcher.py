@@ -23,7 +23,7 @@ class Squares:
 
 async def test_messages_that_arrive_during_a_batch_form_the_next_one() -> None:
     work = Squares()
-    batcher = MessageBatcher(work.answer_all)
+    batcher = MessageBatcher(work.answer_all, "probe")
     first = asyncio.ensure_future(batcher.answers([1]))
     await work.started.wait()
     later = [asyncio.ensure_future(batcher.answers([number, 2 * number])) for number in (2, 3)]
@@ -38,7 +38,7 @@ async def test_messages_that_arrive_during_a_batch_form_the_next_one() -> None:
 async def test_a_batch_has_at_most_the_configured_messages() -> None:
     work = Squares()
     work.may_go.set()
-    batcher = MessageBatcher(work.answer_all)
+    batcher = MessageBatcher(work.answer_all, "probe")
     batcher.configure(BatchedStageConfig(max_batch_size=2))
 
     answers = await asyncio.gather(*(batcher.answers([number]) for number in range(5)))
@@ -50,7 +50,7 @@ async def test_a_batch_has_at_most_the_configured_messages() -> None:
 async def test_with_a_wait_the_first_message_waits_for_others() -> None:
     work = Squares()
     work.may_go.set()
-    batcher = MessageBatcher(work.answer_all)
+    batcher = MessageBatcher(work.answer_all, "probe")
     batcher.configure(BatchedStageConfig(batch_wait_timeout_s=0.01))
     first = asyncio.ensure_future(batcher.answers([1]))
     await asyncio.sleep(0)
@@ -63,7 +63,7 @@ async def test_with_a_wait_the_first_message_waits_for_others() -> None:
 
 async def test_a_message_whose_caller_has_left_is_not_computed() -> None:
     work = Squares()
-    batcher = MessageBatcher(work.answer_all)
+    batcher = MessageBatcher(work.answer_all, "probe")
     first = asyncio.ensure_future(batcher.answers([1]))
     await work.started.wait()
     leaving, staying = asyncio.ensure_future(batcher.answers([2])), asyncio.ensure_future(batcher.answers([3]))
@@ -82,7 +82,7 @@ async def test_an_error_reaches_the_callers_of_its_batch_alone() -> None:
             raise ZeroDivisionError
         return messages
 
-    batcher = MessageBatcher(fail_once)
+    batcher = MessageBatcher(fail_once, "probe")
     batcher.configure(BatchedStageConfig(max_batch_size=2))
 
     results = await asyncio.gather(*(batcher.answers([number]) for number in (0, 1, 2)), return_exceptions=True)

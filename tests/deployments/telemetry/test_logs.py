@@ -84,6 +84,8 @@ def test_a_changed_level_takes_effect_and_keeps_the_ids(lines: Lines, tmp_path: 
 
 
 class Probe:
+    stage = "probe"
+
     @received
     async def score(self, name: str, envelope: Envelope) -> str:
         if name != "served":

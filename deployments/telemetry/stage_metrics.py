@@ -1,0 +1,59 @@
+"""The metrics of one stage inside its replica, with their labels resolved once."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deployments.telemetry import metrics
+from models.errors import OverloadedError, RagError
+
+
+class StageMetrics:
+    """What a batch of the stage had. `stage` is the label."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._queue_seconds = metrics.STAGE_QUEUE_SECONDS.labels(stage)
+        self._compute_seconds = metrics.STAGE_COMPUTE_SECONDS.labels(stage)
+        self._batch_size = metrics.STAGE_BATCH_SIZE.labels(stage)
+        self._tokens, self._padding = metrics.STAGE_TOKENS.labels(stage), metrics.STAGE_PADDING.labels(stage)
+        self._retries = metrics.STAGE_RETRIES.labels(stage)
+        # Known from the start, so that a first drop is an increase.
+        for reason in ("overloaded", "deadline_exceeded", "cancelled"):
+            metrics.STAGE_DROPPED.labels(stage, reason)
+
+    def waited(self, seconds: float) -> None:
+        """A call's first batch begins, `seconds` after the call arrived."""
+        self._queue_seconds.observe(seconds)
+
+    def computed(self, num_items: int, seconds: float) -> None:
+        """A batch ended."""
+        self._batch_size.observe(num_items)
+        self._compute_seconds.observe(seconds)
+
+    def read(self, num_tokens: int, num_padding: int) -> None:
+        """The batch had these tokens, and this padding beside them."""
+        self._tokens.inc(num_tokens)
+        self._padding.inc(num_padding)
+
+    def dropped(self, reason: str) -> None:
+        metrics.STAGE_DROPPED.labels(self._stage, reason).inc()
+
+    def retried(self) -> None:
+        self._retries.inc()
+
+    @contextmanager
+    def counting_drops(self) -> Iterator[None]:
+        """Count what the block raises if it is a full queue, a deadline or a cancellation."""
+        try:
+            yield
+        except TimeoutError:
+            self.dropped("deadline_exceeded")
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            self.dropped("cancelled")
+            raise
+        except RagError as error:
+            if isinstance(error, OverloadedError):
+                self.dropped(error.code)
+            raise

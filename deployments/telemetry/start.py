@@ -1,0 +1,12 @@
+"""What each replica does first: its log lines join Serve's, and its metrics are exposed."""
+
+from deployments.telemetry import metrics
+from deployments.telemetry.exposition import serve_metrics
+from deployments.telemetry.logs import join_serve_log
+
+
+def start_telemetry(stage: str) -> None:
+    """Call this first in a replica."""
+    join_serve_log()
+    metrics.REPLICAS.labels(stage).inc()
+    serve_metrics()

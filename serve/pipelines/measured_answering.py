@@ -1,0 +1,54 @@
+"""Metrics of whole questions, those from a cache and those that failed included."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from deployments.telemetry import metrics
+from models.errors import RagError
+from models.types import RequestContext
+from serve.pipelines.answering import Answered, Answering, Event, Query
+from serve.pipelines.trace import longest_path
+
+
+class MeasuredAnswering:
+    """Times each question, and counts it by its outcome. It changes no event."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
+        """As Answering."""
+        start, outcome, answered = time.perf_counter(), "cancelled", None
+        try:
+            async with aclosing(self._answering.answer(query, context)) as events:
+                async for event in events:
+                    if isinstance(event, Answered):
+                        answered, outcome = event, _outcome(event)
+                    yield event
+        except RagError as error:
+            outcome = error.code
+            raise
+        finally:
+            _observe(outcome, answered, time.perf_counter() - start)
+
+
+def _outcome(answered: Answered) -> str:
+    if not answered.answerable:
+        return "declined"
+    return "cited" if answered.citations else "uncited"
+
+
+def _observe(outcome: str, answered: Answered | None, total_s: float) -> None:
+    metrics.QUESTION_SECONDS.labels(outcome).observe(total_s)
+    if answered is None:
+        return
+    for stage, seconds in longest_path(answered.trace.timings_s, total_s).items():
+        metrics.QUESTION_STAGE_SECONDS.labels(stage).observe(seconds)
+    for cache in answered.trace.cached:
+        metrics.CACHED_ANSWERS.labels(cache).inc()
+    metrics.RETRIEVED_PASSAGES.observe(len(answered.passages))
+    if answered.passages:
+        metrics.TOP_SCORE.observe(answered.passages[0].score)
+    if answered.evidence is not None:
+        metrics.EVIDENCE.observe(answered.evidence)

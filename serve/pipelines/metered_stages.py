@@ -1,0 +1,90 @@
+"""Stages around the real ones, that count the tokens of each tenant. They change no answer."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from models.reranking.query import SearchedQuery
+from models.stage_status import StageStatus
+from models.tokens.encoding import TextInput
+from models.types import CompletionRequest, Embeddings, Passage, Relevance, RequestContext, Reranking
+from serve.pipelines.metering import Metering
+from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage
+
+
+class MeteredEmbedder:
+    """Satisfies EmbedStage."""
+
+    def __init__(self, embedder: EmbedStage, metering: Metering) -> None:
+        self._embedder, self._metering = embedder, metering
+
+    async def embed_query(
+        self, text: str, context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        return self._counted(await self._embedder.embed_query(text, context, generation, with_tokens), context)
+
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        return self._counted(await self._embedder.embed_documents(texts, context, generation, with_tokens), context)
+
+    async def embed_inputs(
+        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
+    ) -> Embeddings:
+        return self._counted(await self._embedder.embed_inputs(inputs, as_queries, dimensions, context), context)
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        return await self._embedder.status(context)
+
+    def _counted(self, embedded: Embeddings, context: RequestContext) -> Embeddings:
+        self._metering.read(context.tenant, embedded.model, "embedding", embedded.num_tokens)
+        return embedded
+
+
+class MeteredReranker:
+    """Satisfies RerankStage. Counts the scores that a request asks for itself; those of a question have no count."""
+
+    def __init__(self, reranker: RerankStage, metering: Metering) -> None:
+        self._reranker, self._metering = reranker, metering
+
+    def reads_tokens(self, generation: str) -> bool:
+        return self._reranker.reads_tokens(generation)
+
+    async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
+        return await self._reranker.rerank(query, candidates, context)
+
+    async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
+        relevance = await self._reranker.score(query, texts, context)
+        self._metering.read(context.tenant, relevance.model, "reranking", relevance.num_tokens)
+        return relevance
+
+
+class MeteredCompletions:
+    """Satisfies CompletionStage. A stream is told to end with its usage; a client that did not ask does not get it."""
+
+    def __init__(self, completions: CompletionStage, metering: Metering) -> None:
+        self._completions, self._metering = completions, metering
+
+    async def complete(
+        self, request: CompletionRequest, context: RequestContext
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """As CompletionStage."""
+        body = request.body
+        is_added = bool(body.get("stream")) and not (body.get("stream_options") or {}).get("include_usage")
+        if is_added:
+            options = {**(body.get("stream_options") or {}), "include_usage": True}
+            request = replace(request, body={**body, "stream_options": options})
+        async with aclosing(self._completions.complete(request, context)) as answers:
+            async for answer in answers:
+                usage = answer.get("usage")
+                if usage:
+                    self._count(str(answer.get("model") or body.get("model")), usage, context)
+                if not is_added:
+                    yield answer
+                elif answer.get("choices") or not usage:
+                    yield {name: value for name, value in answer.items() if name != "usage"}
+
+    def _count(self, model: str, usage: dict[str, Any], context: RequestContext) -> None:
+        self._metering.read(context.tenant, model, "prompt", usage.get("prompt_tokens") or 0)
+        self._metering.wrote(context.tenant, model, usage.get("completion_tokens") or 0)

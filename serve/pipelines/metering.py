@@ -1,0 +1,64 @@
+"""What each tenant uses of each model, in tokens and in money."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deployments.telemetry import metrics
+
+MAX_PRICES = 256
+MILLION = 1_000_000
+
+
+class Price(BaseModel):
+    """The price of a model, for a million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(default=0.0, ge=0, le=1e6, description="A million tokens that the model reads.")
+    output: float = Field(default=0.0, ge=0, le=1e6, description="A million tokens that the model writes.")
+
+
+class CostConfig(BaseModel):
+    """Prices and budgets, all in one currency."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prices: dict[str, Price] = Field(
+        default_factory=dict, max_length=MAX_PRICES, description="The price of a model, by its alias; others cost 0."
+    )
+    monthly_budgets: dict[str, float] = Field(
+        default_factory=dict, max_length=10_000, description="What a tenant may spend a month before the alert."
+    )
+    max_tenants: int = Field(
+        default=50, ge=1, le=1000, description="Tenants with a name of their own in metrics; further ones are `other`."
+    )
+
+
+class Metering:
+    """Counts tokens and their cost. `configure` takes effect with the next count."""
+
+    def __init__(self, config: CostConfig) -> None:
+        self.configure(config)
+
+    def configure(self, config: CostConfig) -> None:
+        self._prices = config.prices
+        metrics.TENANT_NAMES.limit = config.max_tenants
+        for tenant, budget in config.monthly_budgets.items():
+            metrics.TENANT_BUDGET.labels(metrics.TENANT_NAMES.label(tenant)).set(budget)
+
+    def read(self, tenant: str, model: str, kind: str, num_tokens: int) -> None:
+        """The model read tokens of the tenant. `kind`: prompt, embedding or reranking."""
+        price = self._prices.get(model)
+        self._count(tenant, model, kind, num_tokens, price.input if price else 0.0)
+
+    def wrote(self, tenant: str, model: str, num_tokens: int) -> None:
+        """The model wrote tokens for the tenant."""
+        price = self._prices.get(model)
+        self._count(tenant, model, "completion", num_tokens, price.output if price else 0.0)
+
+    def _count(self, tenant: str, model: str, kind: str, num_tokens: int, price: float) -> None:
+        if not (tenant and model and num_tokens):
+            return
+        label = metrics.TENANT_NAMES.label(tenant)
+        metrics.TENANT_TOKENS.labels(label, model, kind).inc(num_tokens)
+        if price:
+            metrics.TENANT_COST.labels(label, model).inc(num_tokens * price / MILLION)
