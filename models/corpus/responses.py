@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, literal, select, tuple_, update
 
 from models.corpus.conversations import Item, append_new_items, delete_in_steps, items_by_id, lock_conversation
 from models.corpus.database import Database
@@ -79,6 +79,13 @@ class Responses:
             values = {"status": "cancelled", "overdue_at": None}
             connection.execute(update(responses).where(is_running).values(values))
             return _get(connection, tenant, response_id)
+
+    def unfinished(self, keys: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these tenants' responses that are in progress."""
+        names = (responses.c.tenant, responses.c.response_id)
+        query = select(*names).where(tuple_(*names).in_(keys), responses.c.status == "in_progress")
+        with self.database.reading() as connection:
+            return {(row.tenant, row.response_id) for row in connection.execute(query)}
 
     def get(self, tenant: str, response_id: str) -> StoredResponse:
         """Raises NotFoundError."""

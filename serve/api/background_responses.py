@@ -1,35 +1,109 @@
-"""Responses that are written in the background: their tasks, which live as long as the process."""
+"""Responses that are written in the background: their tasks, which live as long as the process, and their events."""
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any
 
-from models.errors import OverloadedError
+from models.errors import OverloadedError, RagError
+
+Key = tuple[str, str]  # tenant and response
+WATCH_S = 1.0  # between two looks at what another process has cancelled
+
+logger = logging.getLogger(__name__)
+
+
+class EventFeed:
+    """The events of a response that is being written, for any number of readers, from any event on."""
+
+    def __init__(self) -> None:
+        self._events: list[dict[str, Any]] = []
+        self._has_ended = False
+        self._changed = asyncio.Condition()
+
+    async def add(self, events: Sequence[dict[str, Any]]) -> None:
+        async with self._changed:
+            self._events += events
+            self._changed.notify_all()
+
+    async def end(self) -> None:
+        async with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+    async def read(self) -> AsyncGenerator[dict[str, Any], None]:
+        """All events, those to come as well."""
+        num_read = 0
+        while True:
+            async with self._changed:
+                while not self._has_ended and len(self._events) == num_read:
+                    await self._changed.wait()
+            if num_read == len(self._events):
+                return
+            for event in self._events[num_read:]:
+                num_read += 1
+                yield event
 
 
 class BackgroundResponses:
     """Owns the tasks, by tenant and response. `close` cancels them."""
 
     def __init__(self) -> None:
-        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._feeds: dict[Key, EventFeed] = {}
+        self._watcher: asyncio.Task[None] | None = None
 
     def check_room(self, max_tasks: int) -> None:
         """Raises OverloadedError if as many responses are being written."""
         if len(self._tasks) >= max_tasks:
             raise OverloadedError("background")
 
-    def start(self, tenant: str, response_id: str, work: Coroutine[Any, Any, None]) -> None:
-        key = (tenant, response_id)
-        task = self._tasks[key] = asyncio.create_task(work)
+    def start(
+        self,
+        key: Key,
+        work: Coroutine[Any, Any, None],
+        unfinished: Callable[[Sequence[Key]], set[Key]],
+        feed: EventFeed | None = None,
+    ) -> None:
+        """Begin to write. `unfinished` reads which responses are still in progress; it blocks."""
+        if feed is not None:
+            self._feeds[key] = feed
+        task = self._tasks[key] = asyncio.create_task(self._worked(key, work))
         task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._watch(unfinished))
+
+    def feed(self, tenant: str, response_id: str) -> EventFeed | None:
+        """The events of a response that this process writes, if it is streamed."""
+        return self._feeds.get((tenant, response_id))
 
     def cancel(self, tenant: str, response_id: str) -> None:
-        """Stop the work. A task of another process goes on, and its answer is dropped."""
+        """Stop the work. Another process sees in the database that its response is cancelled or deleted."""
         if task := self._tasks.get((tenant, response_id)):
             task.cancel()
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *filter(None, [self._watcher])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _worked(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            if feed := self._feeds.pop(key, None):
+                await feed.end()
+
+    async def _watch(self, unfinished: Callable[[Sequence[Key]], set[Key]]) -> None:
+        """Cancel what another process has cancelled, as long as anything is written."""
+        while self._tasks:
+            await asyncio.sleep(WATCH_S)
+            keys = list(self._tasks)
+            try:
+                running = await asyncio.to_thread(unfinished, keys)
+            except RagError as error:
+                logger.warning("the responses in the background were not looked at: %s", error)
+                continue
+            for key in set(keys) - running:
+                self.cancel(*key)

@@ -1,6 +1,6 @@
 """The events of a streamed response, in OpenAI's order, numbered from 0."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -23,11 +23,12 @@ class OpenItem:
 
 @dataclass
 class ResponseEvents:
-    """Writes the events, and gathers the items that they complete."""
+    """Writes the events, and gathers the items that they complete. `delta_sizes`: of the text, in characters."""
 
     with_results: bool
     output: list[Item] = field(default_factory=list)
     message: OpenItem | None = None
+    delta_sizes: list[int] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
 
     def opening(self, body: Body) -> Events:
@@ -44,9 +45,11 @@ class ResponseEvents:
             yield self._event(f"response.file_search_call.{state}", **place)
         yield self._done(item)
 
-    def text(self, delta: str) -> Events:
+    def text(self, delta: str, item_id: str = "") -> Events:
+        """A piece of the message, which has the id `item_id`, or gets one."""
         if self.message is None:
-            yield from self._open_message()
+            yield from self._open_message(item_id)
+        self.delta_sizes.append(len(delta))
         yield self._event("response.output_text.delta", **self._place(), delta=delta, logprobs=[])
 
     def message_end(self, item: Item) -> Events:
@@ -77,6 +80,18 @@ class ResponseEvents:
         response = shown_response(ended.body, ended.output, self.with_results)
         yield self._event(f"response.{ended.status}", response=response)
 
+    def item(self, item: Item, delta_sizes: Sequence[int] = ()) -> Events:
+        """A whole item, as its stream had it: the text in pieces of these sizes."""
+        match item["type"]:
+            case "file_search_call":
+                yield from self.search(item)
+            case "function_call":
+                yield from self.call(item)
+            case "message":
+                for delta in _cut(item["content"][0]["text"], delta_sizes):
+                    yield from self.text(delta, item["id"])
+                yield from self.message_end(item)
+
     @property
     def message_id(self) -> str:
         return self.message.item_id if self.message else random_id("msg_")
@@ -100,3 +115,12 @@ class ResponseEvents:
 
     def _event(self, kind: str, **fields: Any) -> Body:
         return {"type": kind, "sequence_number": next(self._numbers), **fields}
+
+
+def _cut(text: str, sizes: Sequence[int]) -> Iterator[str]:
+    start = 0
+    for size in sizes:
+        yield text[start : start + size]
+        start += size
+    if start < len(text):
+        yield text[start:]

@@ -24,6 +24,7 @@ from serve.pipelines.answering import Answered, PassagesFound
 
 Body = dict[str, Any]
 
+DELTA_SIZES = "delta_sizes"  # of a stored body whose stream may be read again
 OVERDUE = {"code": "server_error", "message": "the process that wrote the response has ended; ask again"}
 
 
@@ -102,7 +103,8 @@ class Ended:
 
 def shown_response(body: Body, output: Sequence[Item], with_results: bool) -> Body:
     """OpenAI's object. Only a client computes `output_text`."""
-    return body | {"output": [shown_item(item, with_results) for item in output]}
+    shown = {name: value for name, value in body.items() if name != DELTA_SIZES}
+    return shown | {"output": [shown_item(item, with_results) for item in output]}
 
 
 def answered_response(draft: Draft, event: Answered, output: Sequence[Item]) -> Ended:

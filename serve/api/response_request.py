@@ -238,8 +238,6 @@ def check_request(body: ResponseRequest) -> None:
         raise InvalidRequestError(message, "previous_response_id")
     if body.background and not body.is_stored:
         raise InvalidRequestError("a response in the background is stored; leave out store: false", "store")
-    if body.background and body.stream:
-        raise InvalidRequestError("a response in the background is not streamed; poll it by its id", "stream")
 
 
 def check_documents(body: ResponseRequest) -> None:

@@ -1,12 +1,13 @@
 """/v1/responses in OpenAI's shape: answers from documents, as chat gives them, or of a language model alone."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.corpus.conversations import Item
@@ -15,6 +16,8 @@ from models.corpus.vector_stores import check_metadata
 from models.errors import ConflictError, InvalidRequestError, RagError
 from models.types import RequestContext
 from serve.api.answers import accept_query, check_grounding
+from serve.api.background_responses import EventFeed
+from serve.api.chat_request import IGNORED
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.document_responses import document_answer, to_query
@@ -24,8 +27,10 @@ from serve.api.lists import PageDep, to_list
 from serve.api.plain_responses import plain_answer, to_completion
 from serve.api.response_events import ResponseEvents
 from serve.api.response_items import MAX_ITEMS, check_texts, referenced_ids, shown_item, to_items
-from serve.api.response_object import OVERDUE, Body, Draft, Ended, failed_response, shown_response
+from serve.api.response_object import DELTA_SIZES, OVERDUE, Body, Draft, Ended, failed_response, shown_response
 from serve.api.response_request import ResponseRequest, check_documents, check_plain, check_request
+from serve.api.response_sse import to_sse
+from serve.api.response_streams import streamed_again
 from serve.api.served_models import completed, needs_documents, served_adapter
 from serve.api.services import Services, ServicesDep, TenantDep, TenantRoute
 
@@ -57,14 +62,35 @@ async def create_response(
     return shown_response(ended.body, ended.output, body.includes_results)
 
 
-@router.get("/v1/responses/{response_id}")
+@dataclass
+class StreamQuery:
+    """How a stored response is streamed again."""
+
+    stream: bool = False
+    starting_after: Annotated[int | None, Query(ge=0, description="Number of the last event that the client has.")] = (
+        None
+    )
+    include_obfuscation: Annotated[bool | None, Query(description=IGNORED)] = None
+
+
+@router.get("/v1/responses/{response_id}", response_model=None)
 async def get_response(
-    response_id: str, services: ServicesDep, tenant: TenantDep, with_results: IncludesDep, stream: bool = False
-) -> Body:
-    """Returns a stored response. One in the background has the status in_progress until it has ended."""
-    if stream:
-        raise InvalidRequestError("a stored response is not streamed; leave stream out", "stream")
+    response_id: str,
+    services: ServicesDep,
+    tenant: TenantDep,
+    with_results: IncludesDep,
+    options: Annotated[StreamQuery, Depends()],
+) -> Response | Body:
+    """Returns a stored response. One in the background has the status in_progress until it has ended.
+
+    With `stream`, its events are sent again, from the one after `starting_after` on.
+    """
     stored = await asyncio.to_thread(services.corpus.responses.get, tenant, response_id)
+    if options.stream:
+        after = -1 if options.starting_after is None else options.starting_after
+        return EventSourceResponse(streamed_again(tenant, response_id, after, with_results, services))
+    if options.starting_after is not None:
+        raise InvalidRequestError("starting_after needs stream: true", "starting_after")
     return _shown(stored, services, with_results)
 
 
@@ -147,11 +173,13 @@ async def _with_own_fields(answer: Answer) -> Answer:
             raise InvalidRequestError(message, name) from None
 
 
-async def _whole(answer: Answer) -> Ended:
+async def _whole(answer: Answer, feed: EventFeed | None = None) -> Ended:
     async with aclosing(answer):
         async for event in answer:
             if isinstance(event, Ended):
                 return event
+            if feed is not None:
+                await feed.add((event,))
     raise AssertionError("an answer ends with Ended or raises")
 
 
@@ -162,43 +190,58 @@ async def _streamed(
     try:
         async with aclosing(answer):
             for body in opening:
-                yield _sse(body)
+                yield to_sse(body)
             async for event in answer:
                 if isinstance(event, Ended):
                     await _save(event, draft, services, tenant)
                 for body in events.ending(event) if isinstance(event, Ended) else (event,):
-                    yield _sse(body)
+                    yield to_sse(body)
     except RagError as error:
         failed = failed_response(draft, error, events.output)
         await _save_failed(failed, draft, services, tenant)
         for body in events.ending(failed):
-            yield _sse(body)
+            yield to_sse(body)
 
 
 async def _in_background(
     answer: Answer, draft: Draft, events: ResponseEvents, services: Services, context: RequestContext
-) -> Body:
-    """Store the response in progress, and write it in a task."""
+) -> Response | Body:
+    """Store the response in progress, and write it in a task. A client that leaves the stream changes nothing."""
     services.background_responses.check_room(services.settings.api.max_background_responses)
-    body = draft.body("in_progress")
+    in_progress = draft.body("in_progress")
     overdue_at = draft.created_at + int(services.settings.query.total_s) + OVERDUE_MARGIN_S
-    stored = draft.stored("in_progress", body, overdue_at=overdue_at)
+    stored = draft.stored("in_progress", in_progress, overdue_at=overdue_at)
     await asyncio.to_thread(services.corpus.responses.add, context.tenant, stored, draft.inputs)
-    work = _finish(answer, draft, events, services, context.tenant)
-    services.background_responses.start(context.tenant, draft.response_id, work)
-    return shown_response(body, (), False)
+    feed = EventFeed() if draft.request.stream else None
+    key, unfinished = (context.tenant, draft.response_id), services.corpus.responses.unfinished
+    work = _finish(answer, draft, events, services, context.tenant, feed)
+    services.background_responses.start(key, work, unfinished, feed)
+    if feed is None:
+        return shown_response(in_progress, (), False)
+    return EventSourceResponse(_sent(feed))
 
 
-async def _finish(answer: Answer, draft: Draft, events: ResponseEvents, services: Services, tenant: str) -> None:
-    """Write a response that is stored already."""
-    finish = services.corpus.responses.finish
+async def _sent(feed: EventFeed) -> AsyncIterator[ServerSentEvent]:
+    async for event in feed.read():
+        yield to_sse(event)
+
+
+async def _finish(
+    answer: Answer, draft: Draft, events: ResponseEvents, services: Services, tenant: str, feed: EventFeed | None
+) -> None:
+    """Write a response that is stored already. Its last event comes when its end is stored."""
+    if feed is not None:
+        await feed.add(list(events.opening(draft.body("in_progress"))))
+    conversation_id = draft.conversation_id
     try:
-        ended = await _whole(answer)
-        stored = draft.stored(ended.status, ended.body, ended.output)
-        await asyncio.to_thread(finish, tenant, stored, draft.conversation_id)
+        ended = await _whole(answer, feed)
     except RagError as error:
-        failed = failed_response(draft, error, events.output)
-        await asyncio.to_thread(finish, tenant, draft.stored("failed", failed.body, failed.output))
+        ended, conversation_id = failed_response(draft, error, events.output), None
+    sizes = {} if feed is None else {DELTA_SIZES: events.delta_sizes}
+    stored = draft.stored(ended.status, ended.body | sizes, ended.output)
+    is_stored = await asyncio.to_thread(services.corpus.responses.finish, tenant, stored, conversation_id)
+    if feed is not None and is_stored:
+        await feed.add(list(events.ending(ended)))
 
 
 async def _save(ended: Ended, draft: Draft, services: Services, tenant: str) -> None:
@@ -227,7 +270,3 @@ def _shown(stored: StoredResponse, services: Services, with_results: bool) -> Bo
     if is_running and (stored.overdue_at or 0) < services.corpus.responses.clock():
         body |= {"status": "failed", "error": OVERDUE}
     return shown_response(body, stored.output, with_results)
-
-
-def _sse(body: Body) -> ServerSentEvent:
-    return ServerSentEvent(json.dumps(body), event=body["type"])

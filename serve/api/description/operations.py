@@ -39,7 +39,7 @@ SUCCESS: dict[str, Success] = {
     "post /v1/completions": _json("The answer.", shapes.TextCompletionObject, streams=True),
     "post /v1/messages": _json("The answer.", shapes.AnthropicMessage, streams=True),
     "post /v1/responses": _json("The response.", shapes.ResponseObject, streams=True),
-    f"get {_RESPONSE}": _json("The response.", shapes.ResponseObject),
+    f"get {_RESPONSE}": _json("The response.", shapes.ResponseObject, streams=True),
     f"delete {_RESPONSE}": _json("It is deleted.", shapes.Deleted),
     f"post {_RESPONSE}/cancel": _json("The cancelled response.", shapes.ResponseObject),
     f"get {_RESPONSE}/input_items": _json("The items of its input.", shapes.ItemList),

@@ -13,8 +13,10 @@ from openai.types.responses import Response
 from pydantic import BaseModel
 
 from models.errors import OverloadedError
+from serve.api.background_responses import EventFeed
 from serve.settings import Settings
 from tests.inline import ExtractiveGenerator, Failing
+from tests.patience import PATIENCE_S
 from tests.serve.api.api_samples import error_of
 from tests.serve.api.response_samples import Service, events_of, serving, text_of
 
@@ -240,7 +242,6 @@ FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object"}}
         ({"previous_response_id": "resp_1", "conversation": "conv_1"}, "previous_response_id"),
         ({"previous_response_id": "a b\0"}, "previous_response_id"),
         ({"background": True, "store": False}, "store"),
-        ({"background": True, "stream": True}, "stream"),
         ({"metadata": {"k" * 65: "v"}}, "metadata"),
         ({"temperature": 3}, "temperature"),
         ({"extra": "refuse", "instructions": "Be brief."}, "input"),
@@ -323,6 +324,10 @@ class Waiting(ExtractiveGenerator):
             yield delta
 
 
+async def streamed(client: openai.AsyncOpenAI, **request: Any) -> list[Any]:
+    return await events_of(await client.responses.create(**request))
+
+
 async def polled(client: openai.AsyncOpenAI, response_id: str) -> Response:
     for _ in range(3000):
         if (response := await client.responses.retrieve(response_id)).status != "in_progress":
@@ -361,6 +366,81 @@ async def test_a_cancelled_response_stops_its_work(tmp_path: Path) -> None:
 
         assert cancelled.status == (await client.responses.cancel(begun.id)).status == "cancelled"
         assert (await client.responses.retrieve(begun.id)).output == []
+
+
+async def test_another_ingress_cancels_a_response(tmp_path: Path) -> None:
+    generator = Waiting()
+    async with (
+        serving(tmp_path, generator=generator) as service,
+        serving(tmp_path, is_new=False) as other,
+        service.openai_client() as client,
+        other.openai_client() as other_client,
+    ):
+        begun = await client.responses.create(input=OVEN, tools=[SEARCH], background=True)
+        await generator.called.wait()
+
+        assert (await other_client.responses.cancel(begun.id)).status == "cancelled"
+        async with asyncio.timeout(PATIENCE_S):
+            await generator.cancelled.wait()
+
+
+async def test_a_response_in_the_background_is_streamed_and_read_again(tmp_path: Path) -> None:
+    generator = Waiting()
+    async with serving(tmp_path, generator=generator) as service, service.openai_client() as client:
+        request = {"input": OVEN, "tools": [SEARCH], "background": True, "stream": True}
+        first = asyncio.create_task(streamed(client, **request))
+        await generator.called.wait()
+        generator.may_go_on.set()
+        events = await first
+        response_id = events[0].response.id
+        again = await events_of(await client.responses.retrieve(response_id, stream=True, starting_after=4))
+    async with serving(tmp_path, is_new=False) as other, other.openai_client() as client:
+        later = await events_of(await client.responses.retrieve(response_id, stream=True))
+        stored = await client.responses.retrieve(response_id)
+
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert [event.type for event in later] == [event.type for event in events]
+    assert [event.sequence_number for event in again] == list(range(5, len(events)))
+    assert events[-1].type == "response.completed"
+    assert events[-1].response == later[-1].response == stored
+    assert "delta_sizes" not in stored.model_dump()
+
+
+async def test_a_reader_joins_a_response_that_is_being_written(tmp_path: Path) -> None:
+    """ASGI in this process gives a stream's events when it ends, so the feed itself is read."""
+    feed, event = EventFeed(), {"type": "response.created", "sequence_number": 0}
+    await feed.add([event])
+    reader = feed.read()
+
+    assert await anext(reader) == event
+    waiting = asyncio.create_task(anext(reader))
+    await feed.add([event | {"sequence_number": 1}])
+    assert (await waiting)["sequence_number"] == 1
+    await feed.end()
+    assert [each async for each in reader] == []
+    assert len([each async for each in feed.read()]) == 2
+
+
+async def test_a_stored_response_is_streamed_in_its_order(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
+    events = await streamed(client, input=OVEN, tools=[SEARCH], stream=True)
+    again = await events_of(await client.responses.retrieve(events[-1].response.id, stream=True))
+    misplaced = await http.get(f"/v1/responses/{events[-1].response.id}?starting_after=3")
+
+    assert {event.type for event in again} == {event.type for event in events}
+    assert again[-1].response == events[-1].response
+    assert error_of(misplaced) == (422, "invalid_request", "starting_after")
+
+
+async def test_the_stream_of_a_response_whose_process_ended_fails(tmp_path: Path) -> None:
+    generator = Waiting()
+    async with serving(tmp_path, generator=generator) as service, service.openai_client() as client:
+        begun = await client.responses.create(input=OVEN, tools=[SEARCH], background=True)
+        await generator.called.wait()
+    async with serving(tmp_path, is_new=False) as service, service.openai_client() as client:
+        service.clock.ahead_s = 3600
+        events = await events_of(await client.responses.retrieve(begun.id, stream=True, starting_after=40))
+
+    assert [(event.type, event.sequence_number) for event in events] == [("response.failed", 41)]
 
 
 async def test_only_a_response_in_the_background_is_cancelled(client: openai.AsyncOpenAI) -> None:
