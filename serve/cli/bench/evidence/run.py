@@ -14,6 +14,7 @@ from serve.cli.driver.offline_search import ALIAS
 
 SINGLE_FEATURES = ("passage_words", "sentence_words", "cosine", "relevance", "sentence", "size", "names", "value")
 DECLINED_OFF_TOPIC = 0.95
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 SPLITS: tuple[tuple[Kind, Kind], ...] = (("answerable", "off topic"), ("answerable", "unanswerable"))
 
 
@@ -23,6 +24,8 @@ def run(folders: Sequence[Path], sizes: CaseSizes, has_fit: bool, embedder: str 
     yield from _auroc_table(cases)
     yield ""
     yield from _declined_table(cases)
+    yield ""
+    yield from threshold_table(cases)
     yield ""
     yield from price(cases)
     yield costs(cases)
@@ -35,6 +38,19 @@ def auroc(positive: FloatArray, negative: FloatArray) -> float:
     """The chance that a positive score is above a negative one; ties count half."""
     higher = (positive[:, None] > negative[None]).mean()
     return float(higher + 0.5 * (positive[:, None] == negative[None]).mean())
+
+
+def threshold_table(cases: Sequence[Case]) -> Iterator[str]:
+    """What each threshold declines: of the answerable questions of each set, and of those off topic."""
+    groups = dict[str, FloatArray]()
+    for kind in ("answerable", "off topic"):
+        for name in dict.fromkeys(case.questions for case in cases if case.kind == kind):
+            groups[f"{name}, {kind}"] = _evidence(c for c in cases if (c.questions, c.kind) == (name, kind))
+    groups["all off topic"] = _evidence(case for case in cases if case.kind == "off topic")
+    yield f"| declined below | {' | '.join(groups)} |"
+    yield "|---|" + "---|" * len(groups)
+    for threshold in THRESHOLDS:
+        yield f"| {threshold:g} | {' | '.join(_share(own < threshold) for own in groups.values())} |"
 
 
 def price(cases: Sequence[Case]) -> Iterator[str]:

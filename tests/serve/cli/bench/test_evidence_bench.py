@@ -5,7 +5,7 @@ from models.generation.evidence import Features
 from models.generation.evidence_weights import MINILM, WEIGHTS
 from serve.cli.bench.evidence.cases import Case, is_answered
 from serve.cli.bench.evidence.fit import fit_weights, group_weights, logistic
-from serve.cli.bench.evidence.run import auroc, costs, price
+from serve.cli.bench.evidence.run import auroc, costs, price, threshold_table
 
 
 def test_auroc_counts_pairs_in_the_right_order() -> None:
@@ -68,3 +68,13 @@ def test_the_price_is_counted_at_the_evidence_that_declines_the_off_topic_questi
 
     assert first.startswith("Of 20 off-topic questions 95 % are declined below 0.")
     assert second == "Answerable questions declined below it: a 1 of 4 (25.0 %)"
+
+
+def test_each_threshold_declines_a_share_of_each_set() -> None:
+    cases = [Case("a", "a", "answerable", Features(share, share)) for share in (0.0, 0.99)]
+    cases += [Case("a", "b", "off topic", Features(0.0, 0.0))]
+
+    header, _, *rows = threshold_table(cases)
+
+    assert header == "| declined below | a, answerable | a, off topic | all off topic |"
+    assert "| 0.3 | 50.0 % | 100.0 % | 100.0 % |" in rows
