@@ -23,6 +23,11 @@ _CORRECTION = re.compile(
     re.IGNORECASE,
 )
 _MIN_CONTENT_WORDS = 2  # of a question that says itself what it is about
+# "How large" says what is asked for, and "large" is a stop word; "how do" says nothing.
+_DEGREE = re.compile(
+    r"\bhow (?!(?:do|does|did|can|could|is|are|was|were|am|has|have|had|should|would|will|may|might|to|about|come)\b)\w+",
+    re.IGNORECASE,
+)
 
 # Words at the beginning that go on with a conversation, and words that stand for something said before.
 _OPENER = re.compile(
@@ -69,14 +74,18 @@ def as_question(text: str) -> str:
 
 
 def stands_alone(question: str) -> bool:
-    """Whether a question says by itself what it is about: no opener, no pronoun, and two content words."""
+    """Whether a question says by itself what it is about: no opener, no pronoun, and two content words.
+
+    The degree in "How large can a file be?" counts as one of them.
+    """
     if _OPENER.match(question) or _THAT.search(question):
         return False
     # A capital in German may be a polite form: "Können Sie …".
     pronouns = _PRONOUNS_OF.get(language_of(normal_form(question)), frozenset())
     if not pronouns.isdisjoint(_WORD.findall(_lower_first(question))):
         return False
-    return len(set(map(stem, content_words(question)))) >= _MIN_CONTENT_WORDS
+    num_words = len(set(map(stem, content_words(question))))
+    return num_words + bool(_DEGREE.search(question)) >= _MIN_CONTENT_WORDS
 
 
 def _lower_first(text: str) -> str:

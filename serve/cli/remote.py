@@ -58,7 +58,7 @@ class RemoteService:
     """
 
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
-        self.url = url.rstrip("/")
+        self.url = url.rstrip("/").removesuffix("/v1")  # OpenAI's clients take a URL with /v1
         key = os.environ.get(KEY_VARIABLE)
         headers = {"authorization": f"Bearer {key}"} if key else {}
         verify = ssl.create_default_context(cafile=os.environ[CA_VARIABLE]) if CA_VARIABLE in os.environ else True
@@ -69,6 +69,10 @@ class RemoteService:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+
+    def check_key(self) -> None:
+        """Raises RemoteError if the service refuses the key, or does not answer."""
+        self._request("GET", "/v1/models")
 
     def readiness(self) -> dict[str, Any]:
         """The body of /readyz, whether the service is ready or not. Raises RemoteError."""

@@ -11,5 +11,8 @@ def mcp(url: UrlOption = DEFAULT_URL) -> None:
     import asyncio
 
     from serve.cli.mcp.forward import forward
+    from serve.cli.remote import RemoteService
 
-    asyncio.run(forward(url))
+    with RemoteService(url) as service:
+        service.check_key()  # a transport of MCP reports a refusal as a group of exceptions
+    asyncio.run(forward(service.url))

@@ -19,18 +19,28 @@ Context = ServerRequestContext[Any, Any]
 
 
 async def forward(url: str) -> None:
-    """Serve until stdin ends. Raises RemoteError if the service refuses the first message or does not answer."""
+    """Serve until stdin ends; `url` has no slash at its end.
+
+    Raises RemoteError if the service refuses the first message or does not answer.
+    """
     key = os.environ.get(KEY_VARIABLE)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         async with httpx2.AsyncClient(headers=headers, timeout=TIMEOUT_S, trust_env=False) as http:
-            transport = streamable_http_client(f"{url.rstrip('/')}/mcp", http_client=http)
+            transport = streamable_http_client(f"{url}/mcp", http_client=http)
             async with Client(transport, read_timeout_seconds=TIMEOUT_S) as service:
                 server = _server(service)
                 async with stdio_server() as (reading, writing):
                     await server.run(reading, writing, server.create_initialization_options())
     except* (httpx2.HTTPError, MCPError) as failures:
-        raise RemoteError(f"{url}: {failures.exceptions[0]}") from None
+        raise RemoteError(f"{url}: {_innermost(failures)}") from None
+
+
+def _innermost(failure: BaseException) -> BaseException:
+    """The first exception within groups of exceptions."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
 
 
 def _server(service: Client) -> Server[Any]:

@@ -72,6 +72,7 @@ def test_a_lone_question_stays_as_it_is() -> None:
         "Quand ouvre la piscine municipale ?",
         "¿Cuándo abre la piscina municipal?",
         "无线网络的密码是什么？",
+        "How large can a file be?",
     ],
 )
 def test_a_complete_question_stands_alone(question: str) -> None:
@@ -83,6 +84,7 @@ def test_a_complete_question_stands_alone(question: str) -> None:
     [
         "And what does the barge carry?",
         "What about the red barge?",
+        "How many are there?",
         "How much water does it hold?",
         "Who repaired that?",
         "What is the price of that pump?",

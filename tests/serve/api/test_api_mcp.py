@@ -1,6 +1,8 @@
 """/mcp over real HTTP with the protocol's own client: its tools and resources, for two tenants; and `ragserve mcp`."""
 
+import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -193,7 +195,7 @@ async def test_the_server_says_its_version(service: Listening) -> None:
 async def test_the_command_serves_the_same_on_stdio(service: Listening, tmp_path: Path) -> None:
     command = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "serve.cli", "mcp", "--url", service.url],
+        args=["-m", "serve.cli", "mcp", "--url", f"{service.url}/v1"],
         env={"RAGSERVE_API_KEY": "acme-key", "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
     )
@@ -207,3 +209,17 @@ async def test_the_command_serves_the_same_on_stdio(service: Listening, tmp_path
     assert tools == ["search", "ask", "list_files", "read_text"]
     assert "40 metres tall. [1]" in answer.content[0].text
     assert content.text == TOWER
+
+
+async def test_the_command_says_that_the_key_is_unknown(service: Listening, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "serve.cli", "mcp", "--url", service.url],
+        env=os.environ | {"RAGSERVE_API_KEY": "wrong", "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert "the API key is unknown" in errors.decode()
