@@ -94,6 +94,9 @@ async function currentState() {
   }
 }
 
+const KEY_NEEDED = "This service needs a key. It stays in this tab, and is gone when you close it.";
+const KEY_UNKNOWN = "The service does not know this key. Check it, or ask the operator for another.";
+
 function askForKey(why) {
   const dialog = byId("key-dialog");
   if (dialog.open) return;
@@ -111,7 +114,9 @@ function start() {
   });
   byId("store").addEventListener("change", () => chooseStore(byId("store").value));
   byId("open-key").addEventListener("click", () => askForKey());
-  document.addEventListener("key-needed", () => askForKey("This service needs a key. It stays in this tab, and is gone when you close it."));
+  document.addEventListener("key-needed", () => askForKey(apiKey.get() ? KEY_UNKNOWN : KEY_NEEDED));
+  for (const button of document.querySelectorAll("#key-form [data-choice]"))
+    button.addEventListener("click", () => byId("key-dialog").close(button.dataset.choice)); // Enter uses the key
   byId("key-dialog").addEventListener("close", () => {
     const choice = byId("key-dialog").returnValue;
     if (choice !== "use" && choice !== "forget") return;
