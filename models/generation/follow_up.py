@@ -25,7 +25,8 @@ _CORRECTION = re.compile(
 _MIN_CONTENT_WORDS = 2  # of a question that says itself what it is about
 # "How large" says what is asked for, and "large" is a stop word; "how do" says nothing.
 _DEGREE = re.compile(
-    r"\bhow (?!(?:do|does|did|can|could|is|are|was|were|am|has|have|had|should|would|will|may|might|to|about|come)\b)\w+",
+    r"\bhow (?!(?:do|does|did|can|could|is|are|was|were|am|has|have|had|should|would|will|may|might|to|about|come)\b)"
+    r"\w+",
     re.IGNORECASE,
 )
 

@@ -13,6 +13,7 @@ from serve.api.client_names import SERVICE_MODEL
 from serve.api.filters import FilterBody
 from serve.api.function_tools import MAX_TOOLS, FunctionTool, MessageCall, NamedFunction, ToolChoice
 from serve.api.ids import VectorStoreIds
+from serve.api.json_schema import JsonSchema
 from serve.api.plain_chat import PlainChat
 from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode
 from serve.api.sampling import (
@@ -164,7 +165,7 @@ class NamedSchema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    json_schema: dict[str, Any] = Field(alias="schema")
+    json_schema: JsonSchema = Field(alias="schema")
     description: str | None = None
     strict: bool | None = None
 

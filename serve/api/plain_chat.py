@@ -14,6 +14,7 @@ from models.errors import RagError
 from models.types import CompletionRequest, RequestContext
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
+from serve.api.json_schema import check_schema
 from serve.api.served_models import completed
 from serve.api.services import Services
 
@@ -38,6 +39,16 @@ class PlainChat(PlainRequest):
     """OpenAI's chat request to a language model or one of its adapters."""
 
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=1024)
+    response_format: Any = None
+
+    @field_validator("response_format")
+    @classmethod
+    def _has_end(cls, response_format: Any) -> Any:
+        named = response_format.get("json_schema") if isinstance(response_format, dict) else None
+        schema = named.get("schema") if isinstance(named, dict) else None
+        if isinstance(schema, dict):
+            check_schema(schema)
+        return response_format
 
     @model_validator(mode="before")
     @classmethod

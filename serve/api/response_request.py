@@ -11,6 +11,7 @@ from models.types import SamplingOptions
 from serve.api.chat_request import IGNORED, FileSearchTool, JsonObjectFormat, TextFormat
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.includes import RESULTS, Include
+from serve.api.json_schema import JsonSchema
 from serve.api.ranking import SearchMode
 from serve.api.response_items import ID, MAX_ITEMS, InputItem
 from serve.api.sampling import (
@@ -46,7 +47,7 @@ class SchemaFormat(Strict):
 
     type: Literal["json_schema"]
     name: str
-    json_schema: dict[str, Any] = Field(alias="schema")
+    json_schema: JsonSchema = Field(alias="schema")
     description: str | None = None
     strict: bool | None = None
 

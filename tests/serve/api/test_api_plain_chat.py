@@ -121,6 +121,17 @@ async def test_unsupported_requests_are_refused_with_the_alternative(
     assert message in response.json()["error"]["message"]
 
 
+async def test_a_schema_without_an_end_does_not_reach_the_model(parroting: Running, parrot: Parrot) -> None:
+    endless = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"$ref": "#"}}}
+
+    async with parroting.http() as http:
+        answer = await post(http, model="qwen3-4b", response_format=endless)
+
+    assert error_of(answer) == (422, "invalid_request", "response_format")
+    assert "leads only to itself" in answer.json()["error"]["message"]
+    assert parrot.bodies == []
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1/a.png", "file:///etc/passwd", {"url": "https://example.org/a.png"}])
 async def test_remote_media_is_refused(parroting: Running, parrot: Parrot, url: Any) -> None:
     image = {"type": "image_url", "image_url": url}
