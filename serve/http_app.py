@@ -40,6 +40,7 @@ from serve.middleware import (
     JsonByDefault,
     RequestLog,
 )
+from serve.origins import OriginLimit
 from serve.request_body import BodyLimit
 from serve.settings import Settings
 
@@ -97,6 +98,7 @@ def create_app(services: Services) -> FastAPI:
         identify=lambda scope: identify(app.state.services, scope),
     )
     app.add_middleware(BodyLimit, limits=lambda: settings().api)
+    app.add_middleware(OriginLimit, limits=lambda: settings().api)
     app.add_middleware(RequestLog)
     app.add_middleware(OneRequestId)
     return app

@@ -32,7 +32,8 @@ C = TypeVar("C", bound=BaseModel)
 
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*]{1,253})$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*A-Z]{1,253})$")]
+HostName = Annotated[str, StringConstraints(pattern=r"^[^/\s*@A-Z]{1,253}$")]  # an IPv6 address without brackets
 MAX_MODEL_ALIASES = 256
 
 
@@ -74,11 +75,17 @@ class ApiLimits(BaseModel):
         description="`extra` of a chat, completion or message that does not send it: refuse or ignore what the model "
         "cannot follow.",
     )
-    mcp_origins: tuple[Origin, ...] = Field(
+    allowed_origins: tuple[Origin, ...] = Field(
         default=(),
         max_length=64,
-        description="Origins of web pages that may use /mcp, such as https://agents.example.org, beside those of this "
-        "machine; * allows all. Programs send none.",
+        description="Origins of web pages that may change something here, such as https://app.example.org, beside the "
+        "service's own page; * allows all. Programs send none.",
+    )
+    allowed_hosts: tuple[HostName, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Names and addresses, without port, by which the service may be called; none: any. `ragserve up` "
+        "sets those of this machine if it listens there and there are no keys.",
     )
     max_background_responses: int = Field(
         default=16, ge=0, le=1024, description="Responses that one ingress writes in the background at a time."

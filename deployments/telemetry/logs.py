@@ -16,6 +16,7 @@ from ray.serve.exceptions import RayServeException
 
 from models.errors import (
     ConflictError,
+    ForbiddenError,
     InternalError,
     InvalidRequestError,
     ModelNotFoundError,
@@ -34,6 +35,7 @@ MISTAKES = (
     NotFoundError,
     ConflictError,
     UnauthorizedError,
+    ForbiddenError,
     UnreadableDocumentError,
 )
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -26,7 +26,6 @@ from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.json_request import check_size
 from serve.api.mcp_tools import TOOLS, Caller, Tool
-from serve.api.origins import check_origin
 from serve.api.services import ServicesDep, TenantRoute
 from serve.api.version import service_version
 
@@ -44,7 +43,6 @@ Context = ServerRequestContext[Any, Any]
 @router.post(PATH, include_in_schema=False)
 async def mcp(request: Request, services: ServicesDep, context: ContextDep) -> Response:
     """One message of the protocol. Other methods than POST belong to sessions, and there are none."""
-    check_origin(request.headers.get("origin"), services.settings.api.mcp_origins)
     message = await request.body()
     check_size(message)
     return await cancel_on_disconnect(request, _response(message, request.scope, Caller(services, context)))

@@ -96,6 +96,7 @@ SUCCESS: dict[str, Success] = {
 
 ERRORS: dict[int, str] = {
     401: "No valid API key.",
+    403: "A web page of another origin sent it, or the host is not allowed.",
     404: "The id or the name is unknown.",
     408: "The body did not arrive in time.",
     409: "The current state does not allow it; a retry does not help.",
@@ -123,6 +124,7 @@ def error_statuses(operation: str, has_body: bool, is_limited: bool) -> list[int
     names_something = "{" in path or is_limited or has_body
     candidates = {
         401: True,
+        403: True,
         404: names_something,
         408: has_body,
         409: path.startswith(_STATE),

@@ -20,6 +20,7 @@ from serve.cli.remote import RemoteError, RemoteService
 from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
 from serve.cli.up.data_folder import owned
 from serve.cli.up.errors import StartError
+from serve.cli.up.loopback import allow_loopback_names
 from serve.cli.up.placement import Placement, give_threads, place_searchers
 from serve.cli.up.progress import StartProgress
 from serve.config_file import Machine, check, read, settings_of
@@ -59,6 +60,7 @@ class LocalConfig:
         self._refuse(check_here(raw))
         if self.port is not None:
             raw.setdefault("http_options", {})["port"] = self.port
+        allow_loopback_names(raw)
         _set_absolute_paths(raw, self.data)
         if self.placement == "auto":
             place_searchers(raw, self.size.num_cpus)
