@@ -43,10 +43,12 @@ ERROR: dict[str, Any] = {
 }
 EVENTS = 'event: text\ndata: {"text": "The oven heats to 250 degrees. [1]"}\n\n'
 CHUNKS = 'data: {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "The oven"}}]}\n\n'
+RESPONSE_EVENTS = 'event: response.output_text.delta\ndata: {"type": "response.output_text.delta"}\n\n'
 STREAMS: dict[str, str] = {
     "post /v1/query": EVENTS,
     "post /v1/chat/completions": CHUNKS + "data: [DONE]\n\n",
     "post /v1/completions": 'data: {"object": "text_completion", "choices": [{"index": 0, "text": "The"}]}\n\n',
     "post /v1/messages": 'event: message_stop\ndata: {"type": "message_stop"}\n\n',
-    "post /v1/responses": 'event: response.output_text.delta\ndata: {"type": "response.output_text.delta"}\n\n',
+    "post /v1/responses": RESPONSE_EVENTS,
+    "get /v1/responses/{response_id}": RESPONSE_EVENTS,
 }
