@@ -65,6 +65,7 @@ from serve.pipelines.supported_answering import SupportedAnswering
 from serve.pipelines.weighed_retrieval import WeighedRetrieval
 from serve.quality.quality import Quality
 from serve.quality.question_log import QuestionLog
+from serve.quality.scorer import Scorer
 from serve.settings import Settings
 
 
@@ -119,7 +120,7 @@ class LiveServices:
             IngestPipeline(parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
         )
         log = QuestionLog(settings.quality.log, settings.storage.data_dir.resolve() / "question_log")
-        self._quality = Quality(log)
+        self._quality = Quality(log, Scorer(settings.quality.scoring, corpus.score_references))
         retrieval, query = self._compose(settings)
         services = Services(
             settings=settings,

@@ -164,6 +164,34 @@ TIME_TO_FIRST_TEXT_SECONDS = Histogram(
 LOGGED_QUESTIONS = Counter(
     "ragserve_logged_questions_total", "Rows of the question log; outcome is written or dropped.", ["outcome"]
 )
+SAMPLED_ANSWERS = Counter(
+    "ragserve_sampled_answers_total",
+    "Answers of the sample; outcome is scored, unscored (a greeting) or dropped (too many waited).",
+    ["outcome"],
+)
+ANSWER_SCORE = Histogram(
+    "ragserve_answer_score",
+    "Scores of the sample, 0 to 1; score is evidence, top_score, declined, support or citation_support.",
+    ["score"],
+    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+)
+SCORE_PSI = Gauge(
+    "ragserve_score_psi",
+    "Population stability index of the latest scores against the reference; above 0.25 is a large change.",
+    ["score"],
+    multiprocess_mode="livemax",
+)
+SCORE_KS = Gauge(
+    "ragserve_score_ks",
+    "Kolmogorov and Smirnov's distance of the latest scores and the reference, 0 to 1.",
+    ["score"],
+    multiprocess_mode="livemax",
+)
+SCORE_REFERENCE_SIZE = Gauge(
+    "ragserve_score_reference_answers",
+    "Scored answers of the reference, as far as it is gathered.",
+    multiprocess_mode="livemax",
+)
 FEEDBACK = Counter("ragserve_feedback_total", "Feedback of users on answers, by rating: good or bad.", ["rating"])
 GENERATED_TOKENS = Counter("ragserve_generated_tokens_total", "Tokens that generation models produced.", ["model"])
 INGESTED_FILES = Counter("ragserve_ingested_files_total", "Files whose ingestion ended, by status.", ["status"])
