@@ -22,6 +22,7 @@ HalfArray = NDArray[np.float16]
 KeyArray = NDArray[np.int64]
 
 DEFAULT_TENANT = "default"
+CANARY_TENANT = "canary:documents"  # no keys file can name it: see serve/access/keys.py
 DEFAULT_VECTOR_STORE = "default"
 
 FellBack = tuple[tuple[str, str], ...]  # models of a stage's list that did not answer: the alias, and why

@@ -63,6 +63,7 @@ from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
 from serve.pipelines.structured_answering import StructuredAnswering
 from serve.pipelines.supported_answering import SupportedAnswering
 from serve.pipelines.weighed_retrieval import WeighedRetrieval
+from serve.quality.document_canary import CanaryParts, DocumentCanary
 from serve.quality.quality import Quality
 from serve.quality.question_log import QuestionLog
 from serve.quality.scorer import Scorer
@@ -119,8 +120,11 @@ class LiveServices:
         self._worker = IngestWorker(
             IngestPipeline(parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
         )
+        canary = DocumentCanary(
+            settings.quality.canary, CanaryParts(corpus, lambda: self.current.retrieval, self._worker.wake)
+        )
         log = QuestionLog(settings.quality.log, settings.storage.data_dir.resolve() / "question_log")
-        self._quality = Quality(log, Scorer(settings.quality.scoring, corpus.score_references))
+        self._quality = Quality(log, Scorer(settings.quality.scoring, corpus.score_references), canary)
         retrieval, query = self._compose(settings)
         services = Services(
             settings=settings,
@@ -136,6 +140,7 @@ class LiveServices:
             background=(self._builder, self._housekeeper, self._stored_tokens, self._caches, events, self._quality),
             stages=sources,
             inline=clients.inline,
+            canary=canary,
         )
         self.app = create_app(services)
 

@@ -192,6 +192,21 @@ SCORE_REFERENCE_SIZE = Gauge(
     "Scored answers of the reference, as far as it is gathered.",
     multiprocess_mode="livemax",
 )
+DOCUMENT_CANARY_RUNS = Counter(
+    "ragserve_document_canary_runs_total",
+    "Runs of the document canary; outcome is ok, or what failed: ingest, search, rerank, delete, error.",
+    ["outcome"],
+)
+DOCUMENT_CANARY_OK = Gauge(
+    "ragserve_document_canary_ok",
+    "Whether the last run of the document canary went well, in every ingress replica: 1 or 0.",
+    multiprocess_mode="livemin",
+)
+DOCUMENT_CANARY_SECONDS = Histogram(
+    "ragserve_document_canary_seconds",
+    "Time of a run of the document canary: ingested, found, deleted.",
+    buckets=LATENCY_BUCKETS,
+)
 FEEDBACK = Counter("ragserve_feedback_total", "Feedback of users on answers, by rating: good or bad.", ["rating"])
 GENERATED_TOKENS = Counter("ragserve_generated_tokens_total", "Tokens that generation models produced.", ["model"])
 INGESTED_FILES = Counter("ragserve_ingested_files_total", "Files whose ingestion ended, by status.", ["status"])

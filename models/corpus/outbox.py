@@ -34,6 +34,7 @@ from models.corpus.database import Database, insert_if_new
 from models.corpus.ids import random_id
 from models.corpus.leases import claim_lease, is_leased, release_lease, renew_lease
 from models.corpus.schema import event_sinks, files, outbox, store_files
+from models.types import CANARY_TENANT
 
 EventType = Literal["document.created", "document.indexed", "document.failed", "document.deleted"]
 
@@ -75,7 +76,8 @@ class OutboxSize:
 def record_events(connection: Connection, event_type: EventType, is_document: ColumnElement[bool], now: float) -> None:
     """Write an event for each row of store_files that matches, as a part of the caller's transaction.
 
-    Call it before a deletion, and after any other change. The caller has locked the rows.
+    The canary's documents make none. Call it before a deletion, and after any other change. The caller has locked the
+    rows.
     """
     columns: dict[str, Any] = {
         "sink": event_sinks.c.sink,
@@ -90,7 +92,8 @@ def record_events(connection: Connection, event_type: EventType, is_document: Co
     }
     is_file = and_(files.c.tenant == store_files.c.tenant, files.c.file_id == store_files.c.file_id)
     tables = store_files.join(files, is_file).join(event_sinks, true())
-    rows = select(*columns.values()).select_from(tables).where(is_document)
+    is_of_users = store_files.c.tenant != CANARY_TENANT
+    rows = select(*columns.values()).select_from(tables).where(is_document, is_of_users)
     connection.execute(insert(outbox).from_select(list(columns), rows))
 
 

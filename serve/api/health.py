@@ -10,7 +10,7 @@ from deployments.telemetry.exposition import exposition
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
 from serve.api.errors import STATUS
-from serve.api.services import ServicesDep
+from serve.api.services import Services, ServicesDep
 from serve.api.stage_status import stage_statuses
 
 router = APIRouter()
@@ -32,18 +32,28 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     `models` has the state of each model of a list: ready, not_loaded, or open if its breaker lets no request through.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. A stage that
     changes its model is not ready, but the service is: it answers without that stage.
+    `document_canary` is the last run of the canary, if it is on: its failure does not make the service unready.
     """
     statuses = await stage_statuses(services)
     ready = all(status is not None for status in statuses.values())
     if not ready:
         response.status_code = STATUS[StageUnavailableError]
-    return {"ready": ready, "stages": {stage: _stage(status) for stage, status in statuses.items()}}
+    stages = {stage: _stage(status) for stage, status in statuses.items()}
+    return {"ready": ready, "stages": stages, "document_canary": _canary(services)}
 
 
 @router.get("/metrics")
 async def metrics() -> Response:
     """Metrics of every replica on this node, in Prometheus' text format."""
     return Response(await asyncio.to_thread(exposition), media_type=CONTENT_TYPE_LATEST)
+
+
+def _canary(services: Services) -> dict[str, Any] | None:
+    """The last run of this process' canary; None without one."""
+    last = services.canary.last if services.canary else None
+    if last is None:
+        return None
+    return {"ok": not last.problem, "problem": last.problem or None, "ended_at": last.ended_at.isoformat()}
 
 
 def _stage(status: StageStatus | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage, StatusSource
+from serve.quality.document_canary import DocumentCanary
 from serve.settings import Settings
 
 
@@ -62,6 +63,7 @@ class Services:
     stages: Mapping[str, StatusSource]
     access: KeyRing | None = None
     inline: Sequence[InlineReplica] = ()
+    canary: DocumentCanary | None = None
     aliases: dict[str, str] = field(default_factory=dict)
     background_responses: BackgroundResponses = field(default_factory=BackgroundResponses)
 

@@ -65,6 +65,17 @@ class ScoringConfig(BaseModel):
     drift: DriftConfig = DriftConfig()
 
 
+class CanaryConfig(BaseModel):
+    """A document that is ingested, found and deleted in each ingress replica, to see that it works."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every_s: float | None = Field(
+        default=None, ge=5, le=86_400, description="Seconds between two runs, such as 300; None: no canary."
+    )
+    timeout_s: float = Field(default=60.0, ge=1, le=3600, description="Time for one run, in seconds; then it failed.")
+
+
 class QualityConfig(BaseModel):
     """How the quality of answers is watched. All of it changes while the application serves."""
 
@@ -72,3 +83,4 @@ class QualityConfig(BaseModel):
 
     log: QuestionLogConfig = QuestionLogConfig()
     scoring: ScoringConfig = ScoringConfig()
+    canary: CanaryConfig = CanaryConfig()

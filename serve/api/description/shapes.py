@@ -470,9 +470,18 @@ class StageObject(Shape):
     canary: dict[str, Any] | None
 
 
+class CanaryObject(Shape):
+    """The last document that was ingested, found and deleted to see that it works."""
+
+    ok: bool
+    problem: str | None
+    ended_at: str
+
+
 class Readiness(Shape):
     ready: bool
     stages: dict[str, StageObject]
+    document_canary: CanaryObject | None
 
 
 class Liveness(Shape):

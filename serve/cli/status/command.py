@@ -19,6 +19,7 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_STORE) -> 
         vector_store = service.vector_store(store)
     for name, stage in readiness["stages"].items():
         _print_stage(name, stage)
+    _print_canary(readiness.get("document_canary"))
     _print_store(store, vector_store)
     if not readiness["ready"]:
         raise typer.Exit(1)
@@ -29,6 +30,15 @@ def _print_stage(name: str, stage: dict[str, Any]) -> None:
     console.print(f"{name:<10} {state} {_models(stage)}")
     if stage["error"]:
         console.print(f"{'':<10} {stage['error']}", markup=False, style="red")
+
+
+def _print_canary(canary: dict[str, Any] | None) -> None:
+    """The canary's last run; nothing if there is none."""
+    if canary:
+        state = "[green]ok[/green]       " if canary["ok"] else "[red]failed[/red]   "
+        console.print(f"{'canary':<10} {state} at {canary['ended_at']}")
+        if not canary["ok"]:
+            console.print(f"{'':<10} {canary['problem']}", markup=False, style="red")
 
 
 def _models(stage: dict[str, Any]) -> str:
