@@ -197,10 +197,10 @@ DOCUMENT_CANARY_RUNS = Counter(
     "Runs of the document canary; outcome is ok, or what failed: ingest, search, rerank, delete, error.",
     ["outcome"],
 )
-DOCUMENT_CANARY_OK = Gauge(
-    "ragserve_document_canary_ok",
-    "Whether the last run of the document canary went well, in every ingress replica: 1 or 0.",
-    multiprocess_mode="livemin",
+DOCUMENT_CANARY_FAILING = Gauge(
+    "ragserve_document_canary_failing",
+    "1 if the last run of the document canary failed in an ingress replica, 0 if not, or without a canary.",
+    multiprocess_mode="livemax",
 )
 DOCUMENT_CANARY_SECONDS = Histogram(
     "ragserve_document_canary_seconds",

@@ -74,6 +74,7 @@ class DocumentCanary:
         self._config = config
         if config.every_s is None:
             self.last = None
+            metrics.DOCUMENT_CANARY_FAILING.set(0)
         self._wakeup.set()
 
     async def run(self) -> None:
@@ -97,7 +98,7 @@ class DocumentCanary:
             logger.warning("the document canary failed: %s", problem)
         metrics.DOCUMENT_CANARY_RUNS.labels(step).inc()
         metrics.DOCUMENT_CANARY_SECONDS.observe(time.perf_counter() - start)
-        metrics.DOCUMENT_CANARY_OK.set(0 if problem else 1)
+        metrics.DOCUMENT_CANARY_FAILING.set(1 if problem else 0)
         self.last = CanaryRun(datetime.now(UTC), problem)
 
     async def _run_once(self) -> None:

@@ -71,7 +71,7 @@ async def test_a_healthy_service_passes_and_no_user_sees_it(tmp_path: Path) -> N
         assert {result["file_id"] for result in search.json()["data"]} <= {service.file_id}
         assert service.live.current.corpus.outbox.size("webhook").num_events == 0
     assert service.live.current.corpus.files.page(CANARY_TENANT, PageRequest()).items == ()
-    assert REGISTRY.get_sample_value("ragserve_document_canary_ok") == 1
+    assert REGISTRY.get_sample_value("ragserve_document_canary_failing") == 0
     assert not re.fullmatch(TENANT, CANARY_TENANT)
 
 
@@ -93,7 +93,7 @@ async def test_a_broken_part_fails_the_canary_and_is_named(
         assert problem in run["problem"]
         assert (await http.get("/readyz")).json()["ready"] is True
         assert service.live.current.corpus.files.page(CANARY_TENANT, PageRequest()).items == ()
-    assert REGISTRY.get_sample_value("ragserve_document_canary_ok") == 0
+    assert REGISTRY.get_sample_value("ragserve_document_canary_failing") == 1
 
 
 async def test_the_canary_is_turned_off_while_the_service_runs(tmp_path: Path) -> None:
