@@ -93,6 +93,11 @@ class Passage:
     shown: tuple[int, int] | None = None
 
     @property
+    def is_from_file(self) -> bool:
+        """Whether it is a stored chunk. The context of a request and what is remembered have no positive key."""
+        return self.key > 0
+
+    @property
     def indexed_text(self) -> str:
         return indexed_text(self.context, self.text)
 

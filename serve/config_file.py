@@ -290,16 +290,23 @@ def _check_query(
     catalog: Catalog, arguments: dict[str, Any], user_configs: dict[str, dict[str, Any]], where: str
 ) -> Iterator[Problem]:
     """Prompt sets are in the catalog, and questions are read by language models that the Generator serves."""
-    where = f"{where}.deployments (Ingress).user_config.query"
+    user_config = f"{where}.deployments (Ingress).user_config"
+    where = f"{user_config}.query"
     try:
-        query = Settings(**arguments).with_user_config(user_configs.get("Ingress")).query
+        settings = Settings(**arguments).with_user_config(user_configs.get("Ingress"))
+        query = settings.query
         served = catalog.language_models(GeneratorConfig(**user_configs.get("Generator", {})).choice.aliases)
     except (RagError, ValidationError):
         return  # the checks above report this
-    for key, alias in (("follow_up", query.follow_up.model), ("understanding", query.understanding.model)):
+    readers = {
+        f"{where}.follow_up": query.follow_up.model,
+        f"{where}.understanding": query.understanding.model,
+        f"{user_config}.memory": settings.memory.model,
+    }
+    for key, alias in readers.items():
         if alias is not None and alias not in served:
             message = f"the Generator serves no language model {alias!r}; it serves {', '.join(served) or 'none'}"
-            yield Problem(f"{where}.{key}.model", message)
+            yield Problem(f"{key}.model", message)
     for key, name in zip(("prompt", "canary.prompt"), query.prompts.names, strict=False):
         if name not in catalog.prompts.sets:
             message = f"no prompt set named {name!r}{did_you_mean(name, catalog.prompts.sets)}"

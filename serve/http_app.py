@@ -30,6 +30,7 @@ from serve.api import (
     responses,
     search,
     store_files,
+    user_facts,
     vector_stores,
 )
 from serve.api.description.document import describe
@@ -52,6 +53,7 @@ ROUTERS = (
     responses,
     conversations,
     feedback,
+    user_facts,
     completions,
     messages,
     embeddings,

@@ -12,6 +12,10 @@ from serve.access.keys import KeyRing
 from serve.api.client_names import check_model_aliases
 from serve.api.services import InlineReplica, Services
 from serve.caching.caches import Caches
+from serve.conversations.recall import Recall
+from serve.conversations.recalled_retrieval import RecalledRetrieval
+from serve.conversations.remembering_answering import Quoting, RememberingAnswering
+from serve.conversations.summary import RunningSummary
 from serve.events.delivery import EventDelivery
 from serve.events.sinks import configured_sinks
 from serve.http_app import create_app
@@ -193,6 +197,7 @@ class LiveServices:
         retrieving = HydeRetrieval(retrieving, understanding, model, prompts)
         retrieving = FilteredRetrieval(retrieving, corpus.views, understanding)
         retrieving = WeighedRetrieval(retrieving)  # what these changed
+        retrieving = RecalledRetrieval(retrieving)
         # An order keeps its counts across changes: new ones would lose the engine's prefix cache.
         name = settings.query.passage_order
         order = self._orders.setdefault(name, passage_order(name))
@@ -212,7 +217,7 @@ class LiveServices:
         answering = OwnContextAnswering(
             answering, settings.query, self._quotes, (caches.serving.generator, caches.serving.is_extractive)
         )
-        answering = PromptedAnswering(answering, settings.query.prompts, self._prompts)
+        answering = self._remembering(answering, embedder, settings)
         answering = SlowQuestions(MeasuredAnswering(answering), settings.log)
         answering = self._quality.answers(answering, settings.quality)
         return retrieving, answering
@@ -225,3 +230,12 @@ class LiveServices:
         if settings.query.decline:
             generator = DecliningGeneration(generator, settings.query.min_evidence)
         return generator
+
+    def _remembering(self, answering: Answering, embedder: EmbedStage, settings: Settings) -> Answering:
+        """Memory around the path from the documents, and the prompts around both."""
+        config, corpus = settings.memory, self._corpus
+        recall = Recall(embedder, corpus.turn_vectors, corpus.user_facts)
+        summary = RunningSummary(small_model(self._clients.generator, config), corpus.summaries, config.summary_every)
+        quoting = Quoting(self._caches.serving.quotes, self._quotes, settings.query)
+        answering = RememberingAnswering(answering, config, recall, summary, corpus.user_facts, quoting)
+        return PromptedAnswering(answering, settings.query.prompts, self._prompts)

@@ -16,6 +16,7 @@ from deployments.replica.user_config import StageConfig, parse_user_config
 from models.corpus.views import Shard
 from serve.admission import AdmissionConfig
 from serve.caching.config import CacheConfig
+from serve.conversations.config import MemoryConfig
 from serve.events.config import EventsConfig
 from serve.pipelines.answering import Extra
 from serve.pipelines.housekeeping import HousekeepingConfig
@@ -106,6 +107,7 @@ class IngressConfig(StageConfig):
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()
     cache: CacheConfig = CacheConfig()
+    memory: MemoryConfig = MemoryConfig()
     admission: AdmissionConfig = AdmissionConfig()
     ingest: IngestLimits = IngestLimits()
     migration: MigrationConfig = MigrationConfig()
@@ -201,6 +203,7 @@ class Settings(BaseModel):
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()
     cache: CacheConfig = CacheConfig()
+    memory: MemoryConfig = MemoryConfig()
     ingest: IngestConfig = IngestConfig()
     events: EventsConfig = EventsConfig()
     migration: MigrationConfig = MigrationConfig()

@@ -8,6 +8,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, and_, delete, ins
 
 from models.corpus.database import Database
 from models.corpus.ids import random_id
+from models.corpus.memory_schema import conversation_summaries
 from models.corpus.paging import fetch_page
 from models.corpus.records import Page, PageRequest
 from models.corpus.schema import conversation_items, conversations, response_items
@@ -99,12 +100,14 @@ class Conversations:
         return body
 
     def delete_item(self, tenant: str, conversation_id: str, item_id: str) -> Conversation:
-        """Raises NotFoundError."""
+        """Delete an item, and the summary that may tell of it. Raises NotFoundError."""
         is_item = and_(_is_item_of(tenant, conversation_id), conversation_items.c.item_id == item_id)
+        key = select(conversations.c.conversation_key).where(_is_this(tenant, conversation_id)).scalar_subquery()
         with self.database.writing() as connection:
             lock_conversation(connection, tenant, conversation_id, int(self.clock()))
             if connection.execute(delete(conversation_items).where(is_item)).rowcount == 0:
                 raise NotFoundError("item", item_id)
+            connection.execute(delete(conversation_summaries).where(conversation_summaries.c.conversation_key == key))
             return _get(connection, tenant, conversation_id)
 
     def history(self, tenant: str, conversation_id: str, max_items: int) -> list[Item]:

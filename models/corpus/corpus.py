@@ -21,6 +21,9 @@ from models.corpus.remote_blobs import open_blobs
 from models.corpus.responses import Responses
 from models.corpus.score_references import ScoreReferences
 from models.corpus.store_files import StoreFiles
+from models.corpus.summaries import Summaries
+from models.corpus.turn_vectors import TurnVectors
+from models.corpus.user_facts import UserFacts
 from models.corpus.vector_stores import VectorStores
 from models.corpus.views import Views
 
@@ -47,6 +50,9 @@ class Corpus:
     conversations: Conversations
     feedback: FeedbackStore
     score_references: ScoreReferences
+    turn_vectors: TurnVectors
+    summaries: Summaries
+    user_facts: UserFacts
     log: Log
     database: Database
 
@@ -73,6 +79,9 @@ class Corpus:
             conversations=Conversations(database, clock),
             feedback=FeedbackStore(database, clock),
             score_references=ScoreReferences(database, clock),
+            turn_vectors=TurnVectors(database),
+            summaries=Summaries(database, clock),
+            user_facts=UserFacts(database, clock),
             log=Log(database),
             database=database,
         )

@@ -25,7 +25,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from models.corpus import quality_schema  # noqa: F401 (its tables are created with the others)
+from models.corpus import (
+    memory_schema,  # noqa: F401 (its tables are created with the others)
+    quality_schema,  # noqa: F401 (its tables are created with the others)
+)
 from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version
 from models.corpus.upgrades import upgrade
 from models.errors import ConfigError, OverloadedError

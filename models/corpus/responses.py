@@ -113,7 +113,7 @@ class Responses:
 
         Raises NotFoundError, and ConflictError for a response in progress.
         """
-        chain = _chain(tenant, response_id)
+        chain = chain_of(tenant, response_id)
         is_item = and_(response_items.c.tenant == tenant, response_items.c.response_id == chain.c.response_id)
         query = select(response_items.c.body).join(chain, is_item)
         query = query.order_by(chain.c.depth, response_items.c.response_item_key.desc()).limit(max_items)
@@ -132,7 +132,7 @@ class Responses:
         return delete_in_steps(self.database, responses.c.response_key, is_old)
 
 
-def _chain(tenant: str, response_id: str) -> Any:
+def chain_of(tenant: str, response_id: str) -> Any:
     """The response and those that it continues, with their distance, as a common table expression."""
     columns = (responses.c.response_id, responses.c.previous_response_id)
     start = select(*columns, literal(0).label("depth")).where(_is_this(tenant, response_id))

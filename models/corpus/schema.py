@@ -11,7 +11,7 @@ view_positions, leases                  how far a shared view (Milvus) has read 
 event_sinks ── outbox                   who gets the events, and the events that wait for delivery
 responses ── response_items             answers that can be continued: what was asked, and what was answered
 conversations ── conversation_items     conversations of clients; a response in one has its items there as well
-quality_schema.py                       what users said of answers, and scores to compare with
+quality_schema.py, memory_schema.py     what users said of answers, scores to compare with; what is remembered
 """
 
 from sqlalchemy import (
@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 metadata = MetaData()
 

@@ -81,6 +81,11 @@ def _from_10_to_11(connection: Connection) -> None:
     _run(connection, _QUALITY)
 
 
+def _from_11_to_12(connection: Connection) -> None:
+    """Add what is remembered of conversations and of users."""
+    _run(connection, _MEMORY)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -378,6 +383,43 @@ CREATE TABLE score_references (
 )
 """
 
+_MEMORY = """
+CREATE TABLE conversation_vectors (
+    conversation_item_key BIGINT NOT NULL,
+    generation TEXT NOT NULL,
+    vector {blob} NOT NULL,
+    PRIMARY KEY (conversation_item_key),
+    FOREIGN KEY (conversation_item_key) REFERENCES conversation_items (conversation_item_key) ON DELETE CASCADE
+);
+CREATE TABLE response_vectors (
+    response_item_key BIGINT NOT NULL,
+    generation TEXT NOT NULL,
+    vector {blob} NOT NULL,
+    PRIMARY KEY (response_item_key),
+    FOREIGN KEY (response_item_key) REFERENCES response_items (response_item_key) ON DELETE CASCADE
+);
+CREATE TABLE conversation_summaries (
+    conversation_key BIGINT NOT NULL,
+    item_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (conversation_key),
+    FOREIGN KEY (conversation_key) REFERENCES conversations (conversation_key) ON DELETE CASCADE
+);
+CREATE TABLE user_facts (
+    fact_key {key},
+    tenant TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    fact_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    stated_at BIGINT NOT NULL,
+    generation TEXT,
+    vector {blob},
+    UNIQUE (tenant, user_id, fact_id)
+);
+CREATE INDEX user_facts_by_user ON user_facts (tenant, user_id, fact_key);
+CREATE INDEX user_facts_by_statement ON user_facts (stated_at)
+"""
+
 _STEPS: dict[int, Step] = {
     1: _from_1_to_2,
     2: _from_2_to_3,
@@ -389,4 +431,5 @@ _STEPS: dict[int, Step] = {
     8: _from_8_to_9,
     9: _from_9_to_10,
     10: _from_10_to_11,
+    11: _from_11_to_12,
 }

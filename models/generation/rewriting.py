@@ -22,7 +22,7 @@ _CONTROLS = ControlTokens()
 def rewriting_messages(messages: Sequence[ChatMessage], texts: InstructionTexts) -> list[ChatMessage]:
     """The prompt. The conversation is one message, so that none of its turns is an instruction."""
     turns = [message for message in messages if message.role in ("user", "assistant") and message.content.strip()]
-    lines = [f"{turn.role.title()}: {_line(turn.content)}" for turn in turns[-NUM_TURNS:]]
+    lines = [f"{turn.role.title()}: {one_line(turn.content)}" for turn in turns[-NUM_TURNS:]]
     examples = [
         ChatMessage(role, text)
         for example in texts.examples
@@ -43,7 +43,7 @@ def read_rewritten(text: str, messages: Sequence[ChatMessage]) -> str | None:
     return question if subjects and num_shared >= MIN_SHARED * len(subjects) else None
 
 
-def _line(text: str) -> str:
+def one_line(text: str, max_chars: int = MAX_TURN_CHARS) -> str:
     """A turn in one line, without the power to begin another one."""
     line = " ".join(_CONTROLS.escape(text).split())
-    return line if len(line) <= MAX_TURN_CHARS else f"{line[:MAX_TURN_CHARS]}…"
+    return line if len(line) <= max_chars else f"{line[:max_chars]}…"

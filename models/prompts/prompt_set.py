@@ -91,6 +91,12 @@ class UnderstandingTexts(_Texts):
     passage: Plain = Field(description="Makes up a passage that answers the question.")
 
 
+class MemoryTexts(_Texts):
+    """The prompts that remember a conversation."""
+
+    summary: Plain = Field(description="Asks for a summary of a part of a conversation, and of the summary before it.")
+
+
 class PromptTexts(_Texts):
     """The content of a prompt set's file."""
 
@@ -101,6 +107,7 @@ class PromptTexts(_Texts):
     lengths: LengthTexts
     follow_up: InstructionTexts
     understanding: UnderstandingTexts
+    memory: MemoryTexts
     judge: Annotated[str, Bounded, template("passage", "statement")] = Field(
         description="Asks whether {passage} supports {statement}, for `ragserve eval answers --judge`. Yes or no."
     )

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from models.answer_form import AnswerForm
 from models.corpus.conversations import Item
+from models.corpus.turn_vectors import TurnSource
 from models.errors import InvalidRequestError
 from models.functions import Functions
 from models.types import Scope
@@ -14,14 +15,18 @@ from serve.api.filters import to_filter
 from serve.api.plain_responses import to_choice, to_tool
 from serve.api.ranking import DEFAULT_NUM_RESULTS, to_options
 from serve.api.response_events import ResponseEvents
-from serve.api.response_items import to_messages
+from serve.api.response_items import text_of, to_messages
 from serve.api.response_object import Body, Draft, Ended, answer_item, answered_response, call_item, search_item
 from serve.api.response_request import ResponseRequest
-from serve.pipelines.answering import Answered, Event, PassagesFound, Query, TextGenerated
+from serve.conversations.config import MemoryConfig
+from serve.pipelines.answering import Answered, Event, Memory, PassagesFound, Query, TextGenerated, Turn
 
 
-def to_query(request: ResponseRequest, items: Sequence[Item], adapter: str | None, tenant: str) -> Query:
+def to_query(
+    request: ResponseRequest, earlier: Sequence[Item], inputs: Sequence[Item], adapter: str | None, tenant: str
+) -> Query:
     """The question with its conversation. Raises InvalidRequestError if the last message is not the user's."""
+    items = [*earlier, *inputs]
     functions = to_functions(request, items)
     messages = to_messages(items, request.instructions, functions is not None)
     if not messages or not answers_next(messages[-1].role, functions):
@@ -42,6 +47,7 @@ def to_query(request: ResponseRequest, items: Sequence[Item], adapter: str | Non
         names_documents=request.file_search is not None,
         is_whole=request.truncation == "disabled",
         functions=functions,
+        memory=to_memory(request, () if functions else earlier),
     )
 
 
@@ -52,6 +58,33 @@ def to_functions(request: ResponseRequest, items: Sequence[Item]) -> Functions |
         return None
     is_optional = request.extra == "ignore"
     return Functions(tools, to_choice(request) or "auto", request.parallel_tool_calls, is_optional)
+
+
+def to_memory(request: ResponseRequest, earlier: Sequence[Item]) -> Memory | None:
+    """What the answer may remember. None for a request that continues nothing, and names no user to remember."""
+    source = None
+    if request.conversation_id is not None:
+        source = TurnSource("conversation", request.conversation_id)
+    elif request.previous_response_id is not None:
+        source = TurnSource("response", request.previous_response_id)
+    if source is None and not request.user_id:
+        return None
+    turns = [
+        Turn(item["id"], item["role"], text)
+        for item in earlier
+        if item["type"] == "message" and item["role"] in ("user", "assistant") and (text := text_of(item)).strip()
+    ]
+    return Memory(source, tuple(turns), request.user_id, bool(request.user_id) and request.is_stored)
+
+
+def check_memory(request: ResponseRequest, config: MemoryConfig) -> None:
+    """Raises InvalidRequestError for facts about users that are off, or about nobody."""
+    if not request.remember:
+        return
+    if not config.user_facts:
+        raise InvalidRequestError("facts about users are not kept; set memory.user_facts, or leave it out", "remember")
+    if not request.user_id:
+        raise InvalidRequestError("facts are of a user; send safety_identifier or user", "remember")
 
 
 async def document_answer(

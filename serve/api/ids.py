@@ -11,6 +11,7 @@ from models.errors import NotFoundError
 STORABLE = "^[^\0]*$"  # PostgreSQL holds no NUL
 FileId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=STORABLE)]
 VectorStoreId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=STORABLE)]
+UserId = Annotated[str, StringConstraints(max_length=512, pattern=STORABLE)]
 VectorStoreIds = Annotated[tuple[VectorStoreId, ...], Field(min_length=1, max_length=16)]
 
 

@@ -13,7 +13,6 @@ from models.corpus.responses import ResponseStatus, StoredResponse
 from models.errors import OverloadedError, RagError
 from models.functions import ToolCall
 from models.generation.citations import Citation, Marker
-from models.generation.own_context import PROMPT
 from models.types import Passage
 from serve.api.chat_request import FileSearchTool
 from serve.api.evidence import evidence
@@ -129,15 +128,16 @@ def failed_response(draft: Draft, error: RagError, output: Sequence[Item] = ()) 
 
 
 def search_item(event: PassagesFound) -> Item | None:
-    """The search of files. None if nothing was searched: a greeting, or a request that brings its own context."""
-    if not event.queries or any(passage.file_id == PROMPT for passage in event.passages):
+    """The search of files. None if nothing was searched: a greeting, or an answer from another context."""
+    results = [passage for passage in event.passages if passage.is_from_file]
+    if not event.queries or (event.passages and not results):
         return None
     return {
         "id": random_id("fs_"),
         "type": "file_search_call",
         "status": "completed",
         "queries": list(event.queries),
-        "results": [_to_result(passage) for passage in event.passages],
+        "results": [_to_result(passage) for passage in results],
     }
 
 

@@ -10,6 +10,7 @@ from models.errors import InvalidRequestError
 from models.types import SamplingOptions
 from serve.api.chat_request import IGNORED, FileSearchTool, JsonObjectFormat, TextFormat
 from serve.api.client_names import SERVICE_MODEL
+from serve.api.ids import UserId
 from serve.api.includes import RESULTS, Include
 from serve.api.json_schema import JsonSchema
 from serve.api.ranking import SearchMode
@@ -30,10 +31,20 @@ from serve.api.understanding import QueryUnderstanding
 FILE_SEARCH, FUNCTION = "file_search", "function"
 LOGPROBS = "message.output_text.logprobs"
 # Our own, of answers from documents.
-DOCUMENT_FIELDS = ("mode", "query_understanding", "extra", "grounded", "response_mode", "language", "length")
+DOCUMENT_FIELDS = (
+    "mode",
+    "query_understanding",
+    "extra",
+    "grounded",
+    "response_mode",
+    "language",
+    "length",
+    "remember",
+)
 # OpenAI's `verbosity`. `medium` is its default, so it chooses nothing.
 LENGTHS: dict[str, LengthName | None] = {"low": "short", "medium": None, "high": "long"}
 Id = Annotated[str, StringConstraints(pattern=ID)]
+USER = "Whose facts `remember` keeps and uses; no effect without it."
 
 
 class Strict(BaseModel):
@@ -160,8 +171,8 @@ class ResponseRequest(Strict):
         description="auto, the default: the oldest turns go when the model's window is full. disabled: that is a 422.",
     )
     reasoning: Reasoning | None = Field(default=None, description="Of a language model without documents.")
-    user: str | None = Field(default=None, description=IGNORED)
-    safety_identifier: str | None = Field(default=None, description=IGNORED)
+    user: UserId | None = Field(default=None, description=USER)
+    safety_identifier: UserId | None = Field(default=None, description=USER)
     service_tier: str | None = Field(default=None, description=IGNORED)
     prompt_cache_key: str | None = Field(default=None, description=IGNORED)
     prompt_cache_retention: str | None = Field(default=None, description=IGNORED)
@@ -177,6 +188,11 @@ class ResponseRequest(Strict):
     response_mode: ResponseModeOption = None
     language: LanguageOption = None
     length: LengthOption = None
+    remember: bool | None = Field(
+        default=None,
+        description="true: the answer may use what the user of `safety_identifier`, else of `user`, said about "
+        "themselves in earlier requests, and what is said in this one is kept. Needs `memory.user_facts`.",
+    )
 
     @field_validator("include")
     @classmethod
@@ -210,6 +226,11 @@ class ResponseRequest(Strict):
     @property
     def conversation_id(self) -> str | None:
         return self.conversation.id if isinstance(self.conversation, ConversationRef) else self.conversation
+
+    @property
+    def user_id(self) -> str:
+        """Whose facts are kept and used; empty without `remember`."""
+        return (self.safety_identifier or self.user or "") if self.remember else ""
 
     @property
     def is_stored(self) -> bool:

@@ -20,7 +20,7 @@ from serve.api.background_responses import EventFeed
 from serve.api.chat_request import IGNORED
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
-from serve.api.document_responses import document_answer, to_query
+from serve.api.document_responses import check_memory, document_answer, to_query
 from serve.api.ids import named_field
 from serve.api.includes import IncludesDep
 from serve.api.lists import PageDep, to_list
@@ -48,9 +48,9 @@ async def create_response(
     body: ResponseRequest, request: Request, services: ServicesDep, context: ContextDep
 ) -> Response | Body:
     """Answers the input, from documents with `file_citation` annotations, or by a language model alone."""
-    draft, items = await _begin(body, services, context)
+    draft, earlier = await _begin(body, services, context)
     events = ResponseEvents(body.includes_results)
-    answer = await _answer(draft, items, events, services, context)
+    answer = await _answer(draft, earlier, events, services, context)
     if body.background:
         return await _in_background(answer, draft, events, services, context)
     if body.stream:
@@ -124,8 +124,9 @@ async def list_input_items(
 
 
 async def _begin(body: ResponseRequest, services: Services, context: RequestContext) -> tuple[Draft, list[Item]]:
-    """The response to write, and all items of its conversation. Raises RagError for what cannot be continued."""
+    """The response to write, and the earlier items of its conversation. Raises RagError if it cannot be continued."""
     check_request(body)
+    check_memory(body, services.settings.memory)
     check_metadata(body.metadata or {})
     corpus, tenant = services.corpus, context.tenant
     names = referenced_ids(body.input)
@@ -140,20 +141,21 @@ async def _begin(body: ResponseRequest, services: Services, context: RequestCont
     elif draft.conversation_id is not None:
         with named_field("conversation"):
             earlier = await asyncio.to_thread(corpus.conversations.history, tenant, draft.conversation_id, MAX_ITEMS)
-    return draft, [*earlier, *inputs]
+    return draft, earlier
 
 
 async def _answer(
-    draft: Draft, items: list[Item], events: ResponseEvents, services: Services, context: RequestContext
+    draft: Draft, earlier: list[Item], events: ResponseEvents, services: Services, context: RequestContext
 ) -> Answer:
     """The answer, before it has begun. Raises RagError for a request that cannot be answered."""
-    body, completion = draft.request, to_completion(draft, items, context.request_id)
+    body, completion = draft.request, to_completion(draft, [*earlier, *draft.inputs], context.request_id)
     if not body.is_from_documents and (body.functions or not needs_documents(completion, services)):
         check_plain(body)
         chunks = completed(completion, services, context.at_most(services.settings.query.total_s))
         return _with_own_fields(plain_answer(chunks, draft, events))
     check_documents(body)
-    query = to_query(body, items, await served_adapter(body.model, services, context), context.tenant)
+    adapter = await served_adapter(body.model, services, context)
+    query = to_query(body, earlier, draft.inputs, adapter, context.tenant)
     check_grounding(query.grounded, query.sampling)
     query = await accept_query(query, services, "input")
     return _with_own_fields(document_answer(services.query.answer(query, context), draft, events))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from models.answer_form import AnswerForm
+from models.corpus.turn_vectors import TurnSource
 from models.filters import Filter
 from models.functions import CallDelta, Functions, ToolCall
 from models.generation.citations import Citation, Marker
@@ -21,6 +22,29 @@ Grounded = Literal["mark", "strict"]
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A stored message of a conversation. `role` is user or assistant."""
+
+    item_id: str
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an answer may remember: the stored `turns` before the question, oldest first, and what a user said.
+
+    `source` says where the turns are stored; None if there are none. `user_id`: whose facts are read; empty: nobody's.
+    `keeps_facts`: those in the question are kept as well.
+    """
+
+    source: TurnSource | None = None
+    turns: tuple[Turn, ...] = ()
+    user_id: str = ""
+    keeps_facts: bool = False
+
+
+@dataclass(frozen=True)
 class Query:
     """One question: `messages` is the conversation, the question last; `top_k` passages may be used for the answer.
 
@@ -30,6 +54,8 @@ class Query:
     the request chooses for the answer; `store_form`: what its vector stores choose where it does not. `prompts`: the
     texts that the model and the reader get. `is_whole`: a conversation beyond the model's window is refused, not cut.
     `functions`: as in GenerationRequest; calls and their results may then follow the question.
+    `memory`: see the class; None for a lone request. `recalled`: passages from it, which a model reads beside those of
+    the documents.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -47,6 +73,8 @@ class Query:
     prompts: PromptSet = field(default_factory=default_prompts)
     is_whole: bool = False
     functions: Functions | None = None
+    memory: Memory | None = None
+    recalled: tuple[Passage, ...] = ()
 
     @property
     def searched(self) -> str:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class HousekeepingConfig(BaseModel):
-    """How often to clean up, and how long responses, conversations and feedback are kept."""
+    """How often to clean up, and how long responses, conversations, feedback and facts are kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,6 +33,12 @@ class HousekeepingConfig(BaseModel):
     )
     keep_feedback_s: float = Field(
         default=365 * DAY_S, ge=60, le=3650 * DAY_S, description="Seconds for which feedback on an answer is kept."
+    )
+    keep_user_facts_s: float = Field(
+        default=365 * DAY_S,
+        ge=60,
+        le=3650 * DAY_S,
+        description="Seconds for which a fact about a user is kept after it was last stated.",
     )
 
 
@@ -66,6 +72,7 @@ class Housekeeper:
         self._corpus.responses.delete_older(self._config.keep_responses_s)
         self._corpus.conversations.delete_unused(self._config.keep_conversations_s)
         self._corpus.feedback.delete_older(self._config.keep_feedback_s)
+        self._corpus.user_facts.delete_older(self._config.keep_user_facts_s)
         num_files, oldest_s = self._corpus.jobs.backlog()
         metrics.INGESTION_BACKLOG.set(num_files)
         metrics.INGESTION_BACKLOG_SECONDS.set(oldest_s)

@@ -83,7 +83,13 @@ class QueryPipeline:
         trace = Trace()
         context = context.at_most(self._config.total_s)
         retrieval_query = RetrievalQuery(
-            query.searched, query.scope, query.top_k, query.where, query.options, sentences=True
+            query.searched,
+            query.scope,
+            query.top_k,
+            query.where,
+            query.options,
+            sentences=True,
+            recalled=query.recalled,
         )
         retrieved = await self._stages.retrieval.retrieve(retrieval_query, context, trace)
         suffices = self._suffices(retrieved.passages, retrieved.evidence)

@@ -37,7 +37,8 @@ class RetrievalOptions:
 class RetrievalQuery:
     """A question, the vector stores to search, and the number of passages. Each passage contains all `phrases`.
 
-    `sentences`: also score the sentences of the passages, for an answer that quotes.
+    `sentences`: also score the sentences of the passages, for an answer that quotes. `recalled`: passages that were not
+    searched for, and come after the others.
     """
 
     text: str
@@ -47,6 +48,7 @@ class RetrievalQuery:
     options: RetrievalOptions = field(default_factory=RetrievalOptions)
     phrases: tuple[str, ...] = ()
     sentences: bool = False
+    recalled: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
 # of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it;
-# rerank_fallback, generate_fallback: a later model of the stage's list answered.
+# rerank_fallback, generate_fallback: a later model of the stage's list answered; memory: searched by words alone.
 Degraded = Literal[
     "dense",
     "lexical",
@@ -19,6 +19,7 @@ Degraded = Literal[
     "generate",
     "generate_partial",
     "generate_fallback",
+    "memory",
 ]
 # A part of a compound question, another wording, a made-up passage, a question with filters that stand in it.
 SearchKind = Literal["part", "variant", "hypothetical", "filtered"]

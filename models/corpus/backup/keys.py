@@ -26,6 +26,7 @@ KEY_COLUMNS = frozenset(
         "conversation_key",
         "conversation_item_key",
         "feedback_key",
+        "fact_key",
     }
 )
 

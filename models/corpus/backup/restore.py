@@ -26,6 +26,7 @@ from models.corpus.backup.manifest import (
 from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database, lock_name
 from models.corpus.ids import random_id
+from models.corpus.memory_schema import user_facts
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import (
     chunks,
@@ -138,11 +139,12 @@ def _check_replaceable(connection: Connection, replace: bool) -> None:
     num_files = _count(connection, files)
     num_stores = connection.scalar(select(func.count()).select_from(vector_stores).where(is_named))
     num_responses, num_conversations = _count(connection, responses), _count(connection, conversations)
-    if num_files or num_stores or num_responses or num_conversations:
+    num_facts = _count(connection, user_facts)
+    if num_files or num_stores or num_responses or num_conversations or num_facts:
         raise ConflictError(
             f"the corpus is not empty: {num_files} files, {num_stores} vector stores besides `default`, "
-            f"{_count(connection, chunks)} chunks, {num_responses} responses and {num_conversations} conversations "
-            "would be lost; add --yes to replace them"
+            f"{_count(connection, chunks)} chunks, {num_responses} responses, {num_conversations} conversations "
+            f"and {num_facts} facts about users would be lost; add --yes to replace them"
         )
 
 

@@ -23,7 +23,7 @@ TAGS = {
     "models": "Embeddings, reranking, and the names of models.",
     "files": "Uploaded files.",
     "vector_stores": "Vector stores, their files and their search.",
-    "conversations": "Stored conversations.",
+    "conversations": "Stored conversations, and facts about users.",
     "feedback": "What users said of answers.",
     "dead_letters": "Files that failed for good.",
     "probes": "Liveness, readiness and metrics. No key needed.",
@@ -43,6 +43,7 @@ _TAG_OF = {
     "responses": "answers",
     "embeddings": "models",
     "rerank": "models",
+    "user_facts": "conversations",
 }
 KEYS: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, as OpenAI's clients send it."},

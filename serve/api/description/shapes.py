@@ -457,6 +457,25 @@ class ConversationObject(Shape):
     metadata: Metadata
 
 
+class UserFactObject(Shape):
+    """What a user said about themselves."""
+
+    id: str
+    object: Literal["user_fact"]
+    text: str = Field(description="The user's own sentence.")
+    stated_at: int = Field(description="When it was last stated, in Unix seconds.")
+
+
+class UserFactList(ListShape):
+    data: list[UserFactObject]
+
+
+class DeletedFacts(Shape):
+    object: Literal["user_facts.deleted"]
+    user: str
+    deleted: int = Field(description="The number of facts.")
+
+
 class StageObject(Shape):
     """The state of a stage."""
 

@@ -16,8 +16,12 @@ STORE = DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))
 GENERATION = "tiny@1"
 CHUNK_CHARS = 10
-# Turn a database of version 9 into one of version 8, 7, 6, 5 and 4.
-UNDO_VERSION_11 = ("DROP TABLE feedback", "DROP TABLE score_references")
+# Turn a database of version 11 into one of version 10, 9, 8, 7, 6, 5 and 4.
+UNDO_VERSION_12 = tuple(
+    f"DROP TABLE {name}"
+    for name in ("user_facts", "conversation_summaries", "response_vectors", "conversation_vectors")
+)
+UNDO_VERSION_11 = (*UNDO_VERSION_12, "DROP TABLE feedback", "DROP TABLE score_references")
 UNDO_VERSION_10 = (
     *UNDO_VERSION_11,
     *(f"DROP TABLE {name}" for name in ("response_items", "responses", "conversation_items", "conversations")),

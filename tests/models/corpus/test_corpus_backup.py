@@ -31,6 +31,7 @@ from corpus_samples import (
     UNDO_VERSION_9,
     UNDO_VERSION_10,
     UNDO_VERSION_11,
+    UNDO_VERSION_12,
     Clock,
     ingest,
     stored_texts,
@@ -237,22 +238,12 @@ def test_a_restore_leaves_the_leases_of_running_replicas(corpus: Corpus, blob_ro
 
 # By the version that the statements lead to; those of 2 and 3 also lack tables.
 UNDO = dict.fromkeys((2, 3, 4), UNDO_VERSION_5) | {5: UNDO_VERSION_6, 6: UNDO_VERSION_7}
-UNDO |= {7: UNDO_VERSION_8, 8: UNDO_VERSION_9, 9: UNDO_VERSION_10, 10: UNDO_VERSION_11}
+UNDO |= {7: UNDO_VERSION_8, 8: UNDO_VERSION_9, 9: UNDO_VERSION_10, 10: UNDO_VERSION_11, 11: UNDO_VERSION_12}
 
 
 @pytest.mark.parametrize(
     ("version", "missing"),
-    [
-        (2, ["leases", "token_vectors"]),
-        (3, ["token_vectors"]),
-        (4, []),
-        (5, []),
-        (6, []),
-        (7, []),
-        (8, []),
-        (9, []),
-        (10, []),
-    ],
+    [(2, ["leases", "token_vectors"]), (3, ["token_vectors"]), *((version, []) for version in range(4, 12))],
 )
 def test_a_backup_of_an_earlier_schema_is_restored(
     corpus: Corpus, blob_root: Path, backup: Path, version: int, missing: list[str]

@@ -26,7 +26,8 @@ class Checked:
 
     async def __call__(self, method: str, template: str, status: int = 200, body: Any = None, **ids: str) -> Any:
         path = re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], template)
-        response = await self._http.request(method, path, json=body)
+        params = {"user": "ann"} if "user_facts" in template else {}
+        response = await self._http.request(method, path, json=body, params=params)
         assert response.status_code == status, response.text
         self.check(f"{method} {template}", response)
         return response.json() if response.headers["content-type"].startswith("application/json") else response.text
@@ -139,6 +140,8 @@ async def test_what_the_routes_send_has_the_described_shape(service: Running, ca
     response = await call("post", "/v1/responses", body={"model": "ragserve", "input": "How hot does the oven get?"})
 
     feedback = await call("post", "/v1/feedback", body={"id": "req_1", "rating": "good"})
+    service.corpus.user_facts.add("default", "ann", ["I own a mill."])
+    facts = await call("get", "/v1/user_facts")
 
     gets = [key.removeprefix("get ") for key in SUCCESS if key.startswith("get ")]
     ids = {
@@ -149,6 +152,7 @@ async def test_what_the_routes_send_has_the_described_shape(service: Running, ca
         "item_id": items["data"][0]["id"],
         "response_id": response["id"],
         "feedback_id": feedback["id"],
+        "fact_id": facts["data"][0]["id"],
     }
     for template in gets:
         await call("get", template, **ids)
@@ -158,6 +162,8 @@ async def test_what_the_routes_send_has_the_described_shape(service: Running, ca
     for template in ("/v1/vector_stores/{vector_store_id}/files/{file_id}", "/v1/files/{file_id}"):
         await call("delete", template, **file)
     await call("delete", "/v1/feedback/{feedback_id}", **ids)
+    await call("delete", "/v1/user_facts/{fact_id}", **ids)
+    await call("delete", "/v1/user_facts")
     await call("delete", "/v1/responses/{response_id}", response_id=response["id"])
     await call("delete", "/v1/conversations/{conversation_id}/items/{item_id}", **ids)
     await call("delete", "/v1/conversations/{conversation_id}", conversation_id=conversation["id"])

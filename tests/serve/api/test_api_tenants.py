@@ -69,6 +69,7 @@ ID_IN_PATH: Calls = {
     ("DELETE", ITEM): {},
     ("GET", FEEDBACK): {},
     ("DELETE", FEEDBACK): {},
+    ("DELETE", "/v1/user_facts/{fact_id}"): {"params": {"user": "ann"}},
 }
 # Routes that have the id in the body.
 ID_IN_BODY: Calls = {
@@ -108,6 +109,8 @@ NO_ID: Calls = {
     },
     ("POST", "/v1/feedback"): {"json": {"id": "{feedback_id}", "rating": "bad"}},
     ("GET", "/v1/feedback"): {},
+    ("GET", "/v1/user_facts"): {"params": {"user": "ann"}},
+    ("DELETE", "/v1/user_facts"): {"params": {"user": "ann"}},
     ("GET", "/v1/dead_letters"): {},
     ("POST", "/v1/dead_letters/replay"): {"json": {"reason": "invalid_file"}},
     ("GET", "/v1/models"): {},
@@ -126,6 +129,7 @@ class Owned:
     conversation_id: str
     item_id: str
     feedback_id: str
+    fact_id: str
     model_id: str = "ragserve"
 
     def fill(self, template: Any) -> Any:
@@ -137,7 +141,7 @@ class Owned:
         return [self.fill(value) for value in template] if isinstance(template, list) else template
 
 
-UNKNOWN = Owned("file-none", "vs_none", "vsfb_none", "resp_none", "conv_none", "msg_none", "req_none")
+UNKNOWN = Owned("file-none", "vs_none", "vsfb_none", "resp_none", "conv_none", "msg_none", "req_none", "fact_none")
 
 
 @pytest.fixture
@@ -161,7 +165,7 @@ async def stranger(service: Running) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def owned(owner: openai.AsyncOpenAI) -> Owned:
+async def owned(service: Running, owner: openai.AsyncOpenAI) -> Owned:
     store = await owner.vector_stores.create(name=f"store of {SECRET}")
     text = f"The password {SECRET} is for the east gate.".encode()
     file_id = await ingest_file(owner, f"{SECRET}.md", text, store.id, attributes={"word": SECRET})
@@ -172,7 +176,9 @@ async def owned(owner: openai.AsyncOpenAI) -> Owned:
     (item,) = (await owner.conversations.items.list(conversation.id)).data
     judgement = {"id": "req_owner", "rating": "good", "comment": SECRET, "file_ids": [file_id]}
     await owner.post("/feedback", body=judgement, cast_to=object)
-    return Owned(file_id, store.id, batch.id, response.id, conversation.id, item.id, "req_owner")
+    service.corpus.user_facts.add("owner", "ann", [f"My word is {SECRET}."])
+    (fact,) = service.corpus.user_facts.of_user("owner", "ann", "")
+    return Owned(file_id, store.id, batch.id, response.id, conversation.id, item.id, "req_owner", fact.fact_id)
 
 
 def routes(service: Running) -> set[Route]:
