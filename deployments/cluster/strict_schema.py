@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from ray.serve.config import AutoscalingConfig
@@ -43,9 +43,25 @@ def unknown_keys(value: Any, model: type[BaseModel], where: str) -> Iterator[Pro
             yield Problem(path, f"unknown key{did_you_mean(str(key), model.model_fields)}")
             continue
         for inner_model in _models_in(field.annotation):
-            items = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
-            for index, item in items:
-                yield from unknown_keys(item, inner_model, path if index is None else f"{path}[{index}]")
+            for item_path, item in _items(inner, field.annotation, path):
+                yield from unknown_keys(item, inner_model, item_path)
+
+
+def _items(value: Any, annotation: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The parts of a field's value that its models describe: those of a list, the values of a mapping, or the value."""
+    if isinstance(value, list):
+        yield from ((f"{path}[{index}]", item) for index, item in enumerate(value))
+    elif isinstance(value, dict) and _maps_to_models(annotation):
+        yield from ((f"{path}.{key}", item) for key, item in value.items())
+    else:
+        yield path, value
+
+
+def _maps_to_models(annotation: Any) -> bool:
+    """Whether it is a mapping whose values are models, such as dict[str, TokenPrices], or has one in a union."""
+    if get_origin(annotation) is dict:
+        return any(True for values in get_args(annotation)[1:] for _ in _models_in(values))
+    return any(map(_maps_to_models, get_args(annotation)))
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -209,6 +209,14 @@ def test_contradictory_replica_bounds_are_refused(raw: dict[str, Any]) -> None:
     assert "max_replicas" in "\n".join(messages(raw))
 
 
+def test_the_keys_of_prices_are_names_and_those_of_a_price_are_checked(raw: dict[str, Any]) -> None:
+    raw["applications"][0]["args"]["costs"] = {"prices": {"qwen3-8b": {"input": 0.2}}}
+    assert messages(raw) == []
+
+    raw["applications"][0]["args"]["costs"] = {"prices": {"qwen3-8b": {"inputs": 0.2}}}
+    assert any("prices.qwen3-8b.inputs: unknown key; did you mean 'input'?" in message for message in messages(raw))
+
+
 @pytest.mark.parametrize(
     ("kwargs", "problem"),
     [
