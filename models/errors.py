@@ -5,7 +5,7 @@ RagError
 │   ├── PayloadTooLargeError   … or too large
 │   └── BodyTimeoutError       … or its body arrives too slowly
 ├── UnauthorizedError          no API key, or an unknown one
-├── ForbiddenError             the page of a browser that is not allowed here
+├── ForbiddenError             the API key may not do this, or a browser's page may not call it
 ├── NotFoundError              no such file, vector store or chunk
 ├── ConflictError              the current state does not allow the operation
 │   └── MissingVectorsError    … because vectors of a required generation are missing

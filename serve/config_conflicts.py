@@ -10,7 +10,9 @@ from deployments.cluster.strict_schema import Problem
 from models.errors import RagError
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
-from serve.settings import Settings
+from serve.settings import ApiConfig, Settings
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -28,6 +30,7 @@ def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
         except (RagError, ValidationError, TypeError):
             continue
         yield from _check_timeout(raw.get("http_options") or {}, settings.query)
+        yield from _check_access(raw.get("http_options") or {}, settings.api, f"{where}.args.api.access")
         if any("rerank_candidates" in (section.get("retrieval") or {}) for section in (arguments, user_config)):
             yield from _check_candidates(settings.retrieval, f"{where}.deployments (Ingress).user_config.retrieval")
 
@@ -49,6 +52,14 @@ def _check_timeout(http_options: dict[str, Any], query: QueryConfig) -> Iterator
     if timeout_s is not None and timeout_s < query.total_s:
         message = f"{timeout_s:g} is under query.total_s, {query.total_s:g}: Serve would end an answer before its time"
         yield Problem("http_options.request_timeout_s", message)
+
+
+def _check_access(http_options: dict[str, Any], api: ApiConfig, where: str) -> Iterator[Problem]:
+    """A service that others can reach is open only if the file says so."""
+    host = http_options.get("host") or LOOPBACK[0]  # Serve's own default
+    if host not in LOOPBACK and not api.needs_keys and api.access is None:
+        message = f"must be set, since http_options.host is {host}: keys, or open for a service without access control"
+        yield Problem(where, message)
 
 
 def _check_candidates(retrieval: RetrievalConfig, where: str) -> Iterator[Problem]:

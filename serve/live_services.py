@@ -1,6 +1,7 @@
 """The services of one process. Their settings can change while it serves."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -8,7 +9,9 @@ from typing import Any, Protocol
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
+from serve.access.credentials import Access, CredentialSource
 from serve.access.keys import KeyRing
+from serve.access.stored_keys import StoredKeys
 from serve.api.client_names import check_model_aliases
 from serve.api.services import InlineReplica, Services
 from serve.caching.caches import Caches
@@ -71,7 +74,9 @@ from serve.quality.document_canary import CanaryParts, DocumentCanary
 from serve.quality.quality import Quality
 from serve.quality.question_log import QuestionLog
 from serve.quality.scorer import Scorer
-from serve.settings import Settings
+from serve.settings import ApiConfig, Settings
+
+logger = logging.getLogger(__name__)
 
 
 class Generation(GenerateStage, CompletionStage, Protocol):
@@ -96,6 +101,15 @@ class Clients:
     quoting: Callable[[str], GenerateStage | None]
     statuses: Mapping[str, StatusSource]
     inline: Sequence[InlineReplica] = ()
+
+
+def _access(api: ApiConfig, corpus: Corpus) -> Access | None:
+    """Where credentials are looked up; None: nobody needs one."""
+    if not api.needs_keys:
+        logger.warning("access control is off: every caller has all rights; set api.access to keys")
+        return None
+    sources: list[CredentialSource] = [StoredKeys(corpus.api_keys)]
+    return Access([KeyRing(api.keys_file), *sources] if api.keys_file else sources)
 
 
 class LiveServices:
@@ -134,7 +148,7 @@ class LiveServices:
             settings=settings,
             catalog=catalog,
             corpus=corpus,
-            access=KeyRing(settings.api.keys_file) if settings.api.keys_file else None,
+            access=_access(settings.api, corpus),
             retrieval=retrieval,
             query=query,
             completions=self._completions,

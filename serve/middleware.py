@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -94,7 +94,7 @@ class AdmissionLimit:
     valid key, and a question that finds no place, are refused before their body is read.
     """
 
-    def __init__(self, app: ASGIApp, admission: Admission, identify: Callable[[Scope], object]) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission, identify: Callable[[Scope], Awaitable[object]]) -> None:
         """`identify` raises UnauthorizedError."""
         self.app, self.admission, self.identify = app, admission, identify
         self.bodies = BodyReader()
@@ -105,7 +105,7 @@ class AdmissionLimit:
             await self.app(scope, receive, send)
             return
         try:
-            self.identify(scope)
+            await self.identify(scope)
             self.admission.check()
             receive = await self.bodies.read(receive)
             permit = self.admission.admit()

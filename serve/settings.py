@@ -6,7 +6,7 @@ Serve hands it to each ingress replica, and requests that begin after that use i
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -96,9 +96,20 @@ class ApiLimits(BaseModel):
 class ApiConfig(ApiLimits):
     """The HTTP API: its limits, and its callers."""
 
-    keys_file: Path | None = Field(
-        default=None, description="File of API keys and their tenants; without it every caller is the default tenant."
+    access: Literal["open", "keys"] | None = Field(
+        default=None,
+        description="open: every caller is the default tenant with all rights, which a warning says at the start. "
+        "keys: a key of the database or of keys_file is needed. None: keys with a keys_file; else open, which only a "
+        "service on the loopback address may be.",
     )
+    keys_file: Path | None = Field(
+        default=None, description="File of API keys and their tenants, beside those of `ragserve keys`."
+    )
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether a request without a key is refused."""
+        return self.access == "keys" or (self.access is None and self.keys_file is not None)
 
 
 class IngressConfig(StageConfig):

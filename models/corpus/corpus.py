@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.corpus.api_keys import ApiKeys
 from models.corpus.conversations import Conversations
 from models.corpus.database import Database, open_database
 from models.corpus.dead_letters import DeadLetters
@@ -53,6 +54,7 @@ class Corpus:
     turn_vectors: TurnVectors
     summaries: Summaries
     user_facts: UserFacts
+    api_keys: ApiKeys
     log: Log
     database: Database
 
@@ -82,6 +84,7 @@ class Corpus:
             turn_vectors=TurnVectors(database),
             summaries=Summaries(database, clock),
             user_facts=UserFacts(database, clock),
+            api_keys=ApiKeys(database, clock),
             log=Log(database),
             database=database,
         )

@@ -26,6 +26,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.corpus import (
+    access_schema,  # noqa: F401 (its tables are created with the others)
     memory_schema,  # noqa: F401 (its tables are created with the others)
     quality_schema,  # noqa: F401 (its tables are created with the others)
 )

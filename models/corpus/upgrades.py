@@ -86,6 +86,11 @@ def _from_11_to_12(connection: Connection) -> None:
     _run(connection, _MEMORY)
 
 
+def _from_12_to_13(connection: Connection) -> None:
+    """Add API keys and the audit log."""
+    _run(connection, _ACCESS)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -420,6 +425,32 @@ CREATE INDEX user_facts_by_user ON user_facts (tenant, user_id, fact_key);
 CREATE INDEX user_facts_by_statement ON user_facts (stated_at)
 """
 
+_ACCESS = """
+CREATE TABLE api_keys (
+    key_id TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    vector_store_ids JSON,
+    limits JSON NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT,
+    PRIMARY KEY (key_id),
+    UNIQUE (digest)
+);
+CREATE TABLE audit_log (
+    audit_key {key},
+    tenant TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    body JSON NOT NULL,
+    UNIQUE (tenant, event_id)
+);
+CREATE INDEX audit_log_by_creation ON audit_log (created_at)
+"""
+
 _STEPS: dict[int, Step] = {
     1: _from_1_to_2,
     2: _from_2_to_3,
@@ -432,4 +463,5 @@ _STEPS: dict[int, Step] = {
     9: _from_9_to_10,
     10: _from_10_to_11,
     11: _from_11_to_12,
+    12: _from_12_to_13,
 }

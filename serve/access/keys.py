@@ -5,7 +5,6 @@ acme:
 globex: [60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752]
 """
 
-import hashlib
 import logging
 import re
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Any
 
 import yaml
 
-from models.errors import ConfigError, UnauthorizedError
+from models.corpus.api_keys import digest_of
+from models.errors import ConfigError
+from serve.access.caller import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +33,13 @@ class KeyRing:
         self._version = _version(path)
         self._tenants = read_keys(path)
 
-    def tenant_of(self, authorization: str | None) -> str:
-        """The tenant of an Authorization header. Raises UnauthorizedError."""
+    async def find(self, credential: str) -> Caller | None:
+        """The caller with all rights in the key's tenant, or None for an unknown key."""
         self._refresh()
-        scheme, _, key = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise UnauthorizedError("no API key was sent; send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'")
         # The lookup's time depends on the digest alone, and a caller cannot choose a digest.
-        tenant = self._tenants.get(digest_of(key.strip()))
-        if tenant is None:
-            raise UnauthorizedError("the API key is unknown; check the key, or ask the operator for one")
-        return tenant
+        digest = digest_of(credential)
+        tenant = self._tenants.get(digest)
+        return None if tenant is None else Caller(tenant, actor=f"file:{digest[:8]}")
 
     def _refresh(self) -> None:
         """Reads a changed file. An invalid file changes nothing: a half-finished edit must not lock all callers out."""
@@ -54,11 +51,6 @@ class KeyRing:
             self._tenants = read_keys(self._path)
         except ConfigError as error:
             logger.error("the keys file is invalid, so the previous keys stay valid: %s", error)
-
-
-def digest_of(key: str) -> str:
-    """The SHA-256 digest in hex, as the keys file holds it."""
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def read_keys(path: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The dependencies of the routes: one object on the application's state, and the caller's tenant."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request, Response
@@ -14,11 +14,13 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.corpus.database import is_storable
 from models.errors import NotFoundError
-from models.types import DEFAULT_TENANT
-from serve.access.keys import KeyRing
+from serve.access.caller import EVERYBODY, Caller
+from serve.access.credentials import Access
+from serve.access.roles import check_role, role_of
 from serve.api.background_responses import BackgroundResponses
 from serve.api.fail_fast import fail_fast
 from serve.api.json_request import ExtraJsonRequest, JsonRequest
+from serve.api.limited_view import check_store, limited_view
 from serve.api.request_names import RequestNames
 from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
@@ -61,7 +63,7 @@ class Services:
     ingest: IngestWorker
     background: Sequence[BackgroundWork]
     stages: Mapping[str, StatusSource]
-    access: KeyRing | None = None
+    access: Access | None = None
     inline: Sequence[InlineReplica] = ()
     canary: DocumentCanary | None = None
     aliases: dict[str, str] = field(default_factory=dict)
@@ -80,35 +82,39 @@ class TenantRoute(APIRoute):
         fail_fast(self)
         handler = super().get_route_handler()
         names = RequestNames.of(self.dependant)
+        needed = [role_of(f"{method} {self.path}") for method in self.methods]
 
         async def authorized(request: Request) -> Response:
             request = self.request_class(request.scope, request.receive)
-            identify(request.app.state.services, request.scope)
+            caller = await identify(request.app.state.services, request.scope)
             state = request.state
             log_as(LoggedRequest(state.request_id, state.tenant, state.trace_context))
-            _check_ids(request)
+            check_role(caller, needed[0])
+            _check_ids(request, caller)
             await names.check(request)
             return await handler(request)
 
         return authorized
 
 
-def _check_ids(request: Request) -> None:
-    """Raises NotFoundError for an id in the path that no database can hold."""
+def _check_ids(request: Request, caller: Caller) -> None:
+    """Raises NotFoundError for an id in the path that no database can hold, or a store that the caller may not see."""
+    if "vector_store_id" in request.path_params:
+        check_store(caller, request.path_params["vector_store_id"])
     for name, value in request.path_params.items():
         if not is_storable(str(value)):
             raise NotFoundError(name.removesuffix("_id").replace("_", " "), str(value))
 
 
-def identify(services: Services, scope: Scope) -> None:
-    """Set the tenant of a request by its key, if it has none yet. Raises UnauthorizedError."""
+async def identify(services: Services, scope: Scope) -> Caller:
+    """The caller of a request by its key, found once. Raises UnauthorizedError."""
     state = scope.setdefault("state", {})
-    if "tenant" not in state:
-        state["tenant"] = (
-            DEFAULT_TENANT
-            if services.access is None
-            else services.access.tenant_of(_authorization(Headers(scope=scope)))
-        )
+    caller: Caller | None = state.get("caller")
+    if caller is None:
+        access = services.access
+        caller = EVERYBODY if access is None else await access.caller(_authorization(Headers(scope=scope)))
+        state["caller"], state["tenant"] = caller, caller.tenant
+    return caller
 
 
 def _authorization(headers: Headers) -> str | None:
@@ -125,7 +131,11 @@ class ExtraRoute(TenantRoute):
 
 # FastAPI runs a dependency that is not async in the thread pool, which takes time.
 async def _services(request: Request) -> Services:
-    return request.app.state.services
+    services: Services = request.app.state.services
+    caller: Caller | None = getattr(request.state, "caller", None)  # None: a probe
+    if caller is None or caller.vector_stores is None:
+        return services
+    return replace(services, corpus=limited_view(services.corpus, caller))
 
 
 async def _tenant(request: Request) -> str:

@@ -12,6 +12,7 @@ from serve.cli.dead_letters.command import dead_letters, replay
 from serve.cli.eval.group import evaluation
 from serve.cli.files.command import files
 from serve.cli.ingest.command import ingest
+from serve.cli.keys.command import keys
 from serve.cli.kubernetes.command import kubernetes
 from serve.cli.mcp.command import mcp
 from serve.cli.options import errors
@@ -29,6 +30,7 @@ for command in (up, ingest, ask, status, dead_letters, replay, check_config, bac
     app.command()(command)
 app.add_typer(evaluation, name="eval")
 app.add_typer(files, name="files")
+app.add_typer(keys, name="keys")
 app.add_typer(kubernetes, name="kubernetes")
 app.add_typer(bench, name="bench")
 

@@ -471,3 +471,13 @@ def test_prompt_sets_of_answers_are_in_the_catalog(raw: dict[str, Any]) -> None:
 
     query["prompts"] = {"prompt": "default@1"}
     assert messages(raw) == []
+
+
+def test_a_service_that_others_can_reach_says_who_may(raw: dict[str, Any]) -> None:
+    raw["http_options"]["host"] = "0.0.0.0"
+    arguments = raw["applications"][0]["args"]
+
+    assert [problem.where for problem in check(raw)] == ["applications[0].args.api.access"]
+    for api in ({"access": "open"}, {"access": "keys"}, {"keys_file": "/keys.yaml"}):
+        arguments["api"] = api
+        assert check(raw) == []

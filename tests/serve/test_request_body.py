@@ -30,6 +30,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Running]:
         yield started
 
 
+async def anyone(_: Any) -> None:
+    """Lets every caller in."""
+
+
 class SlowClient:
     """Sends a part of a body, and the rest when the test says so."""
 
@@ -56,7 +60,7 @@ async def test_who_sends_slowly_takes_no_place() -> None:
         raise AssertionError("nothing is refused")
 
     permits, slow = Admission(lambda: AdmissionConfig(max_questions=1)), SlowClient()
-    limit = AdmissionLimit(answer, permits, lambda _: None)
+    limit = AdmissionLimit(answer, permits, anyone)
     sending = asyncio.create_task(limit(dict(SCOPE), slow.receive, send))
     async with asyncio.timeout(PATIENCE_S):
         await slow.reading.wait()

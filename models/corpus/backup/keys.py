@@ -27,6 +27,7 @@ KEY_COLUMNS = frozenset(
         "conversation_item_key",
         "feedback_key",
         "fact_key",
+        "audit_key",
     }
 )
 

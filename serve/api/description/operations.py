@@ -99,7 +99,7 @@ SUCCESS: dict[str, Success] = {
 
 ERRORS: dict[int, str] = {
     401: "No valid API key.",
-    403: "A web page of another origin sent it, or the host is not allowed.",
+    403: "The key may not do this, a web page of another origin sent it, or the host is not allowed.",
     404: "The id or the name is unknown.",
     408: "The body did not arrive in time.",
     409: "The current state does not allow it; a retry does not help.",

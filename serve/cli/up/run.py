@@ -28,6 +28,7 @@ from serve.local_config import check_here
 
 START_TIMEOUT_S = 600.0  # a model may have to be downloaded
 CONFIG_POLL_S = 1.0
+OPEN = "  access control is off: whoever reaches this address has all rights (api.access, ragserve keys)"
 CURL = """curl -s {url}/v1/query -d '{{"query": "How do I swap the reranker?"}}'"""
 
 
@@ -91,6 +92,8 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
             url = _url(raw)
             when_ready(url)
             console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)\n")
+        if not settings_of(raw).api.needs_keys:
+            console.print(OPEN, markup=False, style="yellow")
             console.print(f"  {CURL.format(url=url)}\n", markup=False)
             _apply_changes(local, modified_ns, stopped, console)
             console.print("stopping")

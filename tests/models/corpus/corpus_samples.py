@@ -16,10 +16,14 @@ STORE = DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))
 GENERATION = "tiny@1"
 CHUNK_CHARS = 10
-# Turn a database of version 11 into one of version 10, 9, 8, 7, 6, 5 and 4.
-UNDO_VERSION_12 = tuple(
-    f"DROP TABLE {name}"
-    for name in ("user_facts", "conversation_summaries", "response_vectors", "conversation_vectors")
+# Turn a database of version 13 into one of version 12, 11, 10, 9, 8, 7, 6, 5 and 4.
+UNDO_VERSION_13 = ("DROP TABLE api_keys", "DROP TABLE audit_log")
+UNDO_VERSION_12 = (
+    *UNDO_VERSION_13,
+    *(
+        f"DROP TABLE {name}"
+        for name in ("user_facts", "conversation_summaries", "response_vectors", "conversation_vectors")
+    ),
 )
 UNDO_VERSION_11 = (*UNDO_VERSION_12, "DROP TABLE feedback", "DROP TABLE score_references")
 UNDO_VERSION_10 = (

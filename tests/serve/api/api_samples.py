@@ -18,7 +18,9 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.errors import OverloadedError
 from models.types import CompletionRequest, Embeddings, Relevance, RequestContext
+from serve.access.credentials import Access
 from serve.access.keys import KeyRing
+from serve.access.stored_keys import StoredKeys
 from serve.api.services import Services
 from serve.http_app import create_app
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
@@ -88,7 +90,7 @@ def application(folder: Path, clock: Clock, keys_file: Path | None = None) -> Ru
         ingest=IngestWorker(IngestPipeline(parser, InlineEmbedder(), corpus, INGEST), corpus, INGEST),
         background=(),
         stages={"embed": embedder, "rerank": reranker, "generate": generator},
-        access=None if keys_file is None else KeyRing(keys_file),
+        access=None if keys_file is None else Access([KeyRing(keys_file), StoredKeys(corpus.api_keys)]),
     )
     return Running(create_app(services), corpus)
 

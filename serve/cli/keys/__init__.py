@@ -1,0 +1,1 @@
+"""`ragserve keys`: API keys, in the service's database."""

@@ -1,0 +1,76 @@
+"""Changes API keys in the database of a service, whether it runs or not."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.corpus.api_keys import ApiKey, ApiKeys, Role
+from models.corpus.database import open_database
+from models.errors import InvalidRequestError
+from serve.access.keys import TENANT
+from serve.cli.options import console
+from serve.config_file import read, settings_of
+
+Place = tuple[Path, Path | None]  # the deployment file, and the data folder that overrides its own
+
+
+def create_key(
+    place: Place, tenant: str, name: str, role: Role, stores: list[str] | None, lifetime_s: int | None
+) -> None:
+    """Raises InvalidRequestError."""
+    if not TENANT.fullmatch(tenant):
+        raise InvalidRequestError("a tenant has 1 to 64 letters, digits, '.', '_' or '-'", "tenant")
+    expires_at = None if lifetime_s is None else int(time.time()) + lifetime_s
+    with _opened(place) as keys:
+        key, secret = keys.create(tenant, name, role, tuple(stores) if stores else None, expires_at)
+    _print_new(key, secret)
+
+
+def print_keys(place: Place, tenant: str | None) -> None:
+    with _opened(place) as keys:
+        for key in keys.list(tenant):
+            stores = "all stores" if key.vector_store_ids is None else ",".join(key.vector_store_ids)
+            fields = (key.key_id, key.tenant, key.role, stores, _state(key), key.name)
+            console.print("  ".join(fields), markup=False)
+
+
+def rotate_key(place: Place, key_id: str, overlap_s: int) -> None:
+    """Raises NotFoundError."""
+    with _opened(place) as keys:
+        key, secret = keys.rotate(key_id, overlap_s)
+    _print_new(key, secret)
+    console.print(f"{key_id} expires in {overlap_s / 3600:g} hours, or earlier if it would anyway", markup=False)
+
+
+def revoke_key(place: Place, key_id: str) -> None:
+    """Raises NotFoundError."""
+    with _opened(place) as keys:
+        keys.revoke(key_id)
+    console.print(f"{key_id} is revoked", markup=False)
+
+
+@contextmanager
+def _opened(place: Place) -> Iterator[ApiKeys]:
+    config, data = place
+    storage = settings_of(read(config)).storage
+    database = open_database((storage if data is None else storage.model_copy(update={"data_dir": data})).url)
+    try:
+        yield ApiKeys(database, time.time)
+    finally:
+        database.close()
+
+
+def _print_new(key: ApiKey, secret: str) -> None:
+    console.print(f"{key.key_id}: {key.role} of {key.tenant}, {_state(key)}", markup=False)
+    console.print(secret, markup=False, style="bold")
+    console.print("it is shown once; set api.access to keys in the deployment file if it is not yet", markup=False)
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is None:
+        return "valid"
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(key.expires_at))
+    return f"{'valid until' if key.is_valid(time.time()) else 'expired'} {day}"
