@@ -14,6 +14,7 @@ RagError
 │   └── ModelNotFoundError     … because it names a model that is not in the catalog
 ├── ModelLoadError             a model of the catalog does not load
 ├── OverloadedError            a queue is full; retry later
+├── RateLimitedError           a key or a tenant has used up a limit; retry later
 ├── DeadlineExceededError      a stage did not answer within its budget
 ├── StageUnavailableError      no replica of a stage can answer
 │   └── StageDownError         … nor could before this call, which is not the cause
@@ -25,6 +26,7 @@ between replicas. Only serve/api/errors.py chooses HTTP status codes.
 """
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -178,6 +180,22 @@ class OverloadedError(RagError):
 
     def __str__(self) -> str:
         return f"the {self.stage} stage has a full queue; try again in {self.retry_after_s:g} s"
+
+
+class RateLimitedError(RagError):
+    """`whose` has used up a limit of `what`, such as requests a minute. `reset_s`: until all of it is back."""
+
+    code = "rate_limit_exceeded"
+    retry_after_s: float
+
+    def __init__(self, what: str, limit: int, whose: str, retry_after_s: float, reset_s: float = 0.0) -> None:
+        super().__init__(what, limit, whose, retry_after_s, reset_s)
+        self.what, self.limit, self.whose = what, limit, whose
+        self.retry_after_s, self.reset_s = retry_after_s, reset_s
+
+    def __str__(self) -> str:
+        wait = f"try again in {math.ceil(self.retry_after_s)} s"
+        return f"the {self.whose} has used its limit of {self.limit} {self.what}; {wait}"
 
 
 class DeadlineExceededError(RagError):

@@ -30,6 +30,7 @@ def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
         except (RagError, ValidationError, TypeError):
             continue
         yield from _check_timeout(raw.get("http_options") or {}, settings.query)
+        yield from _check_shared(settings, where)
         yield from _check_access(raw.get("http_options") or {}, settings.api, f"{where}.args.api.access")
         if any("rerank_candidates" in (section.get("retrieval") or {}) for section in (arguments, user_config)):
             yield from _check_candidates(settings.retrieval, f"{where}.deployments (Ingress).user_config.retrieval")
@@ -60,6 +61,11 @@ def _check_access(http_options: dict[str, Any], api: ApiConfig, where: str) -> I
     if host not in LOOPBACK and not api.needs_keys and api.access is None:
         message = f"must be set, since http_options.host is {host}: keys, or open for a service without access control"
         yield Problem(where, message)
+
+
+def _check_shared(settings: Settings, where: str) -> Iterator[Problem]:
+    if settings.limits.shared and settings.cache.redis_url is None:
+        yield Problem(f"{where}.args.limits.shared", "needs cache.redis_url (RAGSERVE_REDIS_URL), to count there")
 
 
 def _check_candidates(retrieval: RetrievalConfig, where: str) -> Iterator[Problem]:

@@ -98,6 +98,7 @@ def create_app(services: Services) -> FastAPI:
         AdmissionLimit,
         admission=Admission(lambda: settings().admission),
         identify=lambda scope: identify(app.state.services, scope),
+        limits=services.limits,
     )
     app.add_middleware(BodyLimit, limits=lambda: settings().api)
     app.add_middleware(OriginLimit, limits=lambda: settings().api)

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
+from serve.access.counters import MemoryCounters, RedisCounters
 from serve.access.credentials import Access, CredentialSource
 from serve.access.keys import KeyRing
+from serve.access.limits import Counters, RequestLimits
 from serve.access.stored_keys import StoredKeys
 from serve.api.client_names import check_model_aliases
 from serve.api.services import InlineReplica, Services
@@ -112,12 +114,19 @@ def _access(api: ApiConfig, corpus: Corpus) -> Access | None:
     return Access([KeyRing(api.keys_file), *sources] if api.keys_file else sources)
 
 
+def _counters(settings: Settings) -> Counters:
+    if settings.limits.shared and settings.cache.redis_url is not None:
+        return RedisCounters(settings.cache.redis_url)
+    return MemoryCounters()
+
+
 class LiveServices:
     """Composes pipelines, workers and the HTTP application, and composes the pipelines again when settings change."""
 
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
-        self._metering = Metering(settings.costs)
+        self._limits = RequestLimits(lambda: self.current.settings.limits, _counters(settings))
+        self._metering = Metering(settings.costs, self._limits.used)
         clients = replace(clients, embedder=MeteredEmbedder(clients.embedder, self._metering))
         self._completions = MeteredCompletions(clients.generator, self._metering)
         self._arguments, self._clients, self._corpus, self._catalog = settings, clients, corpus, catalog
@@ -149,6 +158,7 @@ class LiveServices:
             catalog=catalog,
             corpus=corpus,
             access=_access(settings.api, corpus),
+            limits=self._limits,
             retrieval=retrieval,
             query=query,
             completions=self._completions,

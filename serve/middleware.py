@@ -15,6 +15,9 @@ from deployments.telemetry import metrics
 from deployments.telemetry.logs import LoggedRequest, log_as
 from deployments.telemetry.trace_context import trace_context_of
 from models.errors import RagError
+from serve.access.caller import Caller
+from serve.access.counters import MemoryCounters
+from serve.access.limits import LimitsConfig, RequestLimits, rate_headers
 from serve.admission import Admission
 from serve.api.disconnect import ClientDisconnectedError
 from serve.api.errors import refusal
@@ -94,9 +97,16 @@ class AdmissionLimit:
     valid key, and a question that finds no place, are refused before their body is read.
     """
 
-    def __init__(self, app: ASGIApp, admission: Admission, identify: Callable[[Scope], Awaitable[object]]) -> None:
-        """`identify` raises UnauthorizedError."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        admission: Admission,
+        identify: Callable[[Scope], Awaitable[Caller]],
+        limits: RequestLimits | None = None,
+    ) -> None:
+        """`identify` raises UnauthorizedError. `limits` None: tenants and keys have none."""
         self.app, self.admission, self.identify = app, admission, identify
+        self.limits = limits or RequestLimits(LimitsConfig, MemoryCounters())
         self.bodies = BodyReader()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,19 +114,34 @@ class AdmissionLimit:
         if route is None:
             await self.app(scope, receive, send)
             return
+        is_admitted = False
         try:
-            await self.identify(scope)
-            self.admission.check()
+            caller = await self.identify(scope)
+            standing = await self.limits.count(caller)
+            if standing is not None:
+                send = _with_headers(send, rate_headers(standing.limit, standing.remaining, standing.reset_s))
+            self.admission.check(caller.tenant)
             receive = await self.bodies.read(receive)
-            permit = self.admission.admit()
-        except RagError as error:
-            scope["route"] = route
-            await refusal(error, scope["path"])(scope, receive, send)
-            return
+            with self.limits.holding(caller):
+                async with self.admission.admit(caller.tenant):
+                    is_admitted = True
+                    await self.app(scope, receive, send)
         except ClientDisconnectedError:
             return
-        with permit:
-            await self.app(scope, receive, send)
+        except RagError as error:
+            if is_admitted:  # of the application, which answers its own errors
+                raise
+            scope["route"] = route
+            await refusal(error, scope["path"])(scope, receive, send)
+
+
+def _with_headers(send: Send, headers: dict[str, str]) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers)
+        await send(message)
+
+    return send_with_headers
 
 
 def _limited_route(scope: Scope) -> LimitedRoute | None:

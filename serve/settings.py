@@ -14,6 +14,7 @@ from deployments.calls.coalescer import CoalescingConfig
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import StageConfig, parse_user_config
 from models.corpus.views import Shard
+from serve.access.limits import LimitsConfig
 from serve.admission import AdmissionConfig
 from serve.caching.config import CacheConfig
 from serve.conversations.config import MemoryConfig
@@ -120,6 +121,7 @@ class IngressConfig(StageConfig):
     cache: CacheConfig = CacheConfig()
     memory: MemoryConfig = MemoryConfig()
     admission: AdmissionConfig = AdmissionConfig()
+    limits: LimitsConfig = LimitsConfig()
     ingest: IngestLimits = IngestLimits()
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()
@@ -210,6 +212,7 @@ class Settings(BaseModel):
     search: SearchConfig = SearchConfig()
     inline: InlineConfig = InlineConfig()
     admission: AdmissionConfig = AdmissionConfig()
+    limits: LimitsConfig = LimitsConfig()
     coalescing: CoalescingConfig = CoalescingConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()

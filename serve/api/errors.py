@@ -25,10 +25,12 @@ from models.errors import (
     OverloadedError,
     PayloadTooLargeError,
     RagError,
+    RateLimitedError,
     StageUnavailableError,
     UnauthorizedError,
     UnreadableDocumentError,
 )
+from serve.access.limits import rate_headers
 from serve.api.disconnect import ClientDisconnectedError
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ STATUS: dict[type[RagError], int] = {
     ConflictError: 409,
     UnreadableDocumentError: 422,
     OverloadedError: 429,
+    RateLimitedError: 429,
     StageUnavailableError: 503,
     DeadlineExceededError: 504,
     ConfigError: 500,
@@ -144,6 +147,8 @@ def _headers(error: RagError) -> dict[str, str]:
         return {"x-should-retry": "false"}  # OpenAI's clients retry a 409 by default
     if isinstance(error, BodyTimeoutError):
         return {"connection": "close"}  # the rest of the body may take for ever
+    if isinstance(error, RateLimitedError) and error.reset_s:
+        return {"retry-after": str(math.ceil(error.retry_after_s or 1)), **rate_headers(error.limit, 0, error.reset_s)}
     return {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
 
 

@@ -16,6 +16,7 @@ from models.corpus.database import is_storable
 from models.errors import NotFoundError
 from serve.access.caller import EVERYBODY, Caller
 from serve.access.credentials import Access
+from serve.access.limits import RequestLimits
 from serve.access.roles import check_role, role_of
 from serve.api.background_responses import BackgroundResponses
 from serve.api.fail_fast import fail_fast
@@ -49,7 +50,8 @@ class InlineReplica(Protocol):
 class Services:
     """Everything that routes call. Without `access`, every caller is the default tenant and keys are ignored.
 
-    `aliases` caches the model that each stage last reported: see check_served.
+    `limits` None: tenants and keys have none. `aliases` caches the model that each stage last reported: see
+    check_served.
     """
 
     settings: Settings
@@ -64,6 +66,7 @@ class Services:
     background: Sequence[BackgroundWork]
     stages: Mapping[str, StatusSource]
     access: Access | None = None
+    limits: RequestLimits | None = None
     inline: Sequence[InlineReplica] = ()
     canary: DocumentCanary | None = None
     aliases: dict[str, str] = field(default_factory=dict)

@@ -1,5 +1,7 @@
 """What each tenant uses of each model, in tokens and in money."""
 
+from collections.abc import Callable
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.telemetry import metrics
@@ -36,7 +38,9 @@ class CostConfig(BaseModel):
 class Metering:
     """Counts tokens and their cost. `configure` takes effect with the next count."""
 
-    def __init__(self, config: CostConfig) -> None:
+    def __init__(self, config: CostConfig, used: Callable[[str, int], None] | None = None) -> None:
+        """`used` gets the tenant and the tokens of each count."""
+        self._used = used
         self.configure(config)
 
     def configure(self, config: CostConfig) -> None:
@@ -58,6 +62,8 @@ class Metering:
     def _count(self, tenant: str, model: str, kind: str, num_tokens: int, price: float) -> None:
         if not (tenant and model and num_tokens):
             return
+        if self._used is not None:
+            self._used(tenant, num_tokens)
         label = metrics.TENANT_NAMES.label(tenant)
         metrics.TENANT_TOKENS.labels(label, model, kind).inc(num_tokens)
         if price:

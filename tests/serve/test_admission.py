@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 from prometheus_client import REGISTRY
+from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from deployments.cluster.request_ids import OneRequestId
 from models.errors import OverloadedError
+from serve.access.caller import Caller
 from serve.admission import Admission, AdmissionConfig
 from serve.middleware import LIMITED, AdmissionLimit, RequestLog
 from tests.patience import PATIENCE_S
@@ -67,8 +69,9 @@ class Gate:
             await self.changed.wait_for(lambda: self.num_begun >= number)
 
 
-async def anyone(_: Scope) -> None:
-    """Lets every caller in."""
+async def anyone(scope: Scope) -> Caller:
+    """Lets every caller in, as the tenant that a header names."""
+    return Caller(Headers(scope=scope).get("tenant", "default"))
 
 
 @asynccontextmanager
@@ -146,15 +149,17 @@ async def test_a_refusal_is_counted_under_its_route() -> None:
     assert REGISTRY.get_sample_value("ragserve_http_requests_total", labels) == before + 1
 
 
-def test_a_refusal_says_when_the_questions_under_way_will_have_ended() -> None:
+async def test_a_refusal_says_when_the_questions_under_way_will_have_ended() -> None:
     now = [0.0]
     permits = Admission(lambda: AdmissionConfig(max_questions=1), clock=lambda: now[0])
     for _ in range(400):
-        with permits.admit():
+        async with permits.admit():
             now[0] += 2.5
 
-    with permits.admit(), pytest.raises(OverloadedError) as refused:
-        permits.admit()
+    async with permits.admit():
+        with pytest.raises(OverloadedError) as refused:
+            async with permits.admit():
+                raise AssertionError("it was admitted")
 
     assert refused.value.retry_after_s == 3.0
     assert permits.num_under_way == 0
@@ -170,3 +175,63 @@ def test_every_route_that_calls_a_stage_has_the_limit(tmp_path: Path) -> None:
 
 def _routes(app: object) -> list[tuple[str, set[str]]]:
     return [(route.path, route.methods) for route in app.routes if isinstance(route, APIRoute)]
+
+
+async def test_a_tenant_below_its_share_gets_the_next_place_that_is_free() -> None:
+    """Two places. The first tenant has both, and asks for more; the second waits for one, and gets it."""
+    permits = Admission(lambda: AdmissionConfig(max_questions=2))
+    async with AsyncExitStack() as greedy:
+        await greedy.enter_async_context(permits.admit("greedy"))
+        first = permits.admit("greedy")
+        await first.__aenter__()
+        with pytest.raises(OverloadedError):
+            permits.check("greedy")
+
+        async def ask(tenant: str) -> str:
+            async with permits.admit(tenant):
+                return tenant
+
+        modest = asyncio.create_task(ask("modest"))
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):  # the modest one waits before it
+            await ask("greedy")
+        assert not modest.done()
+        await first.__aexit__(None, None, None)
+
+        assert await modest == "modest"
+        assert permits.num_under_way == 1
+        async with permits.admit("greedy"):
+            assert permits.num_under_way == 2
+    assert permits.num_under_way == 0
+
+
+async def test_who_waits_too_long_or_leaves_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.admission.MAX_WAIT_S", 0.01)
+    permits = Admission(lambda: AdmissionConfig(max_questions=2))
+    async with permits.admit("greedy"), permits.admit("greedy"):
+        with pytest.raises(OverloadedError):
+            async with permits.admit("modest"):
+                raise AssertionError("it was admitted")
+        leaving = asyncio.create_task(permits.admit("modest").__aenter__())
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+
+    assert permits.num_under_way == 0
+    async with permits.admit("greedy"), permits.admit("modest"):
+        assert permits.num_under_way == 2
+
+
+async def test_a_place_that_comes_as_its_owner_leaves_is_passed_on() -> None:
+    permits = Admission(lambda: AdmissionConfig(max_questions=2))
+    async with permits.admit("greedy"):
+        held = permits.admit("greedy")
+        await held.__aenter__()
+        leaving = asyncio.create_task(permits.admit("modest").__aenter__())
+        await asyncio.sleep(0)
+
+        await held.__aexit__(None, None, None)  # the place is the modest one's now
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+
+        assert permits.num_under_way == 1

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.errors import OverloadedError
+from serve.access.caller import EVERYBODY, Caller
 from serve.admission import Admission, AdmissionConfig
 from serve.api.json_request import INLINE_BYTES, MAX_CONTAINERS, MAX_DEPTH
 from serve.api.services import TenantRoute
@@ -30,8 +31,9 @@ async def service(tmp_path: Path) -> AsyncIterator[Running]:
         yield started
 
 
-async def anyone(_: Any) -> None:
+async def anyone(_: Any) -> Caller:
     """Lets every caller in."""
+    return EVERYBODY
 
 
 class SlowClient:

@@ -25,13 +25,17 @@ def create(  # noqa: PLR0913, a command's options are its arguments
         list[str] | None, typer.Option("--store", "-s", help="Limit the key to this vector store; repeatable.")
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until it expires; never without.")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Limit of questions a minute.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Limit of questions at once.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
     """Create a key and print it. It is printed once: the database has its digest."""
-    from serve.cli.keys.run import create_key
+    from serve.cli.keys.run import Rights, create_key
 
-    create_key((config, data), tenant, name, role, stores, days and days * DAY_S)
+    limits = {"requests_per_minute": requests_per_minute, "concurrency": concurrency}
+    rights = Rights(role, tuple(stores) if stores else None, {key: value for key, value in limits.items() if value})
+    create_key((config, data), tenant, name, rights, days and days * DAY_S)
 
 
 @keys.command("list")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.corpus.api_keys import ApiKey, ApiKeys, Role
@@ -15,15 +16,22 @@ from serve.config_file import read, settings_of
 Place = tuple[Path, Path | None]  # the deployment file, and the data folder that overrides its own
 
 
-def create_key(
-    place: Place, tenant: str, name: str, role: Role, stores: list[str] | None, lifetime_s: int | None
-) -> None:
+@dataclass(frozen=True)
+class Rights:
+    """What a new key may do. `stores` None: all."""
+
+    role: Role
+    stores: tuple[str, ...] | None
+    limits: dict[str, int]
+
+
+def create_key(place: Place, tenant: str, name: str, rights: Rights, lifetime_s: int | None) -> None:
     """Raises InvalidRequestError."""
     if not TENANT.fullmatch(tenant):
         raise InvalidRequestError("a tenant has 1 to 64 letters, digits, '.', '_' or '-'", "tenant")
     expires_at = None if lifetime_s is None else int(time.time()) + lifetime_s
     with _opened(place) as keys:
-        key, secret = keys.create(tenant, name, role, tuple(stores) if stores else None, expires_at)
+        key, secret = keys.create(tenant, name, rights.role, rights.stores, expires_at, rights.limits)
     _print_new(key, secret)
 
 

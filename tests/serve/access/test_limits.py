@@ -1,0 +1,176 @@
+"""Limits of tenants and keys: in process and on a real Redis, alone and over HTTP."""
+
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from shutil import which
+
+import httpx
+import pytest
+import redis
+from pydantic import SecretStr, ValidationError
+
+from deployments.cluster.environment import free_port
+from models.errors import RateLimitedError
+from serve.access.caller import Caller
+from serve.access.counters import MemoryCounters, RedisCounters
+from serve.access.limits import MINUTE_S, Counters, LimitsConfig, Quota, RequestLimits
+from serve.settings import Settings
+from tests.patience import PATIENCE_S
+from tests.serve.api.api_samples import Clock, error_of
+from tests.serve.api.response_samples import serving
+
+QUOTA = Quota("requests:key:a", 3, 3600.0)
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    if which("redis-server") is None:
+        pytest.skip("no redis-server")
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + PATIENCE_S
+    with redis.Redis(port=port) as client:
+        while time.monotonic() < end:
+            try:
+                client.ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.05)
+    yield f"redis://127.0.0.1:{port}/0"
+    process.kill()
+    process.wait()
+
+
+@asynccontextmanager
+async def counters_of(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Counters]:
+    if kind == "memory":
+        yield MemoryCounters()
+        return
+    url = request.getfixturevalue("redis_url")
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    on_redis = RedisCounters(SecretStr(url), timeout_s=PATIENCE_S)
+    yield on_redis
+    await on_redis.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_a_quota_has_its_units_and_no_more(kind: str, request: pytest.FixtureRequest) -> None:
+    async with counters_of(kind, request) as counters:
+        standings = [await counters.take(QUOTA, 1) for _ in range(5)]
+        other = await counters.take(Quota("requests:key:b", 3, 3600.0), 1)
+
+    assert [standing.remaining for standing in standings] == [2, 1, 0, 0, 0]
+    assert [standing.retry_after_s > 0 for standing in standings] == [False, False, False, True, True]
+    assert standings[3].retry_after_s == pytest.approx(1200, abs=PATIENCE_S)  # a third of the hour
+    assert other.remaining == 2
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_used_units_count_beyond_the_limit(kind: str, request: pytest.FixtureRequest) -> None:
+    async with counters_of(kind, request) as counters:
+        before = await counters.take(QUOTA, 0)
+        counters.spend(QUOTA, 300)
+        if isinstance(counters, RedisCounters):
+            await counters.close()
+        after = await counters.take(QUOTA, 0)
+
+    assert (before.remaining, before.retry_after_s) == (3, 0)
+    assert after.remaining == 0
+    assert after.retry_after_s == pytest.approx(298 * 1200, abs=PATIENCE_S)
+
+
+async def test_units_come_back_with_time() -> None:
+    clock = Clock()
+    counters = MemoryCounters(clock)
+    for _ in range(3):
+        await counters.take(QUOTA, 1)
+    clock.ahead_s += 1201
+
+    assert [(await counters.take(QUOTA, 1)).retry_after_s > 0 for _ in range(2)] == [False, True]
+
+
+async def test_two_processes_share_a_quota_on_redis(redis_url: str) -> None:
+    one, two = (RedisCounters(SecretStr(redis_url), timeout_s=PATIENCE_S) for _ in range(2))
+    shared = Quota("shared", 2, 3600.0)
+
+    standings = [await counters.take(shared, 1) for counters in (one, two, one, two)]
+    await one.close()
+    await two.close()
+
+    assert [standing.retry_after_s > 0 for standing in standings] == [False, False, True, True]
+
+
+async def test_without_redis_each_process_counts_alone() -> None:
+    counters = RedisCounters(SecretStr(f"redis://127.0.0.1:{free_port()}/0"))
+
+    standings = [await counters.take(QUOTA, 1) for _ in range(4)]
+    await counters.close()
+
+    assert [standing.retry_after_s > 0 for standing in standings] == [False, False, False, True]
+
+
+async def test_a_keys_own_limits_replace_those_of_each_key() -> None:
+    config = LimitsConfig.model_validate(
+        {"each_key": {"requests_per_minute": 1}, "tenants": {"acme": {"requests_per_minute": 4, "concurrency": 1}}}
+    )
+    limits = RequestLimits(lambda: config, MemoryCounters())
+    plain, large = Caller("acme", actor="plain"), Caller("acme", actor="large", limits={"requests_per_minute": 9})
+
+    await limits.count(plain)
+    with pytest.raises(RateLimitedError, match="key plain has used its limit of 1 requests a minute"):
+        await limits.count(plain)
+    standings = [await limits.count(large) for _ in range(3)]
+    with pytest.raises(RateLimitedError, match="tenant acme has used its limit of 4"):
+        await limits.count(large)
+    with (
+        limits.holding(large),
+        pytest.raises(RateLimitedError, match="tenant acme has used its limit of 1 requests at once"),
+        limits.holding(plain),
+    ):
+        raise AssertionError("it was admitted")
+    with limits.holding(plain):
+        pass
+
+    assert [standing.remaining for standing in standings if standing] == [2, 1, 0]  # the tenant's are fewer
+
+
+async def test_a_client_reads_its_limit_and_when_to_come_again(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"limits": {"each_tenant": {"requests_per_minute": 2}}})
+    async with serving(tmp_path, settings) as service, service.http() as http:
+        responses = [await http.post("/v1/query", json={"query": "How hot is the oven?"}) for _ in range(3)]
+        files = await http.get("/v1/files")
+
+    headers = [
+        {name: response.headers[f"x-ratelimit-{name}-requests"] for name in ("limit", "remaining")}
+        for response in responses
+    ]
+    assert headers == [{"limit": "2", "remaining": remaining} for remaining in ("1", "0", "0")]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert error_of(responses[2]) == (429, "rate_limit_exceeded", None)
+    assert 1 <= int(responses[2].headers["retry-after"]) <= MINUTE_S / 2
+    assert responses[2].headers["x-ratelimit-reset-requests"].endswith("s")
+    assert files.status_code == 200
+    assert "x-ratelimit-limit-requests" not in files.headers
+
+
+async def test_a_tenant_that_used_its_tokens_waits(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"limits": {"tenants": {"default": {"tokens_per_day": 5}}}})
+    async with serving(tmp_path, settings) as service, service.http() as http:
+        first: httpx.Response = await http.post("/v1/embeddings", json={"input": "one two three four five six seven"})
+        second = await http.post("/v1/embeddings", json={"input": "one"})
+
+    assert first.status_code == 200
+    assert error_of(second) == (429, "rate_limit_exceeded", None)
+    assert "5 tokens a day" in second.json()["error"]["message"]
+    assert "x-ratelimit-limit-requests" not in second.headers
+
+
+@pytest.mark.parametrize("limits", [{"each_tenant": {"rpm": 1}}, {"each_key": {"concurrency": 0}}, {"tenant": {}}])
+def test_a_misspelt_limit_is_refused(limits: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"limits": limits})
