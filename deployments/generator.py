@@ -156,6 +156,12 @@ class Generator:
             finally:
                 self._metrics.computed(self._meter.num_running, time.perf_counter() - start)
 
+    async def count_tokens(self, request: CompletionRequest, envelope: Envelope) -> int:
+        """As CompletionModel, by the first model of a list or the canary, whichever the request names."""
+        name = str(request.body.get("model"))
+        async with self._slot.lease_named(lambda model: name in model.served_names, envelope.budget_s) as model:
+            return await model.count_tokens(request)
+
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py. A request counts while the engine runs it."""
         with suppress(StageUnavailableError):  # during a swap in turn the number stays
@@ -233,6 +239,10 @@ class GeneratorClient(StageClient):
 
     def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:
         return self.stream_call("complete", request, Envelope.of(context), context=context)
+
+    async def count_tokens(self, request: CompletionRequest, context: RequestContext) -> int:
+        num_tokens: int = await self.call("count_tokens", request, Envelope.of(context), context=context)
+        return num_tokens
 
 
 class InlineGenerator:

@@ -89,6 +89,9 @@ class CallingGenerator:
     def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:
         return self.model.complete(request)
 
+    async def count_tokens(self, request: CompletionRequest, context: RequestContext) -> int:
+        return await self.model.count_tokens(request)
+
     async def status(self, context: RequestContext) -> StageStatus:
         return StageStatus(ALIAS)
 

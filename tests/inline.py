@@ -209,6 +209,9 @@ class InlineCompletions:
     def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:
         return self._model.complete(request)
 
+    async def count_tokens(self, request: CompletionRequest, context: RequestContext) -> int:
+        return await self._model.count_tokens(request)
+
     async def status(self, context: RequestContext) -> StageStatus:
         return StageStatus(self._model.name)
 

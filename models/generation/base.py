@@ -52,3 +52,6 @@ class CompletionModel(GenerationModel, Protocol):
 
         Raises InvalidRequestError, OverloadedError, StageUnavailableError. Closing it frees the engine at once.
         """
+
+    async def count_tokens(self, request: CompletionRequest) -> int:
+        """The tokens of a chat's messages and functions; an estimate where the model's tokenizer is not here."""

@@ -118,6 +118,10 @@ class ExtractiveModel:
         for response in completion_objects(request, answer, delta):
             yield response
 
+    async def count_tokens(self, request: CompletionRequest) -> int:
+        """Words, as in its usage."""
+        return sum(len(words(message.content)) for message in conversation(request))
+
     async def _from_prompt(
         self, request: CompletionRequest, prompt: PromptContext
     ) -> tuple[QuotedAnswer, GenerationDelta]:

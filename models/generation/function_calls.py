@@ -3,12 +3,14 @@
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from models.errors import StageUnavailableError
 from models.functions import CallDelta, Functions, ToolCall
 from models.generation.own_context import prompt_passage
-from models.types import ChatMessage, GenerationDelta, Passage
+from models.generation.quoted_completion import conversation
+from models.types import ChatMessage, CompletionRequest, GenerationDelta, Passage
 
 STAGE = "generate"
 TOOL = "tool"  # the role of a function's result
@@ -65,6 +67,21 @@ def to_chat(message: ChatMessage, escape: Callable[[str], str] = str) -> dict[st
         for call in message.calls
     ]
     return {"role": message.role, "content": content or None, "tool_calls": calls}
+
+
+def chat_messages(request: CompletionRequest) -> list[ChatMessage]:
+    """The messages of a chat completion, with their calls."""
+    pairs = zip(conversation(request), request.body["messages"], strict=True)
+    return [
+        replace(message, calls=_calls_of(raw), call_id=str(raw.get("tool_call_id") or "")) for message, raw in pairs
+    ]
+
+
+def _calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    gatherer = CallGatherer()
+    for index, piece in enumerate(call_deltas(message)):
+        gatherer.add(replace(piece, index=index))
+    return gatherer.calls
 
 
 def call_text(message: ChatMessage) -> str:

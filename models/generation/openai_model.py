@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, model_validator
 
 from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, StageUnavailableError
+from models.functions import Functions
 from models.generation.base import EngineActivity
 from models.generation.chat_body import sampling_fields
-from models.generation.function_calls import call_text, deltas_of, function_fields, functions_text, to_chat
+from models.generation.function_calls import (
+    call_text,
+    chat_messages,
+    deltas_of,
+    function_fields,
+    functions_text,
+    to_chat,
+)
 from models.generation.gathering import gather_deltas
 from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
 from models.remote.client import async_client, request_headers, translated
@@ -88,6 +96,11 @@ class OpenAIModel:
         async with self._place(), aclosing(self._objects(request.kind, body)) as answers:
             async for answer in answers:
                 yield {**answer, "model": self.name}
+
+    async def count_tokens(self, request: CompletionRequest) -> int:
+        """An estimate, rather too many than too few."""
+        functions = Functions(tuple(request.body.get("tools") or ()))
+        return estimate_tokens(chat_messages(request)) + num_tokens(functions_text(functions))
 
     def activity(self) -> EngineActivity:
         return EngineActivity(self._num_unfinished, self._config.max_concurrency)

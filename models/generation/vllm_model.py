@@ -14,7 +14,7 @@ from models.functions import Functions
 from models.generation.base import EngineActivity
 from models.generation.chat_body import sampling_fields
 from models.generation.control_tokens import ControlTokens
-from models.generation.function_calls import deltas_of, function_fields, to_chat
+from models.generation.function_calls import chat_messages, deltas_of, function_fields, to_chat
 from models.generation.gathering import gather, gather_deltas
 from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
 from models.generation.vllm_config import VllmConfig
@@ -86,6 +86,12 @@ class VllmModel:
         async with aclosing(server.answer(request.kind, request.body, self._engine_id(request.request_id))) as answers:
             async for answer in answers:
                 yield answer
+
+    async def count_tokens(self, request: CompletionRequest) -> int:
+        self._running_server().adapter(request.body.get("model"))
+        messages, functions = chat_messages(request), Functions(tuple(request.body.get("tools") or ()))
+        counting = asyncio.get_running_loop().run_in_executor(self._tokenizing, self._token_ids, messages, functions)
+        return len(await counting)
 
     def activity(self) -> EngineActivity:
         """The engine's activity; `max_running` is its max_num_seqs. Idle before `start` and after `stop`."""

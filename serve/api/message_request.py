@@ -144,3 +144,9 @@ class MessagesRequest(BaseModel):
         elif kind not in (*LEFT_OUT, TOOL_USE, TOOL_RESULT) and self.extra == "refuse":
             message = f"answers read text alone, no {kind}; send its text, or `extra: ignore` to leave it out"
             raise InvalidRequestError(message, where)
+
+
+class CountedMessages(MessagesRequest):
+    """Messages whose tokens are counted. An answer's limit, which Anthropic's client does not send, means nothing."""
+
+    max_tokens: MaxTokens = 1

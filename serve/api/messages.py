@@ -23,9 +23,9 @@ from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import MESSAGES, anthropic_error_body, error_body, status_of
 from serve.api.evidence import evidence
-from serve.api.message_request import MessagesRequest
+from serve.api.message_request import CountedMessages, MessagesRequest
 from serve.api.message_tools import tool_use_block
-from serve.api.served_models import completed, needs_documents, served_adapter
+from serve.api.served_models import completed, counted_tokens, needs_documents, served_adapter
 from serve.api.services import ExtraRoute, Services, ServicesDep
 from serve.pipelines.answering import Answered, Cited, Event, TextGenerated
 
@@ -59,6 +59,12 @@ async def messages(
             return EventSourceResponse(_events(await start_stream(request, deltas), message))
         content = await cancel_on_disconnect(request, _whole(deltas, message))
     return JSONResponse(json.loads(json.dumps(content, default=BaseModel.model_dump)))
+
+
+@router.post(f"{MESSAGES}/count_tokens")
+async def count_tokens(body: CountedMessages, services: ServicesDep, context: ContextDep) -> dict[str, int]:
+    """Counts the tokens of messages, with their system message and tools. Passages come on top."""
+    return {"input_tokens": await counted_tokens(body.to_chat(), services, context)}
 
 
 @contextmanager

@@ -16,7 +16,14 @@ from serve.api.chat_request import JsonObjectFormat
 from serve.api.response_events import ResponseEvents
 from serve.api.response_items import to_chat_messages
 from serve.api.response_object import Body, Draft, Ended, call_item, message_item, usage
-from serve.api.response_request import FILE_SEARCH, FunctionTool, NamedTool, ResponseRequest, SchemaFormat
+from serve.api.response_request import (
+    FILE_SEARCH,
+    FunctionTool,
+    NamedTool,
+    ResponseInput,
+    ResponseRequest,
+    SchemaFormat,
+)
 
 Chunks = AsyncGenerator[dict[str, Any], None]
 
@@ -25,20 +32,25 @@ def to_completion(draft: Draft, items: list[Item], request_id: str) -> Completio
     """The chat completion that answers the request. Absent fields are the model's choice."""
     request = draft.request
     body = {
-        "model": request.model,
-        "messages": to_chat_messages(items, request.instructions),
+        **prompt_fields(request, items),
         "stream": True,
         "stream_options": {"include_usage": True},
         "max_completion_tokens": request.max_output_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "tools": [to_tool(tool) for tool in request.functions] or None,
         "tool_choice": to_choice(request),
         "parallel_tool_calls": request.parallel_tool_calls if request.functions else None,
         "response_format": _to_format(request),
         "reasoning_effort": request.reasoning.model_dump().get("effort") if request.reasoning else None,
     }
     return CompletionRequest(request_id, "chat", {name: value for name, value in body.items() if value is not None})
+
+
+def prompt_fields(request: ResponseInput, items: list[Item]) -> dict[str, Any]:
+    """What the model reads: the fields of a chat completion."""
+    tools = [to_tool(tool) for tool in request.functions]
+    messages = to_chat_messages(items, request.instructions)
+    return {"model": request.model, "messages": messages, **({"tools": tools} if tools else {})}
 
 
 @dataclass

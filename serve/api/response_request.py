@@ -139,25 +139,56 @@ class ConversationRef(Strict):
     id: Id
 
 
-class ResponseRequest(Strict):
-    """OpenAI's request. What cannot be done is refused by the name of its field."""
+class ResponseInput(Strict):
+    """What a model reads for a response."""
 
-    input: str | Annotated[tuple[InputItem, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+    input: str | Annotated[tuple[InputItem, ...], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
     model: str = SERVICE_MODEL
     instructions: str | None = Field(default=None, description="A system message before the input; it is not stored.")
     previous_response_id: Id | None = Field(default=None, description="The response to continue.")
     conversation: Id | ConversationRef | None = Field(
         default=None, description="Its items come before the input; input and output are added to it."
     )
+    tools: tuple[Tool, ...] | None = Field(default=None, max_length=128)
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    text: TextOptions | None = None
+    truncation: Literal["auto", "disabled"] | None = Field(
+        default=None,
+        description="auto, the default: the oldest turns go when the model's window is full. disabled: that is a 422.",
+    )
+    reasoning: Reasoning | None = Field(default=None, description="Of a language model without documents.")
+
+    @field_validator("tools")
+    @classmethod
+    def _one_search(cls, tools: tuple[Tool, ...] | None) -> tuple[Tool, ...] | None:
+        if sum(isinstance(tool, FileSearchTool) for tool in tools or ()) > 1:
+            raise PydanticCustomError("file_search", "send one file_search tool; it takes up to 16 vector stores")
+        return tools
+
+    @property
+    def file_search(self) -> FileSearchTool | None:
+        return next((tool for tool in self.tools or () if isinstance(tool, FileSearchTool)), None)
+
+    @property
+    def functions(self) -> tuple[FunctionTool, ...]:
+        return tuple(tool for tool in self.tools or () if isinstance(tool, FunctionTool))
+
+    @property
+    def conversation_id(self) -> str | None:
+        return self.conversation.id if isinstance(self.conversation, ConversationRef) else self.conversation
+
+
+class ResponseRequest(ResponseInput):
+    """OpenAI's request. What cannot be done is refused by the name of its field."""
+
+    input: str | Annotated[tuple[InputItem, ...], Field(min_length=1, max_length=MAX_ITEMS)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     background: bool | None = Field(default=False, description="Answer at once, and write the response meanwhile.")
     store: bool | None = Field(default=True, description="false: keep nothing; the response cannot be continued.")
     metadata: dict[str, str] | None = None
     include: tuple[Include, ...] | None = Field(default=None, max_length=16)
-    tools: tuple[Tool, ...] | None = Field(default=None, max_length=128)
-    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
-    parallel_tool_calls: bool | None = None
     max_tool_calls: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Answers from documents search once."
     )
@@ -165,12 +196,6 @@ class ResponseRequest(Strict):
     temperature: Temperature | None = None
     top_p: TopP | None = None
     top_logprobs: Literal[0] | None = None
-    text: TextOptions | None = None
-    truncation: Literal["auto", "disabled"] | None = Field(
-        default=None,
-        description="auto, the default: the oldest turns go when the model's window is full. disabled: that is a 422.",
-    )
-    reasoning: Reasoning | None = Field(default=None, description="Of a language model without documents.")
     user: UserId | None = Field(default=None, description=USER)
     safety_identifier: UserId | None = Field(default=None, description=USER)
     service_tier: str | None = Field(default=None, description=IGNORED)
@@ -203,29 +228,10 @@ class ResponseRequest(Strict):
             )
         return include
 
-    @field_validator("tools")
-    @classmethod
-    def _one_search(cls, tools: tuple[Tool, ...] | None) -> tuple[Tool, ...] | None:
-        if sum(isinstance(tool, FileSearchTool) for tool in tools or ()) > 1:
-            raise PydanticCustomError("file_search", "send one file_search tool; it takes up to 16 vector stores")
-        return tools
-
-    @property
-    def file_search(self) -> FileSearchTool | None:
-        return next((tool for tool in self.tools or () if isinstance(tool, FileSearchTool)), None)
-
-    @property
-    def functions(self) -> tuple[FunctionTool, ...]:
-        return tuple(tool for tool in self.tools or () if isinstance(tool, FunctionTool))
-
     @property
     def is_from_documents(self) -> bool:
         """As in chat: a file search, or the service itself as the model. A model that quotes may need them too."""
         return self.file_search is not None or self.model == SERVICE_MODEL
-
-    @property
-    def conversation_id(self) -> str | None:
-        return self.conversation.id if isinstance(self.conversation, ConversationRef) else self.conversation
 
     @property
     def user_id(self) -> str:
@@ -255,9 +261,6 @@ class ResponseRequest(Strict):
 
 def check_request(body: ResponseRequest) -> None:
     """Raises InvalidRequestError for fields that do not fit together."""
-    if body.previous_response_id is not None and body.conversation_id is not None:
-        message = "previous_response_id and conversation both say what to continue; send one of them"
-        raise InvalidRequestError(message, "previous_response_id")
     if body.background and not body.is_stored:
         raise InvalidRequestError("a response in the background is stored; leave out store: false", "store")
 

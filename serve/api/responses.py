@@ -21,15 +21,15 @@ from serve.api.chat_request import IGNORED
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.document_responses import check_memory, document_answer, to_query
-from serve.api.ids import named_field
 from serve.api.includes import IncludesDep
 from serve.api.lists import PageDep, to_list
 from serve.api.plain_responses import plain_answer, to_completion
 from serve.api.response_events import ResponseEvents
-from serve.api.response_items import MAX_ITEMS, check_texts, referenced_ids, shown_item, to_items
+from serve.api.response_items import check_texts, shown_item
 from serve.api.response_object import DELTA_SIZES, OVERDUE, Body, Draft, Ended, failed_response, shown_response
 from serve.api.response_request import ResponseRequest, check_documents, check_plain, check_request
 from serve.api.response_sse import to_sse
+from serve.api.response_state import continued, new_items
 from serve.api.response_streams import streamed_again
 from serve.api.served_models import completed, needs_documents, served_adapter
 from serve.api.services import Services, ServicesDep, TenantDep, TenantRoute
@@ -129,19 +129,10 @@ async def _begin(body: ResponseRequest, services: Services, context: RequestCont
     check_memory(body, services.settings.memory)
     check_metadata(body.metadata or {})
     corpus, tenant = services.corpus, context.tenant
-    names = referenced_ids(body.input)
-    stored = await asyncio.to_thread(corpus.responses.items_by_id, tenant, names) if names else {}
-    inputs = to_items(body.input, stored)
+    inputs = await new_items(body, services, tenant)
     check_texts(inputs, body.instructions, services.settings.api.max_texts_chars)
     draft = Draft(body, inputs, body.conversation_id, int(corpus.responses.clock()))
-    earlier: list[Item] = []
-    if body.previous_response_id is not None:
-        with named_field("previous_response_id"):
-            earlier = await asyncio.to_thread(corpus.responses.history, tenant, body.previous_response_id, MAX_ITEMS)
-    elif draft.conversation_id is not None:
-        with named_field("conversation"):
-            earlier = await asyncio.to_thread(corpus.conversations.history, tenant, draft.conversation_id, MAX_ITEMS)
-    return draft, earlier
+    return draft, list(await continued(body, services, tenant))
 
 
 async def _answer(

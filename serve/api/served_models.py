@@ -73,6 +73,14 @@ async def completed(
             raise ModelNotFoundError("model", error.name, [SERVICE_MODEL, *error.aliases]) from None
 
 
+async def counted_tokens(body: dict[str, Any], services: Services, context: RequestContext) -> int:
+    """The tokens of a chat's messages and functions, as the named model counts them. Raises as `completed`."""
+    alias = await served_alias(str(body.get("model") or SERVICE_MODEL), services, context)
+    await check_served(alias, GENERATE, services, context)
+    request = CompletionRequest(context.request_id, "chat", body | {"model": alias})
+    return await services.completions.count_tokens(request, context.at_most(services.settings.query.total_s))
+
+
 async def _reported_alias(stage: str, services: Services, context: RequestContext) -> str:
     alias = services.aliases[stage] = (await services.stages[stage].status(context)).model
     return alias

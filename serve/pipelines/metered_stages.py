@@ -85,6 +85,10 @@ class MeteredCompletions:
                 elif answer.get("choices") or not usage:
                     yield {name: value for name, value in answer.items() if name != "usage"}
 
+    async def count_tokens(self, request: CompletionRequest, context: RequestContext) -> int:
+        """As CompletionStage. Nothing is computed, so nothing is metered."""
+        return await self._completions.count_tokens(request, context)
+
     def _count(self, model: str, usage: dict[str, Any], context: RequestContext) -> None:
         self._metering.read(context.tenant, model, "prompt", usage.get("prompt_tokens") or 0)
         self._metering.wrote(context.tenant, model, usage.get("completion_tokens") or 0)

@@ -101,6 +101,9 @@ class CompletionStage(Protocol):
         Raises InvalidRequestError for a request that the model does not support.
         """
 
+    async def count_tokens(self, request: CompletionRequest, context: RequestContext) -> int:
+        """The tokens of a chat's messages and functions, as the named model counts them."""
+
 
 class ParseStage(Protocol):
     async def parse(

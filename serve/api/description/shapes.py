@@ -348,6 +348,19 @@ class UsageObject(OpenShape):
     total_tokens: int
 
 
+class InputTokensObject(OpenShape):
+    """OpenAI's count of the tokens that a response would read, without passages."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: int
+
+
+class MessageTokensObject(OpenShape):
+    """Anthropic's count of the tokens of messages, without passages."""
+
+    input_tokens: int
+
+
 class CalledFunctionObject(OpenShape):
     name: str
     arguments: str = Field(description="JSON, as the model wrote it.")

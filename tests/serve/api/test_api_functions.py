@@ -220,6 +220,33 @@ async def test_the_clients_message_tools_are_called(service: Service) -> None:
     assert [(block.name, block.input) for block in streamed.content] == [(use.name, use.input)]
 
 
+async def test_tokens_are_counted_with_functions_and_history(service: Service) -> None:
+    async with service.openai_client() as client:
+        first = await client.responses.create(model="ragserve", input=HOT)
+        alone = await client.responses.input_tokens.count(model="ragserve", input=HOT)
+        continuing = await client.responses.input_tokens.count(input=HOT, previous_response_id=first.id, tools=[FLAT])
+    async with service.http() as http:
+        tools = [{"name": "thermometer", "input_schema": SCHEMA}]
+        body = {"messages": [USER], "system": "Be kind.", "model": "ragserve"}
+        messages = [
+            (await http.post("/v1/messages/count_tokens", json=body | extra)).json()["input_tokens"]
+            for extra in ({}, {"tools": tools})
+        ]
+        unknown = await http.post("/v1/responses/input_tokens", json={"input": HOT, "model": "gpt-none"})
+
+    assert alone.input_tokens == len(HOT) // 3 + 8  # the estimate of a model behind a URL
+    assert continuing.input_tokens > 2 * alone.input_tokens
+    assert alone.input_tokens < messages[0] < messages[1]
+    assert error_of(unknown) == (404, "model_not_found", "model")
+
+
+async def test_a_model_that_quotes_counts_words(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service, service.openai_client() as client:
+        counted = await client.responses.input_tokens.count(input=HOT, instructions="Be kind.")
+
+    assert counted.input_tokens == 8
+
+
 async def test_a_model_that_quotes_names_what_to_set(tmp_path: Path) -> None:
     async with serving(tmp_path) as service, service.http() as http:
         chat = {"messages": [USER], "tools": [THERMOMETER]}

@@ -1,0 +1,34 @@
+"""What a response reads: the items of its request, and those of the response or conversation that it continues."""
+
+import asyncio
+from collections.abc import Sequence
+
+from models.corpus.conversations import Item
+from models.errors import InvalidRequestError
+from serve.api.ids import named_field
+from serve.api.response_items import MAX_ITEMS, referenced_ids, to_items
+from serve.api.response_request import ResponseInput
+from serve.api.services import Services
+
+
+async def new_items(body: ResponseInput, services: Services, tenant: str) -> list[Item]:
+    """The items of the input. Raises InvalidRequestError for an unknown reference."""
+    sent = body.input or ()
+    names = referenced_ids(sent)
+    stored = await asyncio.to_thread(services.corpus.responses.items_by_id, tenant, names) if names else {}
+    return to_items(sent, stored)
+
+
+async def continued(body: ResponseInput, services: Services, tenant: str) -> Sequence[Item]:
+    """The earlier items, oldest first. Raises NotFoundError, and ConflictError for a response in progress."""
+    corpus, previous, conversation = services.corpus, body.previous_response_id, body.conversation_id
+    if previous is not None and conversation is not None:
+        message = "previous_response_id and conversation both say what to continue; send one of them"
+        raise InvalidRequestError(message, "previous_response_id")
+    if previous is not None:
+        with named_field("previous_response_id"):
+            return await asyncio.to_thread(corpus.responses.history, tenant, previous, MAX_ITEMS)
+    if conversation is not None:
+        with named_field("conversation"):
+            return await asyncio.to_thread(corpus.conversations.history, tenant, conversation, MAX_ITEMS)
+    return ()
