@@ -13,6 +13,7 @@ from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
 from deployments.calls.envelope import Envelope
 from deployments.calls.handle import Handle
+from deployments.calls.stage_breaker import StageBreaker
 from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.received import received
 from deployments.replica.searcher import Search, Searcher, Timed
@@ -104,6 +105,11 @@ class DenseSearcherClient:
     def __init__(self, handles: Sequence[Handle], coalescing: CoalescingConfig = AS_SHIPPED) -> None:
         self._shards = [StageClient(handle, self.stage, coalescing) for handle in handles]
         self._scorers = [StageClient(handle, "score_tokens", coalescing) for handle in handles]  # timed on their own
+
+    @property
+    def breakers(self) -> list[StageBreaker]:
+        """Of each shard."""
+        return [client.breaker for client in (*self._shards, *self._scorers)]
 
     async def search(self, request: DenseRequest, context: RequestContext) -> Ranking:
         """The best hits of all shards. Raises the error of any shard: a partial ranking would be wrong."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import AS_SHIPPED, CoalescingConfig
 from deployments.calls.handle import Handle
+from deployments.calls.stage_breaker import StageBreaker
 from deployments.replica.searcher import Search, Searcher
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import BatchedStageConfig, parse_user_config
@@ -57,6 +58,11 @@ class LexicalSearcherClient:
 
     def __init__(self, handles: Sequence[Handle], coalescing: CoalescingConfig = AS_SHIPPED) -> None:
         self._shards = [StageClient(handle, self.stage, coalescing) for handle in handles]
+
+    @property
+    def breakers(self) -> list[StageBreaker]:
+        """Of each shard."""
+        return [client.breaker for client in self._shards]
 
     async def search(self, request: LexicalRequest, context: RequestContext) -> LexicalRanking:
         """The best hits of all shards. Raises the error of any shard: a partial ranking would be wrong."""

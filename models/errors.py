@@ -17,7 +17,9 @@ RagError
 ├── RateLimitedError           a key or a tenant has used up a limit; retry later
 ├── DeadlineExceededError      a stage did not answer within its budget
 ├── StageUnavailableError      no replica of a stage can answer
+│   ├── DegradedError          … and the request takes no result without it
 │   └── StageDownError         … nor could before this call, which is not the cause
+│       ├── BreakerOpenError       it failed again and again, so it is not called for now
 │       └── BlobsUnavailableError  the storage of uploaded files cannot be reached
 └── InternalError              an unexpected failure; only the log has the details
 
@@ -220,8 +222,34 @@ class StageUnavailableError(RagError):
         return f"no replica of the {self.stage} stage can answer; try again in {self.retry_after_s:g} s"
 
 
+class DegradedError(StageUnavailableError):
+    """A stage was left out of the result, which the request does not take. `reason`: see Trace.reasons."""
+
+    code = "degraded"
+
+    def __init__(self, stage: str, reason: str, retry_after_s: float = 5.0) -> None:
+        super().__init__(stage, retry_after_s)
+        self.args = (stage, reason, retry_after_s)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stage} is missing ({self.reason}), and the request says degrade: never; try again in "
+            f"{self.retry_after_s:g} s"
+        )
+
+
 class StageDownError(StageUnavailableError):
     code = "stage_down"
+
+
+class BreakerOpenError(StageDownError):
+    """The stage failed for the last calls, so that this one was not sent."""
+
+    code = "breaker_open"
+
+    def __str__(self) -> str:
+        return f"the {self.stage} stage does not answer, so it is left out; try again in {self.retry_after_s:.3g} s"
 
 
 class BlobsUnavailableError(StageDownError):

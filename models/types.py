@@ -355,6 +355,9 @@ class RequestContext:
     trace_context: str = ""
     use_caches: bool = True
 
+    # Set by the client, who may wait for less than others: its work is not shared with equal requests.
+    is_hurried: bool = False
+
     def remaining_s(self) -> float:
         """Return the seconds left, never negative."""
         return self.deadline.remaining_s()

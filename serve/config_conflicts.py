@@ -29,6 +29,7 @@ def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
             settings = Settings(**arguments).with_user_config(user_config)
         except (RagError, ValidationError, TypeError):
             continue
+        yield from _check_breaker(settings, f"{where}.deployments (Ingress).user_config.breaker")
         yield from _check_timeout(raw.get("http_options") or {}, settings.query)
         yield from _check_shared(settings, where)
         yield from _check_access(raw.get("http_options") or {}, settings.api, f"{where}.args.api.access")
@@ -66,6 +67,14 @@ def _check_access(http_options: dict[str, Any], api: ApiConfig, where: str) -> I
 def _check_shared(settings: Settings, where: str) -> Iterator[Problem]:
     if settings.limits.shared and settings.cache.redis_url is None:
         yield Problem(f"{where}.args.limits.shared", "needs cache.redis_url (RAGSERVE_REDIS_URL), to count there")
+
+
+def _check_breaker(settings: Settings, where: str) -> Iterator[Problem]:
+    """A call that never has so much time never counts as late, and the breaker never opens."""
+    needed_s, budget_s = settings.breaker.min_budget_s, min(settings.retrieval.search_s, settings.retrieval.rerank_s)
+    if settings.breaker.enabled and needed_s >= budget_s:
+        message = f"{needed_s:g} must be below retrieval.search_s and rerank_s, {budget_s:g}: no breaker would open"
+        yield Problem(f"{where}.min_budget_s", message)
 
 
 def _check_candidates(retrieval: RetrievalConfig, where: str) -> Iterator[Problem]:

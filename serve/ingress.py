@@ -84,6 +84,7 @@ def _clients(stages: Stages, settings: Settings, catalog: Catalog) -> Clients:
     reranker = RerankerClient(_handle(stages.reranker, inline), "rerank", coalescing)
     generator = GeneratorClient(_handle(stages.generator, inline), "generate")
     parser = ParserClient(_handle(stages.parser, inline), "parse")
+    clients = (embedder, dense, lexical, reranker, generator, parser)
     return Clients(
         embedder=embedder,
         dense=dense,
@@ -93,7 +94,8 @@ def _clients(stages: Stages, settings: Settings, catalog: Catalog) -> Clients:
         parser=parser,
         fallback=InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig())),
         quoting=quoting_models(catalog),
-        statuses={client.stage: client for client in (embedder, dense, lexical, reranker, generator, parser)},
+        statuses={client.stage: client for client in clients},
+        breakers={client.stage: client.breakers for client in clients},
         inline=inline,
     )
 

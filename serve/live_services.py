@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from deployments.calls.stage_breaker import StageBreaker, StageBreakerConfig
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
@@ -71,6 +72,7 @@ from serve.pipelines.stepwise_generation import StepwiseGeneration
 from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
 from serve.pipelines.structured_answering import StructuredAnswering
 from serve.pipelines.supported_answering import SupportedAnswering
+from serve.pipelines.undegraded import UndegradedAnswering, UndegradedRetrieval
 from serve.pipelines.weighed_retrieval import WeighedRetrieval
 from serve.quality.document_canary import CanaryParts, DocumentCanary
 from serve.quality.quality import Quality
@@ -90,7 +92,8 @@ class Clients:
     """Every stage, by role: clients of replicas in production, the models themselves in a test.
 
     `fallback` answers when `generator` cannot. `quoting` is the model of an alias that only quotes, in this process;
-    None for a language model. `statuses` reports the model of each stage, by the stage's name.
+    None for a language model. `statuses` reports the model of each stage, by the stage's name; `breakers` has those of
+    its clients.
     """
 
     embedder: EmbedStage
@@ -102,7 +105,13 @@ class Clients:
     fallback: GenerateStage
     quoting: Callable[[str], GenerateStage | None]
     statuses: Mapping[str, StatusSource]
+    breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
     inline: Sequence[InlineReplica] = ()
+
+    def configure_breakers(self, config: StageBreakerConfig) -> None:
+        for breakers in self.breakers.values():
+            for breaker in breakers:
+                breaker.configure(config)
 
 
 def _access(api: ApiConfig, corpus: Corpus) -> Access | None:
@@ -167,6 +176,7 @@ class LiveServices:
             ingest=self._worker,
             background=(self._builder, self._housekeeper, self._stored_tokens, self._caches, events, self._quality),
             stages=sources,
+            breakers=clients.breakers,
             inline=clients.inline,
             canary=canary,
         )
@@ -204,6 +214,7 @@ class LiveServices:
         """The request paths, from the inside out: each line wraps the one before, so a wrapper is one more line."""
         clients, corpus, caches = self._clients, self._corpus, self._caches
         caches.configure(settings.cache)
+        clients.configure_breakers(settings.breaker)
         embedder = caches.embeddings(clients.embedder)
         reranker: RerankStage = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
         reranker = ExactIdentifiers(reranker)
@@ -213,6 +224,7 @@ class LiveServices:
         retrieving = ShownRetrieval(retrieving, corpus.views)
         retrieving = RoutedRetrieval(retrieving)
         retrieving = WeighedRetrieval(retrieving)
+        retrieving = UndegradedRetrieval(retrieving)
         retrieving = caches.retrieval(retrieving, settings.retrieval)
         understanding = settings.query.understanding
         model = small_model(self._completions, understanding)
@@ -241,6 +253,7 @@ class LiveServices:
         answering = OwnContextAnswering(
             answering, settings.query, self._quotes, (caches.serving.generator, caches.serving.is_extractive)
         )
+        answering = UndegradedAnswering(answering)
         answering = self._remembering(answering, embedder, settings)
         answering = SlowQuestions(MeasuredAnswering(answering), settings.log)
         answering = self._quality.answers(answering, settings.quality)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.calls.coalescer import CoalescingConfig
+from deployments.calls.stage_breaker import StageBreakerConfig
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import StageConfig, parse_user_config
 from models.corpus.views import Shard
@@ -122,6 +123,7 @@ class IngressConfig(StageConfig):
     memory: MemoryConfig = MemoryConfig()
     admission: AdmissionConfig = AdmissionConfig()
     limits: LimitsConfig = LimitsConfig()
+    breaker: StageBreakerConfig = StageBreakerConfig()
     ingest: IngestLimits = IngestLimits()
     migration: MigrationConfig = MigrationConfig()
     housekeeping: HousekeepingConfig = HousekeepingConfig()
@@ -214,6 +216,7 @@ class Settings(BaseModel):
     admission: AdmissionConfig = AdmissionConfig()
     limits: LimitsConfig = LimitsConfig()
     coalescing: CoalescingConfig = CoalescingConfig()
+    breaker: StageBreakerConfig = StageBreakerConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     query: QueryConfig = QueryConfig()
     cache: CacheConfig = CacheConfig()

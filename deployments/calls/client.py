@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -15,8 +16,10 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig, value_of
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.calls.handle import Handle
+from deployments.calls.stage_breaker import StageBreaker
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import ids_of
+from models.deadline import Deadline
 from models.errors import (
     DeadlineExceededError,
     InternalError,
@@ -25,7 +28,13 @@ from models.errors import (
     StageUnavailableError,
 )
 from models.stage_status import StageStatus
-from models.types import RequestContext
+from models.types import BACKGROUND_PRIORITY, RequestContext
+
+PROBE_S = 2.0  # for a status while the breaker is open
+CLOSE_S = 0.01  # a caller that leaves so close to its deadline leaves for it
+# A call whose replica died goes to another one, after a pause of up to so long, within so much of its remaining time.
+RETRY_PAUSE_S, RETRY_TIME = 0.05, 0.5
+MAX_RETRY_S = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +51,20 @@ class StageClient:
         self._seconds: dict[str, Histogram] = {}  # by outcome
         self._coalescing = coalescing
         self._coalescers: dict[str, Coalescer] = {}  # by method
+        self.breaker = StageBreaker(stage, self._probe)
+
+    @property
+    def breakers(self) -> list[StageBreaker]:
+        return [self.breaker]
 
     async def call(self, method: str, *args: object, context: RequestContext) -> Any:
         """The replica's answer.
 
         Raises the replica's RagError, OverloadedError, DeadlineExceededError, StageUnavailableError, or InternalError
-        for a bug.
+        for a bug. A breaker that is open raises BreakerOpenError at once; work in the background passes it.
         """
-        with self._observed():
-            return await self._call(method, args, (Envelope.of(context),))
+        with self._observed(), self._guarded(context):
+            return await self._call_twice(method, args, (Envelope.of(context),))
 
     async def shared_call(self, method: str, item: object, context: RequestContext) -> Any:
         """As `call`, in one message with the concurrent calls of the method; alone to an inline replica, which batches.
@@ -59,20 +73,37 @@ class StageClient:
         the place of an item that fails alone.
         """
         if self._handle.is_inline:
-            with self._observed():
+            with self._observed(), self._guarded(context):
                 return value_of(await self._send(method, [item], [Envelope.of(context)]), self.stage)
         if method not in self._coalescers:
             send = partial(self._send, method)
             self._coalescers[method] = Coalescer(send, self._coalescing, self.stage)
-        with self._observed():
+        with self._observed(), self._guarded(context):
             return await self._coalescers[method].call(item, context)
 
     async def _send(self, method: str, items: list[Any], envelopes: list[Envelope]) -> Sequence[Any]:
-        return await self._call(method, (items, envelopes), envelopes)
+        return await self._call_twice(method, (items, envelopes), envelopes)
 
-    async def _call(self, method: str, args: tuple[object, ...], envelopes: Sequence[Envelope]) -> Any:
+    async def _call_twice(self, method: str, args: tuple[object, ...], envelopes: Sequence[Envelope]) -> Any:
+        """As `_call`. Questions change nothing, so a message whose replica died is sent to another one, once.
+
+        Work in the background is not: it finds out by itself which item killed the replica.
+        """
+        deadline = Deadline.after(longest_budget_s(envelopes))
+        try:
+            return await self._call(method, args, envelopes, deadline.remaining_s())
+        except StageUnavailableError:
+            retry_s = min(RETRY_TIME * deadline.remaining_s(), MAX_RETRY_S)
+            if retry_s <= RETRY_PAUSE_S or any(each.priority <= BACKGROUND_PRIORITY for each in envelopes):
+                raise
+            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))
+        try:
+            return await self._call(method, args, envelopes, retry_s)
+        except DeadlineExceededError:  # there is no other one
+            raise StageUnavailableError(self.stage) from None
+
+    async def _call(self, method: str, args: tuple[object, ...], envelopes: Sequence[Envelope], budget_s: float) -> Any:
         """The answer to a message of requests, which is late when all of them are."""
-        budget_s = longest_budget_s(envelopes)
         response = self._handle.call(method, *args)
         try:
             async with asyncio.timeout(budget_s):
@@ -86,10 +117,19 @@ class StageClient:
 
     async def stream_call(self, method: str, *args: object, context: RequestContext) -> AsyncGenerator[Any, None]:
         """The replica's items as they come. Closing the stream cancels the replica's work."""
-        with self._observed():
-            async with aclosing(self._stream(method, args, context)) as items:
-                async for item in items:
-                    yield item
+        start, has_begun = time.perf_counter(), False
+        with self._observed(), self._guarded(context):
+            try:
+                async with aclosing(self._stream(method, args, context)) as items:
+                    async for item in items:
+                        if not has_begun:
+                            has_begun = True
+                            self.breaker.succeeded()
+                        yield item
+            except (asyncio.CancelledError, GeneratorExit):
+                if not has_begun:
+                    self.breaker.left(time.perf_counter() - start)
+                raise
 
     async def _stream(
         self, method: str, args: tuple[object, ...], context: RequestContext
@@ -111,8 +151,31 @@ class StageClient:
             raise self._translated(error, envelopes) from None
 
     async def status(self, context: RequestContext) -> StageStatus:
-        """The status of a replica. Raises RagError if none answers."""
-        return await self.call("status", context=context)
+        """The status of a replica. Raises RagError if none answers. No breaker keeps it from being sent."""
+        with self._observed():
+            return await self._call("status", (), (Envelope.of(context),), context.remaining_s())
+
+    async def _probe(self) -> StageStatus:
+        return await self.status(RequestContext("breaker", "", Deadline.after(PROBE_S), BACKGROUND_PRIORITY))
+
+    @contextmanager
+    def _guarded(self, context: RequestContext) -> Iterator[None]:
+        """Let the breaker decide about the block, and tell it the outcome."""
+        if context.priority <= BACKGROUND_PRIORITY:
+            yield
+            return
+        self.breaker.admit()
+        start, budget_s = time.perf_counter(), context.remaining_s()
+        try:
+            yield
+        except RagError as error:
+            self.breaker.failed(error, budget_s, time.perf_counter() - start)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            if context.remaining_s() <= CLOSE_S:  # the caller noticed the deadline first
+                self.breaker.failed(DeadlineExceededError(self.stage, budget_s), budget_s, budget_s)
+            raise
+        self.breaker.succeeded()
 
     @contextmanager
     def _observed(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from deployments.replica.breaker import Breaker, BreakerConfig
+from deployments.calls.breaker import Breaker, BreakerConfig
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, ModelChoice
 from deployments.telemetry import metrics

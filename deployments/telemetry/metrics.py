@@ -148,6 +148,9 @@ TENANT_BUDGET = Gauge(
     ["tenant"],
     multiprocess_mode="livemostrecent",
 )
+OPEN_BREAKERS = Gauge(
+    "ragserve_open_breakers", "Breakers of a stage's clients that are open.", ["stage"], multiprocess_mode="livesum"
+)
 DEGRADED_ANSWERS = Counter(
     "ragserve_degraded_answers_total", "Answers without the result of a stage that failed.", ["stage"]
 )

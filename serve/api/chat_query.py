@@ -38,7 +38,7 @@ def to_query(body: ChatRequest, adapter: str | None, tenant: str) -> Query:
         top_k=search.max_num_results or DEFAULT_NUM_RESULTS,
         sampling=body.sampling(adapter),
         where=to_filter(search.filters),
-        options=to_options(body.mode, search.ranking_options, body.query_understanding),
+        options=to_options(body.mode, search.ranking_options, body.query_understanding, body.degrade),
         extra=body.extra,
         grounded=body.grounded,
         form=AnswerForm(body.response_mode, body.language, body.length),

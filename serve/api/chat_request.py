@@ -15,7 +15,7 @@ from serve.api.function_tools import MAX_TOOLS, FunctionTool, MessageCall, Named
 from serve.api.ids import VectorStoreIds
 from serve.api.json_schema import JsonSchema
 from serve.api.plain_chat import PlainChat
-from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode
+from serve.api.ranking import DEFAULT_NUM_RESULTS, DegradeOption, NumResults, RankingOptions, SearchMode
 from serve.api.sampling import (
     DEFAULT_MAX_TOKENS,
     MAX_STOPS,
@@ -217,6 +217,7 @@ class ChatRequest(BaseModel):
     top_k: NumResults | None = Field(default=None, description="Most passages to write the answer from.")
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
     mode: SearchMode = "auto"
+    degrade: DegradeOption = "allow"
     ranking_options: RankingOptions | None = None
     query_understanding: QueryUnderstanding | None = None
     extra: ExtraOptions = "refuse"

@@ -39,7 +39,7 @@ def to_query(
         top_k=search.max_num_results or DEFAULT_NUM_RESULTS,
         sampling=request.sampling(adapter),
         where=to_filter(search.filters),
-        options=to_options(request.mode, search.ranking_options, request.query_understanding),
+        options=to_options(request.mode, search.ranking_options, request.query_understanding, request.degrade),
         # A text in place of JSON or of a call would break its reader; what else is left out is named in `ignored`.
         extra=request.extra or ("refuse" if request.response_schema or functions else "ignore"),
         grounded=request.grounded,

@@ -73,6 +73,7 @@ def evidence(event: Answered) -> dict[str, Any]:
         "models": event.trace.models,
         "degraded": event.trace.degraded,
         "fallbacks": event.trace.fallbacks,
+        "degraded_reasons": event.trace.reasons,
         "cached": event.trace.cached,
         "ignored": list(event.ignored),
     }

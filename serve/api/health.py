@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from deployments.calls.stage_breaker import worst
 from deployments.telemetry.exposition import exposition
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
@@ -31,14 +32,15 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     `runs_on` has the engine, dtype, processor and threads of an encoder.
     `models` has the state of each model of a list: ready, not_loaded, or open if its breaker lets no request through.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. A stage that
-    changes its model is not ready, but the service is: it answers without that stage.
+    changes its model is not ready, but the service is: it answers without that stage. `breaker` is closed, open while
+    questions are answered without the stage, or half_open while one of them tries it.
     `document_canary` is the last run of the canary, if it is on: its failure does not make the service unready.
     """
     statuses = await stage_statuses(services)
     ready = all(status is not None for status in statuses.values())
     if not ready:
         response.status_code = STATUS[StageUnavailableError]
-    stages = {stage: _stage(status) for stage, status in statuses.items()}
+    stages = {stage: _stage(status) | _breaker(services, stage) for stage, status in statuses.items()}
     return {"ready": ready, "stages": stages, "document_canary": _canary(services)}
 
 
@@ -71,3 +73,7 @@ def _stage(status: StageStatus | None) -> dict[str, Any]:
         "canary": canary,
         **({"models": dict(status.models)} if status.models else {}),
     }
+
+
+def _breaker(services: Services, stage: str) -> dict[str, str]:
+    return {"breaker": worst([breaker.state for breaker in services.breakers.get(stage, ())])}

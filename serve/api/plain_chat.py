@@ -19,7 +19,7 @@ from serve.api.served_models import completed
 from serve.api.services import Services
 
 MAX_CHOICES = 128  # OpenAI's
-SEARCH_FIELDS = ("filters", "mode", "ranking_options", "response_mode", "language", "length")
+SEARCH_FIELDS = ("filters", "mode", "degrade", "ranking_options", "response_mode", "language", "length")
 
 
 class PlainRequest(BaseModel):

@@ -19,7 +19,7 @@ from serve.api.evidence import CitationBody, PassageBody, UnsupportedBody, evide
 from serve.api.filters import FilterBody, to_filter
 from serve.api.ids import VectorStoreIds
 from serve.api.query_text import QueryText
-from serve.api.ranking import DEFAULT_NUM_RESULTS, NumResults, RankingOptions, SearchMode, to_options
+from serve.api.ranking import DEFAULT_NUM_RESULTS, DegradeOption, NumResults, RankingOptions, SearchMode, to_options
 from serve.api.sampling import (
     DEFAULT_MAX_TOKENS,
     MAX_STOPS,
@@ -56,6 +56,7 @@ class QueryRequest(BaseModel):
     seed: int | None = None
     filters: FilterBody | None = Field(default=None, description="Search only files whose attributes match.")
     mode: SearchMode = "auto"
+    degrade: DegradeOption = "allow"
     ranking_options: RankingOptions | None = None
     query_understanding: QueryUnderstanding | None = None
     extra: ExtraOptions = "refuse"
@@ -81,7 +82,7 @@ class QueryRequest(BaseModel):
             top_k=self.top_k,
             sampling=self.sampling,
             where=to_filter(self.filters),
-            options=to_options(self.mode, self.ranking_options, self.query_understanding),
+            options=to_options(self.mode, self.ranking_options, self.query_understanding, self.degrade),
             extra=self.extra,
             grounded=self.grounded,
             form=AnswerForm(self.response_mode, self.language, self.length),
@@ -126,6 +127,9 @@ class QueryResponse(BaseModel):
     )
     fallbacks: dict[str, dict[str, str]] = Field(
         description="By stage: the models of its list before the one that answered, and why they did not."
+    )
+    degraded_reasons: dict[str, str] = Field(
+        description="By name in `degraded`: the stage that failed, and the code of its error. Partial work has none."
     )
     cached: list[str] = Field(description="Caches that answered: answers or retrieval. Empty: all was computed.")
     ignored: list[str] = Field(

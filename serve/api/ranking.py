@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.index.fusion import FusionMethod
 from serve.api.understanding import SearchUnderstanding, understood
-from serve.pipelines.retrieving import Mode, RetrievalOptions
+from serve.pipelines.retrieving import Degrade, Mode, RetrievalOptions
 
 DEFAULT_NUM_RESULTS = 5
 NumResults = Annotated[int, Field(ge=1, le=50)]
@@ -47,8 +47,17 @@ class RankingOptions(BaseModel):
     dedup: bool = Field(default=True, description="Drop passages that nearly repeat a better one.")
 
 
+DegradeOption = Annotated[
+    Degrade,
+    Field(description="never: a 503 in place of a result that lacks the work of a stage; `degraded` is then empty."),
+]
+
+
 def to_options(
-    mode: Mode, ranking: RankingOptions | None, understanding: SearchUnderstanding | None = None
+    mode: Mode,
+    ranking: RankingOptions | None,
+    understanding: SearchUnderstanding | None = None,
+    degrade: Degrade = "allow",
 ) -> RetrievalOptions:
     ranking = ranking or RankingOptions()
     weights = ranking.hybrid_search
@@ -62,4 +71,5 @@ def to_options(
         diversity=ranking.diversity,
         dedup=ranking.dedup,
         understanding=understood(understanding),
+        degrade=degrade,
     )

@@ -13,7 +13,7 @@ from serve.api.client_names import SERVICE_MODEL
 from serve.api.ids import UserId
 from serve.api.includes import RESULTS, Include
 from serve.api.json_schema import JsonSchema
-from serve.api.ranking import SearchMode
+from serve.api.ranking import DegradeOption, SearchMode
 from serve.api.response_items import ID, MAX_ITEMS, InputItem
 from serve.api.sampling import (
     DEFAULT_MAX_TOKENS,
@@ -33,6 +33,7 @@ LOGPROBS = "message.output_text.logprobs"
 # Our own, of answers from documents.
 DOCUMENT_FIELDS = (
     "mode",
+    "degrade",
     "query_understanding",
     "extra",
     "grounded",
@@ -203,6 +204,7 @@ class ResponseRequest(ResponseInput):
     prompt_cache_retention: str | None = Field(default=None, description=IGNORED)
     prompt_cache_options: dict[str, Any] | None = Field(default=None, description=IGNORED)
     mode: SearchMode = "auto"
+    degrade: DegradeOption = "allow"
     query_understanding: QueryUnderstanding | None = None
     extra: ExtraOptions | None = Field(
         default=None,

@@ -20,7 +20,7 @@ from serve.api.disconnect import cancel_on_disconnect
 from serve.api.evidence import to_location
 from serve.api.filters import FilterBody, to_filter
 from serve.api.query_text import QueryText, check_query_texts
-from serve.api.ranking import NumResults, RankingOptions, SearchMode, to_options
+from serve.api.ranking import DegradeOption, NumResults, RankingOptions, SearchMode, to_options
 from serve.api.services import Services, ServicesDep, TenantRoute
 from serve.api.understanding import SearchUnderstanding, searches_json
 from serve.pipelines.failures import attempt
@@ -49,6 +49,7 @@ class SearchRequest(BaseModel):
         "before; `search_query` says what was searched.",
     )
     mode: SearchMode = "auto"
+    degrade: DegradeOption = "allow"
     page: str | None = Field(default=None, description="`next_page` of the previous response.")
 
     @property
@@ -87,7 +88,8 @@ async def search_vector_store(
 
 
 def _to_queries(body: SearchRequest, scope: Scope, top_k: int) -> list[RetrievalQuery]:
-    where, options = to_filter(body.filters), to_options(body.mode, body.ranking_options, body.query_understanding)
+    where = to_filter(body.filters)
+    options = to_options(body.mode, body.ranking_options, body.query_understanding, body.degrade)
     return [RetrievalQuery(text, scope, top_k, where, options) for text in body.searched]
 
 
@@ -146,8 +148,9 @@ def _traces(results: list[Retrieved]) -> dict[str, Any]:
     degraded = dict.fromkeys(stage for retrieved in results for stage in retrieved.trace.degraded)
     cached = dict.fromkeys(level for retrieved in results for level in retrieved.trace.cached)
     searches = searches_json([retrieved.trace for retrieved in results])
+    reasons = {name: reason for retrieved in results for name, reason in retrieved.trace.reasons.items()}
     traced = {"timings": timings, "models": models, "degraded": list(degraded), "cached": list(cached)}
-    return traced | {"searches": searches}
+    return traced | {"degraded_reasons": reasons, "searches": searches}
 
 
 def _digest(vector_store_id: str, body: SearchRequest) -> str:

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from deployments.calls.stage_breaker import StageBreaker
 from deployments.telemetry.logs import LoggedRequest, log_as
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
@@ -65,6 +66,7 @@ class Services:
     ingest: IngestWorker
     background: Sequence[BackgroundWork]
     stages: Mapping[str, StatusSource]
+    breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
     access: Access | None = None
     limits: RequestLimits | None = None
     inline: Sequence[InlineReplica] = ()

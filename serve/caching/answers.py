@@ -58,7 +58,10 @@ class CachedAnswering:
         trace.timings_s["cache"] = trace.elapsed_s()
         if stored is not None:
             return self._replayed(stored, trace)
-        return self._shared(key, query, context.at_most(self._total_s), trace)
+        context = context.at_most(self._total_s)
+        if context.is_hurried:
+            return self._computed(key, query, context)
+        return self._shared(key, query, context, trace)
 
     async def _key(self, query: Query) -> ResultKey | None:
         key = await self._keys.of(query.scope, query, self._settings)
@@ -110,6 +113,7 @@ class CachedAnswering:
             trace.models.update(event.trace.models)
             trace.degraded += event.trace.degraded
             trace.fallbacks.update(event.trace.fallbacks)
+            trace.reasons.update(event.trace.reasons)
             trace.searches += event.trace.searches
             trace.cached.append(self._level.name)
             yield replace(event, trace=trace)

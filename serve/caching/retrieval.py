@@ -43,6 +43,8 @@ class CachedRetrieval:
         if retrieved is not None:
             trace.cached.append(self._level.name)
             return retrieved
+        if context.is_hurried:
+            return await self._retrieve(key, query, context, trace)
         return await self._shared(key, query, context, trace)
 
     async def _key(self, query: RetrievalQuery) -> ResultKey | None:
@@ -70,6 +72,7 @@ class CachedRetrieval:
         trace.models.update(retrieved.trace.models)
         trace.degraded += retrieved.trace.degraded
         trace.fallbacks.update(retrieved.trace.fallbacks)
+        trace.reasons.update(retrieved.trace.reasons)
         trace.cached.append(self._level.name)
         return replace(retrieved, trace=trace)
 

@@ -95,18 +95,19 @@ class QueryPipeline:
         suffices = self._suffices(retrieved.passages, retrieved.evidence)
         yield PassagesFound(retrieved.passages, suffices, (query.searched,))
         request = generation_request(context.request_id, query, retrieved, self._order)
-        async with aclosing(self._generate(request, trace, context)) as events:
+        fallback = None if query.options.degrade == "never" else self._stages.fallback
+        async with aclosing(self._generate(request, trace, context, fallback)) as events:
             async for event in events:
                 yield event
 
     async def _generate(
-        self, request: GenerationRequest, trace: Trace, context: RequestContext
+        self, request: GenerationRequest, trace: Trace, context: RequestContext, fallback: GenerateStage | None
     ) -> AsyncGenerator[Event, None]:
         """Text and citations as they come, then the whole answer."""
         stream, last = CitationStream(request.passages), _NOTHING
         texts, citations, markers, gatherer = list[str](), list[Citation](), list[Marker](), CallGatherer()
         with trace.timed("generate"):
-            async with aclosing(self._deltas(request, trace, context)) as deltas:
+            async with aclosing(self._deltas(request, trace, context, fallback)) as deltas:
                 async for last in deltas:
                     cited = stream.read(last)
                     texts.append(cited.text)
@@ -149,7 +150,7 @@ class QueryPipeline:
         return bool(passages) and (evidence is None or evidence >= self._config.min_evidence)
 
     async def _deltas(
-        self, request: GenerationRequest, trace: Trace, context: RequestContext
+        self, request: GenerationRequest, trace: Trace, context: RequestContext, fallback: GenerateStage | None
     ) -> AsyncGenerator[GenerationDelta, None]:
         """The generator's deltas; the fallback's if the generator fails before its first text. Sent text stays sent."""
         async with aclosing(self._stages.generator.stream(request, context)) as deltas:
@@ -160,12 +161,13 @@ class QueryPipeline:
                     yield delta
                 return
         raise_mistakes(first)
-        if request.sampling.response_schema is not None or (request.functions and request.functions.must_call):
+        must_call = request.functions is not None and request.functions.must_call
+        if fallback is None or must_call or request.sampling.response_schema is not None:
             raise first  # quoted sentences cannot follow a schema, and call nothing
-        trace.degraded.append("generate")
+        trace.leave_out("generate", first)
         if request.functions is not None:
             request = replace(request, functions=None, messages=without_calls(request.messages))
-        async with aclosing(self._stages.fallback.stream(request, context)) as deltas:
+        async with aclosing(fallback.stream(request, context)) as deltas:
             async for delta in deltas:
                 yield delta
 

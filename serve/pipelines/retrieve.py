@@ -1,9 +1,9 @@
 """Retrieval: a query in, ranked passages out. `RetrievalPipeline.retrieve` is the path; read it first."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,9 +23,12 @@ from serve.pipelines.failures import attempt, raise_mistakes
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
 from serve.pipelines.sentence_scores import sentence_scores
 from serve.pipelines.stages import DenseStage, EmbedStage, GenerationSource, LexicalStage, PassageSource, RerankStage
-from serve.pipelines.trace import Degraded, Trace
+from serve.pipelines.trace import Degraded, Trace, stage_of
 
 NO_WORDS = LexicalRanking(Ranking.empty(), {})
+
+
+DenseCause = Literal["embed", "dense"]
 
 
 class RetrievalConfig(BaseModel):
@@ -52,6 +55,12 @@ class RetrievalConfig(BaseModel):
     lexical_weight: float = Field(default=0.5, ge=0, le=1, description="Weight of the keyword search in fusion.")
     duplicate_similarity: float = Field(
         default=0.9, gt=0, le=1, description="Passages with this Jaccard similarity of shingles or more are duplicates."
+    )
+    keyword_only_without: tuple[DenseCause, ...] = Field(
+        default=("embed", "dense"),
+        max_length=2,
+        description="A question is searched by keywords alone while one of these stages fails: embed, dense (the "
+        "vector database). Without it here, the question fails with 503 or 504.",
     )
 
     @property
@@ -138,9 +147,18 @@ class RetrievalPipeline:
             raise_mistakes(error)
         if len(failures) == len(results):
             raise next(iter(failures.values()))
-        trace.degraded += failures
+        self._check_keyword_only(failures)
+        for name, error in failures.items():
+            trace.leave_out(name, error)
         answers: dict[Degraded, Any] = {name: result for name, result in results.items() if name not in failures}
         return answers.get("dense", []), answers.get("lexical", NO_WORDS)
+
+    def _check_keyword_only(self, failures: Mapping[Degraded, RagError]) -> None:
+        """Raises the dense search's error if keywords alone may not replace it, as the settings say."""
+        error = failures.get("dense")
+        cause: DenseCause = "embed" if error is not None and stage_of(error) == "embed" else "dense"
+        if error is not None and cause not in self._config.keyword_only_without:
+            raise error
 
     async def _dense(self, query: RetrievalQuery, trace: Trace, context: RequestContext) -> list[DenseHits]:
         """The hits in each generation that the vector stores in scope are searched in: nearly always one."""
@@ -203,7 +221,7 @@ class RetrievalPipeline:
             reranking = await attempt(self._stages.reranker.rerank(query, head, context.at_most(self._config.rerank_s)))
         raise_mistakes(reranking)
         if isinstance(reranking, RagError):
-            trace.degraded.append("rerank")
+            trace.leave_out("rerank", reranking)
             return candidates, None
         trace.models["rerank"] = reranking.model
         if reranking.is_partial:
@@ -236,7 +254,7 @@ class RetrievalPipeline:
             early = context.at_most(self._config.rerank_s)
             scores = await attempt(sentence_scores(self._stages.dense, searched.tokens, passages, early))
         if isinstance(scores, RagError):
-            trace.degraded.append("sentences")
+            trace.leave_out("sentences", scores)
             return ()
         return scores
 

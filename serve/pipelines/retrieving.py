@@ -11,6 +11,7 @@ from serve.pipelines.trace import Trace
 from serve.pipelines.understanding import Understanding
 
 Mode = Literal["auto", "hybrid", "dense", "lexical"]
+Degrade = Literal["allow", "never"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class RetrievalOptions:
 
     `mode` auto sends identifiers and quoted phrases to the keyword search, and everything else to both searches.
     Passages below `score_threshold` are dropped. `diversity` above 0 trades relevance for difference among the results.
-    `understanding`: see the class.
+    `understanding`: see the class. `degrade` never: an error in place of a result without the work of a stage.
     """
 
     mode: Mode = "auto"
@@ -31,6 +32,7 @@ class RetrievalOptions:
     diversity: float = 0.0
     dedup: bool = True
     understanding: Understanding = field(default_factory=Understanding)
+    degrade: Degrade = "allow"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from models.errors import RagError
+
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
 # of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it;
 # rerank_fallback, generate_fallback: a later model of the stage's list answered; memory: searched by words alone.
@@ -48,6 +50,8 @@ class Trace:
     `degraded` names the stages that were left out, or did a part of their work, in order. `cached` names the caches
     that answered: the result was computed for an equal question. `searches`: see Search; empty for a plain question.
     `fallbacks` says of each stage that a later model of its list answered: the models before it, and why they did not.
+    `reasons` says why a stage is in `degraded`: the stage that failed and the error's code, such as "embed
+    deadline_exceeded" for dense.
     """
 
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -56,6 +60,7 @@ class Trace:
     cached: list[str] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
     fallbacks: dict[str, dict[str, str]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.perf_counter)
 
     @contextmanager
@@ -65,6 +70,11 @@ class Trace:
             yield
         finally:
             self.timings_s[stage] = time.perf_counter() - start
+
+    def leave_out(self, name: Degraded, error: RagError) -> None:
+        """Note what is degraded, and why."""
+        self.degraded.append(name)
+        self.reasons[name] = f"{stage_of(error) or name} {error.code}"
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started_at
@@ -83,3 +93,9 @@ def longest_path(timings_s: Mapping[str, float], total_s: float) -> dict[str, fl
             path[stage] = min(timings_s[stage], left_s)
             left_s -= path[stage]
     return {**path, "overhead": left_s}
+
+
+def stage_of(error: RagError) -> str:
+    """The stage that failed; empty if the error names none. A cache of vectors waits for the embedder alone."""
+    stage: str = getattr(error, "stage", "")
+    return "embed" if stage == "embeddings" else stage

@@ -65,6 +65,15 @@ def test_more_candidates_to_rerank_than_a_search_returns_are_refused(raw: dict[s
     assert messages(raw) == []
 
 
+def test_a_breaker_that_would_never_open_is_refused(raw: dict[str, Any]) -> None:
+    deployment(raw, "Ingress")["user_config"]["retrieval"]["search_s"] = 2
+
+    assert "user_config.breaker.min_budget_s: 3 must be below retrieval.search_s and rerank_s, 2" in messages(raw)[0]
+
+    deployment(raw, "Ingress")["user_config"]["breaker"] = {"min_budget_s": 1}
+    assert messages(raw) == []
+
+
 @pytest.mark.parametrize(
     ("url", "problem"),
     [

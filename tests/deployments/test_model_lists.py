@@ -13,10 +13,10 @@ import httpx
 import pytest
 import yaml
 
+from deployments.calls.breaker import Breaker, BreakerConfig
 from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.cluster.environment import free_port
 from deployments.generator import Generator, GeneratorClient, GeneratorConfig, quoting_models
-from deployments.replica.breaker import Breaker, BreakerConfig
 from deployments.replica.user_config import parse_user_config
 from deployments.reranker import Reranker, RerankerClient, RerankerConfig
 from models.catalog import Catalog

@@ -167,6 +167,7 @@ def test_health_readiness_models_and_metrics(http: httpx.Client) -> None:
         "loading": None,
         "error": None,
         "canary": None,
+        "breaker": "closed",
     }
     assert [model["id"] for model in http.get("/v1/models").json()["data"]] == ["ragserve", "extractive"]
     metrics = http.get("/metrics").text

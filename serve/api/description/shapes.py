@@ -238,6 +238,7 @@ class SearchPage(Shape):
     timings: dict[str, float] = Field(description="Seconds by stage.")
     models: dict[str, str] = Field(description="Catalog alias by stage.")
     degraded: list[str]
+    degraded_reasons: dict[str, str]
     cached: list[str]
     searches: list[SearchBody]
 
@@ -500,6 +501,7 @@ class StageObject(Shape):
     loading: str | None
     error: str | None
     canary: dict[str, Any] | None
+    breaker: Literal["closed", "half_open", "open"]
 
 
 class CanaryObject(Shape):

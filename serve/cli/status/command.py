@@ -28,6 +28,8 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_STORE) -> 
 def _print_stage(name: str, stage: dict[str, Any]) -> None:
     state = "[green]ready[/green]    " if stage["ready"] else "[red]not ready[/red]"
     console.print(f"{name:<10} {state} {_models(stage)}")
+    if stage.get("breaker", "closed") != "closed":
+        console.print(f"{'':<10} breaker {stage['breaker']}: questions are answered without this stage", style="yellow")
     if stage["error"]:
         console.print(f"{'':<10} {stage['error']}", markup=False, style="red")
 

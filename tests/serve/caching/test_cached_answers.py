@@ -244,6 +244,20 @@ async def test_equal_questions_under_way_are_computed_once(service: CachedServic
     assert len({answered.text for answered in answers}) == 1
 
 
+async def test_a_hurried_question_under_way_is_shared_with_nobody(corpus: Corpus) -> None:
+    generator = Paused()
+    service = CachedService(corpus, generator=generator)
+    hurried = asyncio.create_task(service.answer(OVEN, replace(within(60), is_hurried=True)))
+    await generator.has_begun.wait()
+    patient = asyncio.create_task(service.answer(OVEN))
+    await asyncio.sleep(0)
+
+    generator.may_go_on.set()
+    await asyncio.gather(hurried, patient)
+
+    assert generator.num_answers == 2
+
+
 async def test_a_waiter_gets_the_answer_whose_first_client_left(corpus: Corpus) -> None:
     generator = Paused()
     service = CachedService(corpus, generator=generator)

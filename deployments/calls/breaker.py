@@ -1,15 +1,15 @@
-"""A circuit breaker: a model that fails again and again is left alone for a while, then tried once."""
+"""A circuit breaker: a model or a stage that fails again and again is left alone for a while, then tried once."""
 
 import time
 from collections.abc import Callable
 
-from pydantic import Field
-
-from deployments.replica.user_config import StageConfig
+from pydantic import BaseModel, ConfigDict, Field
 
 
-class BreakerConfig(StageConfig):
+class BreakerConfig(BaseModel):
     """When a model of a list is left alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     failures: int = Field(default=3, ge=1, le=100, description="Failures in a row that open the breaker.")
     open_s: float = Field(
@@ -32,14 +32,23 @@ class Breaker:
     def is_open(self) -> bool:
         return self._num_failures >= self._config.failures
 
+    @property
+    def pause_s(self) -> float:
+        """Seconds until the next trial; 0 if it is due, or if the breaker is closed."""
+        return max(0.0, self._open_until - self._clock()) if self.is_open else 0.0
+
     def allows(self) -> bool:
         """Whether a request may pass. A trial keeps the others out for another `open_s`."""
         if not self.is_open:
             return True
-        if self._clock() < self._open_until:
+        if self.pause_s:
             return False
-        self._open_until = self._clock() + self._config.open_s
+        self.wait()
         return True
+
+    def wait(self) -> None:
+        """Put the next trial off."""
+        self._open_until = self._clock() + self._config.open_s
 
     def succeed(self) -> None:
         self._num_failures = 0
@@ -47,4 +56,4 @@ class Breaker:
     def fail(self) -> None:
         self._num_failures += 1
         if self.is_open:
-            self._open_until = self._clock() + self._config.open_s
+            self.wait()
