@@ -20,7 +20,9 @@ RagError
 │   ├── DegradedError          … and the request takes no result without it
 │   └── StageDownError         … nor could before this call, which is not the cause
 │       ├── BreakerOpenError       it failed again and again, so it is not called for now
-│       └── BlobsUnavailableError  the storage of uploaded files cannot be reached
+│       ├── BlobsUnavailableError  the storage of uploaded files cannot be reached
+│       └── DatabaseUnavailableError  the database cannot be reached or written
+├── StorageFullError           no room for what is written; reads and deletes go on
 └── InternalError              an unexpected failure; only the log has the details
 
 Each class has a stable `code`. Arguments are positional and stored in `args`, so that an error survives pickling
@@ -264,6 +266,37 @@ class BlobsUnavailableError(StageDownError):
 
     def __str__(self) -> str:
         return f"the storage of uploaded files cannot be reached; try again in {self.retry_after_s:g} s: {self.detail}"
+
+
+class DatabaseUnavailableError(StageDownError):
+    """The database cannot be reached, or cannot be written. `detail` has no address."""
+
+    code = "database_unavailable"
+
+    def __init__(self, detail: str, retry_after_s: float = 5.0) -> None:
+        super().__init__("database", retry_after_s)
+        self.args = (detail, retry_after_s)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"the database is not available: {self.detail}; try again in {self.retry_after_s:g} s"
+
+
+class StorageFullError(RagError):
+    """There is no room for what is written. `where` says on which storage."""
+
+    code = "storage_full"
+
+    def __init__(self, where: str, retry_after_s: float = 30.0) -> None:
+        super().__init__(where, retry_after_s)
+        self.where, self.retry_after_s = where, retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.where} is full; delete files, or try again in {self.retry_after_s:g} s"
+
+
+# No file and no request is to blame: a later attempt may succeed, and a restart of the process changes nothing.
+STORAGE_ERRORS = (OverloadedError, StorageFullError, DatabaseUnavailableError, BlobsUnavailableError)
 
 
 class InternalError(RagError):

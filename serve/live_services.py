@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from deployments.calls.stage_breaker import StageBreaker, StageBreakerConfig
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
+from models.errors import STORAGE_ERRORS
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from serve.access.counters import MemoryCounters, RedisCounters
 from serve.access.credentials import Access, CredentialSource
@@ -205,10 +207,13 @@ class LiveServices:
         self.app.state.services = replace(self.current, settings=settings, retrieval=retrieval, query=query)
 
     async def check_health(self) -> None:
-        """Raises if the database does not answer, ingestion has stopped, or an inline replica is unhealthy."""
+        """Raises if ingestion has stopped, or an inline replica is unhealthy. A database that is gone is no reason to
+        begin again: a new process would not have it either.
+        """
         self._worker.check_health()
         await asyncio.gather(*(stage.check_health() for stage in self._clients.inline))
-        await asyncio.to_thread(self._corpus.views.heads, [("", "")])
+        with suppress(*STORAGE_ERRORS):
+            await asyncio.to_thread(self._corpus.views.heads, [("", "")])
 
     def _compose(self, settings: Settings) -> tuple[Retrieving, Answering]:
         """The request paths, from the inside out: each line wraps the one before, so a wrapper is one more line."""

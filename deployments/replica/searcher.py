@@ -1,9 +1,11 @@
 """The base of both searchers: a view of the log that batches its searches, and can be killed at any time."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol
 
 from deployments.autoscaling import WorkMeter
@@ -15,8 +17,10 @@ from deployments.replica.storage import StorageConfig
 from deployments.telemetry import metrics
 from deployments.telemetry.start import start_telemetry
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, RagError, StageUnavailableError
+from models.errors import STORAGE_ERRORS, DeadlineExceededError, RagError, StageUnavailableError
 from models.stage_status import StageStatus
+
+logger = logging.getLogger(__name__)
 
 Timed = tuple[Any, Deadline]  # a request and its deadline
 Work = Callable[[list[Any]], list[Any]]  # an answer for each request; blocks
@@ -115,7 +119,11 @@ class Searcher:
     async def _maintain(self) -> None:
         """Catch up with the log in the background, a step at a time, so that searches get in between."""
         while True:
-            has_more = await asyncio.get_running_loop().run_in_executor(self._compute, self.maintain_step)
+            try:
+                has_more = await asyncio.get_running_loop().run_in_executor(self._compute, self.maintain_step)
+            except (*STORAGE_ERRORS, OSError) as error:  # a full disk, or a database that is gone
+                logger.warning("the index is not kept up to date for now: %s", error)
+                has_more = False
             await asyncio.sleep(0 if has_more else MAINTAIN_S)
 
     def maintain_step(self) -> bool:
@@ -136,11 +144,16 @@ class Searcher:
         return self._meter.stats()
 
     async def status(self) -> StageStatus:
-        await self.check_health()
+        await self._check()
         return StageStatus()
 
     async def check_health(self) -> None:
-        """Serve's probe: see Liveness. The background work runs, and while nobody searches the database answers."""
+        """Serve's probe. A database that is gone is no reason to begin again: no new replica would have it."""
+        with suppress(*STORAGE_ERRORS):
+            await self._check()
+
+    async def _check(self) -> None:
+        """See Liveness. The background work runs, and while nobody searches the database answers."""
         if self._maintenance is not None and self._maintenance.done():
             raise StageUnavailableError("search") from self._maintenance.exception()
         await self._liveness.check(lambda: asyncio.to_thread(self._corpus.views.heads, [("", "")]))

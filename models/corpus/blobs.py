@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
+from models.corpus.storage_errors import typed_disk_errors
 from models.errors import NotFoundError
 
 DIGEST_CHARS = 64
@@ -15,7 +16,7 @@ DIGEST_CHARS = 64
 class BlobStore(Protocol):
     """Bytes, keyed by the SHA-256 of their content as 64 hex digits.
 
-    Storage that cannot be reached raises BlobsUnavailableError from every method.
+    Storage that cannot be reached raises BlobsUnavailableError from every method, and a full disk StorageFullError.
     """
 
     def put(self, content: bytes) -> str:
@@ -55,12 +56,13 @@ class FolderBlobStore:
     def put(self, content: bytes) -> str:
         digest = digest_of(content)
         path = self.path(digest)
-        path.parent.mkdir(exist_ok=True)
-        if not path.exists():
-            _write_then_rename(path, content)
-        # Needed even if the file exists: another process may have renamed it and not called fsync yet.
-        _fsync_folder(path.parent)
-        _fsync_folder(self.root)
+        with typed_disk_errors():
+            path.parent.mkdir(exist_ok=True)
+            if not path.exists():
+                _write_then_rename(path, content)
+            # Needed even if the file exists: another process may have renamed it and not called fsync yet.
+            _fsync_folder(path.parent)
+            _fsync_folder(self.root)
         return digest
 
     def get(self, digest: str) -> bytes:

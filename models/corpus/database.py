@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.corpus import (
@@ -31,8 +31,9 @@ from models.corpus import (
     quality_schema,  # noqa: F401 (its tables are created with the others)
 )
 from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version
+from models.corpus.storage_errors import raise_typed
 from models.corpus.upgrades import upgrade
-from models.errors import ConfigError, OverloadedError
+from models.errors import ConfigError
 
 # How long a process waits for another's write. The longest write inserts a file's chunks: about 1 s for 10,000.
 BUSY_TIMEOUT_S = 30.0
@@ -49,18 +50,30 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a transaction that sees one state of the database (on PostgreSQL: one state per statement)."""
-        with self._engine.connect() as connection:
-            yield connection
+        """Open a transaction that sees one state of the database (on PostgreSQL: one state per statement).
+
+        Raises DatabaseUnavailableError.
+        """
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise_typed(error)
+            raise
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a transaction that is durable when the block ends, and rolled back if the block raises.
 
-        Raises OverloadedError if another process kept SQLite's write lock for the whole busy timeout.
+        Raises OverloadedError if another process kept SQLite's write lock for the whole busy timeout, StorageFullError,
+        and DatabaseUnavailableError.
         """
-        with self._write_lock, self._writer.begin() as connection:
-            yield connection
+        try:
+            with self._write_lock, self._writer.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise_typed(error)
+            raise
 
     def close(self) -> None:
         self._engine.dispose()
@@ -161,12 +174,7 @@ def _begin_sqlite_transaction(connection: Connection) -> None:
         # A read begins thousands of times a minute. SQLAlchemy's own execution takes 0.1 ms of CPU, the driver's 0.005.
         connection.connection.cursor().execute("BEGIN")
         return
-    try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    except OperationalError as error:
-        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            raise OverloadedError("corpus") from error
-        raise
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager

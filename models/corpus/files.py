@@ -1,8 +1,8 @@
 """Uploaded files: a row, a blob, and the text that was extracted from the blob."""
 
 import itertools
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from models.corpus.schema import files, store_files
 from models.corpus.store_files import detach_file, restart
 from models.corpus.texts import read_text
 from models.corpus.vector_stores import lock_store
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors import ConflictError, InvalidRequestError, NotFoundError, RagError, StorageFullError
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Files:
             "created_at": int(self.clock()),
             "expires_at": expires_at,
         }
-        with self.database.writing() as connection:
+        with self._keeping_room(digest), self.database.writing() as connection:
             self._lock_blob(connection, content, digest)
             is_same = and_(files.c.digest == digest, files.c.tenant == tenant, files.c.filename == filename)
             is_unexpired = or_(files.c.expires_at.is_(None), files.c.expires_at > int(self.clock()))
@@ -69,7 +69,8 @@ class Files:
             _check_filename(filename)
         digest = self.blobs.put(content)
         try:
-            old_digest, file = self._replace(tenant, file_id, content, digest, filename)
+            with self._keeping_room(digest):
+                old_digest, file = self._replace(tenant, file_id, content, digest, filename)
         except NotFoundError:
             self._delete_blob_if_unused(digest)
             raise
@@ -97,6 +98,16 @@ class Files:
                     if digest != row.digest:
                         restart(connection, AttachmentId(tenant, vector_store_id, file_id), {}, now)
             return row.digest, _to_record(_get(connection, tenant, file_id))
+
+    @contextmanager
+    def _keeping_room(self, digest: str) -> Iterator[None]:
+        """Delete the blob again if the database has no room for its row: a refused upload must not fill the disk."""
+        try:
+            yield
+        except StorageFullError:
+            with suppress(RagError):
+                self._delete_blob_if_unused(digest)
+            raise
 
     def _lock_blob(self, connection: Connection, content: bytes, digest: str) -> None:
         """Keep the blob of `content` from being deleted until the transaction ends. The caller has put it already."""

@@ -1,6 +1,7 @@
 """Vector stores. Every tenant has one called `default` from the start."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from models.corpus.reingestion import reingest
 from models.corpus.schema import chunks, jobs, store_files, vector_stores
 from models.corpus.store_changes import VectorStoreChanges, enrichment_columns, to_options
 from models.enrichment.options import PLAIN, IngestOptions
-from models.errors import InvalidRequestError, NotFoundError
+from models.errors import STORAGE_ERRORS, InvalidRequestError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE
 
 # OpenAI's limits of an object's metadata.
@@ -92,7 +93,8 @@ class VectorStores:
                 raise expiry_error(vector_store_id)
         for vector_store_id, row in sorted(rows.items()):
             if row.expires_after_days is not None and now - row.last_active_at >= TOUCH_EVERY_S:
-                with self.database.writing() as connection:
+                # A search goes on, also while nothing can be written. The next one records it.
+                with suppress(*STORAGE_ERRORS), self.database.writing() as connection:
                     _update_locked(connection, tenant, vector_store_id, now, num_changes=0)
         return [rows[name].metadata for name in vector_store_ids if name in rows]
 

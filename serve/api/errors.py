@@ -27,6 +27,7 @@ from models.errors import (
     RagError,
     RateLimitedError,
     StageUnavailableError,
+    StorageFullError,
     UnauthorizedError,
     UnreadableDocumentError,
 )
@@ -48,6 +49,7 @@ STATUS: dict[type[RagError], int] = {
     UnreadableDocumentError: 422,
     OverloadedError: 429,
     RateLimitedError: 429,
+    StorageFullError: 507,
     StageUnavailableError: 503,
     DeadlineExceededError: 504,
     ConfigError: 500,

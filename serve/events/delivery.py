@@ -9,7 +9,7 @@ from itertools import chain
 
 from deployments.telemetry import metrics
 from models.corpus.outbox import Event, EventOrder, Outbox
-from models.errors import OverloadedError
+from models.errors import STORAGE_ERRORS
 from serve.events.config import EventsConfig
 from serve.events.sink import DeliveryError, EventSink, Outcome
 from serve.pipelines.backoff import backoff_s
@@ -51,7 +51,7 @@ class SinkDelivery:
             try:
                 await self._trim()
                 pause_s = await self.deliver_due()
-            except OverloadedError as error:
+            except STORAGE_ERRORS as error:
                 logger.warning("events are delivered later: %s", error)
                 pause_s = self._config.poll_s
             await asyncio.sleep(pause_s)

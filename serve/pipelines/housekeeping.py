@@ -10,7 +10,7 @@ from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
 from models.corpus.expiry import DAY_S
 from models.corpus.failures import FailureReason
-from models.errors import OverloadedError
+from models.errors import STORAGE_ERRORS
 from serve.pipelines.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Housekeeper:
         while True:
             try:
                 await asyncio.to_thread(self.clean_up)
-            except OverloadedError as error:
+            except STORAGE_ERRORS as error:
                 logger.warning("the clean-up failed and is tried again in the next round: %s", error)
             await self._wakeup.wait(self._config.every_s)
 

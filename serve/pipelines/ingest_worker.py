@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,6 +16,7 @@ from models.corpus.jobs import MAX_ATTEMPTS
 from models.corpus.records import Job
 from models.corpus.turns import Lane
 from models.errors import (
+    STORAGE_ERRORS,
     ConflictError,
     InvalidRequestError,
     NotFoundError,
@@ -23,6 +24,7 @@ from models.errors import (
     RagError,
     StageDownError,
     StageUnavailableError,
+    StorageFullError,
     UnreadableDocumentError,
 )
 from serve.pipelines.backoff import backoff_s
@@ -108,7 +110,7 @@ class IngestWorker:
                 continue
             try:
                 jobs = await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._lease_s, places.lane)
-            except OverloadedError as error:
+            except STORAGE_ERRORS as error:
                 logger.warning("no job was claimed: %s", error)
                 return
             self._start(jobs, places)
@@ -149,7 +151,8 @@ class IngestWorker:
         except RagError as error:
             await self._retry(job, error)
         except asyncio.CancelledError:
-            await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))
+            with contextlib.suppress(*STORAGE_ERRORS):  # the lease ends by itself
+                await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))
             raise
 
     async def _retry(self, job: Job, error: RagError) -> None:
@@ -158,20 +161,30 @@ class IngestWorker:
         A full queue, or a stage that is down, is not the file's fault: such a job is tried again without limit. A file
         that breaks a stage by itself must not be tried for ever.
         """
-        is_attempt = not isinstance(error, OverloadedError | StageDownError)
+        is_attempt = not isinstance(error, OverloadedError | StageDownError | StorageFullError)
         if is_attempt and job.attempt >= MAX_ATTEMPTS:
             await self._fail(job, "server_error", f"{error} (after {job.attempt} attempts)", error.code)
             return
         pause_s = backoff_s(self._limits.retry_s, job.num_retries + 1, self._limits.max_retry_s)
         logger.warning("job %d is tried again in %.3g s: %s", job.job_id, pause_s, error)
         metrics.INGESTION_RETRIES.labels(error.code).inc()
-        await asyncio.to_thread(self._corpus.jobs.release, job, pause_s, is_attempt, error.code)
+        await self._store(partial(self._corpus.jobs.release, job, pause_s, is_attempt, error.code))
 
     async def _fail(self, job: Job, code: str, message: str, cause: str) -> None:
         reason = cause if is_failure_reason(cause) else UNKNOWN_REASON
         metrics.INGESTED_FILES.labels("failed").inc()
         with contextlib.suppress(ConflictError):
-            await asyncio.to_thread(self._corpus.jobs.fail, job, code, message, reason)
+            await self._store(partial(self._corpus.jobs.fail, job, code, message, reason))
+
+    async def _store(self, write: Callable[[], object]) -> None:
+        """Write as soon as the storage takes it. Otherwise the lease would end, and cost the file an attempt."""
+        while True:
+            try:
+                await asyncio.to_thread(write)
+                return
+            except STORAGE_ERRORS as error:
+                logger.warning("the end of an attempt is stored later: %s", error)
+                await asyncio.sleep(self._limits.retry_s)
 
     async def _watch(self) -> None:
         """Stores the progress of the running jobs, and cancels those whose file was deleted, detached or replaced."""
@@ -186,7 +199,7 @@ class IngestWorker:
                 lost = running - await asyncio.to_thread(self._corpus.jobs.owned, self._owner)
                 if changes := self._pipeline.progress.take_changes():
                     await asyncio.to_thread(self._corpus.jobs.report, self._owner, changes)
-            except OverloadedError as error:
+            except STORAGE_ERRORS as error:
                 logger.warning("no progress was stored: %s", error)
             # A job that has just ended is missing too. Its task ends before the next look.
             for job_id in lost & lost_before & self._running.keys():
@@ -202,6 +215,10 @@ class IngestWorker:
         """Renews the leases of the running jobs. A job that another worker has taken is cancelled here."""
         while True:
             await asyncio.sleep(self._lease_s / 3)
-            renewed_ids = await asyncio.to_thread(self._corpus.jobs.renew, self._owner, self._lease_s)
+            try:
+                renewed_ids = await asyncio.to_thread(self._corpus.jobs.renew, self._owner, self._lease_s)
+            except STORAGE_ERRORS as error:
+                logger.warning("no lease was renewed: %s", error)
+                continue
             for job_id in set(self._running) - renewed_ids:
                 self._running[job_id].cancel()

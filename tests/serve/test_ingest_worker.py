@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import sqlite3
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy import event
 
 from models.corpus.corpus import Corpus
 from models.corpus.jobs import MAX_ATTEMPTS
@@ -404,3 +407,41 @@ async def test_token_vectors_are_stored_with_the_chunks_unless_switched_off(
     stored = corpus.views.token_changes("default", "default", 0, embedder.generation)
     assert len(stored.codes) == (num_chunks if token_vectors else 0)
     assert len(corpus.views.vector_changes("default", "default", 0, embedder.generation).added_keys) == num_chunks
+
+
+class RefusedOnce(InlineEmbedder):
+    """Answers, and lets the database take no write from then on."""
+
+    def __init__(self, refuse: Callable[[], None]) -> None:
+        super().__init__()
+        self.refuse, self.num_calls = refuse, 0
+
+    async def embed_documents(
+        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
+    ) -> Embeddings:
+        self.num_calls += 1
+        if self.num_calls == 1:
+            self.refuse()
+        return await super().embed_documents(texts, context, generation, with_tokens)
+
+
+async def test_a_file_that_is_embedded_while_the_database_is_full_is_stored_when_there_is_room(corpus: Corpus) -> None:
+    engine, is_full = corpus.database._engine, threading.Event()
+
+    def refuse_writes(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA query_only={int(is_full.is_set())}")
+
+    event.listen(engine, "checkout", refuse_writes)
+    embedder = RefusedOnce(is_full.set)
+    async with working(corpus, embedder) as worker:
+        file_id = attach(corpus)
+        worker.wake()
+        await until(lambda: embedder.num_calls == 1)
+        await asyncio.sleep(5 * CONFIG.max_retry_s)
+        assert state(corpus, file_id).status == "in_progress"
+        worker.check_health()
+
+        is_full.clear()
+        await until(lambda: state(corpus, file_id).status == "completed")
+
+    assert corpus.dead_letters.counts() == {}

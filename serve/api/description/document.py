@@ -212,7 +212,7 @@ def _error(path: str, status: int) -> Json:
         response["content"][JSON]["schema"] = {"allOf": [schema], "properties": {"type": {"const": "error"}}}
     elif status == 422:
         response["content"][JSON]["example"] = examples.ERROR
-    if status in (429, 503):
+    if status in (429, 503, 507):
         response["headers"]["retry-after"] = {"description": "Seconds.", "schema": {"type": "integer"}}
     return response
 

@@ -109,8 +109,9 @@ ERRORS: dict[int, str] = {
     422: "A field, a parameter or the document is wrong; `param` names it.",
     429: "A queue is full; retry after `Retry-After` seconds.",
     500: "A failure of the service; the log has the details under the request's id.",
-    503: "A stage does not answer; retry after `Retry-After` seconds.",
+    503: "A stage or the database does not answer; retry after `Retry-After` seconds.",
     504: "It took longer than its budget.",
+    507: "There is no room for it; delete files, or retry after `Retry-After` seconds.",
 }
 _STATE = (
     "/v1/vector_stores",
@@ -137,7 +138,8 @@ def error_statuses(operation: str, has_body: bool, is_limited: bool) -> list[int
         422: True,
         429: is_limited,
         500: True,
-        503: is_limited,
+        503: True,
         504: is_limited,
+        507: has_body and path.startswith(_STATE),
     }
     return [status for status, applies in candidates.items() if applies]

@@ -14,6 +14,7 @@ from serve.pipelines.answering import Answered, Cited, PassagesFound, Query, Tex
 from serve.settings import Settings
 from tests.contexts import within
 from tests.inline import Failing, ingest, question
+from tests.patience import PATIENCE_S
 from tests.serve.caching.cache_samples import CachedService, CountedGenerator, Reporting, reporting_stages, untraced
 
 OVEN = question("What heats the oven?")
@@ -249,8 +250,10 @@ async def test_a_hurried_question_under_way_is_shared_with_nobody(corpus: Corpus
     service = CachedService(corpus, generator=generator)
     hurried = asyncio.create_task(service.answer(OVEN, replace(within(60), is_hurried=True)))
     await generator.has_begun.wait()
+    generator.has_begun.clear()
     patient = asyncio.create_task(service.answer(OVEN))
-    await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE_S):
+        await generator.has_begun.wait()  # a second computation
 
     generator.may_go_on.set()
     await asyncio.gather(hurried, patient)

@@ -1,0 +1,72 @@
+"""What the errors of a database or a disk mean to a caller: no room, not writable, gone, or busy."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from models.errors import (
+    BlobsUnavailableError,
+    DatabaseUnavailableError,
+    OverloadedError,
+    RagError,
+    StorageFullError,
+)
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+DISK_FULL, READ_ONLY = "53100", "25006"
+GONE = ("08", "57P", "53300")  # connections, shutdown, too many connections
+# SQLite's: https://www.sqlite.org/rescode.html
+UNAVAILABLE = {
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_IOERR: "its disk fails",
+}
+BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def database_error(error: DBAPIError) -> RagError | None:
+    """What it means: StorageFullError, DatabaseUnavailableError or OverloadedError; None: it is a bug."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return _postgres_error(error) if code is None else _sqlite_error(code & 0xFF)
+
+
+def _sqlite_error(code: int) -> RagError | None:
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFullError("the database")
+    if code in BUSY:
+        return OverloadedError("corpus")
+    return DatabaseUnavailableError(UNAVAILABLE[code]) if code in UNAVAILABLE else None
+
+
+def _postgres_error(error: DBAPIError) -> RagError | None:
+    state: str = getattr(error.orig, "sqlstate", None) or ""
+    if state == DISK_FULL:
+        return StorageFullError("the database")
+    if state == READ_ONLY:
+        return DatabaseUnavailableError("it is read-only")
+    is_gone = error.connection_invalidated or (isinstance(error, OperationalError) and not state)
+    return DatabaseUnavailableError("it does not answer") if is_gone or state.startswith(GONE) else None
+
+
+def raise_typed(error: DBAPIError) -> None:
+    """Raises what the error means to a caller, if it means anything to one."""
+    typed = database_error(error)
+    if typed is not None:
+        raise typed from error
+
+
+@contextmanager
+def typed_disk_errors() -> Iterator[None]:
+    """Turn a disk's refusal to write into StorageFullError or BlobsUnavailableError. Missing files stay as they are."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise StorageFullError("the disk of uploaded files") from error
+        raise BlobsUnavailableError(error.strerror or type(error).__name__) from error

@@ -1,0 +1,74 @@
+"""What clients get while nothing can be written: reads and deletes go on, writes say what to do."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import openai
+import pytest
+from sqlalchemy import event
+
+from tests.serve.api.api_samples import Running
+
+
+@contextmanager
+def on_connect(service: Running, *pragmas: str) -> Iterator[None]:
+    engine = service.corpus.database._engine
+
+    def prepare(connection: sqlite3.Connection, *_: object) -> None:
+        for pragma in pragmas:
+            connection.execute(pragma)
+
+    engine.dispose()
+    event.listen(engine, "connect", prepare)
+    yield
+    event.remove(engine, "connect", prepare)
+    engine.dispose()
+
+
+async def upload(http: httpx.AsyncClient, name: str) -> httpx.Response:
+    return await http.post(
+        "/v1/files", files={"file": (name, b"text of " + name.encode())}, data={"purpose": "assistants"}
+    )
+
+
+async def fill(http: httpx.AsyncClient) -> httpx.Response:
+    """Upload files until one is refused, and return the refusal."""
+    for number in range(1_000):
+        response = await upload(http, f"{number}-{'x' * 150}.txt")
+        if response.status_code != 200:
+            return response
+    raise AssertionError("the database is never full")
+
+
+async def test_a_full_disk_is_a_507_with_the_time_to_retry_until_a_delete_makes_room(
+    service: Running, http: httpx.AsyncClient
+) -> None:
+    first_id = (await upload(http, "first.txt")).json()["id"]
+
+    with on_connect(service, "PRAGMA max_page_count=1"):  # no page more than there are
+        full = await fill(http)
+        assert (full.status_code, full.headers["retry-after"]) == (507, "30")
+        assert full.json()["error"]["code"] == "storage_full"
+        assert full.json()["error"]["type"] == "server_error"
+
+        assert (await http.get(f"/v1/files/{first_id}/content")).status_code == 200
+        assert (await http.post("/v1/query", json={"query": "What is first?"})).status_code == 200
+        for file in (await http.get("/v1/files?limit=8")).json()["data"]:
+            assert (await http.delete(f"/v1/files/{file['id']}")).status_code == 200
+        assert (await upload(http, "again.txt")).status_code == 200
+
+
+async def test_a_read_only_database_is_a_503_that_openais_client_knows(
+    service: Running, client: openai.AsyncOpenAI, http: httpx.AsyncClient
+) -> None:
+    await upload(http, "first.txt")
+
+    with on_connect(service, "PRAGMA query_only=ON"):
+        with pytest.raises(openai.InternalServerError) as refused:
+            await client.files.create(file=("second.txt", b"second"), purpose="assistants")
+        assert (refused.value.status_code, refused.value.code) == (503, "database_unavailable")
+        assert refused.value.response.headers["retry-after"] == "5"
+        assert len((await client.files.list()).data) == 1
+        assert (await http.get("/healthz")).status_code == 200
