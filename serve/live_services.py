@@ -224,12 +224,11 @@ class LiveServices:
         reranker: RerankStage = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
         reranker = ExactIdentifiers(reranker)
         stages = RetrievalStages(embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations)
-        retrieving: Retrieving = RetrievalPipeline(stages, settings.retrieval)
+        retrieving: Retrieving = UndegradedRetrieval(RetrievalPipeline(stages, settings.retrieval))
         retrieving = ExactRetrieval(retrieving)
         retrieving = ShownRetrieval(retrieving, corpus.views)
         retrieving = RoutedRetrieval(retrieving)
         retrieving = WeighedRetrieval(retrieving)
-        retrieving = UndegradedRetrieval(retrieving)
         retrieving = caches.retrieval(retrieving, settings.retrieval)
         understanding = settings.query.understanding
         model = small_model(self._completions, understanding)
