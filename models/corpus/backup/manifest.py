@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import OperationalError
 
 from models.corpus.schema import SCHEMA_VERSION, metadata
-from models.errors import ConfigError, OverloadedError
+from models.errors import ConfigError, DatabaseUnavailableError, OverloadedError, StorageFullError
 
 FORMAT_VERSION = 1
 # Version 3 added the table of leases, version 4 that of token vectors, version 5 columns of jobs, version 6 columns of
@@ -80,6 +80,8 @@ def typed_errors(where: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(str(error.filename or where), error.strerror or str(error)) from error
     except sqlite3.DatabaseError as error:
+        raise ConfigError(str(where), str(error)) from error
+    except (StorageFullError, DatabaseUnavailableError) as error:
         raise ConfigError(str(where), str(error)) from error
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == DEADLOCK:
