@@ -130,4 +130,10 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    # Serve's process ends its children and its process group when it ends, and orphans become its children: it shall
+    # end the first of the two processes, not the one that serves.
+    if os.fork():
+        os.wait()
+    else:
+        os.setsid()
+        main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:])

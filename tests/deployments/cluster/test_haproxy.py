@@ -193,7 +193,8 @@ def test_a_killed_haproxy_is_replaced_until_serve_has_started_another(folder: Pa
     command = [haproxy.__file__, "-db", "-f", str(path)]
     first = psutil.Popen(command)
     until(lambda: status(config.frontend_port) == 200)
-    (watcher,) = first.children()
+    until(lambda: len(first.children(recursive=True)) == 2)
+    watcher = first.children(recursive=True)[-1]
 
     first.kill()
     first.wait()
@@ -231,7 +232,8 @@ def test_a_haproxy_that_a_reload_replaces_gets_no_stand_in(folder: Path) -> None
     command = [haproxy.__file__, "-db", "-f", str(path)]
     first = psutil.Popen(command)
     until(lambda: status(config.frontend_port) == 200)
-    (watcher,) = first.children()
+    until(lambda: len(first.children(recursive=True)) == 2)
+    watcher = first.children(recursive=True)[-1]
 
     HAProxyApi(cfg=config, config_file_path=str(path))._generate_config_file_internal()
     with_route(path)
