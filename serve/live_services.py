@@ -257,8 +257,7 @@ class LiveServices:
         answering = OwnContextAnswering(
             answering, settings.query, self._quotes, (caches.serving.generator, caches.serving.is_extractive)
         )
-        answering = UndegradedAnswering(answering)
-        answering = self._remembering(answering, embedder, settings)
+        answering = self._remembering(UndegradedAnswering(answering), embedder, settings)
         answering = SlowQuestions(MeasuredAnswering(answering), settings.log)
         answering = self._quality.answers(answering, settings.quality)
         return retrieving, answering
