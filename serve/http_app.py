@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from deployments.cluster.request_ids import OneRequestId
 from serve.admission import Admission
 from serve.api import (
+    audit_log,
     chat,
     completions,
     conversations,
@@ -65,6 +66,7 @@ ROUTERS = (
     vector_stores,
     store_files,
     dead_letters,
+    audit_log,
     search,
     models,
     mcp,

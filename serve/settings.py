@@ -108,6 +108,11 @@ class ApiConfig(ApiLimits):
         default=None, description="File of API keys and their tenants, beside those of `ragserve keys`."
     )
 
+    audit_log: bool = Field(
+        default=True,
+        description="Record changes and denials in the database, each before it is answered, if keys are needed.",
+    )
+
     @property
     def needs_keys(self) -> bool:
         """Whether a request without a key is refused."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from models.corpus.access_schema import api_keys
+from models.corpus.audit_log import AuditEvent, add_event
 from models.corpus.database import Database
 from models.corpus.ids import random_id
 from models.errors import InvalidRequestError, NotFoundError
@@ -72,12 +73,13 @@ class ApiKeys:
         if expires_at is not None and expires_at <= now:
             raise InvalidRequestError("a key must expire in the future", "expires_at")
         key = ApiKey(random_id("key_"), tenant, name, role, now, vector_store_ids, expires_at, None, dict(limits or {}))
-        return key, self._store(key)
+        return key, self._store(key, "keys create")
 
-    def _store(self, key: ApiKey) -> str:
+    def _store(self, key: ApiKey, action: str) -> str:
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         with self.database.writing() as connection:
             connection.execute(insert(api_keys).values(digest=digest_of(secret), **_to_row(key)))
+            self._record(connection, key, action)
         return secret
 
     def find(self, digest: str) -> ApiKey | None:
@@ -99,7 +101,7 @@ class ApiKeys:
         key = self._get(key_id)
         if key.revoked_at is None:
             now = int(self.clock())
-            self._set(key_id, revoked_at=now)
+            self._set(key, "keys revoke", revoked_at=now)
             key = replace(key, revoked_at=now)
         return key
 
@@ -113,8 +115,8 @@ class ApiKeys:
         # The same time to live as the old one had.
         expires_at = None if old.expires_at is None else now + old.expires_at - old.created_at
         new = replace(old, key_id=random_id("key_"), created_at=now, expires_at=expires_at)
-        secret = self._store(new)
-        self._set(key_id, expires_at=min(now + overlap_s, old.expires_at or now + overlap_s))
+        secret = self._store(new, "keys create")
+        self._set(old, "keys rotate", expires_at=min(now + overlap_s, old.expires_at or now + overlap_s))
         return new, secret
 
     def _get(self, key_id: str) -> ApiKey:
@@ -124,9 +126,14 @@ class ApiKeys:
             raise NotFoundError("key", key_id)
         return _to_record(row)
 
-    def _set(self, key_id: str, **values: int) -> None:
+    def _set(self, key: ApiKey, action: str, **values: int) -> None:
         with self.database.writing() as connection:
-            connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(**values))
+            connection.execute(update(api_keys).where(api_keys.c.key_id == key.key_id).values(**values))
+            self._record(connection, key, action)
+
+    def _record(self, connection: Connection, key: ApiKey, action: str) -> None:
+        event = AuditEvent("command line", f"ragserve {action}", ids={"key_id": key.key_id})
+        add_event(connection, key.tenant, event, self.clock())
 
 
 def _to_row(key: ApiKey) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.corpus.api_keys import ApiKeys
+from models.corpus.audit_log import AuditLog
 from models.corpus.conversations import Conversations
 from models.corpus.database import Database, open_database
 from models.corpus.dead_letters import DeadLetters
@@ -55,6 +56,7 @@ class Corpus:
     summaries: Summaries
     user_facts: UserFacts
     api_keys: ApiKeys
+    audit_log: AuditLog
     log: Log
     database: Database
 
@@ -85,6 +87,7 @@ class Corpus:
             summaries=Summaries(database, clock),
             user_facts=UserFacts(database, clock),
             api_keys=ApiKeys(database, clock),
+            audit_log=AuditLog(database, clock),
             log=Log(database),
             database=database,
         )

@@ -74,6 +74,7 @@ WRITE: dict[str, bool] = {
 }
 # What users said has questions and answers of all of them.
 ADMINISTER: dict[str, bool] = {
+    "GET /v1/audit_log": False,
     "GET /v1/feedback": False,
     "GET /v1/feedback/{feedback_id}": False,
     "DELETE /v1/feedback/{feedback_id}": False,

@@ -14,11 +14,12 @@ from deployments.telemetry.logs import LoggedRequest, log_as
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.corpus.database import is_storable
-from models.errors import NotFoundError
+from models.errors import ForbiddenError, NotFoundError
 from serve.access.caller import EVERYBODY, Caller
 from serve.access.credentials import Access
 from serve.access.limits import RequestLimits
 from serve.access.roles import check_role, role_of
+from serve.api.auditing import is_audited, record, record_denial
 from serve.api.background_responses import BackgroundResponses
 from serve.api.fail_fast import fail_fast
 from serve.api.json_request import ExtraJsonRequest, JsonRequest
@@ -87,17 +88,28 @@ class TenantRoute(APIRoute):
         fail_fast(self)
         handler = super().get_route_handler()
         names = RequestNames.of(self.dependant)
-        needed = [role_of(f"{method} {self.path}") for method in self.methods]
+        (operation,) = (f"{method} {self.path}" for method in self.methods)
+        needed, is_recorded = role_of(operation), is_audited(operation)
 
         async def authorized(request: Request) -> Response:
             request = self.request_class(request.scope, request.receive)
-            caller = await identify(request.app.state.services, request.scope)
+            services: Services = request.app.state.services
+            caller = await identify(services, request.scope)
             state = request.state
             log_as(LoggedRequest(state.request_id, state.tenant, state.trace_context))
-            check_role(caller, needed[0])
+            log = services.corpus.audit_log if services.access and services.settings.api.audit_log else None
+            try:
+                check_role(caller, needed)
+            except ForbiddenError:
+                if log is not None:
+                    await record_denial(log, caller, operation, request)
+                raise
             _check_ids(request, caller)
             await names.check(request)
-            return await handler(request)
+            response = await handler(request)
+            if log is not None and is_recorded:
+                await record(log, caller, operation, request, response)
+            return response
 
         return authorized
 

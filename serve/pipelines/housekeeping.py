@@ -34,6 +34,9 @@ class HousekeepingConfig(BaseModel):
     keep_feedback_s: float = Field(
         default=365 * DAY_S, ge=60, le=3650 * DAY_S, description="Seconds for which feedback on an answer is kept."
     )
+    keep_audit_s: float = Field(
+        default=365 * DAY_S, ge=DAY_S, le=3650 * DAY_S, description="Seconds for which the audit log keeps an event."
+    )
     keep_user_facts_s: float = Field(
         default=365 * DAY_S,
         ge=60,
@@ -73,6 +76,7 @@ class Housekeeper:
         self._corpus.conversations.delete_unused(self._config.keep_conversations_s)
         self._corpus.feedback.delete_older(self._config.keep_feedback_s)
         self._corpus.user_facts.delete_older(self._config.keep_user_facts_s)
+        self._corpus.audit_log.delete_older(self._config.keep_audit_s)
         num_files, oldest_s = self._corpus.jobs.backlog()
         metrics.INGESTION_BACKLOG.set(num_files)
         metrics.INGESTION_BACKLOG_SECONDS.set(oldest_s)

@@ -44,6 +44,7 @@ _TAG_OF = {
     "embeddings": "models",
     "rerank": "models",
     "user_facts": "conversations",
+    "audit_log": "dead_letters",
 }
 KEYS: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, as OpenAI's clients send it."},

@@ -57,6 +57,7 @@ SUCCESS: dict[str, Success] = {
     "get /v1/feedback": _json("A page of feedback.", shapes.FeedbackList),
     f"get {_FEEDBACK}": _json("The feedback.", shapes.FeedbackObject),
     f"delete {_FEEDBACK}": _json("It is deleted.", shapes.Deleted),
+    "get /v1/audit_log": _json("A page of events.", shapes.AuditEventList),
     "get /v1/user_facts": _json("A page of facts.", shapes.UserFactList),
     "delete /v1/user_facts": _json("How many were deleted.", shapes.DeletedFacts),
     "delete /v1/user_facts/{fact_id}": _json("It is deleted.", shapes.Deleted),

@@ -471,6 +471,24 @@ class ConversationObject(Shape):
     metadata: Metadata
 
 
+class AuditEventObject(Shape):
+    """What a caller changed, or was denied."""
+
+    id: str
+    object: Literal["audit_event"]
+    created_at: int
+    actor: str = Field(description="The id of the key; `file:` and the start of its digest for one of the keys file.")
+    role: str
+    action: str = Field(description="Method and route, or a command of `ragserve`.")
+    status: int = Field(description="The HTTP status: 403 was denied. 0: a command on the service's machine.")
+    request_id: str
+    ids: dict[str, str] = Field(description="What it concerns; `id` is what was made.")
+
+
+class AuditEventList(ListShape):
+    data: list[AuditEventObject]
+
+
 class UserFactObject(Shape):
     """What a user said about themselves."""
 

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from models.corpus.audit_log import AuditEvent
 from serve.api.description.examples import REQUESTS
 from serve.api.description.operations import SUCCESS
 from serve.middleware import LIMITED
@@ -142,6 +143,7 @@ async def test_what_the_routes_send_has_the_described_shape(service: Running, ca
     feedback = await call("post", "/v1/feedback", body={"id": "req_1", "rating": "good"})
     service.corpus.user_facts.add("default", "ann", ["I own a mill."])
     facts = await call("get", "/v1/user_facts")
+    service.corpus.audit_log.add("default", AuditEvent("key_1", "POST /v1/files", 200, "writer", "req_1", {"id": "f"}))
 
     gets = [key.removeprefix("get ") for key in SUCCESS if key.startswith("get ")]
     ids = {
