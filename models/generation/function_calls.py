@@ -40,7 +40,8 @@ def call_deltas(delta: Mapping[str, Any]) -> tuple[CallDelta, ...]:
 def _to_piece(each: Mapping[str, Any]) -> CallDelta:
     function = each.get("function") or {}
     name, arguments = function.get("name") or "", function.get("arguments") or ""
-    return CallDelta(each.get("index") or 0, each.get("id") or "", name, arguments)
+    index = each.get("index")  # some servers send none
+    return CallDelta(index if isinstance(index, int) else 0, each.get("id") or "", name, arguments)
 
 
 def function_fields(functions: Functions | None) -> dict[str, Any]:

@@ -169,7 +169,11 @@ class OpenAIModel:
 
     def _messages(self, request: GenerationRequest, budget: int) -> list[dict[str, Any]]:
         """The prompt. Its passages leave room for the answer."""
-        budget -= num_tokens(functions_text(request.functions))
+        num_function_tokens = num_tokens(functions_text(request.functions))
+        if num_function_tokens >= budget:
+            message = f"the functions take about {num_function_tokens} tokens of at most {budget}; send fewer of them"
+            raise InvalidRequestError(message, "tools")
+        budget -= num_function_tokens
         request = fit_drafts(fit_conversation(request, estimate_tokens, budget), estimate_tokens, budget)
         passages = fit_passages(request, estimate_tokens, budget)
         return [to_chat(message) for message in build_messages(request, passages)]
@@ -191,4 +195,4 @@ def _to_dict(response: Any) -> dict[str, Any]:
     """OpenAI's object as the server sent it. Raises StageUnavailableError for any other answer."""
     if not isinstance(response, BaseModel):
         raise StageUnavailableError(STAGE)
-    return response.model_dump(mode="json", exclude_unset=True)
+    return response.model_dump(mode="json", exclude_unset=True, warnings=False)

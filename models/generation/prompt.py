@@ -105,9 +105,10 @@ def fit_passages(request: GenerationRequest, count_tokens: CountTokens, budget: 
         cuts = range(len(best.text))
         size = bisect_left(cuts, True, key=lambda chars: is_too_long({number: _cut(best, chars)})) - 1
     if size < 1:
-        raise InvalidRequestError(
-            f"the conversation is too long: the prompt may have at most {budget} tokens; shorten it", "messages"
-        )
+        has_tools = request.functions is not None and bool(request.functions.tools)
+        subject = "the conversation with its functions" if has_tools else "the conversation"
+        message = f"{subject} is too long: the prompt may have at most {budget} tokens; shorten it"
+        raise InvalidRequestError(message, "messages")
     return {number: _cut(best, size)}
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from models.errors import InvalidRequestError
 from models.functions import Functions
@@ -14,6 +15,10 @@ from serve.api.query_text import check_query_texts
 from serve.api.services import Services
 from serve.api.store_metadata import to_form
 from serve.pipelines.answering import Answered, Grounded, Query
+
+NO_DETAILS = dict.fromkeys(
+    ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"), 0
+)
 
 
 async def accept_query(query: Query, services: Services, param: str = "query") -> Query:
@@ -63,7 +68,13 @@ async def final_answer(query: Query, services: Services, context: RequestContext
     raise AssertionError("the query pipeline ends with Answered or raises")
 
 
-def usage(event: Answered) -> dict[str, int]:
-    """OpenAI's counts of tokens."""
+def usage(event: Answered) -> dict[str, Any]:
+    """OpenAI's counts of tokens. No stage reports what an engine's cache had, and answers have no reasoning."""
     prompt, completion = event.num_prompt_tokens, event.num_completion_tokens
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": NO_DETAILS,
+    }

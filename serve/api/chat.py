@@ -19,7 +19,7 @@ from models.generation.citations import Citation, Marker
 from models.generation.own_context import PROMPT
 from serve.api.answers import accept_query, final_answer, usage
 from serve.api.chat_query import as_documents, to_query
-from serve.api.chat_request import AnyChatRequest
+from serve.api.chat_request import AnyChatRequest, ChatRequest
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
@@ -45,7 +45,7 @@ async def chat_completions(
         body = as_documents(plain.body)
     query = to_query(body, await served_adapter(body.model, services, context), context.tenant)
     query = await accept_query(query, services, "messages")
-    completion = Completion(context.request_id, body.model, str(request.base_url))
+    completion = Completion(context.request_id, body, str(request.base_url))
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
         events = await start_stream(request, services.query.answer(query, context))
@@ -56,8 +56,9 @@ async def chat_completions(
 class Completion:
     """Build the response, or its chunks; all of them share an id, a time and a model."""
 
-    def __init__(self, request_id: str, model: str, base_url: str) -> None:
-        self._id, self._model, self._created = f"chatcmpl-{request_id}", model, int(time.time())
+    def __init__(self, request_id: str, body: ChatRequest, base_url: str) -> None:
+        self._id, self._model, self._created = f"chatcmpl-{request_id}", body.model, int(time.time())
+        self._metadata = body.metadata
         self._base_url = base_url.rstrip("/")
 
     def response(self, event: Answered) -> dict[str, Any]:
@@ -66,7 +67,8 @@ class Completion:
         if event.calls:
             message["tool_calls"] = [call_body(call) for call in event.calls]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": event.finish_reason}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": usage(event), **evidence(event)}
+        head = {**self._head("chat.completion"), "metadata": self._metadata}
+        return {**head, "choices": [choice], "usage": usage(event), **evidence(event)}
 
     def chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -81,7 +83,8 @@ class Completion:
         return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(event)}
 
     def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+        head = {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+        return {**head, "service_tier": "default"}
 
     def _annotations(self, event: Answered) -> list[dict[str, Any]]:
         """OpenAI's url_citation for each citation marker in the text."""

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from serve.api.context import ContextDep
 from serve.api.plain_responses import prompt_fields
 from serve.api.response_items import check_texts
-from serve.api.response_request import ResponseInput
+from serve.api.response_request import CountedInput
 from serve.api.response_state import continued, new_items
 from serve.api.served_models import counted_tokens
 from serve.api.services import ServicesDep, TenantRoute
@@ -20,7 +20,7 @@ router = APIRouter(route_class=TenantRoute)
 
 
 @router.post("/v1/responses/input_tokens")
-async def count_input_tokens(body: ResponseInput, services: ServicesDep, context: ContextDep) -> dict[str, Any]:
+async def count_input_tokens(body: CountedInput, services: ServicesDep, context: ContextDep) -> dict[str, Any]:
     """Counts the tokens of an input, with its instructions, its functions and what it continues."""
     inputs = await new_items(body, services, context.tenant)
     check_texts(inputs, body.instructions, services.settings.api.max_texts_chars)

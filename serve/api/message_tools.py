@@ -3,7 +3,8 @@
 import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from models.errors import InvalidRequestError
 from models.functions import ToolCall
@@ -26,6 +27,14 @@ class MessageTool(BaseModel):
     eager_input_streaming: bool | None = Field(default=None, description="Accepted; ignored.")
     input_examples: list[dict[str, Any]] | None = Field(default=None, description="Accepted; ignored.")
 
+    @field_validator("type", mode="before")
+    @classmethod
+    def _is_own(cls, kind: Any) -> Any:
+        if kind not in (None, "custom"):
+            message = "{kind} is a tool that another service runs; send tools of your own"
+            raise PydanticCustomError("tool", message, {"kind": str(kind)[:64]})
+        return kind
+
     def to_tool(self) -> dict[str, Any]:
         function = {"name": self.name, "description": self.description, "parameters": self.input_schema}
         return {"type": "function", "function": {name: value for name, value in function.items() if value is not None}}
@@ -39,6 +48,12 @@ class MessageToolChoice(BaseModel):
     type: Literal["auto", "any", "tool", "none"]
     name: FunctionName | None = None
     disable_parallel_tool_use: bool | None = None
+
+    @model_validator(mode="after")
+    def _has_name(self) -> "MessageToolChoice":
+        if self.type == "tool" and self.name is None:
+            raise InvalidRequestError("tool_choice of the type tool needs the tool's name", "tool_choice.name")
+        return self
 
     def to_fields(self) -> dict[str, Any]:
         """OpenAI's fields."""
@@ -86,7 +101,8 @@ def _validated(kind: type[B], block: dict[str, Any], where: str) -> B:
         return kind.model_validate(block)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise InvalidRequestError(problem["msg"], ".".join([where, *map(str, problem["loc"])])) from None
+        # Further names in the location are the branches of a union.
+        raise InvalidRequestError(problem["msg"], ".".join([where, *map(str, problem["loc"][:1])])) from None
 
 
 def tool_use_block(call: ToolCall) -> dict[str, Any]:

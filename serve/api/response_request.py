@@ -180,6 +180,12 @@ class ResponseInput(Strict):
         return self.conversation.id if isinstance(self.conversation, ConversationRef) else self.conversation
 
 
+class CountedInput(ResponseInput):
+    """An input whose tokens are counted."""
+
+    personality: str | None = Field(default=None, max_length=64, description=IGNORED)
+
+
 class ResponseRequest(ResponseInput):
     """OpenAI's request. What cannot be done is refused by the name of its field."""
 

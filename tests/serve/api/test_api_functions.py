@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion
 
 from models.errors import StageUnavailableError
 from tests.calling_model import answer_by_rule, calling_generator, sent_bodies
-from tests.remote_server import ScriptedServer, scripted_server
+from tests.remote_server import ScriptedServer, chunk, scripted_server
 from tests.serve.api.api_samples import URL, error_of
 from tests.serve.api.response_samples import Service, events_of, serving
 
@@ -162,6 +162,43 @@ async def test_what_does_not_fit_together_is_refused_by_name(
         response = await http.post("/v1/chat/completions", json={"messages": [USER], **fields})
 
     assert error_of(response)[::2] == (422, param), response.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools.0.type"),
+        ({"tools": [{"name": "f", "input_schema": {}}], "tool_choice": {"type": "tool"}}, "tool_choice.name"),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "messages.0.content.0.tool_use_id"),
+    ],
+)
+async def test_a_wrong_tool_of_a_message_is_refused_by_name(
+    service: Service, fields: dict[str, Any], param: str
+) -> None:
+    async with service.http() as http:
+        response = await http.post("/v1/messages", json={"messages": [USER], "max_tokens": 9, **fields})
+
+    assert error_of(response)[::2] == (422, param), response.text
+
+
+async def test_functions_that_fill_the_window_are_refused_by_name(service: Service) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": "word " * 10_000}}]
+    async with service.http() as http:
+        response = await http.post("/v1/chat/completions", json={"messages": [USER], "tools": tools})
+
+    assert error_of(response)[::2] == (422, "tools")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_that_is_cut_is_an_error(service: Service, server: ScriptedServer, stream: bool) -> None:
+    piece = {"index": 0, "id": "c", "function": {"name": "thermometer", "arguments": '{"dev'}}
+    server.script = [[chunk("") | {"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]}, None]]
+    async with service.http() as http:
+        body = {"messages": [USER], "tools": [THERMOMETER], "stream": stream}
+        response = await http.post("/v1/chat/completions", json=body)
+
+    assert "stage_unavailable" in response.text
+    assert response.status_code == (200 if stream else 503)
 
 
 async def test_an_answer_quotes_while_the_model_is_down(chat: Any, server: ScriptedServer) -> None:
