@@ -1,0 +1,132 @@
+"""Alerts, dashboards and runbooks: the metrics and pages that they name exist, and alerts fire when they should."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import Counter, Gauge, Histogram
+
+from deployments.telemetry import metrics
+from serve.cli.main import app
+from tests.kuberay.conftest import KUBERAY, ROOT, kustomize
+
+MONITORING, RUNBOOKS = KUBERAY / "monitoring", ROOT / "docs" / "runbooks"
+DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
+CHECKER = ROOT.parent / "shared" / "tools" / "check_dashboard.py"
+PARTS = ["What you see", "What to check", "What to do"]
+
+
+def spec() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load((MONITORING / "rules.yaml").read_text())
+    return dict(parsed["spec"])
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in spec()["groups"] for rule in group["rules"]]
+
+
+def dashboard_expressions() -> Iterator[str]:
+    for path in DASHBOARDS:
+        for panel in json.loads(path.read_text())["panels"]:
+            yield from (target["expr"] for target in panel.get("targets", ()))
+
+
+def exposed_names() -> set[str]:
+    """Every name that a scrape shows."""
+    names = set()
+    for metric in vars(metrics).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            family = next(iter(metric.describe()))
+            endings = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}[family.type]
+            names |= {family.name + ending for ending in endings}
+    return names
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    path = shutil.which("promtool")
+    if path is None:
+        pytest.skip("promtool is not installed; Debian's package prometheus has it")
+    return path
+
+
+def test_alerts_dashboards_and_runbooks_name_metrics_that_there_are() -> None:
+    texts = [*(rule["expr"] for rule in alerts()), *dashboard_expressions()]
+    texts += [path.read_text() for path in RUNBOOKS.glob("*.md")]
+
+    named = {name for text in texts for name in re.findall(r"\bragserve_[a-z_]+\b", text)}
+
+    assert len(named) > 50
+    assert named <= exposed_names()
+
+
+def test_every_alert_has_a_runbook_with_its_three_parts() -> None:
+    table = dict(re.findall(r"\| \[.*?\]\((.*?)\) \| (.*?) \|", (RUNBOOKS / "README.md").read_text()))
+    listed = {page: set(re.findall(r"`(\w+)`", names)) for page, names in table.items()}
+
+    by_page: dict[str, set[str]] = {}
+    for rule in alerts():
+        by_page.setdefault(rule["annotations"]["runbook"].removeprefix("docs/runbooks/"), set()).add(rule["alert"])
+        assert rule["labels"]["severity"] in ("info", "warning", "critical")
+
+    assert by_page == listed
+    for page in by_page:
+        assert re.findall(r"^## (.*)$", (RUNBOOKS / page).read_text(), re.MULTILINE) == PARTS, page
+
+
+def test_every_command_of_the_runbooks_exists() -> None:
+    commands = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    names = {name.replace("_", "-") for name in commands} | {group.name for group in app.registered_groups}
+    pages = "\n".join(path.read_text() for path in RUNBOOKS.glob("*.md"))
+
+    assert set(re.findall(r"(?:\$ |`)ragserve ([a-z-]+)", pages)) <= names
+
+
+def test_ids_and_titles_of_dashboards_are_distinct() -> None:
+    boards = [json.loads(path.read_text()) for path in DASHBOARDS]
+
+    assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == 4
+    for board in boards:
+        titles = [panel["title"] for panel in board["panels"]]
+        assert len(set(titles)) == len(titles)
+
+
+def test_the_rules_fire_when_they_should(promtool: str, tmp_path: Path) -> None:
+    (tmp_path / "rules-plain.yaml").write_text(yaml.safe_dump(spec()))
+    shutil.copy(MONITORING / "rules_test.yaml", tmp_path)
+
+    tested = subprocess.run(
+        [promtool, "test", "rules", "rules_test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_every_panel_passes_the_checker(promtool: str) -> None:
+    if not CHECKER.exists():
+        pytest.skip(f"no dashboard checker at {CHECKER}")
+    loaded = importlib.util.spec_from_file_location("check_dashboard", CHECKER)
+    assert loaded is not None
+    assert loaded.loader is not None
+    checker = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(checker)
+
+    assert {path.name: checker.check(path, exposed_names(), promtool)[1] for path in DASHBOARDS} == {
+        path.name: [] for path in DASHBOARDS
+    }
+
+
+def test_the_folder_builds(problems: Callable[..., list[str]]) -> None:
+    manifests = kustomize(MONITORING)
+
+    assert problems(manifests) == []
+    config_map = next(each for each in yaml.safe_load_all(manifests) if each["kind"] == "ConfigMap")
+    assert config_map["metadata"]["labels"] == {"grafana_dashboard": "1"}
+    assert set(config_map["data"]) == {path.name for path in DASHBOARDS}
