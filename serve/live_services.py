@@ -16,6 +16,7 @@ from serve.access.counters import MemoryCounters, RedisCounters
 from serve.access.credentials import Access, CredentialSource
 from serve.access.keys import KeyRing
 from serve.access.limits import Counters, RequestLimits
+from serve.access.oidc import OidcTokens
 from serve.access.stored_keys import StoredKeys
 from serve.api.client_names import check_model_aliases
 from serve.api.services import InlineReplica, Services
@@ -121,8 +122,9 @@ def _access(api: ApiConfig, corpus: Corpus) -> Access | None:
     if not api.needs_keys:
         logger.warning("access control is off: every caller has all rights; set api.access to keys")
         return None
-    sources: list[CredentialSource] = [StoredKeys(corpus.api_keys)]
-    return Access([KeyRing(api.keys_file), *sources] if api.keys_file else sources)
+    sources: list[CredentialSource] = [KeyRing(api.keys_file)] if api.keys_file else []
+    sources += [OidcTokens(api.oidc)] if api.oidc else []
+    return Access([*sources, StoredKeys(corpus.api_keys)])
 
 
 def _counters(settings: Settings) -> Counters:

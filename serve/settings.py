@@ -16,6 +16,7 @@ from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import StageConfig, parse_user_config
 from models.corpus.views import Shard
 from serve.access.limits import LimitsConfig
+from serve.access.oidc import OidcConfig
 from serve.admission import AdmissionConfig
 from serve.caching.config import CacheConfig
 from serve.conversations.config import MemoryConfig
@@ -101,13 +102,16 @@ class ApiConfig(ApiLimits):
     access: Literal["open", "keys"] | None = Field(
         default=None,
         description="open: every caller is the default tenant with all rights, which a warning says at the start. "
-        "keys: a key of the database or of keys_file is needed. None: keys with a keys_file; else open, which only a "
-        "service on the loopback address may be.",
+        "keys: a key of the database or of keys_file, or a token of oidc, is needed. None: keys with a keys_file or "
+        "oidc; else open, which only a service on the loopback address may be.",
     )
     keys_file: Path | None = Field(
         default=None, description="File of API keys and their tenants, beside those of `ragserve keys`."
     )
 
+    oidc: OidcConfig | None = Field(
+        default=None, description="An OpenID Connect issuer, whose tokens are accepted beside keys."
+    )
     audit_log: bool = Field(
         default=True,
         description="Record changes and denials in the database, each before it is answered, if keys are needed.",
@@ -116,7 +120,7 @@ class ApiConfig(ApiLimits):
     @property
     def needs_keys(self) -> bool:
         """Whether a request without a key is refused."""
-        return self.access == "keys" or (self.access is None and self.keys_file is not None)
+        return self.access == "keys" or (self.access is None and (self.keys_file or self.oidc) is not None)
 
 
 class IngressConfig(StageConfig):
