@@ -91,6 +91,14 @@ class StoreFiles:
         with self.database.reading() as connection:
             return self._get(connection, AttachmentId(tenant, vector_store_id, file_id))
 
+    def attributes_of(self, tenant: str, file_id: str) -> dict[str, Attributes]:
+        """The attributes of a file in each of its vector stores, with those derived from its text."""
+        is_file = and_(store_files.c.tenant == tenant, store_files.c.file_id == file_id)
+        columns = (store_files.c.vector_store_id, store_files.c.attributes, store_files.c.derived)
+        with self.database.reading() as connection:
+            rows = connection.execute(select(*columns).where(is_file)).all()
+        return {row.vector_store_id: (row.derived or {}) | (row.attributes or {}) for row in rows}
+
     def _get(self, connection: Connection, attachment: AttachmentId) -> StoreFile:
         store, records = (attachment.tenant, attachment.vector_store_id), (_get(connection, attachment),)
         return add_duplicates(connection, *store, add_progress(connection, *store, records, self.clock()))[0]

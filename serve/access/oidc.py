@@ -17,6 +17,7 @@ from models.corpus.api_keys import ROLES, Role, digest_of
 from models.errors import StageUnavailableError, UnauthorizedError
 from serve.access.caller import Caller
 from serve.access.keys import TENANT
+from serve.access.readers import readers_of
 
 STAGE = "oidc"
 DISCOVERY = "/.well-known/openid-configuration"
@@ -49,6 +50,13 @@ class OidcConfig(BaseModel):
     tenant_claim: str = Field(default="tenant", min_length=1, max_length=256, description="Claim of the tenant.")
     role_claim: str = Field(
         default="role", min_length=1, max_length=256, description="Claim of the role, or of a list that has it."
+    )
+    groups_claim: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Claim of a list of groups. With it, a token of the role reader reads only files with one of the "
+        "attributes reader:everyone, reader:user:SUB and reader:group:GROUP. None: all files.",
     )
     default_role: Role | None = Field(default=None, description="Role of a token without one. None: refused.")
 
@@ -121,7 +129,15 @@ class OidcTokens:
         tenant = self._config.tenant or claims.get(self._config.tenant_claim)
         if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
             raise UnauthorizedError(f"the token's claim {self._config.tenant_claim!r} names no tenant")
-        return Caller(tenant, self._role(claims), actor=f"jwt:{claims['sub']}"[:MAX_ACTOR_CHARS])
+        role, user = self._role(claims), str(claims["sub"])
+        return Caller(tenant, role, actor=f"jwt:{user}"[:MAX_ACTOR_CHARS], readers=self._readers(claims, role, user))
+
+    def _readers(self, claims: dict[str, Any], role: Role, user: str) -> frozenset[str] | None:
+        """Writers change all documents, so they read all."""
+        if self._config.groups_claim is None or role != "reader":
+            return None
+        groups = claims.get(self._config.groups_claim)
+        return readers_of(user, groups if isinstance(groups, list) else [])
 
     def _role(self, claims: dict[str, Any]) -> Role:
         """The highest role that the claim has."""

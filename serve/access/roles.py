@@ -79,6 +79,8 @@ ADMINISTER: dict[str, bool] = {
     "GET /v1/feedback/{feedback_id}": False,
     "DELETE /v1/feedback/{feedback_id}": False,
 }
+# These list files, whoever may read them.
+LISTINGS = frozenset([f"GET {_STORE}/files", f"GET {_BATCH}/files"])
 OPERATIONS: dict[str, tuple[Role, bool]] = {
     **{operation: ("reader", scoped) for operation, scoped in READ.items()},
     **{operation: ("writer", scoped) for operation, scoped in WRITE.items()},
@@ -93,10 +95,12 @@ def role_of(operation: str) -> tuple[Role, bool]:
     return OPERATIONS[operation]
 
 
-def check_role(caller: Caller, needed: tuple[Role, bool]) -> None:
+def check_role(caller: Caller, operation: str, needed: tuple[Role, bool]) -> None:
     """Raises ForbiddenError."""
     role, takes_limited = needed
     if not caller.has_role(role):
         raise ForbiddenError(f"this needs the role {role}; the key has the role {caller.role}")
+    if caller.readers is not None and (not takes_limited or operation in LISTINGS):
+        raise ForbiddenError("the caller sees documents by their readers, and this concerns all documents")
     if caller.vector_stores is not None and not takes_limited:
         raise ForbiddenError("the key is limited to vector stores, and this concerns more than these")

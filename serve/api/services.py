@@ -18,6 +18,7 @@ from models.errors import ForbiddenError, NotFoundError
 from serve.access.caller import EVERYBODY, Caller
 from serve.access.credentials import Access
 from serve.access.limits import RequestLimits
+from serve.access.readers import readable_filter
 from serve.access.roles import check_role, role_of
 from serve.api.auditing import is_audited, record, record_denial
 from serve.api.background_responses import BackgroundResponses
@@ -27,6 +28,7 @@ from serve.api.limited_view import check_store, limited_view
 from serve.api.request_names import RequestNames
 from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
+from serve.pipelines.readable import ReadableAnswering, ReadableRetrieval
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage, StatusSource
 from serve.quality.document_canary import DocumentCanary
@@ -99,7 +101,7 @@ class TenantRoute(APIRoute):
             log_as(LoggedRequest(state.request_id, state.tenant, state.trace_context))
             log = services.corpus.audit_log if services.access and services.settings.api.audit_log else None
             try:
-                check_role(caller, needed)
+                check_role(caller, operation, needed)
             except ForbiddenError:
                 if log is not None:
                     await record_denial(log, caller, operation, request)
@@ -150,9 +152,17 @@ class ExtraRoute(TenantRoute):
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     caller: Caller | None = getattr(request.state, "caller", None)  # None: a probe
-    if caller is None or caller.vector_stores is None:
+    if caller is None or not caller.is_limited:
         return services
-    return replace(services, corpus=limited_view(services.corpus, caller))
+    services = replace(services, corpus=limited_view(services.corpus, caller))
+    if caller.readers is None:
+        return services
+    readable = readable_filter(caller.readers)
+    return replace(
+        services,
+        query=ReadableAnswering(services.query, readable),
+        retrieval=ReadableRetrieval(services.retrieval, readable),
+    )
 
 
 async def _tenant(request: Request) -> str:

@@ -1,10 +1,7 @@
 """Tokens of a real issuer over HTTP: what is accepted, what is refused, and what happens while it is down."""
 
-import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,62 +13,18 @@ from pydantic import ValidationError
 
 from models.errors import StageUnavailableError, UnauthorizedError
 from serve.access.credentials import Access
-from serve.access.oidc import DISCOVERY, FETCH_AGAIN_S, KEEP_KEYS_S, OidcConfig, OidcTokens
+from serve.access.oidc import FETCH_AGAIN_S, KEEP_KEYS_S, OidcConfig, OidcTokens
 from serve.settings import Settings
+from tests.serve.access.issuer import AUDIENCE, Issuer
 from tests.serve.api.api_samples import Clock, error_of
 from tests.serve.api.response_samples import serving
-
-AUDIENCE = "ragserve"
-
-
-class Issuer:
-    """An issuer with a discovery document and keys, which can rotate them and go down."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, Any] = {"first": rsa.generate_private_key(65537, 2048)}
-        self.num_requests, self.is_down = 0, False
-        issuer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                issuer.num_requests += 1
-                body = json.dumps(issuer.document(self.path)).encode()
-                self.send_response(503 if issuer.is_down else 200)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """No log."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def document(self, path: str) -> dict[str, Any]:
-        if path == DISCOVERY:
-            return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
-        return {"keys": [self._public(name, key) for name, key in self.keys.items()]}
-
-    def _public(self, name: str, key: Any) -> dict[str, Any]:
-        kind = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
-        return kind.to_jwk(key.public_key(), as_dict=True) | {"kid": name, "use": "sig"}
-
-    def token(self, key_id: str = "first", algorithm: str = "RS256", **claims: Any) -> str:
-        """A valid token; a claim that is None is left out."""
-        now = int(time.time())
-        content = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 300}
-        content |= {"tenant": "acme", "role": "writer"} | claims
-        content = {name: value for name, value in content.items() if value is not None}
-        return jwt.encode(content, self.keys[key_id], algorithm, headers={"kid": key_id})
 
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
     started = Issuer()
     yield started
-    started.server.shutdown()
-    started.server.server_close()
+    started.close()
 
 
 def config(issuer: Issuer, changes: dict[str, Any]) -> OidcConfig:
