@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, and_, delete, insert, select, update
 
 from models.corpus.database import Database
+from models.corpus.history import HistoryLimit
 from models.corpus.ids import random_id
 from models.corpus.memory_schema import conversation_summaries
 from models.corpus.paging import fetch_page
@@ -18,6 +19,7 @@ from models.errors import InvalidRequestError, NotFoundError
 Item = dict[str, Any]  # OpenAI's, with its `id`
 
 _ROWS_A_STEP = 500
+_ROWS_AT_ONCE = 8  # of a history, which may have long texts
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,15 @@ class Conversations:
             connection.execute(delete(conversation_summaries).where(conversation_summaries.c.conversation_key == key))
             return _get(connection, tenant, conversation_id)
 
-    def history(self, tenant: str, conversation_id: str, max_items: int) -> list[Item]:
-        """The newest items, in order. Raises NotFoundError."""
+    def history(self, tenant: str, conversation_id: str, limit: HistoryLimit) -> list[Item]:
+        """The newest items, in order. Raises NotFoundError, and as HistoryLimit."""
         columns = conversation_items.c
         query = select(columns.body).where(_is_item_of(tenant, conversation_id))
-        query = query.order_by(columns.conversation_item_key.desc()).limit(max_items)
+        query = query.order_by(columns.conversation_item_key.desc()).limit(limit.max_items + 1)
         with self.database.reading() as connection:
             _get(connection, tenant, conversation_id)
-            return list(connection.scalars(query))[::-1]
+            with connection.scalars(query.execution_options(yield_per=_ROWS_AT_ONCE)) as bodies:
+                return limit.newest(bodies)
 
     def delete_unused(self, keep_s: float) -> int:
         """Delete the conversations that were last used `keep_s` seconds ago or earlier. Return their number."""

@@ -1,6 +1,6 @@
 """Responses of the Responses API: what was asked and answered, so that it can be read and continued."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, lit
 
 from models.corpus.conversations import Item, append_new_items, delete_in_steps, items_by_id, lock_conversation
 from models.corpus.database import Database
+from models.corpus.history import HistoryLimit
 from models.corpus.paging import fetch_page
 from models.corpus.records import Page, PageRequest
 from models.corpus.schema import response_items, responses
@@ -15,6 +16,7 @@ from models.errors import ConflictError, NotFoundError
 
 ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 
+_RESPONSES_A_STEP = 8
 MAX_CHAIN = 1_000  # responses that a response continues; earlier ones are left out
 
 
@@ -108,19 +110,17 @@ class Responses:
             rows = fetch_page(connection, select(response_items).where(is_input), key, request, after)
         return Page(tuple(row.body for row in rows.items), rows.has_more)
 
-    def history(self, tenant: str, response_id: str, max_items: int) -> list[Item]:
+    def history(self, tenant: str, response_id: str, limit: HistoryLimit) -> list[Item]:
         """The newest items of a response and of those that it continues, in order.
 
-        Raises NotFoundError, and ConflictError for a response in progress.
+        Raises NotFoundError, ConflictError for a response in progress, and as HistoryLimit.
         """
         chain = chain_of(tenant, response_id)
-        is_item = and_(response_items.c.tenant == tenant, response_items.c.response_id == chain.c.response_id)
-        query = select(response_items.c.body).join(chain, is_item)
-        query = query.order_by(chain.c.depth, response_items.c.response_item_key.desc()).limit(max_items)
         with self.database.reading() as connection:
             if _get(connection, tenant, response_id).status == "in_progress":
                 raise ConflictError(f"response {response_id!r} is in progress; continue it when it has ended")
-            return list(connection.scalars(query))[::-1]
+            names = list(connection.scalars(select(chain.c.response_id).order_by(chain.c.depth)))
+            return limit.newest(_newest_first(connection, tenant, names))
 
     def items_by_id(self, tenant: str, item_ids: Sequence[str]) -> dict[str, Item]:
         """The stored items with these ids, of responses and conversations. Unknown ids are left out."""
@@ -130,6 +130,18 @@ class Responses:
         """Delete the responses that were created `keep_s` seconds ago or earlier. Return their number."""
         is_old = responses.c.created_at <= self.clock() - keep_s
         return delete_in_steps(self.database, responses.c.response_key, is_old)
+
+
+def _newest_first(connection: Connection, tenant: str, response_ids: Sequence[str]) -> Iterator[Item]:
+    """The items of these responses, of which the first is the newest. They are read a few responses at a time."""
+    for start in range(0, len(response_ids), _RESPONSES_A_STEP):
+        names = response_ids[start : start + _RESPONSES_A_STEP]
+        query = select(response_items.c.response_id, response_items.c.body).where(
+            response_items.c.tenant == tenant, response_items.c.response_id.in_(names)
+        )
+        rows = list(connection.execute(query.order_by(response_items.c.response_item_key.desc())))
+        for name in names:
+            yield from (row.body for row in rows if row.response_id == name)
 
 
 def chain_of(tenant: str, response_id: str) -> Any:

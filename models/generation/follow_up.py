@@ -5,6 +5,7 @@ Measured on 167 turns of MTRAG-UN that have relevant passages (docs/quality.md).
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
 from models.generation.question_words import content_words
 from models.generation.relevance import STOP_WORDS
@@ -16,7 +17,9 @@ from models.types import ChatMessage
 
 _WORD = re.compile(r"[\w'-]+")
 _MIN_WORD_CHARS = 3
-_MAX_ADDED_WORDS = 64
+_MAX_ADDED_WORDS, _MAX_ADDED_CHARS = 64, 1_000  # a run of letters without spaces counts as a word
+_MAX_EARLIER = 32  # questions of the user among which the last is looked for
+_MAX_EARLIER_CHARS = 8_000  # of it: the end, since a question follows a pasted text
 _CORRECTION = re.compile(
     r"\W*(?:(?:no|nope|wait|sorry)\b[\s,.!:-]+(?:not that\b[\s,.!:-]+)?)?(?:i (?:meant|mean)\b[\s,:]+)|"
     r"\W*(?:no|nope|wait|sorry)\b[\s,.!:-]+not that\b[\s,.!:-]+",
@@ -58,13 +61,22 @@ def search_query(messages: Sequence[ChatMessage]) -> str:
 
     Greetings and thanks are no questions, nor is the beginning of a correction: "No, I meant …".
     """
-    user_texts = [message.content.strip() for message in messages if message.role == "user"]
-    earlier = [text for text in user_texts[:-1] if not small_talk(text)]
-    questions = [as_question(text) for text in (*earlier, *user_texts[-1:])]
-    if not questions:
+    users = [message for message in messages if message.role == "user"]
+    if not users:
         return ""
-    added = _new_words(questions[-1], questions[-2]) if len(questions) > 1 else []
-    return " ".join([questions[-1], *added])
+    question = as_question(users[-1].content.strip())
+    texts = (_end(message.content) for message in users[-2 : -2 - _MAX_EARLIER : -1])
+    earlier = next((text for text in texts if not small_talk(text)), "")
+    return " ".join([question, *_new_words(question, as_question(earlier))])
+
+
+def _end(text: str) -> str:
+    """The end of a text that is too long to be read, from the beginning of a word."""
+    text = text.rstrip()
+    if len(text) <= _MAX_EARLIER_CHARS:
+        return text.lstrip()
+    cut = text[-_MAX_EARLIER_CHARS:]
+    return cut[len(cut.split(maxsplit=1)[0]) :].lstrip() or cut
 
 
 def as_question(text: str) -> str:
@@ -98,4 +110,6 @@ def _new_words(question: str, earlier: str) -> list[str]:
     stems = {stem(word) for word in words(question)}
     content = (word for word in _WORD.findall(earlier) if len(word) >= _MIN_WORD_CHARS)
     new = [word for word in content if word.lower() not in STOP_WORDS and stem(word.lower()) not in stems]
-    return distinct(new, str.lower)[:_MAX_ADDED_WORDS]
+    chosen = distinct(new, str.lower)[:_MAX_ADDED_WORDS]
+    ends = accumulate(len(word) + 1 for word in chosen)
+    return [word for word, end in zip(chosen, ends, strict=True) if end <= _MAX_ADDED_CHARS]

@@ -25,6 +25,7 @@ from models.types import ChatMessage
 
 _MARKER = re.compile(r"[ \t]*\[\d{1,3}\]")
 _MIN_CONTEXT_WORDS = 3
+MAX_CHARS = 100_000  # of the system messages, tools' results and last turns together
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ def read_context(messages: Sequence[ChatMessage]) -> PromptContext | None:
     """None if the conversation has no question or brings no context.
 
     Tools' results are context, and so is an answer that is to be refined. Other answers are not. Where one message
-    marks its context, unmarked text of system messages is none.
+    marks its context, unmarked text of system messages is none. More than MAX_CHARS are no context.
     """
     users = [place for place, message in enumerate(messages) if message.role == "user"]
-    if not users:
+    if not users or is_too_long(messages, users):
         return None
     last = users[-1]
     question, surroundings, existing = _read_question(messages, users)
@@ -74,6 +75,13 @@ def read_context(messages: Sequence[ChatMessage]) -> PromptContext | None:
     names_context = is_marked or bool(NAMES_CONTEXT.search(surroundings))
     is_named = any(map(NAMES_CONTEXT.search, earlier)) or (is_template and names_context)
     return PromptContext(question, text, is_named)
+
+
+def is_too_long(messages: Sequence[ChatMessage], users: Sequence[int]) -> bool:
+    """Whether the messages that may hold a context are too long to be read here. `users`: the places of the user's."""
+    first = users[-2:][0]
+    read = (message for place, message in enumerate(messages) if place >= first or message.role in ("system", "tool"))
+    return sum(len(message.content) for message in read) > MAX_CHARS
 
 
 def _read_question(messages: Sequence[ChatMessage], users: Sequence[int]) -> tuple[str, str, str]:

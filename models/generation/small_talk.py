@@ -51,7 +51,7 @@ _UNSPACED_THANKS = re.compile(
     r"ขอบคุณ(มาก)?(ครับ|ค่ะ|คะ)?|(非常|多)?[谢謝][谢謝][你您]?们?|感谢|再见|どうもありがとう(ございます|ございました)?"
     r"|ありがとう(ございます|ございました)?|さようなら"
 )
-_MAX_WORDS = 10
+_MAX_WORDS, _MAX_CHARS = 10, 400
 _MAX_PREFIX_CHARS = 80
 _PREFIX_END = re.compile(r"[!.,;:，。！、]+\s*(?=\w)(?:and\s+)?|\s+(?:and|but|so|und|et|y)\s+", re.IGNORECASE)
 # Words of one language alone; a script tells the language of the others.
@@ -76,6 +76,8 @@ _TAGS = {
 
 def small_talk(text: str) -> SmallTalk | None:
     """Whether a message only greets or thanks, in some twenty languages. None: it may be a question."""
+    if len(text) > _MAX_CHARS:
+        return None
     lowered = text.lower().replace("’", "'")
     lowered, num_thanks = _UNSPACED_THANKS.subn(" ", lowered)
     lowered, num_greetings = _UNSPACED_GREETING.subn(" ", lowered)

@@ -7,6 +7,7 @@ from models.generation.follow_up import search_query
 from models.generation.transcript import read_transcript
 from models.types import ChatMessage
 
+MAX_CHARS = 100_000
 _ASKS = re.compile(r"\bstandalone (?:question|query|message)\b", re.I)
 _FOLLOW_UP = re.compile(
     r"^[ \t]{0,80}<?follow[ -]?up (?:input|question|message)>?[ \t]{0,80}:?\s{0,9}(?P<text>[^\n]*\S)", re.I | re.M
@@ -15,9 +16,12 @@ _HISTORY = re.compile(r"^[ \t]{0,80}<?(?:chat|conversation) history>?[ \t]{0,80}
 
 
 def standalone_question(messages: Sequence[ChatMessage]) -> str | None:
-    """The last question of the conversation, made complete; None if the prompt asks for something else."""
+    """The last question of the conversation, made complete.
+
+    None if the prompt asks for something else, or has more than MAX_CHARS.
+    """
     users = [message for message in messages if message.role == "user"]
-    if not users:
+    if not users or len(users[-1].content) > MAX_CHARS:
         return None
     follow_up, prompt = _FOLLOW_UP.search(users[-1].content), users[-1].content
     if _ASKS.search(prompt) and follow_up:

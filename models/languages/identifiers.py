@@ -7,6 +7,7 @@ word, with a letter of an unused alphabet in place of each joiner. Plain words o
 import re
 from collections.abc import Iterator
 
+MAX_VERSION_NUMBERS = 16  # of a shorter version that a longer one is found by
 MIN_PART_CHARS = 2  # shorter parts are in too many names
 
 # Thaana letters: two bytes each, without case, accent or stem.
@@ -16,7 +17,8 @@ _SMALL = "a-zß-öø-ÿ\u03ac-\u03ce\u0430-\u045f\u0600-\u06ff\u0900-\u0dff"
 _PLAIN_WORD = rf"(?:[^\W\d_]?[{_SMALL}]*|[A-Z]+)"
 _PLAIN = rf"[(\[\"'“‘«]*(?:{_PLAIN_WORD}(?:['’/–-]{_PLAIN_WORD})*|\d+)[.,;:!?)\]\"'”’»]*(?!\S)"
 _MARKED = re.compile(rf"(?<!\S)(?!{_PLAIN})\S+")  # decided without Python for each word: texts are long
-_JOINED = re.compile(r"[^\W_]+(?:(?:[-./:@&+]|::|_+)[^\W_]+)+")
+# Only from the beginning of a run of letters: from each of its letters a long run would take quadratic time.
+_JOINED = re.compile(r"(?<![^\W_])[^\W_]+(?:(?:[-./:@&+]|::|_+)[^\W_]+)+")
 _SYMBOL_NAME = re.compile(r"(?<![^\W_])(?:[A-Za-z]{1,4}(?:\+\+|#)|\.NET\b)(?!\w)")
 _WORTH = re.compile(r"\d|[^\W_]{2}[._]|[@&:_]")  # neither well-known nor i.e.
 _HUMP = re.compile(r"[a-z\d][A-Z]|[A-Z]{2}[a-z]{2}")
@@ -68,4 +70,5 @@ def _with_shorter_versions(name: str) -> Iterator[str]:
     if version.group(1) != name:
         yield version.group(1)
     numbers = version.group(1).split(".")
-    yield from (".".join(numbers[:length]) for length in range(len(numbers) - 1, 1, -1))
+    longest = min(len(numbers) - 1, MAX_VERSION_NUMBERS)
+    yield from (".".join(numbers[:length]) for length in range(longest, 1, -1))

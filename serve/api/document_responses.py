@@ -21,6 +21,8 @@ from serve.api.response_request import ResponseRequest
 from serve.conversations.config import MemoryConfig
 from serve.pipelines.answering import Answered, Event, Memory, PassagesFound, Query, TextGenerated, Turn
 
+MAX_REMEMBERED_CHARS = 2_000  # of a message; its beginning
+
 
 def to_query(
     request: ResponseRequest, earlier: Sequence[Item], inputs: Sequence[Item], adapter: str | None, tenant: str
@@ -70,7 +72,7 @@ def to_memory(request: ResponseRequest, earlier: Sequence[Item]) -> Memory | Non
     if source is None and not request.user_id:
         return None
     turns = [
-        Turn(item["id"], item["role"], text)
+        Turn(item["id"], item["role"], text[:MAX_REMEMBERED_CHARS])
         for item in earlier
         if item["type"] == "message" and item["role"] in ("user", "assistant") and (text := text_of(item)).strip()
     ]

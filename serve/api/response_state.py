@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from models.corpus.conversations import Item
+from models.corpus.history import HistoryLimit, num_chars_of
 from models.errors import InvalidRequestError
 from serve.api.ids import named_field
 from serve.api.response_items import MAX_ITEMS, referenced_ids, to_items
@@ -19,16 +20,24 @@ async def new_items(body: ResponseInput, services: Services, tenant: str) -> lis
     return to_items(sent, stored)
 
 
-async def continued(body: ResponseInput, services: Services, tenant: str) -> Sequence[Item]:
-    """The earlier items, oldest first. Raises NotFoundError, and ConflictError for a response in progress."""
+def history_limit(inputs: Sequence[Item], services: Services, is_whole: bool = False) -> HistoryLimit:
+    """What fits beside these inputs in the texts of one request."""
+    return HistoryLimit(MAX_ITEMS, services.settings.api.max_texts_chars - sum(map(num_chars_of, inputs)), is_whole)
+
+
+async def continued(body: ResponseInput, services: Services, tenant: str, limit: HistoryLimit) -> Sequence[Item]:
+    """The earlier items, oldest first.
+
+    Raises NotFoundError, ConflictError for a response in progress, and as HistoryLimit.
+    """
     corpus, previous, conversation = services.corpus, body.previous_response_id, body.conversation_id
     if previous is not None and conversation is not None:
         message = "previous_response_id and conversation both say what to continue; send one of them"
         raise InvalidRequestError(message, "previous_response_id")
     if previous is not None:
         with named_field("previous_response_id"):
-            return await asyncio.to_thread(corpus.responses.history, tenant, previous, MAX_ITEMS)
+            return await asyncio.to_thread(corpus.responses.history, tenant, previous, limit)
     if conversation is not None:
         with named_field("conversation"):
-            return await asyncio.to_thread(corpus.conversations.history, tenant, conversation, MAX_ITEMS)
+            return await asyncio.to_thread(corpus.conversations.history, tenant, conversation, limit)
     return ()

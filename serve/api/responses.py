@@ -29,7 +29,7 @@ from serve.api.response_items import check_texts, shown_item
 from serve.api.response_object import DELTA_SIZES, OVERDUE, Body, Draft, Ended, failed_response, shown_response
 from serve.api.response_request import ResponseRequest, check_documents, check_plain, check_request
 from serve.api.response_sse import to_sse
-from serve.api.response_state import continued, new_items
+from serve.api.response_state import continued, history_limit, new_items
 from serve.api.response_streams import streamed_again
 from serve.api.served_models import completed, needs_documents, served_adapter
 from serve.api.services import Services, ServicesDep, TenantDep, TenantRoute
@@ -132,7 +132,8 @@ async def _begin(body: ResponseRequest, services: Services, context: RequestCont
     inputs = await new_items(body, services, tenant)
     check_texts(inputs, body.instructions, services.settings.api.max_texts_chars)
     draft = Draft(body, inputs, body.conversation_id, int(corpus.responses.clock()))
-    return draft, list(await continued(body, services, tenant))
+    limit = history_limit(inputs, services, is_whole=body.truncation == "disabled")
+    return draft, list(await continued(body, services, tenant, limit))
 
 
 async def _answer(

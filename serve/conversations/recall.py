@@ -56,8 +56,10 @@ class Recall:
         generation, [vector] = embedded.generation, embedded.vectors
         known_turns = await self._turn_vectors(memory, turns, generation, context)
         facts, fact_vectors = await self._user_facts(memory, generation, context)
+        # In a thread: the words of a long conversation take time.
+        best = await asyncio.to_thread(_best, question, vector, exchanges(turns), known_turns, number)
         return Recalled(
-            _best(question, vector, exchanges(turns), known_turns, number),
+            best,
             tuple(fact for [fact] in _best(question, vector, [(fact,) for fact in facts], fact_vectors, MAX_FACTS)),
         )
 
@@ -66,7 +68,8 @@ class Recall:
     ) -> Recalled:
         facts, _ = await self._stored_facts(memory, "", context)
         best = _best(question, None, [(fact,) for fact in facts], {}, MAX_FACTS)
-        return Recalled(_best(question, None, exchanges(turns), {}, number), tuple(fact for [fact] in best), True)
+        turns_by_words = await asyncio.to_thread(_best, question, None, exchanges(turns), {}, number)
+        return Recalled(turns_by_words, tuple(fact for [fact] in best), True)
 
     async def _turn_vectors(
         self, memory: Memory, turns: Sequence[Turn], generation: str, context: RequestContext

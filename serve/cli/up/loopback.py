@@ -17,7 +17,7 @@ def allow_loopback_names(raw: dict[str, Any]) -> None:
     application = raw["applications"][0]
     ingress = next((entry for entry in application.get("deployments") or [] if entry["name"] == "Ingress"), None)
     host = (raw.get("http_options") or {}).get("host", LOOPBACK_NAMES[1])
-    if ingress is None or not is_loopback(host) or settings_of(raw).api.keys_file is not None:
+    if ingress is None or not is_loopback(host) or settings_of(raw).api.needs_keys:
         return
     arguments, user_config = application.get("args") or {}, ingress.setdefault("user_config", {})
     if not any(KEY in (section.get("api") or {}) for section in (arguments, user_config)):

@@ -40,6 +40,19 @@ def test_the_words_of_a_long_question_are_added_once_and_not_without_limit() -> 
     assert len(added) == len(set(added)) == 64
 
 
+@pytest.mark.parametrize("text", ["ก" * 600_000, "中" * 600_000, "A-1_" * 400_000, "c " * 900_000, "a" * 1_900_000])
+def test_a_huge_turn_adds_few_characters(text: str) -> None:
+    question = "And how?"
+
+    assert len(search_query(conversation(*[text] * 24, question))) <= len(question) + 1_000
+
+
+def test_the_end_of_a_huge_turn_is_what_it_asks() -> None:
+    messages = conversation("lore " * 400_000 + "How long is the Delta barge?", "And what does it carry?")
+
+    assert search_query(messages).endswith(" long Delta barge")
+
+
 @pytest.mark.parametrize(
     ("message", "question"),
     [

@@ -81,3 +81,12 @@ def test_the_last_question_counts_and_answers_are_no_context() -> None:
 )
 def test_a_conversation_without_question_or_context_has_none(messages: list[ChatMessage]) -> None:
     assert read_context(messages) is None
+
+
+@pytest.mark.parametrize("role", ["system", "tool"])
+def test_a_context_that_is_too_long_to_be_read_is_none(role: str) -> None:
+    long = [ChatMessage("system", RULES), ChatMessage(role, f"{FERRY}\n\n" * 2_000), *user(QUESTION)]
+    past = [ChatMessage("user", f"{FERRY}\n\n" * 2_000), ChatMessage("assistant", "So it is."), *user(QUESTION)]
+
+    assert read_context(long) is None
+    assert read_context([*past, *system(f"{RULES}\n\nContext: {FERRY}")]) is not None

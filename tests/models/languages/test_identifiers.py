@@ -50,3 +50,8 @@ def test_plain_words_and_numbers_need_no_look() -> None:
     text = "Open the (well-known) Door, it's NATO's; 42. v2 (x_y) is aB C++"
 
     assert marked_words(text) == ["v2", "(x_y)", "aB", "C++"]
+
+
+def test_a_word_of_many_numbers_has_few_shorter_versions() -> None:
+    assert len(wholes("1." * 4_000)) == 16
+    assert wholes("AB12" * 50_000) == []

@@ -495,3 +495,16 @@ async def test_a_long_input_is_refused(tmp_path: Path) -> None:
         response = await http.post("/v1/responses", json={"input": turns})
 
     assert error_of(response) == (422, "invalid_request", "input")
+
+
+async def test_a_chain_is_read_as_far_as_one_request_may_be_long(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"api": {"max_texts_chars": 1_000}})
+    async with serving(tmp_path, settings) as service, service.openai_client() as client:
+        first = await client.responses.create(input="lore " * 150 + OVEN)
+        second = await client.responses.create(input="How is the oven cleaned?", previous_response_id=first.id)
+        third = await client.responses.create(input="And with what?", previous_response_id=second.id)
+        with pytest.raises(openai.UnprocessableEntityError, match="truncation") as caught:
+            await client.responses.create(input="And then?", previous_response_id=third.id, truncation="disabled")
+
+    assert third.output[0].queries == ["And with what? oven cleaned"]
+    assert caught.value.param == "truncation"
