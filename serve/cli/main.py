@@ -6,6 +6,7 @@ from models.errors import RagError
 from serve.cli.ask.command import ask
 from serve.cli.backup.command import backup, restore
 from serve.cli.bench.command import bench
+from serve.cli.chaos.command import chaos
 from serve.cli.check_config.command import check_config
 from serve.cli.conformance.command import conformance
 from serve.cli.dead_letters.command import dead_letters, replay
@@ -26,7 +27,21 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for command in (up, ingest, ask, status, dead_letters, replay, check_config, backup, restore, plan, mcp, conformance):
+for command in (
+    up,
+    ingest,
+    ask,
+    status,
+    dead_letters,
+    replay,
+    check_config,
+    backup,
+    restore,
+    plan,
+    mcp,
+    conformance,
+    chaos,
+):
     app.command()(command)
 app.add_typer(evaluation, name="eval")
 app.add_typer(files, name="files")

@@ -16,9 +16,9 @@ from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_u
 from deployments.cluster.strict_schema import Problem
 from models.catalog import Catalog
 from models.errors import ConfigError
+from serve.cli.data_folder import owned
 from serve.cli.remote import RemoteError, RemoteService
 from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
-from serve.cli.up.data_folder import owned
 from serve.cli.up.errors import StartError
 from serve.cli.up.loopback import allow_loopback_names
 from serve.cli.up.placement import Placement, give_threads, place_searchers

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigError
-from serve.cli.up.data_folder import owned
+from serve.cli.data_folder import owned
 from tests.conftest import ROOT
 
 OWNER = """
 import sys
 from pathlib import Path
-from serve.cli.up.data_folder import owned
+from serve.cli.data_folder import owned
 with owned(Path(sys.argv[1])):
     print("owned", flush=True)
     sys.stdin.read()

@@ -31,6 +31,16 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
+def owner_of(folder: Path) -> int:
+    """The process of the `ragserve up` that uses the folder. Raises ConfigError if there is none."""
+    try:
+        pid = int((folder / LOCK_NAME).read_text())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        raise ConfigError(str(folder), "no `ragserve up` uses this folder; name its folder with --data") from None
+    return pid
+
+
 def _take(lock: TextIO, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
