@@ -38,7 +38,7 @@ INSTALLED_EXTRAS := $(addprefix $(VENV)/.installed-,$(filter $(EXTRA_PACKAGES),$
 FRAMEWORKS := $(VENV)/frameworks
 OPTIONAL_PACKAGES := $(PACKAGED) $(EXTRA_PACKAGES) moto agents
 
-.PHONY: up test test-with-cluster test-without-cluster test-quick check load lock clean
+.PHONY: up test test-with-cluster test-without-cluster test-quick check load lock sbom chart clean
 
 up: $(INSTALLED) $(INSTALLED_MODELS) $(INSTALLED_EXTRAS)
 	@$(BIN)/ragserve up --config $(CONFIG) --port $(PORT) --data $(DATA) $(addprefix --llm ,$(LLM)) $(addprefix --embedder ,$(EMBEDDER)) \
@@ -103,6 +103,16 @@ lock: $(INSTALLED)
 
 LOCK_OPTIONS := --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 TORCH_SOURCE = $(if $(TORCH_INDEX),--index $(TORCH_INDEX),--torch-backend cpu)
+
+# A list of every package with its licence and hashes, in CycloneDX's format.
+sbom: $(INSTALLED)
+	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements/$(LOCK).txt \
+		--pyproject pyproject.toml --output-reproducible --of JSON -o sbom-$(LOCK).json
+
+# A Helm chart of an overlay.
+OVERLAY ?= kuberay/overlays/cpu
+chart: $(INSTALLED)
+	$(BIN)/ragserve kubernetes chart chart --overlay $(OVERLAY)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

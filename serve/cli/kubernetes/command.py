@@ -50,6 +50,26 @@ def render(
         raise typer.Exit(2)
 
 
+@kubernetes.command()
+def chart(
+    output: Annotated[Path, typer.Argument(help="Folder to write the chart to.", file_okay=False)],
+    overlay: Annotated[Path, typer.Option(help="Overlay folder.", file_okay=False, exists=True)] = Path(
+        "kuberay/overlays/cpu"
+    ),
+    version: Annotated[str, typer.Option(help="Version of the chart and of the images.")] = "0.1.0",
+) -> None:
+    """Write a Helm chart of an overlay, from the manifests that `render` made."""
+    from deployments.cluster import environment
+
+    environment.apply()  # before Ray is imported
+    from serve.cli.kubernetes.chart import chart_of
+
+    for name, text in chart_of(overlay, version).items():
+        path = output / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, text)
+
+
 def _check(path: Path, manifest: str) -> bool:
     """Whether the file is up to date; prints what to do if not."""
     is_current = _is_current(path, manifest)

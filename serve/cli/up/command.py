@@ -17,6 +17,13 @@ def up(  # noqa: PLR0913
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; overrides the deployment file.", min=1, max=65_535)
     ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to listen on; overrides the deployment file. Beyond this machine, api.access is then `keys` "
+            "unless the file sets it."
+        ),
+    ] = None,
     data: DataOption = None,
     placement: Annotated[
         Placement,
@@ -57,4 +64,6 @@ def up(  # noqa: PLR0913
             console.print(f"\n[bold]{question}[/bold]\n")
             ask(question, url)
 
-    run_until_stopped(LocalConfig(config, port, data, placement, llm=llm, embedder=embedder), console, when_ready)
+    run_until_stopped(
+        LocalConfig(config, port, data, placement, llm=llm, embedder=embedder, host=host), console, when_ready
+    )

@@ -30,3 +30,11 @@ def is_loopback(host: str) -> bool:
         return host == LOOPBACK_NAMES[0] or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def listen_on(raw: dict[str, Any], host: str) -> None:
+    """Listen on `host`. Beyond this machine callers need keys, unless the file says otherwise. `raw` is changed."""
+    raw.setdefault("http_options", {})["host"] = host
+    if not is_loopback(host):
+        arguments = raw["applications"][0].setdefault("args", {})
+        arguments["api"] = {"access": "keys"} | (arguments.get("api") or {})

@@ -20,7 +20,7 @@ from serve.cli.data_folder import owned
 from serve.cli.remote import RemoteError, RemoteService
 from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
 from serve.cli.up.errors import StartError
-from serve.cli.up.loopback import allow_loopback_names
+from serve.cli.up.loopback import allow_loopback_names, listen_on
 from serve.cli.up.placement import Placement, give_threads, place_searchers
 from serve.cli.up.progress import StartProgress
 from serve.config_file import Machine, check, read, settings_of
@@ -43,6 +43,7 @@ class LocalConfig:
     size: ClusterSize = field(default_factory=ClusterSize.of_this_machine)
     llm: str | None = None
     embedder: str | None = None
+    host: str | None = None
 
     def modified_ns(self) -> int | None:
         """None while the file is missing: an editor may replace it."""
@@ -52,6 +53,8 @@ class LocalConfig:
         """The file's content with the overrides. Raises ConfigError that lists every problem."""
         raw = read(self.path)
         self._check(raw)
+        if self.host is not None:
+            listen_on(raw, self.host)
         catalog = Catalog.open(settings_of(raw).catalog)
         if self.llm is not None:
             choose_llm(raw, self.llm, catalog, self.size.num_gpus)
