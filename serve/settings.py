@@ -91,6 +91,13 @@ class ApiLimits(BaseModel):
         description="Names and addresses, without port, by which the service may be called; none: any. `ragserve up` "
         "sets those of this machine if it listens there and there are no keys.",
     )
+    public_url: str | None = Field(
+        default=None,
+        max_length=1024,
+        pattern=r"^https?://[^\s?#]+$",
+        description="The service's address in URLs of answers, such as https://ask.example.com. None: the request's "
+        "host if allowed_hosts has it; else URLs are relative.",
+    )
     max_background_responses: int = Field(
         default=16, ge=0, le=1024, description="Responses that one ingress writes in the background at a time."
     )

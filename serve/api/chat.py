@@ -26,6 +26,7 @@ from serve.api.errors import error_body
 from serve.api.evidence import evidence, to_location
 from serve.api.function_tools import call_body
 from serve.api.plain_chat import PlainChat, plain_response
+from serve.api.public_url import public_base
 from serve.api.served_models import needs_documents, served_adapter
 from serve.api.services import ExtraRoute, ServicesDep
 from serve.pipelines.answering import Answered, CallGenerated, Event, TextGenerated
@@ -45,7 +46,7 @@ async def chat_completions(
         body = as_documents(plain.body)
     query = to_query(body, await served_adapter(body.model, services, context), context.tenant)
     query = await accept_query(query, services, "messages")
-    completion = Completion(context.request_id, body, str(request.base_url))
+    completion = Completion(context.request_id, body, public_base(request, services.settings.api))
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
         events = await start_stream(request, services.query.answer(query, context))
