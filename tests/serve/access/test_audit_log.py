@@ -106,6 +106,21 @@ def test_changes_of_keys_are_recorded_without_the_key(audited: Audited) -> None:
     assert secret not in repr(page)
 
 
+async def test_a_denial_that_is_repeated_at_once_is_recorded_once(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.api.auditing.DENIAL_S", 3600.0)
+    async with audited.http("reader") as http:
+        denied = [await http.delete("/v1/files/file-1") for _ in range(5)]
+        other = await http.delete("/v1/vector_stores/default")
+
+    assert {response.status_code for response in (*denied, other)} == {403}
+    assert [event["action"] for event in await audited.events()] == [
+        "DELETE /v1/vector_stores/{vector_store_id}",
+        "DELETE /v1/files/{file_id}",
+    ]
+
+
 async def test_it_can_be_off(audited: Audited) -> None:
     current = audited.service.app.state.services.settings.api
     audited.service.replace(api=ApiConfig(**dict(current) | {"audit_log": False}))
