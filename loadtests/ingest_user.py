@@ -8,6 +8,7 @@ import requests
 from gevent import GreenletExit
 from locust import User, constant_pacing, events, task
 
+from loadtests.credentials import authorization
 from loadtests.recorder import recorder
 from loadtests.users import PARAGRAPH
 
@@ -30,6 +31,7 @@ class IngestUser(User):
 
     def on_start(self) -> None:
         self._session, self._store, self._number = requests.Session(), "", 0
+        self._session.headers.update(authorization())
 
     def on_stop(self) -> None:
         if self._store:

@@ -7,11 +7,13 @@ from typing import Any
 
 from locust import FastHttpUser, HttpUser, between, task
 
+from loadtests.credentials import authorization
 from loadtests.questions import Questions
 from loadtests.recorder import recorder
 from loadtests.stage_times import stage_times
 
-NO_CACHES = {"cache-control": "no-store"}  # the questions repeat, and the load is for the stages
+# The questions repeat, and the load is for the stages: no cache may answer.
+HEADERS = {"cache-control": "no-store", **authorization()}
 PARAGRAPH = (
     "Maintenance note {number}. Pump {number} of the north station was inspected; its pressure held at {number} bar. "
     "The gasket of valve {number} is to be replaced within the week, before the station goes back to full load.\n\n"
@@ -33,7 +35,7 @@ class JsonUser(Reader, FastHttpUser):
 
     def post(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The response's body, counted with the stages it lacks. A failure is counted and gives an empty one."""
-        with self.client.post(path, json=body, name=name, headers=NO_CACHES, catch_response=True) as response:
+        with self.client.post(path, json=body, name=name, headers=HEADERS, catch_response=True) as response:
             if response.status_code != 200:
                 response.failure(_problem(response))
                 return {}
@@ -97,7 +99,7 @@ class ChatUser(Reader, HttpUser):
         }
         start = time.perf_counter()
         with self.client.post(
-            "/v1/chat/completions", json=body, name="chat", headers=NO_CACHES, stream=True, catch_response=True
+            "/v1/chat/completions", json=body, name="chat", headers=HEADERS, stream=True, catch_response=True
         ) as response:
             if response.status_code != 200:
                 response.failure(_problem(response))

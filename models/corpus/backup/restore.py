@@ -27,6 +27,7 @@ from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database, lock_name
 from models.corpus.ids import random_id
 from models.corpus.memory_schema import user_facts
+from models.corpus.quality_schema import feedback
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import (
     chunks,
@@ -139,12 +140,13 @@ def _check_replaceable(connection: Connection, replace: bool) -> None:
     num_files = _count(connection, files)
     num_stores = connection.scalar(select(func.count()).select_from(vector_stores).where(is_named))
     num_responses, num_conversations = _count(connection, responses), _count(connection, conversations)
-    num_facts = _count(connection, user_facts)
-    if num_files or num_stores or num_responses or num_conversations or num_facts:
+    num_facts, num_judgements = _count(connection, user_facts), _count(connection, feedback)
+    if num_files or num_stores or num_responses or num_conversations or num_facts or num_judgements:
         raise ConflictError(
             f"the corpus is not empty: {num_files} files, {num_stores} vector stores besides `default`, "
-            f"{_count(connection, chunks)} chunks, {num_responses} responses, {num_conversations} conversations "
-            f"and {num_facts} facts about users would be lost; add --yes to replace them"
+            f"{_count(connection, chunks)} chunks, {num_responses} responses, {num_conversations} conversations, "
+            f"{num_facts} facts about users and {num_judgements} pieces of feedback would be lost; "
+            "add --yes to replace them"
         )
 
 

@@ -7,10 +7,12 @@ import pytest
 from corpus_samples import TENANT, UNDO_VERSION_11, Clock, ingest
 from sqlalchemy import create_engine, text
 
+from models.corpus.backup.create import create_backup
+from models.corpus.backup.restore import restore_backup
 from models.corpus.corpus import Corpus
 from models.corpus.feedback import Feedback, Judgement
 from models.corpus.records import PageRequest
-from models.errors import NotFoundError
+from models.errors import ConflictError, NotFoundError
 
 
 def test_feedback_is_read_by_another_process_as_it_was_given(
@@ -33,6 +35,14 @@ def test_feedback_is_of_one_tenant(corpus: Corpus) -> None:
     assert corpus.feedback.get("a", "req_1").judgement.rating == "good"
     with pytest.raises(NotFoundError):
         corpus.feedback.get("b", "req_1")
+
+
+def test_a_restore_does_not_replace_feedback_unasked(corpus: Corpus, state_folder: Path) -> None:
+    create_backup(corpus.database, state_folder / "blobs", state_folder / "backup")
+    corpus.feedback.put(TENANT, "req_1", Judgement("good"))
+
+    with pytest.raises(ConflictError, match="1 pieces of feedback would be lost"):
+        restore_backup(corpus.database, state_folder / "blobs", state_folder / "backup")
 
 
 def test_feedback_names_only_files_of_its_tenant(corpus: Corpus) -> None:
