@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
 from models.deadline import Deadline
@@ -92,14 +94,21 @@ class DocumentCanary:
             await self._run_once()
         except CanaryError as error:
             step, problem = error.step, str(error)
-        except (RagError, TimeoutError) as error:
-            step, problem = "error", str(error) or f"not done within {self._config.timeout_s:g} s"
+        except TimeoutError:
+            step, problem = "error", f"not done within {self._config.timeout_s:g} s"
+        except RagError as error:
+            step, problem = "error", str(error)
+        except (OSError, SQLAlchemyError) as error:
+            # /readyz is open to all: no path and no SQL.
+            step, problem = "error", f"{type(error).__name__}; the log has the details"
+            logger.warning("the document canary met an error", exc_info=error)
         if problem:
             logger.warning("the document canary failed: %s", problem)
         metrics.DOCUMENT_CANARY_RUNS.labels(step).inc()
         metrics.DOCUMENT_CANARY_SECONDS.observe(time.perf_counter() - start)
-        metrics.DOCUMENT_CANARY_FAILING.set(1 if problem else 0)
-        self.last = CanaryRun(datetime.now(UTC), problem)
+        metrics.DOCUMENT_CANARY_FAILING.set(1 if problem and self._config.every_s is not None else 0)
+        if self._config.every_s is not None:  # else it was turned off meanwhile
+            self.last = CanaryRun(datetime.now(UTC), problem)
 
     async def _run_once(self) -> None:
         """Ingest, find, delete, and do not find. Raises CanaryError, TimeoutError and what the parts raise."""

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy import text
 
 from models.corpus.records import PageRequest
 from models.errors import StageUnavailableError, UnreadableDocumentError
@@ -94,6 +95,20 @@ async def test_a_broken_part_fails_the_canary_and_is_named(
         assert (await http.get("/readyz")).json()["ready"] is True
         assert service.live.current.corpus.files.page(CANARY_TENANT, PageRequest()).items == ()
     assert REGISTRY.get_sample_value("ragserve_document_canary_failing") == 1
+
+
+async def test_a_database_that_fails_is_a_failed_run_and_no_crash(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (service, http):
+        await last_run(http)
+        with service.live.current.corpus.database.writing() as connection:
+            connection.execute(text("ALTER TABLE files RENAME TO lost_files"))
+
+        await service.live.current.canary.check()
+
+        run = (await http.get("/readyz")).json()["document_canary"]
+        assert (run["ok"], run["problem"]) == (False, "OperationalError; the log has the details")
+        with service.live.current.corpus.database.writing() as connection:
+            connection.execute(text("ALTER TABLE lost_files RENAME TO files"))
 
 
 async def test_the_canary_is_turned_off_while_the_service_runs(tmp_path: Path) -> None:
