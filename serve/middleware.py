@@ -79,6 +79,7 @@ LIMITED = (
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/responses/input_tokens",
+    "/v1/responses/compact",
     "/v1/completions",
     "/v1/messages",
     "/v1/messages/count_tokens",

@@ -22,6 +22,7 @@ READ: dict[str, bool] = {
     "POST /mcp": True,
     "POST /v1/responses": True,
     "POST /v1/responses/input_tokens": True,
+    "POST /v1/responses/compact": True,
     f"GET {_RESPONSE}": True,
     f"DELETE {_RESPONSE}": True,
     f"POST {_RESPONSE}/cancel": True,

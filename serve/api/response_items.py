@@ -15,8 +15,10 @@ from models.functions import ToolCall
 from models.generation.function_calls import TOOL, to_chat
 from models.types import ChatMessage
 from serve.api.chat_request import MAX_MESSAGES
+from serve.api.compaction import COMPACTION, unpacked
 
 MAX_ITEMS = MAX_MESSAGES
+MAX_PACKED_CHARS = 2_000_000
 ID = r"^[\x21-\x7e]{1,128}$"
 TEXT_PARTS = ("input_text", "output_text", "text")
 Role = Literal["user", "assistant", "system", "developer"]
@@ -137,6 +139,26 @@ class ReasoningItem(Lenient):
         return {**self.model_dump(), "id": self.id or random_id("rs_")}
 
 
+class CompactionItem(Lenient):
+    """A conversation that /v1/responses/compact made short. A model reads its messages."""
+
+    type: Literal["compaction"]
+    encrypted_content: str = Field(min_length=1, max_length=MAX_PACKED_CHARS)
+    id: Annotated[str, StringConstraints(pattern=ID)] | None = None
+
+    @field_validator("encrypted_content")
+    @classmethod
+    def _can_be_read(cls, content: str) -> str:
+        try:
+            unpacked(content)
+        except InvalidRequestError as error:
+            raise PydanticCustomError("compaction", "{problem}", {"problem": error.message}) from None
+        return content
+
+    def to_item(self) -> Item:
+        return {**self.model_dump(), "id": self.id or random_id("cmp_")}
+
+
 class ItemReference(Lenient):
     """A stored item of a response or a conversation, by its id."""
 
@@ -159,7 +181,15 @@ class UnknownItem(Lenient):
         )
 
 
-KINDS = ("message", "function_call", "function_call_output", "file_search_call", "reasoning", "item_reference")
+KINDS = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "file_search_call",
+    "reasoning",
+    COMPACTION,
+    "item_reference",
+)
 
 
 def _type_of(value: Any) -> Any:
@@ -173,13 +203,14 @@ def _item_kind(value: Any) -> str:
     return kind if kind in KINDS else "unknown"
 
 
-NewItem = MessageItem | FunctionCallItem | FunctionOutputItem | FileSearchItem | ReasoningItem
+NewItem = MessageItem | FunctionCallItem | FunctionOutputItem | FileSearchItem | ReasoningItem | CompactionItem
 InputItem = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[FunctionCallItem, Tag("function_call")]
     | Annotated[FunctionOutputItem, Tag("function_call_output")]
     | Annotated[FileSearchItem, Tag("file_search_call")]
     | Annotated[ReasoningItem, Tag("reasoning")]
+    | Annotated[CompactionItem, Tag(COMPACTION)]
     | Annotated[ItemReference, Tag("item_reference")]
     | Annotated[UnknownItem, Tag("unknown")],
     Discriminator(_item_kind),
@@ -219,7 +250,9 @@ def text_of(item: Item) -> str:
 
 def check_texts(items: Sequence[Item], instructions: str | None, max_chars: int, param: str = "input") -> None:
     """Raises InvalidRequestError for texts that are too long together."""
+    packed = (unpacked(item["encrypted_content"]) for item in items if item["type"] == COMPACTION)
     num_chars = len(json.dumps([items, instructions], ensure_ascii=False))
+    num_chars += sum(len(turn.content) for turns in packed for turn in turns)
     if num_chars > max_chars:
         message = f"{param} has {num_chars} characters; at most {max_chars} are allowed"
         raise InvalidRequestError(message, param)
@@ -235,6 +268,8 @@ def to_messages(items: Sequence[Item], instructions: str | None, with_calls: boo
             _add_call(messages, ToolCall(item["call_id"], item["name"], item["arguments"]))
         elif item["type"] == "function_call_output" and with_calls:
             messages.append(ChatMessage(TOOL, _output_text(item), call_id=item["call_id"]))
+        elif item["type"] == COMPACTION:
+            messages += unpacked(item["encrypted_content"])
     return tuple(messages)
 
 

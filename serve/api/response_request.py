@@ -186,6 +186,15 @@ class CountedInput(ResponseInput):
     personality: str | None = Field(default=None, max_length=64, description=IGNORED)
 
 
+class CompactedInput(ResponseInput):
+    """A conversation that is made short."""
+
+    service_tier: str | None = Field(default=None, description=IGNORED)
+    prompt_cache_key: str | None = Field(default=None, description=IGNORED)
+    prompt_cache_retention: str | None = Field(default=None, description=IGNORED)
+    prompt_cache_options: dict[str, Any] | None = Field(default=None, description=IGNORED)
+
+
 class ResponseRequest(ResponseInput):
     """OpenAI's request. What cannot be done is refused by the name of its field."""
 

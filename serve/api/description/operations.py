@@ -38,6 +38,7 @@ SUCCESS: dict[str, Success] = {
     "post /v1/chat/completions": _json("The answer.", shapes.ChatCompletion, streams=True),
     "post /v1/completions": _json("The answer.", shapes.TextCompletionObject, streams=True),
     "post /v1/messages": _json("The answer.", shapes.AnthropicMessage, streams=True),
+    "post /v1/responses/compact": _json("The short conversation.", shapes.CompactionObject),
     "post /v1/responses/input_tokens": _json("The number of tokens.", shapes.InputTokensObject),
     "post /v1/messages/count_tokens": _json("The number of tokens.", shapes.MessageTokensObject),
     "post /v1/responses": _json("The response.", shapes.ResponseObject, streams=True),

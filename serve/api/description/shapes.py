@@ -356,6 +356,16 @@ class InputTokensObject(OpenShape):
     input_tokens: int
 
 
+class CompactionObject(OpenShape):
+    """OpenAI's conversation made short. `output` goes in place of its items."""
+
+    id: str
+    object: Literal["response.compaction"]
+    created_at: int
+    output: list[dict[str, Any]]
+    usage: dict[str, Any]
+
+
 class MessageTokensObject(OpenShape):
     """Anthropic's count of the tokens of messages, without passages."""
 

@@ -80,6 +80,7 @@ ID_IN_BODY: Calls = {
     ("POST", "/v1/vector_stores"): {"json": {"name": "mine", "file_ids": ["{file_id}"]}},
     ("POST", "/v1/responses"): {"json": {"input": QUESTION, "previous_response_id": "{response_id}"}},
     ("POST", "/v1/responses/input_tokens"): {"json": {"previous_response_id": "{response_id}"}},
+    ("POST", "/v1/responses/compact"): {"json": {"previous_response_id": "{response_id}"}},
     ("POST", "/v1/feedback"): {"json": {"id": "{feedback_id}", "rating": "bad", "file_ids": ["{file_id}"]}},
 }
 # Routes without an id of the owner: the response has nothing that the owner stored.
@@ -90,11 +91,13 @@ NO_ID: Calls = {
     ("GET", "/v1/vector_stores"): {},
     ("POST", "/v1/files"): {"files": {"file": ("mine.md", b"mine")}},
     ("GET", "/v1/files"): {},
+    ("GET", "/v1/audit_log"): {},
     ("POST", "/v1/completions"): {"json": {"model": "extractive", "prompt": QUESTION}},
     ("POST", "/v1/messages"): {"json": {"max_tokens": 9, "messages": [{"role": "user", "content": QUESTION}]}},
     ("POST", "/v1/messages/count_tokens"): {"json": {"messages": [{"role": "user", "content": QUESTION}]}},
     ("POST", "/v1/responses"): {"json": {"input": QUESTION}},
     ("POST", "/v1/responses/input_tokens"): {"json": {"input": QUESTION}},
+    ("POST", "/v1/responses/compact"): {"json": {"input": QUESTION}},
     ("POST", "/mcp"): {
         "json": {
             "jsonrpc": "2.0",
