@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fastapi import FastAPI
 
 from deployments.cluster.request_ids import OneRequestId
+from deployments.telemetry.otlp import Tracer
 from serve.admission import Admission
 from serve.api import (
     audit_log,
@@ -42,6 +43,7 @@ from serve.middleware import (
     AdmissionLimit,
     JsonByDefault,
     RequestLog,
+    RequestTrace,
 )
 from serve.origins import OriginLimit
 from serve.request_body import BodyLimit
@@ -87,6 +89,8 @@ def create_app(services: Services) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.services = services
+    tracing = services.settings.tracing
+    app.state.tracer = Tracer(tracing) if tracing.endpoint else None
 
     def settings() -> Settings:
         current: Services = app.state.services
@@ -107,6 +111,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BodyLimit, limits=lambda: settings().api)
     app.add_middleware(OriginLimit, limits=lambda: settings().api)
     app.add_middleware(RequestLog)
+    app.add_middleware(RequestTrace, tracer=app.state.tracer)
     app.add_middleware(OneRequestId)
     return app
 
@@ -127,6 +132,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(*workers, return_exceptions=True)
         await services.background_responses.close()
         services.corpus.close()
+        if app.state.tracer is not None:
+            await asyncio.to_thread(app.state.tracer.close)
 
 
 async def _run_again_after_errors(work: BackgroundWork) -> None:

@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.cluster.request_ids import HEADER
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import LoggedRequest, log_as
-from deployments.telemetry.trace_context import trace_context_of
+from deployments.telemetry.otlp import SERVER_ERROR, Tracer
+from deployments.telemetry.spans import OpenSpan
+from deployments.telemetry.trace_context import trace_context_of, unrecorded
 from models.errors import RagError
 from serve.access.caller import Caller
 from serve.access.counters import MemoryCounters
@@ -26,6 +28,60 @@ from serve.request_body import BodyReader
 logger = logging.getLogger("ragserve.access")
 
 
+class RequestTrace:
+    """Gives each request its place in a trace: in its caller's, if it has one. Records it if there is a tracer."""
+
+    def __init__(self, app: ASGIApp, tracer: Tracer | None) -> None:
+        self.app, self.tracer = app, tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        callers = trace_context_of(Headers(scope=scope).get("traceparent", ""))
+        state = scope.setdefault("state", {})
+        if self.tracer is None:
+            state["trace_context"] = unrecorded(callers)
+            await self.app(scope, receive, send)
+            return
+        await self._record(self.tracer, callers, scope, receive, send)
+
+    async def _record(self, tracer: Tracer, callers: str, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 499
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        recorder = tracer.begin(scope["method"], callers)
+        try:
+            with recorder:
+                scope["state"]["trace_context"] = recorder.root.traceparent
+                try:
+                    await self.app(scope, receive, send_noting_status)
+                finally:
+                    _describe(recorder.root, scope, status)
+        finally:
+            tracer.end(recorder, status, callers)
+
+
+def _describe(root: OpenSpan, scope: Scope, status: int) -> None:
+    route = getattr(scope.get("route"), "path", "unmatched")
+    root.name = f"{scope['method']} {route}"
+    root.error = str(status) if status >= SERVER_ERROR else ""
+    root.attributes.update(
+        {
+            "http.request.method": scope["method"],
+            "http.route": route,
+            "http.response.status_code": status,
+            "ragserve.request_id": scope["state"].get("request_id", ""),
+            "ragserve.tenant": scope["state"].get("tenant", ""),
+        }
+    )
+
+
 class RequestLog:
     """Logs each request by the id that OneRequestId gave it, counts it and times it."""
 
@@ -36,10 +92,9 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id, trace_context = headers[HEADER], trace_context_of(headers.get("traceparent", ""))
-        scope.setdefault("state", {}).update(request_id=request_id, trace_context=trace_context)
-        log_as(LoggedRequest(request_id, trace_context=trace_context))
+        request_id, state = Headers(scope=scope)[HEADER], scope.setdefault("state", {})
+        state["request_id"] = request_id
+        log_as(LoggedRequest(request_id, trace_context=state.setdefault("trace_context", "")))
         start, status = time.perf_counter(), 499
 
         async def send_noting_status(message: Message) -> None:

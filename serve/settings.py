@@ -14,6 +14,7 @@ from deployments.calls.coalescer import CoalescingConfig
 from deployments.calls.stage_breaker import StageBreakerConfig
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import StageConfig, parse_user_config
+from deployments.telemetry.otlp import TracingConfig
 from models.corpus.views import Shard
 from serve.access.limits import LimitsConfig
 from serve.access.oidc import OidcConfig
@@ -245,6 +246,7 @@ class Settings(BaseModel):
     api: ApiConfig = ApiConfig()
     log: LogConfig = LogConfig()
     costs: CostConfig = CostConfig()
+    tracing: TracingConfig = TracingConfig()
 
     def with_user_config(self, user_config: dict[str, Any] | None) -> "Settings":
         """These settings, overridden by Ingress's user_config key by key. Raises ConfigError that names the key."""

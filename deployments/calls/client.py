@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,8 +18,9 @@ from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig,
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.calls.handle import Handle
 from deployments.calls.stage_breaker import StageBreaker
-from deployments.telemetry import metrics
+from deployments.telemetry import gen_ai, metrics
 from deployments.telemetry.logs import ids_of
+from deployments.telemetry.spans import OpenSpan, Traced, calling, collect
 from models.deadline import Deadline
 from models.errors import (
     DeadlineExceededError,
@@ -63,8 +65,9 @@ class StageClient:
         Raises the replica's RagError, OverloadedError, DeadlineExceededError, StageUnavailableError, or InternalError
         for a bug. A breaker that is open raises BreakerOpenError at once; work in the background passes it.
         """
-        with self._observed(), self._guarded(context):
-            return await self._call_twice(method, args, (Envelope.of(context),))
+        with self._observed(context) as (sent, span), self._guarded(context):
+            answer = await self._call_twice(method, _in_span(args, span), (Envelope.of(sent),))
+            return _described(span, answer)
 
     async def shared_call(self, method: str, item: object, context: RequestContext) -> Any:
         """As `call`, in one message with the concurrent calls of the method; alone to an inline replica, which batches.
@@ -72,14 +75,18 @@ class StageClient:
         The replica's method takes the items and an Envelope for each, and returns an answer for each: a RagError in
         the place of an item that fails alone.
         """
-        if self._handle.is_inline:
-            with self._observed(), self._guarded(context):
-                return value_of(await self._send(method, [item], [Envelope.of(context)]), self.stage)
+        with self._observed(context) as (sent, span), self._guarded(context):
+            if self._handle.is_inline:
+                answer = value_of(await self._send(method, [item], [Envelope.of(sent)]), self.stage)
+            else:
+                answer = await self._coalescer(method).call(item, sent)
+            return _described(span, answer)
+
+    def _coalescer(self, method: str) -> Coalescer:
         if method not in self._coalescers:
             send = partial(self._send, method)
             self._coalescers[method] = Coalescer(send, self._coalescing, self.stage)
-        with self._observed(), self._guarded(context):
-            return await self._coalescers[method].call(item, context)
+        return self._coalescers[method]
 
     async def _send(self, method: str, items: list[Any], envelopes: list[Envelope]) -> Sequence[Any]:
         return await self._call_twice(method, (items, envelopes), envelopes)
@@ -96,6 +103,7 @@ class StageClient:
             retry_s = min(RETRY_TIME * deadline.remaining_s(), MAX_RETRY_S)
             if retry_s <= RETRY_PAUSE_S or any(each.priority <= BACKGROUND_PRIORITY for each in envelopes):
                 raise
+            metrics.STAGE_RETRIES.labels(self.stage).inc()
             await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))
         try:
             return await self._call(method, args, envelopes, retry_s)
@@ -107,7 +115,7 @@ class StageClient:
         response = self._handle.call(method, *args)
         try:
             async with asyncio.timeout(budget_s):
-                return await response
+                return _opened(await response)
         except (TimeoutError, asyncio.CancelledError) as error:
             # Ray does not cancel the replica when our await times out or is cancelled.
             self._handle.cancel(response)
@@ -118,14 +126,14 @@ class StageClient:
     async def stream_call(self, method: str, *args: object, context: RequestContext) -> AsyncGenerator[Any, None]:
         """The replica's items as they come. Closing the stream cancels the replica's work."""
         start, has_begun = time.perf_counter(), False
-        with self._observed(), self._guarded(context):
+        with self._observed(context) as (sent, span), self._guarded(context):
             try:
-                async with aclosing(self._stream(method, args, context)) as items:
+                async with aclosing(self._stream(method, _in_span(args, span), sent)) as items:
                     async for item in items:
                         if not has_begun:
                             has_begun = True
                             self.breaker.succeeded()
-                        yield item
+                        yield _described(span, item)
             except (asyncio.CancelledError, GeneratorExit):
                 if not has_begun:
                     self.breaker.left(time.perf_counter() - start)
@@ -141,7 +149,10 @@ class StageClient:
             while True:
                 async with asyncio.timeout(context.remaining_s()):
                     item = await anext(response)
-                yield item
+                if isinstance(item, Traced):
+                    collect(item.spans)  # sent last
+                else:
+                    yield item
         except StopAsyncIteration:
             return
         except (GeneratorExit, TimeoutError, asyncio.CancelledError) as error:
@@ -152,7 +163,7 @@ class StageClient:
 
     async def status(self, context: RequestContext) -> StageStatus:
         """The status of a replica. Raises RagError if none answers. No breaker keeps it from being sent."""
-        with self._observed():
+        with self._observed(context):
             return await self._call("status", (), (Envelope.of(context),), context.remaining_s())
 
     async def _probe(self) -> StageStatus:
@@ -178,11 +189,14 @@ class StageClient:
         self.breaker.succeeded()
 
     @contextmanager
-    def _observed(self) -> Iterator[None]:
-        """Time the block, and count it under its outcome."""
+    def _observed(self, context: RequestContext) -> Iterator[tuple[RequestContext, OpenSpan | None]]:
+        """Time the block, and count it under its outcome. Yields the context to send, and a recorded call's span."""
         start, outcome = time.perf_counter(), "ok"
         try:
-            yield
+            with calling(self.stage, context) as (sent, span):
+                if span is not None:
+                    span.attributes.update(gen_ai.operation_of(self.stage))
+                yield sent, span
         except RagError as error:
             outcome = error.code
             raise
@@ -215,3 +229,26 @@ class StageClient:
         # The remote traceback, pid and address belong in our log and nowhere else.
         # Our own frames between here and the replica say nothing.
         logger.error("stage %s failed", self.stage, exc_info=error.with_traceback(None), extra=ids_of(envelopes))
+
+
+def _in_span(args: tuple[object, ...], span: OpenSpan | None) -> tuple[object, ...]:
+    """The arguments of a call, whose envelope has the call's span as its parent."""
+    if span is None:
+        return args
+    trace_context = span.traceparent
+    return tuple(replace(each, trace_context=trace_context) if isinstance(each, Envelope) else each for each in args)
+
+
+def _opened(answer: Any) -> Any:
+    """The replica's own answer. The spans beside it go to their requests."""
+    if isinstance(answer, Traced):
+        collect(answer.spans)
+        return answer.answer
+    return answer
+
+
+def _described(span: OpenSpan | None, answer: Any) -> Any:
+    """The answer; its span says which model gave it."""
+    if span is not None:
+        span.attributes.update(gen_ai.attributes_of(answer))
+    return answer

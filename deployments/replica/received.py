@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from deployments.calls.envelope import Envelope
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import log_as
+from deployments.telemetry.spans import OpenSpan, Traced, received_spans
 from models.errors import RagError
 
 P = ParamSpec("P")
@@ -20,13 +21,14 @@ logger = logging.getLogger("ragserve.access")
 def received(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Decorates a method that handles call, with an Envelope or a list of them among its arguments.
 
-    Its replica's `stage` is the label of its metrics.
+    Its replica's `stage` is the label of its metrics. The answer to a recorded request is Traced: StageClient opens it.
     """
 
     @functools.wraps(method)
-    async def observed(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _observed(_stage(args), method.__name__, _envelopes(args)):
-            return await method(*args, **kwargs)
+    async def observed(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with _observed(_stage(args), method.__name__, _envelopes(args)) as spans:
+            answer = await method(*args, **kwargs)
+            return Traced(answer, tuple(span.end() for span in spans)) if spans else answer
 
     return observed
 
@@ -35,11 +37,13 @@ def received_stream(method: Callable[P, AsyncGenerator[T, None]]) -> Callable[P,
     """The same for a method whose answer is a stream."""
 
     @functools.wraps(method)
-    async def observed(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-        with _observed(_stage(args), method.__name__, _envelopes(args)):
+    async def observed(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, None]:
+        with _observed(_stage(args), method.__name__, _envelopes(args)) as spans:
             async with aclosing(method(*args, **kwargs)) as items:
                 async for item in items:
                     yield item
+            if spans:
+                yield Traced(None, tuple(span.end() for span in spans))
 
     return observed
 
@@ -59,13 +63,13 @@ def _envelopes(args: tuple[Any, ...]) -> list[Envelope]:
 
 
 @contextmanager
-def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[None]:
+def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[list[OpenSpan]]:
     log_as(*envelopes)
     ongoing = metrics.STAGE_ONGOING.labels(stage)
     ongoing.inc(len(envelopes))
     start, outcome = time.perf_counter(), "cancelled"
     try:
-        yield
+        yield received_spans(f"{stage}.{method}", [envelope.trace_context for envelope in envelopes])
         outcome = "ok"
     except RagError as error:
         outcome = error.code

@@ -9,3 +9,8 @@ TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9
 def trace_context_of(traceparent: str) -> str:
     """The header's value if it is valid; otherwise an empty string, and the request has no trace of its caller."""
     return traceparent if TRACEPARENT.fullmatch(traceparent) else ""
+
+
+def unrecorded(traceparent: str) -> str:
+    """The same place in the trace, with a flag that says that this service records nothing of it."""
+    return f"{traceparent[:-2]}00" if traceparent else ""

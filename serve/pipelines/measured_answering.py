@@ -4,7 +4,8 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from deployments.telemetry import metrics
+from deployments.telemetry import gen_ai, metrics
+from deployments.telemetry.spans import Value, annotate
 from models.errors import RagError
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
@@ -43,6 +44,7 @@ def _observe(outcome: str, answered: Answered | None, total_s: float) -> None:
     metrics.QUESTION_SECONDS.labels(outcome).observe(total_s)
     if answered is None:
         return
+    annotate(_attributes(answered))
     for stage, seconds in longest_path(answered.trace.timings_s, total_s).items():
         metrics.QUESTION_STAGE_SECONDS.labels(stage).observe(seconds)
     for cache in answered.trace.cached:
@@ -52,3 +54,17 @@ def _observe(outcome: str, answered: Answered | None, total_s: float) -> None:
         metrics.TOP_SCORE.observe(answered.passages[0].score)
     if answered.evidence is not None:
         metrics.EVIDENCE.observe(answered.evidence)
+
+
+def _attributes(answered: Answered) -> dict[str, Value]:
+    """Of the trace, without any text."""
+    trace = answered.trace
+    return {
+        gen_ai.RESPONSE_MODEL: trace.models.get("generate", ""),
+        gen_ai.INPUT_TOKENS: answered.num_prompt_tokens,
+        gen_ai.OUTPUT_TOKENS: answered.num_completion_tokens,
+        "ragserve.outcome": _outcome(answered),
+        "ragserve.degraded": tuple(trace.degraded),
+        "ragserve.cached": tuple(trace.cached),
+        "ragserve.passages": len(answered.passages),
+    }

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from deployments.telemetry.spans import step
 from models.errors import RagError
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
@@ -67,7 +68,8 @@ class Trace:
     def timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         try:
-            yield
+            with step(f"{stage} step"):
+                yield
         finally:
             self.timings_s[stage] = time.perf_counter() - start
 
