@@ -11,6 +11,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.calls.handle import Handle
 from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.calls.ray_handle import RayHandle
+from deployments.cluster.rollout import rollout
 from deployments.dense_searcher import DenseSearcherClient
 from deployments.embedder import EmbedderClient
 from deployments.generator import GeneratorClient, InlineGenerator, quoting_models
@@ -97,6 +98,7 @@ def _clients(stages: Stages, settings: Settings, catalog: Catalog) -> Clients:
         statuses={client.stage: client for client in clients},
         breakers={client.stage: client.breakers for client in clients},
         inline=inline,
+        rollout=rollout,
     )
 
 

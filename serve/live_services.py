@@ -54,6 +54,7 @@ from serve.pipelines.own_context_answering import OwnContextAnswering
 from serve.pipelines.prompted_answering import PromptedAnswering
 from serve.pipelines.punctual_generation import PunctualGeneration
 from serve.pipelines.query import QueryPipeline, QueryStages
+from serve.pipelines.recent_answers import RecentAnswers
 from serve.pipelines.retrieve import RetrievalPipeline, RetrievalStages
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.routed_retrieval import RoutedRetrieval
@@ -96,7 +97,7 @@ class Clients:
 
     `fallback` answers when `generator` cannot. `quoting` is the model of an alias that only quotes, in this process;
     None for a language model. `statuses` reports the model of each stage, by the stage's name; `breakers` has those of
-    its clients.
+    its clients. `rollout`: see Services.
     """
 
     embedder: EmbedStage
@@ -110,6 +111,7 @@ class Clients:
     statuses: Mapping[str, StatusSource]
     breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
     inline: Sequence[InlineReplica] = ()
+    rollout: Callable[[], Mapping[str, str]] | None = None
 
     def configure_breakers(self, config: StageBreakerConfig) -> None:
         for breakers in self.breakers.values():
@@ -139,7 +141,7 @@ class LiveServices:
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
         self._limits = RequestLimits(lambda: self.current.settings.limits, _counters(settings))
-        self._metering = Metering(settings.costs, self._limits.used)
+        self._metering, self._recent = Metering(settings.costs, self._limits.used), RecentAnswers()
         clients = replace(clients, embedder=MeteredEmbedder(clients.embedder, self._metering))
         self._completions = MeteredCompletions(clients.generator, self._metering)
         self._arguments, self._clients, self._corpus, self._catalog = settings, clients, corpus, catalog
@@ -183,6 +185,8 @@ class LiveServices:
             breakers=clients.breakers,
             inline=clients.inline,
             canary=canary,
+            recent=self._recent,
+            rollout=clients.rollout,
         )
         self.app = create_app(services)
 
@@ -247,7 +251,7 @@ class LiveServices:
         answering: Answering = QueryPipeline(stages_of_answers, settings.query, order)
         answering = GroundedAnswering(answering, caches.serving.is_extractive)
         answering = StructuredAnswering(answering)
-        answering = ObservedAnswering(answering, self._metering)
+        answering = ObservedAnswering(answering, self._metering, self._recent)
         # Outside the metrics of models: an answer from a cache is no model's work.
         answering = caches.answers(answering, settings.query, settings.retrieval)
         answering = ChangedTopicAnswering(answering, settings.query.total_s)

@@ -6,11 +6,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from deployments.calls.stage_breaker import worst
+from deployments.calls.stage_breaker import State, worst
 from deployments.telemetry.exposition import exposition
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
 from serve.api.errors import STATUS
+from serve.api.readiness import degraded_shares, missing_parts, problems, rollout
 from serve.api.services import Services, ServicesDep
 from serve.api.stage_status import stage_statuses
 
@@ -26,22 +27,35 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
-    """200 if every stage answers, otherwise 503. The body reports each stage: its model and its unfinished requests.
+    """200 if answers are whole, otherwise 503. The body reports each stage: its model and its unfinished requests.
+
+    `missing` says in words what answers lack: a stage that does not answer, that has no model or an open breaker, or
+    that most of the last five answers lost. `recent` has the answers of the last minute, and the share that lost each
+    stage. `problems` are an operator's, though answers are whole: a model that did not load, a stuck parser. `rollout`
+    has the deployments that Ray Serve is changing, and why.
 
     A parser reports the age of its oldest file in `oldest_s`, and in `error` that no further file can be begun.
     `runs_on` has the engine, dtype, processor and threads of an encoder.
     `models` has the state of each model of a list: ready, not_loaded, or open if its breaker lets no request through.
-    `loading` is the model that a stage is loading, and `error` says why the last one failed to load. A stage that
-    changes its model is not ready, but the service is: it answers without that stage. `breaker` is closed, open while
-    questions are answered without the stage, or half_open while one of them tries it.
+    `loading` is the model that a stage is loading, and `error` says why the last one failed to load. `breaker` is
+    closed, open while questions are answered without the stage, or half_open while one of them tries it.
     `document_canary` is the last run of the canary, if it is on: its failure does not make the service unready.
     """
-    statuses = await stage_statuses(services)
-    ready = all(status is not None for status in statuses.values())
-    if not ready:
+    statuses, under_way = await asyncio.gather(stage_statuses(services), rollout(services))
+    losses = services.recent.losses()
+    breakers = {stage: _breaker(services, stage) for stage in statuses}
+    missing = missing_parts(statuses, losses, breakers)
+    if missing:
         response.status_code = STATUS[StageUnavailableError]
-    stages = {stage: _stage(status) | _breaker(services, stage) for stage, status in statuses.items()}
-    return {"ready": ready, "stages": stages, "document_canary": _canary(services)}
+    return {
+        "ready": not missing,
+        "missing": missing,
+        "problems": problems(statuses),
+        "rollout": under_way,
+        "recent": degraded_shares(losses),
+        "stages": {stage: _stage(status) | {"breaker": breakers[stage]} for stage, status in statuses.items()},
+        "document_canary": _canary(services),
+    }
 
 
 @router.get("/metrics")
@@ -75,5 +89,5 @@ def _stage(status: StageStatus | None) -> dict[str, Any]:
     }
 
 
-def _breaker(services: Services, stage: str) -> dict[str, str]:
-    return {"breaker": worst([breaker.state for breaker in services.breakers.get(stage, ())])}
+def _breaker(services: Services, stage: str) -> State:
+    return worst([breaker.state for breaker in services.breakers.get(stage, ())])

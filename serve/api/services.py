@@ -29,6 +29,7 @@ from serve.api.request_names import RequestNames
 from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.readable import ReadableAnswering, ReadableRetrieval
+from serve.pipelines.recent_answers import RecentAnswers
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage, StatusSource
 from serve.quality.document_canary import DocumentCanary
@@ -54,6 +55,7 @@ class InlineReplica(Protocol):
 class Services:
     """Everything that routes call. Without `access`, every caller is the default tenant and keys are ignored.
 
+    `recent` has what the last answers lost. `rollout` reports the deployments that Serve is changing, and blocks.
     `limits` None: tenants and keys have none. `aliases` caches the model that each stage last reported: see
     check_served.
     """
@@ -75,6 +77,8 @@ class Services:
     inline: Sequence[InlineReplica] = ()
     canary: DocumentCanary | None = None
     aliases: dict[str, str] = field(default_factory=dict)
+    recent: RecentAnswers = field(default_factory=RecentAnswers)
+    rollout: Callable[[], Mapping[str, str]] | None = None
     background_responses: BackgroundResponses = field(default_factory=BackgroundResponses)
 
 

@@ -19,6 +19,7 @@ from serve.cli.mcp.command import mcp
 from serve.cli.options import errors
 from serve.cli.plan.command import plan
 from serve.cli.status.command import status
+from serve.cli.top.command import top
 from serve.cli.up.command import up
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ for command in (
     ingest,
     ask,
     status,
+    top,
     dead_letters,
     replay,
     check_config,

@@ -79,8 +79,8 @@ class RemoteService:
         return self._request("GET", "/readyz", allowed=(200, 503)).json()
 
     def wait_until_ready(self, timeout_s: float) -> None:
-        """Wait until every stage answers. Raises RemoteError."""
-        self._poll_readiness(timeout_s, lambda readiness: [] if readiness["ready"] else _unready(readiness))
+        """Wait until answers are whole. Raises RemoteError."""
+        self._poll_readiness(timeout_s, _missing)
 
     def wait_until_swapped(self, timeout_s: float) -> None:
         """Wait until every stage answers and no stage is loading a model. Raises RemoteError."""
@@ -234,6 +234,11 @@ def _connection_message(url: str, error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.ConnectError):
         return f"cannot connect to {url}: {reason}; is `ragserve up` running?"
     return f"the request to {url} failed: {reason}"
+
+
+def _missing(readiness: dict[str, Any]) -> list[str]:
+    """What answers lack, in words."""
+    return [] if readiness["ready"] else list(readiness["missing"])
 
 
 def _unready(readiness: dict[str, Any]) -> list[str]:

@@ -7,13 +7,14 @@ from deployments.telemetry import metrics
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.pipelines.metering import Metering
+from serve.pipelines.recent_answers import RecentAnswers
 
 
 class ObservedAnswering:
     """Counts and measures each answer that models made, and what they used for it. It changes no event."""
 
-    def __init__(self, answering: Answering, metering: Metering) -> None:
-        self._answering, self._metering = answering, metering
+    def __init__(self, answering: Answering, metering: Metering, recent: RecentAnswers) -> None:
+        self._answering, self._metering, self._recent = answering, metering, recent
 
     async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """As Answering."""
@@ -23,6 +24,7 @@ class ObservedAnswering:
                     _observe(event)
                     _observe_citations(event)
                     self._meter(event, context.tenant)
+                    self._recent.add(event.trace.degraded)
                 yield event
 
     def _meter(self, answered: Answered, tenant: str) -> None:

@@ -157,6 +157,7 @@ def test_health_readiness_models_and_metrics(http: httpx.Client) -> None:
     assert http.get("/healthz").json() == {"status": "ok"}
     readiness = http.get("/readyz")
     assert readiness.status_code == 200
+    assert (readiness.json()["missing"], readiness.json()["rollout"]) == ([], {})
     embed = readiness.json()["stages"]["embed"]
     assert embed.pop("runs_on").endswith("thread")
     assert embed == {

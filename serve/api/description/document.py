@@ -183,7 +183,7 @@ def _successes(key: str) -> Json:
         content[STREAM] = {"schema": schema, "example": examples.STREAMS[key]}
     responses: Json = {"200": _response(success.description, content)}
     if key == "get /readyz":
-        responses["503"] = _response("A stage does not answer.", content)
+        responses["503"] = _response("Answers are not whole: `missing` says why.", content)
     return responses
 
 

@@ -97,7 +97,7 @@ SUCCESS: dict[str, Success] = {
     "get /v1/models": _json("The models.", shapes.ModelList),
     "get /v1/models/{model_id}": _json("The model.", shapes.ModelObject),
     "get /healthz": _json("The process runs.", shapes.Liveness),
-    "get /readyz": _json("Every stage answers.", shapes.Readiness),
+    "get /readyz": _json("Answers are whole.", shapes.Readiness),
     "get /metrics": Success("Metrics in Prometheus' text format.", media_type="text/plain"),
 }
 

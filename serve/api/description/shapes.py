@@ -540,8 +540,19 @@ class CanaryObject(Shape):
     ended_at: str
 
 
+class RecentObject(Shape):
+    """The last answers of an ingress replica, and the share that lost each stage."""
+
+    answers: int
+    degraded: dict[str, float]
+
+
 class Readiness(Shape):
     ready: bool
+    missing: list[str]
+    problems: list[str]
+    rollout: dict[str, str]
+    recent: RecentObject
     stages: dict[str, StageObject]
     document_canary: CanaryObject | None
 

@@ -1,4 +1,4 @@
-"""The command `ragserve status`. Exits with 1 if a stage is not ready."""
+"""The command `ragserve status`. Exits with 1 if answers are not whole."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption
 
 
 def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_STORE) -> None:
-    """Show each stage's state and model, and the indexed files.
+    """Show each stage, what is missing or changing, and the files.
 
-    Exits with 1 if a stage is not ready.
+    Exits with 1 if answers are not whole.
     """
     from serve.cli.remote import RemoteService
 
@@ -19,6 +19,7 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_STORE) -> 
         vector_store = service.vector_store(store)
     for name, stage in readiness["stages"].items():
         _print_stage(name, stage)
+    _print_state(readiness)
     _print_canary(readiness.get("document_canary"))
     _print_store(store, vector_store)
     if not readiness["ready"]:
@@ -41,6 +42,18 @@ def _print_canary(canary: dict[str, Any] | None) -> None:
         console.print(f"{'canary':<10} {state} at {canary['ended_at']}")
         if not canary["ok"]:
             console.print(f"{'':<10} {canary['problem']}", markup=False, style="red")
+
+
+def _print_state(readiness: dict[str, Any]) -> None:
+    """What answers lack, how many were degraded, and what Serve is changing."""
+    for missing in readiness["missing"]:
+        console.print(f"{'missing':<10} {missing}", markup=False, style="red")
+    recent = readiness["recent"]
+    for stage, share in recent["degraded"].items():
+        share_text = f"{100 * share:.0f} % of the last {recent['answers']} answers"
+        console.print(f"{'degraded':<10} {stage}: {share_text}", markup=False, style="yellow")
+    for name, reason in readiness["rollout"].items():
+        console.print(f"{'rollout':<10} {name}: {reason}", markup=False, style="yellow")
 
 
 def _models(stage: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Progress of the start: the stages that are ready, those that are still starting, and failed attempts."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.status import Status
@@ -26,3 +26,30 @@ class StartProgress:
         self._pending = dict(pending)
         step = f"waiting for {', '.join(pending)}" if pending else "starting the HTTP proxy"
         self._status.update(f"{step} ({elapsed_s:.0f} s)")
+
+
+class RolloutProgress:
+    """Prints when every replica follows the file, and each deployment that Serve cannot keep."""
+
+    SETTLE_S = 2.0  # Serve has read the file by then
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began: float | None = None
+        self._failed: set[str] = set()
+
+    def begin(self) -> None:
+        self._began, self._failed = time.monotonic(), set()
+
+    def report(self, rollout: Callable[[], Mapping[str, str]]) -> None:
+        """`rollout` returns the deployments that are not as configured, with a reason."""
+        if self._began is None or time.monotonic() - self._began < self.SETTLE_S:
+            return
+        pending = rollout()
+        for name, reason in pending.items():
+            if not reason.startswith("updating") and name not in self._failed:
+                self._failed.add(name)
+                self._console.print(f"{name}: {reason}", markup=False, style="red")
+        if not pending:
+            self._console.print(f"rolled out after {time.monotonic() - self._began:.0f} s", markup=False)
+            self._began = None

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from deployments.cluster.environment import is_free
 from deployments.cluster.haproxy import TLS_CERTIFICATE
+from deployments.cluster.rollout import rollout
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
 from deployments.cluster.strict_schema import Problem
 from models.catalog import Catalog
@@ -22,7 +23,7 @@ from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_pack
 from serve.cli.up.errors import StartError
 from serve.cli.up.loopback import allow_loopback_names, listen_on
 from serve.cli.up.placement import Placement, give_threads, place_searchers
-from serve.cli.up.progress import StartProgress
+from serve.cli.up.progress import RolloutProgress, StartProgress
 from serve.config_file import Machine, check, read, settings_of
 from serve.local_config import check_here
 
@@ -129,21 +130,26 @@ def _start(raw: dict[str, Any], logs: Path, console: Console) -> None:
 
 
 def _apply_changes(local: LocalConfig, modified_ns: int | None, stopped: threading.Event, console: Console) -> None:
-    """Apply the deployment file whenever it changes, until stopped."""
+    """Apply the deployment file whenever it changes, until stopped; say when the replicas follow it."""
+    progress = RolloutProgress(console)
     while not stopped.wait(CONFIG_POLL_S):
+        progress.report(rollout)
         latest_ns = local.modified_ns()
         if latest_ns is not None and latest_ns != modified_ns:
             modified_ns = latest_ns
-            _apply(local, console)
+            if _apply(local, console):
+                progress.begin()
 
 
-def _apply(local: LocalConfig, console: Console) -> None:
-    """Deploy the changed file. An invalid file changes nothing."""
+def _apply(local: LocalConfig, console: Console) -> bool:
+    """Deploy the changed file, and return whether it was. An invalid file changes nothing."""
     try:
         deploy(local.load())
-        console.print(f"{local.path} changed: applied; `ragserve status` shows each stage's model", markup=False)
     except ConfigError as error:
         console.print(f"{local.path} changed, but was not applied: {error}", markup=False, style="red")
+        return False
+    console.print(f"{local.path} changed: applied; `ragserve status` shows the roll-out", markup=False)
+    return True
 
 
 def _set_absolute_paths(raw: dict[str, Any], data: Path | None) -> None:

@@ -17,6 +17,7 @@ COMMANDS = [
     "ingest",
     "ask",
     "status",
+    "top",
     "dead-letters",
     "replay",
     "check-config",

@@ -1,0 +1,1 @@
+"""`ragserve top`: the stages of a running service, live in the terminal."""

@@ -1,0 +1,104 @@
+"""Reads the metrics again and again, and draws the table."""
+
+import time
+from contextlib import suppress
+
+import httpx
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from serve.cli.options import table_console
+from serve.cli.remote import RemoteError, RemoteService
+from serve.cli.top.samples import Interval, Reading
+from serve.cli.top.stages import StageRow, bottleneck, seconds_text, stage_rows, summary
+
+WIDTH = 130
+TIMEOUT_S = 10.0
+COLUMNS = (
+    "replicas",
+    "ongoing",
+    "calls/s",
+    "batch",
+    "queue p95",
+    "work p95",
+    "busy",
+    "p50",
+    "p95",
+    "p99",
+    "dropped",
+    "degraded",
+    "of a question",
+)
+
+
+class Watch:
+    """A running service, and the pages of its nodes' metrics."""
+
+    def __init__(self, url: str, pages: list[str], every_s: float) -> None:
+        self._url, self._pages, self._every_s = url, pages, every_s
+
+    def run(self, once: bool) -> None:
+        """Draw until interrupted, or once. Raises RemoteError if the service cannot be read."""
+        console = table_console(WIDTH)
+        before = self._read()
+        if once:
+            time.sleep(self._every_s)
+            console.print(self._view(Interval(before, self._read())))
+            return
+        with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+            while True:
+                time.sleep(self._every_s)
+                after = self._read()
+                live.update(self._view(Interval(before, after)), refresh=True)
+                before = after
+
+    def _read(self) -> Reading:
+        try:
+            with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as http:
+                return Reading.of([http.get(page).raise_for_status().text for page in self._pages])
+        except httpx.HTTPError as error:
+            raise RemoteError(f"the metrics cannot be read: {error}") from None
+
+    def _view(self, interval: Interval) -> Group:
+        rows = stage_rows(interval)
+        return Group(
+            Text(f"{self._url}  {summary(interval)}"),
+            *self._state(),
+            table(rows),
+            Text(bottleneck(interval, rows), style="bold"),
+        )
+
+    def _state(self) -> list[Text]:
+        """What is missing, an operator's problems, and a roll-out under way."""
+        try:
+            with RemoteService(self._url, TIMEOUT_S) as service:
+                readiness = service.readiness()
+        except RemoteError as error:
+            return [Text(str(error), style="red")]
+        lines = [Text(f"missing: {reason}", style="red") for reason in readiness.get("missing", ())]
+        lines += [Text(problem, style="yellow") for problem in readiness.get("problems", ())]
+        return lines + [Text(f"rolling out {name}: {why}") for name, why in readiness.get("rollout", {}).items()]
+
+
+def table(rows: list[StageRow]) -> Table:
+    drawn = Table(box=None, pad_edge=False)
+    drawn.add_column("stage")
+    for column in COLUMNS:
+        drawn.add_column(column, justify="right")
+    for row in rows:
+        drawn.add_row(row.stage, *_cells(row))
+    return drawn
+
+
+def _cells(row: StageRow) -> list[str]:
+    times = [_time(seconds) for seconds in (row.queue_s, row.compute_s, row.p50_s, row.p95_s, row.p99_s)]
+    batch = "-" if row.batch_size is None else f"{row.batch_size:.1f}"
+    counts = [str(row.replicas), str(row.ongoing), f"{row.calls_per_s:.1f}", batch]
+    shares = [f"{100 * row.degraded:.0f} %", f"{100 * row.share:.0f} %"]
+    return [*counts, *times[:2], f"{100 * min(1.0, row.busy):.0f} %", *times[2:], str(row.dropped), *shares]
+
+
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else seconds_text(seconds)

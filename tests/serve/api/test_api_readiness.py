@@ -1,0 +1,105 @@
+"""/readyz tells the truth: ready when answers are whole, and in words what is missing when they are not."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from models.errors import StageUnavailableError
+from models.stage_status import StageStatus
+from models.types import RequestContext
+from serve.pipelines.recent_answers import WINDOW_S, RecentAnswers
+from tests.inline import Failing, InlineEmbedder
+from tests.serve.test_live_services import QUESTION, serving
+
+
+class Reporting:
+    """A stage that reports a status, or none."""
+
+    def __init__(self, status: StageStatus | None) -> None:
+        self._status = status
+
+    async def status(self, context: RequestContext) -> StageStatus:
+        if self._status is None:
+            raise StageUnavailableError("rerank")
+        return self._status
+
+
+@asynccontextmanager
+async def service(folder: Path, reported: StageStatus | None, **replaced: Any) -> AsyncIterator[httpx.AsyncClient]:
+    statuses = {"embed": InlineEmbedder(), "rerank": Reporting(reported)}
+    async with serving(folder, statuses=statuses, **replaced) as (_, http):
+        yield http
+
+
+async def test_a_service_with_whole_answers_is_ready(tmp_path: Path) -> None:
+    async with service(tmp_path, StageStatus("late-interaction")) as http:
+        await http.post("/v1/query", json=QUESTION)
+        readiness = await http.get("/readyz")
+
+    body = readiness.json()
+    assert readiness.status_code == 200
+    assert (body["ready"], body["missing"], body["problems"], body["rollout"]) == (True, [], [], {})
+    assert body["recent"] == {"answers": 1, "degraded": {}}
+
+
+async def test_answers_without_a_stage_are_not_whole_though_every_stage_reports_ready(tmp_path: Path) -> None:
+    down = Failing(StageUnavailableError("rerank"))
+    async with service(tmp_path, StageStatus("late-interaction"), reranker=down) as http:
+        for number in range(3):
+            await http.post("/v1/query", json=QUESTION | {"query": f"How hot is oven {number}?"})
+        readiness = await http.get("/readyz")
+
+    assert readiness.status_code == 503
+    assert readiness.json()["stages"]["rerank"]["ready"]
+    assert readiness.json()["missing"] == ["rerank: 3 of the last 3 answers are without it"]
+    assert readiness.json()["recent"] == {"answers": 3, "degraded": {"rerank": 1.0}}
+
+
+async def test_a_stage_without_a_replica_or_a_model_is_missing(tmp_path: Path) -> None:
+    async with service(tmp_path, None) as http:
+        silent = (await http.get("/readyz")).json()
+    async with service(tmp_path / "loading", StageStatus(loading="bge-m3")) as http:
+        loading = (await http.get("/readyz")).json()
+
+    assert (silent["ready"], silent["missing"]) == (False, ["rerank: no replica answers"])
+    assert (loading["ready"], loading["missing"]) == (False, ["rerank: no model serves; bge-m3 is loading"])
+
+
+async def test_a_failed_swap_and_an_open_breaker_are_problems_of_a_ready_service(tmp_path: Path) -> None:
+    models = (("first", "open"), ("second", "ready"))
+    async with service(tmp_path, StageStatus("second", error="model 'x' does not load", models=models)) as http:
+        body = (await http.get("/readyz")).json()
+
+    assert body["ready"]
+    assert body["problems"] == ["rerank: model 'x' does not load", "rerank: model first is open"]
+
+
+async def test_a_roll_out_is_reported(tmp_path: Path) -> None:
+    pending = {"Reranker": "updating: 1 running, 1 starting"}
+    async with service(tmp_path, StageStatus("late-interaction"), rollout=lambda: pending) as http:
+        body = (await http.get("/readyz")).json()
+
+    assert (body["ready"], body["rollout"]) == (True, pending)
+
+
+def test_a_stage_is_whole_again_when_most_of_the_last_answers_have_it() -> None:
+    now = [0.0]
+    recent = RecentAnswers(lambda: now[0])
+
+    for _ in range(4):
+        recent.add(["rerank"])
+    lost = recent.losses().missing
+    for _ in range(3):
+        recent.add([])
+
+    assert lost == ("rerank",)
+    assert recent.losses().missing == ()
+    assert recent.losses().by_stage == {"rerank": 4}
+    recent.add(["rerank_fallback"])
+    now[0] = WINDOW_S
+    assert recent.losses().num_answers == 8
+    now[0] = WINDOW_S + 1
+    assert recent.losses().num_answers == 0

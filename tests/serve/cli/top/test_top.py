@@ -1,0 +1,91 @@
+"""`ragserve top` over the metrics of a real run: the slow stage is named."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from rich.console import Console
+
+from models.errors import DeadlineExceededError
+from models.reranking.query import SearchedQuery
+from models.types import Passage, RequestContext, Reranking
+from serve.cli.top.run import COLUMNS, table
+from serve.cli.top.samples import Interval, Reading
+from serve.cli.top.stages import bottleneck, stage_rows, summary
+from tests.inline import Failing, ShortestFirst
+from tests.serve.test_live_services import QUESTION, serving
+
+
+class Slow(ShortestFirst):
+    """A reranker that takes its time."""
+
+    async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
+        await asyncio.sleep(1.0)
+        return await super().rerank(query, candidates, context)
+
+
+async def watched(folder: Path, **replaced: object) -> Interval:
+    """Two questions between two readings."""
+    async with serving(folder, **replaced) as (_, http):
+        before = Reading.of([(await http.get("/metrics")).text])
+        for question in ("How hot?", "How warm?"):
+            await http.post("/v1/query", json=QUESTION | {"query": question})
+        return Interval(before, Reading.of([(await http.get("/metrics")).text]))
+
+
+async def test_a_stage_that_was_made_slow_is_the_bottleneck(tmp_path: Path) -> None:
+    interval = await watched(tmp_path, reranker=Slow())
+
+    rows = stage_rows(interval)
+    assert bottleneck(interval, rows).startswith("rerank is the bottleneck: ")
+    assert "questions a second, p95" in summary(interval)
+    (rerank,) = (row for row in rows if row.stage == "rerank")
+    assert 0.5 < rerank.share <= 1
+
+
+async def test_the_degraded_share_is_of_the_answers(tmp_path: Path) -> None:
+    interval = await watched(tmp_path, reranker=Failing(DeadlineExceededError("rerank", 1.0)))
+
+    (rerank,) = (row for row in stage_rows(interval) if row.stage == "rerank")
+    assert rerank.degraded == 1.0
+
+
+async def test_without_questions_it_says_so(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (_, http):
+        pages = [(await http.get("/metrics")).text for _ in range(2)]
+    interval = Interval(*(Reading.of([page]) for page in pages))
+
+    assert bottleneck(interval, stage_rows(interval)) == "no question ended in this interval"
+
+
+def test_every_row_has_every_column() -> None:
+    page = 'ragserve_replicas{stage="embed"} 2.0\n'
+    interval = Interval(Reading.of([page]), Reading.of([page, page]))
+    console = Console(width=200, record=True)
+
+    console.print(table(stage_rows(interval)))
+
+    header, row = console.export_text().splitlines()
+    assert header.split()[0] == "stage"
+    assert all(column in header for column in COLUMNS)
+    assert row.split()[:3] == ["embed", "4", "0"]  # of two nodes
+
+
+def test_a_quantile_is_prometheus_own_and_a_counter_may_begin_again() -> None:
+    registry = CollectorRegistry()
+    seconds = Histogram("ragserve_probe_seconds", "", buckets=(1, 2, 4), registry=registry)
+    calls = Counter("ragserve_probe_calls_total", "", registry=registry)
+    calls.inc(7)
+    before = Reading.of([generate_latest(registry).decode()])
+    for value in (0.5, 1.5, 1.5, 3.0):
+        seconds.observe(value)
+    calls.reset()
+    calls.inc(2)
+    interval = Interval(before, Reading.of([generate_latest(registry).decode()]))
+
+    assert interval.quantile(0.5, "probe_seconds") == pytest.approx(1.5)  # rank 2: half of the second bucket
+    assert interval.quantile(1.0, "probe_seconds") == pytest.approx(4.0)
+    assert interval.mean("probe_seconds") == pytest.approx(6.5 / 4)
+    assert interval.increase("probe_calls_total") == 2
+    assert interval.quantile(0.5, "absent_seconds") is None
