@@ -96,8 +96,8 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
             url = _url(raw)
             when_ready(url)
             console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)\n")
-        if not settings_of(raw).api.needs_keys:
-            console.print(OPEN, markup=False, style="yellow")
+            if not settings_of(raw).api.needs_keys:
+                console.print(OPEN, markup=False, style="yellow")
             console.print(f"  {CURL.format(url=url)}\n", markup=False)
             _apply_changes(local, modified_ns, stopped, console)
             console.print("stopping")
