@@ -16,7 +16,8 @@ from serve.api.services import Services
 from serve.api.store_metadata import to_form
 from serve.pipelines.answering import Answered, Grounded, Query
 
-NO_DETAILS = dict.fromkeys(
+NO_PROMPT_DETAILS = dict.fromkeys(("cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens"), 0)
+NO_COMPLETION_DETAILS = dict.fromkeys(
     ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"), 0
 )
 
@@ -75,6 +76,6 @@ def usage(event: Answered) -> dict[str, Any]:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": NO_DETAILS,
+        "prompt_tokens_details": {**NO_PROMPT_DETAILS, "text_tokens": prompt},
+        "completion_tokens_details": {**NO_COMPLETION_DETAILS, "text_tokens": completion},
     }

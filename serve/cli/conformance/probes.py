@@ -26,6 +26,8 @@ def base_body(operation: Operation, subject: Subject) -> dict[str, Any]:
     search = subject.search
     bodies: dict[str, dict[str, Any]] = {
         "/responses": {"model": "ragserve", "input": QUESTION, **search},
+        "/responses/compact": {"model": "ragserve", "input": QUESTION},
+        "/responses/input_tokens": {"model": "ragserve", "input": QUESTION},
         "/chat/completions": {"model": "ragserve", "messages": [{"role": "user", "content": QUESTION}]},
         "/embeddings": {"model": "ragserve", "input": QUESTION},
         "/conversations/{conversation_id}": {"metadata": {"a": "b"}},
