@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from models.corpus.user_facts import UserFacts
+from models.generation.follow_up import as_question
 from models.generation.own_context import context_evidence
 from models.generation.recollection import looks_back, speaks_of_oneself, statements, without_looking_back
 from models.generation.small_talk import small_talk
@@ -72,7 +73,7 @@ class RememberingAnswering:
         """The window goes to the model, and what is recalled of the turns before it."""
         turns = () if query.is_whole or not self._config.recalled else _before_window(query, memory, self._config)
         recalled, summary = await asyncio.gather(
-            self._recall.search(query.text, memory, turns, self._config.recalled, context),
+            self._recall.search(as_question(query.text), memory, turns, self._config.recalled, context),
             self._summary.current(memory, turns, query.prompts, context),
         )
         passages = to_passages(recalled, summary)
@@ -115,10 +116,11 @@ class RememberingAnswering:
         """Quotes from memory. None if it has no evidence."""
         question = without_looking_back(query.text)
         recalled = await self._recall.search(question, memory, memory.turns, self._config.recalled, context)
-        passages = to_passages(recalled)
-        evidence = max((context_evidence(question, passage.text) for passage in passages), default=0.0)
-        if evidence < self._quoting.config.min_evidence:
+        weighed = [(context_evidence(question, passage.text), passage) for passage in to_passages(recalled)]
+        passages = tuple(passage for each, passage in weighed if each >= self._quoting.config.min_evidence)
+        if not passages:
             return None
+        evidence = max(each for each, _ in weighed)
         generator = self._quoting.generator
         stages = QueryStages(_Remembered(passages, evidence), generator, generator)
         asking = replace(

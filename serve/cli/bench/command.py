@@ -11,6 +11,7 @@ from serve.cli.bench.evidence.command import evidence_command
 from serve.cli.bench.extractive.command import extractive_command
 from serve.cli.bench.ingest.command import ingest_command
 from serve.cli.bench.llm.command import llm_command
+from serve.cli.bench.memory.command import memory_command
 from serve.cli.bench.milvus.command import milvus_command
 from serve.cli.bench.models.command import gpu_command, models_command
 from serve.cli.bench.ocr.command import ocr_command
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "extractive": extractive_command,
     "evidence": evidence_command,
     "understanding": understanding_command,
+    "memory": memory_command,
     "ocr": ocr_command,
     "llm": llm_command,
     "engines": engines_command,
