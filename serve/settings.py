@@ -51,7 +51,7 @@ class ApiLimits(BaseModel):
         default=64 * 1024**2, ge=1024, le=512 * 1024**2, description="Largest uploaded file, in bytes."
     )
     max_json_bytes: int = Field(
-        default=2 * 1024**2, ge=1024, le=64 * 1024**2, description="Largest body of JSON, in bytes."
+        default=12 * 1024**2, ge=1024, le=64 * 1024**2, description="Largest body of JSON, in bytes: 6 a character."
     )
     body_s: float = Field(
         default=30.0,

@@ -19,7 +19,9 @@ _SUSPICIOUS = (b"\\u", b"\xed", b"\x00")
 INLINE_BYTES = 64 * 1024
 MAX_DEPTH = 64  # objects and lists in one another; JSON schemas of agents have about ten
 MAX_CONTAINERS = 100_000  # objects and lists: the garbage collector visits each, and all else waits meanwhile
+MAX_VALUES = 600_000  # texts with the names of fields, and items: each is an object of Python; 500,000 are token ids
 MAX_FIELDS = 1_000  # of one object: each unknown one is an error of its own
+TOO_MANY_VALUES = f"the body has too many texts and numbers; send at most {MAX_VALUES}"
 
 
 class JsonRequest(Request):
@@ -45,9 +47,9 @@ class ExtraJsonRequest(JsonRequest):
 def parse(raw: bytes) -> Any:
     """The JSON value of a body.
 
-    Raises InvalidRequestError for too many objects or lists, or too deep in one another, for a field that comes twice,
-    an object with too many fields, and text with half of a surrogate pair; ValueError or RecursionError for what is
-    not JSON.
+    Raises InvalidRequestError for too many objects, lists or values, or too deep in one another, for a field that
+    comes twice, an object with too many fields, and text with half of a surrogate pair; ValueError or RecursionError
+    for what is not JSON.
     """
     check_size(raw)
     body = json.loads(raw, object_pairs_hook=_with_each_field_once)
@@ -59,9 +61,17 @@ def parse(raw: bytes) -> Any:
 
 
 def check_size(raw: bytes) -> None:
-    """Raises InvalidRequestError for a body of too many objects and lists."""
-    if _num_containers(raw) > MAX_CONTAINERS and _num_containers(_without_texts(raw)) > MAX_CONTAINERS:
+    """Raises InvalidRequestError for a body of too many objects and lists, or of too many values."""
+    num_texts = (raw.count(b'"') - raw.count(b'\\"')) // 2
+    if num_texts > MAX_VALUES:
+        raise InvalidRequestError(TOO_MANY_VALUES)
+    if _num_containers(raw) <= MAX_CONTAINERS and raw.count(b",") <= MAX_VALUES:
+        return
+    outside = _without_texts(raw)
+    if _num_containers(outside) > MAX_CONTAINERS:
         raise InvalidRequestError(f"the body has too many objects and lists; send at most {MAX_CONTAINERS}")
+    if outside.count(b",") > MAX_VALUES:
+        raise InvalidRequestError(TOO_MANY_VALUES)
 
 
 def _num_containers(raw: bytes) -> int:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from models.errors import OverloadedError
 from serve.access.caller import EVERYBODY, Caller
 from serve.admission import Admission, AdmissionConfig
-from serve.api.json_request import INLINE_BYTES, MAX_CONTAINERS, MAX_DEPTH
+from serve.api.json_request import INLINE_BYTES, MAX_CONTAINERS, MAX_DEPTH, MAX_VALUES
 from serve.api.services import TenantRoute
 from serve.middleware import AdmissionLimit
 from serve.request_body import ArrivingBody, BodyReader
@@ -164,10 +164,24 @@ def bodies_of(service: Running) -> list[TenantRoute]:
         (b'{"a": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}", f"at most {MAX_DEPTH} levels"),
         (b'{"a":' * 100_000, "nested too deeply"),
         (b"[" + b"{}," * MAX_CONTAINERS + b"1]", "too many objects and lists"),
+        (b'{"a": [' + b"1," * (MAX_VALUES + 1) + b"1]}", "too many texts and numbers"),
+        (b'{"a": [' + b'"",' * MAX_VALUES + b'""]}', "too many texts and numbers"),
         (b'{"a": 1, "a": 2}', "comes twice"),
         (b"{" + b",".join(b'"k%d": 1' % number for number in range(1001)) + b"}", "at most 1000"),
     ],
-    ids=["half", "half of a key", "half in bytes", "half far away", "deep", "deepest", "many", "twice", "fields"],
+    ids=[
+        "half",
+        "half of a key",
+        "half in bytes",
+        "half far away",
+        "deep",
+        "deepest",
+        "many",
+        "numbers",
+        "texts",
+        "twice",
+        "fields",
+    ],
 )
 async def test_every_route_refuses_hostile_json(service: Running, content: bytes, reason: str) -> None:
     async with service.http() as http:
@@ -188,6 +202,18 @@ async def test_brackets_in_a_text_are_no_objects(service: Running) -> None:
         response = await http.post("/v1/query", content=f'{{"query": "{text}"}}')
 
     assert "the query has" in response.json()["error"]["message"]
+
+
+async def test_as_many_characters_as_a_request_may_have_fit_its_body_however_they_are_written(service: Running) -> None:
+    limits = service.app.state.services.settings.api
+    texts = ["中" * 2_000] * (limits.max_texts_chars // 2_000)
+    ids = [[123_456] * 1_000] * (limits.max_texts_chars // 4 // 1_000)
+    async with service.http() as http:
+        ranked = await http.post("/v1/rerank", content=json.dumps({"query": "x", "documents": texts}))
+        embedded = await http.post("/v1/embeddings", content=json.dumps({"input": ids, "tokenizer": "nobody"}))
+
+    assert ranked.status_code == 200, ranked.text
+    assert error_of(embedded)[2] == "tokenizer", embedded.text
 
 
 def test_validation_stops_at_the_first_wrong_item_of_a_list(service: Running) -> None:
