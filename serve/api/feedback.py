@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from deployments.telemetry import metrics
 from models.corpus.feedback import Feedback, Judgement, Rating
-from serve.api.ids import FileId
+from serve.api.ids import FileId, named_field
 from serve.api.lists import PageDep, to_list
 from serve.api.services import ServicesDep, TenantDep, TenantRoute
 
@@ -20,7 +21,16 @@ MAX_TEXT_CHARS, MAX_FILES = 8_000, 64
 ANSWER_ID = re.compile(r"^(?:chatcmpl-|cmpl-|msg_)(?=.)")
 REQUEST_ID = r"^[A-Za-z0-9_.:-]{1,128}$"  # as deployments/cluster/request_ids.py accepts it
 
-FeedbackText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
+RESPONSE_ID = "resp_"
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul", "the text has NUL (U+0000); leave it out")
+    return text
+
+
+FeedbackText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_without_nul)]
 
 
 def to_request_id(answer_id: str) -> str:
@@ -50,6 +60,9 @@ class FeedbackRequest(BaseModel):
 @router.post("/v1/feedback")
 async def give_feedback(body: FeedbackRequest, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
     """Stores what a user says of an answer. A second one for the same request replaces the first."""
+    if body.id.startswith(RESPONSE_ID):
+        with named_field("id"):
+            await asyncio.to_thread(services.corpus.responses.get, tenant, body.id)
     judgement = Judgement(body.rating, body.comment, body.query, body.answer, tuple(dict.fromkeys(body.file_ids)))
     stored = await asyncio.to_thread(services.corpus.feedback.put, tenant, body.id, judgement)
     metrics.FEEDBACK.labels(body.rating).inc()

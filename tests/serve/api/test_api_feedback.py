@@ -17,7 +17,7 @@ async def test_an_answer_is_judged_by_its_id(client: openai.AsyncOpenAI, http: h
     file_id = await ingest_file(client, "ovens.md", OVENS, "default")
     answer = (await http.post("/v1/query", json={"query": QUESTION})).json()
 
-    body = {"id": answer["id"], "rating": "bad", "comment": "250 \0 what?", "query": QUESTION, "answer": "250 °C"}
+    body = {"id": answer["id"], "rating": "bad", "comment": "250 what?", "query": QUESTION, "answer": "250 °C"}
     given = (await http.post(PATH, json=body | {"file_ids": [file_id, file_id]})).json()
 
     assert given == body | {"object": "feedback", "created_at": given["created_at"], "file_ids": [file_id]}
@@ -37,6 +37,24 @@ async def test_the_id_of_every_shape_of_answer_is_understood(
 
     assert given["id"] == response.headers["x-request-id"] != answer_id
     assert (await http.get(f"{PATH}/{answer_id}")).json() == given
+
+
+async def test_a_stored_response_is_judged_by_its_id(client: openai.AsyncOpenAI, http: httpx.AsyncClient) -> None:
+    await ingest_file(client, "ovens.md", OVENS, "default")
+    response = await client.responses.create(input=QUESTION)
+
+    given = await http.post(PATH, json={"id": response.id, "rating": "good"})
+    other = await http.post(PATH, json={"id": "resp_nope", "rating": "good"})
+
+    assert given.json()["id"] == response.id
+    assert error_of(other) == (404, "not_found", "id")
+
+
+@pytest.mark.parametrize("name", ["comment", "query", "answer"])
+async def test_a_text_with_nul_is_refused(http: httpx.AsyncClient, name: str) -> None:
+    response = await http.post(PATH, json={"id": "req_1", "rating": "bad", name: "250 \0 what?"})
+
+    assert error_of(response) == (422, "invalid_request", name)
 
 
 async def test_a_second_judgement_replaces_the_first(http: httpx.AsyncClient) -> None:
