@@ -22,9 +22,10 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -
     task, disconnect = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientDisconnectedError
+        await asyncio.sleep(0)  # a disconnect that has arrived as well is read before the result is used
+        if disconnect.done():
+            raise ClientDisconnectedError
+        return task.result()
     finally:
         for pending in (task, disconnect):
             pending.cancel()
