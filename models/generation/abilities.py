@@ -11,6 +11,7 @@ from models.types import ChatMessage, SamplingOptions
 
 NEEDS_LLM = "set user_config.model of the Generator to a language model, a catalog entry of kind vllm or openai"
 _GREEDY: tuple[float | None, ...] = (None, 0)
+_TEMPERATURES: tuple[float | None, ...] = (None, 0, 1)  # 1 is the default of OpenAI and Anthropic
 _WHOLE: tuple[float | None, ...] = (None, 1)
 
 
@@ -19,7 +20,7 @@ def unsupported_options(messages: Sequence[ChatMessage], sampling: SamplingOptio
     problems = {
         "response_format": sampling.response_schema is not None and "cannot write JSON",
         "messages": any(message.role == "system" for message in messages) and "follows no system message",
-        "temperature": sampling.temperature not in _GREEDY and "samples nothing, so temperature must be 0",
+        "temperature": sampling.temperature not in _TEMPERATURES and "samples nothing, so temperature must be 0 or 1",
         "top_p": sampling.top_p not in _WHOLE and "samples nothing, so top_p must be 1",
         "presence_penalty": sampling.presence_penalty not in _GREEDY and "samples nothing, so there is no penalty",
         "frequency_penalty": sampling.frequency_penalty not in _GREEDY and "samples nothing, so there is no penalty",

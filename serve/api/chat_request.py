@@ -309,7 +309,7 @@ def _check_choice(choice: ToolChoice | None, names: list[str]) -> None:
 def _is_default(name: str, value: Any, names: Container[str]) -> bool:
     """Whether a field of a request has no effect: null, or OpenAI's default. An unknown name is never one."""
     if value is None:
-        return name in names or name in DEFAULTS
+        return name in names or name in DEFAULTS or name in UNSUPPORTED
     return value in DEFAULTS.get(name, ())
 
 

@@ -43,7 +43,7 @@ def to_query(
         where=to_filter(search.filters),
         options=to_options(request.mode, search.ranking_options, request.query_understanding, request.degrade),
         # A text in place of JSON or of a call would break its reader; what else is left out is named in `ignored`.
-        extra=request.extra or ("refuse" if request.response_schema or functions else "ignore"),
+        extra=request.extra or ("refuse" if request.response_schema is not None or functions else "ignore"),
         grounded=request.grounded,
         form=AnswerForm(request.response_mode, request.language, request.answer_length),
         names_documents=request.file_search is not None,

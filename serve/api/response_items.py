@@ -181,6 +181,14 @@ class UnknownItem(Lenient):
         )
 
 
+ID_PREFIXES = {
+    "message": "msg_",
+    "function_call": "fc_",
+    "function_call_output": "fco_",
+    "file_search_call": "fs_",
+    "reasoning": "rs_",
+    COMPACTION: "cmp_",
+}
 KINDS = (
     "message",
     "function_call",

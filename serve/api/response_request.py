@@ -2,7 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from models.answer_form import LengthName
@@ -159,6 +168,14 @@ class ResponseInput(Strict):
         description="auto, the default: the oldest turns go when the model's window is full. disabled: that is a 422.",
     )
     reasoning: Reasoning | None = Field(default=None, description="Of a language model without documents.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, body: Any) -> Any:
+        """Drop null fields: they have no effect."""
+        if not isinstance(body, dict):
+            return body
+        return {name: value for name, value in body.items() if value is not None or name not in cls.model_fields}
 
     @field_validator("tools")
     @classmethod

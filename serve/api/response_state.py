@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from models.corpus.conversations import Item
 from models.corpus.history import HistoryLimit, num_chars_of
+from models.corpus.ids import random_id
 from models.errors import InvalidRequestError
 from serve.api.ids import named_field
-from serve.api.response_items import MAX_ITEMS, referenced_ids, to_items
+from serve.api.response_items import ID_PREFIXES, MAX_ITEMS, referenced_ids, to_items
 from serve.api.response_request import ResponseInput
 from serve.api.services import Services
 
@@ -17,7 +18,16 @@ async def new_items(body: ResponseInput, services: Services, tenant: str) -> lis
     sent = body.input or ()
     names = referenced_ids(sent)
     stored = await asyncio.to_thread(services.corpus.responses.items_by_id, tenant, names) if names else {}
-    return to_items(sent, stored)
+    return _with_ids_once(to_items(sent, stored))
+
+
+def _with_ids_once(items: Sequence[Item]) -> list[Item]:
+    """An item whose id an earlier one has gets an id of its own: some agents give all items the same one."""
+    taken, distinct = set[str](), list[Item]()
+    for item in items:
+        distinct.append(item | {"id": random_id(ID_PREFIXES[item["type"]])} if item["id"] in taken else item)
+        taken.add(item["id"])
+    return distinct
 
 
 def history_limit(inputs: Sequence[Item], services: Services, is_whole: bool = False) -> HistoryLimit:

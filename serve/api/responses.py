@@ -31,7 +31,7 @@ from serve.api.response_request import ResponseRequest, check_documents, check_p
 from serve.api.response_sse import to_sse
 from serve.api.response_state import continued, history_limit, new_items
 from serve.api.response_streams import streamed_again
-from serve.api.served_models import completed, needs_documents, served_adapter
+from serve.api.served_models import check_generates, completed, needs_documents, served_adapter
 from serve.api.services import Services, ServicesDep, TenantDep, TenantRoute
 
 Answer = AsyncGenerator[Body | Ended, None]
@@ -143,6 +143,8 @@ async def _answer(
     body, completion = draft.request, to_completion(draft, [*earlier, *draft.inputs], context.request_id)
     if not body.is_from_documents and (body.functions or not needs_documents(completion, services)):
         check_plain(body)
+        if body.background:
+            await check_generates(body.model, services, context)
         chunks = completed(completion, services, context.at_most(services.settings.query.total_s))
         return _with_own_fields(plain_answer(chunks, draft, events))
     check_documents(body)

@@ -26,6 +26,15 @@ async def check_served(name: str, stage: str, services: Services, context: Reque
         raise ModelNotFoundError("model", name, [SERVICE_MODEL, *names])
 
 
+async def check_generates(name: str, services: Services, context: RequestContext) -> None:
+    """Raises ModelNotFoundError for a name that the generator does not serve, as its own refusal would later."""
+    status = await services.stages[GENERATE].status(context)
+    aliases = [alias for alias in (status.model, status.canary, *(alias for alias, _ in status.models)) if alias]
+    names = [each for alias in dict.fromkeys(aliases) for each in _names(alias, GENERATE, services)]
+    if names and name not in (SERVICE_MODEL, *names):
+        raise ModelNotFoundError("model", name, [SERVICE_MODEL, *names])
+
+
 async def check_answered(name: str, answered_by: str, stage: str, services: Services, context: RequestContext) -> None:
     """Check `name` again after the stage has answered: its model may have changed, or a canary may have answered."""
     if name not in (SERVICE_MODEL, answered_by):

@@ -45,7 +45,7 @@ class OwnContextAnswering:
                 yield event
 
     async def _events(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
-        if query.names_documents or query.sampling.response_schema or query.functions:
+        if query.names_documents or query.sampling.response_schema is not None or query.functions:
             return self._answering.answer(query, context)
         standalone, prompt = standalone_question(query.messages), read_context(query.messages)
         if standalone is None and not (prompt and prompt.is_named):

@@ -24,7 +24,7 @@ def test_what_quoting_cannot_follow_is_named(sampling: SamplingOptions, param: s
 
 
 def test_a_system_message_is_named_and_options_without_effect_are_not() -> None:
-    neutral = SamplingOptions(max_tokens=9, temperature=0.0, top_p=1.0, seed=4)
+    neutral = SamplingOptions(max_tokens=9, temperature=1.0, top_p=1.0, seed=4)
 
     assert unsupported_options(USER, neutral) == {}
     assert list(unsupported_options((ChatMessage("system", "Rhyme."), *USER), neutral)) == ["messages"]

@@ -17,7 +17,10 @@ from pydantic import BaseModel
 from models.errors import OverloadedError
 from models.types import ChatMessage
 from serve.api.background_responses import EventFeed
+from serve.api.chat_request import ChatRequest
 from serve.api.compaction import packed, unpacked
+from serve.api.message_request import MessagesRequest
+from serve.api.response_request import ResponseRequest
 from serve.settings import Settings
 from tests.inline import ExtractiveGenerator, Failing
 from tests.patience import PATIENCE_S
@@ -530,6 +533,51 @@ async def test_a_long_input_is_refused(tmp_path: Path) -> None:
         response = await http.post("/v1/responses", json={"input": turns})
 
     assert error_of(response) == (422, "invalid_request", "input")
+
+
+async def test_items_of_one_id_are_all_kept(client: openai.AsyncOpenAI) -> None:
+    conversation = await client.conversations.create()
+    same = [{"role": "user", "content": text, "id": "msg_same"} for text in ("One.", "Two.", OVEN)]
+
+    response = await client.responses.create(input=same, conversation=conversation.id)
+    inputs = [item async for item in client.responses.input_items.list(response.id, limit=2, order="asc")]
+    items = [item async for item in client.conversations.items.list(conversation.id, order="asc")]
+
+    assert [text_of(item) for item in inputs] == [text_of(item) for item in items[:3]] == ["One.", "Two.", OVEN]
+    assert inputs[0].id == "msg_same"
+    assert len({item.id for item in inputs}) == 3
+
+
+async def test_a_model_that_is_not_served_is_refused_before_the_background(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        await client.responses.create(model="nope", input=OVEN, background=True)
+
+    assert (caught.value.param, caught.value.code) == ("model", "model_not_found")
+
+
+@pytest.mark.parametrize("schema", [{}, {"type": "object"}])
+async def test_a_schema_is_refused_however_empty_it_is(client: openai.AsyncOpenAI, schema: dict[str, Any]) -> None:
+    form: Any = {"type": "json_schema", "name": "any", "schema": schema}
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        await client.responses.create(input=OVEN, text={"format": form})
+
+    assert caught.value.param == "text.format"
+
+
+async def test_null_fields_and_defaults_of_openai_are_accepted(service: Service) -> None:
+    shapes: list[tuple[str, type[BaseModel], dict[str, Any]]] = [
+        ("/v1/responses", ResponseRequest, {"input": OVEN}),
+        ("/v1/chat/completions", ChatRequest, {"messages": [{"role": "user", "content": OVEN}]}),
+        ("/v1/messages", MessagesRequest, {"messages": [{"role": "user", "content": OVEN}], "max_tokens": 99}),
+    ]
+    defaults = {"temperature": 1, "top_p": 1, "stream": False}
+    async with service.http() as http:
+        for path, model, needed in shapes:
+            nulls = dict.fromkeys(model.model_fields.keys() - needed.keys())
+            openai_alone = {"reasoning_effort": None, "logit_bias": None} if "chat" in path else {}
+            for body in (nulls | openai_alone | needed, defaults | needed):
+                response = await http.post(path, json=body)
+                assert response.status_code == 200, (path, response.text)
 
 
 async def test_a_chain_is_read_as_far_as_one_request_may_be_long(tmp_path: Path) -> None:
