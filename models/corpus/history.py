@@ -8,8 +8,8 @@ from typing import Any
 from models.errors import InvalidRequestError
 
 CALL, OUTPUT = "function_call", "function_call_output"
-READ = ("message", CALL, OUTPUT)
-TEXT_FIELDS = ("content", "arguments", "output")
+READ = ("message", CALL, OUTPUT, "compaction")
+TEXT_FIELDS = ("content", "arguments", "output", "encrypted_content")
 UNREAD_CHARS = 16
 TOO_LONG = "the conversation is longer than api.max_texts_chars; begin a new one, or send `truncation: auto`"
 
