@@ -116,8 +116,12 @@ def private_folder() -> Path:
     Its path is short: a socket's has at most 108 characters.
     """
     folder = Path(f"/tmp/ragserve-{os.getuid()}")
-    with suppress(FileExistsError):
+    try:
         folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError:
+        return folder  # no file can be made there; a command that starts no HAProxy needs none
     status = folder.lstat()
     if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) == 0o700:
         return folder

@@ -4,9 +4,11 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from deployments.cluster import environment
 from deployments.cluster.environment import (
     FIRST_PORT,
     INGRESS_PORTS,
@@ -62,3 +64,22 @@ def test_a_range_where_an_ingress_or_haproxy_listens_is_another_services(offset:
         taken.listen()
 
         assert first not in {free_range() for _ in range(500)}
+
+
+def test_haproxys_files_are_in_a_folder_that_others_cannot_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = environment.private_folder()
+    status = folder.stat()
+    assert (status.st_uid, status.st_mode & 0o777) == (os.getuid(), 0o700)
+
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)  # the folder of a user whom another one forestalled
+    forestalled = Path("/tmp/ragserve-4000000")
+    forestalled.mkdir(mode=0o755, exist_ok=True)
+    try:
+        other = environment.private_folder()
+        assert other != forestalled
+        assert other.stat().st_mode & 0o777 == 0o700
+        other.rmdir()
+    finally:
+        forestalled.rmdir()
