@@ -42,6 +42,7 @@ from serve.middleware import (
     LIMITED,
     AdmissionLimit,
     JsonByDefault,
+    RelativeRedirects,
     RequestLog,
     RequestTrace,
 )
@@ -102,6 +103,7 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     # The middleware added last is the outermost.
     app.add_middleware(JsonByDefault)
+    app.add_middleware(RelativeRedirects)
     app.add_middleware(
         AdmissionLimit,
         admission=Admission(lambda: settings().admission),

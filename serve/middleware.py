@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import compile_path
@@ -206,6 +207,23 @@ def _limited_route(scope: Scope) -> LimitedRoute | None:
     if scope["type"] != "http" or scope["method"] != "POST":
         return None
     return next((route for route in LIMITED_ROUTES if route.pattern.match(scope["path"])), None)
+
+
+class RelativeRedirects:
+    """Redirects to a path alone. The framework, which adds or removes a last slash, names the host of the request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_relative(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 307:
+                headers = MutableHeaders(raw=message["headers"])
+                location = urlsplit(headers["location"])
+                headers["location"] = urlunsplit(("", "", "/" + location.path.lstrip("/"), location.query, ""))
+            await send(message)
+
+        await self.app(scope, receive, send_relative)
 
 
 class JsonByDefault:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from deployments.telemetry.logs import level_of
 from models.errors import (
@@ -228,8 +229,17 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         return refusal(error.__cause__, path)
     if error.status_code == 400:  # of the framework: a body that it cannot parse
         return _response(path, envelope(_body_problem(error), 422, "invalid_request"), 422)
-    code = HTTP_CODES.get(error.status_code, "invalid_request")
-    return _response(path, envelope(str(error.detail), error.status_code, code), error.status_code, error.headers)
+    code, headers = HTTP_CODES.get(error.status_code, "invalid_request"), error.headers
+    if error.status_code == 405:
+        headers = {"allow": ", ".join(_methods(request))}
+    return _response(path, envelope(str(error.detail), error.status_code, code), error.status_code, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of a path. The framework names those of its first route alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.path_regex.match(request.scope["path"])]
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 def _body_problem(error: HTTPException) -> str:
@@ -238,6 +248,8 @@ def _body_problem(error: HTTPException) -> str:
         return "the body is nested too deeply to be read as JSON; send fewer levels"
     if isinstance(error.__cause__, UnicodeDecodeError):
         return f"the body is not valid UTF-8 (byte {error.__cause__.start}); send JSON in UTF-8"
+    if isinstance(error.__cause__, ValueError) and "integer string conversion" in str(error.__cause__):
+        return "the body has a number with too many digits; send fewer"
     return f"the body cannot be read: {error.detail}"
 
 

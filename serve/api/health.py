@@ -19,12 +19,14 @@ router = APIRouter()
 STAGE_FIELDS = ("model", "runs_on", "unfinished", "oldest_s", "loading", "error", "canary")
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """200 while this process runs."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     """200 if answers are whole, otherwise 503. The body reports each stage: its model and its unfinished requests.

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from models.errors import NotFoundError
-from serve.api.client_names import ANY_END, SERVICE_MODEL
+from serve.api.client_names import ANY_END, SERVICE_MODEL, served_name
 from serve.api.served_models import GENERATE
 from serve.api.services import Services, ServicesDep, TenantRoute
 from serve.api.stage_status import stage_statuses
@@ -30,10 +30,12 @@ async def list_models(services: ServicesDep, stage: ListedStage = None) -> dict[
 
 @router.get("/v1/models/{model_id}")
 async def get_model(model_id: str, services: ServicesDep) -> dict[str, Any]:
-    """Describes a model of any stage."""
-    for model in await _models(services):
-        if model["id"] == model_id:
-            return model
+    """Describes a model of any stage. A name that stands for one has its description."""
+    models = {model["id"]: model for model in await _models(services)}
+    target = served_name(model_id, services.settings.api.model_aliases, services.catalog)
+    for name in (model_id, target):
+        if name in models:
+            return models[name] | {"id": model_id}
     raise NotFoundError("model", model_id)
 
 

@@ -40,7 +40,12 @@ logger = logging.getLogger(__name__)
 router = APIRouter(route_class=TenantRoute)
 OVERDUE_MARGIN_S = 60  # a response in the background has ended by then, or its process has
 # Fields of the pipeline in errors, and what this API calls them.
-FIELDS = {"response_format": "text.format", "messages": "input", "max_tokens": "max_output_tokens"}
+FIELDS = {
+    "response_format": "text.format",
+    "messages": "input",
+    "max_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort",
+}
 
 
 @router.post("/v1/responses", response_model=None)

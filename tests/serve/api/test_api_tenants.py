@@ -16,7 +16,7 @@ from tests.serve.api.api_samples import Clock, Running, ingest_file, running
 Route = tuple[str, str]
 Calls = dict[Route, dict[str, Any]]
 
-PROBES = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
+PROBES = {("GET", "/healthz"), ("GET", "/readyz"), ("HEAD", "/healthz"), ("HEAD", "/readyz"), ("GET", "/metrics")}
 PAGE = {(method, path) for method in ("GET", "HEAD") for path in ("/", "/docs", "/page/{name}")}  # without any data
 OPEN = PROBES | PAGE
 SECRET = "marzipan"
