@@ -28,8 +28,8 @@ class Fault:
 def faults_of(pid: int, url: str) -> list[Fault]:
     """The faults of the local service whose `ragserve up` is process `pid`."""
     stages = stages_of(pid)
-    kills = [(f"SIGKILL of {stage}", f"{REPLICA}{stage}") for stage in stages]
-    kills += [("SIGKILL of HAProxy", HAPROXY), ("SIGKILL of Serve's controller", CONTROLLER)]
+    kills = [("SIGKILL of HAProxy", HAPROXY), ("SIGKILL of Serve's controller", CONTROLLER)]
+    kills += [(f"SIGKILL of {stage}", f"{REPLICA}{stage}") for stage in stages]
     faults = [Fault(name, lambda title=title: _killed(pid, title)) for name, title in kills]  # type: ignore[misc]
     hung = [stage for stage in ("Embedder", "Reranker", "Generator") if stage in stages]
     faults += [
