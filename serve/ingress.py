@@ -22,7 +22,8 @@ from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.errors import ConfigError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
-from serve.live_services import Clients, LiveServices
+from serve.clients import Clients
+from serve.live_services import LiveServices
 from serve.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -1,26 +1,20 @@
 """The services of one process. Their settings can change while it serves."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
-from deployments.calls.stage_breaker import StageBreaker, StageBreakerConfig
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.errors import STORAGE_ERRORS
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
-from serve.access.counters import MemoryCounters, RedisCounters
-from serve.access.credentials import Access, CredentialSource
-from serve.access.keys import KeyRing
-from serve.access.limits import Counters, RequestLimits
-from serve.access.oidc import OidcTokens
-from serve.access.stored_keys import StoredKeys
+from serve.access.limits import RequestLimits
+from serve.access_control import open_access, open_counters
 from serve.api.client_names import check_model_aliases
-from serve.api.services import InlineReplica, Services
+from serve.api.services import Services
 from serve.caching.caches import Caches
+from serve.clients import Clients
 from serve.conversations.recall import Recall
 from serve.conversations.recalled_retrieval import RecalledRetrieval
 from serve.conversations.remembering_answering import Quoting, RememberingAnswering
@@ -63,17 +57,12 @@ from serve.pipelines.shown_retrieval import ShownRetrieval
 from serve.pipelines.slow_questions import SlowQuestions
 from serve.pipelines.small_talk_answering import SmallTalkAnswering
 from serve.pipelines.stages import (
-    CompletionStage,
-    DenseStage,
     EmbedStage,
     GenerateStage,
-    LexicalStage,
-    ParseStage,
     RerankStage,
-    StatusSource,
 )
 from serve.pipelines.stepwise_generation import StepwiseGeneration
-from serve.pipelines.stored_tokens import StoredTokenReranking, TokenReranker
+from serve.pipelines.stored_tokens import StoredTokenReranking
 from serve.pipelines.structured_answering import StructuredAnswering
 from serve.pipelines.supported_answering import SupportedAnswering
 from serve.pipelines.undegraded import UndegradedAnswering, UndegradedRetrieval
@@ -82,57 +71,7 @@ from serve.quality.document_canary import CanaryParts, DocumentCanary
 from serve.quality.quality import Quality
 from serve.quality.question_log import QuestionLog
 from serve.quality.scorer import Scorer
-from serve.settings import ApiConfig, Settings
-
-logger = logging.getLogger(__name__)
-
-
-class Generation(GenerateStage, CompletionStage, Protocol):
-    """The generator: answers from passages, and OpenAI's own completions."""
-
-
-@dataclass(frozen=True)
-class Clients:
-    """Every stage, by role: clients of replicas in production, the models themselves in a test.
-
-    `fallback` answers when `generator` cannot. `quoting` is the model of an alias that only quotes, in this process;
-    None for a language model. `statuses` reports the model of each stage, by the stage's name; `breakers` has those of
-    its clients. `rollout`: see Services.
-    """
-
-    embedder: EmbedStage
-    dense: DenseStage
-    lexical: LexicalStage
-    reranker: TokenReranker
-    generator: Generation
-    parser: ParseStage
-    fallback: GenerateStage
-    quoting: Callable[[str], GenerateStage | None]
-    statuses: Mapping[str, StatusSource]
-    breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
-    inline: Sequence[InlineReplica] = ()
-    rollout: Callable[[], Mapping[str, str]] | None = None
-
-    def configure_breakers(self, config: StageBreakerConfig) -> None:
-        for breakers in self.breakers.values():
-            for breaker in breakers:
-                breaker.configure(config)
-
-
-def _access(api: ApiConfig, corpus: Corpus) -> Access | None:
-    """Where credentials are looked up; None: nobody needs one."""
-    if not api.needs_keys:
-        logger.warning("access control is off: every caller has all rights; set api.access to keys")
-        return None
-    sources: list[CredentialSource] = [KeyRing(api.keys_file)] if api.keys_file else []
-    sources += [OidcTokens(api.oidc)] if api.oidc else []
-    return Access([*sources, StoredKeys(corpus.api_keys)])
-
-
-def _counters(settings: Settings) -> Counters:
-    if settings.limits.shared and settings.cache.redis_url is not None:
-        return RedisCounters(settings.cache.redis_url)
-    return MemoryCounters()
+from serve.settings import Settings
 
 
 class LiveServices:
@@ -140,7 +79,7 @@ class LiveServices:
 
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
-        self._limits = RequestLimits(lambda: self.current.settings.limits, _counters(settings))
+        self._limits = RequestLimits(lambda: self.current.settings.limits, open_counters(settings))
         self._metering, self._recent = Metering(settings.costs, self._limits.used), RecentAnswers()
         clients = replace(clients, embedder=MeteredEmbedder(clients.embedder, self._metering))
         self._completions = MeteredCompletions(clients.generator, self._metering)
@@ -172,7 +111,7 @@ class LiveServices:
             settings=settings,
             catalog=catalog,
             corpus=corpus,
-            access=_access(settings.api, corpus),
+            access=open_access(settings.api, corpus),
             limits=self._limits,
             retrieval=retrieval,
             query=query,

@@ -44,7 +44,7 @@ from models.types import (
     Reranking,
     Scope,
 )
-from serve.live_services import Clients
+from serve.clients import Clients
 from serve.pipelines.answering import Query
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.query import QueryStages

@@ -13,7 +13,8 @@ import pytest
 from models.catalog import Catalog
 from models.errors import ConfigError
 from models.types import GenerationDelta, GenerationRequest, RequestContext
-from serve.live_services import Clients, LiveServices
+from serve.clients import Clients
+from serve.live_services import LiveServices
 from serve.settings import Settings
 from tests.inline import ExtractiveGenerator, InlineEmbedder, ShortestFirst, ingest, inline_clients, open_corpus
 from tests.patience import PATIENCE_S

@@ -22,7 +22,8 @@ from models.types import GenerationDelta, GenerationRequest, Passage, RequestCon
 from serve.caching.answers import STAGES
 from serve.caching.caches import Caches
 from serve.caching.serving import SETTLE_S
-from serve.live_services import Clients, LiveServices
+from serve.clients import Clients
+from serve.live_services import LiveServices
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.settings import Settings
 from tests.contexts import within
