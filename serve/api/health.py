@@ -1,6 +1,8 @@
 """Probes and metrics: /healthz says that this process is alive, /readyz that every stage answers."""
 
 import asyncio
+import os
+import socket
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -38,6 +40,7 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
 
     A parser reports the age of its oldest file in `oldest_s`, and in `error` that no further file can be begun.
     `runs_on` has the engine, dtype, processor and threads of an encoder.
+    `ingress` is the host and the process that answers: one of several ingress replicas.
     `models` has the state of each model of a list: ready, not_loaded, or open if its breaker lets no request through.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. `breaker` is
     closed, open while questions are answered without the stage, or half_open while one of them tries it.
@@ -51,6 +54,7 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
         response.status_code = STATUS[StageUnavailableError]
     return {
         "ready": not missing,
+        "ingress": f"{socket.gethostname()}:{os.getpid()}",
         "missing": missing,
         "problems": problems(statuses),
         "rollout": under_way,

@@ -103,7 +103,7 @@ def test_top_k_bounds_the_passages(http: httpx.Client) -> None:
         ({}, 422, "invalid_request", "query"),
         ({"query": "soup", "top_kk": 3}, 422, "invalid_request", "top_kk"),
         ({"query": "soup", "top_k": 0}, 422, "invalid_request", "top_k"),
-        ({"query": "soup", "vector_store_ids": ["vs_unknown"]}, 404, "not_found", None),
+        ({"query": "soup", "vector_store_ids": ["vs_unknown"]}, 404, "not_found", "vector_store_ids"),
     ],
 )
 def test_invalid_input_is_refused_by_name(

@@ -23,7 +23,6 @@ INLINE = ("Embedder", "LexicalSearcher", "Reranker")  # the dense searcher stays
 TENANTS = ("acme", "globex")
 KEY = "harbours-key"  # of a third tenant
 HEADERS = {"Authorization": f"Bearer {KEY}"}
-PROCESS = "process_start_time_seconds"
 
 
 def write_keys(path: Path, *tenants: str) -> None:
@@ -53,9 +52,8 @@ def compact(service: Service, keys: Path) -> Service:
 
 
 def ingress_of(http: httpx.Client) -> str:
-    """Identify the ingress replica of this client's connection, by the start time of its process."""
-    lines = http.get("/metrics").text.splitlines()
-    return next(line for line in lines if line.startswith(PROCESS))
+    """Identify the ingress replica of this client's connection by its process."""
+    return str(http.get("/readyz").json()["ingress"])
 
 
 @pytest.fixture

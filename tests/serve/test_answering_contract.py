@@ -18,13 +18,18 @@ from serve.caching.level import CacheLevel
 from serve.caching.retrieval import CachedRetrieval
 from serve.caching.serving import ServingStages
 from serve.pipelines.answering import Answered, Answering, Cited, PassagesFound, TextGenerated
+from serve.pipelines.measured_answering import MeasuredAnswering
+from serve.pipelines.metering import CostConfig, Metering
 from serve.pipelines.observed_answering import ObservedAnswering
 from serve.pipelines.query import QueryConfig, QueryPipeline, QueryStages
+from serve.pipelines.recent_answers import RecentAnswers
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
 from serve.pipelines.retrieving import RetrievalQuery, Retrieving
 from serve.pipelines.routed_retrieval import RoutedRetrieval
+from serve.pipelines.slow_questions import LogConfig, SlowQuestions
 from serve.pipelines.small_talk_answering import SmallTalkAnswering
 from serve.pipelines.trace import Trace
+from serve.pipelines.undegraded import UndegradedAnswering
 from serve.pipelines.weighed_retrieval import WeighedRetrieval
 from tests.contexts import within
 from tests.inline import Failing, ingest, inline_stages, open_corpus, question, retrieval_stages
@@ -43,7 +48,11 @@ def pipeline(stages: QueryStages) -> Answering:
 
 
 def observed(stages: QueryStages) -> Answering:
-    return ObservedAnswering(pipeline(stages))
+    return ObservedAnswering(pipeline(stages), Metering(CostConfig()), RecentAnswers())
+
+
+def measured(stages: QueryStages) -> Answering:
+    return SlowQuestions(MeasuredAnswering(UndegradedAnswering(pipeline(stages))), LogConfig(slow_question_s=0.001))
 
 
 def searches(corpus: Corpus) -> Retrieving:
@@ -77,7 +86,7 @@ def weighed(corpus: Corpus) -> Retrieving:
     return WeighedRetrieval(searches(corpus))
 
 
-answerings = pytest.mark.parametrize("make", [pipeline, observed, without_small_talk, cached_answers])
+answerings = pytest.mark.parametrize("make", [pipeline, observed, measured, without_small_talk, cached_answers])
 retrievings = pytest.mark.parametrize("make", [searches, routed, weighed, cached_retrieval])
 
 
