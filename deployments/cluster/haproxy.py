@@ -10,15 +10,12 @@ RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then be
 - the statistics listen on the loopback address, the metrics where the service listens (Serve: on every address);
 - headers have REQUEST_S to arrive, and so has the first request of a new connection (Serve: an hour);
 - errors of HAProxy itself are JSON, and 503 with Retry-After where no replica answers (Serve: text, 404 or 500);
-- if HAProxy dies, stand_in.py serves until Serve has started another one (Serve: half a minute without service);
 - with TLS_CERTIFICATE, a PEM file of the certificate and its key, the service listens with TLS.
 """
 
 import json
 import os
 import re
-import socket
-import subprocess
 import sys
 
 REQUEST_S = 30
@@ -84,20 +81,6 @@ def _json(status: int, body: str) -> str:
     return f"status {status} content-type application/json string '{body}'"
 
 
-def without_frontend(config: str) -> str:
-    """The configuration without the service's port, if it has no routes yet."""
-    if re.search(r"^\s*use_backend ", config, re.MULTILINE):
-        return config
-    return re.sub(r"(frontend http_frontend\n)\s+bind [^\n]+\n", r"\1", config)
-
-
-def _has_stand_in(config: str) -> bool:
-    """Whether stand_in.py serves in the place of a HAProxy that died. It has routes."""
-    match = re.search(r"stats socket (\S+)", config)
-    with socket.socket(socket.AF_UNIX) as client:
-        return match is not None and client.connect_ex(f"{match[1]}.stand-in") == 0
-
-
 def write_error_files(config: str) -> None:
     """Replace the text of each file that HAProxy sends if no replica answers."""
     for path in set(re.findall(r"errorfile 50[234] (\S+)", config)):
@@ -124,13 +107,8 @@ def main(arguments: list[str]) -> None:
             config = file.read()
         write_error_files(config)
         with open(path, "w") as file:
-            config = hardened(config, os.environ.get(TLS_CERTIFICATE))
-            file.write(without_frontend(config) if _has_stand_in(config) else config)
+            file.write(hardened(config, os.environ.get(TLS_CERTIFICATE)))
     binary = _binary()
-    if "-f" in arguments:
-        watcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in.py")
-        watched = [str(os.getpid()), str(os.getppid())]
-        subprocess.Popen([sys.executable, watcher, *watched, binary, *arguments], stdin=subprocess.DEVNULL)
     os.execv(binary, [binary, *arguments])
 
 

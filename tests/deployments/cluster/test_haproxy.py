@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,19 +66,12 @@ def start(folder: Path, host: str = "127.0.0.1", **environment: str) -> Started:
     return started
 
 
-def stop(started: Started) -> None:
-    """End HAProxy, without a stand-in for it."""
-    processes = [*started.process.children(recursive=True), started.process]
-    for process in processes:
-        process.kill()
-    psutil.wait_procs(processes)
-
-
 @pytest.fixture
 def started(folder: Path) -> Iterator[Started]:
     running = start(folder)
     yield running
-    stop(running)
+    running.process.kill()
+    running.process.wait()
 
 
 def _listens(port: int) -> bool:
@@ -152,7 +145,8 @@ def test_with_a_certificate_it_speaks_tls(folder: Path) -> None:
             f"https://127.0.0.1:{running.port}/v1/files", verify=ssl.create_default_context(cafile=folder / "crt.pem")
         )
     finally:
-        stop(running)
+        running.process.kill()
+        running.process.wait()
 
     assert response.status_code == 503
 
@@ -160,87 +154,3 @@ def test_with_a_certificate_it_speaks_tls(folder: Path) -> None:
 def test_a_configuration_of_another_version_is_refused() -> None:
     with pytest.raises(ValueError, match="not supported"):
         haproxy.hardened("global\n")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def with_route(path: Path) -> str:
-    """Give Serve's configuration a route, as it has once an application runs."""
-    text = path.read_text().replace("    default_backend default_backend\n", ROUTE, 1)
-    path.write_text(text + ROUTED)
-    return text
-
-
-ROUTE = "    use_backend app if { path_beg / }\n    default_backend default_backend\n"
-ROUTED = "backend app\n    http-request return status 200 content-type text/plain string routed\n"
-
-
-def status(port: int) -> int | None:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/v1/files").status_code
-    except httpx.TransportError:
-        return None
-
-
-def test_a_killed_haproxy_is_replaced_until_serve_has_started_another(folder: Path) -> None:
-    path, config = serves_config(folder)
-    with_route(path)
-    command = [haproxy.__file__, "-db", "-f", str(path)]
-    first = psutil.Popen(command)
-    until(lambda: status(config.frontend_port) == 200)
-    until(lambda: len(first.children(recursive=True)) == 2)
-    watcher = first.children(recursive=True)[-1]
-
-    first.kill()
-    first.wait()
-    until(lambda: status(config.frontend_port) == 200)
-    (stand_in,) = watcher.children()
-
-    # Serve starts it again without routes at first: the stand-in alone has the service's port then.
-    fresh = HAProxyApi(cfg=config, config_file_path=str(path))
-    fresh._generate_config_file_internal()
-    second = psutil.Popen(command)
-    until((folder / "admin.sock").is_socket)
-    until(lambda: haproxy_answers(folder))
-    assert {status(config.frontend_port) for _ in range(20)} == {200}
-
-    # Then with routes, and the stand-in leaves.
-    fresh._generate_config_file_internal()
-    with_route(path)
-    third = psutil.Popen([*command, "-sf", str(second.pid)])
-    until(lambda: not watcher.is_running() or watcher.status() == psutil.STATUS_ZOMBIE)
-    assert not stand_in.is_running()
-    assert {status(config.frontend_port) for _ in range(20)} == {200}
-
-    for process in (second, third):
-        stop(Started(process, folder, 0, 0, 0))
-
-
-def haproxy_answers(folder: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(folder / "admin.sock")) == 0
-
-
-def test_a_haproxy_that_a_reload_replaces_gets_no_stand_in(folder: Path) -> None:
-    path, config = serves_config(folder)
-    with_route(path)
-    command = [haproxy.__file__, "-db", "-f", str(path)]
-    first = psutil.Popen(command)
-    until(lambda: status(config.frontend_port) == 200)
-    until(lambda: len(first.children(recursive=True)) == 2)
-    watcher = first.children(recursive=True)[-1]
-
-    HAProxyApi(cfg=config, config_file_path=str(path))._generate_config_file_internal()
-    with_route(path)
-    second = psutil.Popen([*command, "-sf", str(first.pid), "-x", str(folder / "admin.sock")])
-    first.wait()
-    until(lambda: not watcher.is_running() or watcher.status() == psutil.STATUS_ZOMBIE)
-
-    assert not (folder / "admin.sock.stand-in").exists()
-    assert status(config.frontend_port) == 200
-    stop(Started(second, folder, 0, 0, 0))
