@@ -54,7 +54,7 @@ test: $(INSTALLED_DEV)
 test-with-cluster: $(INSTALLED_DEV) $(FRAMEWORKS)/.installed
 	$(BIN)/python -m pytest -m ray $(RETRY) $(ARGS) || test $$? -eq 5
 
-test-without-cluster: $(INSTALLED_DEV)
+test-without-cluster: $(INSTALLED_DEV) $(FRAMEWORKS)/.installed
 	nice -n 5 $(BIN)/python -m pytest -m "not ray" --numprocesses $(WORKERS) $(RETRY) $(ARGS) || test $$? -eq 5
 
 test-quick: $(INSTALLED_DEV)

@@ -3,24 +3,19 @@
 Agents that call tools run against a small server in place of a language model: none that a CPU runs here calls any.
 """
 
-import os
 import re
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, Service
 from tests.docs.documented_service import LOCAL_URL
 from tests.docs.test_readme import FENCE
-from tests.patience import PATIENCE_S
+from tests.frameworks import output_of
 from tests.remote_server import scripted_server
 from tests.serve.api.http_server import Server
 
 PAGE = ROOT / "docs" / "recipes.md"
-# A virtual environment of their own, made by `make test`.
-PYTHON = Path(os.environ.get("RAGSERVE_FRAMEWORKS", ROOT / ".venv" / "frameworks")) / "bin" / "python"
 PROGRAMS = {
     re.findall(r"^## (.+)$", PAGE.read_text()[: match.start()], re.MULTILINE)[-1] + f" {match.start()}": match[2]
     for match in FENCE.finditer(PAGE.read_text())
@@ -28,22 +23,6 @@ PROGRAMS = {
 
 
 CALLING = [name for name in PROGRAMS if name.startswith("Agents that call tools")]
-
-
-def output_of(program: str) -> str:
-    """What a framework's program prints."""
-    if not PYTHON.exists():
-        pytest.skip("the frameworks are not installed; `make test` does it")
-    run = subprocess.run(
-        [PYTHON, "-c", program],
-        env={**os.environ, "PYTHONPATH": "", "HAYSTACK_TELEMETRY_ENABLED": "False", "NO_PROXY": "*"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
 
 
 @pytest.mark.ray
