@@ -549,6 +549,7 @@ class RecentObject(Shape):
 
 class Readiness(Shape):
     ready: bool
+    ingress: str
     missing: list[str]
     problems: list[str]
     rollout: dict[str, str]
