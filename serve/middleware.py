@@ -27,6 +27,19 @@ from serve.api.errors import refusal
 from serve.request_body import BodyReader
 
 logger = logging.getLogger("ragserve.access")
+CLIENT_LEFT = 499  # as nginx counts it
+
+
+class StatusNoted:
+    """A `send` that notes the response's status; CLIENT_LEFT if none was sent."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.status = send, CLIENT_LEFT
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
 
 
 class RequestTrace:
@@ -48,24 +61,17 @@ class RequestTrace:
         await self._record(self.tracer, callers, scope, receive, send)
 
     async def _record(self, tracer: Tracer, callers: str, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 499
-
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        sending = StatusNoted(send)
         recorder = tracer.begin(scope["method"], callers)
         try:
             with recorder:
                 scope["state"]["trace_context"] = recorder.root.traceparent
                 try:
-                    await self.app(scope, receive, send_noting_status)
+                    await self.app(scope, receive, sending)
                 finally:
-                    _describe(recorder.root, scope, status)
+                    _describe(recorder.root, scope, sending.status)
         finally:
-            tracer.end(recorder, status, callers)
+            tracer.end(recorder, sending.status, callers)
 
 
 def _describe(root: OpenSpan, scope: Scope, status: int) -> None:
@@ -96,18 +102,11 @@ class RequestLog:
         request_id, state = Headers(scope=scope)[HEADER], scope.setdefault("state", {})
         state["request_id"] = request_id
         log_as(LoggedRequest(request_id, trace_context=state.setdefault("trace_context", "")))
-        start, status = time.perf_counter(), 499
-
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        start, sending = time.perf_counter(), StatusNoted(send)
         try:
-            await self.app(scope, receive, send_noting_status)
+            await self.app(scope, receive, sending)
         finally:
-            self._observe(scope, status, time.perf_counter() - start)
+            self._observe(scope, sending.status, time.perf_counter() - start)
 
     def _observe(self, scope: Scope, status: int, elapsed_s: float) -> None:
         # The route's template, never the path: labels must be bounded, and logs must not hold ids or queries.
