@@ -11,18 +11,21 @@ from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel
 from models.generation.vllm_config import VllmConfig
 from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, Passage, SamplingOptions
 from serve.cli.driver.servers import Server, running, vllm_serve
-from tests.models.generation.engine_probe import MAX_MODEL_LEN, MAX_TOKENS
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 TEXT = "The tower is 40 metres tall."
-FLAGS = ("--max-model-len", str(MAX_MODEL_LEN), "--enforce-eager", "--max-num-seqs", "4", "--dtype", "float32")
+# An answer of MAX_TOKENS takes so long that it is still under way when a slow client comes to kill the server.
+MAX_MODEL_LEN, MAX_TOKENS = 65_536, 60_000
+POSITIONS = f'{{"max_position_embeddings": {MAX_MODEL_LEN}}}'
+FLAGS = ("--max-model-len", str(MAX_MODEL_LEN), "--hf-overrides", POSITIONS)
+FLAGS += ("--enforce-eager", "--max-num-seqs", "4", "--dtype", "float32")
 
 
-@pytest.fixture(scope="module")
-def server(vllm_config: VllmConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture
+def server(vllm_config: VllmConfig, tmp_path: Path) -> Iterator[Server]:
     launch = vllm_serve(Path(vllm_config.source), FLAGS, vllm_config.environment())
-    with running(launch, tmp_path_factory.mktemp("vllm-serve"), threads=1) as started:
+    with running(launch, tmp_path, threads=1) as started:
         yield started
 
 
