@@ -1,9 +1,11 @@
 """The Helm chart: with its values filled in, it is the manifests that kustomize applies."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -18,7 +20,8 @@ OVERLAYS = KUBERAY / "overlays"
 
 def filled(text: str, registry: str = "", tag: str = "1.2.3") -> str:
     """The template as Helm renders it, for the few actions that a chart of ours has."""
-    text = text.replace("{{- if .Values.secrets.create }}\n", "").replace("{{- end }}\n", "")
+    text = re.sub(r"\{\{- with [^}]*\}\}\n.*\n\{\{- end \}\}\n", "", text)  # no storage class
+    text = re.sub(r"\{\{- (if [.\w]+|end) \}\}\n", "", text)
     prefix = f"{registry}/" if registry else ""
     text = text.replace("{{ with .Values.image.registry }}{{ . }}/{{ end }}", prefix)
     text = text.replace("{{ .Values.image.tag }}", tag).replace('{{ "{{" }}', "\0")
@@ -48,7 +51,9 @@ def test_the_values_say_where_the_images_are() -> None:
     files = chart_of(OVERLAYS / "gpu", "1.2.3")
     text = filled(files["templates/gpu-generated.yaml"], "registry.example.com/team")
 
-    assert yaml.safe_load(files["values.yaml"])["image"] == {"registry": "", "tag": "1.2.3"}
+    values = yaml.safe_load(files["values.yaml"])
+    assert values["image"] == {"registry": "", "tag": "1.2.3"}
+    jsonschema.validate(values, json.loads(files["values.schema.json"]))
     assert set(re.findall(r"image: (\S+ragserve\S+)", text)) == {
         "registry.example.com/team/ragserve-cpu:1.2.3",
         "registry.example.com/team/ragserve-cuda:1.2.3",
@@ -66,6 +71,45 @@ def test_it_passes_the_checker(overlay: str, problems: Callable[..., list[str]])
 def test_an_overlay_that_a_chart_cannot_express_is_refused() -> None:
     with pytest.raises(ConfigError, match="a chart cannot have configMapGenerator, generatorOptions; use kustomize"):
         chart_of(OVERLAYS / "gpu-tight", "1.2.3")
+
+
+def test_a_version_that_helm_or_a_registry_refuses_is_refused() -> None:
+    for version in ("1.4", "v1.4.0", "latest", "1.4.0+build", "01.4.0", ""):
+        with pytest.raises(ConfigError, match=r"must be a version such as 1\.4\.0"):
+            chart_of(OVERLAYS / "cpu", version)
+
+
+def test_a_folder_without_an_overlay_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no kustomization\.yaml"):
+        chart_of(tmp_path, "1.2.3")
+
+
+def test_a_chart_of_another_overlay_is_replaced(tmp_path: Path) -> None:
+    for overlay in ("milvus", "cpu"):
+        command = ["kubernetes", "chart", str(tmp_path), "--overlay", str(OVERLAYS / overlay)]
+        assert CliRunner().invoke(app, command).exit_code == 0
+
+    assert not list((tmp_path / "templates").glob("milvus-*"))
+    assert (tmp_path / "templates/cpu-generated.yaml").exists()
+
+
+@pytest.mark.parametrize(("name", "text"), [("notes.txt", "mine"), ("Chart.yaml", "name: mine")])
+def test_files_that_are_no_chart_of_ours_are_left_alone(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+
+    result = CliRunner().invoke(app, ["kubernetes", "chart", str(tmp_path), "--overlay", str(OVERLAYS / "cpu")])
+
+    assert isinstance(result.exception, ConfigError)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_every_volume_stays_when_the_release_is_removed() -> None:
+    text = filled(chart_of(OVERLAYS / "cpu", "1.2.3")["templates/base-storage.yaml"])
+
+    claims = list(yaml.safe_load_all(text))
+
+    assert len(claims) == 3
+    assert all(claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"} for claim in claims)
 
 
 def test_the_command_writes_it(tmp_path: Path) -> None:

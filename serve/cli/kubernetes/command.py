@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from models.errors import ConfigError
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption, console, errors
 
 kubernetes = typer.Typer(
@@ -58,13 +59,22 @@ def chart(
     ),
     version: Annotated[str, typer.Option(help="Version of the chart and of the images.")] = "0.1.0",
 ) -> None:
-    """Write a Helm chart of an overlay, from the manifests that `render` made."""
+    """Write a Helm chart of an overlay, from the manifests that `render` made.
+
+    A chart of ragserve in the folder is replaced.
+    """
     from deployments.cluster import environment
 
     environment.apply()  # before Ray is imported
-    from serve.cli.kubernetes.chart import chart_of
+    from serve.cli.kubernetes.chart import chart_of, stale_templates, unwritable
 
-    for name, text in chart_of(overlay, version).items():
+    files = chart_of(overlay, version)
+    if problem := unwritable(output):
+        raise ConfigError(str(output), problem)
+    for path in stale_templates(output, files):
+        path.unlink()
+        console.print(f"{path}: removed", markup=False)
+    for name, text in files.items():
         path = output / name
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, text)
