@@ -202,7 +202,7 @@ DOCUMENT_CANARY_RUNS = Counter(
 )
 DOCUMENT_CANARY_FAILING = Gauge(
     "ragserve_document_canary_failing",
-    "1 if the last run of the document canary failed in an ingress replica, 0 if not, or without a canary.",
+    "1 if the last two runs of the document canary failed in an ingress replica, 0 if not, or without a canary.",
     multiprocess_mode="livemax",
 )
 DOCUMENT_CANARY_SECONDS = Histogram(

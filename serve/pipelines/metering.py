@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.telemetry import metrics
+from models.types import CANARY_TENANT
 
 MAX_PRICES = 256
 MILLION = 1_000_000
@@ -60,7 +61,8 @@ class Metering:
         self._count(tenant, model, "completion", num_tokens, price.output if price else 0.0)
 
     def _count(self, tenant: str, model: str, kind: str, num_tokens: int, price: float) -> None:
-        if not (tenant and model and num_tokens):
+        # The document canary is the operator's: no tenant pays for it, and it takes none of the tenants' names.
+        if not (tenant and model and num_tokens) or tenant == CANARY_TENANT:
             return
         if self._used is not None:
             self._used(tenant, num_tokens)

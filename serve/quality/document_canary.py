@@ -26,6 +26,8 @@ from serve.quality.config import CanaryConfig
 
 LEFTOVER_S = 3600  # after it, housekeeping deletes the document of a killed process
 POLL_S = 0.2
+MIN_FAILURES = 2  # in a row, for the alert
+CONFIRM_S = 10.0  # after a first failure: one run may meet a replica that is being replaced
 TOP_K = 20  # other replicas may have a document there too
 SINGLE_MODES: tuple[Mode, ...] = ("dense", "lexical")
 logger = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class DocumentCanary:
     def __init__(self, config: CanaryConfig, parts: CanaryParts) -> None:
         self._config, self._parts = config, parts
         self._wakeup = Wakeup()
+        self._num_failures = 0  # in a row
         self.last: CanaryRun | None = None
 
     def configure(self, config: CanaryConfig) -> None:
@@ -75,7 +78,7 @@ class DocumentCanary:
             return
         self._config = config
         if config.every_s is None:
-            self.last = None
+            self.last, self._num_failures = None, 0
             metrics.DOCUMENT_CANARY_FAILING.set(0)
         self._wakeup.set()
 
@@ -85,10 +88,15 @@ class DocumentCanary:
             every_s = self._config.every_s
             if every_s is not None:
                 await self.check()
-            await self._wakeup.wait(every_s or 3600.0)
+            await self._wakeup.wait(self._pause_s(every_s))
+
+    def _pause_s(self, every_s: float | None) -> float:
+        if every_s is None:
+            return 3600.0
+        return min(CONFIRM_S, every_s) if self._num_failures == 1 else every_s
 
     async def check(self) -> None:
-        """One run. A failure is logged, counted and shown; it is not raised."""
+        """One run. A failure is logged, counted and shown; it is not raised. The second one in a row sets the gauge."""
         step, problem, start = "ok", "", time.perf_counter()
         try:
             await self._run_once()
@@ -106,9 +114,10 @@ class DocumentCanary:
             logger.warning("the document canary failed: %s", problem)
         metrics.DOCUMENT_CANARY_RUNS.labels(step).inc()
         metrics.DOCUMENT_CANARY_SECONDS.observe(time.perf_counter() - start)
-        metrics.DOCUMENT_CANARY_FAILING.set(1 if problem and self._config.every_s is not None else 0)
         if self._config.every_s is not None:  # else it was turned off meanwhile
             self.last = CanaryRun(datetime.now(UTC), problem)
+            self._num_failures = self._num_failures + 1 if problem else 0
+            metrics.DOCUMENT_CANARY_FAILING.set(int(self._num_failures >= MIN_FAILURES))
 
     async def _run_once(self) -> None:
         """Ingest, find, delete, and do not find. Raises CanaryError, TimeoutError and what the parts raise."""

@@ -82,9 +82,11 @@ class QuestionLog:
 
 
 def to_row(answer: WatchedAnswer) -> Row:
-    """The columns of log_files.schema, not yet masked."""
+    """The columns of log_files.schema, not yet masked. What is remembered, or comes with a request, is in no file."""
     query, answered = answer.query, answer.answered
     trace = answered.trace
+    stored = [passage for passage in answered.passages if passage.is_from_file]
+    cited = [citation.passage for citation in answered.citations if citation.passage.is_from_file]
     return {
         "at": datetime.fromtimestamp(answer.at_s, UTC),
         "request_id": answer.request_id,
@@ -93,9 +95,9 @@ def to_row(answer: WatchedAnswer) -> Row:
         "search_query": answered.search_query,
         "answer": answered.text,
         "vector_store_ids": list(query.scope.vector_store_ids),
-        "file_ids": list(dict.fromkeys(passage.file_id for passage in answered.passages)),
-        "chunk_ids": [passage.chunk_id for passage in answered.passages],
-        "cited_file_ids": list(dict.fromkeys(citation.passage.file_id for citation in answered.citations)),
+        "file_ids": list(dict.fromkeys(passage.file_id for passage in stored)),
+        "chunk_ids": [passage.chunk_id for passage in stored],
+        "cited_file_ids": list(dict.fromkeys(passage.file_id for passage in cited)),
         "degraded": list(trace.degraded),
         "cached": list(trace.cached),
         "evidence": answered.evidence,

@@ -226,7 +226,7 @@ def test_network_policies_deny_by_default() -> None:
 
 @overlays
 def test_prometheus_can_reach_every_scraped_port(name: str) -> None:
-    monitors = yaml.safe_load_all((KUBERAY / "base" / "monitoring.yaml").read_text())
+    monitors = yaml.safe_load_all((KUBERAY / "monitoring" / "monitors.yaml").read_text())
     scraped = {endpoint["port"] for monitor in monitors for endpoint in monitor["spec"]["podMetricsEndpoints"]}
     numbers = {
         port["name"]: port["containerPort"] for pod in pods(committed(name)) for port in pod["containers"][0]["ports"]

@@ -17,6 +17,8 @@ from models.errors import StageUnavailableError, UnreadableDocumentError
 from models.index.follow import LexicalRequest
 from models.types import CANARY_TENANT, LexicalRanking, ParsedFile, Ranking, RequestContext
 from serve.access.keys import TENANT
+from serve.quality.config import CanaryConfig
+from serve.quality.document_canary import DocumentCanary
 from serve.settings import Settings
 from tests.inline import Failing, InlineParser
 from tests.patience import PATIENCE_S
@@ -94,7 +96,26 @@ async def test_a_broken_part_fails_the_canary_and_is_named(
         assert problem in run["problem"]
         assert (await http.get("/readyz")).json()["ready"] is True
         assert service.live.current.corpus.files.page(CANARY_TENANT, PageRequest()).items == ()
-    assert REGISTRY.get_sample_value("ragserve_document_canary_failing") == 1
+
+
+async def test_the_second_failure_in_a_row_is_one_for_the_alert(tmp_path: Path) -> None:
+    async with serving(tmp_path, lexical=Frozen()) as service:
+        canary = DocumentCanary(CanaryConfig(every_s=300), service.live.current.canary._parts)
+        failing = []
+        for _ in range(2):
+            await canary.check()
+            failing.append(REGISTRY.get_sample_value("ragserve_document_canary_failing"))
+
+        assert failing == [0, 1]
+
+
+async def test_the_canarys_tokens_are_no_tenants(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (_, http):
+        assert (await last_run(http))["ok"]
+        page = (await http.get("/metrics")).text
+
+    assert "ragserve_document_canary_runs_total" in page
+    assert 'tenant="canary:' not in page
 
 
 async def test_a_database_that_fails_is_a_failed_run_and_no_crash(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from pyarrow import parquet as pq
 from pydantic import ValidationError
 
 from models.errors import InvalidRequestError
-from models.types import ChatMessage, Scope
+from models.generation.citations import Citation
+from models.types import ChatMessage, Passage, Scope
 from serve.pipelines.answering import Answered, Query
 from serve.pipelines.trace import Trace
 from serve.quality import question_log
@@ -44,6 +46,20 @@ async def logging_service(folder: Path, **log: Any) -> AsyncIterator[httpx.Async
     settings = Settings.model_validate({"storage": {"data_dir": str(folder)}, "quality": {"log": log}})
     async with serving(folder, settings) as service, service.http() as http:
         yield http
+
+
+def test_what_is_remembered_is_in_no_column_of_files(tmp_path: Path) -> None:
+    oven = Passage(7, "chunk_7", "file_oven", "oven.md", "To 250 degrees.", 0, 15)
+    remembered = Passage(-1, "msg_1", "msg_1", "conversation", "My oven is old.", 0, 15)
+    citations = tuple(
+        Citation(place, passage, passage.text, 0, 15, 1.0) for place, passage in enumerate((remembered, oven), 1)
+    )
+    answered = Answered("To 250 degrees.", citations, (remembered, oven), "stop", 1, 2, Trace())
+
+    LogFiles(str(tmp_path)).write([question_log.to_row(replace(answer("a"), answered=answered))])
+
+    (row,) = rows(tmp_path)
+    assert (row["file_ids"], row["chunk_ids"], row["cited_file_ids"]) == (["file_oven"], ["chunk_7"], ["file_oven"])
 
 
 async def test_without_a_setting_nothing_is_logged(tmp_path: Path) -> None:
