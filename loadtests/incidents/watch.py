@@ -1,0 +1,66 @@
+"""What names an incident, and after how many seconds: `ragserve top`, the dashboard, an alert."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from loadtests.incidents.prometheus import Prometheus
+from loadtests.incidents.service import Service
+from serve.cli.top.samples import Interval, Reading
+from serve.cli.top.stages import bottleneck, stage_rows
+
+POLL_S = 2.0
+Check = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Row:
+    """`seconds`: from the fault to its name; None if it was not named in time."""
+
+    incident: str
+    eye: str
+    seconds: float | None
+
+    def to_markdown(self) -> str:
+        seconds = "not within the limit" if self.seconds is None else f"{self.seconds:.0f}"
+        return f"| {self.incident} | {self.eye} | {seconds} |"
+
+
+HEADER = "| incident | named by | after s |\n|---|---|---|"
+
+
+def watch(incident: str, eyes: Mapping[str, Check], limit_s: float) -> list[Row]:
+    """Look with all eyes until each has named the incident, or the limit is over."""
+    start, seconds = time.monotonic(), dict[str, float]()
+    while len(seconds) < len(eyes) and time.monotonic() - start < limit_s:
+        for eye, has_named in eyes.items():
+            if eye not in seconds and has_named():
+                seconds[eye] = time.monotonic() - start
+        time.sleep(POLL_S)
+    return [Row(incident, eye, seconds.get(eye)) for eye in eyes]
+
+
+class Top:
+    """What `ragserve top` says between two looks."""
+
+    def __init__(self, service: Service) -> None:
+        self._url = service.metrics_url
+        self._last = self._read()
+        self.line = ""
+
+    def names(self, stage: str) -> bool:
+        reading = self._read()
+        interval, self._last = Interval(self._last, reading), reading
+        self.line = bottleneck(interval, stage_rows(interval))
+        return self.line.startswith(f"{stage} is the bottleneck")
+
+    def _read(self) -> Reading:
+        page = httpx.get(self._url, timeout=30, trust_env=False).raise_for_status().text
+        return Reading.of([page])
+
+
+def alert(prometheus: Prometheus, *names: str, **labels: str) -> Check:
+    """Whether an alert of these names fires with these labels."""
+    return lambda: any(each["alertname"] in names and labels.items() <= each.items() for each in prometheus.firing())
