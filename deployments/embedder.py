@@ -15,6 +15,7 @@ from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.replica.batched_call import Encoder
+from deployments.replica.fair_shares import Flow
 from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_loader import ModelLoader, is_remote
 from deployments.replica.model_slot import ModelSlot
@@ -29,7 +30,7 @@ from models.embedding.base import EmbeddingModel, TokenEmbeddingModel, has_token
 from models.errors import ConflictError, InvalidRequestError, OverloadedError, RagError, StageUnavailableError
 from models.stage_status import StageStatus
 from models.tokens.encoding import Encoding, TextInput
-from models.types import BACKGROUND_PRIORITY, Embeddings, FloatArray, RequestContext
+from models.types import Embeddings, FloatArray, RequestContext
 
 Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]
 MAX_SHARED_TEXTS = 16  # a larger call is sent alone: it delays no other, and can be cancelled
@@ -92,7 +93,7 @@ class Embedder:
     ) -> Embeddings:
         """Embed chunks. Raises ConflictError if no model in the catalog has that generation."""
         deadline, model = Deadline.after(envelope.budget_s), await self._model_of(generation)
-        run = partial(self._run, is_background=envelope.priority <= BACKGROUND_PRIORITY)
+        run = partial(self._run, flow=Flow.of(envelope))
         if not (with_tokens and has_token_vectors(model)):
             vectors, lengths = await run(model, model.tokenize_documents, texts, deadline)
             return Embeddings(_matrix(vectors, model.dim), model.generation, model.name, sum(lengths))
@@ -117,24 +118,44 @@ class Embedder:
         return answer
 
     async def _embed_all(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
-        kinds = {(call.generation, call.as_queries, call.with_tokens) for call in message}
-        if len(kinds) == 1:
-            try:
-                return await self._embed_same_kind(message, Deadline.after(longest_budget_s(envelopes)))
-            except RagError as error:
-                if len(message) == 1:
-                    return [error]
+        """Calls of one kind and one tenant share a call of the batcher."""
+        groups: dict[tuple[Flow, str | None, bool, bool], list[int]] = {}  # places in the message
+        for place, (call, envelope) in enumerate(zip(message, envelopes, strict=True)):
+            kind = (Flow.of(envelope), call.generation, call.as_queries, call.with_tokens)
+            groups.setdefault(kind, []).append(place)
+        if len(groups) == 1:
+            return await self._embed_group(message, envelopes)
+        works = [
+            self._embed_group([message[place] for place in places], [envelopes[place] for place in places])
+            for places in groups.values()
+        ]
+        results = await answers_of("embed", [envelopes[places[0]] for places in groups.values()], works)
+        answers: dict[int, Embeddings | RagError] = {}
+        for places, result in zip(groups.values(), results, strict=True):
+            of_group = [result] * len(places) if isinstance(result, RagError) else result
+            answers.update(zip(places, of_group, strict=True))
+        return [answers[place] for place in range(len(message))]
+
+    async def _embed_group(self, message: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
+        try:
+            deadline = Deadline.after(longest_budget_s(envelopes))
+            return await self._embed_same_kind(message, deadline, Flow.of(envelopes[0]))
+        except RagError as error:
+            if len(message) == 1:
+                return [error]
         return await answers_of("embed", envelopes, map(self._embed, message, envelopes))
 
-    async def _embed_same_kind(self, message: list[InputsCall], deadline: Deadline) -> list[Embeddings | RagError]:
+    async def _embed_same_kind(
+        self, message: list[InputsCall], deadline: Deadline, flow: Flow
+    ) -> list[Embeddings | RagError]:
         model = await self._model_of(message[0].generation)
         if message[0].with_tokens and has_token_vectors(model):
-            return await self._embed_queries(model, [str(call.inputs[0]) for call in message], deadline)
+            return await self._embed_queries(model, [str(call.inputs[0]) for call in message], deadline, flow)
         for call in message:
             _check_dimensions(model, call.dimensions)
         tokenize = model.tokenize_queries if message[0].as_queries else model.tokenize_documents
         inputs = [text for call in message for text in call.inputs]
-        outputs, lengths = await self._run(model, tokenize, inputs, deadline)
+        outputs, lengths = await self._run(model, tokenize, inputs, deadline, flow)
         vectors, ends = _matrix(outputs, model.dim), list(accumulate(len(call.inputs) for call in message))
         answers: list[Embeddings | RagError] = []
         for call, start, end in zip(message, [0, *ends], ends, strict=False):
@@ -143,10 +164,10 @@ class Embedder:
         return answers
 
     async def _embed_queries(
-        self, model: TokenEmbeddingModel, queries: list[str], deadline: Deadline
+        self, model: TokenEmbeddingModel, queries: list[str], deadline: Deadline, flow: Flow
     ) -> list[Embeddings | RagError]:
         """Each query's vector and token vectors, from one forward pass."""
-        outputs, lengths = await self._run(QueryPasses(model), model.tokenize_queries, queries, deadline)
+        outputs, lengths = await self._run(QueryPasses(model), model.tokenize_queries, queries, deadline, flow)
         spans = await self._batcher.tokenize(lambda: [model.query_token_spans(query) for query in queries])
         space = (model.generation, model.name)
         return [
@@ -160,7 +181,7 @@ class Embedder:
         tokenize: Tokenize,
         inputs: Sequence[TextInput],
         deadline: Deadline,
-        is_background: bool = False,
+        flow: Flow,
     ) -> tuple[list[Any], list[int]]:
         """The encoder's output and the number of tokens for each input."""
         lengths: list[int] = []
@@ -170,7 +191,7 @@ class Embedder:
                 lengths.extend(map(len, encoded))
                 yield encoded
 
-        return await self._batcher.run_parts(encoder, encodings(), deadline, is_background), lengths
+        return await self._batcher.run_parts(encoder, encodings(), deadline, flow), lengths
 
     async def _model_of(self, generation: str | None) -> EmbeddingModel:
         serving = self._slot.serving

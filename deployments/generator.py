@@ -12,6 +12,7 @@ from pydantic import Field
 from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
+from deployments.replica.fair_shares import FairTurns, Flow
 from deployments.replica.model_list import Link, ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
@@ -54,7 +55,7 @@ class Generator:
         loader: ModelLoader[CompletionModel] = ModelLoader(catalog, "generation", _start)
         self._config = GeneratorConfig()
         self._models = ModelList(STAGE, lambda: ModelSlot(STAGE, loader.load, _stop, loader.fits_beside), self._config)
-        self._meter, self._metrics = SlotMeter(), StageMetrics(STAGE)
+        self._meter, self._metrics, self._turns = SlotMeter(), StageMetrics(STAGE), FairTurns(STAGE)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Wait for the first model. Later return at once: a new model serves when it has started, see ModelSlot."""
@@ -112,7 +113,11 @@ class Generator:
                             yield replace(delta, model=canary.name)
                         return
         wait_s = envelope.budget_s if request.sampling.response_schema is not None else 0.0
-        async with self._slot.lease(None, wait_s) as model, aclosing(model.stream(request)) as deltas:
+        async with (
+            self._slot.lease(None, wait_s) as model,
+            self._turns.turn(Flow.of(envelope), model.activity()),
+            aclosing(model.stream(request)) as deltas,
+        ):
             async for delta in deltas:
                 yield replace(delta, model=model.name, failed_canary=failed)
 
@@ -142,7 +147,11 @@ class Generator:
     ) -> AsyncGenerator[dict[str, Any], None]:
         name = str(request.body.get("model"))
         lease = self._slot.lease_named(lambda model: name in model.served_names, envelope.budget_s)
-        async with lease as model, aclosing(model.complete(request)) as answers:
+        async with (
+            lease as model,
+            self._turns.turn(Flow.of(envelope), model.activity()),
+            aclosing(model.complete(request)) as answers,
+        ):
             async for answer in answers:
                 yield answer
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from deployments.calls.client import StageClient
 from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope
+from deployments.replica.fair_shares import NO_FLOW, Flow
 from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_list import ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader, is_remote
@@ -91,7 +92,7 @@ class Reranker:
         """
 
         async def work(model: RerankingModel, context: RequestContext) -> Reranking:
-            scores = await self._score_in_time(model, request, context.remaining_s())
+            scores = await self._score_in_time(model, request, context.remaining_s(), Flow.of(envelope))
             relevance = float(np.nanmax(model.to_relevance(scores))) if len(scores) else None
             return Reranking(blend(scores, self._retrieval_weight(model)), model.name, relevance=relevance)
 
@@ -110,7 +111,7 @@ class Reranker:
         """The model's own scores and their relevance, in the order of the texts, which does not affect them."""
 
         async def work(model: RerankingModel, context: RequestContext) -> Relevance:
-            scores, num_tokens = await self._score(model, request, context.deadline)
+            scores, num_tokens = await self._score(model, request, context.deadline, Flow.of(envelope))
             return Relevance(model.to_relevance(scores), scores, model.name, num_tokens)
 
         relevance, failed, fell_back = await self._answer(request.query, work, envelope.to_context())
@@ -133,21 +134,25 @@ class Reranker:
         configured = self._config.retrieval_weight
         return model.retrieval_weight if configured is None else configured
 
-    async def _score_in_time(self, model: RerankingModel, request: RerankRequest, budget_s: float) -> FloatArray:
+    async def _score_in_time(
+        self, model: RerankingModel, request: RerankRequest, budget_s: float, flow: Flow
+    ) -> FloatArray:
         """A score for each text that the model has time to read, NaN for the others."""
         deadline = Deadline.after((1 - ANSWER_TIME) * budget_s)
         work = await self._batcher.tokenize(model.tokenize, request)
-        outputs = await self._batcher.run_until(model, work.encodings, deadline, partial(model.keep, work))
+        outputs = await self._batcher.run_until(model, work.encodings, deadline, partial(model.keep, work), flow)
         scores: FloatArray = await self._batcher.tokenize(model.finish, work, outputs)
         is_unread = np.isnan(scores)
         if is_unread.any() and (is_unread.all() or model is self._slot.canary):
             raise DeadlineExceededError("rerank", budget_s)
         return scores
 
-    async def _score(self, model: RerankingModel, request: RerankRequest, deadline: Deadline) -> tuple[FloatArray, int]:
+    async def _score(
+        self, model: RerankingModel, request: RerankRequest, deadline: Deadline, flow: Flow = NO_FLOW
+    ) -> tuple[FloatArray, int]:
         """A score for each text, and the number of tokens that the model read."""
         work = await self._batcher.tokenize(model.tokenize, request)
-        outputs = await self._batcher.run(model, work.encodings, deadline, partial(model.keep, work))
+        outputs = await self._batcher.run(model, work.encodings, deadline, partial(model.keep, work), flow)
         scores = await self._batcher.tokenize(model.finish, work, outputs)
         return scores, sum(map(len, work.encodings))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from deployments.replica.fair_shares import NO_FLOW, Flow
 from models.deadline import Deadline
 from models.tokens.encoding import Encoding
 from models.types import FloatArray
@@ -45,6 +46,7 @@ class Call:
     number: int  # in the order of arrival
     keep: Keep = drop_output
     is_in_order: bool = False
+    flow: Flow = NO_FLOW
     queued: "list[Item]" = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     num_tokens: int = 0

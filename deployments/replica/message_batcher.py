@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deployments.replica.fair_shares import NO_FLOW, FairShares, Flow
 from deployments.replica.user_config import BatchedStageConfig
 from deployments.telemetry.stage_metrics import StageMetrics
 
@@ -20,6 +21,7 @@ class _Call:
 
     message: Message
     answers: asyncio.Future[list[Any]]
+    flows: Sequence[Flow] = (NO_FLOW,)
     arrived_at: float = field(default_factory=time.perf_counter)
 
 
@@ -35,16 +37,20 @@ class MessageBatcher:
         self._answer_all, self._metrics = answer_all, StageMetrics(stage)
         self._config = AS_SHIPPED
         self._waiting: list[_Call] = []
+        self._shares = FairShares()  # of items
         self._running: asyncio.Task[None] | None = None  # owned here until no message waits
 
     def configure(self, config: BatchedStageConfig) -> None:
         """Use other limits from the next batch on."""
         self._config = config
 
-    async def answers(self, message: Message) -> list[Any]:
-        """The answers to `message`. Raises the error of its batch. A caller that leaves is not computed for."""
+    async def answers(self, message: Message, flows: Sequence[Flow] = (NO_FLOW,)) -> list[Any]:
+        """The answers to `message`. Raises the error of its batch. A caller that leaves is not computed for.
+
+        `flows` are those of its items. If more messages wait than fit into a batch, flows take turns.
+        """
         loop = asyncio.get_running_loop()
-        call = _Call(message, loop.create_future())
+        call = _Call(message, loop.create_future(), flows)
         self._waiting.append(call)
         if self._running is None:
             self._running = loop.create_task(self._run())
@@ -62,9 +68,23 @@ class MessageBatcher:
             self._running = None
 
     def _next_batch(self) -> list[_Call]:
-        size = self._config.max_batch_size
-        batch, self._waiting = self._waiting[:size], self._waiting[size:]
-        return [call for call in batch if not call.answers.done()]
+        waiting = [call for call in self._waiting if not call.answers.done()]
+        if len(waiting) <= self._config.max_batch_size:
+            self._shares.forget()
+            self._waiting = []
+            return waiting
+        batch = [self._take_next(waiting) for _ in range(self._config.max_batch_size)]
+        self._waiting = waiting
+        return batch
+
+    def _take_next(self, waiting: list[_Call]) -> _Call:
+        """Take the message of the flow whose turn it is; of that flow, the oldest."""
+        call = min(waiting, key=lambda call: min(map(self._shares.start_of, call.flows)))
+        waiting.remove(call)
+        self._shares.begin(self._shares.next_of(call.flows))
+        for flow in call.flows:
+            self._shares.charge(flow, 1)
+        return call
 
     async def _run_batch(self, batch: list[_Call]) -> None:
         start = time.perf_counter()

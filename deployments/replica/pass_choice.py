@@ -21,12 +21,26 @@ class PassBudget:
 
 
 def of_similar_length(
-    leader: Item, window: list[Item], budget: PassBudget, is_large: Callable[[Item], bool]
+    leader: Item,
+    window: list[Item],
+    budget: PassBudget,
+    is_large: Callable[[Item], bool],
+    is_last: Callable[[Item], bool] | None = None,
 ) -> list[Item]:
-    """A pass with `leader` and the window's items of nearest length, those of small calls first."""
+    """A pass with `leader` and the window's items of nearest length, those of small calls first.
+
+    Those that are last, if any, fill what room is left.
+    """
     length = leader.num_tokens
     batch, num_tokens, longest, has_large = [leader], length, length, is_large(leader)
-    for item in sorted(window, key=lambda item: (is_large(item), abs(item.num_tokens - length))):
+
+    def order(item: Item) -> tuple[bool, int]:
+        return is_large(item), abs(item.num_tokens - length)
+
+    ordered = sorted(window, key=order)
+    if is_last is not None:
+        ordered.sort(key=is_last)
+    for item in ordered:
         if len(batch) == budget.num_items:
             break
         padded = max(longest, item.num_tokens) * (len(batch) + 1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from deployments.autoscaling import WorkMeter
 from deployments.replica.batched_call import Call, Item, forward
+from deployments.replica.fair_shares import FairShares, Flow
 from deployments.replica.liveness import Liveness
 from deployments.replica.pass_choice import PassBudget, first_in_order, of_similar_length, padded_tokens
 from deployments.replica.user_config import TokenBatchedConfig
@@ -72,7 +73,8 @@ class PassLane:
         self._for_documents = for_documents
         self._config = config
         self._calls: list[Call] = []  # those with queued items
-        self._overtaken_tokens = 0  # computed for other calls since the oldest call's last pass
+        self._shares = FairShares()  # of tokens
+        self._overtaken: dict[Flow, int] = {}  # tokens for other calls of the flow since its oldest call's last pass
         self._small_until = 0.0  # on the loop's clock
         self._workers = set[asyncio.Task[None]]()
         self._num_working = 0  # workers that will look for another pass
@@ -102,7 +104,7 @@ class PassLane:
         is_new, num_queued = not call.outputs, self.num_queued_tokens
         self._measures.meter.arrived(call.add(encodings))
         if is_new and num_queued and num_queued + call.num_tokens > self._config.max_queued_tokens:
-            raise OverloadedError(self._measures.stage)
+            self._check_share(call)
         if call.queued and call not in self._calls:
             self._calls.append(call)
         self._has_more.set()
@@ -112,6 +114,15 @@ class PassLane:
         self._most_at_once = passes_at_once(call.model) or 1
         if not self._num_gathering:  # else one of the workers goes on at once
             self._start_workers(len(call.queued))
+
+    def _check_share(self, call: Call) -> None:
+        """Raises OverloadedError, in a full queue, unless the tenant has less than its share of it."""
+        tenants = {call.flow.tenant, *(other.flow.tenant for other in self._calls)}
+        num_queued = sum(
+            item.num_tokens for other in self._calls if other.flow.tenant == call.flow.tenant for item in other.queued
+        )
+        if num_queued and num_queued + call.num_tokens > self._config.max_queued_tokens // len(tenants):
+            raise OverloadedError(self._measures.stage)
 
     def _start_workers(self, num_items: int) -> None:
         while self._num_working < min(self._most_at_once, num_items):
@@ -183,27 +194,61 @@ class PassLane:
         """Take the items of the next pass out of the queue; an empty list if nothing is queued."""
         self.drop_inactive()
         if not self._calls:
+            self._shares.forget()
+            self._overtaken.clear()
             return []
-        first, oldest = min(self._calls, key=self._left), min(self._calls, key=_age)
-        if self._overtaken_tokens >= self._short_pass:
+        flow, calls = self._next_flow()
+        first, oldest = min(calls, key=self._left), min(calls, key=_age)
+        overtaken = self._overtaken.get(flow, 0)
+        if overtaken >= self._short_pass:
             first = oldest
-        batch = self._choose(first)
-        self._overtaken_tokens = 0 if first is oldest else self._overtaken_tokens + padded_tokens(batch)
+        is_shared = len(calls) < len(self._calls)
+        batch = self._choose(first, is_shared)
+        self._overtaken[flow] = 0 if first is oldest else overtaken + padded_tokens(batch)
+        self._charge(batch, is_shared)
         taken = set(batch)
         for call in self._calls:
             call.queued = [item for item in call.queued if item not in taken]
         return batch
 
-    def _window(self, first: Call) -> list[Item]:
-        """Items for the same model, LOOK_AHEAD passes of them: of `first`, then of the calls with the least left."""
+    def _next_flow(self) -> tuple[Flow, list[Call]]:
+        """The flow whose turn it is, and its calls."""
+        flows = dict.fromkeys(call.flow for call in self._calls)
+        if len(flows) == 1:
+            (flow,) = flows
+            calls = self._calls
+        else:
+            flow = self._shares.next_of(flows)
+            calls = [call for call in self._calls if call.flow == flow]
+        self._shares.begin(flow)
+        if len(self._overtaken) > 2 * len(flows):
+            self._overtaken = {each: tokens for each, tokens in self._overtaken.items() if each in flows}
+        return flow, calls
+
+    def _charge(self, batch: list[Item], is_shared: bool) -> None:
+        """Count the tokens of the pass; only one that `is_shared` can have items of several flows."""
+        if is_shared:
+            for item in batch:
+                self._shares.charge(item.call.flow, item.num_tokens)
+        else:
+            self._shares.charge(batch[0].call.flow, sum(item.num_tokens for item in batch))
+
+    def _window(self, first: Call, is_shared: bool) -> list[Item]:
+        """Items for the same model, LOOK_AHEAD passes of them: of `first`, then of the calls with the least left.
+
+        Those of the flow with the smallest share so far come first.
+        """
         same_model = (call for call in self._calls if call.model == first.model and call is not first)
         items, num_tokens = list[Item](), 0
-        for call in (first, *sorted(same_model, key=self._left)):
+        for call in (first, *sorted(same_model, key=self._share_and_left if is_shared else self._left)):
             items += call.queued
             num_tokens += sum(item.num_tokens for item in call.queued)
             if num_tokens >= LOOK_AHEAD * self._config.max_batch_tokens:
                 break
         return items
+
+    def _share_and_left(self, call: Call) -> tuple[float, int, int]:
+        return self._shares.start_of(call.flow), *self._left(call)
 
     @property
     def _most_tokens(self) -> int:
@@ -211,8 +256,8 @@ class PassLane:
         most, num_idle = self._config.max_batch_tokens, self._most_at_once - self._num_running
         return min(most, max(self._short_pass, self.num_queued_tokens // num_idle)) if num_idle > 1 else most
 
-    def _choose(self, first: Call) -> list[Item]:
-        """A pass for the call that goes first, and for others if there is time."""
+    def _choose(self, first: Call, is_shared: bool) -> list[Item]:
+        """A pass for the call that goes first, and for others if there is time; `is_shared`: of several flows."""
         most = self._most_tokens
         tokens_in_time = first.deadline.remaining_s() / self._token_s if self._token_s else self._short_pass
         if first.is_in_order and (not self._token_s or first.num_missing_tokens > tokens_in_time):
@@ -220,9 +265,10 @@ class PassLane:
         most_of_large = self._short_pass if asyncio.get_running_loop().time() < self._small_until else most
         return of_similar_length(
             max(first.queued, key=_length),
-            self._window(first),
+            self._window(first, is_shared),
             PassBudget(most, most_of_large, self._config.max_batch_size),
             lambda item: self._is_large(item.call),
+            (lambda item: item.call.flow != first.flow) if is_shared else None,
         )
 
     async def _run_pass(self, batch: list[Item]) -> None:

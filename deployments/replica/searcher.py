@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from deployments.autoscaling import WorkMeter
 from deployments.calls.envelope import Envelope
+from deployments.replica.fair_shares import Flow
 from deployments.replica.liveness import Liveness
 from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.received import received
@@ -78,7 +79,7 @@ class Searcher:
         deadlines = [Deadline.after(envelope.budget_s) for envelope in envelopes]
         self._meter.arrived(len(requests))
         try:
-            return await batcher.answers(list(zip(requests, deadlines, strict=True)))
+            return await batcher.answers(list(zip(requests, deadlines, strict=True)), [*map(Flow.of, envelopes)])
         finally:
             self._meter.left(len(requests))
 

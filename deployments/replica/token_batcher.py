@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from deployments.replica.batched_call import Call, Encoder, Keep, drop_output
+from deployments.replica.fair_shares import NO_FLOW, Flow
 from deployments.replica.liveness import Liveness
 from deployments.replica.pass_lane import PassLane, StageMeasures
 from deployments.replica.user_config import TokenBatchedConfig
@@ -31,10 +32,11 @@ TEXTS_AT_ONCE = 64  # of one call; in between the tokenising thread serves other
 class TokenBatcher:
     """Runs encodings through models in forward passes, in threads of their own. Belongs to one event loop.
 
-    A pass has items of one model and of similar length, within the budget of padded tokens. The call with the least
-    remaining work goes first. Calls below a short pass go in order of arrival. The oldest call goes next when others
-    have overtaken it by a short pass's tokens. While small calls come in, large calls get short passes. So a query
-    waits for two passes at most, whatever is queued, and a document never waits without end.
+    A pass has items of one model and of similar length, within the budget of padded tokens. Each tenant gets the same
+    share of the tokens (FairShares). Of a tenant, the call with the least remaining work goes first. Calls below a
+    short pass go in order of arrival. The oldest call goes next when others have overtaken it by a short pass's tokens.
+    While small calls come in, large calls get short passes. So a query waits for two passes at most, whatever is
+    queued, and a document never waits without end.
     Source: Schrage, A Proof of the Optimality of the Shortest Remaining Processing Time Discipline, 1968.
 
     Documents of background calls have a lane of their own, if the model computes in the calling thread: a query then
@@ -78,25 +80,35 @@ class TokenBatcher:
             yield await self.tokenize(function, texts[start : start + TEXTS_AT_ONCE])
 
     async def run(
-        self, model: Encoder, encodings: Sequence[Encoding], deadline: Deadline, keep: Keep = drop_output
+        self,
+        model: Encoder,
+        encodings: Sequence[Encoding],
+        deadline: Deadline,
+        keep: Keep = drop_output,
+        flow: Flow = NO_FLOW,
     ) -> list[Any]:
         """An output for each encoding, in order. Raises as `run_parts` does.
 
         `keep` gets each output and its place as soon as it is computed, even if the caller has left by then.
         """
-        call = Call(model, deadline, next(self._numbers), keep)
+        call = Call(model, deadline, next(self._numbers), keep, flow=flow)
         await self._run(call, _parts(encodings), self._questions)
         return call.outputs
 
     async def run_until(
-        self, model: Encoder, encodings: Sequence[Encoding], deadline: Deadline, keep: Keep = drop_output
+        self,
+        model: Encoder,
+        encodings: Sequence[Encoding],
+        deadline: Deadline,
+        keep: Keep = drop_output,
+        flow: Flow = NO_FLOW,
     ) -> list[Any | None]:
         """As `run`, but a deadline is no error: None is the output of an encoding that was not computed by then.
 
         If the time will not suffice for all, the first encodings are computed first, in short passes. So is the very
         first pass, which tells how long a token takes.
         """
-        call = Call(model, deadline, next(self._numbers), keep, is_in_order=True)
+        call = Call(model, deadline, next(self._numbers), keep, is_in_order=True, flow=flow)
         with suppress(DeadlineExceededError):
             await self._run(call, _parts(encodings), self._questions)
         return [*call.outputs, *[None] * (len(encodings) - len(call.outputs))]
@@ -106,15 +118,15 @@ class TokenBatcher:
         model: Encoder,
         parts: AsyncGenerator[Sequence[Encoding], None],
         deadline: Deadline,
-        is_background: bool = False,
+        flow: Flow = NO_FLOW,
     ) -> list[Any]:
         """An output for each encoding, in order. The first parts are computed while the next are tokenised.
 
-        `is_background`: nobody waits for these documents. Raises OverloadedError, DeadlineExceededError, or the
+        Nobody waits for the documents of a background flow. Raises OverloadedError, DeadlineExceededError, or the
         model's error for one of these encodings.
         """
-        call = Call(model, deadline, next(self._numbers))
-        is_apart = is_background and passes_at_once(model) is not None
+        call = Call(model, deadline, next(self._numbers), flow=flow)
+        is_apart = flow.is_background and passes_at_once(model) is not None
         await self._run(call, parts, self._documents if is_apart else self._questions)
         return call.outputs
 

@@ -9,10 +9,14 @@ from models.types import CompletionRequest, GenerationDelta, GenerationRequest
 
 @dataclass(frozen=True)
 class EngineActivity:
-    """`num_unfinished` requests run or wait in the engine, which runs up to `max_running` at once, 1 or more."""
+    """`num_unfinished` requests run or wait in the engine, which runs up to `max_running` at once, 1 or more.
+
+    `max_waiting` more may wait, None: any number. 0: it has no queue, and `max_running` limits nothing.
+    """
 
     num_unfinished: int = 0
     max_running: int = 1
+    max_waiting: int | None = 0
 
 
 class Engine(Protocol):

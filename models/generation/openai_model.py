@@ -103,7 +103,8 @@ class OpenAIModel:
         return estimate_tokens(chat_messages(request)) + num_tokens(functions_text(functions))
 
     def activity(self) -> EngineActivity:
-        return EngineActivity(self._num_unfinished, self._config.max_concurrency)
+        most = self._config.max_concurrency
+        return EngineActivity(self._num_unfinished, most, WAITING * most)
 
     async def check_health(self) -> None:
         """Always healthy: a server that is down must not end this replica, which has other models to try."""

@@ -98,7 +98,7 @@ class VllmModel:
         if self._engine is None:
             return EngineActivity()
         max_running = int(self._engine.vllm_config.scheduler_config.max_num_seqs)
-        return EngineActivity(self._engine.get_num_unfinished_requests(), max_running)
+        return EngineActivity(self._engine.get_num_unfinished_requests(), max_running, max_waiting=None)
 
     async def check_health(self) -> None:
         """Raises StageUnavailableError before `start` and after `stop`, and EngineDeadError if vLLM's process died."""

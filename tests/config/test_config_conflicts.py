@@ -42,12 +42,12 @@ def test_a_longer_answer_needs_a_longer_request_timeout(raw: dict[str, Any]) -> 
 
 
 def test_a_target_above_what_a_replica_takes_is_refused(raw: dict[str, Any]) -> None:
-    deployment(raw, "Reranker")["autoscaling_config"]["target_ongoing_requests"] = 33
+    deployment(raw, "Reranker")["autoscaling_config"]["target_ongoing_requests"] = 129
 
     (message,) = messages(raw)
 
     where = "applications[0].deployments (Reranker).autoscaling_config.target_ongoing_requests"
-    assert message == f"{where}: 33 is above max_ongoing_requests, 32: no replica would ever be added"
+    assert message == f"{where}: 129 is above max_ongoing_requests, 128: no replica would ever be added"
 
 
 def test_serves_own_limit_counts_if_the_file_has_none(raw: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,18 @@ async def test_a_message_of_small_calls_is_computed_as_one_and_taken_apart(catal
     assert cut.vectors.shape == (1, 64)
     assert (first.num_tokens, none.num_tokens, cut.num_tokens) == (7, 0, 6)  # a text has one special token
     assert replica._batcher.counts.num_passes == 1
+
+
+async def test_the_calls_of_each_tenant_in_a_message_share_a_pass(catalog: Catalog) -> None:
+    replica = await embedder(catalog)
+    calls = [InputsCall(texts_of(number), True) for number in (2, 3, 4, 5)]
+    tenants = [replace(ENVELOPE, tenant=tenant) for tenant in ("a", "b", "a", "b")]
+
+    answers = await replica.embed_batch(calls, tenants)
+
+    for call, answer in zip(calls, answers, strict=True):
+        np.testing.assert_array_equal(answer.vectors, expected(call.inputs))
+    assert replica._batcher.counts.num_passes <= 2
 
 
 async def test_a_bad_call_fails_alone_in_its_message(catalog: Catalog) -> None:

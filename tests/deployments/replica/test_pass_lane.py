@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 import numpy as np
 import pytest
 
+from deployments.replica.fair_shares import Flow
 from deployments.replica.pass_lane import DOCUMENT_NICENESS, MAX_NICENESS
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
@@ -56,7 +57,7 @@ def embed_documents(batcher: TokenBatcher, model: Gated, number: int) -> "asynci
     async def parts() -> AsyncGenerator[Sequence[Encoding], None]:
         yield [encoding(DOCUMENT)] * number
 
-    return asyncio.create_task(batcher.run_parts(model, parts(), Deadline.after(LIMIT_S), is_background=True))
+    return asyncio.create_task(batcher.run_parts(model, parts(), Deadline.after(LIMIT_S), Flow(is_background=True)))
 
 
 async def test_a_question_waits_for_no_document(batcher: TokenBatcher) -> None:
