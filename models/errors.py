@@ -22,6 +22,7 @@ RagError
 │       ├── BreakerOpenError       it failed again and again, so it is not called for now
 │       ├── BlobsUnavailableError  the storage of uploaded files cannot be reached
 │       └── DatabaseUnavailableError  the database cannot be reached or written
+│           └── DatabaseBusyError     … by this call: a lock or other work is in the way
 ├── StorageFullError           no room for what is written; reads and deletes go on
 └── InternalError              an unexpected failure; only the log has the details
 
@@ -280,6 +281,10 @@ class DatabaseUnavailableError(StageDownError):
 
     def __str__(self) -> str:
         return f"the database is not available: {self.detail}; try again in {self.retry_after_s:g} s"
+
+
+class DatabaseBusyError(DatabaseUnavailableError):
+    """The database answers, but not this call in its time: a lock or other work is in the way."""
 
 
 class StorageFullError(RagError):

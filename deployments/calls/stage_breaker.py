@@ -4,12 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 from pydantic import Field
 
-from deployments.calls.breaker import Breaker, BreakerConfig
 from deployments.telemetry import metrics
+from models.breaker import Breaker, BreakerConfig, State
 from models.errors import (
     BreakerOpenError,
     DeadlineExceededError,
@@ -21,7 +20,6 @@ from models.errors import (
 
 logger = logging.getLogger(__name__)
 
-State = Literal["closed", "open", "half_open"]
 PROBE_PERIOD_S = 1.0
 SLOW_S = 0.5  # an error that comes sooner costs no question its time
 
@@ -150,8 +148,3 @@ class StageBreaker:
             self._answers = True
         finally:
             self._probe = None
-
-
-def worst(states: list[State]) -> State:
-    """The state of a stage with several shards; closed without a breaker."""
-    return max(states, key=("closed", "half_open", "open").index, default="closed")

@@ -9,10 +9,10 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from deployments.calls.breaker import Breaker, BreakerConfig
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, ModelChoice
 from deployments.telemetry import metrics
+from models.breaker import Breaker, BreakerConfig
 from models.errors import (
     DeadlineExceededError,
     InvalidRequestError,

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
 from models.corpus.database import check_database_url
+from models.corpus.database_config import DatabaseConfig
 from models.corpus.remote_blobs import SETTING
 from models.errors import ConfigError
 from models.filesystem import check_url, has_protocol, protocol_of
@@ -23,6 +25,7 @@ class StorageConfig(BaseModel):
         default=None, description="SQLAlchemy URL of the database. None: SQLite in data_dir."
     )
 
+    database: DatabaseConfig = Field(default=DatabaseConfig(), description="How long a call to the database may take.")
     blobs_url: str | None = Field(
         default=None,
         max_length=1024,
@@ -78,9 +81,13 @@ class StorageConfig(BaseModel):
 
     def open(self) -> Corpus:
         """Open the corpus, and create its schema if it is new. Raises ConfigError."""
-        return Corpus.open(self.url, self.blob_root)
+        return Corpus.open(self.url, self.blob_root, config=self.database, on_change=_count_breaker)
 
     @property
     def blob_root(self) -> str | Path:
         """The folder of the uploaded files, or their URL."""
         return self.blobs_url or self.data_dir.resolve() / "files"
+
+
+def _count_breaker(is_open: bool) -> None:
+    metrics.OPEN_BREAKERS.labels("database").inc(1 if is_open else -1)

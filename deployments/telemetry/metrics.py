@@ -149,7 +149,10 @@ TENANT_BUDGET = Gauge(
     multiprocess_mode="livemostrecent",
 )
 OPEN_BREAKERS = Gauge(
-    "ragserve_open_breakers", "Breakers of a stage's clients that are open.", ["stage"], multiprocess_mode="livesum"
+    "ragserve_open_breakers",
+    "Breakers that are open: of a stage, of `database` or of `redis`.",
+    ["stage"],
+    multiprocess_mode="livesum",
 )
 DEGRADED_ANSWERS = Counter(
     "ragserve_degraded_answers_total", "Answers without the result of a stage that failed.", ["stage"]

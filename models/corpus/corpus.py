@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.breaker import OnChange, ignore_change
 from models.corpus.api_keys import ApiKeys
 from models.corpus.audit_log import AuditLog
 from models.corpus.conversations import Conversations
 from models.corpus.database import Database, open_database
+from models.corpus.database_config import DatabaseConfig
 from models.corpus.dead_letters import DeadLetters
 from models.corpus.feedback import FeedbackStore
 from models.corpus.file_batches import FileBatches
@@ -61,12 +63,19 @@ class Corpus:
     database: Database
 
     @staticmethod
-    def open(database_url: str, blob_root: str | Path, clock: Callable[[], float] = time.time) -> "Corpus":
+    def open(
+        database_url: str,
+        blob_root: str | Path,
+        clock: Callable[[], float] = time.time,
+        config: DatabaseConfig | None = None,
+        on_change: OnChange = ignore_change,
+    ) -> "Corpus":
         """Open the corpus, or create it. `blob_root` is a folder or a URL. `clock` gives Unix seconds.
 
-        Raises ConfigError.
+        `on_change` is told when a breaker of the database opens or closes. Raises ConfigError and
+        DatabaseUnavailableError.
         """
-        database = open_database(database_url)
+        database = open_database(database_url, config or DatabaseConfig(), on_change)
         return Corpus(
             files=Files(database, open_blobs(blob_root), clock),
             vector_stores=VectorStores(database, clock),

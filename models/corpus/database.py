@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     URL,
@@ -22,31 +23,45 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from models.breaker import Breaker, OnChange, ignore_change
 from models.corpus import (
     access_schema,  # noqa: F401 (its tables are created with the others)
     memory_schema,  # noqa: F401 (its tables are created with the others)
     quality_schema,  # noqa: F401 (its tables are created with the others)
 )
+from models.corpus.database_breakers import DatabaseBreakers
+from models.corpus.database_config import GRACE_S, DatabaseConfig
 from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version
-from models.corpus.storage_errors import raise_typed
+from models.corpus.storage_errors import typed_database_errors
 from models.corpus.upgrades import upgrade
-from models.errors import ConfigError
+from models.errors import ConfigError, DatabaseBusyError
 
-# How long a process waits for another's write. The longest write inserts a file's chunks: about 1 s for 10,000.
-BUSY_TIMEOUT_S = 30.0
+LONG_STATEMENT_S = 3600.0
+AS_SHIPPED = DatabaseConfig()
 
 
 class Database:
-    """Runs transactions on one database for any number of threads. Other processes may have it open too."""
+    """Runs transactions on one database for any number of threads. Other processes may have it open too.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    Each call ends within the limits of `config`. While the database answers none, calls fail at once.
+    """
+
+    def __init__(
+        self, engine: Engine, config: DatabaseConfig = AS_SHIPPED, on_change: OnChange = ignore_change
+    ) -> None:
+        self._engine, self._config = engine, config
         self._writer = engine.execution_options(is_writer=True)
         # SQLite allows one writer. Threads queue here, in order, instead of polling a locked file.
-        self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self._breakers = DatabaseBreakers(config.breaker, self._probe, on_change)
+
+    @property
+    def breakers(self) -> dict[str, Breaker]:
+        """Those of reads and of writes, by name."""
+        return self._breakers.by_name
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -54,42 +69,53 @@ class Database:
 
         Raises DatabaseUnavailableError.
         """
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise_typed(error)
-            raise
+        with self._breakers.reading(), typed_database_errors(), self._engine.connect() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a transaction that is durable when the block ends, and rolled back if the block raises.
 
-        Raises OverloadedError if another process kept SQLite's write lock for the whole busy timeout, StorageFullError,
-        and DatabaseUnavailableError.
+        Raises StorageFullError, and DatabaseUnavailableError: also if another process kept a lock for too long.
         """
-        try:
-            with self._write_lock, self._writer.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise_typed(error)
-            raise
+        with self._breakers.writing(), typed_database_errors(), self._turn(), self._writer.begin() as connection:
+            limit_statements(connection, self._config.write_s)
+            yield connection
 
     def close(self) -> None:
         self._engine.dispose()
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for this process' own writers, for no longer than for another's."""
+        if self._write_lock is None:
+            yield
+            return
+        if not self._write_lock.acquire(timeout=self._config.busy_s):
+            raise DatabaseBusyError("its writers wait for each other")
+        try:
+            yield
+        finally:
+            self._write_lock.release()
 
-def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
+    def _probe(self) -> None:
+        """Raises DatabaseUnavailableError if no read would be answered."""
+        with typed_database_errors(), self._engine.connect() as connection:
+            connection.execute(select(1))
+
+
+def open_database(url: str, config: DatabaseConfig = AS_SHIPPED, on_change: OnChange = ignore_change) -> Database:
     """Open `url`, create missing tables and upgrade the schema of an earlier release.
 
-    Raises ConfigError for a URL or a schema that this release cannot use.
+    `on_change` is told when a breaker opens or closes. Raises DatabaseUnavailableError, and ConfigError for a URL or a
+    schema that this release cannot use.
     """
     parsed = _parse(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
     if is_sqlite:
         _keep_private(Path(str(parsed.database)))
-    engine = _create_engine(parsed, busy_timeout_s)
-    database = Database(engine)
+    engine = _create_engine(parsed, config)
+    database = Database(engine, config, on_change)
     with ExitStack() as on_error:
         on_error.callback(engine.dispose)
         with _setup_lock(parsed) if is_sqlite else nullcontext():
@@ -111,7 +137,7 @@ def _keep_private(path: Path) -> None:
 
 def check_database_url(url: str) -> None:
     """Raises ConfigError for a URL that no installed driver can open. Connects to nothing."""
-    _create_engine(_parse(url), BUSY_TIMEOUT_S).dispose()
+    _create_engine(_parse(url), AS_SHIPPED).dispose()
 
 
 def insert_for(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -149,15 +175,39 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _create_engine(url: URL, busy_timeout_s: float) -> Engine:
+def limit_statements(connection: Connection, limit_s: float) -> None:
+    """Let the statements of this transaction take so long without an answer."""
+    driver: Any = connection.connection.driver_connection
+    if hasattr(driver, "limit_s"):
+        driver.limit_s = limit_s + GRACE_S
+
+
+def allow_long_statements(connection: Connection) -> None:
+    """Of this transaction: a backup, a restore and a new schema read or write whole tables, and wait for others."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        limit_statements(connection, LONG_STATEMENT_S)
+
+
+def _create_engine(url: URL, config: DatabaseConfig) -> Engine:
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True)
-        engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+            return _create_postgresql_engine(url, config)
+        engine = create_engine(url, connect_args={"timeout": config.busy_s}, pool_timeout=config.checkout_s)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError("database_url", f"the driver of {url.drivername!r} is not installed: {error}") from None
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_sqlite_transaction)
+    return engine
+
+
+def _create_postgresql_engine(url: URL, config: DatabaseConfig) -> Engine:
+    engine = create_engine(url, pool_pre_ping=not url.drivername.endswith("psycopg"), pool_timeout=config.checkout_s)
+    if engine.driver == "psycopg":
+        from models.corpus.limited_connection import limit_connections  # a driver that SQLite does not need
+
+        limit_connections(engine, config)
     return engine
 
 
@@ -197,6 +247,7 @@ def _switch_to_wal(engine: Engine) -> None:
 
 
 def _create_schema(connection: Connection) -> None:
+    allow_long_statements(connection)
     lock_name(connection, "ragserve schema")
     if not inspect(connection).has_table(schema_version.name):
         metadata.create_all(connection)

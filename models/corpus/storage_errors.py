@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as CheckoutTimeoutError
 
 from models.errors import (
     BlobsUnavailableError,
+    DatabaseBusyError,
     DatabaseUnavailableError,
-    OverloadedError,
     RagError,
     StorageFullError,
 )
@@ -19,6 +20,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 DISK_FULL, READ_ONLY = "53100", "25006"
 GONE = ("08", "57P", "53300")  # connections, shutdown, too many connections
+SLOW = {
+    "55P03": "another session holds a lock that it needs",
+    "57014": "a statement took too long",
+}
 # SQLite's: https://www.sqlite.org/rescode.html
 UNAVAILABLE = {
     sqlite3.SQLITE_READONLY: "it is read-only",
@@ -29,7 +34,7 @@ BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def database_error(error: DBAPIError) -> RagError | None:
-    """What it means: StorageFullError, DatabaseUnavailableError or OverloadedError; None: it is a bug."""
+    """What it means: StorageFullError or DatabaseUnavailableError; None: it is a bug."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     return _postgres_error(error) if code is None else _sqlite_error(code & 0xFF)
 
@@ -38,7 +43,7 @@ def _sqlite_error(code: int) -> RagError | None:
     if code == sqlite3.SQLITE_FULL:
         return StorageFullError("the database")
     if code in BUSY:
-        return OverloadedError("corpus")
+        return DatabaseBusyError("another process keeps it locked")
     return DatabaseUnavailableError(UNAVAILABLE[code]) if code in UNAVAILABLE else None
 
 
@@ -48,15 +53,24 @@ def _postgres_error(error: DBAPIError) -> RagError | None:
         return StorageFullError("the database")
     if state == READ_ONLY:
         return DatabaseUnavailableError("it is read-only")
+    if state in SLOW:
+        return DatabaseBusyError(SLOW[state])
     is_gone = error.connection_invalidated or (isinstance(error, OperationalError) and not state)
     return DatabaseUnavailableError("it does not answer") if is_gone or state.startswith(GONE) else None
 
 
-def raise_typed(error: DBAPIError) -> None:
-    """Raises what the error means to a caller, if it means anything to one."""
-    typed = database_error(error)
-    if typed is not None:
-        raise typed from error
+@contextmanager
+def typed_database_errors() -> Iterator[None]:
+    """Raise what an error of the database means to a caller. A bug stays as it is."""
+    try:
+        yield
+    except DBAPIError as error:
+        typed = database_error(error)
+        if typed is not None:
+            raise typed from error
+        raise
+    except CheckoutTimeoutError as error:
+        raise DatabaseBusyError("all connections to it are in use") from error
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def is_audited(operation: str) -> bool:
 
 
 async def record(log: AuditLog, caller: Caller, operation: str, request: Request, response: Response) -> None:
-    """Record an operation that succeeded. Raises OverloadedError if that cannot be stored."""
+    """Record an operation that succeeded. Raises DatabaseUnavailableError if that cannot be stored."""
     if response.status_code < 400:
         event = _event(caller, operation, request, response.status_code)
         made = _id_in(response)

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from deployments.calls.stage_breaker import State, worst
 from deployments.telemetry.exposition import exposition
+from models.breaker import State, worst
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
 from serve.api.errors import STATUS

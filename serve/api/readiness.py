@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.calls.stage_breaker import State
+from models.breaker import State
 from models.stage_status import StageStatus
 from serve.api.services import Services
 from serve.pipelines.recent_answers import Losses

@@ -73,7 +73,7 @@ class Drift:
         return self._config.reference_size if self._reference else self._num_gathered
 
     def add(self, scores: Mapping[str, float]) -> None:
-        """Add the scores of an answer. Raises OverloadedError if the database is locked."""
+        """Add the scores of an answer. Raises DatabaseUnavailableError, also if it is locked."""
         if self._reference is None:
             self._reference = self._references.get(self._config.reference)
         if not self._reference:

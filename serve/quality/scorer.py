@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from deployments.telemetry import metrics
 from models.corpus.score_references import ScoreReferences
-from models.errors import OverloadedError
+from models.errors import DatabaseUnavailableError
 from serve.pipelines.answering import Answered
 from serve.pipelines.wakeup import Wakeup
 from serve.quality.config import ScoringConfig
@@ -65,7 +65,7 @@ class Scorer:
         try:
             if scores:
                 drift.add(scores)
-        except OverloadedError as error:
+        except DatabaseUnavailableError as error:
             logger.warning("the scores of an answer are left out of the drift: %s", error)
         metrics.SCORE_REFERENCE_SIZE.set(drift.reference_size)
         for name, divergence in drift.divergences().items():

@@ -13,12 +13,12 @@ import httpx
 import pytest
 import yaml
 
-from deployments.calls.breaker import Breaker, BreakerConfig
 from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.cluster.environment import free_port
 from deployments.generator import Generator, GeneratorClient, GeneratorConfig, quoting_models
 from deployments.replica.user_config import parse_user_config
 from deployments.reranker import Reranker, RerankerClient, RerankerConfig
+from models.breaker import Breaker, BreakerConfig
 from models.catalog import Catalog
 from models.errors import ConfigError, InvalidRequestError, StageUnavailableError
 from models.types import ChatMessage, CompletionRequest, GenerationRequest, Passage, SamplingOptions

@@ -28,7 +28,7 @@ from models.corpus.backup.manifest import (
     typed_errors,
 )
 from models.corpus.blobs import BlobStore, FolderBlobStore
-from models.corpus.database import Database
+from models.corpus.database import Database, allow_long_statements
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import SCHEMA_VERSION, files, metadata
 from models.errors import ConflictError
@@ -125,6 +125,7 @@ def _copy_sqlite(connection: Connection, target: Path, progress: Progress) -> No
 
 def _copy_rows(connection: Connection, target: Path, progress: Progress) -> None:
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    allow_long_statements(connection)
     engine = create_engine(f"sqlite:///{target}")
     try:
         metadata.create_all(engine)

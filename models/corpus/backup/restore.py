@@ -24,7 +24,7 @@ from models.corpus.backup.manifest import (
     typed_errors,
 )
 from models.corpus.blobs import BlobStore, FolderBlobStore
-from models.corpus.database import Database, lock_name
+from models.corpus.database import Database, allow_long_statements, lock_name
 from models.corpus.ids import random_id
 from models.corpus.memory_schema import user_facts
 from models.corpus.quality_schema import feedback
@@ -84,6 +84,7 @@ def restore_backup(
         blobs = _Blobs(database, FolderBlobStore(backup / FILES, create=False), open_blobs(blob_root), digests)
         blobs.place(progress)
         with database.writing() as connection:
+            allow_long_statements(connection)
             _lock_tables(connection)
             _check_replaceable(connection, replace)
             _replace_rows(connection, backup / DATABASE, progress)

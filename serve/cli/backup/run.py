@@ -53,7 +53,7 @@ def _check_exists(storage: StorageConfig) -> None:
 
 @contextmanager
 def _opened(storage: StorageConfig) -> Iterator[Database]:
-    database = open_database(storage.url)
+    database = open_database(storage.url, storage.database)
     try:
         yield database
     finally:

@@ -62,7 +62,8 @@ def revoke_key(place: Place, key_id: str) -> None:
 def _opened(place: Place) -> Iterator[ApiKeys]:
     config, data = place
     storage = settings_of(read(config)).storage
-    database = open_database((storage if data is None else storage.model_copy(update={"data_dir": data})).url)
+    url = (storage if data is None else storage.model_copy(update={"data_dir": data})).url
+    database = open_database(url, storage.database)
     try:
         yield ApiKeys(database, time.time)
     finally:

@@ -10,7 +10,8 @@ from prometheus_client import REGISTRY
 
 from deployments.calls.client import StageClient
 from deployments.calls.inline import InlineHandle
-from deployments.calls.stage_breaker import StageBreaker, StageBreakerConfig, worst
+from deployments.calls.stage_breaker import StageBreaker, StageBreakerConfig
+from models.breaker import worst
 from models.errors import (
     BreakerOpenError,
     DeadlineExceededError,

@@ -7,8 +7,9 @@ from sqlalchemy import text, update
 
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
+from models.corpus.database_config import DatabaseConfig
 from models.corpus.schema import SCHEMA_VERSION, schema_version
-from models.errors import ConfigError, OverloadedError
+from models.errors import ConfigError, DatabaseUnavailableError
 
 
 def test_a_reopened_corpus_has_what_it_had(corpus: Corpus, database_url: str, state_folder: Path) -> None:
@@ -56,11 +57,11 @@ def test_a_url_that_cannot_be_used_is_refused(tmp_path: Path, url: str, problem:
         Corpus.open(url, tmp_path)
 
 
-def test_a_writer_that_waits_too_long_for_sqlite_is_overloaded(tmp_path: Path) -> None:
+def test_a_writer_that_waits_too_long_for_sqlite_is_told_so(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/corpus.db"
-    first, second = open_database(url), open_database(url, busy_timeout_s=0.01)
+    first, second = open_database(url), open_database(url, DatabaseConfig(busy_s=0.01))
 
-    with first.writing(), pytest.raises(OverloadedError), second.writing():
+    with first.writing(), pytest.raises(DatabaseUnavailableError), second.writing():
         pass
 
     with second.writing():

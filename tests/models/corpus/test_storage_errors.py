@@ -14,11 +14,12 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from models.corpus.blobs import FolderBlobStore, digest_of
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
+from models.corpus.database_config import DatabaseConfig
 from models.corpus.storage_errors import database_error
 from models.errors import (
     BlobsUnavailableError,
+    DatabaseBusyError,
     DatabaseUnavailableError,
-    OverloadedError,
     RagError,
     StorageFullError,
 )
@@ -159,6 +160,8 @@ def test_a_search_of_a_store_that_expires_goes_on_while_nothing_can_be_written(c
         ("57P01", DatabaseUnavailableError),
         ("08006", DatabaseUnavailableError),
         ("53300", DatabaseUnavailableError),
+        ("55P03", DatabaseBusyError),
+        ("57014", DatabaseBusyError),
         ("40001", None),
     ],
 )
@@ -175,12 +178,12 @@ def test_a_postgresql_that_is_gone_is_typed() -> None:
         open_database("postgresql+psycopg://nobody@127.0.0.1:1/none")
 
 
-def test_a_busy_database_is_overloaded_and_a_wrong_row_stays_a_bug(tmp_path: Path) -> None:
-    database = open_database(f"sqlite:///{tmp_path}/corpus.db", busy_timeout_s=0.01)
+def test_a_locked_database_is_not_available_and_a_wrong_row_stays_a_bug(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/corpus.db", DatabaseConfig(busy_s=0.01))
     other = sqlite3.connect(tmp_path / "corpus.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    with pytest.raises(OverloadedError), database.writing():
+    with pytest.raises(DatabaseUnavailableError, match="another process keeps it locked"), database.writing():
         pass
     other.execute("ROLLBACK")
     other.close()

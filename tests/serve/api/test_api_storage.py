@@ -1,14 +1,16 @@
 """What clients get while nothing can be written: reads and deletes go on, writes say what to do."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import httpx
 import openai
 import pytest
 from sqlalchemy import event
 
+from tests.patience import PATIENCE_S
 from tests.serve.api.api_samples import Running
 
 
@@ -72,3 +74,38 @@ async def test_a_read_only_database_is_a_503_that_openais_client_knows(
         assert refused.value.response.headers["retry-after"] == "5"
         assert len((await client.files.list()).data) == 1
         assert (await http.get("/healthz")).status_code == 200
+
+
+@contextmanager
+def locked(service: Running) -> Iterator[sqlite3.Connection]:
+    """Another process' write transaction, until it is rolled back."""
+    with closing(sqlite3.connect(str(service.corpus.database._engine.url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+async def test_a_database_that_another_process_keeps_locked_is_a_503_and_reads_go_on(
+    service: Running, http: httpx.AsyncClient
+) -> None:
+    await upload(http, "first.txt")
+
+    with on_connect(service, "PRAGMA busy_timeout=1"), locked(service):
+        refused = await upload(http, "second.txt")
+        listed = await http.get("/v1/files")
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert refused.json()["error"]["code"] == "database_unavailable"
+    assert len(listed.json()["data"]) == 1
+    assert (await upload(http, "second.txt")).status_code == 200
+
+
+async def test_a_write_that_waits_for_the_database_keeps_no_probe_waiting(
+    service: Running, http: httpx.AsyncClient
+) -> None:
+    with on_connect(service, f"PRAGMA busy_timeout={PATIENCE_S * 1000:.0f}"), locked(service) as other:
+        waiting = asyncio.create_task(upload(http, "first.txt"))
+
+        assert (await http.get("/healthz")).status_code == 200  # if it waited for the write, neither would ever end
+        other.execute("ROLLBACK")
+
+        assert (await waiting).status_code == 200

@@ -1,0 +1,77 @@
+"""The breakers of the database: while it does not answer, no call waits for it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from models.breaker import Breaker, BreakerConfig, OnChange
+from models.errors import DatabaseBusyError, DatabaseUnavailableError, RagError
+
+logger = logging.getLogger(__name__)
+
+SLOW_S = 0.5  # an error that comes sooner costs no call its time
+
+
+class DatabaseBreakers:
+    """Of reads and of writes: a lock may stop writes alone, and a slow statement says nothing about other reads.
+
+    An open breaker of reads is closed by a probe in a thread of its own, so that no question waits for the trial.
+    Writes are tried by one write. Thread-safe.
+    """
+
+    def __init__(self, config: BreakerConfig, probe: Callable[[], None], on_change: OnChange) -> None:
+        """`probe` raises RagError if the database does not answer."""
+        self._probe = probe
+        self._reads, self._writes = (Breaker(config, on_change=on_change) for _ in range(2))
+        self.by_name = {"database": self._reads, "database_writes": self._writes}
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raises DatabaseUnavailableError at once while no read would be answered."""
+        self._admit_read()
+        with _noting(self._reads, DatabaseBusyError):
+            yield
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Raises DatabaseUnavailableError at once while no write would be answered."""
+        self._admit_read()
+        if not self._writes.allows():
+            raise DatabaseUnavailableError("it took none of the last writes")
+        with _noting(self._writes):
+            yield
+
+    def _admit_read(self) -> None:
+        if not self._reads.is_open:
+            return
+        if self._reads.allows():
+            threading.Thread(target=self._try, name="database probe", daemon=True).start()
+        raise DatabaseUnavailableError("it did not answer the last calls")
+
+    def _try(self) -> None:
+        try:
+            self._probe()
+        except RagError as error:
+            self._reads.fail()
+            logger.warning("the database is still left alone: %s", error)
+        else:
+            self._reads.succeed()
+            logger.warning("the database answers again")
+
+
+@contextmanager
+def _noting(breaker: Breaker, harmless: type[RagError] | tuple[()] = ()) -> Iterator[None]:
+    """Tell the breaker how the block ended. A `harmless` error says nothing about the next call."""
+    start = time.perf_counter()
+    try:
+        yield
+    except DatabaseUnavailableError as error:
+        if time.perf_counter() - start >= SLOW_S and not isinstance(error, harmless):
+            breaker.fail()
+        raise
+    except Exception:
+        breaker.succeed()  # it answered
+        raise
+    breaker.succeed()
