@@ -4,7 +4,8 @@
 Ray runs this file as a program, so it uses the standard library alone.
 
 Serve writes HAProxy's configuration from a template that has no options for this, and runs the program that
-RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then becomes HAProxy:
+RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then runs HAProxy as long as Serve wants it
+(supervisor.py):
 
 - the admin socket is its owner's alone (Serve: every user of the machine may redirect requests);
 - the statistics listen on the loopback address, the metrics where the service listens (Serve: on every address);
@@ -13,10 +14,17 @@ RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then be
 - with TLS_CERTIFICATE, a PEM file of the certificate and its key, the service listens with TLS.
 """
 
+import asyncio
 import json
 import os
 import re
 import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # Python looks for modules beside this file alone
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from deployments.cluster.supervisor import Supervisor
 
 REQUEST_S = 30
 BINARY, TLS_CERTIFICATE = "RAGSERVE_HAPROXY", "RAGSERVE_TLS_CERTIFICATE"
@@ -98,19 +106,20 @@ def _binary() -> str:
     return str(get_haproxy_binary())
 
 
-def main(arguments: list[str]) -> None:
-    """Change the file that `-f` names, and become HAProxy with the same arguments."""
+def main(arguments: list[str]) -> int:
+    """Change the file that `-f` names, and run HAProxy with the same arguments. Return its exit status."""
     os.umask(0o077)
-    if "-f" in arguments:
-        path = arguments[arguments.index("-f") + 1]
-        with open(path) as file:
-            config = file.read()
-        write_error_files(config)
-        with open(path, "w") as file:
-            file.write(hardened(config, os.environ.get(TLS_CERTIFICATE)))
-    binary = _binary()
-    os.execv(binary, [binary, *arguments])
+    if "-f" not in arguments:
+        binary = _binary()
+        os.execv(binary, [binary, *arguments])
+    path = arguments[arguments.index("-f") + 1]
+    with open(path) as file:
+        text = hardened(file.read(), os.environ.get(TLS_CERTIFICATE))
+    write_error_files(text)
+    with open(path, "w") as file:
+        file.write(text)
+    return asyncio.run(Supervisor(_binary(), arguments, text).run())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(abs(main(sys.argv[1:])))

@@ -60,7 +60,7 @@ def start(folder: Path, host: str = "127.0.0.1", **environment: str) -> Started:
     process = psutil.Popen([haproxy.__file__, "-db", "-f", str(path)], env=environment)
     started = Started(process, folder, config.frontend_port, config.stats_port, config.metrics_port)
     end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end and not _listens(started.port):
+    while time.monotonic() < end and not (_listens(started.port) and (folder / "admin.sock").exists()):
         assert process.poll() is None, "HAProxy ended"
         time.sleep(0.05)
     return started
@@ -80,15 +80,21 @@ def _listens(port: int) -> bool:
 
 
 def test_nothing_listens_but_on_the_loopback_address(started: Started) -> None:
-    addresses = {each.laddr.port: each.laddr.ip for each in started.process.net_connections("tcp") if not each.raddr}
+    (child,) = started.process.children()
+
+    addresses = {each.laddr.port: each.laddr.ip for each in child.net_connections("tcp") if not each.raddr}
 
     assert addresses == dict.fromkeys((started.port, started.stats_port, started.metrics_port), "127.0.0.1")
 
 
 def test_the_admin_socket_and_the_configuration_are_the_owners_alone(started: Started) -> None:
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in started.folder.glob("*.sock")}
+    own_config = started.folder / f"{started.process.pid}.cfg"
 
-    assert modes == {"admin.sock": 0}
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (*started.folder.glob("*.sock"), own_config)
+    }
+
+    assert modes == dict.fromkeys(("admin.sock", f"{started.process.pid}.sock", own_config.name), 0)
 
 
 def test_without_a_replica_it_answers_503_in_json(started: Started) -> None:
