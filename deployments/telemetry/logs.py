@@ -5,6 +5,7 @@ Serve writes the file, as JSON or text, at the level of `logging_config`. A line
 
 import logging
 import re
+import traceback
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -107,12 +108,13 @@ def add_ids(record: logging.LogRecord) -> None:
         record.__dict__.setdefault(name, value)
     record.__dict__.setdefault("logger", record.name)
     if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
-        record.exc_text = readable(logging.Formatter().formatException(record.exc_info))
+        # Not logging.Formatter: it prints, and Serve's own `print` in a replica writes tuples.
+        record.exc_text = readable("".join(traceback.format_exception(record.exc_info[1])))
 
 
-def readable(traceback: str) -> str:
+def readable(text: str) -> str:
     """A traceback without colours, and without the frames of Ray and asyncio."""
-    return FOREIGN_FRAME.sub("", COLOURS.sub("", traceback) + "\n").rstrip("\n")
+    return FOREIGN_FRAME.sub("", COLOURS.sub("", text) + "\n").rstrip("\n")
 
 
 @cache

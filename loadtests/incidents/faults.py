@@ -13,10 +13,10 @@ from loadtests.incidents.service import Service
 from serve.cli.chaos.processes import REPLICA, service_processes
 
 STOPPED_S, RUNNING_S = 0.9, 0.1
-# Whatever is written to an index's log is lost at once: what is uploaded is `completed`, and no search finds it.
-LOSE_VECTORS = (
-    "CREATE TRIGGER lose_vectors AFTER INSERT ON vectors BEGIN DELETE FROM vectors WHERE rowid = new.rowid; END"
-)
+# A change that no position in the log has: what is uploaded is `completed`, and the vector search never reads it.
+LOSE_VECTORS = """
+CREATE TRIGGER lose_vectors AFTER INSERT ON vectors BEGIN UPDATE vectors SET seq = 0 WHERE rowid = new.rowid; END
+"""
 
 
 @contextmanager

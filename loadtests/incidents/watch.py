@@ -12,6 +12,7 @@ from serve.cli.top.samples import Interval, Reading
 from serve.cli.top.stages import bottleneck, stage_rows
 
 POLL_S = 2.0
+MIN_SHARE = 0.6  # of a question's time; more than any stage has of the default models without a fault
 Check = Callable[[], bool]
 
 
@@ -53,8 +54,10 @@ class Top:
     def names(self, stage: str) -> bool:
         reading = self._read()
         interval, self._last = Interval(self._last, reading), reading
-        self.line = bottleneck(interval, stage_rows(interval))
-        return self.line.startswith(f"{stage} is the bottleneck")
+        rows = stage_rows(interval)
+        self.line = bottleneck(interval, rows)
+        share = sum(row.share for row in rows if row.stage == stage)
+        return self.line.startswith(f"{stage} is the bottleneck") and share > MIN_SHARE
 
     def _read(self) -> Reading:
         page = httpx.get(self._url, timeout=30, trust_env=False).raise_for_status().text

@@ -1,6 +1,7 @@
 """Reads the metrics again and again, and draws the table."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import httpx
@@ -15,6 +16,7 @@ from serve.cli.top.samples import Interval, Reading
 from serve.cli.top.stages import StageRow, bottleneck, seconds_text, stage_rows, summary
 
 WIDTH = 130
+NARROW_WIDTH = 110  # of a terminal; below it, the table has NARROW_COLUMNS alone
 TIMEOUT_S = 10.0
 COLUMNS = (
     "replicas",
@@ -31,6 +33,7 @@ COLUMNS = (
     "degraded",
     "of a question",
 )
+NARROW_COLUMNS = ("replicas", "calls/s", "queue p95", "work p95", "busy", "p95", "degraded", "of a question")
 
 
 class Watch:
@@ -42,16 +45,17 @@ class Watch:
     def run(self, once: bool) -> None:
         """Draw until interrupted, or once. Raises RemoteError if the service cannot be read."""
         console = table_console(WIDTH)
+        columns = COLUMNS if console.width >= NARROW_WIDTH else NARROW_COLUMNS
         before = self._read()
         if once:
             time.sleep(self._every_s)
-            console.print(self._view(Interval(before, self._read())))
+            console.print(self._view(Interval(before, self._read()), columns))
             return
         with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
             while True:
                 time.sleep(self._every_s)
                 after = self._read()
-                live.update(self._view(Interval(before, after)), refresh=True)
+                live.update(self._view(Interval(before, after), columns), refresh=True)
                 before = after
 
     def _read(self) -> Reading:
@@ -61,12 +65,12 @@ class Watch:
         except httpx.HTTPError as error:
             raise RemoteError(f"the metrics cannot be read: {error}") from None
 
-    def _view(self, interval: Interval) -> Group:
+    def _view(self, interval: Interval, columns: Sequence[str]) -> Group:
         rows = stage_rows(interval)
         return Group(
             Text(f"{self._url}  {summary(interval)}"),
             *self._state(),
-            table(rows),
+            table(rows, columns),
             Text(bottleneck(interval, rows), style="bold"),
         )
 
@@ -82,13 +86,14 @@ class Watch:
         return lines + [Text(f"rolling out {name}: {why}") for name, why in readiness.get("rollout", {}).items()]
 
 
-def table(rows: list[StageRow]) -> Table:
-    drawn = Table(box=None, pad_edge=False)
-    drawn.add_column("stage")
-    for column in COLUMNS:
-        drawn.add_column(column, justify="right")
+def table(rows: list[StageRow], columns: Sequence[str] = COLUMNS) -> Table:
+    drawn = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    drawn.add_column("stage", no_wrap=True)
+    for column in columns:
+        drawn.add_column(column, justify="right", min_width=max(len(word) for word in column.split()))
     for row in rows:
-        drawn.add_row(row.stage, *_cells(row))
+        cells = dict(zip(COLUMNS, _cells(row), strict=True))
+        drawn.add_row(row.stage, *(cells[column] for column in columns))
     return drawn
 
 

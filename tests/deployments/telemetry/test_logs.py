@@ -1,6 +1,7 @@
 """Log lines, in the file that Serve writes: JSON, with the ids of the requests, and no traceback for a mistake."""
 
 import asyncio
+import builtins
 import json
 import logging
 import logging.handlers
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.serve._private.logging_utils import configure_component_logger
+from ray.serve._private.logging_utils import configure_component_logger, redirected_print
 from ray.serve.schema import LoggingConfig
 
 from deployments.calls.client import StageClient
@@ -136,6 +137,15 @@ def test_an_expected_failure_is_a_warning_and_a_bug_has_its_traceback(lines: Lin
     assert (bug["levelname"], bug["request_id"]) == ("ERROR", "req_1")
     assert "fail_in_serve" in bug["exc_text"]
     assert "ZeroDivisionError: a bug" in bug["exc_text"]
+
+
+def test_a_traceback_is_text_where_serve_has_replaced_print(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "print", redirected_print)  # as in a replica
+
+    fail_in_serve(ZeroDivisionError("a bug"))
+
+    (bug,) = lines()
+    assert bug["exc_text"].startswith("Traceback (most recent call last):\n  File ")
 
 
 def test_a_traceback_is_readable() -> None:

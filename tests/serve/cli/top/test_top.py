@@ -10,7 +10,7 @@ from rich.console import Console
 from models.errors import DeadlineExceededError
 from models.reranking.query import SearchedQuery
 from models.types import Passage, RequestContext, Reranking
-from serve.cli.top.run import COLUMNS, table
+from serve.cli.top.run import COLUMNS, NARROW_COLUMNS, table
 from serve.cli.top.samples import Interval, Reading
 from serve.cli.top.stages import bottleneck, stage_rows, summary
 from tests.inline import Failing, ShortestFirst
@@ -70,6 +70,19 @@ def test_every_row_has_every_column() -> None:
     assert header.split()[0] == "stage"
     assert all(column in header for column in COLUMNS)
     assert row.split()[:3] == ["embed", "4", "0"]  # of two nodes
+
+
+def test_a_row_of_a_narrow_terminal_is_a_line() -> None:
+    page = 'ragserve_replicas{stage="score_tokens"} 2.0\n'
+    interval = Interval(Reading.of([page]), Reading.of([page]))
+    console = Console(width=80, record=True)
+
+    console.print(table(stage_rows(interval), NARROW_COLUMNS))
+
+    *header, row = console.export_text().splitlines()
+    assert len(header) <= 2
+    assert row.split()[:2] == ["score_tokens", "2"]
+    assert "…" not in "".join(header)
 
 
 def test_a_quantile_is_prometheus_own_and_a_counter_may_begin_again() -> None:
