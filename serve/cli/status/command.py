@@ -45,9 +45,13 @@ def _print_canary(canary: dict[str, Any] | None) -> None:
 
 
 def _print_state(readiness: dict[str, Any]) -> None:
-    """What answers lack, how many were degraded, and what Serve is changing."""
+    """What answers lack, what an operator must repair, how many were degraded, and what Serve is changing."""
     for missing in readiness["missing"]:
         console.print(f"{'missing':<10} {missing}", markup=False, style="red")
+    errors = {f"{name}: {stage['error']}" for name, stage in readiness["stages"].items()}  # printed with their stage
+    for problem in readiness["problems"]:
+        if problem not in errors:
+            console.print(f"{'problem':<10} {problem}", markup=False, style="yellow")
     recent = readiness["recent"]
     for stage, share in recent["degraded"].items():
         share_text = f"{100 * share:.0f} % of the last {recent['answers']} answers"
