@@ -28,15 +28,15 @@ def open_blobs(root: str | Path) -> BlobStore:
 class RemoteBlobStore:
     """Keeps each blob in one object, root/ab/abcd…. A crash leaves at most an unused `.incoming-` object."""
 
-    def __init__(self, url: str) -> None:
-        """Raises ConfigError. Nothing is read or written yet."""
-        self._files, root = open_filesystem(SETTING, url)
+    def __init__(self, url: str, setting: str = SETTING) -> None:
+        """Raises ConfigError, whose subject is `setting`. Nothing is read or written yet."""
+        self._files, root = open_filesystem(setting, url)
         self._root = root.rstrip("/")
         self._is_atomic = protocol_of(url) in ATOMIC_PUT
 
     def put(self, content: bytes) -> str:
         digest = digest_of(content)
-        with _typed_errors():
+        with typed_client_errors():
             # An object of another size is what a storage without atomic writes left behind.
             if self._size(digest) != len(content):
                 self._write(self._path(digest), content)
@@ -44,23 +44,23 @@ class RemoteBlobStore:
 
     def get(self, digest: str) -> bytes:
         try:
-            with _typed_errors():
+            with typed_client_errors():
                 content: bytes = self._files.cat_file(self._path(digest))
                 return content
         except FileNotFoundError:
             raise NotFoundError("blob", digest) from None
 
     def delete(self, digest: str) -> None:
-        with suppress(FileNotFoundError), _typed_errors():
+        with suppress(FileNotFoundError), typed_client_errors():
             self._files.rm_file(self._path(digest))
 
     def exists(self, digest: str) -> bool:
-        with _typed_errors():
+        with typed_client_errors():
             return self._size(digest) is not None
 
     def digests(self) -> set[str]:
         try:
-            with _typed_errors():
+            with typed_client_errors():
                 names = {path.rpartition("/")[2] for path in self._files.find(self._root)}
         except FileNotFoundError:
             return set()
@@ -100,11 +100,14 @@ class RemoteBlobStore:
 
 
 @contextmanager
-def _typed_errors() -> Iterator[None]:
-    """Turn whatever a storage's client raises into BlobsUnavailableError. A missing file stays FileNotFoundError."""
+def typed_client_errors() -> Iterator[None]:
+    """Turn whatever a storage's client raises into BlobsUnavailableError.
+
+    A missing file stays FileNotFoundError, and one that must not exist FileExistsError.
+    """
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):
         raise
     except Exception as error:  # each client has errors of its own
         raise BlobsUnavailableError(f"{type(error).__name__}: {error}") from error

@@ -5,21 +5,24 @@ import sqlite3
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from sqlalchemy import Connection, Engine, create_engine, func, insert, select, text
 
-from models.corpus.backup.blob_files import blob_path, place
+from models.corpus.backup.blob_files import place
 from models.corpus.backup.keys import sequence_values, set_sqlite_sequences
 from models.corpus.backup.manifest import (
     DATABASE,
     FILES,
     FORMAT_VERSION,
     MANIFEST,
+    UNFINISHED,
     Manifest,
     Progress,
+    blob_bytes_in,
     digests_in,
     fsync,
     ignore_progress,
@@ -53,7 +56,7 @@ def create_backup(
     `destination` exists, ConfigError for a disk that is full or cannot be read.
     """
     _check_destination(destination)
-    unfinished = destination.with_name(f"{destination.name}.unfinished-{uuid.uuid4().hex}")
+    unfinished = destination.with_name(f"{destination.name}{UNFINISHED}{uuid.uuid4().hex}")
     sources = [open_blobs(blob_root)]
     if previous is not None:
         sources.insert(0, FolderBlobStore(previous / FILES, create=False))
@@ -61,9 +64,12 @@ def create_backup(
         with typed_errors(destination):
             if previous is not None:
                 Manifest.read(previous)
-            (unfinished / FILES).mkdir(parents=True)
-            _copy_corpus(database, sources, unfinished, progress)
-            manifest = _describe(unfinished)
+            unfinished.mkdir(mode=0o700, parents=True)
+            copied = FolderBlobStore(unfinished / FILES)
+            snapshot = copy_corpus(database, sources, copied, unfinished / DATABASE, progress)
+            for unused in copied.digests() - set(snapshot.digests):
+                copied.delete(unused)
+            manifest = describe(unfinished / DATABASE, snapshot)
             _write_manifest(unfinished, manifest)
             unfinished.rename(destination)
             fsync(destination.parent)
@@ -77,21 +83,29 @@ def _check_destination(destination: Path) -> None:
         raise ConflictError(f"{destination} exists; choose a new folder")
 
 
-def _copy_corpus(database: Database, sources: Sequence[BlobStore], target: Path, progress: Progress) -> None:
+@dataclass(frozen=True)
+class Snapshot:
+    """The tables as of one moment, and the digests of the uploaded files that they name."""
+
+    as_of: datetime
+    digests: list[str]
+
+
+def copy_corpus(
+    database: Database, sources: Sequence[BlobStore], copied: BlobStore, tables: Path, progress: Progress
+) -> Snapshot:
     """Copy tables and files that match, although a file may be deleted between the two copies.
 
     Each attempt keeps the files that it copied, so the next one only copies newer files. An attempt fails only if a
-    newer file is deleted before it is copied.
+    newer file is deleted before it is copied. `copied` may have more files than the tables name.
     """
-    copied = FolderBlobStore(target / FILES)
     place(_live_digests(database), sources, copied, progress)
     for _ in range(MAX_ATTEMPTS):
-        _copy_tables(database, target / DATABASE, progress)
-        digests = digests_in(target / DATABASE)
+        as_of = datetime.now(UTC)  # what is committed later may be missing
+        _copy_tables(database, tables, progress)
+        digests = digests_in(tables)
         if not place(digests, sources, copied, progress):
-            for unused in copied.digests() - set(digests):
-                copied.delete(unused)
-            return
+            return Snapshot(as_of, digests)
     raise ConflictError(f"files were deleted faster than they were copied, in {MAX_ATTEMPTS} attempts; try again")
 
 
@@ -147,16 +161,17 @@ def _insert_rows(connection: Connection, engine: Engine, progress: Progress) -> 
         set_sqlite_sequences(copy, sequence_values(connection))
 
 
-def _describe(backup: Path) -> Manifest:
-    digests = digests_in(backup / DATABASE)
+def describe(tables: Path, snapshot: Snapshot) -> Manifest:
+    """The manifest of a backup with these tables."""
     return Manifest(
         format_version=FORMAT_VERSION,
         schema_version=SCHEMA_VERSION,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        database_sha256=sha256_of(backup / DATABASE),
-        rows=rows_in(backup / DATABASE),
-        num_blobs=len(digests),
-        blob_bytes=sum(blob_path(backup / FILES, digest).stat().st_size for digest in digests),
+        as_of=snapshot.as_of.isoformat(timespec="milliseconds"),
+        database_sha256=sha256_of(tables),
+        rows=rows_in(tables),
+        num_blobs=len(snapshot.digests),
+        blob_bytes=blob_bytes_in(tables),
     )
 
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,6 +27,7 @@ RESTORABLE_SCHEMA_VERSIONS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, SCHEMA_VERSION
 MANIFEST = "manifest.json"
 DATABASE = "corpus.db"
 FILES = "files"
+UNFINISHED = ".unfinished-"  # in the name of a folder that a killed process leaves
 
 Progress = Callable[[str, int, int], None]  # the step's name, units done, units in total
 DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
@@ -38,11 +40,19 @@ class Manifest(BaseModel):
 
     format_version: int = Field(description="Version of the folder's layout.")
     schema_version: int = Field(description="Version of the tables.")
-    created_at: str = Field(description="Time of the backup, ISO 8601, UTC.")
+    created_at: str = Field(description="Time at which the backup was complete, ISO 8601, UTC.")
+    as_of: str | None = Field(
+        default=None, description="Moment of the tables, ISO 8601, UTC. None: an earlier release wrote it."
+    )
     database_sha256: str = Field(description="SHA-256 of corpus.db. The names of the files are their checksums.")
     rows: dict[str, int] = Field(description="Number of rows in each table.")
     num_blobs: int = Field(description="Number of uploaded files, each distinct content once.")
     blob_bytes: int = Field(description="Total size of those files.")
+
+    @property
+    def moment(self) -> datetime:
+        """What was committed before it is in the backup."""
+        return datetime.fromisoformat(self.as_of or self.created_at)
 
     @staticmethod
     def read(backup: Path) -> "Manifest":
@@ -98,6 +108,13 @@ def digests_in(database_file: Path) -> list[str]:
     """List the digests of the uploaded files that the tables name."""
     with open_tables(database_file) as tables:
         return [row[0] for row in tables.execute("SELECT DISTINCT digest FROM files ORDER BY digest")]
+
+
+def blob_bytes_in(database_file: Path) -> int:
+    """The size of these files, each distinct content once."""
+    sizes = "SELECT digest, max(size_bytes) AS size_bytes FROM files GROUP BY digest"
+    with open_tables(database_file) as tables:
+        return int(tables.execute(f"SELECT coalesce(sum(size_bytes), 0) FROM ({sizes})").fetchone()[0])
 
 
 def rows_in(database_file: Path) -> dict[str, int]:

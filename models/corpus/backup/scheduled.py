@@ -1,0 +1,44 @@
+"""A backup that is made again and again: only if one is due, and old ones go when a new one is whole."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.corpus.backup.manifest import Progress, ignore_progress
+from models.corpus.backup.repository import BackupRepository
+from models.corpus.backup.retention import Retention, StoredBackup, is_due
+from models.corpus.database import Database
+
+
+@dataclass(frozen=True)
+class BackupRound:
+    """`made` None: no backup was due. `newest` None: there is none at all."""
+
+    made: StoredBackup | None
+    newest: StoredBackup | None
+    num_deleted: int = 0
+
+
+def back_up_if_due(  # noqa: PLR0913, what is copied, where to, and when
+    repository: BackupRepository,
+    database: Database,
+    blob_root: str | Path,
+    retention: Retention,
+    every_s: float = 0.0,
+    progress: Progress = ignore_progress,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> BackupRound:
+    """Make a backup unless one began in the last `every_s` seconds, then delete what the retention does not keep.
+
+    Nothing is deleted if the backup fails. Raises ConflictError if another process does the same now.
+    """
+    with repository.locked():
+        backups, backup = repository.backups(), StoredBackup.at(clock())
+        if not is_due(backups, every_s, backup.started_at):
+            return BackupRound(None, backups[-1])
+        repository.add(database, blob_root, backup, progress)
+        # The new one stays, even if a clock that was wrong made older ones look newer.
+        excess = [old for old in retention.excess([*backups, backup]) if old != backup]
+        repository.delete(excess)
+        return BackupRound(backup, backup, len(excess))
