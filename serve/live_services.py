@@ -13,6 +13,7 @@ from serve.access.limits import RequestLimits
 from serve.access_control import open_access, open_counters
 from serve.api.client_names import check_model_aliases
 from serve.api.services import Services
+from serve.backups.schedule import BackupSchedule
 from serve.caching.caches import Caches
 from serve.clients import Clients
 from serve.conversations.recall import Recall
@@ -97,6 +98,7 @@ class LiveServices:
         corpus.outbox.register([sink.name for sink in sinks])
         events = EventDelivery(sinks, corpus.outbox, settings.events)
         self._housekeeper = Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s)
+        backups = BackupSchedule(settings.backups, settings.storage)
         parser = SemanticParsing(clients.parser, clients.embedder)
         self._worker = IngestWorker(
             IngestPipeline(parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
@@ -119,7 +121,15 @@ class LiveServices:
             embedder=clients.embedder,
             reranker=MeteredReranker(clients.reranker, self._metering),
             ingest=self._worker,
-            background=(self._builder, self._housekeeper, self._stored_tokens, self._caches, events, self._quality),
+            background=(
+                self._builder,
+                self._housekeeper,
+                self._stored_tokens,
+                self._caches,
+                events,
+                self._quality,
+                backups,
+            ),
             stages=sources,
             breakers=clients.breakers,
             inline=clients.inline,

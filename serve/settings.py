@@ -19,6 +19,7 @@ from models.corpus.views import Shard
 from serve.access.limits import LimitsConfig
 from serve.access.oidc import OidcConfig
 from serve.admission import AdmissionConfig
+from serve.backups.config import BackupsConfig
 from serve.caching.config import CacheConfig
 from serve.conversations.config import MemoryConfig
 from serve.events.config import EventsConfig
@@ -224,6 +225,7 @@ class Settings(BaseModel):
         return self
 
     storage: StorageConfig = StorageConfig()
+    backups: BackupsConfig = BackupsConfig()
     catalog: Path | None = Field(default=None, description="YAML file of models, added to models/catalog.yaml.")
     ocr: bool = Field(
         default=True, description="Recognize the text of images and scanned pages; false refuses images at upload."

@@ -5,6 +5,7 @@ import typer
 from models.errors import RagError
 from serve.cli.ask.command import ask
 from serve.cli.backup.command import backup, restore
+from serve.cli.backup.group import backups
 from serve.cli.bench.command import bench
 from serve.cli.chaos.command import chaos
 from serve.cli.check_config.command import check_config
@@ -46,6 +47,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(evaluation, name="eval")
+app.add_typer(backups, name="backups")
 app.add_typer(files, name="files")
 app.add_typer(keys, name="keys")
 app.add_typer(kubernetes, name="kubernetes")

@@ -12,7 +12,7 @@ from models.errors import ConfigError
 from serve.cli.kubernetes.groups import Replica, num_pods
 from serve.cli.kubernetes.render import TEMPLATE_FILE, render
 from serve.cli.kubernetes.values import HardwareClass
-from serve.config_file import read
+from serve.config_file import read, settings_of
 from tests.kuberay.conftest import KUBERAY, ROOT, base_text, deployments_of, groups_of, serve_config_of, service_of
 
 Raw = dict[str, Any]
@@ -69,6 +69,7 @@ VARIANTS: dict[str, tuple[str, Raw]] = {
     ),
     "Milvus at another address": ("milvus", {"args": {"storage": {"milvus": {"uri": "http://10.0.0.7:19530"}}}}),
     "more time for a question": ("cpu", {"args": {"query": {"total_s": 110}}}),
+    "backups": ("cpu", {"backup_schedule": "15 3 * * *", "args": {"backups": {"url": "s3://backups/ragserve"}}}),
     "a node selector": ("gpu", of_class("generation", node_selector={"pool": "h100"})),
 }
 
@@ -112,6 +113,22 @@ def test_args_of_the_values_win_over_the_user_config_of_the_file(rendered: Calla
     stages = deployments_of(service_of(rendered({"args": {"retrieval": {"candidates": 70}}})))
 
     assert stages["Ingress"]["user_config"]["retrieval"] == {"candidates": 70, "rerank_candidates": 30}
+
+
+def test_a_schedule_makes_a_cron_job_of_backups(rendered: Callable[..., str]) -> None:
+    text = rendered({"backup_schedule": "15 3 * * *", "args": {"backups": {"url": "s3://backups/x", "keep_daily": 30}}})
+
+    documents = {each["kind"]: each for each in yaml.safe_load_all(text)}
+    job = documents["CronJob"]["spec"]
+    (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    labels = job["jobTemplate"]["spec"]["template"]["metadata"]["labels"]  # the NetworkPolicy `stores` selects them
+    settings = settings_of(yaml.safe_load(documents["ConfigMap"]["data"]["serve_config.yaml"]))
+    assert (job["schedule"], job["concurrencyPolicy"]) == ("15 3 * * *", "Forbid")
+    assert container["command"][:3] == ["ragserve", "backups", "create"]
+    assert {each["name"] for each in container["env"]} >= {"RAGSERVE_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"}
+    assert {each["mountPath"] for each in container["volumeMounts"]} >= {"/data", "/tmp", "/etc/ragserve/backup"}
+    assert labels == {"app.kubernetes.io/part-of": "ragserve", "app.kubernetes.io/name": "ragserve-backup"}
+    assert (settings.backups.url, settings.backups.keep_daily) == ("s3://backups/x", 30)
 
 
 def test_each_shard_is_a_deployment(rendered: Callable[..., str]) -> None:
@@ -223,6 +240,13 @@ REFUSED: dict[str, tuple[str, Raw, str]] = {
         "1 GPUs",
     ),
     "a replica larger than its pod": ("cpu", of_class("generation", cpus=2), "needs 4 CPUs"),
+    "a schedule without a place": ("cpu", {"backup_schedule": "15 3 * * *"}, "needs args.backups.url"),
+    "two schedules": (
+        "cpu",
+        {"backup_schedule": "15 3 * * *", "args": {"backups": {"url": "s3://b/x", "every_s": 3600}}},
+        "two schedules",
+    ),
+    "a schedule in words": ("cpu", {"backup_schedule": "daily"}, "backup_schedule"),
     "a password": ("cpu", {"args": {"storage": {"database_url": "postgresql://u:p@h/d"}}}, "in the Secret"),
     "a folder in the image": ("cpu", {"args": {"storage": {"data_dir": "data"}}}, "path of a volume"),
     "a catalog of this machine": ("cpu", {"args": {"catalog": "/home/me/catalog.yaml"}}, "in values.yaml"),

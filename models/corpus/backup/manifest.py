@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import OperationalError
 
 from models.corpus.schema import SCHEMA_VERSION, metadata
-from models.errors import ConfigError, DatabaseUnavailableError, OverloadedError, StorageFullError
+from models.errors import ConfigError, ConflictError, DatabaseUnavailableError, OverloadedError, StorageFullError
 
 FORMAT_VERSION = 1
 # Version 3 added the table of leases, version 4 that of token vectors, version 5 columns of jobs, version 6 columns of
@@ -31,6 +31,16 @@ UNFINISHED = ".unfinished-"  # in the name of a folder that a killed process lea
 
 Progress = Callable[[str, int, int], None]  # the step's name, units done, units in total
 DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
+
+
+class BackupUnderWayError(ConflictError):
+    """Another process makes a backup in the same place."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+
+    def __str__(self) -> str:
+        return f"another backup is under way in {self.args[0]}; try again later"
 
 
 class Manifest(BaseModel):

@@ -22,6 +22,7 @@ from models.corpus.backup.manifest import (
     FILES,
     MANIFEST,
     UNFINISHED,
+    BackupUnderWayError,
     Manifest,
     Progress,
     ignore_progress,
@@ -32,7 +33,7 @@ from models.corpus.backup.storage_lease import StorageLease
 from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database
 from models.corpus.remote_blobs import RemoteBlobStore, open_blobs, typed_client_errors
-from models.errors import BlobsUnavailableError, ConfigError, ConflictError, NotFoundError
+from models.errors import BlobsUnavailableError, ConfigError, NotFoundError
 from models.filesystem import has_protocol, open_filesystem, protocol_of
 
 SETTING = "backups.url"
@@ -47,7 +48,7 @@ class BackupRepository(Protocol):
         """All that are complete, oldest first."""
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep others from adding and deleting during the block. Raises ConflictError if another does."""
+        """Keep others from adding and deleting during the block. Raises BackupUnderWayError."""
 
     def add(self, database: Database, blob_root: str | Path, backup: StoredBackup, progress: Progress) -> None:
         """Make a backup of this name. It is complete, or it is not there. The caller has the lock."""
@@ -86,7 +87,7 @@ class FolderRepository:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ConflictError(f"another backup is under way in {self.root}; try again later") from None
+                raise BackupUnderWayError(str(self.root)) from None
             yield  # the system ends the lock of a process that dies
 
     def add(self, database: Database, blob_root: str | Path, backup: StoredBackup, progress: Progress) -> None:

@@ -31,7 +31,7 @@ def back_up_if_due(  # noqa: PLR0913, what is copied, where to, and when
 ) -> BackupRound:
     """Make a backup unless one began in the last `every_s` seconds, then delete what the retention does not keep.
 
-    Nothing is deleted if the backup fails. Raises ConflictError if another process does the same now.
+    Nothing is deleted if the backup fails. Raises BackupUnderWayError if another process does it now.
     """
     with repository.locked():
         backups, backup = repository.backups(), StoredBackup.at(clock())

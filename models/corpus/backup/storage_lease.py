@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.corpus.backup.manifest import BackupUnderWayError
 from models.corpus.remote_blobs import typed_client_errors
 from models.errors import ConflictError, RagError
 
@@ -29,7 +30,7 @@ class StorageLease:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Own it during the block. Raises ConflictError if another does, BlobsUnavailableError."""
+        """Own it during the block. Raises BackupUnderWayError, BlobsUnavailableError."""
         self._claim()
         stopped = threading.Event()
         renewer = threading.Thread(target=self._renew, args=(stopped,), name="backup lease", daemon=True)
@@ -50,10 +51,10 @@ class StorageLease:
         if self._create():
             return
         if float(self._read().get("expires_at", 0)) > self.clock():
-            raise ConflictError("another backup is under way in this place; try again when it has ended")
+            raise BackupUnderWayError(self.path)
         self._delete()
         if not self._create():
-            raise ConflictError("another backup began at the same time")
+            raise BackupUnderWayError(self.path)
 
     def _renew(self, stopped: threading.Event) -> None:
         while not stopped.wait(RENEW_S):

@@ -1,1 +1,1 @@
-"""`ragserve backup` and `ragserve restore`: copy all stored data, and put a copy back."""
+"""`ragserve backup`, `restore` and `backups …`: copy all stored data, put a copy back, and keep many in one place."""

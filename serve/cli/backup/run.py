@@ -22,37 +22,37 @@ SQLITE = "sqlite:///"
 
 def back_up(config: Path, data: Path | None, destination: Path, since: Path | None, console: Console) -> None:
     """Raises ConflictError if `destination` exists, ConfigError if there is no data."""
-    storage = _storage(config, data)
-    _check_exists(storage)
+    storage = storage_of(config, data)
+    check_exists(storage)
     start = time.perf_counter()
-    with _opened(storage) as database, _progress(console) as report:
+    with opened(storage) as database, shown_progress(console) as report:
         manifest = create_backup(database, storage.blob_root, destination, since, report)
-    console.print(f"{_contents(manifest)} in {destination}, {time.perf_counter() - start:.1f} s", markup=False)
+    console.print(f"{contents_of(manifest)} in {destination}, {time.perf_counter() - start:.1f} s", markup=False)
 
 
 def restore(config: Path, data: Path | None, source: Path, replace: bool, console: Console) -> None:
     """Raises ConflictError if data would be lost and `replace` is false, ConfigError if the backup is damaged."""
-    storage = _storage(config, data)
+    storage = storage_of(config, data)
     start = time.perf_counter()
-    with _opened(storage) as database, _progress(console) as report:
+    with opened(storage) as database, shown_progress(console) as report:
         manifest = restore_backup(database, storage.blob_root, source, replace, report)
     seconds = time.perf_counter() - start
-    console.print(f"{_contents(manifest)} restored as of {manifest.created_at}, {seconds:.1f} s", markup=False)
+    console.print(f"{contents_of(manifest)} restored as of {manifest.created_at}, {seconds:.1f} s", markup=False)
 
 
-def _storage(config: Path, data: Path | None) -> StorageConfig:
+def storage_of(config: Path, data: Path | None) -> StorageConfig:
     storage = settings_of(read(config)).storage
     return storage if data is None else storage.model_copy(update={"data_dir": data})
 
 
-def _check_exists(storage: StorageConfig) -> None:
+def check_exists(storage: StorageConfig) -> None:
     """Opening a missing database creates it: a mistyped folder would give an empty backup without an error."""
     if storage.url.startswith(SQLITE) and not Path(storage.url.removeprefix(SQLITE)).exists():
         raise ConfigError(str(storage.data_dir), "holds no database; pass the service's data folder with --data")
 
 
 @contextmanager
-def _opened(storage: StorageConfig) -> Iterator[Database]:
+def opened(storage: StorageConfig) -> Iterator[Database]:
     database = open_database(storage.url, storage.database)
     try:
         yield database
@@ -61,7 +61,7 @@ def _opened(storage: StorageConfig) -> Iterator[Database]:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Report]:
+def shown_progress(console: Console) -> Iterator[Report]:
     """Show one progress bar for each step."""
     columns = (TextColumn("{task.description:<20}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     tasks: dict[str, TaskID] = {}
@@ -77,6 +77,6 @@ def _progress(console: Console) -> Iterator[Report]:
         yield report
 
 
-def _contents(manifest: Manifest) -> str:
+def contents_of(manifest: Manifest) -> str:
     rows = manifest.rows
     return f"{rows['files']} files, {rows['chunks']} chunks, {manifest.blob_bytes / 1e6:.1f} MB of uploads"

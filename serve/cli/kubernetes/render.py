@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from models.errors import ConfigError, did_you_mean
 from serve.cli.kubernetes.drain import Drain
 from serve.cli.kubernetes.groups import Replica, num_pods, replica_of
+from serve.cli.kubernetes.scheduled_backups import backup_manifests
 from serve.cli.kubernetes.values import VALUES_FILE, HardwareClass, Values, merge, read_values
 from serve.config_file import check, read, settings_of
 from serve.settings import changeable_part
@@ -173,7 +174,7 @@ def class_of(deployment: str, values: Values) -> str:
 
 
 def manifests(serve_config: dict[str, Any], values: Values, template: dict[str, Any]) -> list[dict[str, Any]]:
-    """The RayService, then a PodDisruptionBudget for each worker group."""
+    """The RayService, a PodDisruptionBudget for each worker group, and a CronJob if backups have a schedule."""
     drain = Drain.of(serve_config, settings_of(serve_config), values.replacement_s)
     # A deep copy would keep objects that YAML aliases share, and then change them twice.
     service = json.loads(json.dumps(template))
@@ -183,6 +184,9 @@ def manifests(serve_config: dict[str, Any], values: Values, template: dict[str, 
     cluster = service["spec"]["rayClusterConfig"]
     _add_environment(cluster["headGroupSpec"]["template"], drain)
     template_group = _template_group(cluster)
+    backups = backup_manifests(
+        values, settings_of(serve_config).backups, service["spec"]["serveConfigV2"], template_group["template"]
+    )
     cluster["workerGroupSpecs"], budgets = [], []
     for name, deployments in _by_class(serve_config, values).items():
         hardware = values.hardware()[name]
@@ -191,7 +195,7 @@ def manifests(serve_config: dict[str, Any], values: Values, template: dict[str, 
         max_pods = num_pods(hardware, _replicas(deployments, "max_replicas")) + hardware.spare_pods
         cluster["workerGroupSpecs"].append(_group(template_group, name, hardware, (min_pods, max_pods), drain))
         budgets.append(_budget(service, name, min_pods))
-    return [service, *budgets]
+    return [service, *budgets, *backups]
 
 
 def _by_class(serve_config: dict[str, Any], values: Values) -> dict[str, dict[str, dict[str, Any]]]:

@@ -11,9 +11,14 @@ import httpx
 import pytest
 
 from deployments.cluster.environment import free_port
+from models.corpus.backup.manifest import BackupUnderWayError
+from models.corpus.backup.repository import open_repository
+from models.corpus.backup.restore import restore_backup
+from models.corpus.backup.retention import Retention
+from models.corpus.backup.scheduled import back_up_if_due
 from models.corpus.corpus import Corpus
 from models.corpus.remote_blobs import open_blobs
-from models.errors import BlobsUnavailableError, NotFoundError
+from models.errors import BlobsUnavailableError, ConfigError, NotFoundError
 from serve.cli.ingest.bulk.documents import SourceDocument
 from serve.cli.ingest.bulk.options import RowOptions
 from serve.cli.ingest.bulk.sources import Sources, open_roots
@@ -67,6 +72,30 @@ def test_uploaded_files_live_in_s3(s3: str, tmp_path: Path) -> None:
     corpus.files.delete("default", file.file_id)
     assert blobs.digests() == set()
     corpus.close()
+
+
+def test_backups_live_in_s3(s3: str, tmp_path: Path) -> None:
+    corpus = Corpus.open(f"sqlite:///{tmp_path}/corpus.db", tmp_path / "files")
+    repository = open_repository(f"s3://{BUCKET}/backups")
+    retention = Retention(keep_last=1, keep_daily=0, keep_weekly=0)
+    ids = [corpus.files.add("default", f"{number}.md", f"# {number}\n".encode()).file_id for number in range(3)]
+    first = back_up_if_due(repository, corpus.database, tmp_path / "files", retention)
+    corpus.files.delete("default", ids[0])
+
+    with repository.locked(), pytest.raises(BackupUnderWayError):
+        back_up_if_due(repository, corpus.database, tmp_path / "files", retention)
+    second = back_up_if_due(repository, corpus.database, tmp_path / "files", retention)
+
+    assert (first.num_deleted, second.num_deleted) == (0, 1)
+    assert repository.backups() == [second.newest]
+    assert len(open_blobs(f"s3://{BUCKET}/backups/files").digests()) == 2
+    target = Corpus.open(f"sqlite:///{tmp_path}/restored.db", tmp_path / "restored")
+    restore_backup(target.database, tmp_path / "restored", repository.fetch(repository.backups()[0].name, tmp_path))
+    assert target.files.content("default", ids[2]) == b"# 2\n"
+    with pytest.raises(ConfigError, match="no-such-bucket"):
+        back_up_if_due(open_repository("s3://no-such-bucket/x"), corpus.database, tmp_path / "files", retention)
+    corpus.close()
+    target.close()
 
 
 def test_a_missing_bucket_is_an_outage_and_no_lost_file(s3: str) -> None:

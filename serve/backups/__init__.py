@@ -1,0 +1,1 @@
+"""Backups that the service makes by itself."""

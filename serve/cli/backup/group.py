@@ -1,0 +1,71 @@
+"""The commands `ragserve backups create`, `list`, `restore`, `drill` and `follow`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console
+
+backups = typer.Typer(help="Make, list, try and follow backups in one place; see docs/backup.md.", no_args_is_help=True)
+
+PlaceArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[PLACE]",
+        help="Folder, or URL such as s3://bucket/folder; default: backups.url of the deployment file.",
+        show_default=False,
+    ),
+]
+NameOption = Annotated[str | None, typer.Option(help="Name of the backup; default: the newest.", show_default=False)]
+ScratchOption = Annotated[
+    Path | None, typer.Option(help="Folder for temporary data; default: a new one.", file_okay=False)
+]
+EVERY_HELP = "Go on, and make one every so many seconds, minutes, hours or days: 90s, 15m, 6h, 1d."
+
+
+@backups.command()
+def create(  # noqa: PLR0913, a command's options are its arguments
+    place: PlaceArgument = None,
+    every: Annotated[str | None, typer.Option(help=EVERY_HELP, show_default=False)] = None,
+    keep_last: Annotated[int | None, typer.Option(min=1, max=1000, help="Number of the newest to keep.")] = None,
+    keep_daily: Annotated[int | None, typer.Option(min=0, max=366, help="Days whose newest one is kept.")] = None,
+    keep_weekly: Annotated[int | None, typer.Option(min=0, max=520, help="Weeks whose newest one is kept.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+) -> None:
+    """Add a backup, while the service runs, then delete those that are too old.
+
+    Without --keep-…, backups.keep_… of the deployment file decide.
+    """
+    from serve.cli.backup.create import create_backups
+    from serve.cli.backup.places import open_place, seconds_of
+
+    changes = {"keep_last": keep_last, "keep_daily": keep_daily, "keep_weekly": keep_weekly}
+    opened = open_place(config, data, place, {key: value for key, value in changes.items() if value is not None})
+    create_backups(opened, None if every is None else seconds_of(every), console)
+
+
+@backups.command("list")
+def list_backups(place: PlaceArgument = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """List the complete backups, oldest first."""
+    from serve.cli.backup.places import open_place
+
+    for backup in open_place(config, None, place).repository.backups():
+        console.print(f"{backup.name}  {backup.started_at:%Y-%m-%d %H:%M:%S} UTC", markup=False)
+
+
+@backups.command()
+def restore(
+    place: PlaceArgument = None,
+    name: NameOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: DataOption = None,
+    scratch: ScratchOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Required if data is stored already: replace it.")] = False,
+) -> None:
+    """Replace all stored data by one of the backups, while the service runs."""
+    from serve.cli.backup.places import open_place
+    from serve.cli.backup.restore_named import restore_named
+
+    restore_named(open_place(config, data, place), name, scratch, yes, console)
