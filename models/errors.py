@@ -15,6 +15,7 @@ RagError
 ├── ModelLoadError             a model of the catalog does not load
 ├── OverloadedError            a queue is full; retry later
 ├── RateLimitedError           a key or a tenant has used up a limit; retry later
+├── StorageQuotaError          a tenant stores as much as it may
 ├── DeadlineExceededError      a stage did not answer within its budget
 ├── StageUnavailableError      no replica of a stage can answer
 │   ├── DegradedError          … and the request takes no result without it
@@ -201,6 +202,19 @@ class RateLimitedError(RagError):
     def __str__(self) -> str:
         wait = f"try again in {math.ceil(self.retry_after_s)} s"
         return f"the {self.whose} has used its limit of {self.limit} {self.what}; {wait}"
+
+
+class StorageQuotaError(RagError):
+    """The tenant `whose` would go beyond its limit of `what`, such as stored bytes. Only deleting helps."""
+
+    code = "storage_quota_exceeded"
+
+    def __init__(self, what: str, limit: int, whose: str) -> None:
+        super().__init__(what, limit, whose)
+        self.what, self.limit, self.whose = what, limit, whose
+
+    def __str__(self) -> str:
+        return f"the tenant {self.whose} would go beyond its limit of {self.limit} {self.what}; delete files first"
 
 
 class DeadlineExceededError(RagError):

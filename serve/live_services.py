@@ -10,6 +10,7 @@ from models.corpus.corpus import Corpus
 from models.errors import STORAGE_ERRORS
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from serve.access.limits import RequestLimits
+from serve.access.stored_limits import StoredLimits
 from serve.access_control import open_access, open_counters
 from serve.api.client_names import check_model_aliases
 from serve.api.services import Services
@@ -81,6 +82,7 @@ class LiveServices:
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
         self._limits = RequestLimits(lambda: self.current.settings.limits, open_counters(settings))
+        stored_limits = StoredLimits(lambda: self.current.settings.limits, corpus.files.usage)
         self._metering, self._recent = Metering(settings.costs, self._limits.used), RecentAnswers()
         clients = replace(clients, embedder=MeteredEmbedder(clients.embedder, self._metering))
         self._completions = MeteredCompletions(clients.generator, self._metering)
@@ -115,6 +117,7 @@ class LiveServices:
             corpus=corpus,
             access=open_access(settings.api, corpus),
             limits=self._limits,
+            stored_limits=stored_limits,
             retrieval=retrieval,
             query=query,
             completions=self._completions,

@@ -172,7 +172,7 @@ class AdmissionLimit:
         if route is None:
             await self.app(scope, receive, send)
             return
-        is_admitted = False
+        is_admitted, scope.setdefault("state", {})["is_question"] = False, True
         try:
             caller = await self.identify(scope)
             standing = await self.limits.count(caller)

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, func, or_, select, update
 
 from models.corpus.blobs import BlobStore
 from models.corpus.database import Database, insert_if_new, is_storable, lock_name
@@ -115,6 +115,13 @@ class Files:
         if not self.blobs.exists(digest):
             # Since then, the last file with this content was deleted together with its blob.
             self.blobs.put(content)
+
+    def usage(self, tenant: str) -> tuple[int, int]:
+        """The tenant's files, and their bytes."""
+        query = select(func.count(), func.coalesce(func.sum(files.c.size_bytes), 0)).where(files.c.tenant == tenant)
+        with self.database.reading() as connection:
+            num_files, num_bytes = connection.execute(query).one()
+        return int(num_files), int(num_bytes)
 
     def get(self, tenant: str, file_id: str) -> File:
         """Raises NotFoundError."""

@@ -82,6 +82,10 @@ class Responses:
             connection.execute(update(responses).where(is_running).values(values))
             return _get(connection, tenant, response_id)
 
+    def stored_under(self, tenant: str) -> str:
+        """The tenant of the rows: of a caller with less than all rights, a part of the tenant (limited_view.py)."""
+        return tenant
+
     def unfinished(self, keys: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of these tenants' responses that are in progress."""
         names = (responses.c.tenant, responses.c.response_id)

@@ -11,6 +11,7 @@ class Caller:
     """`vector_stores` None: all stores of the tenant. `actor` names the credential in the audit log, never the key.
 
     `readers` are the names by which documents let the caller read them, such as `group:hr`; None: all documents.
+    `user` is the person whom such a token names.
     `limits` are those of the key; the configuration has the others.
     """
 
@@ -20,6 +21,7 @@ class Caller:
     actor: str = ""
     limits: dict[str, int] = field(default_factory=dict, hash=False)
     readers: frozenset[str] | None = None
+    user: str | None = None
 
     def has_role(self, role: Role) -> bool:
         """Whether the caller has this role or a higher one."""

@@ -35,6 +35,8 @@ if ARGV[3] == '0' and after - now > tonumber(ARGV[2]) + 0.000001 then
 end
 if after > now then
   redis.call('SET', KEYS[1], string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000) + 1000)
+else
+  redis.call('DEL', KEYS[1])
 end
 return {tostring(after), tostring(now), 1}
 """

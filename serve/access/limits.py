@@ -1,17 +1,19 @@
-"""Limits of each tenant and key: requests a minute, requests at once, tokens a day."""
+"""Limits of each tenant and key: requests a minute and at once, tokens, files and bytes a day."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.errors import RateLimitedError
+from models.errors import PayloadTooLargeError, RateLimitedError
 from serve.access.caller import Caller
 
 REQUESTS = "requests a minute"
+UPLOADS, UPLOAD_BYTES = "uploads a day", "uploaded bytes a day"
+OF_TENANTS = frozenset(["tokens_per_day", "stored_files", "stored_bytes"])
 MINUTE_S, DAY_S = 60.0, 24 * 3600.0
 
 
@@ -27,6 +29,21 @@ class CallerLimits(BaseModel):
     tokens_per_day: int | None = Field(
         default=None, ge=1, le=10**12, description="Tokens that models read and write; of tenants alone."
     )
+    other_requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Requests a minute that are no questions: of files, stores, conversations, feedback and lists.",
+    )
+    other_concurrency: int | None = Field(
+        default=None, ge=1, le=4096, description="Requests at once that are no questions, in one ingress replica."
+    )
+    uploads_per_day: int | None = Field(default=None, ge=1, le=10**9, description="Uploaded files and versions a day.")
+    upload_bytes_per_day: int | None = Field(default=None, ge=1, le=10**15, description="Bytes of these.")
+    stored_files: int | None = Field(
+        default=None, ge=1, le=10**9, description="Files that are stored; of tenants alone."
+    )
+    stored_bytes: int | None = Field(default=None, ge=1, le=10**15, description="Bytes of these; of tenants alone.")
 
 
 class LimitsConfig(BaseModel):
@@ -42,6 +59,12 @@ class LimitsConfig(BaseModel):
     shared: bool = Field(
         default=False, description="Count on cache.redis_url, for all ingress replicas together. False: each its own."
     )
+
+    @model_validator(mode="after")
+    def _check_each_key(self) -> Self:
+        if of_tenants := OF_TENANTS & self.each_key.model_fields_set:
+            raise ValueError(f"each_key has {sorted(of_tenants)[0]}, which is of tenants alone; set it in each_tenant")
+        return self
 
     def of_tenant(self, tenant: str) -> CallerLimits:
         return self.tenants.get(tenant, self.each_tenant)
@@ -74,7 +97,7 @@ class Counters(Protocol):
         """Count `cost` units, or nothing if the quota has not as many left; 0 units always fit into what is left."""
 
     def spend(self, quota: Quota, cost: int) -> None:
-        """Count units that are used already, beyond the limit too."""
+        """Count units that are used already, beyond the limit too; fewer than 0 are given back."""
 
 
 class RequestLimits:
@@ -95,28 +118,75 @@ class RequestLimits:
         if tenant.tokens_per_day is not None:
             standing = await self._counters.take(_tokens(caller.tenant, tenant.tokens_per_day), 0)
             _check(standing, "tokens a day", f"tenant {caller.tenant}")
+        rates = (key.requests_per_minute, tenant.requests_per_minute)
+        return await self._count_requests(caller, "requests", rates)
+
+    async def count_other(self, caller: Caller) -> Standing | None:
+        """As `count`, of a request that is no question."""
+        config = self._config()
+        limits = (config.of_key(caller), config.of_tenant(caller.tenant))
+        rates = (limits[0].other_requests_per_minute, limits[1].other_requests_per_minute)
+        return await self._count_requests(caller, "other", rates)
+
+    async def _count_requests(self, caller: Caller, kind: str, rates: tuple[int | None, int | None]) -> Standing | None:
+        """`rates` are those of the key and of the tenant."""
         standings = []
-        for name, limits in ((f"key:{caller.actor}", key), (f"tenant:{caller.tenant}", tenant)):
-            if limits.requests_per_minute is not None:
-                quota = Quota(f"requests:{name}", limits.requests_per_minute, MINUTE_S)
-                standing = await self._counters.take(quota, 1)
+        for name, rate in zip((f"key:{caller.actor}", f"tenant:{caller.tenant}"), rates, strict=True):
+            if rate is not None:
+                standing = await self._counters.take(Quota(f"{kind}:{name}", rate, MINUTE_S), 1)
                 _check(standing, REQUESTS, name.replace(":", " ", 1))
                 standings.append(standing)
         return min(standings, key=lambda standing: standing.remaining, default=None)
 
-    @contextmanager
-    def holding(self, caller: Caller) -> Iterator[None]:
-        """Hold a place among the requests at once. Raises RateLimitedError."""
+    async def count_upload(self, caller: Caller, num_bytes: int) -> None:
+        """Count a file and its bytes; 0 bytes: only ask whether more would fit, before the body is read.
+
+        Raises RateLimitedError, and PayloadTooLargeError for a file that is larger than the limit of a day.
+        """
+        counted: list[tuple[Quota, int]] = []
+        quotas = list(self._upload_quotas(caller, num_bytes))
+        for what, whose, quota, cost in quotas:
+            if cost > quota.limit:
+                raise PayloadTooLargeError(f"the {whose} may have {quota.limit} {what}; the file is larger", "file")
+        for what, whose, quota, cost in quotas:
+            standing = await self._counters.take(quota, cost)
+            if standing.retry_after_s > 0:
+                for earlier, units in counted:
+                    self._counters.spend(earlier, -units)
+            _check(standing, what, whose)
+            counted.append((quota, cost))
+
+    def _upload_quotas(self, caller: Caller, num_bytes: int) -> Iterator[tuple[str, str, Quota, int]]:
+        """What is limited, whose limit it is, the quota, and what an upload costs of it."""
         config = self._config()
+        of_key, of_tenant = config.of_key(caller), config.of_tenant(caller.tenant)
+        for kind, name, limits in (("key", caller.actor, of_key), ("tenant", caller.tenant, of_tenant)):
+            costs = ((UPLOAD_BYTES, limits.upload_bytes_per_day, num_bytes), (UPLOADS, limits.uploads_per_day, 1))
+            for what, limit, cost in costs:
+                if limit is not None:
+                    quota = Quota(f"{what}:{kind}:{name}", limit, DAY_S)
+                    yield what, f"{kind} {name}", quota, cost if num_bytes else 0
+
+    def holding(self, caller: Caller) -> AbstractContextManager[None]:
+        """Hold a place among the questions at once. Raises RateLimitedError."""
+        config = self._config()
+        limits = (config.of_tenant(caller.tenant).concurrency, config.of_key(caller).concurrency)
+        return self._holding(caller, "", limits)
+
+    def holding_other(self, caller: Caller) -> AbstractContextManager[None]:
+        """As `holding`, among the requests that are no questions."""
+        config = self._config()
+        limits = (config.of_tenant(caller.tenant).other_concurrency, config.of_key(caller).other_concurrency)
+        return self._holding(caller, "other ", limits)
+
+    @contextmanager
+    def _holding(self, caller: Caller, kind: str, limits: tuple[int | None, int | None]) -> Iterator[None]:
         places = []
-        for name, limits in (
-            (f"tenant {caller.tenant}", config.of_tenant(caller.tenant)),
-            (f"key {caller.actor}", config.of_key(caller)),
-        ):
-            if limits.concurrency is not None:
-                if self._under_way[name] >= limits.concurrency:
-                    raise RateLimitedError("requests at once", limits.concurrency, name, 1.0)
-                places.append(name)
+        for name, limit in zip((f"tenant {caller.tenant}", f"key {caller.actor}"), limits, strict=True):
+            if limit is not None:
+                if self._under_way[kind + name] >= limit:
+                    raise RateLimitedError("requests at once", limit, name, 1.0)
+                places.append(kind + name)
         self._under_way.update(places)
         try:
             yield

@@ -130,7 +130,9 @@ class OidcTokens:
         if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
             raise UnauthorizedError(f"the token's claim {self._config.tenant_claim!r} names no tenant")
         role, user = self._role(claims), str(claims["sub"])
-        return Caller(tenant, role, actor=f"jwt:{user}"[:MAX_ACTOR_CHARS], readers=self._readers(claims, role, user))
+        readers = self._readers(claims, role, user)
+        person = None if readers is None else user
+        return Caller(tenant, role, actor=_actor(user), readers=readers, user=person)
 
     def _readers(self, claims: dict[str, Any], role: Role, user: str) -> frozenset[str] | None:
         """Writers change all documents, so they read all."""
@@ -205,6 +207,12 @@ async def _json(http: httpx.AsyncClient, url: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("the document is no JSON object")
     return document
+
+
+def _actor(user: str) -> str:
+    """The name in the audit log and of counters: a long `sub` is cut, and still no other user's."""
+    actor = f"jwt:{user}"
+    return actor if len(actor) <= MAX_ACTOR_CHARS else f"{actor[: MAX_ACTOR_CHARS - 33]}~{digest_of(user)[:32]}"
 
 
 def _reason(error: jwt.PyJWTError) -> str:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from models.answer_form import AnswerForm
 from models.corpus.conversations import Item
 from models.corpus.turn_vectors import TurnSource
-from models.errors import InvalidRequestError
+from models.errors import ForbiddenError, InvalidRequestError
 from models.functions import Functions
 from models.types import Scope
 from serve.api.answers import answers_next, check_question
@@ -79,14 +79,19 @@ def to_memory(request: ResponseRequest, earlier: Sequence[Item]) -> Memory | Non
     return Memory(source, tuple(turns), request.user_id, bool(request.user_id) and request.is_stored)
 
 
-def check_memory(request: ResponseRequest, config: MemoryConfig) -> None:
-    """Raises InvalidRequestError for facts about users that are off, or about nobody."""
+def check_memory(request: ResponseRequest, config: MemoryConfig, user: str | None = None) -> None:
+    """Raises InvalidRequestError for facts about users that are off, or about nobody.
+
+    `user` is the caller, if it is a person: its token decides whose facts it reads. Raises ForbiddenError for another.
+    """
     if not request.remember:
         return
     if not config.user_facts:
         raise InvalidRequestError("facts about users are not kept; set memory.user_facts, or leave it out", "remember")
     if not request.user_id:
         raise InvalidRequestError("facts are of a user; send safety_identifier or user", "remember")
+    if user is not None and request.user_id != user:
+        raise ForbiddenError("a token reads the facts of its own `sub` alone; send it as safety_identifier")
 
 
 async def document_answer(

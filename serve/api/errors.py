@@ -29,6 +29,7 @@ from models.errors import (
     RateLimitedError,
     StageUnavailableError,
     StorageFullError,
+    StorageQuotaError,
     UnauthorizedError,
     UnreadableDocumentError,
 )
@@ -51,6 +52,7 @@ STATUS: dict[type[RagError], int] = {
     OverloadedError: 429,
     RateLimitedError: 429,
     StorageFullError: 507,
+    StorageQuotaError: 507,  # RFC 4331; RFC 4918: not to be repeated by itself
     StageUnavailableError: 503,
     DeadlineExceededError: 504,
     ConfigError: 500,
@@ -146,8 +148,8 @@ async def _rag_error(request: Request, error: Exception) -> JSONResponse:
 def _headers(error: RagError) -> dict[str, str]:
     if isinstance(error, UnauthorizedError):
         return {"www-authenticate": "Bearer"}
-    if isinstance(error, ConflictError):
-        return {"x-should-retry": "false"}  # OpenAI's clients retry a 409 by default
+    if isinstance(error, ConflictError | StorageQuotaError):
+        return {"x-should-retry": "false"}  # OpenAI's clients retry a 409 and a 507 by default
     if isinstance(error, BodyTimeoutError):
         return {"connection": "close"}  # the rest of the body may take for ever
     if isinstance(error, RateLimitedError) and error.reset_s:

@@ -11,8 +11,9 @@ from models.corpus.records import File
 from models.documents.readable import check_readable
 from models.errors import InvalidRequestError, PayloadTooLargeError
 from serve.api.lists import FilesPageDep, to_list
+from serve.api.request_limits import storing
 from serve.api.request_names import check_form, is_multipart
-from serve.api.services import ServicesDep, TenantDep, TenantRoute
+from serve.api.services import CallerDep, ServicesDep, TenantDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
 
@@ -28,7 +29,7 @@ ExpirySeconds = Annotated[int | None, Form(alias="expires_after[seconds]", ge=36
 @router.post("/v1/files")
 async def upload_file(
     services: ServicesDep,
-    tenant: TenantDep,
+    caller: CallerDep,
     file: UploadFile,
     purpose: Annotated[Purpose, Form()] = "assistants",
     anchor: ExpiryAnchor = None,
@@ -43,7 +44,9 @@ async def upload_file(
     content = _checked(await file.read(limit + 1), limit)
     name = file.filename or "upload"
     check_readable(content, name, services.catalog)
-    return to_file(await asyncio.to_thread(services.corpus.files.add, tenant, name, content, purpose, expires_at))
+    async with storing(services.limits, services.stored_limits, caller, len(content)):
+        add = services.corpus.files.add
+        return to_file(await asyncio.to_thread(add, caller.tenant, name, content, purpose, expires_at))
 
 
 @router.get("/v1/files")
@@ -77,7 +80,12 @@ async def get_content(file_id: str, services: ServicesDep, tenant: TenantDep) ->
 
 @router.put("/v1/files/{file_id}/content")
 async def replace_content(
-    file_id: str, request: Request, services: ServicesDep, tenant: TenantDep, filename: Filename = None
+    file_id: str,
+    request: Request,
+    services: ServicesDep,
+    tenant: TenantDep,
+    caller: CallerDep,
+    filename: Filename = None,
 ) -> dict[str, Any]:
     """Uploads the file's next version: the raw body, or `file` of a multipart form. `filename` renames the file.
 
@@ -88,7 +96,8 @@ async def replace_content(
     limit = services.settings.api.max_upload_bytes
     content = _checked(await _read(request, limit), limit)
     check_readable(content, filename or stored.filename, services.catalog)
-    replaced = await asyncio.to_thread(services.corpus.files.replace, tenant, file_id, content, filename)
+    async with storing(services.limits, services.stored_limits, caller, len(content), stored.size_bytes):
+        replaced = await asyncio.to_thread(services.corpus.files.replace, tenant, file_id, content, filename)
     services.ingest.wake()
     return to_file(replaced)
 

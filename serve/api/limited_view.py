@@ -1,18 +1,23 @@
-"""The corpus as a caller sees it who is limited to vector stores, or to documents: what is elsewhere does not exist."""
+"""The corpus as a caller sees it who is limited to vector stores, or to documents: what is elsewhere does not exist.
+
+Denied by default: a method of the corpus that is not in ALLOWED or APART is refused.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from models.corpus.chunking import INHERITED, ChosenChunking
 from models.corpus.corpus import Corpus
+from models.corpus.file_batches import BatchItem, FileBatches
 from models.corpus.files import Files
-from models.corpus.records import File, Page, PageRequest, StoredChunk, StoreFile
+from models.corpus.records import File, FileBatch, Page, PageRequest, StoredChunk, StoreFile
 from models.corpus.store_files import StoreFiles
 from models.corpus.vector_stores import VectorStores
 from models.errors import ForbiddenError, NotFoundError
-from models.filters import matches
+from models.filters import Attributes, matches
 from serve.access.caller import Caller
 from serve.access.readers import readable_filter
 
@@ -25,20 +30,61 @@ def check_store(caller: Caller, vector_store_id: str) -> None:
         raise NotFoundError("vector store", vector_store_id)
 
 
+# What a limited caller reaches of the corpus: by the name in Corpus, the methods. All others are refused. A method is
+# allowed only if it is checked below, or concerns the vector store in the path, which services.py checks.
+ALLOWED: dict[str, frozenset[str]] = {
+    "files": frozenset(["add", "get", "page", "content", "text"]),
+    "vector_stores": frozenset(["touch", "get", "modify", "index_size"]),
+    "store_files": frozenset(["attach", "set_attributes", "chunks", "get", "page", "detach"]),
+    "file_batches": frozenset(["create", "get", "cancel", "files"]),
+    "filtered_files": frozenset(["delete", "update"]),
+    "generations": frozenset(["progress"]),
+}
+# These take the tenant first, and get the part of it that is for the caller's rights alone.
+APART: dict[str, frozenset[str]] = {
+    "responses": frozenset(
+        ["add", "finish", "cancel", "get", "delete", "inputs", "history", "items_by_id", "stored_under"]
+    ),
+    "conversations": frozenset(
+        ["create", "get", "set_metadata", "delete", "append", "append_new", "page", "item", "delete_item", "history"]
+    ),
+}
+
+# These take no tenant: `unfinished` takes the keys of responses as they are stored.
+AS_STORED = frozenset(["clock", "unfinished"])
+
+
 def limited_view(corpus: Corpus, caller: Caller) -> Corpus:
     """The corpus of a caller who is limited; of any other, the corpus itself."""
     if not caller.is_limited:
         return corpus
-    files, stores = corpus.files, corpus.vector_stores
-    return replace(
+    files, stores, store_files = corpus.files, corpus.vector_stores, corpus.store_files
+    batches = corpus.file_batches
+    checked = replace(
         corpus,
-        files=_Files(files.database, files.blobs, files.clock, caller, corpus.store_files),
-        store_files=_StoreFiles(corpus.store_files.database, corpus.store_files.clock, caller),
+        files=_Files(files.database, files.blobs, files.clock, caller, store_files),
+        store_files=_StoreFiles(store_files.database, store_files.clock, caller),
+        file_batches=_FileBatches(batches.database, batches.clock, caller, store_files),
         vector_stores=_VectorStores(stores.database, stores.clock, caller),
         # A response may quote any vector store: it is kept apart from those of keys with other rights.
-        responses=_kept_apart(corpus.responses, caller),
-        conversations=_kept_apart(corpus.conversations, caller),
+        responses=_kept_apart(corpus.responses, caller, APART["responses"]),
+        conversations=_kept_apart(corpus.conversations, caller, APART["conversations"]),
     )
+    names = (each.name for each in fields(Corpus) if each.name not in APART)
+    allowed: dict[str, Any] = {name: _Allowed(name, getattr(checked, name)) for name in names}
+    return replace(checked, **allowed)
+
+
+class _Allowed:
+    """A store of which only the methods in ALLOWED can be called."""
+
+    def __init__(self, name: str, store: object) -> None:
+        self._name, self._store = name, store
+
+    def __getattr__(self, method: str) -> Any:
+        if method not in ALLOWED.get(self._name, ()):
+            raise ForbiddenError("the caller sees a part of the documents alone, and this concerns all of them")
+        return getattr(self._store, method)
 
 
 @dataclass(frozen=True)
@@ -65,9 +111,31 @@ class _StoreFiles(StoreFiles):
         self._check(tenant, vector_store_id, file_id)
         return super().chunks(tenant, vector_store_id, file_id)
 
+    def attach(
+        self,
+        tenant: str,
+        vector_store_id: str,
+        file_id: str,
+        chunking: ChosenChunking = INHERITED,
+        attributes: Attributes | None = None,
+    ) -> StoreFile:
+        _check_attachable(self, self.caller, tenant, file_id)
+        return super().attach(tenant, vector_store_id, file_id, chunking, attributes)
+
     def _check(self, tenant: str, vector_store_id: str, file_id: str) -> None:
         if vector_store_id not in _stores_with(self, self.caller, tenant, file_id):
             raise NotFoundError("file", file_id)
+
+
+@dataclass(frozen=True)
+class _FileBatches(FileBatches):
+    caller: Caller
+    store_files: StoreFiles
+
+    def create(self, tenant: str, vector_store_id: str, items: Sequence[BatchItem]) -> FileBatch:
+        for item in items:
+            _check_attachable(self.store_files, self.caller, tenant, item.file_id)
+        return super().create(tenant, vector_store_id, items)
 
 
 @dataclass(frozen=True)
@@ -102,6 +170,16 @@ class _Files(Files):
             raise NotFoundError("file", file_id)
 
 
+def _check_attachable(store_files: StoreFiles, caller: Caller, tenant: str, file_id: str) -> None:
+    """Raises NotFoundError for a file of other vector stores: to attach it would be to read it.
+
+    A file without a vector store has just been uploaded.
+    """
+    stores = store_files.attributes_of(tenant, file_id).keys()
+    if stores and caller.vector_stores is not None and caller.vector_stores.isdisjoint(stores):
+        raise NotFoundError("file", file_id)
+
+
 def _stores_with(store_files: StoreFiles, caller: Caller, tenant: str, file_id: str) -> set[str]:
     """The vector stores in which the caller may read the file."""
     where = None if caller.readers is None else readable_filter(caller.readers)
@@ -113,7 +191,7 @@ def _stores_with(store_files: StoreFiles, caller: Caller, tenant: str, file_id: 
     }
 
 
-def _kept_apart(store: S, caller: Caller) -> S:
+def _kept_apart(store: S, caller: Caller, allowed: frozenset[str]) -> S:
     """A store whose every method takes the tenant first, with a part of the tenant for these rights alone.
 
     For a caller with readers, it is the caller's own: groups may change, and who talked stays the same.
@@ -122,16 +200,19 @@ def _kept_apart(store: S, caller: Caller) -> S:
     if caller.readers is not None:
         rights += f"\n\n{caller.actor}"
     partition = f"{caller.tenant}/{hashlib.sha256(rights.encode()).hexdigest()[:32]}"  # a tenant has no slash
-    return cast(S, _Apart(store, caller.tenant, partition))
+    return cast(S, _Apart(store, caller.tenant, partition, allowed))
 
 
 class _Apart:
-    def __init__(self, store: object, tenant: str, partition: str) -> None:
-        self._store, self._tenant, self._partition = store, tenant, partition
+    def __init__(self, store: object, tenant: str, partition: str, allowed: frozenset[str]) -> None:
+        self._store, self._tenant, self._partition, self._allowed = store, tenant, partition, allowed
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._store, name)
-        return self._in_partition(value) if callable(value) and name != "clock" else value
+        if name in AS_STORED:
+            return getattr(self._store, name)
+        if name not in self._allowed:
+            raise ForbiddenError("the caller sees a part of the documents alone, and this concerns all of them")
+        return self._in_partition(getattr(self._store, name))
 
     def _in_partition(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)

@@ -22,7 +22,7 @@ async def streamed_again(
 
     A response that another ingress writes is streamed when it has ended.
     """
-    feed = services.background_responses.feed(tenant, response_id)
+    feed = services.background_responses.feed(services.corpus.responses.stored_under(tenant), response_id)
     events = feed.read() if feed else _stored_events(tenant, response_id, with_results, services)
     last: Body | None = None
     async for event in events:

@@ -53,6 +53,7 @@ async def create_response(
     body: ResponseRequest, request: Request, services: ServicesDep, context: ContextDep
 ) -> Response | Body:
     """Answers the input, from documents with `file_citation` annotations, or by a language model alone."""
+    check_memory(body, services.settings.memory, request.state.caller.user)
     draft, earlier = await _begin(body, services, context)
     events = ResponseEvents(body.includes_results)
     answer = await _answer(draft, earlier, events, services, context)
@@ -103,7 +104,7 @@ async def get_response(
 async def delete_response(response_id: str, services: ServicesDep, tenant: TenantDep) -> Body:
     """Deletes a response. Those that continue it forget it; items in a conversation stay."""
     await asyncio.to_thread(services.corpus.responses.delete, tenant, response_id)
-    services.background_responses.cancel(tenant, response_id)
+    services.background_responses.cancel(services.corpus.responses.stored_under(tenant), response_id)
     return {"id": response_id, "object": "response", "deleted": True}
 
 
@@ -115,7 +116,7 @@ async def cancel_response(response_id: str, services: ServicesDep, tenant: Tenan
     if not stored.body["background"]:
         raise ConflictError(f"response {response_id!r} was not made with `background`; only such ones are cancelled")
     stored = await asyncio.to_thread(responses.cancel, tenant, response_id)
-    services.background_responses.cancel(tenant, response_id)
+    services.background_responses.cancel(responses.stored_under(tenant), response_id)
     return _shown(stored, services, False)
 
 
@@ -131,7 +132,6 @@ async def list_input_items(
 async def _begin(body: ResponseRequest, services: Services, context: RequestContext) -> tuple[Draft, list[Item]]:
     """The response to write, and the earlier items of its conversation. Raises RagError if it cannot be continued."""
     check_request(body)
-    check_memory(body, services.settings.memory)
     check_metadata(body.metadata or {})
     corpus, tenant = services.corpus, context.tenant
     inputs = await new_items(body, services, tenant)
@@ -214,9 +214,10 @@ async def _in_background(
     stored = draft.stored("in_progress", in_progress, overdue_at=overdue_at)
     await asyncio.to_thread(services.corpus.responses.add, context.tenant, stored, draft.inputs)
     feed = EventFeed() if draft.request.stream else None
-    key, unfinished = (context.tenant, draft.response_id), services.corpus.responses.unfinished
+    responses = services.corpus.responses
+    key = (responses.stored_under(context.tenant), draft.response_id)
     work = _finish(answer, draft, events, services, context.tenant, feed)
-    services.background_responses.start(key, work, unfinished, feed)
+    services.background_responses.start(key, work, responses.unfinished, feed)
     if feed is None:
         return shown_response(in_progress, (), False)
     return EventSourceResponse(_sent(feed))

@@ -20,11 +20,13 @@ from serve.access.credentials import Access
 from serve.access.limits import RequestLimits
 from serve.access.readers import readable_filter
 from serve.access.roles import check_role, role_of
+from serve.access.stored_limits import StoredLimits
 from serve.api.auditing import is_audited, record, record_denial
 from serve.api.background_responses import BackgroundResponses
 from serve.api.fail_fast import fail_fast
 from serve.api.json_request import ExtraJsonRequest, JsonRequest
 from serve.api.limited_view import check_store, limited_view
+from serve.api.request_limits import within_limits
 from serve.api.request_names import RequestNames
 from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
@@ -74,6 +76,7 @@ class Services:
     breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
     access: Access | None = None
     limits: RequestLimits | None = None
+    stored_limits: StoredLimits | None = None
     inline: Sequence[InlineReplica] = ()
     canary: DocumentCanary | None = None
     aliases: dict[str, str] = field(default_factory=dict)
@@ -111,8 +114,12 @@ class TenantRoute(APIRoute):
                     await record_denial(log, caller, operation, request)
                 raise
             _check_ids(request, caller)
-            await names.check(request)
-            response = await handler(request)
+            # Questions are counted before their body is read: see AdmissionLimit.
+            limits = None if getattr(state, "is_question", False) else services.limits
+            async with within_limits(limits, caller, operation) as rate_headers:
+                await names.check(request)
+                response = await handler(request)
+            response.headers.update(rate_headers)
             if log is not None and is_recorded:
                 await record(log, caller, operation, request, response)
             return response
@@ -169,6 +176,10 @@ async def _services(request: Request) -> Services:
     )
 
 
+async def _caller(request: Request) -> Caller:
+    return request.state.caller
+
+
 async def _tenant(request: Request) -> str:
     # Fails on a route that is not a TenantRoute, instead of serving an unknown caller.
     return request.state.tenant
@@ -176,3 +187,4 @@ async def _tenant(request: Request) -> str:
 
 ServicesDep = Annotated[Services, Depends(_services)]
 TenantDep = Annotated[str, Depends(_tenant)]
+CallerDep = Annotated[Caller, Depends(_caller)]

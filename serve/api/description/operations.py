@@ -109,11 +109,11 @@ ERRORS: dict[int, str] = {
     409: "The current state does not allow it; a retry does not help.",
     413: "The body is too large.",
     422: "A field, a parameter or the document is wrong; `param` names it.",
-    429: "A queue is full; retry after `Retry-After` seconds.",
+    429: "A queue is full, or a limit is used up; retry after `Retry-After` seconds.",
     500: "A failure of the service; the log has the details under the request's id.",
     503: "A stage or the database does not answer; retry after `Retry-After` seconds.",
     504: "It took longer than its budget.",
-    507: "There is no room for it; delete files, or retry after `Retry-After` seconds.",
+    507: "There is no room for it, or the tenant may store no more; delete files.",
 }
 _STATE = (
     "/v1/vector_stores",
@@ -138,10 +138,10 @@ def error_statuses(operation: str, has_body: bool, is_limited: bool) -> list[int
         409: path.startswith(_STATE),
         413: has_body,
         422: True,
-        429: is_limited,
+        429: True,
         500: True,
         503: True,
         504: is_limited,
-        507: has_body and path.startswith(_STATE),
+        507: has_body and path.startswith((*_STATE, "/v1/files")),
     }
     return [status for status, applies in candidates.items() if applies]

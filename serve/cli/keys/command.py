@@ -27,14 +27,18 @@ def create(  # noqa: PLR0913, a command's options are its arguments
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until it expires; never without.")] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Limit of questions a minute.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Limit of questions at once.")] = None,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=NUMBER", help="Another limit, such as uploads_per_day=100; repeatable."),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
     """Create a key and print it. It is printed once: the database has its digest."""
-    from serve.cli.keys.run import Rights, create_key
+    from serve.cli.keys.run import Rights, create_key, limits_of
 
-    limits = {"requests_per_minute": requests_per_minute, "concurrency": concurrency}
-    rights = Rights(role, tuple(stores) if stores else None, {key: value for key, value in limits.items() if value})
+    named = {"requests_per_minute": requests_per_minute, "concurrency": concurrency}
+    rights = Rights(role, tuple(stores) if stores else None, limits_of(named, limits or []))
     create_key((config, data), tenant, name, rights, days and days * DAY_S)
 
 

@@ -10,6 +10,7 @@ from models.corpus.api_keys import ApiKey, ApiKeys, Role
 from models.corpus.database import open_database
 from models.errors import InvalidRequestError
 from serve.access.keys import TENANT
+from serve.access.limits import OF_TENANTS, CallerLimits
 from serve.cli.options import console
 from serve.config_file import read, settings_of
 
@@ -23,6 +24,25 @@ class Rights:
     role: Role
     stores: tuple[str, ...] | None
     limits: dict[str, int]
+
+
+def limits_of(named: dict[str, int | None], texts: list[str]) -> dict[str, int]:
+    """The limits of a key: those that are named, and those of texts such as `uploads_per_day=100`.
+
+    Raises InvalidRequestError.
+    """
+    limits = {name: value for name, value in named.items() if value is not None}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in CallerLimits.model_fields or name in OF_TENANTS:
+            names = ", ".join(sorted(CallerLimits.model_fields.keys() - OF_TENANTS))
+            raise InvalidRequestError(f"a key has no limit {name!r}; it has {names}", "limit")
+        try:
+            limits[name] = int(number)
+            CallerLimits(**limits)
+        except ValueError:
+            raise InvalidRequestError(f"{text!r} is not NAME=NUMBER within the limit's bounds", "limit") from None
+    return limits
 
 
 def create_key(place: Place, tenant: str, name: str, rights: Rights, lifetime_s: int | None) -> None:

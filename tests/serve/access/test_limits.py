@@ -13,10 +13,12 @@ import redis
 from pydantic import SecretStr, ValidationError
 
 from deployments.cluster.environment import free_port
-from models.errors import RateLimitedError
+from models.errors import InvalidRequestError, RateLimitedError, StorageQuotaError
 from serve.access.caller import Caller
 from serve.access.counters import MemoryCounters, RedisCounters
 from serve.access.limits import MINUTE_S, Counters, LimitsConfig, Quota, RequestLimits
+from serve.access.stored_limits import StoredLimits
+from serve.cli.keys.run import limits_of
 from serve.settings import Settings
 from tests.patience import PATIENCE_S
 from tests.serve.api.api_samples import Clock, error_of
@@ -82,6 +84,19 @@ async def test_used_units_count_beyond_the_limit(kind: str, request: pytest.Fixt
     assert (before.remaining, before.retry_after_s) == (3, 0)
     assert after.remaining == 0
     assert after.retry_after_s == pytest.approx(298 * 1200, abs=PATIENCE_S)
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_units_that_are_given_back_can_be_used(kind: str, request: pytest.FixtureRequest) -> None:
+    async with counters_of(kind, request) as counters:
+        for _ in range(2):
+            await counters.take(QUOTA, 3)
+            counters.spend(QUOTA, -3)
+            if isinstance(counters, RedisCounters):
+                await counters.close()
+        after = await counters.take(QUOTA, 0)
+
+    assert (after.remaining, after.retry_after_s) == (3, 0)
 
 
 async def test_units_come_back_with_time() -> None:
@@ -170,7 +185,115 @@ async def test_a_tenant_that_used_its_tokens_waits(tmp_path: Path) -> None:
     assert "x-ratelimit-limit-requests" not in second.headers
 
 
-@pytest.mark.parametrize("limits", [{"each_tenant": {"rpm": 1}}, {"each_key": {"concurrency": 0}}, {"tenant": {}}])
+@pytest.mark.parametrize(
+    "limits",
+    [{"each_tenant": {"rpm": 1}}, {"each_key": {"concurrency": 0}}, {"tenant": {}}, {"each_key": {"stored_bytes": 1}}],
+)
 def test_a_misspelt_limit_is_refused(limits: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate({"limits": limits})
+
+
+def upload(name: str, num_bytes: int = 10) -> dict[str, tuple[str, bytes]]:
+    return {"file": (f"{name}.md", name[:1].encode() * num_bytes)}
+
+
+async def test_files_and_bytes_of_a_day_are_limited(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {"limits": {"each_tenant": {"upload_bytes_per_day": 100}, "each_key": {"uploads_per_day": 4}}}
+    )
+    async with serving(tmp_path, settings, is_new=False) as service, service.http() as http:
+        first = await http.post("/v1/files", files=upload("a", 60))
+        too_large = await http.post("/v1/files", files=upload("b", 101))
+        too_many_bytes = await http.post("/v1/files", files=upload("c", 60))
+        others = [await http.post("/v1/files", files=upload(name)) for name in "de"]
+        replaced = await http.put(f"/v1/files/{first.json()['id']}/content", content=b"new bytes")
+        too_many = await http.post("/v1/files", files=upload("f"))
+        read = await http.get("/v1/files")
+
+    assert [each.status_code for each in (first, *others, replaced, read)] == [200] * 5
+    assert error_of(too_large) == (413, "payload_too_large", "file")
+    assert error_of(too_many_bytes) == error_of(too_many) == (429, "rate_limit_exceeded", None)
+    assert int(too_many_bytes.headers["retry-after"]) > 0
+    assert "100 uploaded bytes a day" in too_many_bytes.json()["error"]["message"]
+    assert "4 uploads a day" in too_many.json()["error"]["message"]
+
+
+async def test_an_upload_of_a_tenant_that_used_its_bytes_is_refused_before_its_body(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"limits": {"each_tenant": {"upload_bytes_per_day": 60}}})
+
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    async with serving(tmp_path, settings, is_new=False) as service, service.http() as http:
+        await http.post("/v1/files", files=upload("a", 60))
+        refused = await http.post("/v1/files", content=body(), headers={"content-type": "multipart/form-data"})
+
+    assert refused.status_code == 429
+
+
+async def test_what_a_tenant_stores_is_limited_until_it_deletes(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"limits": {"tenants": {"default": {"stored_files": 2, "stored_bytes": 100}}}})
+    async with serving(tmp_path, settings, is_new=False) as service, service.http() as http:
+        first, second = [(await http.post("/v1/files", files=upload(name, 30))).json()["id"] for name in "ab"]
+        third = await http.post("/v1/files", files=upload("c"))
+        larger = await http.put(f"/v1/files/{first}/content", content=b"a" * 71)
+        fitting = await http.put(f"/v1/files/{first}/content", content=b"a" * 70)
+        smaller = await http.put(f"/v1/files/{first}/content", content=b"a" * 10)
+        await http.delete(f"/v1/files/{second}")
+        again = await http.post("/v1/files", files=upload("c"))
+
+    assert error_of(third) == error_of(larger) == (507, "storage_quota_exceeded", None)
+    assert third.headers["x-should-retry"] == "false"
+    assert "2 stored files" in third.json()["error"]["message"]
+    assert "100 stored bytes" in larger.json()["error"]["message"]
+    assert [each.status_code for each in (fitting, smaller, again)] == [200] * 3
+
+
+async def test_uploads_that_are_being_stored_count() -> None:
+    config = LimitsConfig.model_validate({"each_tenant": {"stored_files": 2}})
+    stored = StoredLimits(lambda: config, lambda tenant: (0, 0))
+
+    async with stored.storing("acme", 1, 10), stored.storing("acme", 1, 10), stored.storing("globex", 1, 10):
+        with pytest.raises(StorageQuotaError, match="tenant acme would go beyond its limit of 2 stored files"):
+            async with stored.storing("acme", 1, 10):
+                raise AssertionError("it was stored")
+    async with stored.storing("acme", 1, 10):  # nothing of it arrived in the database
+        pass
+
+
+async def test_requests_that_are_no_questions_have_limits_of_their_own(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"limits": {"each_tenant": {"other_requests_per_minute": 3}}})
+    async with serving(tmp_path, settings) as service, service.http() as http:
+        listed = [await http.get(path) for path in ("/v1/files", "/v1/vector_stores", "/v1/feedback")]
+        made = await http.post("/v1/conversations", json={"metadata": {}})
+        answered = await http.post("/v1/query", json={"query": "How hot is the oven?"})
+        probed = await http.get("/healthz")
+
+    assert [each.status_code for each in (*listed, answered, probed)] == [200] * 5
+    assert [each.headers["x-ratelimit-remaining-requests"] for each in listed] == ["2", "1", "0"]
+    assert error_of(made) == (429, "rate_limit_exceeded", None)
+    assert "x-ratelimit-limit-requests" not in answered.headers
+
+
+def test_other_requests_at_once_are_counted_apart_from_questions() -> None:
+    config = LimitsConfig.model_validate({"each_key": {"concurrency": 1, "other_concurrency": 1}})
+    limits, caller = RequestLimits(lambda: config, MemoryCounters()), Caller("acme", actor="key")
+
+    with (
+        limits.holding(caller),
+        limits.holding_other(caller),
+        pytest.raises(RateLimitedError, match="1 requests at once"),
+        limits.holding_other(caller),
+    ):
+        raise AssertionError("it was admitted")
+
+
+def test_a_key_is_made_with_limits_by_name() -> None:
+    named = {"concurrency": 4, "requests_per_minute": None}
+
+    assert limits_of(named, ["uploads_per_day=3"]) == {"concurrency": 4, "uploads_per_day": 3}
+    for text in ("stored_bytes=3", "rpm=1", "uploads_per_day=0", "uploads_per_day", "uploads_per_day=x"):
+        with pytest.raises(InvalidRequestError):
+            limits_of(named, [text])

@@ -1,0 +1,84 @@
+"""Limits of what a tenant stores: files, and their bytes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+from models.errors import StorageQuotaError
+from serve.access.limits import CallerLimits, LimitsConfig
+
+KEEP_S = 10.0  # other processes store and delete too
+MAX_TENANTS = 10_000
+
+
+@dataclass
+class Usage:
+    """What a tenant stores: as it was read, and what is being stored."""
+
+    num_files: int
+    num_bytes: int
+    read_at: float
+    pending_files: int = 0
+    pending_bytes: int = 0
+
+
+class StoredLimits:
+    """Keeps tenants within what they may store. Belongs to one event loop.
+
+    The database is read at most every KEEP_S for a tenant, and again before a refusal. So a tenant is never refused
+    for what it has deleted, and goes beyond its limit by what other replicas stored meanwhile at most.
+    """
+
+    def __init__(
+        self,
+        config: Callable[[], LimitsConfig],
+        read: Callable[[str], tuple[int, int]],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`read` returns a tenant's files and their bytes, and blocks."""
+        self._config, self._read_usage, self._clock = config, read, clock
+        self._usages: dict[str, Usage] = {}
+
+    @asynccontextmanager
+    async def storing(self, tenant: str, num_files: int, num_bytes: int) -> AsyncIterator[None]:
+        """Hold room while so much more is stored. Raises StorageQuotaError."""
+        limits = self._config().of_tenant(tenant)
+        if limits.stored_files is None and limits.stored_bytes is None:
+            yield
+            return
+        usage = self._usages.get(tenant)
+        if usage is None or self._clock() - usage.read_at > KEEP_S or _excess(limits, usage, num_files, num_bytes):
+            usage = await self._read(tenant)
+        if excess := _excess(limits, usage, num_files, num_bytes):
+            raise StorageQuotaError(*excess, tenant)
+        usage.pending_files += num_files
+        usage.pending_bytes += num_bytes
+        try:
+            yield
+            usage.num_files += num_files
+            usage.num_bytes += num_bytes
+        finally:
+            usage.pending_files -= num_files
+            usage.pending_bytes -= num_bytes
+
+    async def _read(self, tenant: str) -> Usage:
+        num_files, num_bytes = await asyncio.to_thread(self._read_usage, tenant)
+        usage = self._usages.get(tenant)
+        if usage is None:
+            if len(self._usages) >= MAX_TENANTS:
+                self._usages = {name: each for name, each in self._usages.items() if each.pending_bytes}
+            usage = self._usages[tenant] = Usage(num_files, num_bytes, self._clock())
+        usage.num_files, usage.num_bytes, usage.read_at = num_files, num_bytes, self._clock()
+        return usage
+
+
+def _excess(limits: CallerLimits, usage: Usage, num_files: int, num_bytes: int) -> tuple[str, int] | None:
+    """The limit that would be exceeded. What takes no further room is always allowed."""
+    files, num_stored = usage.num_files + usage.pending_files, usage.num_bytes + usage.pending_bytes
+    if limits.stored_files is not None and num_files > 0 and files + num_files > limits.stored_files:
+        return "stored files", limits.stored_files
+    if limits.stored_bytes is not None and num_bytes > 0 and num_stored + num_bytes > limits.stored_bytes:
+        return "stored bytes", limits.stored_bytes
+    return None
