@@ -13,7 +13,7 @@ from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
 from deployments.replica.fair_shares import FairTurns, Flow
-from deployments.replica.model_list import Link, ListedConfig, ModelList
+from deployments.replica.model_list import TRY_TIME, Link, ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.received import received_stream
@@ -93,7 +93,7 @@ class Generator:
         def open_stream(link: Link[CompletionModel]) -> AsyncGenerator[GenerationDelta, None]:
             return self._of_first(request, envelope) if link.is_first else _of_next(request, link.slot)
 
-        async with aclosing(self._models.streamed(open_stream, self._config.try_s)) as deltas:
+        async with aclosing(self._models.streamed(open_stream, self._try_s(envelope))) as deltas:
             async for delta, fell_back in deltas:
                 yield replace(delta, fell_back=fell_back)
 
@@ -138,7 +138,7 @@ class Generator:
                     async for answer in answers:
                         yield answer
                 return
-            async with aclosing(self._models.streamed(open_stream, self._config.try_s, start=name)) as listed:
+            async with aclosing(self._models.streamed(open_stream, self._try_s(envelope), name)) as listed:
                 async for answer, fell_back in listed:
                     yield answer | _degradation(fell_back)
 
@@ -154,6 +154,10 @@ class Generator:
         ):
             async for answer in answers:
                 yield answer
+
+    def _try_s(self, envelope: Envelope) -> float:
+        """The wait for a model's first text, which leaves time for the models that follow."""
+        return min(self._config.try_s, TRY_TIME * envelope.budget_s)
 
     @contextmanager
     def _measured(self) -> Iterator[None]:

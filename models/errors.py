@@ -20,6 +20,7 @@ RagError
 ├── StageUnavailableError      no replica of a stage can answer
 │   ├── DegradedError          … and the request takes no result without it
 │   └── StageDownError         … nor could before this call, which is not the cause
+│       ├── ModelUnavailableError  a model behind a URL does not answer as it should
 │       ├── BreakerOpenError       it failed again and again, so it is not called for now
 │       ├── BlobsUnavailableError  the storage of uploaded files cannot be reached
 │       └── DatabaseUnavailableError  the database cannot be reached or written
@@ -267,6 +268,20 @@ class BreakerOpenError(StageDownError):
 
     def __str__(self) -> str:
         return f"the {self.stage} stage does not answer, so it is left out; try again in {self.retry_after_s:.3g} s"
+
+
+class ModelUnavailableError(StageDownError):
+    """A model behind a URL gives no usable answer. `model` is its alias; `reason` has no address and no text."""
+
+    code = "model_unavailable"
+
+    def __init__(self, stage: str, model: str, reason: str, retry_after_s: float = 5.0) -> None:
+        super().__init__(stage, retry_after_s)
+        self.args = (stage, model, reason, retry_after_s)
+        self.model, self.reason = model, reason
+
+    def __str__(self) -> str:
+        return f"model {self.model!r} of the {self.stage} stage: {self.reason}; try again in {self.retry_after_s:g} s"
 
 
 class BlobsUnavailableError(StageDownError):

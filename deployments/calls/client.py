@@ -27,8 +27,10 @@ from models.errors import (
     InternalError,
     OverloadedError,
     RagError,
+    StageDownError,
     StageUnavailableError,
 )
+from models.retry_budget import RetryBudget
 from models.stage_status import StageStatus
 from models.types import BACKGROUND_PRIORITY, RequestContext
 
@@ -53,6 +55,7 @@ class StageClient:
         self._seconds: dict[str, Histogram] = {}  # by outcome
         self._coalescing = coalescing
         self._coalescers: dict[str, Coalescer] = {}  # by method
+        self._retries = RetryBudget()
         self.breaker = StageBreaker(stage, self._probe)
 
     @property
@@ -94,19 +97,24 @@ class StageClient:
     async def _call_twice(self, method: str, args: tuple[object, ...], envelopes: Sequence[Envelope]) -> Any:
         """As `_call`. Questions change nothing, so a message whose replica died is sent to another one, once.
 
-        Work in the background is not: it finds out by itself which item killed the replica.
+        Work in the background is not: it finds out by itself which item killed the replica. Nor is one whose model
+        behind a URL fails, since another replica calls the same server; nor one beyond the budget of retries.
         """
         deadline = Deadline.after(longest_budget_s(envelopes))
+        self._retries.add_request()
         try:
             return await self._call(method, args, envelopes, deadline.remaining_s())
+        except StageDownError:
+            raise
         except StageUnavailableError:
             retry_s = min(RETRY_TIME * deadline.remaining_s(), MAX_RETRY_S)
-            if retry_s <= RETRY_PAUSE_S or any(each.priority <= BACKGROUND_PRIORITY for each in envelopes):
+            is_background = any(each.priority <= BACKGROUND_PRIORITY for each in envelopes)
+            if retry_s <= RETRY_PAUSE_S or is_background or not self._retries.take():
                 raise
             metrics.STAGE_RETRIES.labels(self.stage).inc()
             await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))
         try:
-            return await self._call(method, args, envelopes, retry_s)
+            return await self._call(method, _at_most(args, retry_s), envelopes, retry_s)
         except DeadlineExceededError:  # there is no other one
             raise StageUnavailableError(self.stage) from None
 
@@ -237,6 +245,19 @@ def _in_span(args: tuple[object, ...], span: OpenSpan | None) -> tuple[object, .
         return args
     trace_context = span.traceparent
     return tuple(replace(each, trace_context=trace_context) if isinstance(each, Envelope) else each for each in args)
+
+
+def _at_most(args: tuple[object, ...], budget_s: float) -> tuple[object, ...]:
+    """The arguments of a retry: the replica computes no longer than the caller waits."""
+    return tuple(_limited(each, budget_s) for each in args)
+
+
+def _limited(argument: object, budget_s: float) -> object:
+    if isinstance(argument, Envelope):
+        return replace(argument, budget_s=min(argument.budget_s, budget_s))
+    if isinstance(argument, list) and argument and isinstance(argument[0], Envelope):
+        return [_limited(each, budget_s) for each in argument]
+    return argument
 
 
 def _opened(answer: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from deployments.replica.fair_shares import NO_FLOW, Flow
 from models.deadline import Deadline
+from models.remote.origin import Origin, current_origin, send_for
 from models.tokens.encoding import Encoding
 from models.types import FloatArray
 
@@ -19,8 +20,9 @@ class Encoder(Protocol):
         """One output for each encoding, in one forward pass."""
 
 
-def forward(model: Encoder, encodings: list[Encoding]) -> Sequence[Any] | FloatArray:
-    """The model's outputs. Raises ValueError unless there is one for each encoding."""
+def forward(origin: Origin, model: Encoder, encodings: list[Encoding]) -> Sequence[Any] | FloatArray:
+    """The model's outputs, in this thread for `origin`. Raises ValueError unless there is one for each encoding."""
+    send_for(origin)
     outputs = model.forward(encodings)
     if len(outputs) != len(encodings):
         raise ValueError(f"{type(model).__name__} gave {len(outputs)} outputs for {len(encodings)} encodings")
@@ -53,6 +55,7 @@ class Call:
     num_missing_tokens: int = 0
     error: BaseException | None = None
     arrived_at: float = field(default_factory=time.perf_counter)
+    traceparent: str = field(default_factory=lambda: current_origin().traceparent)
     has_begun: bool = False  # to be computed
     is_over: bool = False  # its caller has left, with or without the outputs
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,6 +63,10 @@ class Call:
     @property
     def is_active(self) -> bool:
         return not self.is_over and self.error is None and self.deadline.remaining_s() > 0
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.deadline, self.traceparent)
 
     def add(self, encodings: Sequence[Encoding]) -> int:
         """Queue more encodings. Returns their number of tokens."""

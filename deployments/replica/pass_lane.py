@@ -17,7 +17,8 @@ from deployments.replica.pass_choice import PassBudget, first_in_order, of_simil
 from deployments.replica.user_config import TokenBatchedConfig
 from deployments.telemetry.stage_metrics import StageMetrics
 from models.compute import passes_at_once
-from models.errors import OverloadedError
+from models.errors import DeadlineExceededError, ModelUnavailableError, OverloadedError
+from models.remote.origin import joint_origin
 from models.tokens.encoding import Encoding
 
 LOOK_AHEAD = 4  # passes of tokens: a pass picks similar lengths among them, and a call queues at most this many
@@ -32,6 +33,8 @@ MAX_PASSES = 64  # at once, in a lane
 # does another process, and even then ingestion goes on.
 DOCUMENT_NICENESS = 5
 MAX_NICENESS = 19
+# A server that fails is not asked again for each item.
+NO_ITEMS_FAULT = (DeadlineExceededError, ModelUnavailableError, OverloadedError)
 
 
 @dataclass
@@ -282,10 +285,13 @@ class PassLane:
         self._note_begun(batch, start)
         try:
             with self._measures.liveness.working():
-                outputs = await asyncio.get_running_loop().run_in_executor(self._compute, forward, model, encodings)
+                origin = joint_origin([item.call.origin for item in batch])
+                loop = asyncio.get_running_loop()
+                outputs = await loop.run_in_executor(self._compute, forward, origin, model, encodings)
         except Exception as error:  # noqa: BLE001, the error goes to the caller of the item that caused it
-            if len(batch) == 1:
-                batch[0].call.fail(error)
+            if len(batch) == 1 or isinstance(error, NO_ITEMS_FAULT):
+                for call in {item.call for item in batch}:
+                    call.fail(error)
                 return
             for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
                 await self._run_pass(half)

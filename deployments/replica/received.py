@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from deployments.calls.envelope import Envelope
+from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.telemetry import metrics
 from deployments.telemetry.logs import log_as
 from deployments.telemetry.spans import OpenSpan, Traced, received_spans
+from models.deadline import Deadline
 from models.errors import RagError
+from models.remote.origin import Origin, send_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,7 +71,9 @@ def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[li
     ongoing.inc(len(envelopes))
     start, outcome = time.perf_counter(), "cancelled"
     try:
-        yield received_spans(f"{stage}.{method}", [envelope.trace_context for envelope in envelopes])
+        spans = received_spans(f"{stage}.{method}", [envelope.trace_context for envelope in envelopes])
+        send_for(_origin(envelopes, spans))
+        yield spans
         outcome = "ok"
     except RagError as error:
         outcome = error.code
@@ -83,3 +87,10 @@ def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[li
             elapsed_s = time.perf_counter() - start
             fields = {"method": method, "outcome": outcome, "elapsed_s": round(elapsed_s, 4)}
             logger.info("%s of %d: %s, %.1f ms", method, len(envelopes), outcome, elapsed_s * 1000, extra=fields)
+
+
+def _origin(envelopes: list[Envelope], spans: list[OpenSpan]) -> Origin:
+    """What a model behind a URL is told: the message's deadline, and the first of its traces."""
+    traceparents = [span.traceparent for span in spans] or [envelope.trace_context for envelope in envelopes]
+    deadline = Deadline.after(longest_budget_s(envelopes)) if envelopes else Deadline.never()
+    return Origin(deadline, next(filter(None, traceparents), ""))

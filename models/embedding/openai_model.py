@@ -6,10 +6,11 @@ from typing import Any, cast
 import numpy as np
 from pydantic import Field
 
-from models.errors import ConfigError, InvalidRequestError, StageUnavailableError
+from models.errors import InvalidRequestError, ModelUnavailableError
 from models.remote.client import blocking_client, request_headers, translated
 from models.remote.config import RemoteConfig
 from models.remote.encoding import MAX_PASSES, RemoteEncoding, remote_encoding
+from models.remote.origin import current_origin
 from models.remote.rate_limit import RateLimit
 from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray
@@ -56,7 +57,7 @@ class OpenAIEmbeddingModel:
         self.max_tokens, self.runs_on = config.max_tokens, config.base_url
         self.passes_at_once = min(config.max_concurrency, MAX_PASSES)
         self._config = config
-        self._client = blocking_client(config)
+        self._client = blocking_client(name, STAGE, config)
         self._rate = RateLimit(STAGE, config.max_requests_per_minute)
 
     def tokenize_queries(self, texts: Sequence[TextInput]) -> list[Encoding]:
@@ -66,7 +67,7 @@ class OpenAIEmbeddingModel:
         return [self._encoding(text, self._config.document_prefix) for text in texts]
 
     def forward(self, batch: Sequence[Encoding]) -> FloatArray:
-        """Raises OverloadedError, StageUnavailableError, and ConfigError for vectors of another length."""
+        """Raises OverloadedError, DeadlineExceededError, StageUnavailableError."""
         size = self._config.max_inputs
         rows = [self._embed(batch[start : start + size]) for start in range(0, len(batch), size)]
         vectors = np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
@@ -88,7 +89,7 @@ class OpenAIEmbeddingModel:
         return np.concatenate([self._request([content]) for content in contents])  # a request has one kind
 
     def _request(self, contents: list[TextInput]) -> FloatArray:
-        self._rate.wait(self._config.timeout_s)
+        self._rate.wait(min(self._config.timeout_s, current_origin().deadline.remaining_s()))
         options: dict[str, Any] = {"extra_headers": request_headers(self._config)}
         if self._config.send_dimensions:
             options["dimensions"] = self.dim
@@ -97,10 +98,20 @@ class OpenAIEmbeddingModel:
                 model=self._config.model, input=cast(Any, contents), encoding_format="float", **options
             )
             rows = sorted(response.data, key=lambda row: row.index)
-        if len(rows) != len(contents):
-            raise StageUnavailableError(STAGE)
-        vectors = np.array([row.embedding for row in rows], np.float32)
+            with np.errstate(over="ignore"):  # an infinity is refused below
+                vectors = np.array([row.embedding for row in rows], np.float32)
+        self._check(vectors, len(contents))
+        return vectors
+
+    def _check(self, vectors: FloatArray, count: int) -> None:
+        """Raises ModelUnavailableError unless there are `count` finite vectors of `dim` dimensions."""
+        if vectors.ndim != 2 or len(vectors) != count:
+            raise self._failure(f"its server sent another number of vectors than {count}")
         if vectors.shape[1] != self.dim:
             where = f"catalog.embedding.{self.name}.options.dim"
-            raise ConfigError(where, f"is {self.dim}, but the server's vectors have {vectors.shape[1]} dimensions")
-        return vectors
+            raise self._failure(f"its vectors have {vectors.shape[1]} dimensions, but {where} is {self.dim}")
+        if not np.isfinite(vectors).all():
+            raise self._failure("its server sent vectors that are not finite")
+
+    def _failure(self, reason: str) -> ModelUnavailableError:
+        return ModelUnavailableError(STAGE, self.name, reason)

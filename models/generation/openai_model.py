@@ -23,6 +23,7 @@ from models.generation.gathering import gather_deltas
 from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
 from models.remote.client import async_client, request_headers, translated
 from models.remote.config import RemoteConfig
+from models.remote.origin import current_origin
 from models.remote.rate_limit import RateLimit
 from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest
 
@@ -81,7 +82,7 @@ class OpenAIModel:
 
     async def start(self) -> None:
         """Open the connections' pool. Nothing is sent."""
-        self._client = async_client(self._config)
+        self._client = async_client(self.name, STAGE, self._config)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
         """The server's deltas. Raises InvalidRequestError, OverloadedError, StageUnavailableError."""
@@ -117,9 +118,11 @@ class OpenAIModel:
     async def _deltas(
         self, request: GenerationRequest, marks: tuple[()] | None
     ) -> AsyncGenerator[GenerationDelta, None]:
-        async with self._place(), aclosing(deltas_of(self._objects("chat", self._body(request)), marks)) as deltas:
-            async for delta in deltas:
-                yield delta
+        objects = self._objects("chat", self._body(request))
+        with translated(self.name, STAGE):
+            async with self._place(), aclosing(deltas_of(objects, marks)) as deltas:
+                async for delta in deltas:
+                    yield _checked(delta)
 
     async def _objects(self, kind: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The response, or its chunks if the body says `stream`. Closing it closes the connection."""
@@ -153,7 +156,9 @@ class OpenAIModel:
         self._num_unfinished += 1
         try:
             async with self._places:
-                await asyncio.sleep(self._rate.reserve(self._config.timeout_s))
+                await asyncio.sleep(
+                    self._rate.reserve(min(self._config.timeout_s, current_origin().deadline.remaining_s()))
+                )
                 yield
         finally:
             self._num_unfinished -= 1
@@ -192,8 +197,15 @@ def num_tokens(text: str) -> int:
     return num_ascii // ASCII_CHARS_PER_TOKEN + len(text) - num_ascii
 
 
+def _checked(delta: GenerationDelta) -> GenerationDelta:
+    """Raises TypeError for a text that is none: the client checks no types."""
+    if not isinstance(delta.text, str):
+        raise TypeError(type(delta.text).__name__)
+    return delta
+
+
 def _to_dict(response: Any) -> dict[str, Any]:
-    """OpenAI's object as the server sent it. Raises StageUnavailableError for any other answer."""
+    """OpenAI's object as the server sent it. Raises TypeError for any other answer."""
     if not isinstance(response, BaseModel):
-        raise StageUnavailableError(STAGE)
+        raise TypeError(type(response).__name__)
     return response.model_dump(mode="json", exclude_unset=True, warnings=False)

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 CREDENTIALS = frozenset(["authorization", "api-key", "x-api-key"])
+MIB = 1024**2
 KEY_OPTION = "api_key"  # only the loader fills it; a catalog file must not have it
 
 
@@ -40,8 +41,9 @@ class RemoteConfig(BaseModel):
         ge=0,
         le=10,
         description="Further attempts after 408, 409, 429, 5xx and lost connections, with jitter, while nothing was "
-        "streamed yet. The server's Retry-After counts.",
+        "streamed yet. The server's Retry-After counts. Never after the deadline; for long, one for ten requests.",
     )
+    max_response_mb: int = Field(default=64, ge=1, le=4096, description="Most MiB of one answer; a longer one fails.")
     max_concurrency: int = Field(default=16, ge=1, le=1024, description="Most requests at once; others wait.")
     max_requests_per_minute: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Most requests a minute; others wait, or get a 429."

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from models.errors import StageUnavailableError
+from models.errors import ModelUnavailableError
 from models.remote.client import blocking_client, request_headers, translated
 from models.remote.config import RemoteConfig
 from models.remote.encoding import MAX_PASSES, RemoteEncoding, remote_encoding
+from models.remote.origin import current_origin
 from models.remote.rate_limit import RateLimit
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.pair_scores import PairScores
@@ -39,7 +40,7 @@ class RemoteReranker(ABC):
         self.name, self.runs_on = name, config.base_url
         self.passes_at_once = min(config.max_concurrency, MAX_PASSES)
         self._config = config
-        self._client = blocking_client(config)
+        self._client = blocking_client(name, STAGE, config)
         self._rate = RateLimit(STAGE, config.max_requests_per_minute)
         self._unfinished = PairScores()
 
@@ -53,7 +54,7 @@ class RemoteReranker(ABC):
         return RerankWork(request, tuple(remote_encoding(text, request.query) for text in texts), state)
 
     def forward(self, batch: Sequence[Encoding]) -> list[float]:
-        """One score per pair; a request for each query. Raises OverloadedError, StageUnavailableError."""
+        """One score per pair; a request for each query. Raises as `translated`."""
         pairs = [pair for pair in batch if isinstance(pair, RemoteEncoding)]
         scores = [0.0] * len(pairs)
         order = sorted(range(len(pairs)), key=lambda place: pairs[place].query)
@@ -80,13 +81,13 @@ class RemoteReranker(ABC):
         ]
 
     def _request(self, query: str, texts: list[str]) -> list[float]:
-        self._rate.wait(self._config.timeout_s)
+        self._rate.wait(min(self._config.timeout_s, current_origin().deadline.remaining_s()))
         with translated(self.name, STAGE):
-            try:
-                scores = self.scores_of(query, texts)
-                return [float(scores[place]) for place in range(len(texts))]
-            except (KeyError, TypeError, ValueError):  # another shape than this kind's
-                raise StageUnavailableError(STAGE) from None
+            scores = self.scores_of(query, texts)
+            ordered = [float(scores[place]) for place in range(len(texts))]
+        if not np.isfinite(ordered).all():
+            raise ModelUnavailableError(STAGE, self.name, "its server sent scores that are not finite")
+        return ordered
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         headers = request_headers(self._config)

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, InternalError, RagError, StageUnavailableError
+from models.errors import DeadlineExceededError, InternalError, RagError, StageDownError, StageUnavailableError
 from models.types import Embeddings, RequestContext
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.suspects import Suspects
@@ -134,6 +134,8 @@ class EmbeddingPages:
         """Embed one page, and deliver its vectors. Every file gets an answer, whatever happens."""
         try:
             await self._deliver(files, space)
+        except StageDownError as error:  # none of the files is the cause
+            _fail(files, error)
         except (StageUnavailableError, InternalError):
             await self._send_one_by_one(files, space)
         except Exception as error:  # noqa: BLE001, the error goes to the callers, who wait for it

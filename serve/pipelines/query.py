@@ -123,8 +123,7 @@ class QueryPipeline:
         if last.is_partial:
             trace.degraded.append("generate_partial")
         if last.fell_back:
-            trace.degraded.append("generate_fallback")
-            trace.fallbacks["generate"] = dict(last.fell_back)
+            trace.fall_back("generate_fallback", "generate", last.fell_back)
         if last.model:  # no model wrote that the documents have no answer
             trace.models["generate"] = last.model
         trace.timings_s["total"] = trace.elapsed_s()

@@ -227,8 +227,7 @@ class RetrievalPipeline:
         if reranking.is_partial:
             trace.degraded.append("rerank_partial")
         if reranking.fell_back:
-            trace.degraded.append("rerank_fallback")
-            trace.fallbacks["rerank"] = dict(reranking.fell_back)
+            trace.fall_back("rerank_fallback", "rerank", reranking.fell_back)
         unread = [passage for passage, score in zip(head, reranking.scores, strict=True) if np.isnan(score)]
         return _above(_best_first(head, reranking.scores), unread + tail), reranking.relevance
 

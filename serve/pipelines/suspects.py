@@ -35,6 +35,8 @@ class Suspects:
         if not is_suspect:
             try:
                 return await work()
+            except StageDownError:
+                raise
             except StageUnavailableError:
                 pass
         async with self._alone:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from deployments.telemetry.spans import step
 from models.errors import RagError
+from models.types import FellBack
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
 # of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it;
@@ -52,7 +53,7 @@ class Trace:
     that answered: the result was computed for an equal question. `searches`: see Search; empty for a plain question.
     `fallbacks` says of each stage that a later model of its list answered: the models before it, and why they did not.
     `reasons` says why a stage is in `degraded`: the stage that failed and the error's code, such as "embed
-    deadline_exceeded" for dense.
+    deadline_exceeded" for dense; for a fallback each model with its error's code.
     """
 
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -77,6 +78,12 @@ class Trace:
         """Note what is degraded, and why."""
         self.degraded.append(name)
         self.reasons[name] = f"{stage_of(error) or name} {error.code}"
+
+    def fall_back(self, name: Degraded, stage: str, fell_back: FellBack) -> None:
+        """Note that a later model of a stage's list answered, and why those before it did not."""
+        self.degraded.append(name)
+        self.fallbacks[stage] = dict(fell_back)
+        self.reasons[name] = ", ".join(f"{model} {reason}" for model, reason in fell_back)
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started_at

@@ -70,10 +70,12 @@ async def generating(catalog: Catalog, *models: str, **config: Any) -> AsyncIter
         await link.slot.close()
 
 
-async def answer(replica: Generator, **sampling: Any) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+async def answer(
+    replica: Generator, budget_s: float = LIMIT_S, **sampling: Any
+) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     """The text, the model that wrote it, and the models before it."""
     request = GenerationRequest("r", (ChatMessage("user", QUESTION),), (PASSAGE,), SamplingOptions(**sampling))
-    deltas = [delta async for delta in replica.stream(request, envelope(LIMIT_S))]
+    deltas = [delta async for delta in replica.stream(request, envelope(budget_s))]
     return "".join(delta.text for delta in deltas), deltas[-1].model, deltas[-1].fell_back
 
 
@@ -91,9 +93,9 @@ async def test_the_next_model_answers_and_says_why(tmp_path: Path, server: Scrip
         quoted, _ = [await answer(handle.replica) for _ in range(2)]
         status = await handle.replica.status()
 
-    assert answers[0] == ("It is tall. [1]", "up", (("down", "stage_unavailable"),))
+    assert answers[0] == ("It is tall. [1]", "up", (("down", "model_unavailable"),))
     assert answers[2][1:] == ("up", (("down", "breaker_open"),))
-    assert quoted[1:] == ("extractive", (("down", "breaker_open"), ("up", "stage_unavailable")))
+    assert quoted[1:] == ("extractive", (("down", "breaker_open"), ("up", "model_unavailable")))
     assert "40 metres" in quoted[0]
     assert status.model == "down"
     assert dict(status.models) == {"down": "open", "up": "open", "extractive": "ready"}
@@ -118,6 +120,15 @@ async def test_a_slow_model_is_left_for_the_next(tmp_path: Path, server: Scripte
 
     async with generating(catalog_of(tmp_path, slow=server.url), "slow", "extractive", try_s=0.05) as handle:
         late = await answer(handle.replica)
+
+    assert late[1:] == ("extractive", (("slow", "deadline_exceeded"),))
+
+
+async def test_a_slow_model_leaves_half_of_a_short_deadline_to_the_next(tmp_path: Path, server: ScriptedServer) -> None:
+    server.script, server.pause_s = [WHOLE], 1.0
+
+    async with generating(catalog_of(tmp_path, slow=server.url), "slow", "extractive", try_s=600) as handle:
+        late = await answer(handle.replica, budget_s=0.1)
 
     assert late[1:] == ("extractive", (("slow", "deadline_exceeded"),))
 
@@ -162,7 +173,7 @@ async def test_a_chat_falls_back_from_the_model_that_it_names(tmp_path: Path, se
             _ = [item async for item in handle.replica.complete(chat("up"), envelope(LIMIT_S))]
 
     assert (fallen["model"], fallen["degraded"]) == ("up", ["generate_fallback"])
-    assert fallen["fallbacks"] == {"generate": {"down": "stage_unavailable"}}
+    assert fallen["fallbacks"] == {"generate": {"down": "model_unavailable"}}
     assert named["model"] == "up"
     assert "fallbacks" not in named
 
@@ -197,7 +208,7 @@ async def test_candidates_are_reranked_by_the_next_model(tmp_path: Path, server:
 
     scored = await client.score(QUESTION, ["The tower is tall.", "Boats wait."], envelope(LIMIT_S).to_context())
 
-    reasons = (("down", "stage_unavailable"), ("odd", "stage_unavailable"))  # the second is no server of TEI's
+    reasons = (("down", "model_unavailable"), ("odd", "model_unavailable"))  # the second is no server of TEI's
     assert (scored.model, scored.fell_back) == ("late-interaction", reasons)
     assert scored.relevance[0] > scored.relevance[1]
 
@@ -263,7 +274,9 @@ async def test_a_remote_that_is_killed_is_replaced(tmp_path: Path) -> None:
     for answered in during:
         assert answered["models"]["generate"] == "extractive"
         assert answered["degraded"] == ["generate_fallback"]
-        assert answered["fallbacks"]["generate"]["remote"] in ("stage_unavailable", "breaker_open")
+        reason = answered["fallbacks"]["generate"]["remote"]
+        assert answered["degraded_reasons"] == {"generate_fallback": f"remote {reason}"}
+        assert answered["fallbacks"]["generate"]["remote"] in ("model_unavailable", "breaker_open")
         assert "40 metres" in answered["answer"]
 
 
