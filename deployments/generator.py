@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from deployments.autoscaling import SlotMeter
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
 from deployments.replica.fair_shares import FairTurns, Flow
+from deployments.replica.generation_measures import GenerationMeasures
 from deployments.replica.model_list import TRY_TIME, Link, ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
@@ -23,7 +24,7 @@ from deployments.telemetry.stage_metrics import StageMetrics
 from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.errors import StageUnavailableError
-from models.generation.base import CompletionModel, GenerationModel
+from models.generation.base import CompletionModel, GenerationModel, QueueingEngine
 from models.generation.extractive import ExtractiveModel
 from models.stage_status import StageStatus
 from models.types import CompletionRequest, FellBack, GenerationDelta, GenerationRequest, RequestContext
@@ -52,10 +53,11 @@ class Generator:
 
     def __init__(self, catalog: Catalog) -> None:
         start_telemetry(self.stage)
-        loader: ModelLoader[CompletionModel] = ModelLoader(catalog, "generation", _start)
+        loader: ModelLoader[CompletionModel] = ModelLoader(catalog, "generation", self._start)
         self._config = GeneratorConfig()
         self._models = ModelList(STAGE, lambda: ModelSlot(STAGE, loader.load, _stop, loader.fits_beside), self._config)
-        self._meter, self._metrics, self._turns = SlotMeter(), StageMetrics(STAGE), FairTurns(STAGE)
+        self._meter, self._turns = SlotMeter(), FairTurns(STAGE)
+        self._measures = GenerationMeasures(StageMetrics(STAGE))
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Wait for the first model. Later return at once: a new model serves when it has started, see ModelSlot."""
@@ -74,7 +76,8 @@ class Generator:
         During a swap in turn it raises StageUnavailableError at once, as the caller can quote passages instead. A
         request for JSON waits for the next model.
         """
-        with self._measured():
+        request = replace(request, trace_context=envelope.trace_context)
+        with self._measured(request.request_id):
             async with aclosing(self._deltas(request, envelope)) as deltas:
                 async for delta in deltas:
                     yield delta
@@ -113,9 +116,10 @@ class Generator:
                             yield replace(delta, model=canary.name)
                         return
         wait_s = envelope.budget_s if request.sampling.response_schema is not None else 0.0
+        waiting = partial(self._measures.waiting, request.request_id)
         async with (
-            self._slot.lease(None, wait_s) as model,
-            self._turns.turn(Flow.of(envelope), model.activity()),
+            waiting(self._slot.lease(None, wait_s)) as model,
+            waiting(self._turns.turn(Flow.of(envelope), model.activity())),
             aclosing(model.stream(request)) as deltas,
         ):
             async for delta in deltas:
@@ -132,7 +136,8 @@ class Generator:
         def open_stream(link: Link[CompletionModel]) -> AsyncGenerator[dict[str, Any], None]:
             return self._complete_first(request, envelope) if link.is_first else _complete_next(request, link)
 
-        with self._measured():
+        request = replace(request, trace_context=envelope.trace_context)
+        with self._measured(request.request_id):
             if self._models.is_single:
                 async with aclosing(self._complete_first(request, envelope)) as answers:
                     async for answer in answers:
@@ -147,9 +152,10 @@ class Generator:
     ) -> AsyncGenerator[dict[str, Any], None]:
         name = str(request.body.get("model"))
         lease = self._slot.lease_named(lambda model: name in model.served_names, envelope.budget_s)
+        waiting = partial(self._measures.waiting, request.request_id)
         async with (
-            lease as model,
-            self._turns.turn(Flow.of(envelope), model.activity()),
+            waiting(lease) as model,
+            waiting(self._turns.turn(Flow.of(envelope), model.activity())),
             aclosing(model.complete(request)) as answers,
         ):
             async for answer in answers:
@@ -160,14 +166,20 @@ class Generator:
         return min(self._config.try_s, TRY_TIME * envelope.budget_s)
 
     @contextmanager
-    def _measured(self) -> Iterator[None]:
-        """Measure a request; its batch are the requests that run when it ends."""
-        start = time.perf_counter()
-        with self._meter.request(), self._metrics.counting_drops():
-            try:
-                yield
-            finally:
-                self._metrics.computed(self._meter.num_running, time.perf_counter() - start)
+    def _measured(self, request_id: str) -> Iterator[None]:
+        """Measure a request. Those beyond the slots wait in the engine."""
+        try:
+            with self._meter.request():
+                self._note_slots()
+                with self._measures.measured(request_id, self._meter):
+                    yield
+        finally:
+            self._measures.note_waiting(self._meter)
+
+    def _note_slots(self) -> None:
+        with suppress(StageUnavailableError):  # during a swap in turn the number stays
+            self._meter.slots = self._slot.serving.activity().max_running
+        self._measures.note_waiting(self._meter)
 
     async def count_tokens(self, request: CompletionRequest, envelope: Envelope) -> int:
         """As CompletionModel, by the first model of a list or the canary, whichever the request names."""
@@ -177,9 +189,14 @@ class Generator:
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py. A request counts while the engine runs it."""
-        with suppress(StageUnavailableError):  # during a swap in turn the number stays
-            self._meter.slots = self._slot.serving.activity().max_running
+        self._note_slots()
         return self._meter.stats()
+
+    async def _start(self, model: CompletionModel) -> None:
+        """Every model's `start` ends with a first answer, so it is warm."""
+        await model.start()
+        if isinstance(model, QueueingEngine):
+            model.observe_queue(self._measures.waited)
 
     async def status(self) -> StageStatus:
         return self._models.status(sum(model.activity().num_unfinished for model in self._models.models))
@@ -197,11 +214,6 @@ class Generator:
                 await canary.check_health()
             except Exception as error:  # noqa: BLE001, an engine may raise anything
                 self._slot.drop_canary(canary, error)
-
-
-async def _start(model: CompletionModel) -> None:
-    """Every model's `start` ends with a first answer, so it is warm."""
-    await model.start()
 
 
 async def _stop(model: CompletionModel) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import math
 import os
-import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -20,7 +20,7 @@ from deployments.replica.child_process import ChildFailedError, ChildLimits, Chi
 from deployments.replica.liveness import Liveness
 from deployments.replica.received import received
 from deployments.replica.user_config import StageConfig, parse_user_config
-from deployments.telemetry.stage_metrics import StageMetrics
+from deployments.telemetry.stage_metrics import QueuedCall, StageMetrics
 from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.documents.chunkers.base import ChunkingOptions
@@ -128,7 +128,8 @@ class Parser:
         options: IngestOptions = PLAIN,
     ) -> ParsedFile:
         """Text and chunks of a file. See `parse_call`."""
-        return await self.parse_call(ParseCall(content, filename, chunking, options), envelope)
+        with self._metrics.counting_drops():
+            return await self.parse_call(ParseCall(content, filename, chunking, options), envelope)
 
     async def parse_call(self, call: ParseCall, envelope: Envelope, limit_s: float | None = None) -> ParsedFile:
         """Text and chunks of a file. Raises UnreadableDocumentError, and TimeoutError after `limit_s` of parsing.
@@ -149,10 +150,9 @@ class Parser:
         config, filename = self._config, call.filename
         with self._meter.request():
             try:
-                start = time.perf_counter()
-                with self._liveness.working(), self._metrics.counting_drops():
-                    parsed = await self._parse(call, envelope.tenant, limit_s)
-                self._metrics.computed(1, time.perf_counter() - start)
+                with self._liveness.working(), self._metrics.queued() as queued:
+                    parsed = await self._parse(call, envelope.tenant, limit_s, queued)
+                self._metrics.computed(1, queued.computed_s)
                 _log_reading(parsed)
                 return parsed
             except ChildFailedError as error:
@@ -182,24 +182,27 @@ class Parser:
         return await answers_of("parse", envelopes, (self._parse_soon(call, envelope) for call, envelope in calls))
 
     async def _parse_soon(self, call: ParseCall, envelope: Envelope) -> ParsedFile | None:
-        try:
-            async with asyncio.timeout(SHARED_MESSAGE_S):
-                return await self.parse_call(call, envelope, SHARED_FILE_S)
-        except TimeoutError:
-            return None
+        with self._metrics.counting_drops():
+            try:
+                async with asyncio.timeout(SHARED_MESSAGE_S):
+                    return await self.parse_call(call, envelope, SHARED_FILE_S)
+            except TimeoutError:
+                self._metrics.retried()
+                return None
 
-    async def _parse(self, call: ParseCall, tenant: str, limit_s: float | None) -> ParsedFile:
+    async def _parse(self, call: ParseCall, tenant: str, limit_s: float | None, queued: QueuedCall) -> ParsedFile:
         """Parses in a child. A killed child gets a second attempt: something outside the file may have killed it."""
         assert self._children is not None  # Serve configures a replica before it sends it anything
         arguments = (call.content, call.filename, call.chunking or self._config.chunking, call.options)
+        parse = partial(self._children.call, tenant, *arguments, limit_s=limit_s, begin=queued.begin)
         parsed: ParsedFile
         try:
-            parsed = await self._children.call(tenant, *arguments, limit_s=limit_s)
+            parsed = await parse()
         except ChildFailedError as error:
             if error.limit != "killed":
                 raise
             self._metrics.retried()
-            parsed = await self._children.call(tenant, *arguments, limit_s=limit_s)
+            parsed = await parse()
         return parsed
 
     async def close(self) -> None:

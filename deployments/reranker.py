@@ -92,9 +92,11 @@ class Reranker:
         """
 
         async def work(model: RerankingModel, context: RequestContext) -> Reranking:
-            scores = await self._score_in_time(model, request, context.remaining_s(), Flow.of(envelope))
+            budget_s, flow = context.remaining_s(), Flow.of(envelope)
+            scores, num_tokens = await self._score_in_time(model, request, budget_s, flow)
             relevance = float(np.nanmax(model.to_relevance(scores))) if len(scores) else None
-            return Reranking(blend(scores, self._retrieval_weight(model)), model.name, relevance=relevance)
+            blended = blend(scores, self._retrieval_weight(model))
+            return Reranking(blended, model.name, relevance=relevance, num_tokens=num_tokens)
 
         reranking, failed, fell_back = await self._answer(request.query, work, envelope.to_context())
         return replace(reranking, failed_canary=failed, fell_back=fell_back)
@@ -136,8 +138,8 @@ class Reranker:
 
     async def _score_in_time(
         self, model: RerankingModel, request: RerankRequest, budget_s: float, flow: Flow
-    ) -> FloatArray:
-        """A score for each text that the model has time to read, NaN for the others."""
+    ) -> tuple[FloatArray, int]:
+        """A score for each text that the model has time to read, NaN for the others; and the tokens that it read."""
         deadline = Deadline.after((1 - ANSWER_TIME) * budget_s)
         work = await self._batcher.tokenize(model.tokenize, request)
         outputs = await self._batcher.run_until(model, work.encodings, deadline, partial(model.keep, work), flow)
@@ -145,7 +147,8 @@ class Reranker:
         is_unread = np.isnan(scores)
         if is_unread.any() and (is_unread.all() or model is self._slot.canary):
             raise DeadlineExceededError("rerank", budget_s)
-        return scores
+        pairs = zip(work.encodings, outputs, strict=True)
+        return scores, sum(len(encoding) for encoding, output in pairs if output is not None)
 
     async def _score(
         self, model: RerankingModel, request: RerankRequest, deadline: Deadline, flow: Flow = NO_FLOW

@@ -189,6 +189,7 @@ class GenerationRequest:
     the default. `step`: this call is one of several, and reads the passages of the step alone; None: the only one.
     `is_whole`: a conversation beyond the model's window is refused, not cut. `functions`: those that the model may
     call; then the conversation may have calls and results, also after the question. None: it has none of them.
+    `trace_context`: the traceparent of the request, for an engine that exports spans of its own; empty: it has none.
     """
 
     request_id: str
@@ -206,6 +207,7 @@ class GenerationRequest:
     step: AnswerStep | None = None
     is_whole: bool = False
     functions: Functions | None = None
+    trace_context: str = ""
 
     @property
     def best_first(self) -> tuple[int, ...]:
@@ -222,11 +224,15 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """A request in OpenAI's format. `body` is the validated body of a chat completion or a completion."""
+    """A request in OpenAI's format. `body` is the validated body of a chat completion or a completion.
+
+    `trace_context`: as in GenerationRequest.
+    """
 
     request_id: str
     kind: Literal["chat", "completion"]
     body: dict[str, Any]
+    trace_context: str = ""
 
 
 @dataclass(frozen=True)
@@ -290,7 +296,8 @@ class Reranking:
 
     NaN is the score of a candidate that the model had no time to read. At least one was read.
     `failed_canary` is the alias of a canary that failed, so that `model` scored the candidates instead. `relevance` is
-    the highest relevance of a candidate by the model alone, 0 to 1; None if it is unknown.
+    the highest relevance of a candidate by the model alone, 0 to 1; None if it is unknown. `num_tokens`: those that
+    the model read for these scores, special tokens included; 0 where it read none, as with stored token vectors.
     """
 
     scores: FloatArray
@@ -298,6 +305,7 @@ class Reranking:
     failed_canary: str = ""
     relevance: float | None = None
     fell_back: FellBack = ()
+    num_tokens: int = 0
 
     @property
     def is_partial(self) -> bool:

@@ -180,7 +180,7 @@ class LiveServices:
         clients.configure_breakers(settings.breaker)
         embedder = caches.embeddings(clients.embedder)
         reranker: RerankStage = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
-        reranker = ExactIdentifiers(reranker)
+        reranker = ExactIdentifiers(MeteredReranker(reranker, self._metering))
         stages = RetrievalStages(embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations)
         retrieving: Retrieving = UndegradedRetrieval(RetrievalPipeline(stages, settings.retrieval))
         retrieving = ExactRetrieval(retrieving)

@@ -132,7 +132,8 @@ class ShortestFirst:
 
     async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
         lengths = [len(candidate.text) for candidate in candidates]
-        return Reranking(-np.array(lengths, np.float32), "shortest-first")
+        num_tokens = sum(len(candidate.text.split()) for candidate in candidates)
+        return Reranking(-np.array(lengths, np.float32), "shortest-first", num_tokens=num_tokens)
 
     async def score_as_stored(
         self, query: SearchedQuery, candidates: list[Passage], context: RequestContext

@@ -13,6 +13,10 @@ SLOW_S = 5.0  # from then on a call does not count among the calls at once
 MAX_GROWTH = 2  # children at most, as a multiple of the calls at once
 
 
+def _ignore() -> None:
+    """Nobody measures the wait."""
+
+
 @dataclass(eq=False)
 class WaitingCall:
     """A call that waits for a child, and whose it is."""
@@ -55,10 +59,12 @@ class ChildPool:
         num_quick = sum(not call.is_slow for call in self._running.values())
         return num_quick < self._num_at_once and len(self._running) < MAX_GROWTH * self._num_at_once
 
-    async def call(self, tenant: str, *arguments: Any, limit_s: float | None = None) -> Any:
+    async def call(
+        self, tenant: str, *arguments: Any, limit_s: float | None = None, begin: Callable[[], None] = _ignore
+    ) -> Any:
         """The function's result. Raises what it raises, ChildFailedError or ChildStartError. Cancelling ends the child.
 
-        Raises TimeoutError after `limit_s` in a child that has started.
+        Calls `begin` when a child has started; raises TimeoutError after `limit_s` from then on.
         """
         waiting = WaitingCall(tenant, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -66,6 +72,7 @@ class ChildPool:
         try:
             child = await waiting.child
             await self._start(child)
+            begin()
             async with asyncio.timeout(limit_s):
                 return await child.call(*arguments)
         finally:

@@ -15,7 +15,7 @@ AnswerAll = Callable[[list[Message]], Awaitable[list[list[Any]]]]  # the answers
 AS_SHIPPED = BatchedStageConfig()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Call:
     """A message, and the future that gets its answers."""
 
@@ -23,6 +23,7 @@ class _Call:
     answers: asyncio.Future[list[Any]]
     flows: Sequence[Flow] = (NO_FLOW,)
     arrived_at: float = field(default_factory=time.perf_counter)
+    has_begun: bool = False  # to be computed
 
 
 class MessageBatcher:
@@ -54,8 +55,14 @@ class MessageBatcher:
         self._waiting.append(call)
         if self._running is None:
             self._running = loop.create_task(self._run())
-        with self._metrics.counting_drops():
-            return await call.answers
+        self._metrics.arrived()
+        try:
+            with self._metrics.counting_drops():
+                return await call.answers
+        finally:
+            if not call.has_begun:
+                call.has_begun = True
+                self._metrics.left()
 
     async def _run(self) -> None:
         """Compute batches until no message waits."""
@@ -89,6 +96,7 @@ class MessageBatcher:
     async def _run_batch(self, batch: list[_Call]) -> None:
         start = time.perf_counter()
         for call in batch:
+            call.has_begun = True
             self._metrics.waited(start - call.arrived_at)
         try:
             answers = await self._answer_all([call.message for call in batch]) if batch else []

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from deployments.calls.envelope import Envelope, longest_budget_s
@@ -41,13 +42,21 @@ def received_stream(method: Callable[P, AsyncGenerator[T, None]]) -> Callable[P,
     @functools.wraps(method)
     async def observed(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, None]:
         with _observed(_stage(args), method.__name__, _envelopes(args)) as spans:
-            async with aclosing(method(*args, **kwargs)) as items:
+            async with aclosing(method(*_below(spans, args), **kwargs)) as items:
                 async for item in items:
                     yield item
             if spans:
                 yield Traced(None, tuple(span.end() for span in spans))
 
     return observed
+
+
+def _below(spans: list[OpenSpan], args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments, with an envelope whose spans begin below that of the replica."""
+    if not spans:
+        return args
+    traceparent = spans[0].traceparent
+    return tuple(replace(arg, trace_context=traceparent) if isinstance(arg, Envelope) else arg for arg in args)
 
 
 def _stage(args: tuple[Any, ...]) -> str:

@@ -133,6 +133,7 @@ class TokenBatcher:
     async def _run(self, call: Call, parts: AsyncGenerator[Sequence[Encoding], None], lane: PassLane) -> None:
         budget_s = call.deadline.remaining_s()
         self.num_unfinished += 1
+        self._metrics.arrived()
         try:
             with self._metrics.counting_drops():
                 await self._compute(call, parts, lane, budget_s)
@@ -140,6 +141,8 @@ class TokenBatcher:
             raise DeadlineExceededError(self._stage, budget_s) from None
         finally:
             call.is_over = True
+            if not call.has_begun:
+                self._metrics.left()
             self.num_unfinished -= 1
             self.meter.left(call.num_tokens)
             lane.drop_inactive()

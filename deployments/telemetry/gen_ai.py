@@ -37,7 +37,12 @@ def attributes_of(answer: Any) -> Mapping[str, Value]:
         case Relevance():
             return {RESPONSE_MODEL: answer.model, INPUT_TOKENS: answer.num_tokens}
         case Reranking():
-            return {RESPONSE_MODEL: answer.model, "ragserve.candidates": len(answer.scores)}
+            num_candidates = len(answer.scores)
+            return {
+                RESPONSE_MODEL: answer.model,
+                INPUT_TOKENS: answer.num_tokens,
+                "ragserve.candidates": num_candidates,
+            }
         case Ranking():
             return {"ragserve.hits": len(answer)}
         case LexicalRanking():

@@ -67,6 +67,12 @@ STAGE_ONGOING = Gauge(
     ["stage"],
     multiprocess_mode="livesum",
 )
+STAGE_WAITING = Gauge(
+    "ragserve_stage_waiting_calls",
+    "Calls inside the replicas of a stage that wait for their first batch.",
+    ["stage"],
+    multiprocess_mode="livesum",
+)
 STAGE_QUEUE_SECONDS = Histogram(
     "ragserve_stage_queue_seconds",
     "Time of a call inside a replica, from its arrival to the start of its first batch.",
@@ -88,7 +94,8 @@ STAGE_DROPPED = Counter(
 )
 STAGE_RETRIES = Counter(
     "ragserve_stage_retries_total",
-    "Further attempts for a call: the next model of a list, a second child process of the parser.",
+    "Further attempts for a call: the next model of a list, a second child process of the Parser, a message of its own "
+    "for a slow file.",
     ["stage"],
 )
 ADMISSION_LIMIT = Gauge(

@@ -1,6 +1,7 @@
 """The metrics of one stage inside its replica, with their labels resolved once."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ class StageMetrics:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
+        self._waiting = metrics.STAGE_WAITING.labels(stage)
         self._queue_seconds = metrics.STAGE_QUEUE_SECONDS.labels(stage)
         self._compute_seconds = metrics.STAGE_COMPUTE_SECONDS.labels(stage)
         self._batch_size = metrics.STAGE_BATCH_SIZE.labels(stage)
@@ -22,9 +24,37 @@ class StageMetrics:
         for reason in ("overloaded", "deadline_exceeded", "cancelled"):
             metrics.STAGE_DROPPED.labels(stage, reason)
 
+    def arrived(self) -> None:
+        """A call waits from now on. `waited` or `left` ends that."""
+        self._waiting.inc()
+
     def waited(self, seconds: float) -> None:
-        """A call's first batch begins, `seconds` after the call arrived."""
+        """A waiting call's first batch begins, `seconds` after the call arrived."""
+        self._waiting.dec()
         self._queue_seconds.observe(seconds)
+
+    def queue_ended(self, seconds: float) -> None:
+        """A call waited in a queue whose length `note_waiting` gives."""
+        self._queue_seconds.observe(seconds)
+
+    def note_waiting(self, num_calls: int) -> None:
+        """The queue has this length now."""
+        self._waiting.set(num_calls)
+
+    def left(self) -> None:
+        """A waiting call ends without a batch."""
+        self._waiting.dec()
+
+    @contextmanager
+    def queued(self) -> Iterator["QueuedCall"]:
+        """A call that computes alone: it waits until `begin`."""
+        call = QueuedCall(self)
+        self.arrived()
+        try:
+            yield call
+        finally:
+            if not call.has_begun:
+                self.left()
 
     def computed(self, num_items: int, seconds: float) -> None:
         """A batch ended."""
@@ -57,3 +87,26 @@ class StageMetrics:
             if isinstance(error, OverloadedError):
                 self.dropped(error.code)
             raise
+
+
+class QueuedCall:
+    """A call inside a replica, from its arrival on."""
+
+    def __init__(self, stage: StageMetrics) -> None:
+        self._stage = stage
+        self._arrived_at, self._begun_at = time.perf_counter(), 0.0
+
+    @property
+    def has_begun(self) -> bool:
+        return self._begun_at > 0
+
+    @property
+    def computed_s(self) -> float:
+        """Seconds since it began; 0 before."""
+        return time.perf_counter() - self._begun_at if self.has_begun else 0.0
+
+    def begin(self) -> None:
+        """It is computed from now on. Further calls change nothing."""
+        if not self.has_begun:
+            self._begun_at = time.perf_counter()
+            self._stage.waited(self._begun_at - self._arrived_at)

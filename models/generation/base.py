@@ -1,8 +1,8 @@
 """The protocols of generation: an engine that starts and stops, and the text that it streams for a request."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from models.types import CompletionRequest, GenerationDelta, GenerationRequest
 
@@ -33,6 +33,14 @@ class Engine(Protocol):
 
     def activity(self) -> EngineActivity:
         """What the engine works on now."""
+
+
+@runtime_checkable
+class QueueingEngine(Protocol):
+    """An engine with a queue of its own, which it measures."""
+
+    def observe_queue(self, observe: Callable[[str, float], None]) -> None:
+        """Call `observe` with the id of each request that the engine begins, and the seconds that it waited there."""
 
 
 class GenerationModel(Engine, Protocol):

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from models.generation.followed_call import FollowedCall
 from models.types import GenerationDelta
 
 if TYPE_CHECKING:
@@ -13,14 +14,18 @@ if TYPE_CHECKING:
 
 
 async def gather(
-    outputs: "AsyncGenerator[RequestOutput, None]", gather_s: float
+    outputs: "AsyncGenerator[RequestOutput, None]", gather_s: float, call: FollowedCall
 ) -> "AsyncGenerator[RequestOutput, None]":
     """The engine's outputs: the first at once, each further one at least `gather_s` seconds after the previous one.
 
     Only for outputs of kind DELTA. vLLM merges those that wait: no token is lost, and a message carries more of them.
     """
+    has_begun = False
     async with aclosing(outputs):
         async for output in outputs:
+            if not has_begun:
+                has_begun = True
+                call.note_begun(output)
             yield output
             if gather_s and not output.finished:
                 await asyncio.sleep(gather_s)

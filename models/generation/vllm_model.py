@@ -14,6 +14,7 @@ from models.functions import Functions
 from models.generation.base import EngineActivity
 from models.generation.chat_body import sampling_fields
 from models.generation.control_tokens import ControlTokens
+from models.generation.followed_call import FollowedCall, Observe, observe_nothing
 from models.generation.function_calls import chat_messages, deltas_of, function_fields, to_chat
 from models.generation.gathering import gather, gather_deltas
 from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
@@ -51,6 +52,7 @@ class VllmModel:
         self._controls = ControlTokens()
         self._num_requests = itertools.count()
         self._unfinished: set[str] = set()  # the engine's request ids
+        self._observe: Observe = observe_nothing
         # One thread only: vLLM deep-copies the tokenizer for each further thread, as threads cannot share it.
         self._tokenizing = ThreadPoolExecutor(1, "tokenizing")
 
@@ -82,8 +84,9 @@ class VllmModel:
         return deltas if request.sampling.response_schema is None else _without_marks(deltas)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[dict[str, Any], None]:
-        server = self._running_server()
-        async with aclosing(server.answer(request.kind, request.body, self._engine_id(request.request_id))) as answers:
+        engine_id = self._engine_id(request.request_id)
+        answering = self._running_server().answer(request.kind, request.body, engine_id, self._followed(request))
+        async with aclosing(answering) as answers:
             async for answer in answers:
                 yield answer
 
@@ -99,6 +102,9 @@ class VllmModel:
             return EngineActivity()
         max_running = int(self._engine.vllm_config.scheduler_config.max_num_seqs)
         return EngineActivity(self._engine.get_num_unfinished_requests(), max_running, max_waiting=None)
+
+    def observe_queue(self, observe: Observe) -> None:
+        self._observe = observe
 
     async def check_health(self) -> None:
         """Raises StageUnavailableError before `start` and after `stop`, and EngineDeadError if vLLM's process died."""
@@ -143,7 +149,12 @@ class VllmModel:
             revision=self._config.revision,
             max_model_len=self._config.max_model_len,
             reasoning_parser=self._config.reasoning_parser or "",
-            **{"enable_prefix_caching": True, **on_this_platform(), **lora_arguments(self._config.adapters)}
+            **{
+                "enable_prefix_caching": True,
+                "served_model_name": self.name,
+                **on_this_platform(),
+                **lora_arguments(self._config.adapters),
+            }
             | self._config.engine_kwargs,
         )
 
@@ -214,7 +225,7 @@ class VllmModel:
         self._unfinished.add(engine_id)
         try:
             with _translate_errors():
-                outputs = self._generate(engine, prompt, request.sampling, engine_id, adapter)
+                outputs = self._generate(engine, prompt, request, engine_id, adapter)
                 async with aclosing(outputs):
                     async for output in outputs:
                         num_completion_tokens += len(output.outputs[0].token_ids)
@@ -239,7 +250,7 @@ class VllmModel:
             **sampling_fields(sampling, self._config.temperature),
             **function_fields(request.functions),
         }
-        chunks = server.answer("chat", body, self._engine_id(request.request_id))
+        chunks = server.answer("chat", body, self._engine_id(request.request_id), self._followed(request))
         async with aclosing(deltas_of(chunks)) as deltas:
             async for delta in deltas:
                 yield delta
@@ -248,15 +259,20 @@ class VllmModel:
         self,
         engine: "AsyncLLM",
         prompt: list[int],
-        options: SamplingOptions,
+        request: GenerationRequest,
         engine_id: str,
         adapter: "LoRARequest | None",
     ) -> AsyncGenerator["RequestOutput", None]:
         from vllm.inputs.engine import tokens_input
 
-        sampling = self._sampling(options)
-        outputs = engine.generate(tokens_input(prompt), sampling, engine_id, lora_request=adapter)
-        return gather(outputs, self._config.stream_gather_s)
+        sampling, call = self._sampling(request.sampling), self._followed(request)
+        outputs = engine.generate(
+            tokens_input(prompt), sampling, engine_id, lora_request=adapter, trace_headers=call.trace_headers
+        )
+        return gather(outputs, self._config.stream_gather_s, call)
+
+    def _followed(self, request: GenerationRequest | CompletionRequest) -> FollowedCall:
+        return FollowedCall.of(request, self._observe, self._config.traces_endpoint is not None)
 
     def _sampling(self, options: SamplingOptions) -> "SamplingParams":
         """Options from the request, then the config, then the checkpoint's generation_config."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, RagError, StageUnavailableError
+from models.generation.followed_call import FollowedCall
 from models.generation.gathering import gather
 from models.generation.vllm_config import VllmConfig
 
@@ -69,7 +70,9 @@ class OpenAIServer:
             raise ModelNotFoundError("model", name, [self._name, *self._models.lora_requests])
         return self._models.lora_requests[name]
 
-    async def answer(self, kind: Kind, body: dict[str, Any], request_id: str) -> AsyncGenerator[dict[str, Any], None]:
+    async def answer(
+        self, kind: Kind, body: dict[str, Any], engine_id: str, call: FollowedCall
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """The response object, or its chunks if the body says `stream`. Closing it frees the engine at once.
 
         Raises InvalidRequestError, ModelNotFoundError, OverloadedError, StageUnavailableError.
@@ -79,11 +82,11 @@ class OpenAIServer:
         serving = copy(self._serving[kind])
         # vLLM's parsers of tool calls expect one token at a time.
         gather_s = 0.0 if body.get("tools") else self._config.stream_gather_s
-        serving.engine_client = request_engine = _RequestEngine(self._engine, gather_s)
+        serving.engine_client = request_engine = _RequestEngine(self._engine, gather_s, call)
         limits = {name: min(body[name], self._config.max_tokens) for name in _LIMITS if _is_count(body.get(name))}
         self._running.add(request_engine)
         try:
-            async with aclosing(_responses(serving, {**body, **limits, "request_id": request_id})) as responses:
+            async with aclosing(_responses(serving, {**body, **limits, "request_id": engine_id})) as responses:
                 async for response in responses:
                     yield response
             request_engine.request_ids.clear()
@@ -114,9 +117,10 @@ class OpenAIServer:
 class _RequestEngine:
     """The engine for one request. It records the ids of the generations that the request starts."""
 
-    def __init__(self, engine: "AsyncLLM", gather_s: float) -> None:
+    def __init__(self, engine: "AsyncLLM", gather_s: float, call: FollowedCall) -> None:
         self._engine = engine
         self._gather_s = gather_s
+        self._call = call
         self.request_ids: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -124,7 +128,9 @@ class _RequestEngine:
 
     def generate(self, prompt: Any, sampling_params: Any, request_id: str, **options: Any) -> AsyncGenerator[Any, None]:
         self.request_ids.append(request_id)
-        return gather(self._engine.generate(prompt, sampling_params, request_id, **options), self._gather_s)
+        options["trace_headers"] = self._call.trace_headers
+        outputs = self._engine.generate(prompt, sampling_params, request_id, **options)
+        return gather(outputs, self._gather_s, self._call)
 
 
 def _renderer(config: VllmConfig, engine: "AsyncLLM") -> "OnlineRenderer":

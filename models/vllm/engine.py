@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 from models.compute import torch_gains_by_bfloat16
 from models.vllm.arguments import check_engine_arguments
 
+TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"  # vLLM's default is gRPC
+
 
 class VllmEngineConfig(BaseModel):
     """The part of an entry of kind `vllm` that configures its engine."""
@@ -27,9 +29,16 @@ class VllmEngineConfig(BaseModel):
         check_engine_arguments(arguments)
         return arguments
 
+    @property
+    def traces_endpoint(self) -> str | None:
+        """Where the engine exports its spans, such as http://collector:4318/v1/traces; None: nowhere."""
+        endpoint = self.engine_kwargs.get("otlp_traces_endpoint")
+        return str(endpoint) if endpoint else None
+
     def environment(self) -> dict[str, str]:
         """Environment variables that vLLM reads when it is imported; set them before the model is built."""
-        return cpu_engine_environment(self.cpu_kv_cache_gib, self.cpu_threads)
+        protocol = {TRACES_PROTOCOL: "http/protobuf"} if (self.traces_endpoint or "").endswith("/v1/traces") else {}
+        return {**cpu_engine_environment(self.cpu_kv_cache_gib, self.cpu_threads), **protocol}
 
 
 def on_this_platform() -> dict[str, Any]:

@@ -43,7 +43,7 @@ class MeteredEmbedder:
 
 
 class MeteredReranker:
-    """Satisfies RerankStage. Counts the scores that a request asks for itself; those of a question have no count."""
+    """Satisfies RerankStage. Limits count the scores that a request asks for itself, not those of a question."""
 
     def __init__(self, reranker: RerankStage, metering: Metering) -> None:
         self._reranker, self._metering = reranker, metering
@@ -52,7 +52,9 @@ class MeteredReranker:
         return self._reranker.reads_tokens(generation)
 
     async def rerank(self, query: SearchedQuery, candidates: list[Passage], context: RequestContext) -> Reranking:
-        return await self._reranker.rerank(query, candidates, context)
+        reranking = await self._reranker.rerank(query, candidates, context)
+        self._metering.reranked(context.tenant, reranking.model, reranking.num_tokens)
+        return reranking
 
     async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
         relevance = await self._reranker.score(query, texts, context)

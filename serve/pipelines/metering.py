@@ -53,19 +53,28 @@ class Metering:
     def read(self, tenant: str, model: str, kind: str, num_tokens: int) -> None:
         """The model read tokens of the tenant. `kind`: prompt, embedding or reranking."""
         price = self._prices.get(model)
+        self._use(tenant, num_tokens)
         self._count(tenant, model, kind, num_tokens, price.input if price else 0.0)
+
+    def reranked(self, tenant: str, model: str, num_tokens: int) -> None:
+        """The model read candidates of a question. They cost, but no limit of the tenant counts them."""
+        price = self._prices.get(model)
+        self._count(tenant, model, "reranking", num_tokens, price.input if price else 0.0)
 
     def wrote(self, tenant: str, model: str, num_tokens: int) -> None:
         """The model wrote tokens for the tenant."""
         price = self._prices.get(model)
+        self._use(tenant, num_tokens)
         self._count(tenant, model, "completion", num_tokens, price.output if price else 0.0)
+
+    def _use(self, tenant: str, num_tokens: int) -> None:
+        if self._used is not None and tenant and num_tokens:
+            self._used(tenant, num_tokens)
 
     def _count(self, tenant: str, model: str, kind: str, num_tokens: int, price: float) -> None:
         # The document canary is the operator's: no tenant pays for it, and it takes none of the tenants' names.
         if not (tenant and model and num_tokens) or tenant == CANARY_TENANT:
             return
-        if self._used is not None:
-            self._used(tenant, num_tokens)
         label = metrics.TENANT_NAMES.label(tenant)
         metrics.TENANT_TOKENS.labels(label, model, kind).inc(num_tokens)
         if price:

@@ -70,18 +70,19 @@ class StoredTokenReranking:
         scores = await self._stored_scores(query, candidates, scoring, context) if scoring else None
         if scoring is None or scores is None:
             return await self._rerank_all(query, candidates, context)
-        missing = np.flatnonzero(np.isnan(scores))
+        missing, num_tokens = np.flatnonzero(np.isnan(scores)), 0
         if len(missing):
             unread = [candidates[place] for place in missing]
             relevance = await attempt(self._reranker.score_as_stored(query, unread, context))
             if isinstance(relevance, Relevance):  # if not, they have no score, and stay below the others
                 if relevance.model != scoring.model:  # replaced since, by a model whose scores have another scale
                     return await self._rerank_all(query, candidates, context)
-                scores[missing] = relevance.scores
+                scores[missing], num_tokens = relevance.scores, relevance.num_tokens
         _count(len(scores) - len(missing), len(missing))
         metrics.observe_model("rerank", scoring.model, time.perf_counter() - start)
         highest = float(np.clip(np.nanmax(scores), 0, 1))  # as late interaction's to_relevance
-        return Reranking(blend(scores, scoring.retrieval_weight), scoring.model, relevance=highest)
+        blended = blend(scores, scoring.retrieval_weight)
+        return Reranking(blended, scoring.model, relevance=highest, num_tokens=num_tokens)
 
     async def score(self, query: str, texts: Sequence[str], context: RequestContext) -> Relevance:
         return await self._reranker.score(query, texts, context)

@@ -1,12 +1,13 @@
 """The generator's replica, without Ray around it: which model answers, and what becomes of one that fails."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from deployments.autoscaling import BACKLOG_S, DEMAND
 from deployments.generator import Generator
@@ -88,6 +89,7 @@ async def generator() -> AsyncIterator[Generator]:
         "long": entry(kind_of(WordByWordModel)),
         "short": entry("extractive", max_sentences=1),
         "failing": entry(kind_of(FailingModel)),
+        "queueing": entry(kind_of(QueueingModel)),
         "unstartable": entry(kind_of(FailingModel), starts=False),
     }
     made = Generator(Catalog({"embedding": {}, "reranking": {}, "generation": entries}))
@@ -108,6 +110,49 @@ def asked(question: str = "When does the spring tide come?", **sampling: Any) ->
 
 async def answer(generator: Generator, request: GenerationRequest) -> list[GenerationDelta]:
     return [delta async for delta in generator.stream(request, envelope(LIMIT_S))]
+
+
+class QueueingModel(WordByWordModel):
+    """An engine that runs one request at a time, and says that each waited an hour in its queue."""
+
+    def observe_queue(self, observe: Callable[[str, float], None]) -> None:
+        self._observe = observe
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationDelta, None]:
+        self._observe(request.request_id, 3600.0)
+        async for delta in super().stream(request):
+            yield delta
+
+
+def measured(name: str, **labels: str) -> float:
+    """The value of a metric of the Generator."""
+    return REGISTRY.get_sample_value(f"ragserve_stage_{name}", {"stage": "generate", **labels}) or 0.0
+
+
+async def test_the_time_in_the_engines_queue_is_queue_and_no_work(generator: Generator) -> None:
+    await chosen(generator, model="queueing")
+    before = {name: measured(name) for name in ("queue_seconds_sum", "queue_seconds_count", "compute_seconds_count")}
+    worked_s = measured("compute_seconds_sum")
+
+    await answer(generator, asked())
+
+    assert measured("queue_seconds_sum") - before["queue_seconds_sum"] >= 3600
+    assert measured("queue_seconds_count") - before["queue_seconds_count"] == 1
+    assert measured("compute_seconds_count") - before["compute_seconds_count"] == 1
+    assert measured("compute_seconds_sum") - worked_s < 3600
+
+
+async def test_streams_beyond_the_slots_wait_and_one_that_is_closed_is_a_drop(generator: Generator) -> None:
+    dropped = measured("dropped_total", reason="cancelled")
+    streams = [generator.stream(asked(), envelope(LIMIT_S)) for _ in range(3)]
+    for stream in streams:
+        await anext(stream)
+    num_waiting = measured("waiting_calls")
+    for stream in streams:
+        await stream.aclose()
+
+    assert (num_waiting, measured("waiting_calls")) == (2, 0)
+    assert measured("dropped_total", reason="cancelled") == dropped + 3
 
 
 async def test_a_swapped_model_answers_the_next_request(generator: Generator) -> None:

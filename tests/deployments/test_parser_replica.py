@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
 from deployments import parser as parser_module
@@ -59,6 +60,27 @@ async def test_files_that_wait_are_backlog_and_those_that_are_parsed_are_none(pa
     assert idle[BACKLOG_S] == 0
     assert waiting[BACKLOG_S] > 0
     assert parser.record_autoscaling_stats()[BACKLOG_S] == 0
+
+
+def measured(name: str, **labels: str) -> float:
+    """The value of a metric of the Parser."""
+    return REGISTRY.get_sample_value(f"ragserve_stage_{name}", {"stage": "parse", **labels}) or 0.0
+
+
+async def test_files_beyond_those_at_once_wait_and_are_measured_apart_from_the_work(parser: Parser) -> None:
+    names = ("queue_seconds_count", "compute_seconds_count", "batch_size_sum")
+    await parser.reconfigure(ROOMY | {"files_at_once": 1})
+    before, dropped = [measured(name) for name in names], measured("dropped_total", reason="cancelled")
+    files = [asyncio.create_task(parser.parse(TEXT, "tides.txt", None, ENVELOPE)) for _ in range(3)]
+    await asyncio.sleep(0)
+    num_waiting = measured("waiting_calls")
+
+    files[2].cancel()
+    await asyncio.wait(files)
+
+    assert (num_waiting, measured("waiting_calls")) == (3, 0)  # the first one waits for its process
+    assert [measured(name) - value for name, value in zip(names, before, strict=True)] == [2, 2, 2]
+    assert measured("dropped_total", reason="cancelled") == dropped + 1
 
 
 @pytest.mark.slow
@@ -124,10 +146,13 @@ async def test_the_client_asks_again_for_a_file_that_was_too_slow_to_share_a_mes
 ) -> None:
     monkeypatch.setattr(parser_module, "SHARED_FILE_S", 0.0)  # so every file is too slow
     client = ParserClient(InlineHandle(parser, {}), "parse")
+    retried, dropped = measured("retries_total"), measured("dropped_total", reason="deadline_exceeded")
 
     parsed = await client.parse(TEXT, "tides.txt", None, within(60))
 
     assert parsed.text == TEXT.decode()
+    assert measured("retries_total") == retried + 1
+    assert measured("dropped_total", reason="deadline_exceeded") == dropped
 
 
 async def test_small_files_that_are_parsed_at_once_share_messages(parser: Parser) -> None:
@@ -254,8 +279,10 @@ async def test_a_parser_without_processes_says_so_and_blames_no_file(
     parser: Parser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    dropped = measured("dropped_total", reason="overloaded")
     with pytest.raises(OverloadedError):
         await parser.parse(TEXT, "tides.txt", None, ENVELOPE)
+    assert measured("dropped_total", reason="overloaded") == dropped + 1
     with pytest.raises(StageUnavailableError):
         await parser.status()
     monkeypatch.undo()

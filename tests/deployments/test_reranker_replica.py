@@ -85,6 +85,7 @@ async def test_reranking_is_blended_with_the_order_of_retrieval(model: Any) -> N
 
     np.testing.assert_allclose(reranked.scores, blend(scores, model.retrieval_weight), atol=0.02)
     assert np.argsort(-by_order.scores).tolist() == [0, 1, 2, 3]
+    assert reranked.num_tokens == by_order.num_tokens > 20
 
 
 async def test_a_request_without_time_left_is_not_computed() -> None:

@@ -33,6 +33,46 @@ def total(name: str, **labels: str) -> float:
     )
 
 
+MESSAGES = [{"role": "user", "content": QUESTION["query"]}]
+FILE_SEARCH = {"type": "file_search", "vector_store_ids": ["default"]}
+STREAMS: dict[str, dict[str, Any]] = {
+    "/v1/query": QUESTION,
+    "/v1/chat/completions": {"model": "ragserve", "messages": MESSAGES, "vector_store_ids": ["default"]},
+    "/v1/responses": {"model": "ragserve", "input": QUESTION["query"], "tools": [FILE_SEARCH]},
+}
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_the_stages_of_a_streamed_answer_add_up_with_the_generator_among_them(tmp_path: Path, path: str) -> None:
+    async with serving(tmp_path, statuses=STATUSES) as (_, http):
+        names = ("question_seconds", "question_stage_seconds")
+        before = {name: total(f"{name}_sum") for name in names}
+        generated_s, num_questions = (
+            total("question_stage_seconds_sum", stage="generate"),
+            total("question_seconds_count"),
+        )
+        events = (await http.post(path, json=STREAMS[path] | {"stream": True})).text
+
+    questions_s, stages_s = (total(f"{name}_sum") - before[name] for name in names)
+    assert "250 degrees" in events
+    assert total("question_seconds_count") == num_questions + 1
+    assert stages_s == pytest.approx(questions_s, abs=1e-6)
+    assert 0 < total("question_stage_seconds_sum", stage="generate") - generated_s < questions_s
+
+
+async def test_a_questions_candidates_are_tokens_and_cost_of_its_tenant(tmp_path: Path) -> None:
+    settings = Settings(costs=CostConfig(prices={"shortest-first": Price(input=1_000)}))
+    labels = {"tenant": "default", "model": "shortest-first"}
+    async with serving(tmp_path, settings, statuses=STATUSES) as (_, http):
+        before = total("tenant_tokens_total", kind="reranking", **labels), total("tenant_cost_total", **labels)
+        answer = await http.post("/v1/query", json=QUESTION)
+
+    num_tokens = total("tenant_tokens_total", kind="reranking", **labels) - before[0]
+    assert answer.json()["models"]["rerank"] == "shortest-first"
+    assert num_tokens > 0
+    assert total("tenant_cost_total", **labels) - before[1] == pytest.approx(num_tokens / 1_000)
+
+
 async def test_stages_and_overhead_add_up_to_the_questions(tmp_path: Path) -> None:
     async with serving(tmp_path) as (_, http):
         before_s, stages_before_s = total("question_seconds_sum"), total("question_stage_seconds_sum")

@@ -1,6 +1,7 @@
 """What a stage's batches leave in the metrics."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from deployments.telemetry.metrics import FirstNames
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError, OverloadedError
 from models.tokens.encoding import Encoding
+from tests.patience import PATIENCE_S
 
 
 class Lengths:
@@ -20,6 +22,18 @@ class Lengths:
 
     def forward(self, batch: Sequence[Encoding]) -> list[int]:
         return [len(encoding) for encoding in batch]
+
+
+class Held(Lengths):
+    """A model whose passes end when they may."""
+
+    def __init__(self) -> None:
+        self.has_begun, self.may_end = threading.Event(), threading.Event()
+
+    def forward(self, batch: Sequence[Encoding]) -> list[int]:
+        self.has_begun.set()
+        self.may_end.wait(PATIENCE_S)
+        return super().forward(batch)
 
 
 def encodings(*lengths: int) -> list[Encoding]:
@@ -48,6 +62,7 @@ async def test_what_a_stage_does_not_finish_is_counted_by_its_reason() -> None:
 
     with pytest.raises(DeadlineExceededError):
         await batcher.run(Lengths(), encodings(10), Deadline.after(0))
+    assert value("waiting_calls", "probe-drop") == 0
     calls = [batcher.run(Lengths(), encodings(60), Deadline.after(60)) for _ in range(4)]
     results = await asyncio.gather(*calls, return_exceptions=True)
 
@@ -57,6 +72,47 @@ async def test_what_a_stage_does_not_finish_is_counted_by_its_reason() -> None:
     assert value("dropped_total", "probe-drop", reason="deadline_exceeded") == 1
     assert value("dropped_total", "probe-drop", reason="cancelled") == 0
     batcher.close()
+
+
+async def test_a_call_waits_until_its_first_pass_begins_or_its_caller_leaves() -> None:
+    batcher, model = TokenBatcher("probe-wait", TokenBatchedConfig(max_batch_size=1)), Held()
+    calls = [asyncio.create_task(batcher.run(model, encodings(9), Deadline.after(600))) for _ in range(3)]
+    await asyncio.to_thread(model.has_begun.wait, PATIENCE_S)
+    num_waiting = value("waiting_calls", "probe-wait")
+
+    calls[2].cancel()
+    await asyncio.wait(calls[2:])
+    num_after_one_left = value("waiting_calls", "probe-wait")
+    model.may_end.set()
+    await asyncio.gather(*calls[:2])
+
+    assert (num_waiting, num_after_one_left, value("waiting_calls", "probe-wait")) == (2, 1, 0)
+    assert value("queue_seconds_count", "probe-wait") == 2
+    batcher.close()
+
+
+async def test_a_message_waits_while_the_batch_before_it_is_computed() -> None:
+    may_end = asyncio.Event()
+
+    async def answer_all(messages: list[list[int]]) -> list[list[int]]:
+        await may_end.wait()
+        return messages
+
+    batcher = MessageBatcher(answer_all, "probe-queue")
+    calls = [asyncio.create_task(batcher.answers([1]))]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # its batch begins in the second turn of the loop
+    calls += [asyncio.create_task(batcher.answers([number])) for number in (2, 3)]
+    await asyncio.sleep(0)
+    num_waiting = value("waiting_calls", "probe-queue")
+
+    calls[2].cancel()
+    await asyncio.wait(calls[2:])
+    num_after_one_left = value("waiting_calls", "probe-queue")
+    may_end.set()
+    await asyncio.gather(*calls[:2])
+
+    assert (num_waiting, num_after_one_left, value("waiting_calls", "probe-queue")) == (2, 1, 0)
 
 
 async def test_a_batch_of_messages_counts_their_requests() -> None:
