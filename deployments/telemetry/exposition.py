@@ -23,9 +23,12 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
+from deployments.telemetry.metrics_files import ATTEMPTS, GAUGE, MetricsFiles
+
 FOLDER, PORT, HOST = "RAGSERVE_METRICS_FOLDER", "RAGSERVE_METRICS_PORT", "RAGSERVE_METRICS_HOST"
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own; vLLM reads it too
 DEFAULT_PORT = 9464  # that of OpenTelemetry's Prometheus exporters
+ENGINE_PREFIX = "vllm:"
 RETRY_S = 2.0  # until another replica takes over the port
 
 
@@ -39,20 +42,72 @@ def write_to_folder() -> None:
 
 
 class NodeCollector(Collector):
-    """The metrics of all replicas of this node, living and ended. Gauges are of the living ones."""
+    """The metrics of all replicas of this node, living and ended. Gauges are of the living ones.
+
+    Those of vLLM have a `replica` each: prometheus_client would show the one that was set last.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._values: Collector = multiprocess.MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
+        self._folder, self._files = folder, MetricsFiles(folder)
 
     def collect(self) -> Iterable[Metric]:
-        for pid in self._dead():
-            multiprocess.mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
-        return self._values.collect()
+        self._files.clean_up()
+        for _ in range(ATTEMPTS):
+            before = self._files.snapshot()
+            try:
+                collected = self._read(self._files.current())
+            except FileNotFoundError:  # merged meanwhile
+                continue
+            if self._files.snapshot() == before:
+                return collected
+        return self._read(self._files.current())
 
-    def _dead(self) -> set[int]:
-        pids = {int(path.stem.rpartition("_")[2]) for path in self._folder.glob("gauge_*.db")}
-        return {pid for pid in pids if not Path("/proc", str(pid)).exists()}
+    def _read(self, paths: list[Path]) -> list[Metric]:
+        collected = [metric for metric in _merge(paths) if not _is_engine_gauge(metric)]
+        return [*collected, *self._engine_gauges(paths)]
+
+    def _engine_gauges(self, paths: list[Path]) -> Iterable[Metric]:
+        """Each once, with the samples of every replica."""
+        by_name: dict[str, Metric] = {}
+        for pid, of_process in _gauge_files(paths).items():
+            replica = replica_of(self._folder, pid)
+            for metric in filter(_is_engine_gauge, _merge(of_process)):
+                whole = by_name.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                for sample in metric.samples:
+                    whole.add_sample(sample.name, {**sample.labels, "replica": replica}, sample.value)
+        return by_name.values()
+
+
+def _merge(paths: list[Path]) -> list[Metric]:
+    merged = multiprocess.MultiProcessCollector.merge([str(path) for path in paths])  # type: ignore[no-untyped-call]
+    return list(merged)
+
+
+def _is_engine_gauge(metric: Metric) -> bool:
+    return metric.type == "gauge" and metric.name.startswith(ENGINE_PREFIX)
+
+
+def _gauge_files(paths: list[Path]) -> dict[int, list[Path]]:
+    """By process."""
+    of_process: dict[int, list[Path]] = {}
+    for path in paths:
+        if match := GAUGE.fullmatch(path.name):
+            of_process.setdefault(int(match[1]), []).append(path)
+    return of_process
+
+
+def name_replica(name: str) -> None:
+    """Call this in a replica: it is the label `replica` of its engine's gauges."""
+    if folder := os.environ.get(FOLDER):
+        Path(folder, f"{os.getpid()}.replica").write_text(name)
+
+
+def replica_of(folder: Path, pid: int) -> str:
+    """The name of the process' replica; its id if it has none."""
+    try:
+        return (folder / f"{pid}.replica").read_text()
+    except FileNotFoundError:
+        return str(pid)
 
 
 def node_registry() -> CollectorRegistry:

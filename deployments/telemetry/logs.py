@@ -104,7 +104,7 @@ def add_ids(record: logging.LogRecord) -> None:
 
     Serve's own filters would add the id of the first request alone, and look up a dozen of Ray's ids for each line.
     """
-    for name, value in (_replica_fields() | {"skip_context_filter": True} | ids_of(_requests.get())).items():
+    for name, value in (replica_fields() | {"skip_context_filter": True} | ids_of(_requests.get())).items():
         record.__dict__.setdefault(name, value)
     record.__dict__.setdefault("logger", record.name)
     if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
@@ -118,7 +118,7 @@ def readable(text: str) -> str:
 
 
 @cache
-def _replica_fields() -> dict[str, str]:
+def replica_fields() -> dict[str, str]:
     """Of this process; empty outside a replica."""
     try:
         context = serve.get_replica_context()

@@ -1,12 +1,14 @@
 """What each replica does first: its log lines join Serve's, and its metrics are exposed."""
 
 from deployments.telemetry import metrics
-from deployments.telemetry.exposition import serve_metrics
-from deployments.telemetry.logs import join_serve_log
+from deployments.telemetry.exposition import name_replica, serve_metrics
+from deployments.telemetry.logs import join_serve_log, replica_fields
 
 
 def start_telemetry(stage: str) -> None:
     """Call this first in a replica."""
     join_serve_log()
+    if name := replica_fields().get("replica"):
+        name_replica(name)
     metrics.REPLICAS.labels(stage).inc()
     serve_metrics()
