@@ -1,5 +1,6 @@
 """A circuit breaker: a model, a stage or a server that fails again and again is left alone for a while, then tried."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -7,6 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.errors import RagError
+
+logger = logging.getLogger(__name__)
 State = Literal["closed", "open", "half_open"]
 OnChange = Callable[[bool], None]  # told whether the breaker is open now
 
@@ -72,6 +76,23 @@ class Breaker:
             self.wait()
             self._is_on_trial = self.is_open
             return True
+
+    def try_beside(self, probe: Callable[[], None]) -> None:
+        """While it is open, once every `open_s`: run `probe` in a thread, so that no caller waits for the trial.
+
+        It closes the breaker, unless it raises RagError.
+        """
+        if self.allows():
+            threading.Thread(target=self._try, args=(probe,), name="breaker probe", daemon=True).start()
+
+    def _try(self, probe: Callable[[], None]) -> None:
+        try:
+            probe()
+        except RagError as error:
+            self.fail()
+            logger.warning("a server is still left alone: %s", error)
+        else:
+            self.succeed()
 
     def wait(self) -> None:
         """Put the next trial off."""

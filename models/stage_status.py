@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from models.breaker import State
+
 
 @dataclass(frozen=True)
 class TokenScoring:
@@ -25,7 +27,7 @@ class StageStatus:
     engine, dtype, processor and threads of the model. `token_scoring` is of a reranker that scores stored token
     vectors, None while a canary gets some of the queries. `models` has each model of a list and its state: ready,
     not_loaded, or open if its breaker lets no request through. `oldest_s` is the age of a parser's oldest request,
-    None of other stages.
+    None of other stages. `dependencies` has the state of the breaker of each server that the replica calls.
     """
 
     model: str = ""
@@ -40,3 +42,4 @@ class StageStatus:
     token_scoring: TokenScoring | None = None
     oldest_s: float | None = None
     models: tuple[tuple[str, str], ...] = ()
+    dependencies: tuple[tuple[str, State], ...] = ()

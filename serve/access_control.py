@@ -27,5 +27,5 @@ def open_access(api: ApiConfig, corpus: Corpus) -> Access | None:
 def open_counters(settings: Settings) -> Counters:
     """Of this process; in Redis if `limits.shared` says so, for all ingress replicas."""
     if settings.limits.shared and settings.cache.redis_url is not None:
-        return RedisCounters(settings.cache.redis_url)
+        return RedisCounters(settings.cache.redis_url, settings.cache.redis_timeout_s)
     return MemoryCounters()

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from models.breaker import State, worst
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.errors import STORAGE_ERRORS
@@ -81,7 +82,8 @@ class LiveServices:
 
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
-        self._limits = RequestLimits(lambda: self.current.settings.limits, open_counters(settings))
+        self._counters = open_counters(settings)
+        self._limits = RequestLimits(lambda: self.current.settings.limits, self._counters)
         stored_limits = StoredLimits(lambda: self.current.settings.limits, corpus.files.usage)
         self._metering, self._recent = Metering(settings.costs, self._limits.used), RecentAnswers()
         clients = replace(clients, embedder=MeteredEmbedder(clients.embedder, self._metering))
@@ -135,6 +137,7 @@ class LiveServices:
             ),
             stages=sources,
             breakers=clients.breakers,
+            dependencies=self._dependencies,
             inline=clients.inline,
             canary=canary,
             recent=self._recent,
@@ -163,6 +166,12 @@ class LiveServices:
         self._housekeeper.configure(settings.housekeeping, settings.migration.keep_previous_s)
         # One assignment, so that a request sees only old settings or only new ones.
         self.app.state.services = replace(self.current, settings=settings, retrieval=retrieval, query=query)
+
+    def _dependencies(self) -> dict[str, State]:
+        """The state of the breaker of each server that this process calls."""
+        states = {name: breaker.state for name, breaker in self._corpus.database.breakers.items()}
+        redis = (*self._caches.breakers, *self._counters.breakers)
+        return states | ({"redis": worst([breaker.state for breaker in redis])} if redis else {})
 
     async def check_health(self) -> None:
         """Raises if ingestion has stopped, or an inline replica is unhealthy. A database that is gone is no reason to

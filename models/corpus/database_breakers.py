@@ -1,15 +1,11 @@
 """The breakers of the database: while it does not answer, no call waits for it."""
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from models.breaker import Breaker, BreakerConfig, OnChange
 from models.errors import DatabaseBusyError, DatabaseUnavailableError, RagError
-
-logger = logging.getLogger(__name__)
 
 SLOW_S = 0.5  # an error that comes sooner costs no call its time
 
@@ -46,19 +42,8 @@ class DatabaseBreakers:
     def _admit_read(self) -> None:
         if not self._reads.is_open:
             return
-        if self._reads.allows():
-            threading.Thread(target=self._try, name="database probe", daemon=True).start()
+        self._reads.try_beside(self._probe)
         raise DatabaseUnavailableError("it did not answer the last calls")
-
-    def _try(self) -> None:
-        try:
-            self._probe()
-        except RagError as error:
-            self._reads.fail()
-            logger.warning("the database is still left alone: %s", error)
-        else:
-            self._reads.succeed()
-            logger.warning("the database answers again")
 
 
 @contextmanager

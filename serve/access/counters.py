@@ -8,22 +8,21 @@ import asyncio
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from time import time
 
-import redis.asyncio
 from pydantic import SecretStr
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
+from models.breaker import Breaker
 from serve.access.limits import Quota, Standing
+from serve.redis_server import TIMEOUT_S, RedisServer, RedisUnavailableError
 
 logger = logging.getLogger(__name__)
 
 MAX_COUNTERS = 100_000
 NAMESPACE = "ragserve:limit:1"
-TIMEOUT_S = 0.05
-PAUSE_S = 5.0  # after an error, in which this process counts alone
 # Times are seconds of Redis' own clock. Returns the time at which the quota is full, now, and whether it was counted.
 SCRIPT = """
 local clock = redis.call('TIME')
@@ -44,6 +43,8 @@ return {tostring(after), tostring(now), 1}
 
 class MemoryCounters:
     """Counts in this process. The quotas that were used longest ago are forgotten."""
+
+    breakers: Sequence[Breaker] = ()
 
     def __init__(self, clock: Callable[[], float] = time) -> None:
         self._clock = clock
@@ -75,17 +76,14 @@ class RedisCounters:
     """Counts on Redis. While Redis does not answer, each process counts alone: a limit never fails a request."""
 
     def __init__(self, url: SecretStr, timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = time) -> None:
-        self._redis = redis.asyncio.from_url(
-            url.get_secret_value(),
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=None,
-            retry_on_error=[],
-        )
-        self._script = self._redis.register_script(SCRIPT)
-        self._alone, self._clock, self._timeout_s = MemoryCounters(clock), clock, timeout_s
-        self._paused_until = 0.0
+        self._server = RedisServer(url, timeout_s)
+        self._script = self._server.client.register_script(SCRIPT)
+        self._alone = MemoryCounters(clock)
         self._writes: set[asyncio.Task[Standing]] = set()  # owned here until they end
+
+    @property
+    def breakers(self) -> Sequence[Breaker]:
+        return (self._server.breaker,)
 
     async def take(self, quota: Quota, cost: int) -> Standing:
         return await self._count(quota, cost, is_used=False)
@@ -97,16 +95,13 @@ class RedisCounters:
 
     async def close(self) -> None:
         await asyncio.gather(*self._writes, return_exceptions=True)
-        await self._redis.aclose()
+        await self._server.close()
 
     async def _count(self, quota: Quota, cost: int, is_used: bool) -> Standing:
-        if self._clock() >= self._paused_until:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await self._run(quota, cost, is_used)
-            except (RedisError, OSError, TimeoutError) as error:
-                self._paused_until = self._clock() + PAUSE_S
-                logger.warning("Redis does not count limits, so each replica counts alone: %s", type(error).__name__)
+        try:
+            return await self._server.call(lambda: self._run(quota, cost, is_used))
+        except (RedisUnavailableError, ResponseError) as error:
+            logger.debug("this replica counts a limit alone: %s", error)
         if is_used:
             self._alone.spend(quota, cost)
         return await self._alone.take(quota, 0 if is_used else cost)

@@ -1,13 +1,14 @@
 """Limits of each tenant and key: requests a minute and at once, tokens, files and bytes a day."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.breaker import Breaker
 from models.errors import PayloadTooLargeError, RateLimitedError
 from serve.access.caller import Caller
 
@@ -93,6 +94,10 @@ class Standing:
 
 
 class Counters(Protocol):
+    @property
+    def breakers(self) -> Sequence[Breaker]:
+        """Of the server that counts; none if this process does."""
+
     async def take(self, quota: Quota, cost: int) -> Standing:
         """Count `cost` units, or nothing if the quota has not as many left; 0 units always fit into what is left."""
 

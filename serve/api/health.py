@@ -13,7 +13,7 @@ from models.breaker import State, worst
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
 from serve.api.errors import STATUS
-from serve.api.readiness import degraded_shares, missing_parts, problems, rollout
+from serve.api.readiness import degraded_shares, dependency_states, missing_parts, missing_servers, problems, rollout
 from serve.api.services import Services, ServicesDep
 from serve.api.stage_status import stage_statuses
 
@@ -44,22 +44,26 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     `models` has the state of each model of a list: ready, not_loaded, or open if its breaker lets no request through.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. `breaker` is
     closed, open while questions are answered without the stage, or half_open while one of them tries it.
+    `dependencies` has the breaker of each server: of `database`, of `database_writes`, and of `redis` and `milvus` if
+    they are used. Answers do without Redis, and without writes.
     `document_canary` is the last run of the canary, if it is on: its failure does not make the service unready.
     """
     statuses, under_way = await asyncio.gather(stage_statuses(services), rollout(services))
     losses = services.recent.losses()
     breakers = {stage: _breaker(services, stage) for stage in statuses}
-    missing = missing_parts(statuses, losses, breakers)
+    dependencies = dependency_states(services.dependencies(), statuses)
+    missing = missing_parts(statuses, losses, breakers) + missing_servers(dependencies)
     if missing:
         response.status_code = STATUS[StageUnavailableError]
     return {
         "ready": not missing,
         "ingress": f"{socket.gethostname()}:{os.getpid()}",
         "missing": missing,
-        "problems": problems(statuses),
+        "problems": problems(statuses, dependencies),
         "rollout": under_way,
         "recent": degraded_shares(losses),
         "stages": {stage: _stage(status) | {"breaker": breakers[stage]} for stage, status in statuses.items()},
+        "dependencies": dependencies,
         "document_canary": _canary(services),
     }
 

@@ -5,12 +5,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from models.breaker import State
+from models.breaker import State, worst
 from models.stage_status import StageStatus
 from serve.api.services import Services
 from serve.pipelines.recent_answers import Losses
 
 logger = logging.getLogger(__name__)
+ANSWERING = ("database", "milvus")
 ROLLOUT_S = 2.0  # Serve's controller may be busy
 
 
@@ -43,19 +44,44 @@ def missing_parts(
     ]
 
 
-def problems(statuses: Mapping[str, StageStatus | None]) -> list[str]:
+def dependency_states(own: Mapping[str, State], statuses: Mapping[str, StageStatus | None]) -> dict[str, State]:
+    """The breaker of each server: of this process, and the worst of the replicas' that call it too."""
+    states = {name: [state] for name, state in own.items()}
+    for status in statuses.values():
+        for name, state in status.dependencies if status is not None else ():
+            states.setdefault(name, []).append(state)
+    return {name: worst(of_server) for name, of_server in states.items()}
+
+
+def missing_servers(dependencies: Mapping[str, State]) -> list[str]:
+    """The servers without which answers are not whole."""
+    return [f"{name}: its breaker is {dependencies[name]}" for name in ANSWERING if _is_left_alone(dependencies, name)]
+
+
+def problems(statuses: Mapping[str, StageStatus | None], dependencies: Mapping[str, State]) -> list[str]:
     """What an operator must repair though answers are whole: a failed swap, a stuck parser, an open breaker."""
+    servers = [name for name in dependencies if name not in ANSWERING and _is_left_alone(dependencies, name)]
+    lost = [f"{name}: its breaker is {dependencies[name]}" for name in servers]
     answering = {stage: status for stage, status in statuses.items() if status is not None}
     errors = [f"{stage}: {status.error}" for stage, status in answering.items() if status.error]
-    return errors + [
-        f"{stage}: model {alias} is {state}"
-        for stage, status in answering.items()
-        for alias, state in status.models
-        if state != "ready"
-    ]
+    return (
+        lost
+        + errors
+        + [
+            f"{stage}: model {alias} is {state}"
+            for stage, status in answering.items()
+            for alias, state in status.models
+            if state != "ready"
+        ]
+    )
 
 
 def degraded_shares(losses: Losses) -> dict[str, Any]:
     """Of the last answers of this ingress: their number, and the share that lost each stage."""
     shares = {stage: round(count / losses.num_answers, 3) for stage, count in losses.by_stage.items()}
     return {"answers": losses.num_answers, "degraded": shares}
+
+
+def _is_left_alone(dependencies: Mapping[str, State], name: str) -> bool:
+    """Also half open: calls wait for the outcome of the probe."""
+    return dependencies.get(name, "closed") != "closed"

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from deployments.calls.stage_breaker import StageBreaker
 from deployments.telemetry.logs import LoggedRequest, log_as
+from models.breaker import State
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.corpus.database import is_storable
@@ -57,6 +58,8 @@ class InlineReplica(Protocol):
 class Services:
     """Everything that routes call. Without `access`, every caller is the default tenant and keys are ignored.
 
+    `dependencies` has the state of the breaker of each server that this process calls.
+
     `recent` has what the last answers lost. `rollout` reports the deployments that Serve is changing, and blocks.
     `limits` None: tenants and keys have none. `aliases` caches the model that each stage last reported: see
     check_served.
@@ -74,6 +77,7 @@ class Services:
     background: Sequence[BackgroundWork]
     stages: Mapping[str, StatusSource]
     breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
+    dependencies: Callable[[], Mapping[str, State]] = dict
     access: Access | None = None
     limits: RequestLimits | None = None
     stored_limits: StoredLimits | None = None

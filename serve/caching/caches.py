@@ -1,11 +1,12 @@
 """All caches of one process. They outlive a change of settings: only a level whose own settings change starts empty."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
 
+from models.breaker import Breaker
 from models.catalog import Catalog
 from serve.caching import answers, retrieval
 from serve.caching.answers import AnswerSettings, CachedAnswering
@@ -38,12 +39,13 @@ class Caches:
     def configure(self, config: CacheConfig) -> None:
         """Use other settings from the next wrapping on."""
         before, self._config = self._config, config
-        if config.redis_url != before.redis_url:
+        server, server_before = _server_of(config), _server_of(before)
+        if server != server_before:
             if self._shared is not None:
                 self._retired.append(self._shared)
-            self._shared = _open_redis(config.redis_url) if config.redis_url is not None else None
+            self._shared = None if config.redis_url is None else _open_redis(config.redis_url, config.redis_timeout_s)
         for name in LEVELS:
-            if (config.level(name), config.redis_url) != (before.level(name), before.redis_url):
+            if (config.level(name), server) != (before.level(name), server_before):
                 self._levels[name].clear()
                 self._levels[name] = CacheLevel(name, config.level(name), self._shared)
 
@@ -65,6 +67,11 @@ class Caches:
         settings = AnswerSettings(query, config)
         return CachedAnswering(answering, self._levels["answers"], self._flights["answers"], keys, settings)
 
+    @property
+    def breakers(self) -> Sequence[Breaker]:
+        """Of the shared tier, if there is one."""
+        return () if self._shared is None else (self._shared.breaker,)
+
     async def run(self) -> None:
         """Wait until cancelled, then close the connections."""
         try:
@@ -75,7 +82,11 @@ class Caches:
                 await shared.close()
 
 
-def _open_redis(url: SecretStr) -> SharedTier:
+def _server_of(config: CacheConfig) -> tuple[SecretStr | None, float]:
+    return config.redis_url, config.redis_timeout_s
+
+
+def _open_redis(url: SecretStr, timeout_s: float) -> SharedTier:
     from serve.caching.redis_tier import RedisTier  # its client library takes time to import
 
-    return RedisTier(url)
+    return RedisTier(url, timeout_s)

@@ -40,6 +40,14 @@ class CacheConfig(BaseModel):
         "alone. The environment variable RAGSERVE_REDIS_URL sets it too.",
     )
 
+    redis_timeout_s: float = Field(
+        default=0.05,
+        ge=0.001,
+        le=10,
+        description="Time of one call, in seconds. The first one that is late costs it; then Redis is left alone until "
+        "it answers a PING.",
+    )
+
     @field_validator("redis_url")
     @classmethod
     def _check_url(cls, url: SecretStr | None) -> SecretStr | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from deployments.telemetry import metrics
+from models.breaker import Breaker
 from serve.caching.config import LevelConfig, LevelName
 from serve.caching.memory import MemoryTier
 
@@ -12,6 +13,10 @@ T = TypeVar("T")
 
 class SharedTier(Protocol):
     """Entries of every level outside this process. It never fails a request: whatever goes wrong is a miss."""
+
+    @property
+    def breaker(self) -> Breaker:
+        """Open while no call is made."""
 
     async def get(self, level: LevelName, key: str) -> bytes | None:
         """The payload; None if there is none, or if the server does not answer in time."""

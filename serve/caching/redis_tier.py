@@ -4,20 +4,18 @@ import asyncio
 import logging
 from hashlib import blake2b
 
-import redis.asyncio
 from pydantic import SecretStr
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from deployments.telemetry import metrics
-from serve.caching.breaker import Breaker
+from models.breaker import Breaker
 from serve.caching.config import LevelName
+from serve.redis_server import TIMEOUT_S, RedisServer, RedisUnavailableError
 
 logger = logging.getLogger(__name__)
 
 # Raise the version when the meaning of an entry changes: entries of other versions are then never read.
 NAMESPACE = "ragserve:cache:2"
-TIMEOUT_S = 0.05  # of one call; a question takes longer without any cache
-MAX_CONNECTIONS = 64  # as many as the questions of one ingress replica (admission.max_questions)
 MAX_WRITES = 256  # under way; further ones are dropped
 CHECKSUM_BYTES = 16
 
@@ -29,35 +27,25 @@ class RedisTier:
     """
 
     def __init__(self, url: SecretStr, timeout_s: float = TIMEOUT_S) -> None:
-        self._redis = redis.asyncio.from_url(
-            url.get_secret_value(),
-            max_connections=MAX_CONNECTIONS,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=None,
-            retry_on_error=[],
-        )
-        self._timeout_s = timeout_s
-        self._breaker = Breaker()
+        self._server = RedisServer(url, timeout_s)
         self._writes: set[asyncio.Task[None]] = set()  # owned here until they end
+
+    @property
+    def breaker(self) -> Breaker:
+        return self._server.breaker
 
     async def get(self, level: LevelName, key: str) -> bytes | None:
         """The payload, None if there is none or Redis does not answer in time."""
-        if not self._breaker.allows():
-            return None
         name = _name(level, key)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                entry = await self._redis.get(name)
-        except (RedisError, OSError, TimeoutError, ValueError) as error:
+            return _checked(name, await self._server.call(lambda: self._server.client.get(name)))
+        except (RedisUnavailableError, ResponseError) as error:
             self._failed(error)
             return None
-        self._breaker.succeeded()
-        return _checked(name, entry)
 
     def put(self, level: LevelName, key: str, payload: bytes, ttl_s: float) -> None:
         """Begin to store the payload; no request waits for that."""
-        if len(self._writes) >= MAX_WRITES or not self._breaker.allows():
+        if len(self._writes) >= MAX_WRITES or self.breaker.is_open:
             return
         write = asyncio.get_running_loop().create_task(self._write(_name(level, key), payload, ttl_s))
         self._writes.add(write)
@@ -71,24 +59,18 @@ class RedisTier:
         for write in self._writes:
             write.cancel()
         await asyncio.gather(*self._writes, return_exceptions=True)
-        await self._redis.aclose()
+        await self._server.close()
 
     async def _write(self, name: str, payload: bytes, ttl_s: float) -> None:
+        entry, ttl_ms = _checksum(name, payload) + payload, round(ttl_s * 1000)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._redis.set(name, _checksum(name, payload) + payload, px=round(ttl_s * 1000))
-        except ResponseError as error:  # full, or read-only: it still answers reads
-            metrics.CACHE_ERRORS.labels("redis").inc()
-            logger.debug("Redis refuses a write: %s", type(error).__name__)
-        except (RedisError, OSError, TimeoutError) as error:
+            await self._server.call(lambda: self._server.client.set(name, entry, px=ttl_ms))
+        except (RedisUnavailableError, ResponseError) as error:
             self._failed(error)
-        else:
-            self._breaker.succeeded()
 
     def _failed(self, error: Exception) -> None:
         metrics.CACHE_ERRORS.labels("redis").inc()
-        self._breaker.failed()
-        logger.warning("Redis does not answer, so this cache entry counts as missing: %s", type(error).__name__)
+        logger.debug("a call to Redis failed: %s", type(error.__cause__ or error).__name__)
 
 
 def _name(level: LevelName, key: str) -> str:

@@ -555,6 +555,9 @@ class Readiness(Shape):
     rollout: dict[str, str]
     recent: RecentObject
     stages: dict[str, StageObject]
+    dependencies: dict[str, Literal["closed", "half_open", "open"]] = Field(
+        description="The breaker of each server that is called: database, database_writes, redis, milvus."
+    )
     document_canary: CanaryObject | None
 
 

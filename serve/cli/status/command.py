@@ -19,6 +19,7 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_STORE) -> 
         vector_store = service.vector_store(store)
     for name, stage in readiness["stages"].items():
         _print_stage(name, stage)
+    _print_dependencies(readiness.get("dependencies", {}))
     _print_state(readiness)
     _print_canary(readiness.get("document_canary"))
     _print_store(store, vector_store)
@@ -33,6 +34,13 @@ def _print_stage(name: str, stage: dict[str, Any]) -> None:
         console.print(f"{'':<10} breaker {stage['breaker']}: questions are answered without this stage", style="yellow")
     if stage["error"]:
         console.print(f"{'':<10} {stage['error']}", markup=False, style="red")
+
+
+def _print_dependencies(dependencies: dict[str, str]) -> None:
+    """The servers that are left alone for now."""
+    for name, state in dependencies.items():
+        if state != "closed":
+            console.print(f"{name:<10} breaker {state}: it does not answer, so it is not called", style="yellow")
 
 
 def _print_canary(canary: dict[str, Any] | None) -> None:

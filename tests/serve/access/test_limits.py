@@ -121,12 +121,14 @@ async def test_two_processes_share_a_quota_on_redis(redis_url: str) -> None:
 
 
 async def test_without_redis_each_process_counts_alone() -> None:
-    counters = RedisCounters(SecretStr(f"redis://127.0.0.1:{free_port()}/0"))
+    counters = RedisCounters(SecretStr(f"redis://127.0.0.1:{free_port()}/0"), timeout_s=PATIENCE_S)
 
     standings = [await counters.take(QUOTA, 1) for _ in range(4)]
+    is_open = [breaker.is_open for breaker in counters.breakers]
     await counters.close()
 
     assert [standing.retry_after_s > 0 for standing in standings] == [False, False, False, True]
+    assert is_open == [True]
 
 
 async def test_a_keys_own_limits_replace_those_of_each_key() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 
+from deployments.cluster.environment import free_port
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import RequestContext
 from serve.pipelines.recent_answers import WINDOW_S, RecentAnswers
+from serve.settings import Settings
 from tests.inline import Failing, InlineEmbedder
 from tests.serve.test_live_services import QUESTION, serving
 
@@ -75,6 +77,22 @@ async def test_a_failed_swap_and_an_open_breaker_are_problems_of_a_ready_service
 
     assert body["ready"]
     assert body["problems"] == ["rerank: model 'x' does not load", "rerank: model first is open"]
+
+
+async def test_the_breakers_of_servers_are_reported_and_answers_need_some_of_them(tmp_path: Path) -> None:
+    without_milvus = StageStatus("first", dependencies=(("milvus", "open"),))
+    cache = {"redis_url": f"redis://127.0.0.1:{free_port()}/0", "redis_timeout_s": 10}  # nobody listens there
+    settings = Settings(cache=cache)
+    async with serving(tmp_path, settings, statuses={"rerank": Reporting(without_milvus)}) as (_, http):
+        before = (await http.get("/readyz")).json()
+        answer = await http.post("/v1/query", json=QUESTION)
+        after = (await http.get("/readyz")).json()
+
+    closed = {"database": "closed", "database_writes": "closed", "redis": "closed"}
+    assert before["dependencies"] == closed | {"milvus": "open"}
+    assert (before["missing"], before["problems"]) == (["milvus: its breaker is open"], [])
+    assert answer.json()["degraded"] == []
+    assert after["problems"] == [f"redis: its breaker is {after['dependencies']['redis']}"]
 
 
 async def test_a_roll_out_is_reported(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ async def test_equal_streams_under_way_are_one_computation(corpus: Corpus) -> No
 
 
 async def test_another_ingress_replica_answers_from_redis(corpus: Corpus, server: RedisServer) -> None:
-    settings = Settings(cache={"redis_url": server.url})
+    settings = Settings(cache={"redis_url": server.url, "redis_timeout_s": 5})
     first, second = CachedService(corpus, settings), CachedService(corpus, settings)
     async with client_of(first) as http:
         computed = await ask(http)
@@ -111,7 +111,7 @@ async def test_another_ingress_replica_answers_from_redis(corpus: Corpus, server
 
 
 async def test_redis_killed_in_mid_run_costs_no_answer(corpus: Corpus, server: RedisServer) -> None:
-    service = CachedService(corpus, Settings(cache={"redis_url": server.url}))
+    service = CachedService(corpus, Settings(cache={"redis_url": server.url, "redis_timeout_s": 5}))
     async with client_of(service) as http:
         before = await ask(http)
         server.kill()
@@ -125,7 +125,7 @@ async def test_redis_killed_in_mid_run_costs_no_answer(corpus: Corpus, server: R
 
 
 async def test_garbage_in_redis_costs_no_answer(corpus: Corpus, server: RedisServer) -> None:
-    settings = Settings(cache={"redis_url": server.url})
+    settings = Settings(cache={"redis_url": server.url, "redis_timeout_s": 5})
     first, second = CachedService(corpus, settings), CachedService(corpus, settings)
     async with client_of(first) as http:
         computed = await ask(http)

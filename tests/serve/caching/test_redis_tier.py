@@ -2,17 +2,22 @@
 
 import asyncio
 import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import pytest
 import redis
 from pydantic import SecretStr
 
-from serve.caching.breaker import MAX_FAILURES
+from deployments.telemetry import metrics
 from serve.caching.redis_tier import NAMESPACE, RedisTier
+from tests.patience import PATIENCE_S
 from tests.serve.caching.cache_samples import RedisServer
 
 KEY, NAME = "abc", f"{NAMESPACE}:answers:abc"
 TTL_S = 60.0
+T = TypeVar("T")
 
 
 def tier_of(server: RedisServer, timeout_s: float = 5.0) -> RedisTier:
@@ -78,17 +83,52 @@ async def test_an_entry_of_another_type_is_a_miss(server: RedisServer) -> None:
     await tier.close()
 
 
-async def test_a_dead_server_is_a_miss_and_is_left_alone_after_some_failures(server: RedisServer) -> None:
+async def test_a_dead_server_is_a_miss_and_is_left_alone(server: RedisServer) -> None:
     tier = tier_of(server)
     await stored(tier)
     server.kill()
 
-    results = [await tier.get("answers", KEY) for _ in range(MAX_FAILURES + 1)]
+    results = [await tier.get("answers", KEY) for _ in range(4)]
     tier.put("answers", KEY, b"payload", TTL_S)
 
-    assert results == [None] * (MAX_FAILURES + 1)
+    assert results == [None] * 4
     assert not tier._writes
     await tier.close()
+
+
+async def until_answered(tier: RedisTier) -> None:
+    """Wait until the breaker is closed. A question asks for the probe, which is sent beside it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while tier.breaker.is_open:
+            await tier.get("answers", KEY)
+            await asyncio.sleep(0.05)
+
+
+async def test_a_stopped_server_costs_one_call_its_time_and_is_used_again_when_it_goes_on(server: RedisServer) -> None:
+    tier, before = tier_of(server, timeout_s=0.2), open_breakers()
+    server.process.send_signal(signal.SIGSTOP)
+    while not tier.breaker.is_open:  # a call is no failure if this process had no core for long
+        assert await tier.get("answers", KEY) is None
+    assert open_breakers() == before + 1
+
+    assert [at_once(tier.get("answers", KEY)) for _ in range(100)] == [None] * 100
+    server.process.send_signal(signal.SIGCONT)
+
+    await until_answered(tier)
+    assert open_breakers() == before
+    await tier.close()
+
+
+def at_once(call: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing; fails for any other."""
+    with pytest.raises(StopIteration) as ended:
+        call.send(None)
+    result: T = ended.value.value
+    return result
+
+
+def open_breakers() -> float:
+    return metrics.OPEN_BREAKERS.labels("redis")._value.get()
 
 
 async def test_a_server_that_comes_back_is_used_again(server: RedisServer) -> None:
@@ -98,6 +138,7 @@ async def test_a_server_that_comes_back_is_used_again(server: RedisServer) -> No
     assert await tier.get("answers", KEY) is None
     server.start_again()
 
+    await until_answered(tier)
     await stored(tier, b"new")
 
     assert await tier.get("answers", KEY) == b"new"
@@ -120,7 +161,7 @@ async def test_a_full_server_still_answers_reads(server: RedisServer) -> None:
     with server.client() as client:
         client.config_set("maxmemory", 1)
 
-    for number in range(MAX_FAILURES + 1):
+    for number in range(4):
         await stored(tier, key=f"new-{number}")
 
     assert await tier.get("answers", "new-0") is None
