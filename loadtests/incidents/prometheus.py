@@ -65,12 +65,12 @@ class Prometheus:
         alerts = self._get("alerts")["alerts"]
         return [alert["labels"] for alert in alerts if alert["state"] == "firing"]
 
-    def slowest_stage(self) -> str:
-        """The first line of the dashboard's panel for it; empty without data."""
+    def slowest_stage(self) -> tuple[str, float]:
+        """The highest line of the dashboard's panel for it, and its p95 in seconds; empty and 0 without data."""
         panels = json.loads(OVERVIEW.read_text())["panels"]
         (panel,) = (panel for panel in panels if panel["title"] == SLOWEST_STAGES)
-        values = [pair for pair in self.query(panel_expressions(panel)[0][0]) if pair[1] == pair[1]]
-        return max(values, key=lambda pair: pair[1])[0]["stage"] if values else ""
+        values = [(labels["stage"], seconds) for labels, seconds in self.query(panel_expressions(panel)[0][0])]
+        return max(values, key=lambda pair: pair[1], default=("", 0.0))
 
     def _get(self, path: str, **parameters: str) -> dict[str, Any]:
         response = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30, trust_env=False)

@@ -13,6 +13,7 @@ from serve.cli.top.stages import bottleneck, stage_rows
 
 POLL_S = 2.0
 MIN_SHARE = 0.6  # of a question's time; more than any stage has of the default models without a fault
+MIN_SECONDS = 0.4  # at p95; a stage of the default models takes less without a fault
 Check = Callable[[], bool]
 
 
@@ -62,6 +63,16 @@ class Top:
     def _read(self) -> Reading:
         page = httpx.get(self._url, timeout=30, trust_env=False).raise_for_status().text
         return Reading.of([page])
+
+
+def dashboard(prometheus: Prometheus, stage: str) -> Check:
+    """Whether the panel of the slowest stages has this one on top, clearly above its usual time."""
+
+    def names() -> bool:
+        slowest, seconds = prometheus.slowest_stage()
+        return slowest == stage and seconds > MIN_SECONDS
+
+    return names
 
 
 def alert(prometheus: Prometheus, *names: str, **labels: str) -> Check:

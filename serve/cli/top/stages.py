@@ -6,6 +6,7 @@ from serve.cli.top.samples import Interval
 
 STAGES = ("embed", "dense", "lexical", "score_tokens", "rerank", "generate", "parse")
 BUSY = 0.8  # of the time of its replicas
+OUTSIDE_S = 0.1  # that callers wait, and that the replica does not know of
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,14 @@ def bottleneck(interval: Interval, rows: list[StageRow]) -> str:
 
 
 def _reason(row: StageRow) -> str:
-    """Why the stage is slow: its queue, or its work."""
+    """Why the stage is slow: its queue, its work, or neither."""
     if row.queue_s is None or row.compute_s is None:
         return ""
-    replicas = f"{row.replicas} replica{'s' if row.replicas != 1 else ''}"
     work = f"{seconds_text(row.queue_s)} in its queue and {seconds_text(row.compute_s)} of work at p95"
+    outside_s = (row.p95_s or 0.0) - row.queue_s - row.compute_s
+    if outside_s > max(OUTSIDE_S, row.queue_s + row.compute_s):
+        return f"; its callers wait {seconds_text(row.p95_s or 0.0)}, and it has {work}: its process gets no core"
+    replicas = f"{row.replicas} replica{'s' if row.replicas != 1 else ''}"
     advice = f"; {replicas} busy {100 * min(1.0, row.busy):.0f} % of the time"
     return f"; {work}{advice}" + (": add replicas" if row.busy >= BUSY else "")
 

@@ -1,6 +1,7 @@
 """`ragserve top` over the metrics of a real run: the slow stage is named."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from models.reranking.query import SearchedQuery
 from models.types import Passage, RequestContext, Reranking
 from serve.cli.top.run import COLUMNS, NARROW_COLUMNS, table
 from serve.cli.top.samples import Interval, Reading
-from serve.cli.top.stages import bottleneck, stage_rows, summary
+from serve.cli.top.stages import StageRow, _reason, bottleneck, stage_rows, summary
 from tests.inline import Failing, ShortestFirst
 from tests.serve.test_live_services import QUESTION, serving
 
@@ -102,3 +103,14 @@ def test_a_quantile_is_prometheus_own_and_a_counter_may_begin_again() -> None:
     assert interval.mean("probe_seconds") == pytest.approx(6.5 / 4)
     assert interval.increase("probe_calls_total") == 2
     assert interval.quantile(0.5, "absent_seconds") is None
+
+
+def test_a_replica_that_gets_no_core_is_told_from_one_that_works() -> None:
+    row = StageRow("embed", 1, 3, 9.0, 1.5, 0.019, 0.024, 0.03, 0.4, 0.95, 1.0, 0, 0.0, 0.9)
+
+    starved, working = _reason(row), _reason(replace(row, compute_s=0.9, busy=0.95))
+
+    assert starved == (
+        "; its callers wait 950 ms, and it has 19 ms in its queue and 24 ms of work at p95: its process gets no core"
+    )
+    assert working == "; 19 ms in its queue and 900 ms of work at p95; 1 replica busy 95 % of the time: add replicas"
