@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from loadtests.budgets import Absent, quantile
 from loadtests.recorder import Recorder, Sample, Samplings
 
-NOT_MEASURED = "not measured"
+NOT_MEASURED, TOO_FEW = "not measured", "too few"
+MEDIAN = 0.5
 HEAD = ("name", "count", "errors", "degraded", "per second", "p50 s", "p95 s", "p99 s")
 Row = tuple[str, ...]
 
@@ -54,6 +55,15 @@ def _row(name: str, samples: list[Sample], duration_s: float) -> Row:
     good = [sample for sample in samples if not sample.failed]
     seconds = [sample.seconds for sample in good]
     num_degraded = sum(bool(sample.degraded) for sample in good)
-    quantiles = [f"{quantile(seconds, fraction):.4f}" if seconds else NOT_MEASURED for fraction in (0.5, 0.95, 0.99)]
+    quantiles = [_quantile_text(seconds, fraction) for fraction in (0.5, 0.95, 0.99)]
     rate = f"{len(good) / duration_s:.2f}" if duration_s else NOT_MEASURED
     return (name, str(len(samples)), str(len(samples) - len(good)), str(num_degraded), rate, *quantiles)
+
+
+def _quantile_text(seconds: list[float], fraction: float) -> str:
+    """The p99 of 18 calls is their maximum: a quantile needs a call beyond it."""
+    if not seconds:
+        return NOT_MEASURED
+    if fraction > MEDIAN and len(seconds) < round(1 / (1 - fraction)):
+        return TOO_FEW
+    return f"{quantile(seconds, fraction):.4f}"

@@ -13,6 +13,7 @@ from serve.pipelines.recent_answers import Losses
 logger = logging.getLogger(__name__)
 ANSWERING = ("database", "milvus")
 ROLLOUT_S = 2.0  # Serve's controller may be busy
+PARSE = "parse"  # of files: no answer waits for it
 
 
 async def rollout(services: Services) -> dict[str, str]:
@@ -31,7 +32,7 @@ def missing_parts(
     statuses: Mapping[str, StageStatus | None], losses: Losses, breakers: Mapping[str, State]
 ) -> list[str]:
     """What answers lack now, in words."""
-    parts = [f"{stage}: no replica answers" for stage, status in statuses.items() if status is None]
+    parts = [f"{stage}: no replica answers" for stage, status in statuses.items() if status is None and stage != PARSE]
     parts += [
         f"{stage}: no model serves; {status.loading} is loading"
         for stage, status in statuses.items()
@@ -63,17 +64,15 @@ def problems(statuses: Mapping[str, StageStatus | None], dependencies: Mapping[s
     servers = [name for name in dependencies if name not in ANSWERING and _is_left_alone(dependencies, name)]
     lost = [f"{name}: its breaker is {dependencies[name]}" for name in servers]
     answering = {stage: status for stage, status in statuses.items() if status is not None}
+    silent = [f"{PARSE}: no replica answers, so files wait"] if statuses.get(PARSE, answering) is None else []
     errors = [f"{stage}: {status.error}" for stage, status in answering.items() if status.error]
-    return (
-        lost
-        + errors
-        + [
-            f"{stage}: model {alias} is {state}"
-            for stage, status in answering.items()
-            for alias, state in status.models
-            if state != "ready"
-        ]
-    )
+    models = [
+        f"{stage}: model {alias} is {state}"
+        for stage, status in answering.items()
+        for alias, state in status.models
+        if state != "ready"
+    ]
+    return lost + silent + errors + models
 
 
 def degraded_shares(losses: Losses) -> dict[str, Any]:

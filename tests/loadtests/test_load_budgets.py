@@ -11,7 +11,7 @@ from loadtests.recorder import Recorder, Sample
 from loadtests.report import write_report
 from loadtests.shapes import SHAPES
 from loadtests.stage_times import stage_times
-from loadtests.tables import NOT_MEASURED, Verdict, rows
+from loadtests.tables import NOT_MEASURED, TOO_FEW, Verdict, rows
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
@@ -86,8 +86,16 @@ def test_a_rate_is_over_the_time_of_the_run() -> None:
 
     assert rows({"query": samples}, 20.0, ["query", "chat"]) == [
         ("chat", "0", "0", "0", *[NOT_MEASURED] * 4),
-        ("query", "3", "1", "1", "0.10", "0.1000", "0.1000", "0.1000"),
+        ("query", "3", "1", "1", "0.10", "0.1000", TOO_FEW, TOO_FEW),
     ]
+
+
+def test_a_quantile_of_fewer_calls_than_it_needs_is_not_shown() -> None:
+    samples = [Sample(0.0, number / 100) for number in range(1, 21)]
+
+    (row,) = rows({"query": samples}, 20.0)
+
+    assert row[-3:] == ("0.1100", "0.2000", TOO_FEW)
 
 
 def recorded() -> Recorder:
@@ -115,8 +123,8 @@ def test_the_report_shows_endpoints_stages_and_violations(tmp_path: Path) -> Non
     endpoints = (tmp_path / "report" / "endpoints.csv").read_text().splitlines()
     assert endpoints[1:] == [
         "chat,0,0,0,not measured,not measured,not measured,not measured",
-        "ingest,1,0,0,0.10,2.0000,2.0000,2.0000",
-        "query,10,1,1,0.90,0.5000,0.5000,0.5000",
+        "ingest,1,0,0,0.10,2.0000,too few,too few",
+        "query,10,1,1,0.90,0.5000,too few,too few",
     ]
     assert "rerank,10,0," in (tmp_path / "report" / "stages.csv").read_text()
     assert "poll,1,1," in (tmp_path / "report" / "setup.csv").read_text()

@@ -11,6 +11,7 @@ from deployments.cluster.environment import free_port
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import RequestContext
+from serve.api.readiness import missing_parts, problems
 from serve.pipelines.recent_answers import WINDOW_S, RecentAnswers
 from serve.settings import Settings
 from tests.inline import Failing, InlineEmbedder
@@ -68,6 +69,14 @@ async def test_a_stage_without_a_replica_or_a_model_is_missing(tmp_path: Path) -
 
     assert (silent["ready"], silent["missing"]) == (False, ["rerank: no replica answers"])
     assert (loading["ready"], loading["missing"]) == (False, ["rerank: no model serves; bge-m3 is loading"])
+
+
+def test_a_parser_that_does_not_answer_is_a_problem_of_files_and_not_of_answers() -> None:
+    statuses = {"embed": StageStatus("minilm"), "parse": None}
+
+    assert missing_parts(statuses, RecentAnswers(lambda: 0.0).losses(), {}) == []
+    assert problems(statuses, {}) == ["parse: no replica answers, so files wait"]
+    assert problems({"embed": StageStatus("minilm")}, {}) == []
 
 
 async def test_a_failed_swap_and_an_open_breaker_are_problems_of_a_ready_service(tmp_path: Path) -> None:
