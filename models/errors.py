@@ -75,10 +75,13 @@ class BodyTimeoutError(InvalidRequestError):
 
 
 class UnauthorizedError(RagError):
+    """`actor` and `tenant` are those of a key that was revoked or has expired, for the audit log."""
+
     code = "invalid_api_key"  # OpenAI's
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, actor: str = "", tenant: str = "") -> None:
+        super().__init__(message, actor, tenant)
+        self.actor, self.tenant = actor, tenant
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -107,7 +107,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(
         AdmissionLimit,
         admission=Admission(lambda: settings().admission),
-        identify=lambda scope: identify(app.state.services, scope),
+        identify=lambda scope, operation: identify(app.state.services, scope, operation),
         limits=services.limits,
     )
     app.add_middleware(BodyLimit, limits=lambda: settings().api)

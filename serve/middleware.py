@@ -159,10 +159,13 @@ class AdmissionLimit:
         self,
         app: ASGIApp,
         admission: Admission,
-        identify: Callable[[Scope], Awaitable[Caller]],
+        identify: Callable[[Scope, str], Awaitable[Caller]],
         limits: RequestLimits | None = None,
     ) -> None:
-        """`identify` raises UnauthorizedError. `limits` None: tenants and keys have none."""
+        """`identify` takes the operation too, and raises UnauthorizedError.
+
+        `limits` None: tenants and keys have none.
+        """
         self.app, self.admission, self.identify = app, admission, identify
         self.limits = limits or RequestLimits(LimitsConfig, MemoryCounters())
         self.bodies = BodyReader()
@@ -174,7 +177,7 @@ class AdmissionLimit:
             return
         is_admitted, scope.setdefault("state", {})["is_question"] = False, True
         try:
-            caller = await self.identify(scope)
+            caller = await self.identify(scope, f"POST {route.path}")
             standing = await self.limits.count(caller)
             if standing is not None:
                 send = _with_headers(send, rate_headers(standing.limit, standing.remaining, standing.reset_s))

@@ -16,6 +16,8 @@ from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.otlp import TracingConfig
 from models.corpus.views import Shard
+from models.types import DEFAULT_TENANT
+from serve.access.keys import TENANT
 from serve.access.limits import LimitsConfig
 from serve.access.oidc import OidcConfig
 from serve.admission import AdmissionConfig
@@ -124,6 +126,11 @@ class ApiConfig(ApiLimits):
     audit_log: bool = Field(
         default=True,
         description="Record changes and denials in the database, each before it is answered, if keys are needed.",
+    )
+    audit_tenant: str = Field(
+        default=DEFAULT_TENANT,
+        pattern=f"^{TENANT.pattern}$",
+        description="The tenant whose admins read of requests with an unknown key, or without one.",
     )
 
     @property

@@ -9,6 +9,7 @@ RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then ru
 
 - the admin socket is its owner's alone (Serve: every user of the machine may redirect requests);
 - the statistics listen on the loopback address, the metrics where the service listens (Serve: on every address);
+- replicas are told the client's address, last in x-forwarded-for;
 - headers have REQUEST_S to arrive, and so has the first request of a new connection (Serve: an hour);
 - errors of HAProxy itself are JSON, and 503 with Retry-After where no replica answers (Serve: text, 404 or 500);
 - with TLS_CERTIFICATE, a PEM file of the certificate and its key, the service listens with TLS.
@@ -66,7 +67,7 @@ def hardened(config: str, certificate: str | None = None) -> str:
         (r"(frontend http_frontend\n\s+bind \S+)", rf"\1{tls}"),
         (
             r"(defaults\n\s+mode http\n)",
-            rf"\1    timeout http-request {REQUEST_S}s\n    http-error {_json(408, LATE)}\n",
+            rf"\1    option forwardfor\n    timeout http-request {REQUEST_S}s\n    http-error {_json(408, LATE)}\n",
         ),
         (
             r"(\nbackend default_backend\n).*\n",

@@ -18,7 +18,7 @@ from models.corpus.records import Page, PageRequest
 class AuditEvent:
     """An action. `actor` is the id of a key, never the key; `ids` name what it concerns. It has no text of anybody.
 
-    `status` is the HTTP status; 0 for a command on the service's machine.
+    `status` is the HTTP status; 0 for a command on the service's machine. `address` is that of a denied client.
     """
 
     actor: str
@@ -27,6 +27,7 @@ class AuditEvent:
     role: str = ""
     request_id: str = ""
     ids: dict[str, str] = field(default_factory=dict)
+    address: str = ""
 
 
 @dataclass(frozen=True)

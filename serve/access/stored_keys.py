@@ -27,7 +27,7 @@ class StoredKeys:
             return None
         if not key.is_valid(self._keys.clock()):
             how = "was revoked" if key.revoked_at is not None else "has expired"
-            raise UnauthorizedError(f"the API key {how}; ask the operator for a new one")
+            raise UnauthorizedError(f"the API key {how}; ask the operator for a new one", key.key_id, key.tenant)
         stores = None if key.vector_store_ids is None else frozenset(key.vector_store_ids)
         return Caller(key.tenant, key.role, stores, key.key_id, key.limits)
 

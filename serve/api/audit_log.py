@@ -30,4 +30,5 @@ def _to_body(recorded: RecordedEvent) -> dict[str, Any]:
         "status": event.status,
         "request_id": event.request_id,
         "ids": event.ids,
+        "address": event.address,
     }

@@ -1,23 +1,15 @@
-"""Records what a caller changed before it is acknowledged, and what a caller was denied."""
+"""Records what a caller changed, before it is acknowledged. What callers were denied is in denials.py."""
 
 import asyncio
 import json
-import logging
-from collections import OrderedDict
-from time import monotonic
 
 from fastapi import Request, Response
 
 from models.corpus.audit_log import AuditEvent, AuditLog
-from models.errors import RagError
 from serve.access.caller import Caller
 from serve.access.roles import ADMINISTER, WRITE
 
-logger = logging.getLogger(__name__)
-
 MAX_ID_CHARS = 128
-DENIAL_S, MAX_DENIALS = 1.0, 4096
-_denied_at: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 MAX_READ_BYTES = 64 * 1024  # of a response, for the id of what was made
 
 
@@ -34,24 +26,6 @@ async def record(log: AuditLog, caller: Caller, operation: str, request: Request
         if made is not None:
             event.ids.setdefault("id", made)
         await asyncio.to_thread(log.add, caller.tenant, event)
-
-
-async def record_denial(log: AuditLog, caller: Caller, operation: str, request: Request) -> None:
-    """Record an operation that was refused. The caller is told of the refusal even if that cannot be stored.
-
-    The same denial again within DENIAL_S is not stored: a caller cannot fill the log, or keep the database busy.
-    """
-    now, denial = monotonic(), (caller.tenant, caller.actor, operation)
-    if now - _denied_at.get(denial, float("-inf")) < DENIAL_S:
-        return
-    _denied_at[denial] = now
-    _denied_at.move_to_end(denial)
-    if len(_denied_at) > MAX_DENIALS:
-        _denied_at.popitem(last=False)
-    try:
-        await asyncio.to_thread(log.add, caller.tenant, _event(caller, operation, request, 403))
-    except RagError as error:
-        logger.warning("a denial was not recorded: %s", error)
 
 
 def _event(caller: Caller, operation: str, request: Request, status: int) -> AuditEvent:

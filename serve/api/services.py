@@ -13,17 +13,19 @@ from deployments.calls.stage_breaker import StageBreaker
 from deployments.telemetry.logs import LoggedRequest, log_as
 from models.breaker import State
 from models.catalog import Catalog
+from models.corpus.audit_log import AuditLog
 from models.corpus.corpus import Corpus
 from models.corpus.database import is_storable
-from models.errors import ForbiddenError, NotFoundError
+from models.errors import ForbiddenError, NotFoundError, UnauthorizedError
 from serve.access.caller import EVERYBODY, Caller
 from serve.access.credentials import Access
 from serve.access.limits import RequestLimits
 from serve.access.readers import readable_filter
 from serve.access.roles import check_role, role_of
 from serve.access.stored_limits import StoredLimits
-from serve.api.auditing import is_audited, record, record_denial
+from serve.api.auditing import is_audited, record
 from serve.api.background_responses import BackgroundResponses
+from serve.api.denials import Denials
 from serve.api.fail_fast import fail_fast
 from serve.api.json_request import ExtraJsonRequest, JsonRequest
 from serve.api.limited_view import check_store, limited_view
@@ -87,6 +89,12 @@ class Services:
     recent: RecentAnswers = field(default_factory=RecentAnswers)
     rollout: Callable[[], Mapping[str, str]] | None = None
     background_responses: BackgroundResponses = field(default_factory=BackgroundResponses)
+    denials: Denials = field(default_factory=Denials)
+
+    @property
+    def audit_log(self) -> AuditLog | None:
+        """None: nothing is recorded."""
+        return self.corpus.audit_log if self.access and self.settings.api.audit_log else None
 
 
 class TenantRoute(APIRoute):
@@ -107,15 +115,15 @@ class TenantRoute(APIRoute):
         async def authorized(request: Request) -> Response:
             request = self.request_class(request.scope, request.receive)
             services: Services = request.app.state.services
-            caller = await identify(services, request.scope)
+            caller = await identify(services, request.scope, operation)
             state = request.state
             log_as(LoggedRequest(state.request_id, state.tenant, state.trace_context))
-            log = services.corpus.audit_log if services.access and services.settings.api.audit_log else None
+            log = services.audit_log
             try:
                 check_role(caller, operation, needed)
             except ForbiddenError:
                 if log is not None:
-                    await record_denial(log, caller, operation, request)
+                    await services.denials.record_forbidden(log, caller, operation, request.scope)
                 raise
             _check_ids(request, caller)
             # Questions are counted before their body is read: see AdmissionLimit.
@@ -140,13 +148,19 @@ def _check_ids(request: Request, caller: Caller) -> None:
             raise NotFoundError(name.removesuffix("_id").replace("_", " "), str(value))
 
 
-async def identify(services: Services, scope: Scope) -> Caller:
-    """The caller of a request by its key, found once. Raises UnauthorizedError."""
+async def identify(services: Services, scope: Scope, operation: str) -> Caller:
+    """The caller of a request by its key, found once. Raises UnauthorizedError, which is recorded."""
     state = scope.setdefault("state", {})
     caller: Caller | None = state.get("caller")
     if caller is None:
         access = services.access
-        caller = EVERYBODY if access is None else await access.caller(_authorization(Headers(scope=scope)))
+        try:
+            caller = EVERYBODY if access is None else await access.caller(_authorization(Headers(scope=scope)))
+        except UnauthorizedError as error:
+            if (log := services.audit_log) is not None:
+                tenant = services.settings.api.audit_tenant
+                await services.denials.record_unauthorized(log, tenant, operation, scope, error)
+            raise
         state["caller"], state["tenant"] = caller, caller.tenant
     return caller
 

@@ -31,7 +31,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Running]:
         yield started
 
 
-async def anyone(_: Any) -> Caller:
+async def anyone(*_: Any) -> Caller:
     """Lets every caller in."""
     return EVERYBODY
 

@@ -487,12 +487,15 @@ class AuditEventObject(Shape):
     id: str
     object: Literal["audit_event"]
     created_at: int
-    actor: str = Field(description="The id of the key; `file:` and the start of its digest for one of the keys file.")
+    actor: str = Field(description="The id of the key, or `file:` or `digest:` (unknown) and the start of a digest.")
     role: str
     action: str = Field(description="Method and route, or a command of `ragserve`.")
-    status: int = Field(description="The HTTP status: 403 was denied. 0: a command on the service's machine.")
+    status: int = Field(description="The HTTP status: 401 and 403 were denied. 0: a command on the service's machine.")
     request_id: str
-    ids: dict[str, str] = Field(description="What it concerns; `id` is what was made.")
+    ids: dict[str, str] = Field(
+        description="What it concerns; `id` is what was made, `unrecorded` how many denials before were not recorded."
+    )
+    address: str = Field(description="Of a client that was denied; else empty.")
 
 
 class AuditEventList(ListShape):

@@ -8,9 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from models.corpus.api_keys import ROLES
+from models.corpus.api_keys import ROLES, digest_of
 from models.corpus.audit_log import AuditEvent
+from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
+from models.errors import UnauthorizedError
+from serve.access.caller import Caller
+from serve.api.denials import Denials, address_of
 from serve.settings import ApiConfig
 from tests.serve.api.api_samples import Clock, Running, running
 
@@ -109,7 +113,7 @@ def test_changes_of_keys_are_recorded_without_the_key(audited: Audited) -> None:
 async def test_a_denial_that_is_repeated_at_once_is_recorded_once(
     audited: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.api.auditing.DENIAL_S", 3600.0)
+    monkeypatch.setattr("serve.api.denials.DENIAL_S", 3600.0)
     async with audited.http("reader") as http:
         denied = [await http.delete("/v1/files/file-1") for _ in range(5)]
         other = await http.delete("/v1/vector_stores/default")
@@ -119,6 +123,61 @@ async def test_a_denial_that_is_repeated_at_once_is_recorded_once(
         "DELETE /v1/vector_stores/{vector_store_id}",
         "DELETE /v1/files/{file_id}",
     ]
+
+
+async def test_requests_without_a_valid_key_are_recorded(audited: Audited) -> None:
+    keys = audited.service.corpus.api_keys
+    key, secret = keys.create("acme", "old", "reader")
+    keys.revoke(key.key_id)
+    operator = keys.create("default", "operator", "admin")[1]
+    forwarded = {"x-forwarded-for": "203.0.113.9, 198.51.100.7"}
+    async with audited.service.http("rag-guessed") as http:
+        await http.get("/v1/files/file-1", headers=forwarded)
+        await http.post("/v1/query", json={"query": "What is the code?"}, headers=forwarded)
+    async with audited.service.http(secret) as http:
+        await http.get("/v1/files")
+    async with audited.service.http() as http:
+        await http.get("/v1/files")
+    async with audited.service.http(operator) as http:
+        unknown = (await http.get("/v1/audit_log")).json()["data"]
+
+    names = ("actor", "action", "status", "address")
+    digest = f"digest:{digest_of('rag-guessed')[:8]}"
+    assert [tuple(event[name] for name in names) for event in unknown if event["status"] == 401] == [
+        ("no credential", "GET /v1/files", 401, "127.0.0.1"),
+        (digest, "POST /v1/query", 401, "198.51.100.7"),
+        (digest, "GET /v1/files/{file_id}", 401, "198.51.100.7"),
+    ]
+    (revoked,) = [event for event in await audited.events() if event["status"] == 401]
+    assert (revoked["actor"], revoked["address"]) == (key.key_id, "127.0.0.1")
+    assert not any(text in json.dumps(unknown) for text in ("guessed", secret, "What is"))
+
+
+async def test_an_attacker_fills_no_disk(tmp_path: Path) -> None:
+    corpus, now_s = Corpus.open(f"sqlite:///{tmp_path / 'corpus.db'}", tmp_path / "files"), [0.0]
+    denials = Denials(lambda: now_s[0])
+    scope = {"type": "http", "headers": [], "state": {}, "client": ("192.0.2.1", 1)}
+    for number in range(500):
+        error = UnauthorizedError("unknown", actor=f"digest:{number}")
+        await denials.record_unauthorized(corpus.audit_log, "default", "GET /v1/files", scope, error)
+    await denials.record_forbidden(corpus.audit_log, Caller("default", actor="key_1"), "GET /v1/audit_log", scope)
+    now_s[0] += 60
+    await denials.record_unauthorized(corpus.audit_log, "default", "GET /v1/files", scope, error)
+
+    events = [each.event for each in corpus.audit_log.page("default", NEWEST).items]
+    corpus.close()
+    assert [event.status for event in events] == [401, 403, *[401] * 60]
+    assert events[0].ids == {"unrecorded": "440"}
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [("nonsense", "192.0.2.1"), ("", "192.0.2.1"), ("10.0.0.1, 2001:db8::1", "2001:db8::1"), ("x" * 9000, "192.0.2.1")],
+)
+def test_the_address_is_one(forwarded: str, address: str) -> None:
+    headers = [(b"x-forwarded-for", forwarded.encode())]
+
+    assert address_of({"type": "http", "headers": headers, "client": ("192.0.2.1", 1)}) == address
 
 
 async def test_it_can_be_off(audited: Audited) -> None:
