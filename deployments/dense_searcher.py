@@ -19,6 +19,7 @@ from deployments.replica.received import received
 from deployments.replica.searcher import Search, Searcher, Timed
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import BatchedStageConfig, parse_user_config
+from deployments.telemetry import metrics
 from models.corpus.views import Shard
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
@@ -92,7 +93,8 @@ class DenseSearcher(Searcher):
     def _make(self, index: FaissConfig) -> Search:
         milvus = self._storage.milvus
         if milvus is not None:
-            return MilvusDenseSearch(self._corpus.views, self._corpus.positions, milvus)
+            count = metrics.breaker_counter("milvus")
+            return MilvusDenseSearch(self._corpus.views, self._corpus.positions, milvus, count)
         snapshots = self._storage.snapshots()
         return DenseSearch(self._corpus.views, lambda dim: FaissIndex(dim, index), snapshots, self._shard)
 

@@ -23,8 +23,9 @@ RagError
 │       ├── ModelUnavailableError  a model behind a URL does not answer as it should
 │       ├── BreakerOpenError       it failed again and again, so it is not called for now
 │       ├── BlobsUnavailableError  the storage of uploaded files cannot be reached
-│       └── DatabaseUnavailableError  the database cannot be reached or written
-│           └── DatabaseBusyError     … by this call: a lock or other work is in the way
+│       ├── DatabaseUnavailableError  the database cannot be reached or written
+│       │   └── DatabaseBusyError     … by this call: a lock or other work is in the way
+│       └── VectorDatabaseUnavailableError  the vector database does not answer
 ├── StorageFullError           no room for what is written; reads and deletes go on
 └── InternalError              an unexpected failure; only the log has the details
 
@@ -319,6 +320,19 @@ class DatabaseBusyError(DatabaseUnavailableError):
     """The database answers, but not this call in its time: a lock or other work is in the way."""
 
 
+class VectorDatabaseUnavailableError(StageDownError):
+    """The vector database does not answer, or fails. Only the log has its message, which may have addresses."""
+
+    code = "vector_database_unavailable"
+
+    def __init__(self, retry_after_s: float = 5.0) -> None:
+        super().__init__("milvus", retry_after_s)
+        self.args = (retry_after_s,)
+
+    def __str__(self) -> str:
+        return f"the vector database is not available; try again in {self.retry_after_s:g} s"
+
+
 class StorageFullError(RagError):
     """There is no room for what is written. `where` says on which storage."""
 
@@ -333,7 +347,13 @@ class StorageFullError(RagError):
 
 
 # No file and no request is to blame: a later attempt may succeed, and a restart of the process changes nothing.
-STORAGE_ERRORS = (OverloadedError, StorageFullError, DatabaseUnavailableError, BlobsUnavailableError)
+STORAGE_ERRORS = (
+    OverloadedError,
+    StorageFullError,
+    DatabaseUnavailableError,
+    BlobsUnavailableError,
+    VectorDatabaseUnavailableError,
+)
 
 
 class InternalError(RagError):

@@ -44,7 +44,7 @@ class RedisServer:
             retry=None,
             retry_on_error=[],
         )
-        self.breaker = Breaker(BREAKER, on_change=_count)
+        self.breaker = Breaker(BREAKER, on_change=metrics.breaker_counter("redis"))
         self._timeout_s = timeout_s
         self._probe: asyncio.Task[None] | None = None  # owned here until it ends
 
@@ -102,7 +102,3 @@ class RedisServer:
             pass  # the breaker knows
         finally:
             self._probe = None
-
-
-def _count(is_open: bool) -> None:
-    metrics.OPEN_BREAKERS.labels("redis").inc(1 if is_open else -1)

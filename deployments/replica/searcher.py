@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from deployments.replica.received import received
 from deployments.replica.storage import StorageConfig
 from deployments.telemetry import metrics
 from deployments.telemetry.start import start_telemetry
+from models.breaker import Breaker
 from models.deadline import Deadline
 from models.errors import STORAGE_ERRORS, DeadlineExceededError, RagError, StageUnavailableError
 from models.stage_status import StageStatus
@@ -38,6 +39,10 @@ class Search(Protocol):
     @property
     def num_chunks(self) -> int | None:
         """Chunks of the indexes in memory; None if they are elsewhere."""
+
+    @property
+    def dependencies(self) -> Mapping[str, Breaker]:
+        """The breakers of the servers that it calls, by name."""
 
     def maintain(self) -> bool:
         """Do one step of work that no search should wait for. Returns whether there is more."""
@@ -146,7 +151,8 @@ class Searcher:
 
     async def status(self) -> StageStatus:
         await self._check()
-        return StageStatus()
+        states = tuple((name, breaker.state) for name, breaker in self._search.dependencies.items())
+        return StageStatus(dependencies=states)
 
     async def check_health(self) -> None:
         """Serve's probe. A database that is gone is no reason to begin again: no new replica would have it."""

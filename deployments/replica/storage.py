@@ -81,13 +81,11 @@ class StorageConfig(BaseModel):
 
     def open(self) -> Corpus:
         """Open the corpus, and create its schema if it is new. Raises ConfigError."""
-        return Corpus.open(self.url, self.blob_root, config=self.database, on_change=_count_breaker)
+        return Corpus.open(
+            self.url, self.blob_root, config=self.database, on_change=metrics.breaker_counter("database")
+        )
 
     @property
     def blob_root(self) -> str | Path:
         """The folder of the uploaded files, or their URL."""
         return self.blobs_url or self.data_dir.resolve() / "files"
-
-
-def _count_breaker(is_open: bool) -> None:
-    metrics.OPEN_BREAKERS.labels("database").inc(1 if is_open else -1)

@@ -3,6 +3,8 @@
 Labels are bounded (routes, stages, outcomes, aliases of the catalog, the first tenants), never ids or queries.
 """
 
+from collections.abc import Callable
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from deployments.telemetry.exposition import write_to_folder
@@ -157,10 +159,17 @@ TENANT_BUDGET = Gauge(
 )
 OPEN_BREAKERS = Gauge(
     "ragserve_open_breakers",
-    "Breakers that are open: of a stage, of `database` or of `redis`.",
+    "Breakers that are open: of a stage, of `database`, `milvus` or `redis`.",
     ["stage"],
     multiprocess_mode="livesum",
 )
+
+
+def breaker_counter(name: str) -> Callable[[bool], None]:
+    """Counts the breaker of a server, which tells whether it is open now."""
+    return lambda is_open: OPEN_BREAKERS.labels(name).inc(1 if is_open else -1)
+
+
 DEGRADED_ANSWERS = Counter(
     "ragserve_degraded_answers_total", "Answers without the result of a stage that failed.", ["stage"]
 )

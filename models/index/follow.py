@@ -1,11 +1,12 @@
 """Indexes that follow the log: each vector store's index applies all changes before it answers."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from models.breaker import Breaker
 from models.corpus.records import TextChanges, VectorChanges
 from models.corpus.views import Shard, Views
 from models.filters import Filter
@@ -46,6 +47,8 @@ class LexicalRequest:
 
 class DenseSearch:
     """Dense search in all vector stores, with one index per store. Not thread-safe."""
+
+    dependencies: Mapping[str, Breaker] = {}
 
     def __init__(
         self,
@@ -104,6 +107,8 @@ class DenseSearch:
 
 class LexicalSearch:
     """Keyword search in all vector stores, with one index per store. Not thread-safe."""
+
+    dependencies: Mapping[str, Breaker] = {}
 
     def __init__(
         self,

@@ -4,10 +4,11 @@ A search takes two rounds, as Elasticsearch's dfs_query_then_fetch does. In the 
 chunks with each word of the query; in the second each shard ranks its chunks with the sums.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from models.breaker import Breaker
 from models.corpus.views import Shard, Views
 from models.index.base import ShardIndex
 from models.index.bm25 import NO_COUNTS, WordCounts, total
@@ -46,6 +47,8 @@ def merge_answers(answers: Sequence[ShardAnswer], k: int) -> LexicalRanking:
 
 class LexicalShardSearch:
     """The keyword search of one shard, in all vector stores. Not thread-safe."""
+
+    dependencies: Mapping[str, Breaker] = {}
 
     def __init__(
         self, views: Views, make_index: Callable[[], ShardIndex], shard: Shard, snapshots: Snapshots | None = None

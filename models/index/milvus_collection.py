@@ -3,13 +3,15 @@
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from models.breaker import Breaker, OnChange, ignore_change
 from models.corpus.ids import stable_id
-from models.errors import ConfigError, StageUnavailableError
+from models.errors import ConfigError, VectorDatabaseUnavailableError
 from models.index.milvus_config import MilvusConfig
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SLOW_S = 0.5  # an error that comes sooner costs no search its time
 MAX_ID_BYTES = 1_024
 MAX_TEXT_BYTES = 65_535  # Milvus' own limit of a VARCHAR
 BM25 = {"bm25_k1": 1.2, "bm25_b": 0.75}  # as Tantivy's
@@ -49,10 +52,12 @@ class Server:
 
 
 class Milvus:
-    """A connection, opened at its first use. Thread-safe."""
+    """A connection, opened at its first use, with a breaker: while Milvus hangs, calls fail at once. Thread-safe."""
 
-    def __init__(self, config: MilvusConfig) -> None:
+    def __init__(self, config: MilvusConfig, on_change: OnChange = ignore_change) -> None:
+        """`on_change` is told when the breaker opens or closes."""
         self.config = config
+        self.breaker = Breaker(config.breaker, on_change=on_change)
         self._lock = threading.Lock()
         self._client: MilvusClient | None = None
         self._server: Server | None = None
@@ -60,7 +65,7 @@ class Milvus:
 
     @property
     def client(self) -> "MilvusClient":
-        """The open client. Raises ConfigError for an invalid URI, StageUnavailableError if Milvus does not answer."""
+        """The open client. Raises ConfigError for an invalid URI, VectorDatabaseUnavailableError."""
         with self._lock:
             if self._client is None:
                 self._client = self._connect()
@@ -69,7 +74,7 @@ class Milvus:
     @property
     def server(self) -> Server:
         if self._server is None:
-            with calling(self.config.uri):
+            with self.calling():
                 self._server = Server.parse(self.client.get_server_version())
         return self._server
 
@@ -101,6 +106,26 @@ class Milvus:
                 self._client = None
             self._ready.clear()
 
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Raises VectorDatabaseUnavailableError, at once while the breaker is open."""
+        if self.breaker.is_open:
+            self.breaker.try_beside(self._probe)
+            raise VectorDatabaseUnavailableError
+        start = time.perf_counter()
+        try:
+            with typed_errors(self.config.uri):
+                yield
+        except VectorDatabaseUnavailableError:
+            if time.perf_counter() - start >= SLOW_S:
+                self.breaker.fail()
+            raise
+        self.breaker.succeed()
+
+    def _probe(self) -> None:
+        with typed_errors(self.config.uri):
+            self.client.list_collections(timeout=self.config.timeout_s)
+
     def _connect(self) -> "MilvusClient":
         from pymilvus import MilvusClient
         from pymilvus.exceptions import ConnectionConfigException
@@ -109,7 +134,7 @@ class Milvus:
         token = config.token.get_secret_value() if config.token else ""
         database = {} if config.is_lite else {"db_name": config.database}
         try:
-            with calling(config.uri):
+            with typed_errors(config.uri):
                 return MilvusClient(config.uri, token=token, timeout=config.timeout_s, **database)
         except ConnectionConfigException as error:
             raise ConfigError("milvus.uri", str(error)) from None
@@ -119,7 +144,7 @@ class Milvus:
 
     def _find(self, name: str) -> "Collection | None":
         if name not in self._ready:
-            with calling(self.config.uri):
+            with self.calling():
                 if not self.client.has_collection(name, timeout=self.config.timeout_s):
                     return None
                 # The replica that created it may have died before loading it. A second load does nothing.
@@ -136,7 +161,7 @@ class Milvus:
 
         partitions = {"num_partitions": self.config.num_partitions} if self.server.has_partition_keys else {}
         timeout_s = self._setup_timeout_s
-        with calling(self.config.uri):
+        with self.calling():
             try:
                 self.client.create_collection(
                     name, schema=schema, consistency_level="Strong", timeout=timeout_s, **partitions
@@ -203,7 +228,7 @@ class Milvus:
 class Collection:
     """A loaded collection. `dim` is the dimension of its vectors, 0 for keyword search.
 
-    Methods raise StageUnavailableError if Milvus does not answer or fails.
+    Methods raise VectorDatabaseUnavailableError if Milvus does not answer or fails.
     """
 
     def __init__(self, milvus: Milvus, name: str, dim: int) -> None:
@@ -212,17 +237,17 @@ class Collection:
         self._options: dict[str, Any] = {"timeout": milvus.config.timeout_s}
 
     def upsert(self, rows: Sequence[Row]) -> None:
-        with calling(self.config.uri):
+        with self._milvus.calling():
             self._milvus.client.upsert(self.name, list(rows), **self._options)
 
     def delete(self, expression: str) -> None:
-        with calling(self.config.uri):
+        with self._milvus.calling():
             self._milvus.client.delete(self.name, filter=expression, **self._options)
 
     def query(self, expression: str, fields: list[str], guarantee: Row, limit: int | None = None) -> list[Row]:
         """Return matching rows, the first `limit` by key."""
         limited = {} if limit is None else {"limit": limit}
-        with calling(self.config.uri):
+        with self._milvus.calling():
             return list(
                 self._milvus.client.query(
                     self.name, filter=expression, output_fields=fields, **limited, **guarantee, **self._options
@@ -232,7 +257,7 @@ class Collection:
     def search(self, field: str, data: Any, k: int, expression: str, guarantee: Row) -> list[Any]:
         """Return a list of hits for each item of `data`. A hit has an `id` and a `distance`."""
         params = {"ef": max(self.config.hnsw_ef, k)} if field == "vector" and self.config.index == "HNSW" else {}
-        with calling(self.config.uri):
+        with self._milvus.calling():
             return list(
                 self._milvus.client.search(
                     self.name,
@@ -250,20 +275,24 @@ class Collection:
         """Return Milvus' current time, which later reads can wait for. Milvus Lite has none: 0 means now."""
         if self._milvus.server.is_lite:
             return 0
-        with calling(self.config.uri):
+        with self._milvus.calling():
             # pymilvus has this call, but MilvusClient does not expose it.
             return int(self._milvus.client._get_connection().alloc_timestamp(**self._options))
 
 
 @contextmanager
-def calling(uri: str) -> Iterator[None]:
-    """Turn Milvus' errors into StageUnavailableError. Only the log has the message, which may contain addresses."""
+def typed_errors(uri: str) -> Iterator[None]:
+    """Turn Milvus' errors into VectorDatabaseUnavailableError. Only the log has the message.
+
+    pymilvus passes gRPC's own error on if a server that hangs lets the time of a call run out.
+    """
+    from grpc import RpcError
     from pymilvus.exceptions import ConnectionConfigException, MilvusException
 
     try:
         yield
     except ConnectionConfigException:
         raise
-    except MilvusException as error:
+    except (MilvusException, RpcError) as error:
         logger.error("Milvus at %s: %s", uri.rpartition("@")[2], error)
-        raise StageUnavailableError("milvus") from error
+        raise VectorDatabaseUnavailableError from error

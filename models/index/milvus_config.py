@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from models.breaker import BreakerConfig
+
 
 class MilvusConfig(BaseModel):
     """Milvus as the index of all vector stores."""
@@ -37,6 +39,10 @@ class MilvusConfig(BaseModel):
     )
     catch_up_timeout_s: float = Field(
         default=20.0, gt=0, description="How long a search waits for a store's changes in Milvus."
+    )
+    breaker: BreakerConfig = Field(
+        default=BreakerConfig(failures=1, open_s=2.0),
+        description="Only calls that took half a second or more count as failures.",
     )
 
     @property

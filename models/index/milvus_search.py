@@ -1,9 +1,11 @@
 """Dense and keyword search in Milvus, which milvus_follower.py keeps up to date with the log."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 
+from models.breaker import Breaker, OnChange, ignore_change
 from models.corpus.positions import Positions, ViewKey
 from models.corpus.records import TextChanges, VectorChanges
 from models.corpus.views import Views
@@ -23,8 +25,11 @@ PAGE_SIZE = 1_024  # chunks; a page takes about 0.4 s with 384 dimensions, a sma
 class MilvusDenseSearch:
     """Dense search in all vector stores, with one collection per vector space. Not thread-safe."""
 
-    def __init__(self, views: Views, positions: Positions, config: MilvusConfig) -> None:
-        self._views, self._milvus = views, Milvus(config)
+    def __init__(
+        self, views: Views, positions: Positions, config: MilvusConfig, on_change: OnChange = ignore_change
+    ) -> None:
+        self._views, self._milvus = views, Milvus(config, on_change)
+        self.dependencies: Mapping[str, Breaker] = {"milvus": self._milvus.breaker}
         self._view = f"{config.prefix} vectors"
         source = MilvusSource[VectorChanges, MilvusDenseIndex](
             stage="dense",
@@ -42,8 +47,8 @@ class MilvusDenseSearch:
     def search(self, requests: list[DenseRequest]) -> list[Ranking]:
         """Return one ranking per request. Requests that differ only in their vectors share one search.
 
-        Raises NotFoundError for an unknown store, StageUnavailableError if Milvus does not answer, and OverloadedError
-        if a store is not up to date in time.
+        Raises NotFoundError for an unknown store, VectorDatabaseUnavailableError, and OverloadedError if a store is not
+        up to date in time.
         """
         members: dict[tuple[ViewKey, Filter | None], list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
@@ -92,8 +97,11 @@ class MilvusDenseSearch:
 class MilvusLexicalSearch:
     """Keyword search in all vector stores, in one collection. Not thread-safe."""
 
-    def __init__(self, views: Views, positions: Positions, config: MilvusConfig) -> None:
-        self._views, self._milvus = views, Milvus(config)
+    def __init__(
+        self, views: Views, positions: Positions, config: MilvusConfig, on_change: OnChange = ignore_change
+    ) -> None:
+        self._views, self._milvus = views, Milvus(config, on_change)
+        self.dependencies: Mapping[str, Breaker] = {"milvus": self._milvus.breaker}
         self._view = f"{config.prefix} words {ANALYSIS_VERSION}"
         source = MilvusSource[TextChanges, MilvusLexicalIndex](
             stage="lexical",
@@ -108,7 +116,7 @@ class MilvusLexicalSearch:
 
     @staticmethod
     def is_supported(config: MilvusConfig) -> bool:
-        """Whether this Milvus has BM25; if not, use Tantivy for keyword search. Raises StageUnavailableError."""
+        """Whether this Milvus has BM25; if not, use Tantivy. Raises VectorDatabaseUnavailableError."""
         milvus = Milvus(config)
         try:
             return milvus.server.has_bm25

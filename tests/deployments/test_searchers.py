@@ -10,19 +10,22 @@ import numpy as np
 import pytest
 
 from deployments.calls.envelope import Envelope
+from deployments.cluster.environment import free_port
 from deployments.dense_searcher import DenseSearcher, DenseSearcherClient
 from deployments.lexical_searcher import LexicalSearcher
 from deployments.replica.storage import StorageConfig
 from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
 from models.deadline import Deadline
-from models.errors import ConfigError, DeadlineExceededError, NotFoundError
+from models.errors import ConfigError, DeadlineExceededError, NotFoundError, VectorDatabaseUnavailableError
 from models.index.follow import DenseRequest, LexicalRequest, merge
 from models.index.lexical_shards import ShardRequest, merge_answers, total_counts
+from models.index.milvus_config import MilvusConfig
 from models.index.token_codec import encode_tokens
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Ranking, Scope
 from tests.contexts import within
+from tests.patience import PATIENCE_S
 
 GENERATION, DIM = "tiny@1", 8
 SCOPE = Scope(DEFAULT_TENANT, (DEFAULT_VECTOR_STORE,))
@@ -190,6 +193,24 @@ async def test_token_scores_of_an_unknown_store_fail_alone_and_late_requests_are
     np.testing.assert_allclose(answers[0][0], [1], atol=0.05)
     assert isinstance(answers[0][1], NotFoundError)
     assert isinstance(answers[1][0], DeadlineExceededError)
+
+
+async def test_a_searcher_whose_milvus_is_gone_goes_on_and_says_so(
+    storage: StorageConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(storage.open(), 8)
+    milvus = MilvusConfig(uri=f"http://127.0.0.1:{free_port()}", timeout_s=0.2)
+    searcher = DenseSearcher(storage.model_copy(update={"milvus": milvus}))
+    await searcher.reconfigure({})
+
+    (refusal,) = await searcher.search_all([request(0)])
+    async with asyncio.timeout(PATIENCE_S):
+        while "the index is not kept up to date for now" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    assert isinstance(refusal, VectorDatabaseUnavailableError)
+    assert [name for name, _ in (await searcher.status()).dependencies] == ["milvus"]
+    await searcher.check_health()
 
 
 async def test_background_work_reads_token_vectors_too(storage: StorageConfig) -> None:

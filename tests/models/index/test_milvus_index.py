@@ -1,11 +1,13 @@
 """Milvus as an index: Milvus Lite and a server return what the exact index does, and only to the own tenant."""
 
 import logging
+import socket
 
 import numpy as np
 import pytest
 
-from models.errors import ConfigError, ConflictError, InvalidRequestError, StageUnavailableError
+from models.breaker import BreakerConfig
+from models.errors import ConfigError, ConflictError, InvalidRequestError, VectorDatabaseUnavailableError
 from models.filters import Attributes, Comparison, Compound, Filter, matches
 from models.index.milvus_collection import Milvus, Server
 from models.index.milvus_config import MilvusConfig
@@ -237,5 +239,23 @@ def test_a_server_without_bm25_says_so() -> None:
 def test_a_server_that_does_not_answer_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
     milvus = Milvus(MilvusConfig(uri="http://127.0.0.1:9", timeout_s=0.2))
 
-    with caplog.at_level(logging.CRITICAL), pytest.raises(StageUnavailableError):
+    with caplog.at_level(logging.CRITICAL), pytest.raises(VectorDatabaseUnavailableError):
         milvus.find_dense("tiny@1")
+
+
+def test_a_server_that_hangs_costs_one_call_its_time_and_the_next_ones_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    changes: list[bool] = []
+    with caplog.at_level(logging.CRITICAL), socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        never = BreakerConfig(failures=1, open_s=3600)
+        milvus = Milvus(MilvusConfig(uri=uri, timeout_s=0.6, breaker=never), changes.append)
+        with pytest.raises(VectorDatabaseUnavailableError):
+            milvus.find_dense("tiny@1")
+        client = milvus._client
+        for _ in range(100):
+            with pytest.raises(VectorDatabaseUnavailableError), milvus.calling():
+                raise AssertionError("the call was sent")
+
+    assert (milvus.breaker.state, changes, client) == ("open", [True], None)
