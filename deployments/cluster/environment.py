@@ -44,11 +44,12 @@ OWN_RAY = {"RAY_ENABLE_AUTO_CONNECT": "0"}
 # For one machine, which Serve's controller shares with the replicas. It looks at every replica this often; at the
 # default of 0.1 s, it takes a tenth of a core while idle. On a cluster, the head node has cores of its own.
 # A proxy that starts while every core is busy answers late. Serve ends it after three checks of 5 s, and the service
-# does not start.
+# does not start. A dead one is noticed after three periods.
 ONE_MACHINE = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "3",
 }
 # Two services on one machine need different ports. HAProxy serves its own pages on the first two. It sends requests to
 # the fallback proxy until a replica of the ingress is ready, and then to that replica, on a port of the range. Serve's

@@ -12,6 +12,7 @@ RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then ru
 - replicas are told the client's address, last in x-forwarded-for;
 - headers have REQUEST_S to arrive, and so has the first request of a new connection (Serve: an hour);
 - errors of HAProxy itself are JSON, and 503 with Retry-After where no replica answers (Serve: text, 404 or 500);
+- a request that stores nothing goes to another replica if its own dies before it answers (Serve: an error);
 - with TLS_CERTIFICATE, a PEM file of the certificate and its key, the service listens with TLS.
 """
 
@@ -49,6 +50,24 @@ LATE = json.dumps(
         }
     }
 )
+# What changes nothing, so that it may be asked twice. Requests above HAProxy's buffer of 16 KiB are not asked again.
+REPEATABLE = (
+    "/v1/query",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/rerank",
+    "/rerank",
+    "/v1/responses/compact",
+    "/v1/responses/input_tokens",
+)
+SEARCH = "^/v1/vector_stores/[^/]+/search$"
+NO_REPEAT = (
+    "    http-request disable-l7-retry unless { method GET HEAD } || "
+    f"{{ path {' '.join(REPEATABLE)} }} || {{ path_reg {SEARCH} }}\n"
+)
+# A dead replica is off the list after three failed connections; the further ones are for its deputy.
+RETRIES = 10
 # What HAProxy sends as it is, where no replica answers.
 ERROR_FILE = (
     "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
@@ -64,7 +83,7 @@ def hardened(config: str, certificate: str | None = None) -> str:
         (r"(stats socket \S+) mode 666", r"\1 mode 600"),
         (r"(listen stats\n\s+bind) \*:", r"\1 127.0.0.1:"),
         (r"(frontend prometheus\n\s+bind) :", rf"\1 {host}:"),
-        (r"(frontend http_frontend\n\s+bind \S+)", rf"\1{tls}"),
+        (r"(frontend http_frontend\n\s+bind \S+)\n", rf"\1{tls}\n{NO_REPEAT}"),
         (
             r"(defaults\n\s+mode http\n)",
             rf"\1    option forwardfor\n    timeout http-request {REQUEST_S}s\n    http-error {_json(408, LATE)}\n",
@@ -77,7 +96,8 @@ def hardened(config: str, certificate: str | None = None) -> str:
         config, num_changes = re.subn(pattern, text, config)
         if num_changes == 0:
             raise ValueError(f"Ray Serve's configuration of HAProxy has no {pattern!r}; this version is not supported")
-    return config
+    # Serve's default alone: an operator's own RAY_SERVE_HAPROXY_RETRY_ON stays.
+    return re.sub(r"(\n\s+retry-on conn-failure)\n", rf"\1 empty-response\n    retries {RETRIES}\n", config)
 
 
 def _host(config: str) -> str:

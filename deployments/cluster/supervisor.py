@@ -7,8 +7,8 @@ Ray runs this as a program, so it uses the standard library alone. Serve takes t
 - A reload starts a second process like this one. Its HAProxy fetches the listening sockets of the first one (`-x`), and
   signals the pids that Serve names (`-sf`). This process passes these signals on, and then lets its child end.
 - Serve stops HAProxy with SIGKILL of this process. The kernel then kills its child.
-- If Serve's manager of HAProxy dies, this process stays. The HAProxy of the next manager takes over as in a reload,
-  with the same routes until Serve sends it others.
+- If Serve's manager of HAProxy dies, this process stays, until its node ends. The HAProxy of the next manager takes
+  over as in a reload, with the same routes until Serve sends it others.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL_S = 0.02
+NODE_POLL_S = 0.5
 ANSWER_S = 5.0  # Serve waits as long for the admin socket
 PAUSE_S = 0.1
 MAX_FAILED_STARTS = 50
@@ -71,14 +72,20 @@ class Supervisor:
 
     async def run(self) -> int:
         """Return HAProxy's exit status, negative for a signal, when it was told to end or cannot start."""
+        manager = os.getppid()
+        node = _parent_of(manager)
+        with suppress(PermissionError):  # a leader already
+            os.setsid()  # Ray kills the process group of a dead manager
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*ENDS, *PAUSES))
         for number in (*ENDS, *PAUSES):
             asyncio.get_running_loop().add_signal_handler(number, self._pass_on, number)
         _remove_files_of_dead(self._files)
         self._succeed_orphan()
+        watch = asyncio.create_task(self._end_with_node(manager, node))
         try:
             return await self._supervise()
         finally:
+            watch.cancel()
             self._files.config.unlink(missing_ok=True)
             self._files.socket.unlink(missing_ok=True)
 
@@ -155,6 +162,12 @@ class Supervisor:
         finally:
             writer.close()
 
+    async def _end_with_node(self, manager: int, node: int) -> None:
+        """Wait until the manager and its parent, Ray's process of the node, are gone: no manager will follow."""
+        while os.getppid() == manager or _is_alive(node):  # noqa: ASYNC110 - no signal tells of a grandparent's end
+            await asyncio.sleep(NODE_POLL_S)
+        self._pass_on(signal.SIGTERM)
+
     def _pass_on(self, number: signal.Signals) -> None:
         self._is_ending = self._is_ending or number in ENDS
         if self._child is not None and self._child.returncode is None:
@@ -168,6 +181,18 @@ class Supervisor:
         old_config = self._files.config.with_name(f"{pid}.cfg")
         if not APPLICATION.search(self._text) and old_config.exists():
             self._text = old_config.read_text()
+
+
+def _is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _parent_of(pid: int) -> int:
+    """0 if it has just ended."""
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/stat").read_text()
+        return int(status.rpartition(")")[2].split()[1])
+    return 0
 
 
 def _die_with(parent: int) -> Callable[[], None]:
@@ -206,5 +231,5 @@ def _owner_of(public: Path) -> int:
 def _remove_files_of_dead(files: Files) -> None:
     """Those of supervisors that were killed."""
     for path in {*files.config.parent.glob("*.cfg"), *files.socket.parent.glob("*.sock")}:
-        if path.stem.isdigit() and not Path(f"/proc/{path.stem}").exists():
+        if path.stem.isdigit() and not _is_alive(int(path.stem)):
             path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The faults: each is a block, which injects it at its beginning and takes it back at its end."""
 
 import contextlib
+import resource
 import signal
 import socket
 import time
@@ -11,11 +12,13 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from serve.cli.chaos.processes import CONTROLLER, HAPROXY, REPLICA, service_processes, stages_of
+from models.errors import ConfigError
+from serve.cli.chaos.processes import CONTROLLER, HAPROXY, PROXY_MANAGER, REPLICA, service_processes, stages_of
 
 HUNG_S = 20.0
-SLOW_CLIENTS, IDLE_CLIENTS = 80, 500
+SLOW_CLIENTS, IDLE_CLIENTS = 80, 2000
 CLIENTS_S = 15.0
+SPARE_FILES = 200  # for everything else
 HEAD = b"POST /v1/query HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 4096\r\n\r\n"
 
 
@@ -28,7 +31,11 @@ class Fault:
 def faults_of(pid: int, url: str) -> list[Fault]:
     """The faults of the local service whose `ragserve up` is process `pid`."""
     stages = stages_of(pid)
-    kills = [("SIGKILL of HAProxy", HAPROXY), ("SIGKILL of Serve's controller", CONTROLLER)]
+    kills = [
+        ("SIGKILL of HAProxy", HAPROXY),
+        ("SIGKILL of Serve's manager of HAProxy", PROXY_MANAGER),
+        ("SIGKILL of Serve's controller", CONTROLLER),
+    ]
     kills += [(f"SIGKILL of {stage}", f"{REPLICA}{stage}") for stage in stages]
     faults = [Fault(name, lambda title=title: _killed(pid, title)) for name, title in kills]  # type: ignore[misc]
     hung = [stage for stage in ("Embedder", "Reranker", "Generator") if stage in stages]
@@ -86,12 +93,21 @@ def _idle_clients(url: str) -> Iterator[None]:
 
 @contextmanager
 def _connections(url: str, count: int) -> Iterator[list[socket.socket]]:
+    """Raises ConfigError if this process may not open so many."""
     address = urlsplit(url)
+    _allow_files(count + SPARE_FILES)
     with contextlib.ExitStack() as stack:
         yield [
             stack.enter_context(socket.create_connection((address.hostname, address.port or 80), timeout=10))
             for _ in range(count)
         ]
+
+
+def _allow_files(count: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise ConfigError("ulimit -n", f"{count} open files are needed, and at most {hard} allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
 
 
 def _send(clients: list[socket.socket], content: bytes) -> None:

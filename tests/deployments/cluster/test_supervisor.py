@@ -26,17 +26,26 @@ POLL_S = 0.02
 
 @dataclass
 class Replica:
-    """A server that answers with its name. A request of /slow is answered once `is_free` is set."""
+    """A server that answers with its name. A request of /slow is answered once `is_free` is set.
+
+    If it `is_dying`, it closes the connection of each request in place of an answer.
+    """
 
     name: str
+    is_dying: bool = False
     is_free: threading.Event = field(default_factory=threading.Event)
     has_request: threading.Event = field(default_factory=threading.Event)
+    paths: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         replica = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if replica.is_dying and self.path != "/-/healthz":
+                    replica.paths.append(f"{self.command} {self.path}")
+                    self.close_connection = True
+                    return
                 if self.path == "/slow":
                     replica.has_request.set()
                     replica.is_free.wait(PATIENCE_S)
@@ -45,6 +54,13 @@ class Replica:
                 self.end_headers()
                 self.wfile.write(replica.name.encode())
 
+            def do_DELETE(self) -> None:
+                self.do_GET()
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.do_GET()
+
             def log_message(self, *_: object) -> None:
                 """Write nothing."""
 
@@ -52,9 +68,14 @@ class Replica:
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
         self.thread.start()
 
-    def backend(self) -> dict[str, BackendConfig]:
-        server = ServerConfig(name=self.name, host="127.0.0.1", port=self.server.server_port)
-        return {"http-app": BackendConfig("http-app", "/", servers=[server], app_name="app")}
+    def backend(self, *more: "Replica", fallback: "Replica | None" = None) -> dict[str, BackendConfig]:
+        """`fallback` is for Serve's own proxy."""
+        servers = [replica.address() for replica in (self, *more)]
+        proxy = fallback.address() if fallback else None
+        return {"http-app": BackendConfig("http-app", "/", servers=servers, app_name="app", fallback_server=proxy)}
+
+    def address(self) -> ServerConfig:
+        return ServerConfig(name=self.name, host="127.0.0.1", port=self.server.server_port)
 
     def end(self) -> None:
         self.is_free.set()
@@ -244,3 +265,39 @@ async def test_a_port_in_use_is_an_error_and_leaves_no_file(folder: Path, replic
         await api.start()
 
     assert {name for name in os.listdir(folder) if name.endswith((".cfg", ".sock"))} == {"haproxy.cfg"}
+
+
+REPEATED = ("GET /v1/files", "POST /v1/query", "POST /v1/vector_stores/vs_1/search", "POST /rerank")
+NOT_REPEATED = ("POST /v1/files", "DELETE /v1/files/file_1", "POST /v1/responses", "POST /v1/vector_stores/vs_1/files")
+
+
+async def test_what_stores_nothing_goes_to_another_replica_if_its_own_dies(
+    folder: Path, port: int, replica: Replica, another: Replica
+) -> None:
+    replica.is_dying = True
+    api = api_of(folder, port, replica.backend(another))
+    async with running(api):
+        for request in REPEATED:
+            await until(lambda request=request: send(port, request) == (200, "second") and request in replica.paths)
+        for request in NOT_REPEATED:
+            await until(lambda request=request: send(port, request) == (503, "stage_unavailable"))
+
+    assert all(replica.paths.count(request) == 1 for request in NOT_REPEATED)
+
+
+async def test_every_request_goes_to_serves_proxy_while_no_replica_listens(
+    folder: Path, port: int, replica: Replica, another: Replica
+) -> None:
+    replica.end()
+    api = api_of(folder, port, replica.backend(fallback=another))
+    async with running(api):
+        answers = [send(port, request) for request in (*REPEATED, *NOT_REPEATED)]
+
+    assert answers == [(200, "second")] * len(answers)
+
+
+def send(port: int, request: str) -> tuple[int, str]:
+    method, path = request.split()
+    content = b"" if method == "GET" else b'{"query": "x"}'
+    response = httpx.request(method, f"http://127.0.0.1:{port}{path}", content=content, trust_env=False, timeout=60)
+    return response.status_code, response.text if response.status_code == 200 else response.json()["error"]["code"]
