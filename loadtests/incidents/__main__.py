@@ -11,12 +11,12 @@ import httpx
 from typer import echo
 
 from loadtests.incidents.costs import ask_and_compare
-from loadtests.incidents.faults import losing_vectors, slowed
+from loadtests.incidents.faults import losing_vectors, slowed, stopped
 from loadtests.incidents.load import Load
 from loadtests.incidents.panels import draw_dashboards
 from loadtests.incidents.prometheus import Prometheus, prometheus
 from loadtests.incidents.service import ROOT, Service, service
-from loadtests.incidents.watch import HEADER, Row, Top, alert, dashboard, watch
+from loadtests.incidents.watch import HEADER, Row, Top, alert, dashboard, is_ready, watch
 from loadtests.questions import BUILT_IN
 from serve.cli.driver.question_set import read_question_set
 from serve.cli.driver.workload import read_questions
@@ -41,9 +41,20 @@ def slow_stage(scene: Scene, deployment: str, stage: str) -> list[Row]:
         "alert": alert(scene.prometheus, "RagserveStageSlow", "RagserveStageSlower", stage=stage),
     }
     with slowed(scene.service, deployment):
-        rows = watch(f"{deployment} stopped nine tenths of the time", eyes, LIMIT_S)
+        rows = watch(f"the {deployment} stopped nine tenths of the time", eyes, LIMIT_S)
     echo(f"top: {top.line}")
     return rows
+
+
+def stopped_embedder(scene: Scene) -> list[Row]:
+    """Answers lack the vector search, and the breaker opens."""
+    eyes = {
+        "/readyz": lambda: not is_ready(scene.service.url),
+        "RagserveBreakerOpen": alert(scene.prometheus, "RagserveBreakerOpen", stage="embed"),
+        "RagserveMostDegraded": alert(scene.prometheus, "RagserveMostDegraded"),
+    }
+    with stopped(scene.service, "Embedder"):
+        return watch("the Embedder stopped", eyes, LIMIT_S)
 
 
 def drift(scene: Scene) -> list[Row]:
@@ -68,10 +79,11 @@ INCIDENTS: dict[str, Callable[[Scene], list[Row]]] = {
     "index": broken_index,
     "embedder": lambda scene: slow_stage(scene, "Embedder", "embed"),
     "reranker": lambda scene: slow_stage(scene, "Reranker", "rerank"),
+    "stopped": stopped_embedder,
     "generator": lambda scene: slow_stage(scene, "Generator", "generate"),
 }
 # Of the default models, quotes are made without the Generator's process, and passages reranked by stored vectors.
-DEFAULT = ["drift", "index", "embedder"]
+DEFAULT = ["drift", "index", "embedder", "stopped"]
 
 
 @contextlib.contextmanager

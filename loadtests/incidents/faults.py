@@ -20,10 +20,20 @@ CREATE TRIGGER lose_vectors AFTER INSERT ON vectors BEGIN UPDATE vectors SET seq
 
 
 @contextmanager
+def stopped(service: Service, deployment: str) -> Iterator[None]:
+    """The replicas of the deployment stand still."""
+    processes = _replicas(service, deployment)
+    _signal(processes, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal(processes, signal.SIGCONT)
+
+
+@contextmanager
 def slowed(service: Service, deployment: str) -> Iterator[None]:
     """The replicas of the deployment stand still for nine tenths of the time."""
-    processes, ended = service_processes(service.pid, f"{REPLICA}{deployment}"), threading.Event()
-    assert processes, f"{deployment} has no process of its own"
+    processes, ended = _replicas(service, deployment), threading.Event()
     thread = threading.Thread(target=_stop_and_go, args=(processes, ended))
     thread.start()
     try:
@@ -41,6 +51,12 @@ def losing_vectors(service: Service) -> Iterator[None]:
         yield
     finally:
         _execute(service, "DROP TRIGGER lose_vectors")
+
+
+def _replicas(service: Service, deployment: str) -> list[psutil.Process]:
+    processes = service_processes(service.pid, f"{REPLICA}{deployment}")
+    assert processes, f"{deployment} has no process of its own"
+    return processes
 
 
 def _stop_and_go(processes: list[psutil.Process], ended: threading.Event) -> None:

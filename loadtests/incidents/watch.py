@@ -75,6 +75,11 @@ def dashboard(prometheus: Prometheus, stage: str) -> Check:
     return names
 
 
+def is_ready(url: str) -> bool:
+    """Whether /readyz says that answers are whole."""
+    return httpx.get(f"{url}/readyz", timeout=30, trust_env=False).is_success
+
+
 def alert(prometheus: Prometheus, *names: str, **labels: str) -> Check:
     """Whether an alert of these names fires with these labels."""
     return lambda: any(each["alertname"] in names and labels.items() <= each.items() for each in prometheus.firing())

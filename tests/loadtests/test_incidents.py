@@ -13,7 +13,7 @@ from tests.serve.api.response_samples import serving
 
 async def test_an_index_that_loses_its_vectors_fails_the_canary(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        canary = DocumentCanary(CanaryConfig(every_s=300), served.live.current.canary._parts)
+        canary = DocumentCanary(CanaryConfig(every_s=300, timeout_s=200), served.live.current.canary._parts)
         (tmp_path / "ragserve.db").symlink_to(tmp_path / "corpus.db")
         with losing_vectors(Service("", 0, 0, tmp_path, tmp_path)):
             await canary.check()

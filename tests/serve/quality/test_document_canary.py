@@ -100,7 +100,7 @@ async def test_a_broken_part_fails_the_canary_and_is_named(
 
 async def test_the_second_failure_in_a_row_is_one_for_the_alert(tmp_path: Path) -> None:
     async with serving(tmp_path, lexical=Frozen()) as service:
-        canary = DocumentCanary(CanaryConfig(every_s=300), service.live.current.canary._parts)
+        canary = DocumentCanary(CanaryConfig(every_s=300, timeout_s=200), service.live.current.canary._parts)
         failing = []
         for _ in range(2):
             await canary.check()
