@@ -27,6 +27,7 @@ from serve.events.sinks import configured_sinks
 from serve.http_app import create_app
 from serve.pipelines.answering import Answering
 from serve.pipelines.changed_topic_answering import ChangedTopicAnswering
+from serve.pipelines.cost_ledger import CostLedger
 from serve.pipelines.declining_generation import DecliningGeneration
 from serve.pipelines.decomposed_answering import DecomposedAnswering
 from serve.pipelines.exact_identifiers import ExactIdentifiers, ExactRetrieval
@@ -134,6 +135,7 @@ class LiveServices:
                 events,
                 self._quality,
                 backups,
+                CostLedger(self._metering, corpus.monthly_costs),
             ),
             stages=sources,
             breakers=clients.breakers,

@@ -151,6 +151,12 @@ TENANT_TOKENS = Counter(
 TENANT_COST = Counter(
     "ragserve_tenant_cost_total", "Cost by the prices of `costs`, in its currency.", ["tenant", "model"]
 )
+TENANT_MONTH_COST = Gauge(
+    "ragserve_tenant_month_cost",
+    "Cost of a tenant in this calendar month (UTC), of all replicas; kept in the database.",
+    ["tenant"],
+    multiprocess_mode="livemostrecent",
+)
 TENANT_BUDGET = Gauge(
     "ragserve_tenant_monthly_budget",
     "Monthly budget of `costs`, in its currency.",

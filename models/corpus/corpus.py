@@ -19,6 +19,7 @@ from models.corpus.filtered_files import FilteredFiles
 from models.corpus.generations import Generations
 from models.corpus.jobs import Jobs
 from models.corpus.log import Log
+from models.corpus.monthly_costs import MonthlyCosts
 from models.corpus.outbox import Outbox
 from models.corpus.positions import Positions
 from models.corpus.remote_blobs import open_blobs
@@ -59,6 +60,7 @@ class Corpus:
     user_facts: UserFacts
     api_keys: ApiKeys
     audit_log: AuditLog
+    monthly_costs: MonthlyCosts
     log: Log
     database: Database
 
@@ -97,6 +99,7 @@ class Corpus:
             user_facts=UserFacts(database, clock),
             api_keys=ApiKeys(database, clock),
             audit_log=AuditLog(database, clock),
+            monthly_costs=MonthlyCosts(database, clock),
             log=Log(database),
             database=database,
         )

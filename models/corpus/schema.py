@@ -12,7 +12,7 @@ event_sinks ── outbox                   who gets the events, and the events 
 responses ── response_items             answers that can be continued: what was asked, and what was answered
 conversations ── conversation_items     conversations of clients; a response in one has its items there as well
 quality_schema.py, memory_schema.py     what users said of answers, scores to compare with; what is remembered
-access_schema.py                        API keys, and who did what
+access_schema.py, cost_schema.py        API keys, and who did what; what each tenant used in a month
 """
 
 from sqlalchemy import (
@@ -34,7 +34,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 
 metadata = MetaData()
 

@@ -91,6 +91,11 @@ def _from_12_to_13(connection: Connection) -> None:
     _run(connection, _ACCESS)
 
 
+def _from_13_to_14(connection: Connection) -> None:
+    """Add the costs of months. They begin with 0."""
+    _run(connection, _MONTHLY_COSTS)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -451,6 +456,15 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_log_by_creation ON audit_log (created_at)
 """
 
+_MONTHLY_COSTS = """
+CREATE TABLE monthly_costs (
+    month TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    cost DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (month, tenant)
+)
+"""
+
 _STEPS: dict[int, Step] = {
     1: _from_1_to_2,
     2: _from_2_to_3,
@@ -464,4 +478,5 @@ _STEPS: dict[int, Step] = {
     10: _from_10_to_11,
     11: _from_11_to_12,
     12: _from_12_to_13,
+    13: _from_13_to_14,
 }

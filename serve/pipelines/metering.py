@@ -1,6 +1,6 @@
 """What each tenant uses of each model, in tokens and in money."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,6 +42,7 @@ class Metering:
     def __init__(self, config: CostConfig, used: Callable[[str, int], None] | None = None) -> None:
         """`used` gets the tenant and the tokens of each count."""
         self._used = used
+        self._costs: dict[str, float] = {}  # by tenant, since they were taken
         self.configure(config)
 
     def configure(self, config: CostConfig) -> None:
@@ -49,6 +50,20 @@ class Metering:
         metrics.TENANT_NAMES.limit = config.max_tenants
         for tenant, budget in config.monthly_budgets.items():
             metrics.TENANT_BUDGET.labels(metrics.TENANT_NAMES.label(tenant)).set(budget)
+
+    @property
+    def has_prices(self) -> bool:
+        return bool(self._prices)
+
+    def take_costs(self) -> dict[str, float]:
+        """The cost of each tenant since this was called before."""
+        costs, self._costs = self._costs, {}
+        return costs
+
+    def give_back(self, costs: Mapping[str, float]) -> None:
+        """Costs that were taken and could not be saved."""
+        for tenant, cost in costs.items():
+            self._costs[tenant] = self._costs.get(tenant, 0.0) + cost
 
     def read(self, tenant: str, model: str, kind: str, num_tokens: int) -> None:
         """The model read tokens of the tenant. `kind`: prompt, embedding or reranking."""
@@ -78,4 +93,6 @@ class Metering:
         label = metrics.TENANT_NAMES.label(tenant)
         metrics.TENANT_TOKENS.labels(label, model, kind).inc(num_tokens)
         if price:
-            metrics.TENANT_COST.labels(label, model).inc(num_tokens * price / MILLION)
+            cost = num_tokens * price / MILLION
+            metrics.TENANT_COST.labels(label, model).inc(cost)
+            self.give_back({tenant: cost})

@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 # Version 3 added the table of leases, version 4 that of token vectors, version 5 columns of jobs, version 6 columns of
 # store_files and chunks, version 7 those of chunking strategies, version 8 those of failures and progress, and the
 # outbox, version 9 those of enrichment. A restore skips tables and columns that the backup lacks.
-RESTORABLE_SCHEMA_VERSIONS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, SCHEMA_VERSION)
+RESTORABLE_SCHEMA_VERSIONS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, SCHEMA_VERSION)
 MANIFEST = "manifest.json"
 DATABASE = "corpus.db"
 FILES = "files"
