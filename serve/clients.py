@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from deployments.calls.stage_breaker import StageBreaker, StageBreakerConfig
-from serve.api.services import InlineReplica
+from serve.api.services import BackgroundWork, InlineReplica
 from serve.pipelines.stages import (
     CompletionStage,
     DenseStage,
@@ -28,7 +28,7 @@ class Clients:
 
     `fallback` answers when `generator` cannot. `quoting` is the model of an alias that only quotes, in this process;
     None for a language model. `statuses` reports the model of each stage, by the stage's name; `breakers` has those of
-    its clients. `rollout`: see Services.
+    its clients. `rollout`: see Services. `background` is work beside the stages, such as a look at roll-outs.
     """
 
     embedder: EmbedStage
@@ -43,6 +43,7 @@ class Clients:
     breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
     inline: Sequence[InlineReplica] = ()
     rollout: Callable[[], Mapping[str, str]] | None = None
+    background: Sequence[BackgroundWork] = ()
 
     def configure_breakers(self, config: StageBreakerConfig) -> None:
         for breakers in self.breakers.values():

@@ -11,13 +11,15 @@ from ray.serve.handle import DeploymentHandle
 from deployments.calls.handle import Handle
 from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.calls.ray_handle import RayHandle
-from deployments.cluster.rollout import rollout
+from deployments.cluster.rollout import rollout, states
 from deployments.dense_searcher import DenseSearcherClient
 from deployments.embedder import EmbedderClient
 from deployments.generator import GeneratorClient, InlineGenerator, quoting_models
 from deployments.lexical_searcher import LexicalSearcherClient
 from deployments.parser import ParserClient
 from deployments.reranker import RerankerClient
+from deployments.telemetry.exposition import metrics_files_folder
+from deployments.telemetry.rollouts import RolloutWatch
 from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.errors import ConfigError
@@ -50,7 +52,7 @@ class Ingress:
 
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
         start_telemetry("ingress")
-        self._live = LiveServices(settings, catalog, settings.storage.open(), _clients(stages, settings, catalog))
+        self._live = LiveServices(settings, catalog, settings.storage.open(), open_clients(stages, settings, catalog))
         self._is_configured = False
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -77,7 +79,8 @@ class Ingress:
         await self._live.check_health()
 
 
-def _clients(stages: Stages, settings: Settings, catalog: Catalog) -> Clients:
+def open_clients(stages: Stages, settings: Settings, catalog: Catalog) -> Clients:
+    """A client of each stage; one of an inline stage opens it."""
     coalescing = settings.coalescing
     inline: list[InlineHandle] = []
     embedder = EmbedderClient(_handle(stages.embedder, inline), "embed", coalescing)
@@ -100,6 +103,7 @@ def _clients(stages: Stages, settings: Settings, catalog: Catalog) -> Clients:
         breakers={client.stage: client.breakers for client in clients},
         inline=inline,
         rollout=rollout,
+        background=[RolloutWatch(states, folder)] if (folder := metrics_files_folder()) else (),
     )
 
 

@@ -136,6 +136,7 @@ class LiveServices:
                 self._quality,
                 backups,
                 CostLedger(self._metering, corpus.monthly_costs),
+                *clients.background,
             ),
             stages=sources,
             breakers=clients.breakers,

@@ -10,6 +10,15 @@ from ray.serve._private.common import DeploymentStatus
 STEADY = (DeploymentStatus.HEALTHY, DeploymentStatus.UPSCALING, DeploymentStatus.DOWNSCALING)
 
 
+def states(application: str = "ragserve") -> dict[str, str]:
+    """The state of each deployment, in lower case. Blocks; empty if Serve is gone."""
+    try:
+        overview = serve.status().applications.get(application)
+    except RayError:
+        return {}
+    return {} if overview is None else {name: state.status.lower() for name, state in overview.deployments.items()}
+
+
 def rollout(application: str = "ragserve") -> dict[str, str]:
     """Each deployment that is updating or unhealthy, with its replicas by state. Blocks; empty if Serve is gone."""
     try:

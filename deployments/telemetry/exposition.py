@@ -41,6 +41,12 @@ def write_to_folder() -> None:
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
+def metrics_files_folder() -> Path | None:
+    """The folder of this node's metrics; None if they stay in each process."""
+    folder = os.environ.get(FOLDER)
+    return Path(folder) if folder else None
+
+
 class NodeCollector(Collector):
     """The metrics of all replicas of this node, living and ended. Gauges are of the living ones.
 

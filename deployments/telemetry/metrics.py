@@ -14,6 +14,7 @@ write_to_folder()
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SHORT_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
 SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+ROLLOUT_BUCKETS = (5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 FRACTION_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 HTTP_REQUESTS = Counter("ragserve_http_requests_total", "HTTP requests.", ["method", "route", "status"])
@@ -111,6 +112,23 @@ MODEL_SWAPS = Counter(
     "ragserve_model_swaps_total",
     "Models that were to be loaded; outcome is loaded, failed or rolled_back.",
     ["stage", "model", "outcome"],
+)
+DEPLOYMENT_STATE = Gauge(
+    "ragserve_deployment_state",
+    "1 for the state of a deployment that Ray Serve reports, such as healthy or updating; 0 for earlier ones.",
+    ["deployment", "state"],
+    multiprocess_mode="livemostrecent",
+)
+ROLLOUTS = Counter(
+    "ragserve_rollouts_total",
+    "Roll-outs of a deployment, counted once on each node with an ingress; outcome is started, finished or failed.",
+    ["deployment", "outcome"],
+)
+ROLLOUT_SECONDS = Histogram(
+    "ragserve_rollout_seconds",
+    "Time of a roll-out of a deployment, to within 5 s; outcome is finished or failed.",
+    ["deployment", "outcome"],
+    buckets=ROLLOUT_BUCKETS,
 )
 
 QUESTION_SECONDS = Histogram(
