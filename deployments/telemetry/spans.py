@@ -6,7 +6,7 @@ traceparent has the flag, and nothing is recorded.
 """
 
 import asyncio
-import secrets
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,7 +57,7 @@ class OpenSpan:
     links: tuple[str, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
     error: str = ""
-    span_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    span_id: str = field(default_factory=lambda: _random_hex(64))
     start_ns: int = field(default_factory=time.time_ns)
 
     @property
@@ -117,7 +117,12 @@ def is_recorded(trace_context: str) -> bool:
 
 
 def new_trace_id() -> str:
-    return secrets.token_hex(16)
+    return _random_hex(128)
+
+
+def _random_hex(num_bits: int) -> str:
+    """An id; nobody is kept from guessing it. The system's own random bytes cost 30 times as much, and the GIL."""
+    return f"{random.getrandbits(num_bits):0{num_bits // 4}x}"
 
 
 def collect(spans: Sequence[Span]) -> None:

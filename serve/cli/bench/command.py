@@ -25,6 +25,7 @@ from serve.cli.bench.serve.command import corpus_command, serve_command
 from serve.cli.bench.starve.command import starve_command
 from serve.cli.bench.step.command import step_command
 from serve.cli.bench.tax.command import settings_command, tax_command
+from serve.cli.bench.telemetry.command import telemetry_command
 from serve.cli.bench.understanding.command import understanding_command
 
 bench = typer.Typer(
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "search": search_command,
     "tax": tax_command,
     "settings": settings_command,
+    "telemetry": telemetry_command,
     "step": step_command,
     "overload": overload_command,
     "starve": starve_command,

@@ -1,0 +1,1 @@
+"""`ragserve bench telemetry`: the cost of metrics, traces and logs at full load."""
