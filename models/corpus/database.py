@@ -107,8 +107,12 @@ class Database:
 def open_database(url: str, config: DatabaseConfig = AS_SHIPPED, on_change: OnChange = ignore_change) -> Database:
     """Open `url`, create missing tables and upgrade the schema of an earlier release.
 
+<<<<<<< HEAD
     `on_change` is told when a breaker opens or closes. Raises DatabaseUnavailableError, and ConfigError for a URL or a
     schema that this release cannot use.
+=======
+    Raises ConfigError for a URL or a schema that this release cannot use, and for a folder that cannot be made.
+>>>>>>> 03615a5 (Let every command in a container work on its volume)
     """
     parsed = _parse(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -129,7 +133,10 @@ def open_database(url: str, config: DatabaseConfig = AS_SHIPPED, on_change: OnCh
 
 def _keep_private(path: Path) -> None:
     """Make the file its owner's alone, and a new folder too. SQLite gives its other files the database's mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("storage.data_dir", f"{path.parent} cannot be made: {error.strerror}") from None
     with suppress(OSError):  # of another owner, or read-only: opening it says so
         path.touch(mode=0o600)
         path.chmod(0o600)

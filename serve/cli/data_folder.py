@@ -31,6 +31,19 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
+def check_writable(folder: Path, purpose: str) -> None:
+    """Make the folder and write to it once. Raises ConfigError; `purpose` says who needs it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror}; {purpose}"
+        raise ConfigError(
+            str(folder), f"{reason}. A container with a read-only root file system needs a tmpfs there"
+        ) from None
+
+
 def owner_of(folder: Path) -> int:
     """The process of the `ragserve up` that uses the folder. Raises ConfigError if there is none."""
     try:

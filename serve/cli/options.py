@@ -17,7 +17,10 @@ DEFAULT_STORE = "default"
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Deployment file.", dir_okay=False)]
 DataOption = Annotated[
     Path | None,
-    typer.Option(help="Folder of documents and indexes; overrides storage.data_dir of the deployment file."),
+    typer.Option(
+        envvar="RAGSERVE_DATA",
+        help="Folder of documents and indexes; overrides storage.data_dir of the deployment file.",
+    ),
 ]
 UrlOption = Annotated[str, typer.Option("--url", "-u", envvar="RAGSERVE_URL", help="Base URL of the service.")]
 StoreOption = Annotated[str, typer.Option("--store", "-s", help="Vector store id.")]

@@ -76,6 +76,15 @@ def test_code_is_copied_after_the_packages(target: str) -> None:
     assert [copy.split()[0] for copy in copies] == [f"--from=packages-{target}", "--from=code", "--from=code"]
 
 
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_every_command_in_a_container_works_on_its_volume(target: str) -> None:
+    (volume,) = of(target, "VOLUME")
+    variables = dict(pair.split("=", 1) for arguments in of(target, "ENV") for pair in arguments.split())
+
+    assert variables["RAGSERVE_DATA"] == volume
+    assert "--data" not in of(target, "CMD")[-1]
+
+
 def test_no_build_argument_is_a_secret() -> None:
     names = {arguments.split("=")[0] for keyword, arguments in instructions() if keyword in ("ARG", "ENV")}
 

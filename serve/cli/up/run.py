@@ -10,14 +10,14 @@ from typing import Any
 
 from rich.console import Console
 
-from deployments.cluster.environment import is_free
+from deployments.cluster.environment import RAY_TOKEN, is_free
 from deployments.cluster.haproxy import TLS_CERTIFICATE
 from deployments.cluster.rollout import rollout
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
 from deployments.cluster.strict_schema import Problem
 from models.catalog import Catalog
 from models.errors import ConfigError
-from serve.cli.data_folder import owned
+from serve.cli.data_folder import check_writable, owned
 from serve.cli.remote import RemoteError, RemoteService
 from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
 from serve.cli.up.errors import StartError
@@ -29,6 +29,7 @@ from serve.local_config import check_here
 
 START_TIMEOUT_S = 600.0  # a model may have to be downloaded
 CONFIG_POLL_S = 1.0
+NEEDED = ((Path("/tmp"), "Ray keeps its session there"), (RAY_TOKEN.parent, "Ray keeps its token there"))
 OPEN = "  access control is off: whoever reaches this address has all rights (api.access, ragserve keys)"
 CURL = """curl -s {url}/v1/query -d '{{"query": "How do I swap the reranker?"}}'"""
 
@@ -87,6 +88,8 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
     raw = local.load()
     _warn_of_package(local, raw, console)
     _check_port(raw)
+    for needed, purpose in NEEDED:
+        check_writable(needed, purpose)
     folder = Path(raw["applications"][0]["args"]["storage"]["data_dir"])
     with owned(folder):
         console.print("starting Ray")

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from models.corpus.corpus import Corpus
-from models.errors import NotFoundError, UnauthorizedError
+from models.errors import ConfigError, NotFoundError, UnauthorizedError
 from serve.access.stored_keys import StoredKeys
 from serve.cli.main import app
 from tests.conftest import ROOT
@@ -55,3 +55,20 @@ async def test_keys_are_created_rotated_and_revoked(tmp_path: Path) -> None:
 def test_an_unknown_key_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no key with id 'key_x'"):
         run(tmp_path, "revoke", "key_x")
+
+
+async def test_the_folder_of_an_image_is_that_of_its_variable(tmp_path: Path) -> None:
+    command = ["keys", "create", "me", "--config", str(ROOT / "serve_config.yaml")]
+
+    created = CliRunner().invoke(app, command, env={"RAGSERVE_DATA": str(tmp_path)}, catch_exceptions=False)
+
+    assert await actor(tmp_path, secret_in(created.output)) == "default reader []"
+
+
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"storage\.data_dir: /proc/ragserve cannot be made: "):
+        CliRunner().invoke(
+            app,
+            ["keys", "list", "--config", str(ROOT / "serve_config.yaml"), "--data", "/proc/ragserve"],
+            catch_exceptions=False,
+        )

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigError
-from serve.cli.data_folder import owned
+from serve.cli.data_folder import check_writable, owned
 from tests.conftest import ROOT
 
 OWNER = """
 import sys
 from pathlib import Path
-from serve.cli.data_folder import owned
+from serve.cli.data_folder import check_writable, owned
 with owned(Path(sys.argv[1])):
     print("owned", flush=True)
     sys.stdin.read()
@@ -58,3 +58,14 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="file cannot be written: "), owned(tmp_path / "file"):
         pass
+
+
+def test_a_read_only_place_is_refused_with_its_purpose() -> None:
+    with pytest.raises(ConfigError, match=r"^/proc/ragserve: cannot be written: .*; Ray keeps .* needs a tmpfs there$"):
+        check_writable(Path("/proc/ragserve"), "Ray keeps its session there")
+
+
+def test_a_missing_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    check_writable(tmp_path / "home", "Ray keeps its token there")
+
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
