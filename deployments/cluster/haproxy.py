@@ -78,12 +78,12 @@ ERROR_FILE = (
 def hardened(config: str, certificate: str | None = None) -> str:
     """The configuration with the changes above. Raises ValueError if Serve's template is another one."""
     host = _host(config)
-    tls = f" ssl crt {certificate} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if certificate else ""
+    tls = f" ssl crt {escaped(certificate)} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if certificate else ""
     for pattern, text in (
         (r"(stats socket \S+) mode 666", r"\1 mode 600"),
         (r"(listen stats\n\s+bind) \*:", r"\1 127.0.0.1:"),
         (r"(frontend prometheus\n\s+bind) :", rf"\1 {host}:"),
-        (r"(frontend http_frontend\n\s+bind \S+)\n", rf"\1{tls}\n{NO_REPEAT}"),
+        (r"(frontend http_frontend\n\s+bind \S+)\n", r"\1" + tls.replace("\\", r"\\") + f"\n{NO_REPEAT}"),
         (
             r"(defaults\n\s+mode http\n)",
             rf"\1    option forwardfor\n    timeout http-request {REQUEST_S}s\n    http-error {_json(408, LATE)}\n",
@@ -98,6 +98,11 @@ def hardened(config: str, certificate: str | None = None) -> str:
             raise ValueError(f"Ray Serve's configuration of HAProxy has no {pattern!r}; this version is not supported")
     # Serve's default alone: an operator's own RAY_SERVE_HAPROXY_RETRY_ON stays.
     return re.sub(r"(\n\s+retry-on conn-failure)\n", rf"\1 empty-response\n    retries {RETRIES}\n", config)
+
+
+def escaped(word: str) -> str:
+    """The word as HAProxy reads it back, from a file or a command."""
+    return re.sub(r"""([\s\\#"'])""", r"\\\1", word)
 
 
 def _host(config: str) -> str:

@@ -107,12 +107,8 @@ class Database:
 def open_database(url: str, config: DatabaseConfig = AS_SHIPPED, on_change: OnChange = ignore_change) -> Database:
     """Open `url`, create missing tables and upgrade the schema of an earlier release.
 
-<<<<<<< HEAD
     `on_change` is told when a breaker opens or closes. Raises DatabaseUnavailableError, and ConfigError for a URL or a
-    schema that this release cannot use.
-=======
-    Raises ConfigError for a URL or a schema that this release cannot use, and for a folder that cannot be made.
->>>>>>> 03615a5 (Let every command in a container work on its volume)
+    schema that this release cannot use, and for a folder that cannot be made.
     """
     parsed = _parse(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import ssl
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from typing import Any
 import httpx
 
 from models.errors import RagError
+from serve.cli.trust import trust
 
 POLL_FIRST_S, POLL_MAX_S = 0.05, 1.0
 PAGE_LIMIT, MAX_BATCH_FILES = 100, 500  # limits of the API
-CA_VARIABLE = "RAGSERVE_CA_FILE"
 KEY_VARIABLE = "RAGSERVE_API_KEY"
 
 
@@ -61,8 +60,9 @@ class RemoteService:
         self.url = url.rstrip("/").removesuffix("/v1")  # OpenAI's clients take a URL with /v1
         key = os.environ.get(KEY_VARIABLE)
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        verify = ssl.create_default_context(cafile=os.environ[CA_VARIABLE]) if CA_VARIABLE in os.environ else True
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False, headers=headers, verify=verify)
+        self._http = httpx.Client(
+            base_url=self.url, timeout=timeout_s, trust_env=False, headers=headers, verify=trust(self.url)
+        )
 
     def __enter__(self) -> "RemoteService":
         return self

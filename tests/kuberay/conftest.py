@@ -39,8 +39,9 @@ def problems(checker: ModuleType) -> Callable[..., list[str]]:
     """A function that lists the errors and warnings of manifests."""
     schemas = cache(checker.Catalog)
 
-    def check(text: str, minor: str = "1.34") -> list[str]:
-        findings = checker.check_texts([("manifests", text)], checker.Options(minor=minor), schemas(minor))
+    def check(text: str, minor: str = "1.34", gates: frozenset[str] = frozenset()) -> list[str]:
+        options = checker.Options(minor=minor, gates=set(gates))
+        findings = checker.check_texts([("manifests", text)], options, schemas(minor))
         return [str(finding) for finding in findings if finding.level != "info"]
 
     return check

@@ -131,6 +131,18 @@ def test_a_schedule_makes_a_cron_job_of_backups(rendered: Callable[..., str]) ->
     assert (settings.backups.url, settings.backups.keep_daily) == ("s3://backups/x", 30)
 
 
+def test_traffic_between_pods_is_encrypted_where_the_values_say_so(
+    rendered: Callable[..., str], problems: Callable[..., list[str]]
+) -> None:
+    text = rendered({"mtls": True})
+
+    assert service_of(text)["spec"]["rayClusterConfig"]["tlsOptions"] == {"enabled": True}
+    assert "tlsOptions" not in service_of(rendered())["spec"]["rayClusterConfig"]
+    manifests = f"{base_text()}\n---\n{text}"
+    assert problems(manifests, gates=frozenset({"RayClusterMTLS"})) == []
+    assert any("RayClusterMTLS" in problem for problem in problems(manifests))
+
+
 def test_each_shard_is_a_deployment(rendered: Callable[..., str]) -> None:
     service = service_of(rendered({"args": {"search": {"dense_shards": 3}}}))
 

@@ -182,6 +182,8 @@ def manifests(serve_config: dict[str, Any], values: Values, template: dict[str, 
     # After an upgrade, the old cluster stays until its requests have ended.
     service["spec"]["rayClusterDeletionDelaySeconds"] = drain.ingress_s
     cluster = service["spec"]["rayClusterConfig"]
+    if values.mtls:
+        cluster["tlsOptions"] = {"enabled": True}
     _add_environment(cluster["headGroupSpec"]["template"], drain)
     template_group = _template_group(cluster)
     backups = backup_manifests(

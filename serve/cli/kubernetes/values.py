@@ -51,6 +51,9 @@ class Values(BaseModel):
         pattern=r"^[-0-9*/,]+( [-0-9*/,]+){4}$",
         description="When a CronJob makes backups (UTC), such as `15 3 * * *`; args.backups says where. None: never.",
     )
+    mtls: bool = Field(
+        default=False, description="Encrypt Ray's traffic between pods; needs KubeRay's gate RayClusterMTLS."
+    )
     default_class: str = Field(description="Class of the stages that are not listed in a class.")
     replacement_s: int = Field(ge=0, description="Time to start a replica on a new node: node, image and model.")
     classes: dict[str, HardwareClass | None] = Field(description="Classes by name; null removes a class of `extends`.")

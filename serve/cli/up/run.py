@@ -19,6 +19,7 @@ from models.catalog import Catalog
 from models.errors import ConfigError
 from serve.cli.data_folder import check_writable, owned
 from serve.cli.remote import RemoteError, RemoteService
+from serve.cli.up.certificate import ServedCertificate
 from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
 from serve.cli.up.errors import StartError
 from serve.cli.up.loopback import allow_loopback_names, listen_on
@@ -88,6 +89,9 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
     raw = local.load()
     _warn_of_package(local, raw, console)
     _check_port(raw)
+    certificate = ServedCertificate.from_environment()
+    if certificate is not None:
+        certificate.check(console)
     for needed, purpose in NEEDED:
         check_writable(needed, purpose)
     folder = Path(raw["applications"][0]["args"]["storage"]["data_dir"])
@@ -102,7 +106,7 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
             if not settings_of(raw).api.needs_keys:
                 console.print(OPEN, markup=False, style="yellow")
             console.print(f"  {CURL.format(url=url)}\n", markup=False)
-            _apply_changes(local, modified_ns, stopped, console)
+            _apply_changes(local, modified_ns, certificate, stopped, console)
             console.print("stopping")
 
 
@@ -132,10 +136,18 @@ def _start(raw: dict[str, Any], logs: Path, console: Console) -> None:
         raise StartError(str(error), logs) from None
 
 
-def _apply_changes(local: LocalConfig, modified_ns: int | None, stopped: threading.Event, console: Console) -> None:
-    """Apply the deployment file whenever it changes, until stopped; say when the replicas follow it."""
+def _apply_changes(
+    local: LocalConfig,
+    modified_ns: int | None,
+    certificate: ServedCertificate | None,
+    stopped: threading.Event,
+    console: Console,
+) -> None:
+    """Apply deployment file and certificate whenever they change, until stopped; say when the replicas follow."""
     progress = RolloutProgress(console)
     while not stopped.wait(CONFIG_POLL_S):
+        if certificate is not None:
+            certificate.follow(console)
         progress.report(rollout)
         latest_ns = local.modified_ns()
         if latest_ns is not None and latest_ns != modified_ns:

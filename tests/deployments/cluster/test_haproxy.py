@@ -4,11 +4,11 @@ import os
 import socket
 import ssl
 import stat
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,11 @@ from ray.serve._private.haproxy import HAProxyApi, HAProxyConfig
 from ray.serve.config import HTTPOptions
 
 from deployments.cluster import haproxy
+from deployments.cluster.certificate import renew_certificate
 from deployments.cluster.environment import free_port
+from models.errors import ConfigError
+from serve.cli.remote import RemoteError, RemoteService, UnreachableError
+from tests.certificates import pair
 from tests.patience import PATIENCE_S
 
 
@@ -128,33 +132,78 @@ def test_the_error_of_a_dead_replica_is_json(folder: Path) -> None:
     assert f"content-length: {len(body)}".encode() in head
 
 
-def test_with_a_certificate_it_speaks_tls(folder: Path) -> None:
-    pem = folder / "service.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "1",
-    ]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, *names, "-keyout", pem, "-out", folder / "crt.pem"], check=True, capture_output=True)
-    pem.write_text(pem.read_text() + (folder / "crt.pem").read_text())
+@contextmanager
+def with_tls(folder: Path, pem: Path) -> Iterator[Started]:
     running = start(folder, **{haproxy.TLS_CERTIFICATE: str(pem)})
     try:
-        response = httpx.get(
-            f"https://127.0.0.1:{running.port}/v1/files", verify=ssl.create_default_context(cafile=folder / "crt.pem")
-        )
+        yield running
     finally:
         running.process.kill()
         running.process.wait()
 
-    assert response.status_code == 503
+
+def served_certificate(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=PATIENCE_S)
+
+
+def test_with_a_certificate_it_speaks_tls(folder: Path) -> None:
+    own = pair()
+    (folder / "authority.pem").write_text(own.certificate)
+    trusting = ssl.create_default_context(cafile=folder / "authority.pem")
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+    with with_tls(folder, own.write(folder / 'of "all" hosts.pem')) as running:
+        url = f"https://127.0.0.1:{running.port}/v1/files"
+        assert httpx.get(url, verify=trusting, timeout=PATIENCE_S).status_code == 503
+        with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+            httpx.get(url, timeout=PATIENCE_S)
+
+
+def test_the_commands_on_its_machine_trust_a_certificate_of_any_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = pair("rag.example.com").write(folder / "service.pem")
+    (folder / "stranger.pem").write_text(pair("rag.example.com").certificate)
+    monkeypatch.setenv("RAGSERVE_TLS_CERTIFICATE", str(pem))
+
+    with with_tls(folder, pem) as running:
+        url = f"https://127.0.0.1:{running.port}"
+        with RemoteService(url, PATIENCE_S) as service, pytest.raises(RemoteError, match="no replica of the ingress"):
+            service.check_key()
+        monkeypatch.setenv("RAGSERVE_TLS_CERTIFICATE", str(folder / "stranger.pem"))
+        with RemoteService(url, PATIENCE_S) as service, pytest.raises(UnreachableError, match="certificate verify"):
+            service.check_key()
+
+
+def test_a_renewed_certificate_is_served_to_new_connections(folder: Path) -> None:
+    old, new = pair(), pair()
+    pem = old.write(folder / "of this host.pem")
+
+    with with_tls(folder, pem) as running:
+        before = served_certificate(running.port)
+        new.write(pem)
+        renew_certificate(folder / "admin.sock", pem)
+        after = served_certificate(running.port)
+
+    assert (before, after) == (old.certificate, new.certificate)
+
+
+def test_a_broken_renewal_keeps_the_old_certificate(folder: Path) -> None:
+    old = pair()
+    pem = old.write(folder / "service.pem")
+
+    with with_tls(folder, pem) as running:
+        pem.write_text(pair().certificate)
+        with pytest.raises(ConfigError, match="HAProxy did not take it"):
+            renew_certificate(folder / "admin.sock", pem)
+        after = served_certificate(running.port)
+
+    assert after == old.certificate
+
+
+def test_a_renewal_without_haproxy_is_told(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="HAProxy did not take it: No such file"):
+        renew_certificate(folder / "admin.sock", pair().write(folder / "service.pem"))
 
 
 def test_a_configuration_of_another_version_is_refused() -> None:
