@@ -109,10 +109,11 @@ sbom: $(INSTALLED)
 	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements/$(LOCK).txt \
 		--pyproject pyproject.toml --output-reproducible --of JSON -o sbom-$(LOCK).json
 
-# A Helm chart of an overlay.
+# A Helm chart of an overlay. VERSION is the chart's, and the tag of its images.
 OVERLAY ?= kuberay/overlays/cpu
+VERSION ?= 0.1.0
 chart: $(INSTALLED)
-	$(BIN)/ragserve kubernetes chart chart --overlay $(OVERLAY)
+	$(BIN)/ragserve kubernetes chart chart --overlay $(OVERLAY) --version $(VERSION)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
