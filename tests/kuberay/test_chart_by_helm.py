@@ -81,7 +81,7 @@ def test_it_renders_what_kustomize_applies(overlay: str, helm: Helm, chart: Call
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [("secrets", "Secret"), ("priorityClasses", "PriorityClass"), ("monitors", "PodMonitor")],
+    [("secrets", "Secret"), ("priorityClasses", "PriorityClass")],
 )
 def test_a_resource_can_be_left_out(value: str, kind: str, helm: Helm, chart: Callable[[str], str]) -> None:
     everything = resources(helm("template", "ragserve", chart("cpu")).stdout)

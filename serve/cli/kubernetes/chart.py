@@ -13,12 +13,8 @@ from serve.cli.kubernetes.render import GENERATED_FILE
 NAME, TEMPLATES = "ragserve", "templates"
 KUSTOMIZATION = "kustomization.yaml"
 BASE, NAMESPACE = "../../base", "namespace.yaml"
-# Resources that another tool may own, or that a cluster may not have: file of the base -> value that leaves them out.
-OPTIONAL = {
-    "secrets.yaml": "secrets.create",
-    "priorities.yaml": "priorityClasses.create",
-    "monitoring.yaml": "monitors.create",
-}
+# Resources that another tool or release may own: file of the base -> value that leaves them out.
+OPTIONAL = {"secrets.yaml": "secrets.create", "priorities.yaml": "priorityClasses.create"}
 IMAGE = re.compile(r"image: (ragserve-(?:cpu|cuda))(?::\S+)?$", re.MULTILINE)
 IMAGE_VALUE = r"image: {{ with .Values.image.registry }}{{ . }}/{{ end }}\1:{{ .Values.image.tag }}"
 SHARED_VOLUME = "  accessModes: [ReadWriteMany]\n"
@@ -35,8 +31,6 @@ secrets:
   create: true # empty Secrets for kuberay/make-secrets.sh to fill; false: another tool owns them
 priorityClasses:
   create: true # they belong to the whole cluster: false in every release but the first
-monitors:
-  create: true # PodMonitors of the Prometheus Operator; false: the cluster has no such resource
 """
 NOTES = """{{ if .Values.secrets.create -}}
 Fill the Secrets: DATABASE_URL=… NAMESPACE={{ .Release.Namespace }} kuberay/make-secrets.sh | kubectl apply \
@@ -73,7 +67,6 @@ SCHEMA: dict[str, Any] = {
         storage=_object(className={"type": "string", "pattern": r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$"}),
         secrets=CREATE,
         priorityClasses=CREATE,
-        monitors=CREATE,
     ),
 }
 SCHEMA["properties"]["global"] = {"type": "object", "description": "Helm adds it where this is a subchart."}
