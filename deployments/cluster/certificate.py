@@ -11,6 +11,7 @@ from models.errors import ConfigError
 
 SOCKET = "RAY_SERVE_HAPROXY_SOCKET_PATH"
 TIMEOUT_S = 30.0
+ATTEMPTS = 6  # the supervisor of HAProxy waits 5 s for an answer
 SUCCESS = "Success!"
 
 
@@ -22,16 +23,23 @@ def admin_socket() -> Path:
 
 def renew_certificate(admin: Path, certificate: Path) -> None:
     """Serve what the file holds now to new connections. Raises ConfigError; HAProxy then keeps the old certificate."""
+    try:
+        for _ in range(ATTEMPTS):
+            refusal, committed = _replace(admin, certificate)
+            if committed:  # empty: HAProxy had no core to answer with
+                break
+    except OSError as error:
+        refusal, committed = error.strerror or str(error), ""
+    if SUCCESS not in committed:
+        raise ConfigError(str(certificate), f"HAProxy did not take it: {' '.join(refusal.split()) or 'no answer'}")
+
+
+def _replace(admin: Path, certificate: Path) -> tuple[str, str]:
+    """HAProxy's answers to the new certificate and to its commit. A wrong one is not committed."""
     name = escaped(str(certificate))
     # An empty line would end the certificate.
     pem = "\n".join(line for line in certificate.read_text().splitlines() if line.strip())
-    try:
-        answers = [_send(admin, f"set ssl cert {name} <<\n{pem}\n\n"), _send(admin, f"commit ssl cert {name}\n")]
-    except OSError as error:
-        raise ConfigError(str(certificate), f"HAProxy did not take it: {error.strerror or error}") from None
-    if SUCCESS not in answers[-1]:
-        _send(admin, f"abort ssl cert {name}\n")
-        raise ConfigError(str(certificate), f"HAProxy did not take it: {' '.join(answers[0].split())}")
+    return _send(admin, f"set ssl cert {name} <<\n{pem}\n\n"), _send(admin, f"commit ssl cert {name}\n")
 
 
 def _send(admin: Path, command: str) -> str:

@@ -140,7 +140,7 @@ class Supervisor:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ValueError, TimeoutError):
-            command = await asyncio.wait_for(reader.readline(), ANSWER_S)
+            command = await asyncio.wait_for(_command(reader), ANSWER_S)
             answer = await self._answer_of_child(command)
             if command.startswith(b"show info"):
                 answer = PID.sub(b"Pid: %d" % os.getpid(), answer)
@@ -193,6 +193,14 @@ def _parent_of(pid: int) -> int:
         status = Path(f"/proc/{pid}/stat").read_text()
         return int(status.rpartition(")")[2].split()[1])
     return 0
+
+
+async def _command(reader: asyncio.StreamReader) -> bytes:
+    """One line; if it ends with `<<`, such as that of a new certificate, also what follows up to an empty line."""
+    lines = [await reader.readline()]
+    while lines[0].rstrip().endswith(b"<<") and lines[-1].strip():
+        lines.append(await reader.readline())
+    return b"".join(lines)
 
 
 def _die_with(parent: int) -> Callable[[], None]:
