@@ -75,7 +75,7 @@ def restore_backup(
     """
     manifest = Manifest.read(backup)
     with database.reading() as connection:
-        _check_replaceable(connection, replace)
+        check_replaceable(connection, replace)
     with typed_errors(backup):
         manifest.check(backup)
         digests = digests_in(backup / DATABASE)
@@ -86,7 +86,7 @@ def restore_backup(
         with database.writing() as connection:
             allow_long_statements(connection)
             _lock_tables(connection)
-            _check_replaceable(connection, replace)
+            check_replaceable(connection, replace)
             _replace_rows(connection, backup / DATABASE, progress)
             # A blob that existed before may be gone: its last file in the old corpus was deleted meanwhile.
             blobs.place(progress)
@@ -134,7 +134,8 @@ class _Blobs:
             progress("removing old files", num_done, len(unused))
 
 
-def _check_replaceable(connection: Connection, replace: bool) -> None:
+def check_replaceable(connection: Connection, replace: bool = False) -> None:
+    """Raise ConflictError if a corpus that is not empty would be replaced without `replace`."""
     if replace:
         return
     is_named = vector_stores.c.vector_store_id != DEFAULT_VECTOR_STORE

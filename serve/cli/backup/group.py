@@ -69,3 +69,53 @@ def restore(
     from serve.cli.backup.restore_named import restore_named
 
     restore_named(open_place(config, data, place), name, scratch, yes, console)
+
+
+@backups.command()
+def follow(
+    data: Annotated[Path, typer.Option(help="Data folder of the standby, not of the service.", file_okay=False)],
+    place: PlaceArgument = None,
+    every: Annotated[
+        str | None, typer.Option(help="Go on, and look for a newer backup every 30s, 5m, 1h.", show_default=False)
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scratch: ScratchOption = None,
+) -> None:
+    """Keep a standby at the newest backup: its own data folder, restored again and again.
+
+    It stops when callers have written to the standby. So a standby that took over is never overwritten.
+    """
+    from serve.cli.backup.follow import follow_backups
+    from serve.cli.backup.places import open_place, seconds_of
+
+    follow_backups(open_place(config, data, place), None if every is None else seconds_of(every), scratch, console)
+
+
+@backups.command()
+def drill(  # noqa: PLR0913, a command's options are its arguments
+    place: PlaceArgument = None,
+    name: NameOption = None,
+    rto: Annotated[
+        float | None, typer.Option(min=0, help="Most seconds until the first answer.", show_default=False)
+    ] = None,
+    rpo: Annotated[
+        float | None, typer.Option(min=0, help="Most seconds that the backup may be old.", show_default=False)
+    ] = None,
+    questions: Annotated[int, typer.Option(min=1, max=100, help="Passages to ask for.")] = 3,
+    url: Annotated[
+        str | None,
+        typer.Option(help="A service that must give the same passages, such as the running one.", show_default=False),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scratch: ScratchOption = None,
+) -> None:
+    """Try a recovery: restore a backup elsewhere, start a service on it, ask, and say how long each step took.
+
+    Exits with 1 if a check fails, or a limit is passed.
+    """
+    from serve.cli.backup.drill import print_drill, run_drill
+    from serve.cli.backup.places import open_place
+
+    report = run_drill(open_place(config, None, place), name, config, questions, url, scratch, console)
+    if not print_drill(report, rto, rpo, console):
+        raise typer.Exit(1)

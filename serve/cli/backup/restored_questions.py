@@ -1,0 +1,66 @@
+"""Questions whose answer a restored corpus must have: passages of its own, asked for by their text."""
+
+from dataclasses import dataclass
+
+import httpx
+from sqlalchemy import func, select
+
+from models.corpus.corpus import Corpus
+from models.corpus.schema import chunks
+from serve.cli.remote import RemoteError
+
+LEAST_CHARS = 80  # shorter passages are not told from each other
+QUESTION_CHARS = 300
+TOP_K = 10
+TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The passages of an answer, best first: their ids and their texts."""
+
+    chunk_ids: list[str]
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class StoredPassage:
+    tenant: str
+    vector_store_id: str
+    chunk_id: str
+    text: str
+
+    def is_in(self, answered: Answered) -> bool:
+        """Whether it came back, or another with the same text: of two equal passages a search shows one."""
+        return self.chunk_id in answered.chunk_ids or any(self.text in text for text in answered.texts)
+
+
+def passages_to_ask_for(corpus: Corpus, number: int) -> list[StoredPassage]:
+    """So many passages from all over the corpus; fewer if it has no more that are long enough."""
+    columns = (chunks.c.tenant, chunks.c.vector_store_id, chunks.c.chunk_id, chunks.c.text)
+    is_long = func.length(chunks.c.text) >= LEAST_CHARS
+    with corpus.database.reading() as connection:
+        num_long = connection.scalar(select(func.count()).select_from(chunks).where(is_long)) or 0
+        query = select(*columns).where(is_long).order_by(chunks.c.chunk_key).limit(1)
+        places = sorted({(2 * each + 1) * num_long // (2 * number) for each in range(number)}) if num_long else []
+        rows = [connection.execute(query.offset(place)).one() for place in places]
+    return [StoredPassage(*row) for row in rows]
+
+
+def ask(url: str, passage: StoredPassage, key: str | None) -> Answered:
+    """Raises RemoteError if there is no answer."""
+    body = {
+        "query": passage.text[:QUESTION_CHARS],
+        "vector_store_ids": [passage.vector_store_id],
+        "top_k": TOP_K,
+        "query_understanding": {"decomposition": False},
+    }
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        response = httpx.post(f"{url}/v1/query", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+    except httpx.HTTPError as error:
+        raise RemoteError(f"{url} cannot be reached: {error}") from error
+    if response.status_code != httpx.codes.OK:
+        raise RemoteError(f"{url} did not answer: {response.status_code} {response.text[:QUESTION_CHARS]}")
+    passages = response.json()["passages"]
+    return Answered([each["chunk_id"] for each in passages], [each["text"] for each in passages])
