@@ -33,6 +33,13 @@ class StorageConfig(BaseModel):
         "None: in data_dir.",
     )
 
+    keep_file_versions: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Earlier versions of each file that are kept for going back, with their bytes. 0: none.",
+    )
+
     @field_validator("database_url")
     @classmethod
     def _has_driver(cls, url: str | None) -> str | None:
@@ -82,7 +89,11 @@ class StorageConfig(BaseModel):
     def open(self) -> Corpus:
         """Open the corpus, and create its schema if it is new. Raises ConfigError."""
         return Corpus.open(
-            self.url, self.blob_root, config=self.database, on_change=metrics.breaker_counter("database")
+            self.url,
+            self.blob_root,
+            config=self.database,
+            keep_file_versions=self.keep_file_versions,
+            on_change=metrics.breaker_counter("database"),
         )
 
     @property

@@ -70,16 +70,17 @@ class Corpus:
         blob_root: str | Path,
         clock: Callable[[], float] = time.time,
         config: DatabaseConfig | None = None,
+        keep_file_versions: int = 0,
         on_change: OnChange = ignore_change,
     ) -> "Corpus":
         """Open the corpus, or create it. `blob_root` is a folder or a URL. `clock` gives Unix seconds.
 
-        `on_change` is told when a breaker of the database opens or closes. Raises ConfigError and
-        DatabaseUnavailableError.
+        `keep_file_versions`: earlier ones of each file. `on_change` is told when a breaker of the database opens or
+        closes. Raises ConfigError and DatabaseUnavailableError.
         """
         database = open_database(database_url, config or DatabaseConfig(), on_change)
         return Corpus(
-            files=Files(database, open_blobs(blob_root), clock),
+            files=Files(database, open_blobs(blob_root), clock, keep_versions=keep_file_versions),
             vector_stores=VectorStores(database, clock),
             store_files=StoreFiles(database, clock),
             file_batches=FileBatches(database, clock),

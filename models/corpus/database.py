@@ -31,6 +31,7 @@ from models.corpus import (
     access_schema,  # noqa: F401 (its tables are created with the others)
     memory_schema,  # noqa: F401 (its tables are created with the others)
     quality_schema,  # noqa: F401 (its tables are created with the others)
+    versions_schema,  # noqa: F401 (its tables are created with the others)
 )
 from models.corpus.database_breakers import DatabaseBreakers
 from models.corpus.database_config import GRACE_S, DatabaseConfig

@@ -1,18 +1,26 @@
 """Uploaded files: a row, a blob, and the text that was extracted from the blob."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, func, or_, select, update
 
 from models.corpus.blobs import BlobStore
 from models.corpus.database import Database, insert_if_new, is_storable, lock_name
+from models.corpus.file_versions import (
+    bytes_of_versions,
+    earlier_versions,
+    get_version,
+    is_used,
+    keep_version,
+    trim_versions,
+)
 from models.corpus.ids import stable_id
 from models.corpus.paging import fetch_page
-from models.corpus.records import AttachmentId, File, Page, PageRequest
+from models.corpus.records import AttachmentId, File, FileVersion, Page, PageRequest
 from models.corpus.schema import files, store_files
 from models.corpus.store_files import detach_file, restart
 from models.corpus.texts import read_text
@@ -27,6 +35,7 @@ class Files:
     database: Database
     blobs: BlobStore
     clock: Callable[[], float]
+    keep_versions: int = field(default=0, kw_only=True)  # earlier ones of each file
 
     def add(
         self,
@@ -69,35 +78,51 @@ class Files:
             _check_filename(filename)
         digest = self.blobs.put(content)
         try:
-            with self._keeping_room(digest):
-                old_digest, file = self._replace(tenant, file_id, content, digest, filename)
+            with self._keeping_room(digest), self.database.writing() as connection:
+                self._lock_blob(connection, content, digest)
+                row = _get(connection, tenant, file_id, for_update=True)
+                unused = self._replace(connection, row, _Content(digest, len(content), filename or row.filename))
+                file = _to_record(_get(connection, tenant, file_id))
         except NotFoundError:
             self._delete_blob_if_unused(digest)
             raise
-        if old_digest != digest:
-            self._delete_blob_if_unused(old_digest)
+        self._delete_unused_blobs(unused)
         return file
 
-    def _replace(
-        self, tenant: str, file_id: str, content: bytes, digest: str, filename: str | None
-    ) -> tuple[str, File]:
-        """Replace the file's row. Return the digest of the old content, and the file."""
+    def restore(self, tenant: str, file_id: str, version: int) -> File:
+        """Make the name and the content of an earlier version the file's next version, as `replace` does.
+
+        Raises NotFoundError for a version that is not kept, and for the newest.
+        """
         with self.database.writing() as connection:
-            self._lock_blob(connection, content, digest)
+            _get(connection, tenant, file_id)
+            earlier = get_version(connection, tenant, file_id, version)
+            # In the order of `replace`: first the blob, then the row. Meanwhile it may have been deleted.
+            lock_name(connection, earlier.sha256)
             row = _get(connection, tenant, file_id, for_update=True)
-            values: dict[str, str | int] = {"filename": filename or row.filename}
-            if digest != row.digest:
-                values |= {"digest": digest, "size_bytes": len(content), "version": row.version + 1}
-            connection.execute(update(files).where(_is_file(files, tenant, file_id)).values(values))
-            # Passages show the name, so a new one is a change of every store with the file.
-            num_changes = int(values["filename"] != row.filename)
-            if digest != row.digest or num_changes:
-                for vector_store_id in _stores_with(connection, tenant, file_id):
-                    now = int(self.clock())
-                    lock_store(connection, tenant, vector_store_id, now, num_changes)
-                    if digest != row.digest:
-                        restart(connection, AttachmentId(tenant, vector_store_id, file_id), {}, now)
-            return row.digest, _to_record(_get(connection, tenant, file_id))
+            get_version(connection, tenant, file_id, version)
+            content = _Content(earlier.sha256, earlier.size_bytes, earlier.filename)
+            unused = self._replace(connection, row, content)
+            file = _to_record(_get(connection, tenant, file_id))
+        self._delete_unused_blobs(unused)
+        return file
+
+    def _replace(self, connection: Connection, row: Row[Any], content: "_Content") -> list[str]:
+        """Replace the file's row. Return the digests of contents that it has no more."""
+        is_new, num_changes = content.digest != row.digest, int(content.filename != row.filename)
+        now, unused = int(self.clock()), list[str]()
+        values: dict[str, str | int] = {"filename": content.filename}
+        if is_new:
+            values |= {"digest": content.digest, "size_bytes": content.size_bytes, "version": row.version + 1}
+            unused = [row.digest, *keep_version(connection, row, now, self.keep_versions)]
+        connection.execute(update(files).where(_is_file(files, row.tenant, row.file_id)).values(values))
+        # Passages show the name, so a new one is a change of every store with the file.
+        if is_new or num_changes:
+            for vector_store_id in _stores_with(connection, row.tenant, row.file_id):
+                lock_store(connection, row.tenant, vector_store_id, now, num_changes)
+                if is_new:
+                    restart(connection, AttachmentId(row.tenant, vector_store_id, row.file_id), {}, now)
+        return unused
 
     @contextmanager
     def _keeping_room(self, digest: str) -> Iterator[None]:
@@ -117,10 +142,11 @@ class Files:
             self.blobs.put(content)
 
     def usage(self, tenant: str) -> tuple[int, int]:
-        """The tenant's files, and their bytes."""
+        """The tenant's files, and the bytes of all their versions."""
         query = select(func.count(), func.coalesce(func.sum(files.c.size_bytes), 0)).where(files.c.tenant == tenant)
         with self.database.reading() as connection:
             num_files, num_bytes = connection.execute(query).one()
+            num_bytes += bytes_of_versions(connection, tenant)
         return int(num_files), int(num_bytes)
 
     def get(self, tenant: str, file_id: str) -> File:
@@ -148,8 +174,9 @@ class Files:
             row = _get(connection, tenant, file_id, for_update=True)
             for vector_store_id in _stores_with(connection, tenant, file_id):
                 detach_file(connection, AttachmentId(tenant, vector_store_id, file_id), int(self.clock()))
+            earlier = earlier_versions(connection, tenant, file_id)
             connection.execute(delete(files).where(_is_file(files, tenant, file_id)))
-        self._delete_blob_if_unused(row.digest)
+        self._delete_unused_blobs([row.digest, *(version.sha256 for version in earlier)])
 
     def delete_expired(self) -> int:
         """Delete the expired files of every tenant. Return their number."""
@@ -179,6 +206,32 @@ class Files:
             row = _get(connection, tenant, file_id)
         return row.version, row.digest
 
+    def versions(self, tenant: str, file_id: str) -> list[FileVersion]:
+        """The newest version, then the earlier ones that are kept. Raises NotFoundError."""
+        with self.database.reading() as connection:
+            row = _get(connection, tenant, file_id)
+            newest = FileVersion(row.version, row.filename, row.size_bytes, row.digest)
+            return [newest, *earlier_versions(connection, tenant, file_id)]
+
+    def earlier_version(self, tenant: str, file_id: str, version: int) -> FileVersion:
+        """Raises NotFoundError for a version that is not kept, and for the newest."""
+        with self.database.reading() as connection:
+            _get(connection, tenant, file_id)
+            return get_version(connection, tenant, file_id, version)
+
+    def version_content(self, tenant: str, file_id: str, version: int) -> bytes:
+        """Return the content of a version, also of the newest. Raises NotFoundError."""
+        for each in self.versions(tenant, file_id):
+            if each.version == version:
+                return self.blobs.get(each.sha256)
+        raise NotFoundError("version", str(version))
+
+    def trim_versions(self) -> None:
+        """Delete the earlier versions of all files that are not kept: the number of them may have been lowered."""
+        with self.database.writing() as connection:
+            digests = trim_versions(connection, self.keep_versions)
+        self._delete_unused_blobs(digests)
+
     def text(self, tenant: str, file_id: str, vector_store_id: str | None = None) -> str:
         """Return the text of the newest ingested version, or of the version that a vector store searches.
 
@@ -198,8 +251,21 @@ class Files:
         # In its own transaction, after the rows are deleted durably. A crash before it leaves an unused blob.
         with self.database.writing() as connection:
             lock_name(connection, digest)
-            if connection.scalar(select(files.c.file_key).where(files.c.digest == digest).limit(1)) is None:
+            if not is_used(connection, digest):
                 self.blobs.delete(digest)
+
+    def _delete_unused_blobs(self, digests: Iterable[str]) -> None:
+        for digest in dict.fromkeys(digests):
+            self._delete_blob_if_unused(digest)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a version of a file has."""
+
+    digest: str
+    size_bytes: int
+    filename: str
 
 
 def _check_filename(filename: str) -> None:

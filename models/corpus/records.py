@@ -39,6 +39,17 @@ class File:
 
 
 @dataclass(frozen=True)
+class FileVersion:
+    """A version of a file. `replaced_at`, in Unix seconds: when the next one took its place; None: it is the newest."""
+
+    version: int
+    filename: str
+    size_bytes: int
+    sha256: str
+    replaced_at: int | None = None
+
+
+@dataclass(frozen=True)
 class FileCounts:
     """The number of a vector store's files in each status."""
 

@@ -13,6 +13,7 @@ responses ── response_items             answers that can be continued: what 
 conversations ── conversation_items     conversations of clients; a response in one has its items there as well
 quality_schema.py, memory_schema.py     what users said of answers, scores to compare with; what is remembered
 access_schema.py, cost_schema.py        API keys, and who did what; what each tenant used in a month
+versions_schema.py                      earlier versions of files
 """
 
 from sqlalchemy import (
@@ -34,7 +35,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 
 metadata = MetaData()
 

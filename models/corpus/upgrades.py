@@ -96,6 +96,11 @@ def _from_13_to_14(connection: Connection) -> None:
     _run(connection, _MONTHLY_COSTS)
 
 
+def _from_14_to_15(connection: Connection) -> None:
+    """Add the table of earlier versions of files. None are known."""
+    _run(connection, _FILE_VERSIONS)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_postgresql = connection.dialect.name == "postgresql"
     key = "BIGSERIAL PRIMARY KEY" if is_postgresql else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
@@ -465,6 +470,21 @@ CREATE TABLE monthly_costs (
 )
 """
 
+_FILE_VERSIONS = """
+CREATE TABLE file_versions (
+    tenant TEXT NOT NULL,
+    file_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    filename TEXT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    digest TEXT NOT NULL,
+    replaced_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant, file_id, version),
+    FOREIGN KEY (tenant, file_id) REFERENCES files (tenant, file_id) ON DELETE CASCADE
+);
+CREATE INDEX file_versions_by_digest ON file_versions (digest)
+"""
+
 _STEPS: dict[int, Step] = {
     1: _from_1_to_2,
     2: _from_2_to_3,
@@ -479,4 +499,5 @@ _STEPS: dict[int, Step] = {
     11: _from_11_to_12,
     12: _from_12_to_13,
     13: _from_13_to_14,
+    14: _from_14_to_15,
 }

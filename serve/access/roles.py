@@ -56,6 +56,10 @@ WRITE: dict[str, bool] = {
     "POST /v1/files": True,
     f"DELETE {_FILE}": False,
     f"PUT {_FILE}/content": False,
+    # An earlier version may have what was removed on purpose, so readers do not see it.
+    f"GET {_FILE}/versions": False,
+    f"GET {_FILE}/versions/{{version}}/content": False,
+    f"POST {_FILE}/versions/{{version}}/restore": False,
     "POST /v1/vector_stores": False,
     f"POST {_STORE}": True,
     f"DELETE {_STORE}": False,

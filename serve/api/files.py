@@ -4,16 +4,16 @@ import asyncio
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Path, Query, Request, Response, UploadFile
 from starlette.datastructures import UploadFile as FormFile
 
-from models.corpus.records import File
+from models.corpus.records import File, FileVersion
 from models.documents.readable import check_readable
 from models.errors import InvalidRequestError, PayloadTooLargeError
 from serve.api.lists import FilesPageDep, to_list
 from serve.api.request_limits import storing
 from serve.api.request_names import check_form, is_multipart
-from serve.api.services import CallerDep, ServicesDep, TenantDep, TenantRoute
+from serve.api.services import CallerDep, Services, ServicesDep, TenantDep, TenantRoute
 
 router = APIRouter(route_class=TenantRoute)
 
@@ -21,6 +21,7 @@ router = APIRouter(route_class=TenantRoute)
 Purpose = Literal["assistants", "user_data", "batch", "fine-tune", "vision", "evals"]
 REPLACE_FIELDS = frozenset(["file"])
 Filename = Annotated[str | None, Query(min_length=1, max_length=1024)]
+Version = Annotated[int, Path(ge=1, le=2**31 - 1, description="Counts the contents of the file, from 1.")]
 StoreId = Annotated[str | None, Query(min_length=1, max_length=128)]
 ExpiryAnchor = Annotated[Literal["created_at"] | None, Form(alias="expires_after[anchor]")]
 ExpirySeconds = Annotated[int | None, Form(alias="expires_after[seconds]", ge=3600, le=30 * 24 * 3600)]
@@ -74,8 +75,7 @@ async def delete_file(file_id: str, services: ServicesDep, tenant: TenantDep) ->
 async def get_content(file_id: str, services: ServicesDep, tenant: TenantDep) -> Response:
     """Returns the bytes of the newest version, as they were uploaded."""
     content = await asyncio.to_thread(services.corpus.files.content, tenant, file_id)
-    # A browser must not run these bytes: anyone may have uploaded them.
-    return Response(content, media_type="application/octet-stream", headers={"content-disposition": "attachment"})
+    return _download(content)
 
 
 @router.put("/v1/files/{file_id}/content")
@@ -96,10 +96,40 @@ async def replace_content(
     limit = services.settings.api.max_upload_bytes
     content = _checked(await _read(request, limit), limit)
     check_readable(content, filename or stored.filename, services.catalog)
-    async with storing(services.limits, services.stored_limits, caller, len(content), stored.size_bytes):
+    async with storing(services.limits, services.stored_limits, caller, len(content), _freed_bytes(services, stored)):
         replaced = await asyncio.to_thread(services.corpus.files.replace, tenant, file_id, content, filename)
     services.ingest.wake()
     return to_file(replaced)
+
+
+@router.get("/v1/files/{file_id}/versions")
+async def list_versions(file_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
+    """Lists the newest version, then the earlier ones that `storage.keep_file_versions` keeps."""
+    versions = await asyncio.to_thread(services.corpus.files.versions, tenant, file_id)
+    return {"object": "list", "data": [_to_version(file_id, version) for version in versions], "has_more": False}
+
+
+@router.get("/v1/files/{file_id}/versions/{version}/content")
+async def get_version_content(file_id: str, version: Version, services: ServicesDep, tenant: TenantDep) -> Response:
+    """Returns the bytes of a version, as they were uploaded."""
+    return _download(await asyncio.to_thread(services.corpus.files.version_content, tenant, file_id, version))
+
+
+@router.post("/v1/files/{file_id}/versions/{version}/restore")
+async def restore_version(
+    file_id: str, version: Version, services: ServicesDep, tenant: TenantDep, caller: CallerDep
+) -> dict[str, Any]:
+    """Makes the name and the content of an earlier version the file's next version.
+
+    Vector stores with this file return the version before until it is ingested.
+    """
+    stored = await asyncio.to_thread(services.corpus.files.get, tenant, file_id)
+    earlier = await asyncio.to_thread(services.corpus.files.earlier_version, tenant, file_id, version)
+    freed_bytes = _freed_bytes(services, stored)
+    async with storing(services.limits, services.stored_limits, caller, earlier.size_bytes, freed_bytes):
+        restored = await asyncio.to_thread(services.corpus.files.restore, tenant, file_id, version)
+    services.ingest.wake()
+    return to_file(restored)
 
 
 @router.get("/v1/files/{file_id}/text")
@@ -110,6 +140,28 @@ async def get_text(file_id: str, services: ServicesDep, tenant: TenantDep, vecto
     """
     text = await asyncio.to_thread(services.corpus.files.text, tenant, file_id, vector_store_id)
     return Response(text, media_type="text/plain", headers={"x-content-type-options": "nosniff"})
+
+
+def _freed_bytes(services: Services, replaced: File) -> int:
+    """What a replacement frees: nothing, if the version before is kept."""
+    return 0 if services.settings.storage.keep_file_versions else replaced.size_bytes
+
+
+def _download(content: bytes) -> Response:
+    # A browser must not run these bytes: anyone may have uploaded them.
+    return Response(content, media_type="application/octet-stream", headers={"content-disposition": "attachment"})
+
+
+def _to_version(file_id: str, version: FileVersion) -> dict[str, Any]:
+    return {
+        "object": "file.version",
+        "file_id": file_id,
+        "version": version.version,
+        "filename": version.filename,
+        "bytes": version.size_bytes,
+        "sha256": version.sha256,
+        "replaced_at": version.replaced_at,
+    }
 
 
 def _expires_at(anchor: str | None, seconds: int | None) -> int | None:

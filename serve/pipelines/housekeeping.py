@@ -59,8 +59,12 @@ class Housekeeper:
 
     async def run(self) -> None:
         """Runs until cancelled."""
+        has_trimmed = False
         while True:
             try:
+                if not has_trimmed:  # their number can be lowered only by a new start
+                    await asyncio.to_thread(self._corpus.files.trim_versions)
+                    has_trimmed = True
                 await asyncio.to_thread(self.clean_up)
             except STORAGE_ERRORS as error:
                 logger.warning("the clean-up failed and is tried again in the next round: %s", error)

@@ -25,6 +25,7 @@ from tests.serve.api.api_samples import Clock, application
 UNLIMITED = {
     "/v1/files",
     "/v1/files/{file_id}/content",
+    "/v1/files/{file_id}/versions/{version}/restore",
     "/v1/dead_letters/replay",
     "/v1/feedback",
     "/v1/conversations",

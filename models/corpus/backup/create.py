@@ -32,6 +32,7 @@ from models.corpus.backup.manifest import (
 )
 from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database, allow_long_statements
+from models.corpus.file_versions import used_digests
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import SCHEMA_VERSION, files, metadata
 from models.errors import ConflictError
@@ -111,7 +112,7 @@ def copy_corpus(
 
 def _live_digests(database: Database) -> list[str]:
     with database.reading() as connection:
-        return sorted(connection.scalars(select(files.c.digest).distinct()))
+        return used_digests(connection)
 
 
 def _copy_tables(database: Database, target: Path, progress: Progress) -> None:

@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 # Version 3 added the table of leases, version 4 that of token vectors, version 5 columns of jobs, version 6 columns of
 # store_files and chunks, version 7 those of chunking strategies, version 8 those of failures and progress, and the
 # outbox, version 9 those of enrichment. A restore skips tables and columns that the backup lacks.
-RESTORABLE_SCHEMA_VERSIONS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, SCHEMA_VERSION)
+RESTORABLE_SCHEMA_VERSIONS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, SCHEMA_VERSION)
 MANIFEST = "manifest.json"
 DATABASE = "corpus.db"
 FILES = "files"
@@ -117,14 +117,25 @@ def open_tables(database_file: Path) -> closing[sqlite3.Connection]:
 def digests_in(database_file: Path) -> list[str]:
     """List the digests of the uploaded files that the tables name."""
     with open_tables(database_file) as tables:
-        return [row[0] for row in tables.execute("SELECT DISTINCT digest FROM files ORDER BY digest")]
+        queries = [f'SELECT digest FROM "{name}"' for name in _with_digests(tables)]
+        return sorted({row[0] for query in queries for row in tables.execute(query)})
 
 
 def blob_bytes_in(database_file: Path) -> int:
     """The size of these files, each distinct content once."""
-    sizes = "SELECT digest, max(size_bytes) AS size_bytes FROM files GROUP BY digest"
     with open_tables(database_file) as tables:
-        return int(tables.execute(f"SELECT coalesce(sum(size_bytes), 0) FROM ({sizes})").fetchone()[0])
+        sizes = {
+            digest: size_bytes
+            for name in _with_digests(tables)
+            for digest, size_bytes in tables.execute(f'SELECT digest, size_bytes FROM "{name}"')
+        }
+    return sum(sizes.values())
+
+
+def _with_digests(tables: sqlite3.Connection) -> list[str]:
+    """The tables that name uploaded files. Earlier releases have no versions of files."""
+    names = {row[0] for row in tables.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return [name for name in ("files", "file_versions") if name in names]
 
 
 def rows_in(database_file: Path) -> dict[str, int]:

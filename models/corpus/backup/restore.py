@@ -25,6 +25,7 @@ from models.corpus.backup.manifest import (
 )
 from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database, allow_long_statements, lock_name
+from models.corpus.file_versions import is_used, used_digests
 from models.corpus.ids import random_id
 from models.corpus.memory_schema import user_facts
 from models.corpus.quality_schema import feedback
@@ -124,12 +125,12 @@ class _Blobs:
     def sweep(self, progress: Progress) -> None:
         """Delete unused blobs. A concurrent upload of the same content notices and puts it again (Files.add)."""
         with self.database.reading() as connection:
-            used = set(connection.scalars(select(files.c.digest).distinct()))
+            used = set(used_digests(connection))
         unused = sorted(self.target.digests() - used)
         for num_done, digest in enumerate(unused, 1):
             with self.database.writing() as connection:
                 lock_name(connection, digest)
-                if connection.scalar(select(files.c.file_key).where(files.c.digest == digest).limit(1)) is None:
+                if not is_used(connection, digest):
                     self.target.delete(digest)
             progress("removing old files", num_done, len(unused))
 

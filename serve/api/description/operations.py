@@ -72,6 +72,11 @@ SUCCESS: dict[str, Success] = {
     f"delete {_FILE}": _json("It is deleted.", shapes.Deleted),
     f"get {_FILE}/content": Success("The bytes as they were uploaded.", media_type="application/octet-stream"),
     f"put {_FILE}/content": _json("The file with its next version.", shapes.FileObject),
+    f"get {_FILE}/versions": _json("The newest version, then the earlier ones.", shapes.FileVersionList),
+    f"get {_FILE}/versions/{{version}}/content": Success(
+        "The bytes as they were uploaded.", media_type="application/octet-stream"
+    ),
+    f"post {_FILE}/versions/{{version}}/restore": _json("The file with its next version.", shapes.FileObject),
     f"get {_FILE}/text": Success("The extracted text.", media_type="text/plain"),
     "post /v1/vector_stores": _json("The new store.", shapes.VectorStoreObject),
     "get /v1/vector_stores": _json("A page of stores.", shapes.VectorStoreList),

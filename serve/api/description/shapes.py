@@ -65,6 +65,24 @@ class FileList(ListShape):
     data: list[FileObject]
 
 
+class FileVersionObject(Shape):
+    """A version of a file."""
+
+    object: Literal["file.version"]
+    file_id: str
+    version: int = Field(description="Counts the contents of the file, from 1.")
+    filename: str
+    bytes: int
+    sha256: str
+    replaced_at: int | None = Field(description="Unix seconds; null: it is the newest.")
+
+
+class FileVersionList(Shape):
+    object: Literal["list"]
+    data: list[FileVersionObject]
+    has_more: Literal[False]
+
+
 class FileCounts(Shape):
     """Files by status."""
 

@@ -20,7 +20,10 @@ from tests.serve.api.response_samples import Service, serving
 LIMITED = Caller("acme", "writer", frozenset(["vs_own"]))
 # What a limited caller must never reach: each concerns documents of others, or the service itself.
 DENIED: dict[str, set[str]] = {
-    "files": {"replace", "delete", "delete_expired", "usage"},
+    "files": {
+        *("replace", "delete", "delete_expired", "usage"),
+        *("versions", "version_content", "earlier_version", "restore", "trim_versions"),
+    },
     "vector_stores": {"create", "expire", "page", "delete"},
     "store_files": {"attributes_of"},
     "generations": {"required", "searched", "claim", "renew", "release", "pending", "add", "flip", "retire"},

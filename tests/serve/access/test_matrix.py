@@ -50,6 +50,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             secret_file = await ingest_file(client, "vault.md", SECRET_TEXT, stores[1])
             batch = await client.vector_stores.file_batches.create(stores[0], file_ids=[file_id])
         ids = {"vector_store_id": stores[0], "file_id": file_id, "batch_id": batch.id, "model_id": "ragserve"}
+        ids["version"] = "1"
         unknown = dict.fromkeys(("conversation_id", "response_id", "item_id", "feedback_id", "fact_id"), "unknown")
         yield World(service, keys, ids | unknown, stores[1], secret_file)
 

@@ -14,6 +14,7 @@ import httpx2
 import openai
 from fastapi import FastAPI
 
+from deployments.replica.storage import StorageConfig
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.errors import OverloadedError
@@ -72,14 +73,16 @@ class Running:
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app), base_url=URL, headers=headers)
 
 
-def application(folder: Path, clock: Clock, keys_file: Path | None = None) -> Running:
+def application(folder: Path, clock: Clock, keys_file: Path | None = None, keep_versions: int = 0) -> Running:
     """Build the application. It ingests from the start of its lifespan."""
-    corpus = Corpus.open(f"sqlite:///{folder / 'corpus.db'}", folder / "files", clock)
+    storage = StorageConfig(keep_file_versions=keep_versions)
+    url = f"sqlite:///{folder / 'corpus.db'}"
+    corpus = Corpus.open(url, folder / "files", clock, keep_file_versions=keep_versions)
     stages, embedder, reranker = inline_stages(corpus), InlineEmbedder(), ShortestFirst()
     stages = replace(stages, retrieval=ShownRetrieval(stages.retrieval, corpus.views))
     parser, generator = SemanticParsing(InlineParser(), InlineEmbedder()), InlineCompletions()
     services = Services(
-        settings=Settings(api=ApiConfig(max_upload_bytes=MAX_UPLOAD_BYTES, keys_file=keys_file)),
+        settings=Settings(storage=storage, api=ApiConfig(max_upload_bytes=MAX_UPLOAD_BYTES, keys_file=keys_file)),
         catalog=Catalog.open(None),
         corpus=corpus,
         retrieval=stages.retrieval,
@@ -96,8 +99,10 @@ def application(folder: Path, clock: Clock, keys_file: Path | None = None) -> Ru
 
 
 @asynccontextmanager
-async def running(folder: Path, clock: Clock, keys_file: Path | None = None) -> AsyncIterator[Running]:
-    started = application(folder, clock, keys_file)
+async def running(
+    folder: Path, clock: Clock, keys_file: Path | None = None, keep_versions: int = 0
+) -> AsyncIterator[Running]:
+    started = application(folder, clock, keys_file, keep_versions)
     async with started.app.router.lifespan_context(started.app):
         yield started
 

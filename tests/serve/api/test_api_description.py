@@ -155,6 +155,7 @@ async def test_what_the_routes_send_has_the_described_shape(service: Running, ca
         "response_id": response["id"],
         "feedback_id": feedback["id"],
         "fact_id": facts["data"][0]["id"],
+        "version": "1",
     }
     for template in gets:
         await call("get", template, **ids)

@@ -37,6 +37,9 @@ ID_IN_PATH: Calls = {
     ("GET", "/v1/files/{file_id}/content"): {},
     ("PUT", "/v1/files/{file_id}/content"): {"content": b"mine now"},
     ("GET", "/v1/files/{file_id}/text"): {},
+    ("GET", "/v1/files/{file_id}/versions"): {},
+    ("GET", "/v1/files/{file_id}/versions/{version}/content"): {},
+    ("POST", "/v1/files/{file_id}/versions/{version}/restore"): {},
     ("GET", STORE): {},
     ("POST", STORE): {"json": {"name": "mine now"}},
     ("DELETE", STORE): {},
@@ -137,6 +140,7 @@ class Owned:
     feedback_id: str
     fact_id: str
     model_id: str = "ragserve"
+    version: str = "1"
 
     def fill(self, template: Any) -> Any:
         """A path or body with its placeholders filled in."""
