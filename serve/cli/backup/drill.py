@@ -3,7 +3,7 @@
 import copy
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from models.corpus.corpus import Corpus
 from serve.cli.backup.places import Place, scratch_folder
 from serve.cli.backup.restored_questions import StoredPassage, ask, passages_to_ask_for
 from serve.cli.backup.run import contents_of, shown_progress
-from serve.cli.driver.servers import HOST, ragserve_up, running
+from serve.cli.driver.servers import HOST, Launch, ragserve_up, running
 from serve.cli.remote import KEY_VARIABLE
 from serve.config_file import read
 
@@ -54,6 +54,7 @@ def run_drill(  # noqa: PLR0913, what is restored, and what is asked
     url: str | None,
     scratch: Path | None,
     console: Console,
+    launch: Callable[[Path], Launch] = ragserve_up,
 ) -> DrillReport:
     """Raises ConfigError for a backup that is damaged, ServerStartError if the service does not start."""
     backup, report = place.backup(name), DrillReport()
@@ -72,7 +73,7 @@ def run_drill(  # noqa: PLR0913, what is restored, and what is asked
         passages = passages_to_ask_for(corpus, num_questions)
         keys = {tenant: corpus.api_keys.create(tenant, "drill", "admin")[1] for tenant in _tenants(passages)}
         corpus.close()
-        _ask_a_service(_drill_config(config, folder), folder, (passages, keys, url), report)
+        _ask_a_service(launch(drill_config(config, folder)), folder, (passages, keys, url), report)
     return report
 
 
@@ -80,7 +81,7 @@ def run_drill(  # noqa: PLR0913, what is restored, and what is asked
 LEFT_OUT = ("backups", "events", "quality", "tracing", "limits", "cache")
 
 
-def _drill_config(config: Path, folder: Path) -> Path:
+def drill_config(config: Path, folder: Path) -> Path:
     """A deployment file for the restored data alone: the same stages and models, on this machine."""
     raw = copy.deepcopy(read(config))
     raw["http_options"] = (raw.get("http_options") or {}) | {"host": HOST}
@@ -110,12 +111,13 @@ def _tenants(passages: list[StoredPassage]) -> set[str]:
     return {passage.tenant for passage in passages}
 
 
-def _ask_a_service(
-    config: Path, folder: Path, questions: tuple[list[StoredPassage], dict[str, str], str | None], report: DrillReport
-) -> None:
+Questions = tuple[list[StoredPassage], dict[str, str], str | None]  # also the key of each tenant, and a service's URL
+
+
+def _ask_a_service(service: Launch, folder: Path, questions: Questions, report: DrillReport) -> None:
     passages, keys, url = questions
     start = time.perf_counter()
-    with running(ragserve_up(config), folder, THREADS) as server:
+    with running(service, folder, THREADS) as server:
         report.steps["start the service"] = time.perf_counter() - start
         for number, passage in enumerate(passages, 1):
             with report.step("first answer") if number == 1 else _untimed():

@@ -1,5 +1,6 @@
 """Questions whose answer a restored corpus must have: passages of its own, asked for by their text."""
 
+import time
 from dataclasses import dataclass
 
 import httpx
@@ -13,6 +14,8 @@ LEAST_CHARS = 80  # shorter passages are not told from each other
 QUESTION_CHARS = 300
 TOP_K = 10
 TIMEOUT_S = 120.0
+PATIENCE_S, PAUSE_S = 600.0, 0.5
+NOT_YET = (429, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,22 @@ def passages_to_ask_for(corpus: Corpus, number: int) -> list[StoredPassage]:
 
 
 def ask(url: str, passage: StoredPassage, key: str | None) -> Answered:
-    """Raises RemoteError if there is no answer."""
+    """The passages of the first answer: a service whose indexes are not loaded yet is asked again, as clients do.
+
+    Raises RemoteError if there is no answer within PATIENCE_S.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        response = _ask(url, passage, key)
+        if response.status_code == httpx.codes.OK:
+            passages = response.json()["passages"]
+            return Answered([each["chunk_id"] for each in passages], [each["text"] for each in passages])
+        if response.status_code not in NOT_YET or time.monotonic() > end:
+            raise RemoteError(f"{url} did not answer: {response.status_code} {response.text[:QUESTION_CHARS]}")
+        time.sleep(PAUSE_S)
+
+
+def _ask(url: str, passage: StoredPassage, key: str | None) -> httpx.Response:
     body = {
         "query": passage.text[:QUESTION_CHARS],
         "vector_store_ids": [passage.vector_store_id],
@@ -57,10 +75,6 @@ def ask(url: str, passage: StoredPassage, key: str | None) -> Answered:
     }
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        response = httpx.post(f"{url}/v1/query", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        return httpx.post(f"{url}/v1/query", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
     except httpx.HTTPError as error:
         raise RemoteError(f"{url} cannot be reached: {error}") from error
-    if response.status_code != httpx.codes.OK:
-        raise RemoteError(f"{url} did not answer: {response.status_code} {response.text[:QUESTION_CHARS]}")
-    passages = response.json()["passages"]
-    return Answered([each["chunk_id"] for each in passages], [each["text"] for each in passages])
