@@ -29,6 +29,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from models.breaker import Breaker, OnChange, ignore_change
 from models.corpus import (
     access_schema,  # noqa: F401 (its tables are created with the others)
+    cost_schema,  # noqa: F401 (its tables are created with the others)
     memory_schema,  # noqa: F401 (its tables are created with the others)
     quality_schema,  # noqa: F401 (its tables are created with the others)
     versions_schema,  # noqa: F401 (its tables are created with the others)

@@ -465,7 +465,7 @@ _MONTHLY_COSTS = """
 CREATE TABLE monthly_costs (
     month TEXT NOT NULL,
     tenant TEXT NOT NULL,
-    cost DOUBLE PRECISION NOT NULL,
+    cost FLOAT NOT NULL,
     PRIMARY KEY (month, tenant)
 )
 """
