@@ -256,7 +256,8 @@ class GenerationDelta:
     to answer first. `marks` has all markers of the text, in order. None: a language model wrote them, so
     they must be read from the text. The last delta has in `left_out` the sentences that no passage supports, and in
     `is_partial` whether there was too little time for the whole text, or for all steps to it. `fell_back`: the models
-    before this one in the stage's list. `calls` are pieces of calls of functions.
+    before this one in the stage's list. `calls` are pieces of calls of functions. `stale_s`: the age in
+    seconds of a text that was written for an equal request before; None: it is new.
     """
 
     text: str
@@ -270,6 +271,7 @@ class GenerationDelta:
     is_partial: bool = False
     fell_back: FellBack = ()
     calls: tuple[CallDelta, ...] = ()
+    stale_s: float | None = None
 
 
 @dataclass(frozen=True)

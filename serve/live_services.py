@@ -53,7 +53,7 @@ from serve.pipelines.prompted_answering import PromptedAnswering
 from serve.pipelines.punctual_generation import PunctualGeneration
 from serve.pipelines.query import QueryPipeline, QueryStages
 from serve.pipelines.recent_answers import RecentAnswers
-from serve.pipelines.retrieve import RetrievalPipeline, RetrievalStages
+from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline, RetrievalStages
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.routed_retrieval import RoutedRetrieval
 from serve.pipelines.semantic_parsing import SemanticParsing
@@ -194,12 +194,7 @@ class LiveServices:
         reranker: RerankStage = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
         reranker = ExactIdentifiers(MeteredReranker(reranker, self._metering))
         stages = RetrievalStages(embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations)
-        retrieving: Retrieving = UndegradedRetrieval(RetrievalPipeline(stages, settings.retrieval))
-        retrieving = ExactRetrieval(retrieving)
-        retrieving = ShownRetrieval(retrieving, corpus.views)
-        retrieving = RoutedRetrieval(retrieving)
-        retrieving = WeighedRetrieval(retrieving)
-        retrieving = caches.retrieval(retrieving, settings.retrieval)
+        retrieving = self._ranking(stages, settings.retrieval)
         understanding = settings.query.understanding
         model = small_model(self._completions, understanding)
         prompts = self._prompts.get(settings.query.prompts.prompt)
@@ -211,7 +206,8 @@ class LiveServices:
         # An order keeps its counts across changes: new ones would lose the engine's prefix cache.
         name = settings.query.passage_order
         order = self._orders.setdefault(name, passage_order(name))
-        stages_of_answers = QueryStages(retrieving, self._generation(settings), clients.fallback)
+        fallback = caches.stale_generation(clients.fallback)
+        stages_of_answers = QueryStages(retrieving, self._generation(settings), fallback)
         answering: Answering = QueryPipeline(stages_of_answers, settings.query, order)
         answering = GroundedAnswering(answering, caches.serving.is_extractive)
         answering = StructuredAnswering(answering)
@@ -232,6 +228,17 @@ class LiveServices:
         answering = self._quality.answers(answering, settings.quality)
         return retrieving, answering
 
+    def _ranking(self, stages: RetrievalStages, config: RetrievalConfig) -> Retrieving:
+        """Retrieval for a text as it stands, from the inside out."""
+        pipeline = RetrievalPipeline(stages, config)
+        retrieving: Retrieving = self._caches.stale_retrieval(pipeline, self._corpus.views, config)
+        retrieving = UndegradedRetrieval(retrieving)
+        retrieving = ExactRetrieval(retrieving)
+        retrieving = ShownRetrieval(retrieving, self._corpus.views)
+        retrieving = RoutedRetrieval(retrieving)
+        retrieving = WeighedRetrieval(retrieving)
+        return self._caches.retrieval(retrieving, config)
+
     def _generation(self, settings: Settings) -> GenerateStage:
         """The generator, from the inside out."""
         generator: GenerateStage = PunctualGeneration(self._quotes)
@@ -239,7 +246,7 @@ class LiveServices:
         generator = GroundedGeneration(generator)
         if settings.query.decline:
             generator = DecliningGeneration(generator, settings.query.min_evidence)
-        return generator
+        return self._caches.kept_generation(generator)
 
     def _remembering(self, answering: Answering, embedder: EmbedStage, settings: Settings) -> Answering:
         """Memory around the path from the documents, and the prompts around both."""

@@ -5,7 +5,7 @@ in `inline code` and in fenced code blocks, but not in ``quotation marks''.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 # This invisible character between "[" and the number means: not a marker.
@@ -111,3 +111,13 @@ class MarkerScanner:
             self._closing = "" if is_fence and len(ticks) >= len(self._closing) else self._closing
         elif ticks[: _FENCE_TICKS - 1] == self._closing:
             self._closing = ""
+
+
+def renumbered(text: str, numbers: Mapping[int, int]) -> str:
+    """`text` with each marker's numbers replaced; those that `numbers` lacks stay."""
+    tokens = MarkerScanner().read(text, is_last=True)
+    return "".join(_renumbered(token, numbers) if token.is_marker else token.text for token in tokens)
+
+
+def _renumbered(token: Token, numbers: Mapping[int, int]) -> str:
+    return f"{token.space}[{', '.join(str(numbers.get(each, each)) for each in token.passage_numbers())}]"

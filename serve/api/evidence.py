@@ -74,6 +74,7 @@ def evidence(event: Answered) -> dict[str, Any]:
         "degraded": event.trace.degraded,
         "fallbacks": event.trace.fallbacks,
         "degraded_reasons": event.trace.reasons,
+        "stale": event.trace.stale,
         "cached": event.trace.cached,
         "ignored": list(event.ignored),
     }

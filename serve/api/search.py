@@ -149,8 +149,9 @@ def _traces(results: list[Retrieved]) -> dict[str, Any]:
     cached = dict.fromkeys(level for retrieved in results for level in retrieved.trace.cached)
     searches = searches_json([retrieved.trace for retrieved in results])
     reasons = {name: reason for retrieved in results for name, reason in retrieved.trace.reasons.items()}
+    stale = {name: age_s for retrieved in results for name, age_s in retrieved.trace.stale.items()}
     traced = {"timings": timings, "models": models, "degraded": list(degraded), "cached": list(cached)}
-    return traced | {"degraded_reasons": reasons, "searches": searches}
+    return traced | {"degraded_reasons": reasons, "stale": stale, "searches": searches}
 
 
 def _digest(vector_store_id: str, body: SearchRequest) -> str:

@@ -114,6 +114,7 @@ class CachedAnswering:
             trace.degraded += event.trace.degraded
             trace.fallbacks.update(event.trace.fallbacks)
             trace.reasons.update(event.trace.reasons)
+            trace.stale.update(event.trace.stale)
             trace.searches += event.trace.searches
             trace.cached.append(self._level.name)
             yield replace(event, trace=trace)

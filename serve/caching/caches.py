@@ -17,11 +17,12 @@ from serve.caching.keys import ResultKeys, StoreStates
 from serve.caching.level import CacheLevel, SharedTier
 from serve.caching.retrieval import CachedRetrieval
 from serve.caching.serving import ServingStages
+from serve.caching.stale import KeptGeneration, StaleGeneration, StaleRetrieval, StaleStore
 from serve.pipelines.answering import Answering
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
 from serve.pipelines.retrieving import Retrieving
-from serve.pipelines.stages import EmbedStage, StatusSource
+from serve.pipelines.stages import EmbedStage, GenerateStage, PassageSource, StatusSource
 
 
 class Caches:
@@ -71,6 +72,21 @@ class Caches:
     def breakers(self) -> Sequence[Breaker]:
         """Of the shared tier, if there is one."""
         return () if self._shared is None else (self._shared.breaker,)
+
+    def stale_retrieval(self, retrieving: Retrieving, passages: PassageSource, config: RetrievalConfig) -> Retrieving:
+        if not self._config.stale.enabled:
+            return retrieving
+        return StaleRetrieval(retrieving, self._stale, passages, config)
+
+    def kept_generation(self, generator: GenerateStage) -> GenerateStage:
+        return KeptGeneration(generator, self._stale) if self._config.stale.enabled else generator
+
+    def stale_generation(self, fallback: GenerateStage) -> GenerateStage:
+        return StaleGeneration(fallback, self._stale) if self._config.stale.enabled else fallback
+
+    @property
+    def _stale(self) -> StaleStore:
+        return StaleStore(self._levels["stale"], self._config.stale.ttl_s, self.serving.last_model)
 
     async def run(self) -> None:
         """Wait until cancelled, then close the connections."""

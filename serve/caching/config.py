@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-LevelName = Literal["answers", "retrieval", "embeddings"]
-LEVELS: tuple[LevelName, ...] = ("answers", "retrieval", "embeddings")
+LevelName = Literal["answers", "retrieval", "embeddings", "stale"]
+LEVELS: tuple[LevelName, ...] = ("answers", "retrieval", "embeddings", "stale")
 MIB = 1024**2
 HOUR_S = 3600.0
 
@@ -34,6 +34,10 @@ class CacheConfig(BaseModel):
     answers: LevelConfig = Field(default=LevelConfig(), description="Whole answers.")
     retrieval: LevelConfig = Field(default=LevelConfig(), description="Ranked passages.")
     embeddings: LevelConfig = Field(default=LevelConfig(ttl_s=24 * HOUR_S), description="Vectors of questions.")
+    stale: LevelConfig = Field(
+        default=LevelConfig(enabled=False, max_mb=16),
+        description="Earlier results for when a stage is down, marked with their age, which is at most ttl_s.",
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         description="Redis behind the memory, as redis://, rediss:// or unix://; it may hold a password. None: memory "

@@ -73,6 +73,7 @@ class CachedRetrieval:
         trace.degraded += retrieved.trace.degraded
         trace.fallbacks.update(retrieved.trace.fallbacks)
         trace.reasons.update(retrieved.trace.reasons)
+        trace.stale.update(retrieved.trace.stale)
         trace.cached.append(self._level.name)
         return replace(retrieved, trace=trace)
 

@@ -95,6 +95,11 @@ class ServingStages:
         version = await self._version("generate")
         return version.model if version else None
 
+    def last_model(self, stage: str) -> str | None:
+        """The alias that the stage last reported, also while it is down; None if it never did."""
+        reports = self._reports.get(stage)
+        return reports.last_version.model if reports is not None and reports.last_version is not None else None
+
     def expire(self) -> None:
         """Read every status again before the next use: an answer named another model."""
         for reports in self._reports.values():

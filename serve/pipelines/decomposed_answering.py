@@ -137,6 +137,7 @@ def _add(trace: Trace, answer: Answered) -> None:
     trace.degraded += [stage for stage in answer.trace.degraded if stage not in trace.degraded]
     trace.fallbacks |= answer.trace.fallbacks
     trace.reasons |= answer.trace.reasons
+    trace.stale |= answer.trace.stale
     trace.cached += [level for level in answer.trace.cached if level not in trace.cached]
     for stage, seconds in answer.trace.timings_s.items():
         if stage != "first_text":

@@ -124,6 +124,8 @@ class QueryPipeline:
             trace.degraded.append("generate_partial")
         if last.fell_back:
             trace.fall_back("generate_fallback", "generate", last.fell_back)
+        if last.stale_s is not None:
+            trace.answer_stale(last.stale_s)
         if last.model:  # no model wrote that the documents have no answer
             trace.models["generate"] = last.model
         trace.timings_s["total"] = trace.elapsed_s()

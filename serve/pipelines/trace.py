@@ -12,7 +12,8 @@ from models.types import FellBack
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
 # of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it;
-# rerank_fallback, generate_fallback: a later model of the stage's list answered; memory: searched by words alone.
+# rerank_fallback, generate_fallback: a later model of the stage's list answered; generate_stale,
+# retrieval_stale: the result of an equal request, made before the stage failed; memory: searched by words alone.
 Degraded = Literal[
     "dense",
     "lexical",
@@ -23,6 +24,8 @@ Degraded = Literal[
     "generate",
     "generate_partial",
     "generate_fallback",
+    "generate_stale",
+    "retrieval_stale",
     "memory",
 ]
 # A part of a compound question, another wording, a made-up passage, a question with filters that stand in it.
@@ -53,7 +56,8 @@ class Trace:
     that answered: the result was computed for an equal question. `searches`: see Search; empty for a plain question.
     `fallbacks` says of each stage that a later model of its list answered: the models before it, and why they did not.
     `reasons` says why a stage is in `degraded`: the stage that failed and the error's code, such as "embed
-    deadline_exceeded" for dense; for a fallback each model with its error's code.
+    deadline_exceeded" for dense; for a fallback each model with its error's code. `stale` has the
+    age in seconds of results that were made before a stage failed, by their name in `degraded`.
     """
 
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class Trace:
     searches: list[Search] = field(default_factory=list)
     fallbacks: dict[str, dict[str, str]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    stale: dict[str, float] = field(default_factory=dict)
     started_at: float = field(default_factory=time.perf_counter)
 
     @contextmanager
@@ -84,6 +89,17 @@ class Trace:
         self.degraded.append(name)
         self.fallbacks[stage] = dict(fell_back)
         self.reasons[name] = ", ".join(f"{model} {reason}" for model, reason in fell_back)
+
+    def note_age(self, name: Degraded, age_s: float) -> None:
+        """Note how old the result is that took the place of a failed stage's."""
+        self.stale[name] = round(age_s, 1)
+        self.reasons[name] = f"{self.reasons[name]}, {age_s:.0f} s old"
+
+    def answer_stale(self, age_s: float) -> None:
+        """Note that the failed generator's own earlier text answers, not quotes."""
+        self.degraded[self.degraded.index("generate")] = "generate_stale"
+        self.reasons["generate_stale"] = self.reasons.pop("generate")
+        self.note_age("generate_stale", age_s)
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started_at

@@ -257,6 +257,7 @@ class SearchPage(Shape):
     models: dict[str, str] = Field(description="Catalog alias by stage.")
     degraded: list[str]
     degraded_reasons: dict[str, str]
+    stale: dict[str, float]
     cached: list[str]
     searches: list[SearchBody]
 
