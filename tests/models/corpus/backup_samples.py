@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,9 +61,7 @@ def restore_and_die(url: str, blob_root: Path, backup: Path, moment: int) -> boo
     """
     child = FORK.Process(target=_restore, args=(url, blob_root, backup, moment), daemon=True)
     child.start()
-    child.join(PATIENCE_S)
-    assert child.exitcode in (0, -signal.SIGKILL)
-    return child.exitcode != 0
+    return _was_killed(url, child)
 
 
 def restore_and_be_killed(url: str, blob_root: Path, backup: Path, after_s: float) -> bool:
@@ -71,8 +70,30 @@ def restore_and_be_killed(url: str, blob_root: Path, backup: Path, after_s: floa
     child.start()
     child.join(after_s)
     child.kill()
+    return _was_killed(url, child)
+
+
+def _was_killed(url: str, child: multiprocessing.context.ForkProcess) -> bool:
+    """Wait for the child, and for what PostgreSQL still does for it: it may commit what a killed child has sent."""
     child.join(PATIENCE_S)
+    assert child.exitcode in (0, -signal.SIGKILL)
+    if url.startswith("postgresql"):
+        _wait_for_sessions(url)
     return child.exitcode != 0
+
+
+def _wait_for_sessions(url: str) -> None:
+    """Wait until the database has no session but this one."""
+    engine, end = create_engine(url, isolation_level="AUTOCOMMIT"), time.monotonic() + PATIENCE_S
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    with engine.connect() as connection:
+        while connection.scalar(text(others)):
+            assert time.monotonic() < end, "a session of a killed restore never ends"
+            time.sleep(0.02)
+    engine.dispose()
 
 
 def _restore(url: str, blob_root: Path, backup: Path, moment: int) -> None:
