@@ -39,6 +39,7 @@ STAGES: dict[str, type[StageConfig]] = {
     "Generator": GeneratorConfig,
     "Parser": ParserConfig,
 }
+MAX_PORT = 65_535
 LATENCY_BUDGET_POLICY = f"{LatencyBudgetPolicy.__module__}:{LatencyBudgetPolicy.__name__}"
 # The keys of user_config that name a catalog alias, and the task of the model.
 ALIASES: dict[tuple[str, str], Task] = {
@@ -68,12 +69,14 @@ class ModelChoice:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that appears twice in one mapping: YAML would silently keep the last."""
+    """Refuses a key that is no text, and one that appears twice: YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} must be a text", key_node.start_mark)
             if key in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", key_node.start_mark)
             keys.add(key)
@@ -86,11 +89,22 @@ def read(path: Path) -> dict[str, Any]:
         raw = yaml.load(path.read_text(), _StrictLoader)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"is not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(str(path), f"is not YAML: {_yaml_problem(error)}") from None
     if not isinstance(raw, dict):
         raise ConfigError(str(path), "must be a mapping with `applications`")
     return raw
+
+
+def _yaml_problem(error: Exception) -> str:
+    """The parser's message on one line, with its place."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    problem = error.problem or error.context  # type: ignore[attr-defined]
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
@@ -103,9 +117,23 @@ def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
     for index, application in enumerate(raw["applications"]):
         where = f"applications[{index}]"
         problems += _check_application(application, where)
+        problems += _check_route(application, f"{where}.route_prefix")
         if machine is not None:
             problems += _check_fit(application.get("deployments") or [], machine, where)
-    return [*problems, *check_conflicts(raw)]
+    return [*problems, *_check_port(raw.get("http_options") or {}), *check_conflicts(raw)]
+
+
+def _check_port(http_options: dict[str, Any]) -> Iterator[Problem]:
+    """Serve's schema takes any number."""
+    port = http_options.get("port")
+    if port is not None and not 1 <= port <= MAX_PORT:
+        yield Problem("http_options.port", f"{port} must be from 1 to {MAX_PORT}")
+
+
+def _check_route(application: dict[str, Any], where: str) -> Iterator[Problem]:
+    prefix = application.get("route_prefix", "/")
+    if not isinstance(prefix, str) or not prefix.startswith("/"):
+        yield Problem(where, f"{prefix!r} must begin with '/': without it no request reaches the service")
 
 
 def settings_of(raw: dict[str, Any]) -> Settings:

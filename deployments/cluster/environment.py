@@ -153,10 +153,16 @@ def free_port() -> int:
 
 def is_free(host: str, port: int) -> bool:
     """Whether no process listens on the port. HAProxy shares a port without an error, so it must be checked."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    return why_not(host, port) is None
+
+
+def why_not(host: str, port: int) -> OSError | None:
+    """Why this machine cannot listen there: the port is in use, the host is another machine's, rights are missing."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error
+    return None

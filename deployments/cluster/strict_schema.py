@@ -82,4 +82,7 @@ def invalid_values(value: Any, model: type[BaseModel], where: str) -> list[Probl
             for problem in error.errors()
             if problem["type"] != "extra_forbidden"
         ]
+    except Exception as error:  # noqa: BLE001, Serve imports policies here, whose modules may raise anything
+        key = f"{where}.policy" if where else "autoscaling_config.policy"
+        return [Problem(key, f"cannot be imported: {type(error).__name__}: {error}")]
     return []

@@ -13,7 +13,8 @@ class MilvusConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     uri: str = Field(
-        description="http(s)://host:19530 of a server or cluster, or a path ending in .db for Milvus Lite."
+        pattern=r"^(https?|tcp|unix)://.|^[^\x00]+\.db$",
+        description="http(s)://host:19530 of a server or cluster, or a path ending in .db for Milvus Lite.",
     )
     token: SecretStr | None = Field(default=None, description="`user:password` or an API key.")
     database: str = Field(default="default", description="Database in Milvus. It must exist.")

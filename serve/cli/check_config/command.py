@@ -21,12 +21,17 @@ def check_config(
 
     environment.apply()  # before Ray is imported
     from deployments.cluster.start import ClusterSize
+    from models.errors import ConfigError
     from serve.config_file import Machine, check, read
     from serve.local_config import check_here
 
     here = ClusterSize.of_this_machine()
     machine = Machine(here.num_cpus if cpus is None else cpus, here.num_gpus if gpus is None else gpus)
-    raw = read(config)
+    try:
+        raw = read(config)
+    except ConfigError as error:
+        errors.print(str(error), markup=False)
+        raise typer.Exit(2) from None
     problems = check(raw, machine) or check_here(raw)
     for problem in problems:
         errors.print(f"{config}: {problem}", markup=False)

@@ -1,5 +1,6 @@
 """Run a local cluster with the application on it, and apply the deployment file whenever it changes."""
 
+import errno
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from deployments.cluster.environment import RAY_TOKEN, is_free
+from deployments.cluster.environment import RAY_TOKEN, why_not
 from deployments.cluster.haproxy import TLS_CERTIFICATE
 from deployments.cluster.rollout import rollout
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
@@ -184,8 +185,11 @@ def _host_and_port(raw: dict[str, Any]) -> tuple[str, int]:
 
 def _check_port(raw: dict[str, Any]) -> None:
     host, port = _host_and_port(raw)
-    if not is_free(host, port):
+    error = why_not(host, port)
+    if error is not None and error.errno == errno.EADDRINUSE:
         raise ConfigError("http_options.port", f"port {port} is already in use; choose another with --port")
+    if error is not None:
+        raise ConfigError("http_options", f"cannot listen on {host}, port {port}: {error.strerror or error}")
 
 
 def _url(raw: dict[str, Any]) -> str:
