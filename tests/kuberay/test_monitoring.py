@@ -89,6 +89,21 @@ def test_every_command_of_the_runbooks_exists() -> None:
     assert set(re.findall(r"(?:\$ |`)ragserve ([a-z-]+)", pages)) <= names
 
 
+def test_every_resource_of_the_runbooks_exists() -> None:
+    pages = "\n".join(path.read_text() for path in RUNBOOKS.glob("*.md"))
+    resources = [
+        f"{each['kind'].lower()}/{each['metadata']['name']}"
+        for path in (KUBERAY / "base").glob("*.yaml")
+        for each in yaml.safe_load_all(path.read_text())
+        if "metadata" in each
+    ]
+
+    named = set(re.findall(r"kubectl [^`\n]*?\b(?:logs|get|edit|describe) ([a-z]+/[a-z-]+|pvc [a-z-]+)", pages))
+
+    assert {name.replace("pvc ", "persistentvolumeclaim/") for name in named} <= set(resources)
+    assert named == {"statefulset/ragserve-redis", "pvc ragserve-data"}
+
+
 def test_ids_and_titles_of_dashboards_are_distinct() -> None:
     boards = [json.loads(path.read_text()) for path in DASHBOARDS]
 
