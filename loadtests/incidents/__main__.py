@@ -50,8 +50,8 @@ def stopped_embedder(scene: Scene) -> list[Row]:
     """Answers lack the vector search, and the breaker opens."""
     eyes = {
         "/readyz": lambda: not is_ready(scene.service.url),
-        "RagserveBreakerOpen": alert(scene.prometheus, "RagserveBreakerOpen", stage="embed"),
-        "RagserveMostDegraded": alert(scene.prometheus, "RagserveMostDegraded"),
+        # RagserveDown if the Embedder serves the node's port of metrics.
+        "alert": alert(scene.prometheus, "RagserveBreakerOpen", "RagserveMostDegraded", "RagserveDown"),
     }
     with stopped(scene.service, "Embedder"):
         return watch("the Embedder stopped", eyes, LIMIT_S)
