@@ -82,11 +82,11 @@ def _layer(app: Any) -> RequestTrace:
 
 
 def log_as_replica(folder: Path) -> None:
-    """As Serve configures a replica with `encoding: JSON` and `log_level: INFO`."""
+    """As Serve configures a replica with `encoding: JSON` and `log_level: INFO` in throughput mode: a file alone."""
     handler = logging.FileHandler(folder / LOG)
     handler.setFormatter(JSONFormatter())
     logger = logging.getLogger(SERVE_LOGGER)
-    logger.addHandler(handler)
+    logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
 
