@@ -6,7 +6,7 @@ traceparent has the flag, and nothing is recorded.
 """
 
 import asyncio
-import random
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,7 +57,8 @@ class OpenSpan:
     links: tuple[str, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
     error: str = ""
-    span_id: str = field(default_factory=lambda: _random_hex(64))
+    # Not Python's own generator: a library may seed it alike in several processes.
+    span_id: str = field(default_factory=lambda: secrets.token_hex(8))
     start_ns: int = field(default_factory=time.time_ns)
 
     @property
@@ -117,12 +118,7 @@ def is_recorded(trace_context: str) -> bool:
 
 
 def new_trace_id() -> str:
-    return _random_hex(128)
-
-
-def _random_hex(num_bits: int) -> str:
-    """An id; nobody is kept from guessing it. The system's own random bytes cost 30 times as much, and the GIL."""
-    return f"{random.getrandbits(num_bits):0{num_bits // 4}x}"
+    return secrets.token_hex(16)
 
 
 def collect(spans: Sequence[Span]) -> None:
