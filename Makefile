@@ -104,7 +104,7 @@ lock: $(INSTALLED)
 LOCK_OPTIONS := --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 TORCH_SOURCE = $(if $(TORCH_INDEX),--index $(TORCH_INDEX),--torch-backend cpu)
 
-# A list of every package with its licence and hashes, in CycloneDX's format.
+# A list of every package of the lock with its version, in CycloneDX's format. Two runs give the same bytes.
 sbom: $(INSTALLED)
 	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements/$(LOCK).txt \
 		--pyproject pyproject.toml --output-reproducible --of JSON -o sbom-$(LOCK).json
