@@ -11,7 +11,7 @@ import pytest
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, OverloadedError
+from models.errors import DeadlineExceededError, ModelUnavailableError, OverloadedError
 from models.tokens.encoding import Encoding
 
 LIMIT_S = 10.0
@@ -292,6 +292,23 @@ async def test_cancelling_a_call_drops_what_it_has_queued(batcher: TokenBatcher,
     await first
     await turns()
     assert model.passes == [[0]]
+
+
+class Down(Summing):
+    """A model whose server is down."""
+
+    def forward(self, batch: Sequence[Encoding]) -> list[int]:
+        super().forward(batch)
+        raise ModelUnavailableError("embed", "down", "its server cannot be reached")
+
+
+async def test_a_server_that_is_down_is_not_asked_again_for_each_item(batcher: TokenBatcher) -> None:
+    model = Down()
+
+    with pytest.raises(ModelUnavailableError):
+        await batcher.run(model, [encoding(number) for number in range(8)], soon())
+
+    assert model.passes == [list(range(8))]
 
 
 async def test_a_bad_item_fails_its_own_call_alone(batcher: TokenBatcher, model: Summing) -> None:
