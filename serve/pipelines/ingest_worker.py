@@ -18,6 +18,7 @@ from models.corpus.turns import Lane
 from models.errors import (
     STORAGE_ERRORS,
     ConflictError,
+    InternalError,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
@@ -129,8 +130,8 @@ class IngestWorker:
         self._started_at.pop(job_id, None)
         places.job_ids.discard(job_id)
         if not task.cancelled() and (error := task.exception()):
-            # A bug or a failed database: this worker stops, and Serve replaces its unhealthy replica.
-            logger.error("job %d failed unexpectedly, so its worker stops", job_id, exc_info=error)
+            # Not even its failure could be stored: this worker stops, and Serve replaces its unhealthy replica.
+            logger.error("job %d ended unexpectedly, so its worker stops", job_id, exc_info=error)
             self._is_running = False
         metrics.INGESTIONS_RUNNING.set(len(self._running))
         if not self._is_running or places.is_claim_due(self._limits.concurrency):
@@ -150,6 +151,9 @@ class IngestWorker:
             logger.info("job %d is dropped: its file was detached, or another worker has it", job.job_id)
         except RagError as error:
             await self._retry(job, error)
+        except Exception as error:  # a bug must not end this worker, and with it the questions under way
+            logger.error("job %d failed unexpectedly", job.job_id, exc_info=error)
+            await self._retry(job, InternalError("ingest"))
         except asyncio.CancelledError:
             with contextlib.suppress(*STORAGE_ERRORS):  # the lease ends by itself
                 await asyncio.shield(asyncio.to_thread(self._corpus.jobs.release, job, 0.0))

@@ -379,9 +379,28 @@ async def test_a_stopped_worker_releases_its_jobs_at_once(corpus: Corpus) -> Non
         await until(lambda: state(corpus, file_id).status == "completed")
 
 
-async def test_a_worker_that_crashed_is_unhealthy(corpus: Corpus) -> None:
+async def test_a_bug_fails_its_file_and_spares_the_worker(corpus: Corpus) -> None:
+    file_id = attach(corpus)
+    async with working(corpus, FailsFirst(ZeroDivisionError("a bug"), num_failures=MAX_ATTEMPTS)) as worker:
+        await until(lambda: state(corpus, file_id).status == "failed")
+        next_id = attach(corpus, "b.md")
+        worker.wake()
+        await until(lambda: state(corpus, next_id).status == "completed")
+        worker.check_health()
+
+    assert state(corpus, file_id).last_error_code == "server_error"
+
+
+async def test_a_worker_that_cannot_store_a_failure_is_unhealthy(corpus: Corpus) -> None:
+    embedder = FailsFirst(StageUnavailableError("embed"), num_failures=100)
+
+    def break_writes(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if embedder.num_calls and statement.startswith("UPDATE"):
+            raise ZeroDivisionError("a bug")
+
+    event.listen(corpus.database._engine, "before_cursor_execute", break_writes)
     attach(corpus)
-    async with working(corpus, FailsFirst(ZeroDivisionError("a bug"), num_failures=100)) as worker:
+    async with working(corpus, embedder) as worker:
         worker.check_health()
 
         def is_unhealthy() -> bool:
