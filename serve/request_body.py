@@ -20,6 +20,7 @@ UPLOADS = (("POST", compile_path("/v1/files")[0]), ("PUT", compile_path("/v1/fil
 # A body gets a second more for each of these: 128 kbit/s, a poor mobile connection.
 BYTES_PER_S = 16 * 1024
 MAX_ARRIVING_BYTES = 256 * 1024**2
+MAX_LENGTH_DIGITS = 15  # Python itself refuses to read a number of thousands of digits
 
 
 class BodyLimit:
@@ -39,7 +40,7 @@ class BodyLimit:
         limits = self.limits()
         max_bytes = limits.max_upload_bytes + MULTIPART_OVERHEAD_BYTES if _is_upload(scope) else limits.max_json_bytes
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > max_bytes:
+        if not declared.isdecimal() or len(declared) > MAX_LENGTH_DIGITS or int(declared) > max_bytes:
             await refusal(_too_long(max_bytes), scope["path"])(scope, receive, send)
             return
         await self.app(scope, ArrivingBody(receive, max_bytes, limits.body_s).receive, send)

@@ -16,28 +16,37 @@ from pydantic import SecretStr
 from redis.exceptions import ResponseError
 
 from models.breaker import Breaker
-from serve.access.limits import Quota, Standing
+from serve.access.limits import Cost, Quota, Standing
 from serve.redis_server import TIMEOUT_S, RedisServer, RedisUnavailableError
 
 logger = logging.getLogger(__name__)
 
 MAX_COUNTERS = 100_000
 NAMESPACE = "ragserve:limit:1"
-# Times are seconds of Redis' own clock. Returns the time at which the quota is full, now, and whether it was counted.
+# Counts all quotas, or none if one has not as many units left. Times are seconds of Redis' own clock. Returns now, and
+# of each quota the time at which it is full and whether it had room.
 SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
-local after = full_at + tonumber(ARGV[1])
-if ARGV[3] == '0' and after - now > tonumber(ARGV[2]) + 0.000001 then
-  return {tostring(full_at), tostring(now), 0}
+local answer, afters, have_room = {tostring(now)}, {}, true
+for i, key in ipairs(KEYS) do
+  local full_at = math.max(tonumber(redis.call('GET', key) or '0'), now)
+  local has_room = 1
+  afters[i] = full_at + tonumber(ARGV[2 * i])
+  if ARGV[1] == '0' and afters[i] - now > tonumber(ARGV[2 * i + 1]) + 0.000001 then
+    has_room, have_room = 0, false
+  end
+  answer[2 * i], answer[2 * i + 1] = tostring(full_at), has_room
 end
-if after > now then
-  redis.call('SET', KEYS[1], string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000) + 1000)
-else
-  redis.call('DEL', KEYS[1])
+if have_room then
+  for i, key in ipairs(KEYS) do
+    if afters[i] > now then
+      redis.call('SET', key, string.format('%.6f', afters[i]), 'PX', math.ceil((afters[i] - now) * 1000) + 1000)
+    end
+    answer[2 * i] = tostring(math.max(afters[i], now))
+  end
 end
-return {tostring(after), tostring(now), 1}
+return answer
 """
 
 
@@ -50,15 +59,24 @@ class MemoryCounters:
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
-    async def take(self, quota: Quota, cost: int) -> Standing:
-        now, interval_s = self._clock(), quota.period_s / quota.limit
-        full_at = max(self._full_at.get(quota.name, 0.0), now)
-        after = full_at + max(cost * interval_s, 0.0)
-        # Of 0 units: whether one more would fit.
-        if after + (0 if cost else interval_s) - now > quota.period_s + 1e-6:
-            return _standing(quota, full_at, now, is_counted=False)
-        self._set(quota.name, after)
-        return _standing(quota, after, now, is_counted=True)
+    async def take(self, costs: Sequence[Cost]) -> list[Standing]:
+        now = self._clock()
+        full_ats = [max(self._full_at.get(quota.name, 0.0), now) for quota, _ in costs]
+        rooms = [
+            full_at + _needed_s(quota, cost) - now <= quota.period_s + 1e-6
+            for (quota, cost), full_at in zip(costs, full_ats, strict=True)
+        ]
+        if all(rooms):
+            full_ats = [
+                full_at + cost * quota.period_s / quota.limit
+                for (quota, cost), full_at in zip(costs, full_ats, strict=True)
+            ]
+            for (quota, _), full_at in zip(costs, full_ats, strict=True):
+                self._set(quota.name, full_at)
+        return [
+            _standing(quota, full_at, now, has_room)
+            for (quota, _), full_at, has_room in zip(costs, full_ats, rooms, strict=True)
+        ]
 
     def spend(self, quota: Quota, cost: int) -> None:
         now = self._clock()
@@ -79,17 +97,17 @@ class RedisCounters:
         self._server = RedisServer(url, timeout_s)
         self._script = self._server.client.register_script(SCRIPT)
         self._alone = MemoryCounters(clock)
-        self._writes: set[asyncio.Task[Standing]] = set()  # owned here until they end
+        self._writes: set[asyncio.Task[list[Standing]]] = set()  # owned here until they end
 
     @property
     def breakers(self) -> Sequence[Breaker]:
         return (self._server.breaker,)
 
-    async def take(self, quota: Quota, cost: int) -> Standing:
-        return await self._count(quota, cost, is_used=False)
+    async def take(self, costs: Sequence[Cost]) -> list[Standing]:
+        return await self._count(costs, is_used=False)
 
     def spend(self, quota: Quota, cost: int) -> None:
-        task = asyncio.create_task(self._count(quota, cost, is_used=True))
+        task = asyncio.create_task(self._count([(quota, cost)], is_used=True))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
@@ -97,28 +115,38 @@ class RedisCounters:
         await asyncio.gather(*self._writes, return_exceptions=True)
         await self._server.close()
 
-    async def _count(self, quota: Quota, cost: int, is_used: bool) -> Standing:
+    async def _count(self, costs: Sequence[Cost], is_used: bool) -> list[Standing]:
         try:
-            return await self._server.call(lambda: self._run(quota, cost, is_used))
+            return await self._server.call(lambda: self._run(costs, is_used))
         except (RedisUnavailableError, ResponseError) as error:
             logger.debug("this replica counts a limit alone: %s", error)
-        if is_used:
+        if not is_used:
+            return await self._alone.take(costs)
+        for quota, cost in costs:
             self._alone.spend(quota, cost)
-        return await self._alone.take(quota, 0 if is_used else cost)
+        return []
 
-    async def _run(self, quota: Quota, cost: int, is_used: bool) -> Standing:
-        interval_s = quota.period_s / quota.limit
-        name = f"{NAMESPACE}:{blake2b(quota.name.encode(), digest_size=16).hexdigest()}"
-        # Of 0 units: whether one more would fit.
-        period_s = quota.period_s if cost else quota.period_s - interval_s
-        full_at, now, is_counted = await self._script(
-            keys=[name], args=[cost * interval_s, period_s, "1" if is_used else "0"]
-        )
-        return _standing(quota, float(full_at), float(now), bool(is_counted))
+    async def _run(self, costs: Sequence[Cost], is_used: bool) -> list[Standing]:
+        """One round trip, whatever the number of quotas."""
+        keys, arguments = [], ["1" if is_used else "0"]
+        for quota, cost in costs:
+            keys.append(f"{NAMESPACE}:{blake2b(quota.name.encode(), digest_size=16).hexdigest()}")
+            added_s = cost * quota.period_s / quota.limit
+            arguments += [str(added_s), str(quota.period_s - (_needed_s(quota, cost) - added_s))]
+        now, *answers = await self._script(keys=keys, args=arguments)
+        return [
+            _standing(quota, float(full_at), float(now), bool(has_room))
+            for (quota, _), full_at, has_room in zip(costs, answers[::2], answers[1::2], strict=True)
+        ]
 
 
-def _standing(quota: Quota, full_at: float, now: float, is_counted: bool) -> Standing:
+def _needed_s(quota: Quota, cost: int) -> float:
+    """The room that a cost needs. Of 0 units: whether one more would fit."""
+    return max(cost, 1) * quota.period_s / quota.limit
+
+
+def _standing(quota: Quota, full_at: float, now: float, has_room: bool) -> Standing:
     interval_s, reset_s = quota.period_s / quota.limit, max(0.0, full_at - now)
     remaining = max(0, math.floor((quota.period_s - reset_s) / interval_s + 1e-6))
-    retry_after_s = 0.0 if is_counted else max(reset_s + interval_s - quota.period_s, 1e-3)
-    return Standing(quota.limit, remaining if is_counted else 0, reset_s, retry_after_s)
+    retry_after_s = 0.0 if has_room else max(reset_s + interval_s - quota.period_s, 1e-3)
+    return Standing(quota.limit, remaining if has_room else 0, reset_s, retry_after_s)

@@ -93,16 +93,19 @@ class Standing:
     retry_after_s: float = 0.0
 
 
+Cost = tuple[Quota, int]  # a quota, and units of it
+
+
 class Counters(Protocol):
     @property
     def breakers(self) -> Sequence[Breaker]:
         """Of the server that counts; none if this process does."""
 
-    async def take(self, quota: Quota, cost: int) -> Standing:
-        """Count `cost` units, or nothing if the quota has not as many left; 0 units always fit into what is left."""
+    async def take(self, costs: Sequence[Cost]) -> list[Standing]:
+        """Count the units of all quotas, or nothing if one has not as many left. 0 units ask whether one would fit."""
 
     def spend(self, quota: Quota, cost: int) -> None:
-        """Count units that are used already, beyond the limit too; fewer than 0 are given back."""
+        """Count units that are used already, beyond the limit too."""
 
 
 class RequestLimits:
@@ -120,11 +123,8 @@ class RequestLimits:
         """
         config = self._config()
         tenant, key = config.of_tenant(caller.tenant), config.of_key(caller)
-        if tenant.tokens_per_day is not None:
-            standing = await self._counters.take(_tokens(caller.tenant, tenant.tokens_per_day), 0)
-            _check(standing, "tokens a day", f"tenant {caller.tenant}")
         rates = (key.requests_per_minute, tenant.requests_per_minute)
-        return await self._count_requests(caller, "requests", rates)
+        return await self._count_requests(caller, "requests", rates, tenant.tokens_per_day)
 
     async def count_other(self, caller: Caller) -> Standing | None:
         """As `count`, of a request that is no question."""
@@ -133,14 +133,22 @@ class RequestLimits:
         rates = (limits[0].other_requests_per_minute, limits[1].other_requests_per_minute)
         return await self._count_requests(caller, "other", rates)
 
-    async def _count_requests(self, caller: Caller, kind: str, rates: tuple[int | None, int | None]) -> Standing | None:
-        """`rates` are those of the key and of the tenant."""
-        standings = []
-        for name, rate in zip((f"key:{caller.actor}", f"tenant:{caller.tenant}"), rates, strict=True):
-            if rate is not None:
-                standing = await self._counters.take(Quota(f"{kind}:{name}", rate, MINUTE_S), 1)
-                _check(standing, REQUESTS, name.replace(":", " ", 1))
-                standings.append(standing)
+    async def _count_requests(
+        self, caller: Caller, kind: str, rates: tuple[int | None, int | None], tokens_per_day: int | None = None
+    ) -> Standing | None:
+        """`rates` are those of the key and of the tenant. A refused request counts nowhere."""
+        whose = (f"key:{caller.actor}", f"tenant:{caller.tenant}")
+        named = [(name, rate) for name, rate in zip(whose, rates, strict=True) if rate is not None]
+        costs = [(Quota(f"{kind}:{name}", rate, MINUTE_S), 1) for name, rate in named]
+        if tokens_per_day is not None:
+            costs.append((_tokens(caller.tenant, tokens_per_day), 0))
+        if not costs:
+            return None
+        standings = await self._counters.take(costs)
+        if tokens_per_day is not None:
+            _check(standings.pop(), "tokens a day", f"tenant {caller.tenant}")
+        for (name, _), standing in zip(named, standings, strict=True):
+            _check(standing, REQUESTS, name.replace(":", " ", 1))
         return min(standings, key=lambda standing: standing.remaining, default=None)
 
     async def count_upload(self, caller: Caller, num_bytes: int) -> None:
@@ -148,18 +156,13 @@ class RequestLimits:
 
         Raises RateLimitedError, and PayloadTooLargeError for a file that is larger than the limit of a day.
         """
-        counted: list[tuple[Quota, int]] = []
         quotas = list(self._upload_quotas(caller, num_bytes))
         for what, whose, quota, cost in quotas:
             if cost > quota.limit:
                 raise PayloadTooLargeError(f"the {whose} may have {quota.limit} {what}; the file is larger", "file")
-        for what, whose, quota, cost in quotas:
-            standing = await self._counters.take(quota, cost)
-            if standing.retry_after_s > 0:
-                for earlier, units in counted:
-                    self._counters.spend(earlier, -units)
+        standings = await self._counters.take([(quota, cost) for _, _, quota, cost in quotas]) if quotas else []
+        for (what, whose, _, _), standing in zip(quotas, standings, strict=True):
             _check(standing, what, whose)
-            counted.append((quota, cost))
 
     def _upload_quotas(self, caller: Caller, num_bytes: int) -> Iterator[tuple[str, str, Quota, int]]:
         """What is limited, whose limit it is, the quota, and what an upload costs of it."""

@@ -123,6 +123,8 @@ class OidcTokens:
             )
         except jwt.PyJWTError as error:
             raise UnauthorizedError(f"the token is not valid: {_reason(error)}") from None
+        except (RecursionError, OverflowError, ValueError, TypeError):  # of nested JSON, or of a claim of another type
+            raise UnauthorizedError("the token is not valid: its JSON is no header and claims") from None
         return claims
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
@@ -178,10 +180,13 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         """Read the keys. If that fails, the earlier ones stay."""
         try:
-            async with httpx.AsyncClient(timeout=FETCH_S, trust_env=False, transport=self._transport) as http:
+            async with (
+                asyncio.timeout(FETCH_S),  # httpx has a timeout for each read alone
+                httpx.AsyncClient(timeout=FETCH_S, trust_env=False, transport=self._transport) as http,
+            ):
                 url = self._config.jwks_url or await self._discovered_url(http)
                 keys = PyJWKSet.from_dict(await _json(http, url))
-        except (httpx.HTTPError, ValueError, KeyError, jwt.PyJWTError):
+        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError):
             return
         self._keys = {key.key_id: key for key in keys.keys if key.public_key_use in (None, "sig")}
         self._fetched_at = self._clock()

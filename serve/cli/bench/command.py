@@ -6,6 +6,7 @@ import typer
 
 from serve.cli.bench.backup.command import backup_command
 from serve.cli.bench.cache.command import cache_command
+from serve.cli.bench.door.command import door_command
 from serve.cli.bench.engines.command import engines_command
 from serve.cli.bench.evidence.command import evidence_command
 from serve.cli.bench.extractive.command import extractive_command
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "telemetry": telemetry_command,
     "step": step_command,
     "overload": overload_command,
+    "door": door_command,
     "starve": starve_command,
     "prefix": prefix_command,
     "cache": cache_command,

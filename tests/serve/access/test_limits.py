@@ -63,8 +63,8 @@ async def counters_of(kind: str, request: pytest.FixtureRequest) -> AsyncIterato
 @pytest.mark.parametrize("kind", ["memory", "redis"])
 async def test_a_quota_has_its_units_and_no_more(kind: str, request: pytest.FixtureRequest) -> None:
     async with counters_of(kind, request) as counters:
-        standings = [await counters.take(QUOTA, 1) for _ in range(5)]
-        other = await counters.take(Quota("requests:key:b", 3, 3600.0), 1)
+        standings = [(await counters.take([(QUOTA, 1)]))[0] for _ in range(5)]
+        other = (await counters.take([(Quota("requests:key:b", 3, 3600.0), 1)]))[0]
 
     assert [standing.remaining for standing in standings] == [2, 1, 0, 0, 0]
     assert [standing.retry_after_s > 0 for standing in standings] == [False, False, False, True, True]
@@ -75,11 +75,11 @@ async def test_a_quota_has_its_units_and_no_more(kind: str, request: pytest.Fixt
 @pytest.mark.parametrize("kind", ["memory", "redis"])
 async def test_used_units_count_beyond_the_limit(kind: str, request: pytest.FixtureRequest) -> None:
     async with counters_of(kind, request) as counters:
-        before = await counters.take(QUOTA, 0)
+        before = (await counters.take([(QUOTA, 0)]))[0]
         counters.spend(QUOTA, 300)
         if isinstance(counters, RedisCounters):
             await counters.close()
-        after = await counters.take(QUOTA, 0)
+        after = (await counters.take([(QUOTA, 0)]))[0]
 
     assert (before.remaining, before.retry_after_s) == (3, 0)
     assert after.remaining == 0
@@ -87,33 +87,31 @@ async def test_used_units_count_beyond_the_limit(kind: str, request: pytest.Fixt
 
 
 @pytest.mark.parametrize("kind", ["memory", "redis"])
-async def test_units_that_are_given_back_can_be_used(kind: str, request: pytest.FixtureRequest) -> None:
+async def test_of_several_quotas_all_are_counted_or_none(kind: str, request: pytest.FixtureRequest) -> None:
+    wide = Quota("requests:tenant:a", 9, 3600.0)
     async with counters_of(kind, request) as counters:
-        for _ in range(2):
-            await counters.take(QUOTA, 3)
-            counters.spend(QUOTA, -3)
-            if isinstance(counters, RedisCounters):
-                await counters.close()
-        after = await counters.take(QUOTA, 0)
+        standings = [await counters.take([(QUOTA, 2), (wide, 1)]) for _ in range(2)]
+        after = await counters.take([(QUOTA, 1), (wide, 1)])
 
-    assert (after.remaining, after.retry_after_s) == (3, 0)
+    assert [[each.remaining for each in pair] for pair in (*standings, after)] == [[1, 8], [0, 8], [0, 7]]
+    assert [each.retry_after_s > 0 for each in standings[1]] == [True, False]
 
 
 async def test_units_come_back_with_time() -> None:
     clock = Clock()
     counters = MemoryCounters(clock)
     for _ in range(3):
-        await counters.take(QUOTA, 1)
+        await counters.take([(QUOTA, 1)])
     clock.ahead_s += 1201
 
-    assert [(await counters.take(QUOTA, 1)).retry_after_s > 0 for _ in range(2)] == [False, True]
+    assert [((await counters.take([(QUOTA, 1)]))[0]).retry_after_s > 0 for _ in range(2)] == [False, True]
 
 
 async def test_two_processes_share_a_quota_on_redis(redis_url: str) -> None:
     one, two = (RedisCounters(SecretStr(redis_url), timeout_s=PATIENCE_S) for _ in range(2))
     shared = Quota("shared", 2, 3600.0)
 
-    standings = [await counters.take(shared, 1) for counters in (one, two, one, two)]
+    standings = [(await counters.take([(shared, 1)]))[0] for counters in (one, two, one, two)]
     await one.close()
     await two.close()
 
@@ -123,7 +121,7 @@ async def test_two_processes_share_a_quota_on_redis(redis_url: str) -> None:
 async def test_without_redis_each_process_counts_alone() -> None:
     counters = RedisCounters(SecretStr(f"redis://127.0.0.1:{free_port()}/0"), timeout_s=PATIENCE_S)
 
-    standings = [await counters.take(QUOTA, 1) for _ in range(4)]
+    standings = [(await counters.take([(QUOTA, 1)]))[0] for _ in range(4)]
     is_open = [breaker.is_open for breaker in counters.breakers]
     await counters.close()
 

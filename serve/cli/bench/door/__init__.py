@@ -1,0 +1,1 @@
+"""What the door costs: keys, limits, breakers and deadlines."""
