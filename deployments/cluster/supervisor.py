@@ -95,7 +95,7 @@ class Supervisor:
         while True:
             child = self._child = await (self._restart() if server else self._start())
             if self._is_ending:  # told so while no child was there
-                child.terminate()
+                self._pass_on(signal.SIGTERM)
             is_up = await self._is_up(child)
             if is_up and server is None:
                 server = await self._publish()

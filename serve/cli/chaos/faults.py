@@ -38,6 +38,11 @@ def faults_of(pid: int, url: str) -> list[Fault]:
     ]
     kills += [(f"SIGKILL of {stage}", f"{REPLICA}{stage}") for stage in stages]
     faults = [Fault(name, lambda title=title: _killed(pid, title)) for name, title in kills]  # type: ignore[misc]
+    faults += [
+        Fault(f"SIGKILL of one of {count} {stage} replicas", lambda stage=stage: _killed(pid, f"{REPLICA}{stage}", 1))  # type: ignore[misc]
+        for stage in stages
+        if (count := len(service_processes(pid, f"{REPLICA}{stage}"))) > 1
+    ]
     hung = [stage for stage in ("Embedder", "Reranker", "Generator") if stage in stages]
     faults += [
         Fault(f"SIGSTOP of {stage} for {HUNG_S:g} s", lambda stage=stage: _stopped(pid, f"{REPLICA}{stage}"))  # type: ignore[misc]
@@ -51,9 +56,9 @@ def faults_of(pid: int, url: str) -> list[Fault]:
 
 
 @contextmanager
-def _killed(pid: int, title: str) -> Iterator[None]:
-    """Every process with the title, at once."""
-    for process in service_processes(pid, title):
+def _killed(pid: int, title: str, count: int | None = None) -> Iterator[None]:
+    """Every process with the title at once, or `count` of them."""
+    for process in service_processes(pid, title)[:count]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     yield
