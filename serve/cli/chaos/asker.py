@@ -1,4 +1,4 @@
-"""A process that asks questions until it is ended: `python -m serve.cli.chaos.asker URL SEED`, an Outcome a line.
+"""A process that asks questions until it is ended: `python -m serve.cli.chaos.asker URL STORE SEED`, an Outcome a line.
 
 Each question is new to every cache. Every fourth one is streamed.
 """
@@ -11,27 +11,29 @@ from typing import Any
 import httpx
 
 from serve.cli.chaos.outcomes import Outcome
+from serve.cli.chaos.uploads import NUM_DOCUMENTS
 
 PAUSE_S = 0.15
 TIMEOUT_S = 90.0
 STREAM_EVERY = 4
 HEADERS = {"cache-control": "no-store"}
-QUESTION = "Which ferry calls at lighthouse{number}, and what lies beside it?"
+QUESTION = "Question {number}: which pier lies beside tower{document}, and who guards it?"
 
 
-def main(url: str, seed: int) -> None:
+def main(url: str, store: str, seed: int) -> None:
     number = seed * 1_000_000
     with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False, headers=HEADERS) as http:
         while True:
             number += 1
-            outcome = ask(http, number, is_stream=number % STREAM_EVERY == 0)
+            outcome = ask(http, store, number, is_stream=number % STREAM_EVERY == 0)
             sys.stdout.write(f"{outcome.to_line()}\n")
             sys.stdout.flush()
             time.sleep(PAUSE_S)
 
 
-def ask(http: httpx.Client, number: int, is_stream: bool) -> Outcome:
-    body = {"query": QUESTION.format(number=number), "stream": is_stream}
+def ask(http: httpx.Client, store: str, number: int, is_stream: bool) -> Outcome:
+    query = QUESTION.format(number=number, document=number % NUM_DOCUMENTS)
+    body = {"query": query, "vector_store_ids": [store], "stream": is_stream}
     started_at = time.monotonic()
     try:
         response = http.post("/v1/query", json=body)
@@ -62,4 +64,4 @@ def _last_event(text: str) -> Any:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

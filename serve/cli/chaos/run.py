@@ -13,7 +13,7 @@ import openai
 from models.errors import ConfigError
 from serve.cli.chaos.faults import Fault
 from serve.cli.chaos.outcomes import Outcome, Row, row_of
-from serve.cli.chaos.uploads import Uploads, lost_files, wait_until_ingested
+from serve.cli.chaos.uploads import Uploads, lost_files, upload_documents, wait_until_ingested
 
 NUM_ASKERS = 2
 STEADY_S = 8.0  # so long every answer must be whole before a fault counts as over
@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[3]
 class Load:
     """Processes that ask questions, and what became of each."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, store: str) -> None:
+        self._url, self._store = url, store
         self._outcomes: list[Outcome] = []
 
     @contextmanager
@@ -44,7 +44,7 @@ class Load:
         return [outcome for outcome in self._outcomes if outcome.ended_at >= began_at]
 
     def _start(self, seed: int) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "serve.cli.chaos.asker", self._url, str(seed)]
+        command = [sys.executable, "-m", "serve.cli.chaos.asker", self._url, self._store, str(seed)]
         asker = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self._read, args=(asker,), daemon=True).start()
         return asker
@@ -66,9 +66,11 @@ def measure(load: Load, fault: Fault, limit_s: float) -> Row:
 
 def run(url: str, faults: Sequence[Fault], limit_s: float) -> Iterator[Row | str]:
     """A row a fault, then a line that says whether an acknowledged file was lost. Raises ConfigError."""
-    load = Load(url)
     with openai.OpenAI(base_url=f"{url}/v1", api_key="-", max_retries=0, timeout=30) as client:
         store = client.vector_stores.create(name="chaos").id
+        upload_documents(client, store)
+        wait_until_ingested(client, store, INGEST_LIMIT_S)
+        load = Load(url, store)
         with load.running(), Uploads(client, store, UPLOAD_PAUSE_S) as uploads:
             if not _wait_until_whole(load, time.monotonic(), limit_s):
                 raise ConfigError(url, "the service does not give whole answers, so no fault can be measured")

@@ -7,10 +7,20 @@ import time
 import openai
 
 PAUSE_S = 0.02
+NUM_DOCUMENTS = 20
+DOCUMENT = "The pier of granite{number} lies beside tower{number}, and keeper{number} guards it.\n"
 
 
 def text_of(number: int) -> str:
     return f"Harbour{number} lies beside lighthouse{number}, and ferry{number} calls there.\n"
+
+
+def upload_documents(client: openai.OpenAI, store: str) -> None:
+    """What the questions are about. Without them no question would reach a stage after the searches."""
+    for number in range(NUM_DOCUMENTS):
+        content = DOCUMENT.format(number=number).encode()
+        file = client.files.create(file=(f"tower{number}.md", content), purpose="assistants")
+        client.vector_stores.files.create(store, file_id=file.id)
 
 
 class Uploads:
