@@ -18,7 +18,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
 
 from deployments.cluster.reaper import reaper
-from deployments.telemetry.exposition import metrics_folder
+from deployments.telemetry.exporter_process import metrics_folder
 from models.errors import ConfigError
 
 POLL_S = 0.2

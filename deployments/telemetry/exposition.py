@@ -1,16 +1,11 @@
-"""The metrics of a node: every replica writes its values into a folder, and one of them serves the sum on one port.
+"""The metrics of a node: every replica writes its values into a folder, and an exporter serves the sum on one port.
 
 The files outlive their processes, so counters go on when a replica is replaced.
 """
 
 import os
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 
 from prometheus_client import (
     REGISTRY,
@@ -18,7 +13,6 @@ from prometheus_client import (
     Metric,
     generate_latest,
     multiprocess,
-    start_http_server,
     values,
 )
 from prometheus_client.registry import Collector
@@ -29,7 +23,6 @@ FOLDER, PORT, HOST = "RAGSERVE_METRICS_FOLDER", "RAGSERVE_METRICS_PORT", "RAGSER
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own; vLLM reads it too
 DEFAULT_PORT = 9464  # that of OpenTelemetry's Prometheus exporters
 ENGINE_PREFIX = "vllm:"
-RETRY_S = 2.0  # until another replica takes over the port
 
 
 def write_to_folder() -> None:
@@ -118,64 +111,17 @@ def replica_of(folder: Path, pid: int) -> str:
 
 def node_registry() -> CollectorRegistry:
     """What to expose: the whole node's metrics in a replica, otherwise this process' own."""
-    folder = os.environ.get(FOLDER)
-    if not folder:
-        return REGISTRY
+    folder = metrics_files_folder()
+    return folder_registry(folder) if folder else REGISTRY
+
+
+def folder_registry(folder: Path) -> CollectorRegistry:
+    """The metrics of the node whose folder this is."""
     registry = CollectorRegistry()
-    registry.register(NodeCollector(Path(folder)))
+    registry.register(NodeCollector(folder))
     return registry
 
 
 def exposition() -> bytes:
     """Prometheus' text format."""
     return generate_latest(node_registry())
-
-
-@contextmanager
-def metrics_folder() -> Iterator[None]:
-    """Processes that start inside the block write their metrics into a new folder, which is deleted at its end."""
-    if os.environ.get(FOLDER):  # the operator's own
-        yield
-        return
-    folder = mkdtemp(prefix="ragserve-metrics-")
-    os.environ[FOLDER] = folder
-    try:
-        yield
-    finally:
-        del os.environ[FOLDER]
-        rmtree(folder, ignore_errors=True)
-
-
-class MetricsServer:
-    """Serves the node's metrics, as soon as no other replica of the node does."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
-        self._registry = node_registry()
-
-    def start(self) -> None:
-        """Return at once. The thread ends with the process."""
-        threading.Thread(target=self._take_port, name="metrics", daemon=True).start()
-
-    def _take_port(self) -> None:
-        while not self._listens():
-            time.sleep(RETRY_S)
-
-    def _listens(self) -> bool:
-        try:
-            start_http_server(self._port, self._host, self._registry)
-        except OSError:  # another replica has the port
-            return False
-        return True
-
-
-_server: MetricsServer | None = None
-
-
-def serve_metrics() -> None:
-    """Call this in a replica. Without the folder, or with port 0, it does nothing."""
-    global _server  # one for each process, which may have several stages
-    port = int(os.environ.get(PORT, str(DEFAULT_PORT)))
-    if _server is None and port and os.environ.get(FOLDER):
-        _server = MetricsServer(os.environ.get(HOST, "127.0.0.1"), port)
-        _server.start()

@@ -1,7 +1,8 @@
 """What each replica does first: its log lines join Serve's, and its metrics are exposed."""
 
 from deployments.telemetry import metrics
-from deployments.telemetry.exposition import name_replica, serve_metrics
+from deployments.telemetry.exporter_process import serve_metrics
+from deployments.telemetry.exposition import name_replica
 from deployments.telemetry.logs import join_serve_log, replica_fields
 
 

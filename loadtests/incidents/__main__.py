@@ -50,8 +50,7 @@ def stopped_embedder(scene: Scene) -> list[Row]:
     """Answers lack the vector search, and the breaker opens."""
     eyes = {
         "/readyz": lambda: not is_ready(scene.service.url),
-        # RagserveDown if the Embedder serves the node's port of metrics.
-        "alert": alert(scene.prometheus, "RagserveBreakerOpen", "RagserveMostDegraded", "RagserveDown"),
+        "alert": alert(scene.prometheus, "RagserveBreakerOpen", "RagserveMostDegraded"),
     }
     with stopped(scene.service, "Embedder"):
         return watch("the Embedder stopped", eyes, LIMIT_S)

@@ -1,17 +1,22 @@
 """The metrics of a node's processes on one port, as Prometheus reads them."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.cluster.environment import free_port
+from deployments.telemetry.exporter import exporter_lock, is_free
+from deployments.telemetry.exporter_process import metrics_folder
 from deployments.telemetry.exposition import FOLDER, MULTIPROCESS, PORT
 from tests.patience import PATIENCE_S
 
@@ -28,12 +33,19 @@ sys.stdin.read()
 Samples = dict[str, float]
 
 
+def wait_until_free(lock: IO[str]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not is_free(lock):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 class Node:
     """The processes of one node, and the port of its metrics."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._environment = os.environ | {FOLDER: str(folder / "metrics"), PORT: str(self.port)}
+        self.port, self.folder = free_port(), folder
+        self._environment = os.environ | {FOLDER: str(folder), PORT: str(self.port)}
         self._environment.pop(MULTIPROCESS, None)
         self.replicas: list[subprocess.Popen[str]] = []
 
@@ -46,9 +58,14 @@ class Node:
         assert replica.stdout.readline() == "ready\n"
         return replica
 
+    def kill_replicas(self) -> None:
+        for replica in self.replicas:
+            replica.kill()
+            replica.communicate()
+
     def samples(self) -> Samples:
         """By name, of the stage `probe`."""
-        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False).text
+        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=PATIENCE_S, trust_env=False).text
         families = text_string_to_metric_families(text)
         return {
             sample.name: sample.value
@@ -57,6 +74,15 @@ class Node:
             if sample.labels == {"stage": "probe"}
         }
 
+    @property
+    def exporter_pid(self) -> int:
+        """Of the process that serves the port, or that served it last."""
+        return int(exporter_lock(self.folder, self.port).read_text() or 0)
+
+    def wait_until_exporter_ended(self) -> None:
+        with exporter_lock(self.folder, self.port).open("a") as lock:
+            wait_until_free(lock)
+
     def until(self, is_met: Callable[[Samples], bool]) -> Samples:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
@@ -64,21 +90,20 @@ class Node:
                 if is_met(samples := self.samples()):
                     return samples
             except httpx.TransportError:
-                pass  # no replica listens at the moment
+                pass  # no exporter listens at the moment
             time.sleep(0.1)
         raise AssertionError("the metrics never came")
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    started = Node(tmp_path)
+    started = Node(tmp_path / "metrics")
     yield started
-    for replica in started.replicas:
-        replica.kill()
-        replica.communicate()
+    started.kill_replicas()
+    started.wait_until_exporter_ended()
 
 
-def test_counters_survive_the_replica_that_serves_them_and_gauges_do_not(node: Node) -> None:
+def test_counters_survive_their_replica_and_gauges_do_not(node: Node) -> None:
     first = node.start(num_tokens=3)
     node.until(lambda samples: samples.get("ragserve_stage_tokens_total") == 3)
     node.start(num_tokens=4)
@@ -91,3 +116,60 @@ def test_counters_survive_the_replica_that_serves_them_and_gauges_do_not(node: N
     assert both["ragserve_replicas"] == 2
     assert after["ragserve_stage_tokens_total"] == 7
     assert (after["ragserve_stage_compute_seconds_count"], after["ragserve_stage_compute_seconds_sum"]) == (2, 1.0)
+
+
+def test_stopped_replicas_do_not_hide_the_metrics(node: Node) -> None:
+    node.start(num_tokens=3)
+    node.start(num_tokens=4)
+    node.until(lambda samples: samples.get("ragserve_stage_tokens_total") == 7)
+
+    for replica in node.replicas:
+        replica.send_signal(signal.SIGSTOP)
+        os.waitpid(replica.pid, os.WUNTRACED)
+
+        assert node.samples()["ragserve_stage_tokens_total"] == 7
+
+
+def test_the_exporter_outlives_its_starter_and_ends_with_the_last_replica(node: Node) -> None:
+    starter = node.start(num_tokens=3)
+    node.until(bool)
+    exporter_pid = node.exporter_pid
+    node.start(num_tokens=4)
+    second = [sys.executable, "-m", "deployments.telemetry.exporter", str(node.folder), "127.0.0.1", str(node.port)]
+    subprocess.run(second, check=True)
+
+    starter.kill()
+    starter.communicate()
+    node.until(lambda samples: samples.get("ragserve_replicas") == 1)
+    assert node.exporter_pid == exporter_pid
+
+    node.kill_replicas()
+    node.wait_until_exporter_ended()
+    with pytest.raises(httpx.TransportError):
+        node.samples()
+
+
+def test_a_killed_exporter_is_replaced(node: Node) -> None:
+    node.start(num_tokens=3)
+    node.until(bool)
+    killed = node.exporter_pid
+
+    os.kill(killed, signal.SIGKILL)
+
+    node.until(lambda samples: bool(samples) and node.exporter_pid != killed)
+    assert node.samples()["ragserve_stage_tokens_total"] == 3
+
+
+def test_the_exporter_ends_with_its_folder_though_a_replica_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FOLDER, raising=False)
+    with ExitStack() as at_end:
+        with metrics_folder():
+            node = Node(Path(os.environ[FOLDER]))
+            at_end.callback(node.kill_replicas)
+            node.start(num_tokens=3)
+            node.until(bool)
+            node.replicas[0].send_signal(signal.SIGSTOP)
+            lock = at_end.enter_context(exporter_lock(node.folder, node.port).open("a"))
+
+        assert not node.folder.exists()
+        wait_until_free(lock)

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import httpx
 import psutil
 
 from deployments.cluster.environment import free_port
+from deployments.telemetry.exporter import exporter_lock
 from deployments.telemetry.exposition import FOLDER, PORT
 from serve.cli.bench.telemetry.server import LOG, OFF, ON
 from serve.cli.driver.closed_loop import Load, LoadResult, drive
@@ -108,24 +109,31 @@ def _median(values: Iterator[float]) -> float:
 
 @dataclass
 class Service:
-    """The server, and the port of its metrics."""
+    """The server, and the port and the folder of its metrics."""
 
     server: Server
     metrics_port: int
+    metrics: Path
     num_scrapes: int = 0
 
     def turn(self, state: str, plan: TelemetryPlan, questions: QuestionRotation) -> Turn:
         """Raises RuntimeError if a question was not answered."""
         httpx.post(f"{self.server.url}{state}", trust_env=False).raise_for_status()
-        process = psutil.Process(self.server.pid)
         load = Load(HOST, self.server.port, "/v1/query", str(questions.write()), plan.clients, plan.turn_s)
-        before = sum(process.cpu_times()[:2])
+        before = self._cpu_s()
         with self._scraped(state == ON):
             result = drive(load)
-        cpu_s = sum(process.cpu_times()[:2]) - before
+        cpu_s = self._cpu_s() - before
         questions.num_sent += result.requests
         _check(result)
         return Turn(result.per_s, 1000 * cpu_s / result.requests)
+
+    def _cpu_s(self) -> float:
+        """CPU seconds of the server, and of the exporter of its metrics, which starts soon after it."""
+        pids = [self.server.pid]
+        with suppress(FileNotFoundError, ValueError):
+            pids.append(int(exporter_lock(self.metrics, self.metrics_port).read_text()))
+        return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
 
     @contextmanager
     def _scraped(self, is_on: bool) -> Iterator[None]:
@@ -158,9 +166,10 @@ def _service(folder: Path, receiver: Server) -> Iterator[Service]:
     metrics_port = free_port()
     command = [sys.executable, "-m", "serve.cli.bench.telemetry.server", str(folder), "{port}"]
     command += [f"{receiver.url}/v1/traces", str(SAMPLE_RATE)]
-    environment = {FOLDER: str(folder / "metrics"), PORT: str(metrics_port)}
+    metrics = folder / "metrics"
+    environment = {FOLDER: str(metrics), PORT: str(metrics_port)}
     with running(Launch("ragserve", command, "/healthz", environment), folder, threads=1) as server:
-        yield Service(server, metrics_port)
+        yield Service(server, metrics_port, metrics)
 
 
 def _receiver() -> Launch:
