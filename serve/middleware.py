@@ -188,7 +188,7 @@ class AdmissionLimit:
                     is_admitted = True
                     await self.app(scope, receive, send)
         except ClientDisconnectedError:
-            return
+            scope["route"] = route
         except RagError as error:
             if is_admitted:  # of the application, which answers its own errors
                 raise

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from deployments.telemetry.logs import level_of
@@ -135,6 +136,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnectedError, _client_disconnected)
+    app.add_exception_handler(ClientDisconnect, _client_disconnected)  # of the framework, while it reads a form
     app.add_exception_handler(Exception, _unexpected_error)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
 from models.errors import OverloadedError
@@ -113,6 +114,43 @@ async def test_a_body_that_does_not_arrive_ends_with_a_408(service: Running, req
     assert error_of(response) == (408, "request_timeout", None)
     assert "5 bytes of the body arrived" in response.json()["error"]["message"]
     assert response.headers["connection"] == "close"
+
+
+class LeavingClient:
+    """Sends a part of a body, and goes."""
+
+    def __init__(self, first: bytes) -> None:
+        self._messages: list[Message] = [
+            {"type": "http.disconnect"},
+            {"type": "http.request", "body": first, "more_body": True},
+        ]
+
+    async def receive(self) -> Message:
+        return self._messages.pop() if len(self._messages) > 1 else self._messages[0]
+
+
+FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhalf'
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "first"),
+    [("/v1/files", "multipart/form-data; boundary=b", FORM), ("/v1/query", "application/json", b'{"query": ')],
+)
+async def test_a_client_that_leaves_in_its_body_is_no_bug(
+    service: Running, path: str, content_type: str, first: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"host", b"test")]
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+    labels = {"method": "POST", "route": path, "status": "499"}
+    before = REGISTRY.get_sample_value("ragserve_http_requests_total", labels) or 0
+
+    async def send(_: Message) -> None:
+        """Nobody reads it."""
+
+    await service.app(scope | {"headers": headers, "http_version": "1.1"}, LeavingClient(first).receive, send)
+
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    assert REGISTRY.get_sample_value("ragserve_http_requests_total", labels) == before + 1
 
 
 async def test_a_large_body_has_more_time() -> None:
