@@ -96,7 +96,7 @@ class LiveServices:
         self._caches = Caches(corpus.views, clients.statuses, catalog)
         sources = self._caches.serving.sources
         self._stored_tokens = StoredTokenReranking(clients.reranker, clients.dense, sources["rerank"])
-        self._quotes = InProcessQuotes(clients.generator, self._caches.serving.generator, clients.quoting)
+        self._quotes = InProcessQuotes(clients.generator, self._caches.serving.quoting_generator, clients.quoting)
         with_tokens = settings.ingest.token_vectors
         self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration, with_tokens)
         sinks = configured_sinks(settings.events)

@@ -40,9 +40,13 @@ class _Reports:
     version: StageVersion | None = None  # None: unknown
     at: float = -math.inf
     last_version: StageVersion | None = None
+    last_status: StageVersion | None = None  # of the last status that a replica sent
     settled_at: float = -math.inf
 
-    def add(self, version: StageVersion | None, now: float) -> None:
+    def add(self, version: StageVersion | None, now: float, is_status: bool) -> None:
+        """`is_status` false: no replica answered."""
+        if is_status:
+            self.last_status = version
         if version is not None:
             if self.last_version not in (None, version):
                 self.settled_at = now + SETTLE_S
@@ -95,6 +99,13 @@ class ServingStages:
         version = await self._version("generate")
         return version.model if version else None
 
+    async def quoting_generator(self) -> str | None:
+        """As `generator`. While no replica answers, the alias of the last status, so that quotes need no Generator."""
+        version, reports = await self._version("generate"), self._reports.get("generate")
+        if version is None and reports is not None and self._clock() >= reports.settled_at:
+            version = reports.last_status
+        return version.model if version else None
+
     def last_model(self, stage: str) -> str | None:
         """The alias that the stage last reported, also while it is down; None if it never did."""
         reports = self._reports.get(stage)
@@ -103,7 +114,7 @@ class ServingStages:
     def expire(self) -> None:
         """Read every status again before the next use: an answer named another model."""
         for reports in self._reports.values():
-            reports.at = -math.inf
+            reports.at, reports.last_status = -math.inf, None
 
     def is_extractive(self, alias: str) -> bool:
         """Whether this generation model gives equal requests equal answers, whatever their sampling."""
@@ -149,7 +160,7 @@ class ServingStages:
             del self._refreshes[stage]
 
     def _report(self, stage: str, status: StageStatus | None) -> None:
-        self._reports[stage].add(self._to_version(stage, status), self._clock())
+        self._reports[stage].add(self._to_version(stage, status), self._clock(), status is not None)
 
     def _to_version(self, stage: str, status: StageStatus | None) -> StageVersion | None:
         if status is None or status.canary or (stage in TASKS and not status.model):

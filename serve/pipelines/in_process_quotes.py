@@ -12,7 +12,8 @@ from serve.pipelines.stages import GenerateStage
 class InProcessQuotes:
     """A GenerateStage around the Generator's: where its model only quotes, this process makes the same quotes.
 
-    A language model, a canary, a swap and an unknown state are the Generator's own.
+    A language model, a canary, a swap and an unknown state are the Generator's own. A Generator that hangs costs no
+    question its time if its last status named a model that only quotes.
     """
 
     def __init__(

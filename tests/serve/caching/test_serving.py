@@ -90,6 +90,45 @@ async def test_a_stage_that_may_answer_with_another_model_is_unknown(
     assert await version_of(serving) is None
 
 
+async def test_quotes_need_no_generator_that_answers() -> None:
+    clock, stage = Clock(), Reporting(StageStatus("extractive"))
+    serving = ServingStages({"generate": stage}, CATALOG, clock)
+    before = await serving.quoting_generator()
+
+    stage.reported = StageUnavailableError("generate")
+    clock.now = MAX_AGE_S + 0.1
+
+    assert before == "extractive"
+    assert await serving.generator() is None
+    assert await serving.quoting_generator() == "extractive"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [StageStatus("qwen3-0.6b"), StageStatus("extractive", canary="qwen3-0.6b", canary_share=0.1), StageStatus("")],
+    ids=["a swap", "a canary", "no model"],
+)
+async def test_a_generator_that_may_write_is_not_replaced_by_quotes(status: StageStatus) -> None:
+    clock, stage = Clock(), Reporting(StageStatus("extractive"))
+    serving = ServingStages({"generate": stage}, CATALOG, clock)
+    await serving.quoting_generator()
+
+    stage.reported = status
+    clock.now = MAX_AGE_S + 0.1
+    changing = await serving.quoting_generator()
+    stage.reported = StageUnavailableError("generate")
+    clock.now += SETTLE_S
+
+    assert changing is None
+    assert await serving.quoting_generator() != "extractive"
+
+
+async def test_a_generator_that_was_never_heard_is_unknown() -> None:
+    serving = ServingStages({"generate": Reporting(StageUnavailableError("generate"))}, CATALOG, Clock())
+
+    assert await serving.quoting_generator() is None
+
+
 async def test_a_stage_without_a_model_is_known_and_a_missing_one_is_not() -> None:
     serving = ServingStages({"dense": Reporting(StageStatus(options="index=flat"))}, CATALOG, Clock())
 
