@@ -42,6 +42,7 @@ def _outcome(answered: Answered) -> str:
 
 def _observe(outcome: str, answered: Answered | None, total_s: float) -> None:
     metrics.QUESTION_SECONDS.labels(outcome).observe(total_s)
+    annotate({"ragserve.outcome": outcome})
     if answered is None:
         return
     annotate(_attributes(answered))
@@ -63,7 +64,6 @@ def _attributes(answered: Answered) -> dict[str, Value]:
         gen_ai.RESPONSE_MODEL: trace.models.get("generate", ""),
         gen_ai.INPUT_TOKENS: answered.num_prompt_tokens,
         gen_ai.OUTPUT_TOKENS: answered.num_completion_tokens,
-        "ragserve.outcome": _outcome(answered),
         "ragserve.degraded": tuple(trace.degraded),
         "ragserve.cached": tuple(trace.cached),
         "ragserve.passages": len(answered.passages),

@@ -149,7 +149,9 @@ async def test_a_failed_stage_has_its_code(tmp_path: Path, receiver: Receiver) -
     spans = receiver.by_name()
     assert response.status_code == 429
     assert spans["embed"].status.message == "overloaded"
-    assert attributes(spans["POST /v1/query"])["http.response.status_code"] == 429
+    request = attributes(spans["POST /v1/query"])
+    assert request["http.response.status_code"] == 429
+    assert request["ragserve.outcome"] == "overloaded"
 
 
 async def test_requests_of_one_trace_keep_their_own_spans(tmp_path: Path, receiver: Receiver) -> None:
