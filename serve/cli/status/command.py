@@ -16,15 +16,19 @@ def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_STORE) -> 
 
     with RemoteService(url) as service:
         readiness = service.readiness()
-        vector_store = service.vector_store(store)
+        _print_readiness(readiness)
+        # After the stages, which need neither a key nor the database.
+        _print_store(store, service.vector_store(store))
+    if not readiness["ready"]:
+        raise typer.Exit(1)
+
+
+def _print_readiness(readiness: dict[str, Any]) -> None:
     for name, stage in readiness["stages"].items():
         _print_stage(name, stage)
     _print_dependencies(readiness.get("dependencies", {}))
     _print_state(readiness)
     _print_canary(readiness.get("document_canary"))
-    _print_store(store, vector_store)
-    if not readiness["ready"]:
-        raise typer.Exit(1)
 
 
 def _print_stage(name: str, stage: dict[str, Any]) -> None:
