@@ -16,10 +16,12 @@ from deployments.cluster.haproxy import TLS_CERTIFICATE
 from deployments.cluster.rollout import rollout
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
 from deployments.cluster.strict_schema import Problem
+from deployments.telemetry.exposition import PORT
 from models.catalog import Catalog
 from models.errors import ConfigError
 from serve.cli.data_folder import check_writable, owned
 from serve.cli.remote import RemoteError, RemoteService
+from serve.cli.up.addresses import first_question, places
 from serve.cli.up.certificate import ServedCertificate
 from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
 from serve.cli.up.errors import StartError
@@ -33,7 +35,6 @@ START_TIMEOUT_S = 600.0  # a model may have to be downloaded
 CONFIG_POLL_S = 1.0
 NEEDED = ((Path("/tmp"), "Ray keeps its session there"), (RAY_TOKEN.parent, "Ray keeps its token there"))
 OPEN = "  access control is off: whoever reaches this address has all rights (api.access, ragserve keys)"
-CURL = """curl -s {url}/v1/query -d '{{"query": "How do I swap the reranker?"}}'"""
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,12 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
             _start(raw, logs, console)
             url = _url(raw)
             when_ready(url)
-            console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)\n")
-            if not settings_of(raw).api.needs_keys:
+            console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)")
+            console.print(f"{places(os.environ.get(PORT, ''), logs)}\n", markup=False, highlight=False, soft_wrap=True)
+            needs_keys = settings_of(raw).api.needs_keys
+            if not needs_keys:
                 console.print(OPEN, markup=False, style="yellow")
-            console.print(f"  {CURL.format(url=url)}\n", markup=False)
+            console.print(f"  {first_question(url, needs_keys)}\n", markup=False, soft_wrap=True)
             _apply_changes(local, modified_ns, certificate, stopped, console)
             console.print("stopping")
 
