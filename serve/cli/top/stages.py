@@ -79,7 +79,7 @@ def bottleneck(interval: Interval, rows: list[StageRow]) -> str:
     if not interval.increase("question_seconds_count"):
         busiest = max(rows, key=lambda row: row.busy, default=None)
         if busiest is None or busiest.busy < BUSY:
-            return "no question ended in this interval"
+            return f"no question ended in this interval{_under_way(interval)}"
         return f"no question ended; {busiest.stage} is busy {100 * min(1.0, busiest.busy):.0f} % of the time"
     overhead_s = interval.increase("question_stage_seconds_sum", stage="overhead")
     overhead = overhead_s / max(1e-9, interval.increase("question_stage_seconds_sum"))
@@ -89,13 +89,19 @@ def bottleneck(interval: Interval, rows: list[StageRow]) -> str:
     return f"{slowest.stage} is the bottleneck: {100 * slowest.share:.0f} % of a question's time{_reason(slowest)}"
 
 
+def _under_way(interval: Interval) -> str:
+    """Requests that wait for their answer: many of them without an end are a service that stands still."""
+    num_requests = int(interval.after.total("admission_ongoing_requests"))
+    return f"; requests under way: {num_requests}" if num_requests else ""
+
+
 def _reason(row: StageRow) -> str:
     """Why the stage is slow: its queue, its work, or neither."""
     if row.queue_s is None or row.compute_s is None:
         return ""
     work = f"{seconds_text(row.queue_s)} in its queue and {seconds_text(row.compute_s)} of work at p95"
     outside_s = (row.p95_s or 0.0) - row.queue_s - row.compute_s
-    if outside_s > max(OUTSIDE_S, row.queue_s + row.compute_s):
+    if row.busy < BUSY and outside_s > max(OUTSIDE_S, row.queue_s + row.compute_s):
         return f"; its callers wait {seconds_text(row.p95_s or 0.0)}, and it has {work}: its process gets no core"
     replicas = f"{row.replicas} replica{'s' if row.replicas != 1 else ''}"
     advice = f"; {replicas} busy {100 * min(1.0, row.busy):.0f} % of the time"

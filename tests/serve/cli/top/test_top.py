@@ -60,6 +60,13 @@ async def test_without_questions_it_says_so(tmp_path: Path) -> None:
     assert bottleneck(interval, stage_rows(interval)) == "no question ended in this interval"
 
 
+def test_requests_that_do_not_end_are_counted() -> None:
+    page = "ragserve_admission_ongoing_requests 3.0\n"
+    interval = Interval(Reading.of([page]), Reading.of([page]))
+
+    assert bottleneck(interval, []) == "no question ended in this interval; requests under way: 3"
+
+
 def test_every_row_has_every_column() -> None:
     page = 'ragserve_replicas{stage="embed"} 2.0\n'
     interval = Interval(Reading.of([page]), Reading.of([page, page]))
@@ -109,8 +116,10 @@ def test_a_replica_that_gets_no_core_is_told_from_one_that_works() -> None:
     row = StageRow("embed", 1, 3, 9.0, 1.5, 0.019, 0.024, 0.03, 0.4, 0.95, 1.0, 0, 0.0, 0.9)
 
     starved, working = _reason(row), _reason(replace(row, compute_s=0.9, busy=0.95))
+    in_batches = _reason(replace(row, p95_s=4.4, busy=0.98))  # a call of several batches, and no idle replica
 
     assert starved == (
         "; its callers wait 950 ms, and it has 19 ms in its queue and 24 ms of work at p95: its process gets no core"
     )
     assert working == "; 19 ms in its queue and 900 ms of work at p95; 1 replica busy 95 % of the time: add replicas"
+    assert in_batches == "; 19 ms in its queue and 24 ms of work at p95; 1 replica busy 98 % of the time: add replicas"
