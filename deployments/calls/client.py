@@ -170,9 +170,11 @@ class StageClient:
             raise self._translated(error, envelopes) from None
 
     async def status(self, context: RequestContext) -> StageStatus:
-        """The status of a replica. Raises RagError if none answers. No breaker keeps it from being sent."""
-        with self._observed(context):
-            return await self._call("status", (), (Envelope.of(context),), context.remaining_s())
+        """The status of a replica. Raises RagError if none answers.
+
+        No breaker keeps it from being sent. It is no call of the metrics: probes of an idle service are no work.
+        """
+        return await self._call("status", (), (Envelope.of(context),), context.remaining_s())
 
     async def _probe(self) -> StageStatus:
         return await self.status(RequestContext("breaker", "", Deadline.after(PROBE_S), BACKGROUND_PRIORITY))

@@ -26,7 +26,7 @@ HTTP_SECONDS = Histogram(
 )
 STAGE_SECONDS = Histogram(
     "ragserve_stage_seconds",
-    "Time of one call of a stage, measured by its caller; outcome is ok or the error's code.",
+    "Time of one call of a stage, measured by its caller; outcome is ok or the error's code. Probes are no calls.",
     ["stage", "outcome"],
     buckets=LATENCY_BUCKETS,
 )

@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from deployments.calls.client import StageClient
 from deployments.calls.inline import InlineHandle, InlineStage
 from models.errors import DeadlineExceededError, InternalError, InvalidRequestError
+from models.stage_status import StageStatus
 from tests.contexts import TRACEPARENT, assert_arrived, of_two_tenants, within
 from tests.patience import PATIENCE_S
 from tests.probe import Probe
@@ -31,6 +33,26 @@ async def test_no_call_waits_to_share_a_message_that_costs_nothing(client: Stage
 
     assert await asyncio.gather(*calls) == [0.0, 0.0, 0.0]
     assert await client.call("message_sizes", context=within(10)) == [1, 1, 1]
+
+
+class Reporting(Probe):
+    """A replica with a status."""
+
+    async def status(self) -> StageStatus:
+        return StageStatus("probe-model")
+
+
+async def test_a_probe_is_no_call_of_the_metrics() -> None:
+    client = StageClient(InlineStage(Reporting, (), {}).open(), "probed")
+    labels = {"stage": "probed", "outcome": "ok"}
+
+    status = await client.status(within(10))
+    after_status = REGISTRY.get_sample_value("ragserve_stage_seconds_count", labels)
+    await client.call("wait", 0.0, context=within(10))
+
+    assert status.model == "probe-model"
+    assert after_status is None
+    assert REGISTRY.get_sample_value("ragserve_stage_seconds_count", labels) == 1
 
 
 async def test_a_shared_call_has_a_deadline_too(client: StageClient) -> None:
