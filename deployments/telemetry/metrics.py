@@ -133,7 +133,8 @@ ROLLOUT_SECONDS = Histogram(
 
 QUESTION_SECONDS = Histogram(
     "ragserve_question_seconds",
-    "Time of a question, to the end of its answer; outcome is cited, uncited, declined, cancelled or the error's code.",
+    "Time of a question, to the end of its answer; outcome is cited, uncited, declined, small_talk, cancelled or the "
+    "error's code.",
     ["outcome"],
     buckets=LATENCY_BUCKETS,
 )
@@ -199,7 +200,7 @@ DEGRADED_ANSWERS = Counter(
 )
 PROMPT_ANSWERS = Counter(
     "ragserve_prompt_answers_total",
-    "Answers by prompt set; outcome is cited, uncited or declined. A canary has a label of its own.",
+    "Answers by prompt set; outcome is cited, uncited, declined or small_talk. A canary has a label of its own.",
     ["prompt", "outcome"],
 )
 TIME_TO_FIRST_TEXT_SECONDS = Histogram(

@@ -123,6 +123,7 @@ class Answered:
     `unsupported`: sentences of a language model that no passage supports, in the text or left out of it. `prompt`: the
     name of the prompt set. `fields`: what supports each field of a JSON answer. `ignored`: the fields of the request
     that the model cannot follow, left out as the request allows. `calls` are those of the client's functions.
+    `is_small_talk`: the reply to a greeting or to thanks, which asked nothing.
     """
 
     text: str
@@ -141,6 +142,16 @@ class Answered:
     fields: tuple[FieldSupport, ...] = ()
     ignored: tuple[str, ...] = ()
     calls: tuple[ToolCall, ...] = ()
+    is_small_talk: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """As metrics and traces name it: small_talk, declined, cited or uncited."""
+        if self.is_small_talk:
+            return "small_talk"
+        if not self.answerable:
+            return "declined"
+        return "cited" if self.citations else "uncited"
 
 
 Event = PassagesFound | TextGenerated | CallGenerated | Cited | Answered

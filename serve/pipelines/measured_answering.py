@@ -25,19 +25,13 @@ class MeasuredAnswering:
             async with aclosing(self._answering.answer(query, context)) as events:
                 async for event in events:
                     if isinstance(event, Answered):
-                        answered, outcome = event, _outcome(event)
+                        answered, outcome = event, event.outcome
                     yield event
         except RagError as error:
             outcome = error.code
             raise
         finally:
             _observe(outcome, answered, time.perf_counter() - start)
-
-
-def _outcome(answered: Answered) -> str:
-    if not answered.answerable:
-        return "declined"
-    return "cited" if answered.citations else "uncited"
 
 
 def _observe(outcome: str, answered: Answered | None, total_s: float) -> None:
@@ -50,6 +44,8 @@ def _observe(outcome: str, answered: Answered | None, total_s: float) -> None:
         metrics.QUESTION_STAGE_SECONDS.labels(stage).observe(seconds)
     for cache in answered.trace.cached:
         metrics.CACHED_ANSWERS.labels(cache).inc()
+    if answered.is_small_talk:  # nothing was searched, and nothing weighed
+        return
     metrics.RETRIEVED_PASSAGES.observe(len(answered.passages))
     if answered.passages:
         metrics.TOP_SCORE.observe(answered.passages[0].score)

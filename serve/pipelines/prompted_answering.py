@@ -54,7 +54,7 @@ class PromptedAnswering:
         async with aclosing(self._answering.answer(query, context)) as events:
             async for event in events:
                 if isinstance(event, Answered) and event.prompt:
-                    metrics.PROMPT_ANSWERS.labels(event.prompt, _outcome(event)).inc()
+                    metrics.PROMPT_ANSWERS.labels(event.prompt, event.outcome).inc()
                 yield event
 
     def _chosen(self, question: str) -> PromptSet:
@@ -67,9 +67,3 @@ def _fraction(question: str) -> float:
     """A number from 0 to 1, evenly distributed, and the same for a question in every process."""
     digest = blake2b(question.encode(errors="surrogatepass"), digest_size=8, person=b"prompts").digest()
     return int.from_bytes(digest) / 2**64
-
-
-def _outcome(event: Answered) -> str:
-    if not event.answerable:
-        return "declined"
-    return "cited" if event.citations else "uncited"

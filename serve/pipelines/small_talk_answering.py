@@ -36,4 +36,5 @@ async def _reply(kind: SmallTalk, query: Query) -> AsyncGenerator[Event, None]:
     yield PassagesFound(())
     yield TextGenerated(text)
     trace.timings_s["total"] = trace.elapsed_s()
-    yield Answered(text, (), (), "stop", 0, 0, trace, evidence=0.0, answerable=False, prompt=query.prompts.name)
+    prompt = query.prompts.name
+    yield Answered(text, (), (), "stop", 0, 0, trace, evidence=0.0, answerable=False, prompt=prompt, is_small_talk=True)

@@ -87,6 +87,19 @@ async def test_stages_and_overhead_add_up_to_the_questions(tmp_path: Path) -> No
     assert sum(body["timings"]["total"] for body in bodies) <= questions_s
 
 
+async def test_a_greeting_is_no_declined_question_and_has_no_evidence(tmp_path: Path) -> None:
+    names = ("question_seconds_count", "evidence_count", "retrieved_passages_count")
+    async with serving(tmp_path) as (_, http):
+        before = [total(name) for name in names]
+        declined, greeted = (total("question_seconds_count", outcome=name) for name in ("declined", "small_talk"))
+        answer = (await http.post("/v1/query", json={"query": "Hello!"})).json()
+
+    assert answer["answerable"] is False
+    assert [total(name) for name in names] == [before[0] + 1, before[1], before[2]]
+    assert total("question_seconds_count", outcome="declined") == declined
+    assert total("question_seconds_count", outcome="small_talk") == greeted + 1
+
+
 def test_the_longest_path_has_the_slower_search_and_never_more_than_the_question() -> None:
     timings = {"embed": 1.0, "dense": 2.0, "lexical": 2.5, "fuse": 0.5, "rerank": 4.0, "generate": 3.0, "total": 99.0}
 
