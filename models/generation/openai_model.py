@@ -1,6 +1,7 @@
 """Generation by any server of OpenAI's API: vLLM, a router, OpenAI, Azure, or another ragserve."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -129,13 +130,21 @@ class OpenAIModel:
         with translated(self.name, STAGE):
             response = await self._send(kind, body)
             if not body.get("stream"):
-                yield _to_dict(response)
+                yield self._checked_object(response)
                 return
             try:
                 async for chunk in response:
-                    yield _to_dict(chunk)
+                    yield self._checked_object(chunk)
             finally:
                 await response.close()
+
+    def _checked_object(self, response: Any) -> dict[str, Any]:
+        """OpenAI's object, as it may be sent on and charged. Raises TypeError or ValueError for any other answer."""
+        answer = _to_dict(response)
+        json.dumps(answer, ensure_ascii=False).encode()  # half of a surrogate pair is no UTF-8
+        if answer.get("usage"):
+            answer["usage"] = true_counts(answer["usage"], self._config.max_model_len)
+        return answer
 
     async def _send(self, kind: str, body: dict[str, Any]) -> Any:
         if self._client is None:
@@ -195,6 +204,15 @@ def num_tokens(text: str) -> int:
     """An estimate, rather too many than too few."""
     num_ascii = len(text.encode("ascii", "ignore"))
     return num_ascii // ASCII_CHARS_PER_TOKEN + len(text) - num_ascii
+
+
+def true_counts(usage: Any, most: int) -> dict[str, Any]:
+    """The usage with counts that can be true, from 0 to `most`: tenants are charged for them."""
+    counts = dict(usage) if isinstance(usage, dict) else {}
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = counts.get(name)
+        counts[name] = min(max(count, 0), most) if isinstance(count, int) else 0
+    return {**counts, "total_tokens": counts["prompt_tokens"] + counts["completion_tokens"]}
 
 
 def _checked(delta: GenerationDelta) -> GenerationDelta:

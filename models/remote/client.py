@@ -5,6 +5,7 @@ It never retries a stream that has begun. RequestGuard bounds what a request may
 
 import json
 import logging
+import math
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from models.remote.origin import current_origin
 
 logger = logging.getLogger(__name__)
 
+MAX_RETRY_AFTER_S = 3600.0  # a server may name any number, and our callers wait for it
 MAX_MESSAGE_CHARS = 500  # of the server's message in ours
 BEARER = "authorization"
 SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # JSONDecodeError is a ValueError
@@ -118,6 +120,7 @@ def _reason(error: Exception) -> str:
 
 def _retry_after_s(error: openai.RateLimitError) -> float:
     try:
-        return max(0.0, float(error.response.headers.get("retry-after", "")))
+        wait_s = float(error.response.headers.get("retry-after", ""))
     except ValueError:
         return 1.0
+    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S) if math.isfinite(wait_s) else 1.0

@@ -8,14 +8,14 @@ import pytest
 
 from models.deadline import Deadline
 from models.embedding.openai_model import OpenAIEmbeddingConfig, OpenAIEmbeddingModel
-from models.errors import DeadlineExceededError, ModelUnavailableError, RagError, StageUnavailableError
-from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel
+from models.errors import DeadlineExceededError, ModelUnavailableError, OverloadedError, RagError, StageUnavailableError
+from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel, true_counts
 from models.remote.origin import NOBODY, Origin, send_for
 from models.reranking.base import RerankRequest
 from models.reranking.offline import score
 from models.reranking.remote_reranker import RemoteRerankerConfig
 from models.reranking.tei_model import TeiModel
-from models.types import ChatMessage, GenerationRequest, Passage
+from models.types import ChatMessage, CompletionRequest, GenerationRequest, Passage
 from tests.models.remote.raw_server import EVENTS, HEAD, RawServer, raw_server
 from tests.patience import PATIENCE_S
 from tests.remote_server import chunk
@@ -225,7 +225,15 @@ async def test_an_endless_stream_is_cut_at_its_limit(server: RawServer) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"no json", 5, {"choices": 5}, {"choices": [{"delta": "x"}]}, {"choices": [{"delta": {"content": 7}}]}, {}],
+    [
+        b"no json",
+        5,
+        {"choices": 5},
+        {"choices": [{"delta": "x"}]},
+        {"choices": [{"delta": {"content": 7}}]},
+        {"choices": [{"delta": {"content": "\ud800"}}]},
+        {},
+    ],
 )
 async def test_a_wrong_stream_is_a_typed_error(server: RawServer, content: object) -> None:
     server.answer = lambda: iter([EVENTS + event(content)])
@@ -234,3 +242,46 @@ async def test_a_wrong_stream_is_a_typed_error(server: RawServer, content: objec
 
     assert texts == []
     assert isinstance(failure, StageUnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 12, "completion_tokens": 3}, (12, 3)),
+        ({"prompt_tokens": 10**30, "completion_tokens": 10**30}, (8000, 8000)),
+        ({"prompt_tokens": -(10**6), "completion_tokens": -1}, (0, 0)),
+        ({"prompt_tokens": "many", "completion_tokens": None}, (0, 0)),
+        ({"prompt_tokens": [1]}, (0, 0)),
+        (["many"], (0, 0)),
+    ],
+)
+async def test_tenants_are_charged_for_no_count_that_cannot_be_true(
+    server: RawServer, usage: Any, counts: tuple[int, int]
+) -> None:
+    last = chunk("", "stop") | {"usage": usage}
+    server.answer = lambda: iter([EVENTS + event(chunk("It is tall.")) + event(last) + event(b"[DONE]")])
+    config = OpenAIGenerationConfig(base_url=server.url, model="m", max_model_len=8000, max_retries=0)
+    model = OpenAIModel("remote", config)
+    await model.start()
+    send_for(Origin(Deadline.after(PATIENCE_S)))
+    try:
+        deltas = [each async for each in model.stream(GenerationRequest("r", (ChatMessage("user", "How tall?"),), ()))]
+        body = {"model": "remote", "stream": True, "messages": [{"role": "user", "content": "How tall?"}]}
+        chunks = [each async for each in model.complete(CompletionRequest("r", "chat", body))]
+    finally:
+        await model.stop()
+
+    assert (deltas[-1].num_prompt_tokens, deltas[-1].num_completion_tokens) == counts
+    assert chunks[-1]["usage"] == true_counts(usage, 8000)
+    assert (chunks[-1]["usage"]["prompt_tokens"], chunks[-1]["usage"]["completion_tokens"]) == counts
+
+
+@pytest.mark.parametrize(("header", "wait_s"), [(b"2", 2), (b"1e30", 3600), (b"inf", 1), (b"nan", 1), (b"-5", 0)])
+async def test_a_server_asks_for_no_endless_wait(server: RawServer, header: bytes, wait_s: float) -> None:
+    head = b"HTTP/1.1 429 Busy\r\nretry-after: " + header + b"\r\ncontent-length: 0\r\n\r\n"
+    server.answer = lambda: iter([head])
+
+    _, failure = await generate(server.url)
+
+    assert isinstance(failure, OverloadedError)
+    assert failure.retry_after_s == wait_s
