@@ -47,6 +47,9 @@ class BackupRepository(Protocol):
     def backups(self) -> list[StoredBackup]:
         """All that are complete, oldest first."""
 
+    def is_readable(self, backup: StoredBackup) -> bool:
+        """Whether its manifest is whole, and of a version that this release restores."""
+
     def locked(self) -> AbstractContextManager[None]:
         """Keep others from adding and deleting during the block. Raises BackupUnderWayError."""
 
@@ -78,6 +81,9 @@ class FolderRepository:
     def backups(self) -> list[StoredBackup]:
         return _named(path.parent.name for path in self.root.glob(f"{ANY_BACKUP}/{MANIFEST}"))
 
+    def is_readable(self, backup: StoredBackup) -> bool:
+        return _is_readable(self.root / backup.name)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         with typed_errors(self.root):
@@ -95,11 +101,9 @@ class FolderRepository:
 
     def _newest_readable(self) -> Path | None:
         """The backup whose files the next one shares. A damaged manifest must not stop the next backup."""
-        for backup in reversed(self.backups()):
-            with suppress(ConfigError):
-                Manifest.read(self.root / backup.name)
-                return self.root / backup.name
-        return None
+        names = (backup.name for backup in reversed(self.backups()) if self.is_readable(backup))
+        name = next(names, None)
+        return None if name is None else self.root / name
 
     def fetch(self, name: str, scratch: Path, progress: Progress = ignore_progress) -> Path:
         if StoredBackup.named(name) not in self.backups():
@@ -129,6 +133,12 @@ class RemoteRepository:
         with typed_client_errors():
             paths: list[str] = self._files.glob(f"{self._root}/{ANY_BACKUP}/{MANIFEST}")
         return _named(path.split("/")[-2] for path in paths)
+
+    def is_readable(self, backup: StoredBackup) -> bool:
+        with TemporaryDirectory() as folder, self._reporting_lost_place():
+            with typed_client_errors():
+                self._files.get_file(self._path(backup.name, MANIFEST), str(Path(folder) / MANIFEST))
+            return _is_readable(Path(folder))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -233,6 +243,14 @@ class _ListedBlobs:
 
     def digests(self) -> set[str]:
         return set(self.stored)
+
+
+def _is_readable(folder: Path) -> bool:
+    try:
+        Manifest.read(folder)
+    except ConfigError:
+        return False
+    return True
 
 
 def _named(names: Iterable[str]) -> list[StoredBackup]:

@@ -1,6 +1,6 @@
 """A backup that is made again and again: only if one is due, and old ones go when a new one is whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +38,17 @@ def back_up_if_due(  # noqa: PLR0913, what is copied, where to, and when
         if not is_due(backups, every_s, backup.started_at):
             return BackupRound(None, backups[-1])
         repository.add(database, blob_root, backup, progress)
-        # The new one stays, even if a clock that was wrong made older ones look newer.
-        excess = [old for old in retention.excess([*backups, backup]) if old != backup]
+        excess = _excess(repository, retention, backups, backup)
         repository.delete(excess)
         return BackupRound(backup, backup, len(excess))
+
+
+def _excess(
+    repository: BackupRepository, retention: Retention, backups: Sequence[StoredBackup], new: StoredBackup
+) -> list[StoredBackup]:
+    """The whole ones that the retention does not keep. A damaged one is kept, and in no other one's place."""
+    if not retention.excess([*backups, new]):
+        return []
+    whole = [backup for backup in backups if repository.is_readable(backup)]
+    # The new one stays, even if a clock that was wrong made older ones look newer.
+    return [old for old in retention.excess([*whole, new]) if old != new]

@@ -318,6 +318,28 @@ def test_a_damaged_manifest_does_not_stop_the_next_backup(corpus: Corpus, blob_r
     assert back_up(repository, corpus, blob_root, hours=1).made is not None
 
 
+def test_damaged_backups_are_never_deleted_and_take_no_place(
+    url: str, repository: BackupRepository, corpus: Corpus, blob_root: Path
+) -> None:
+    made = [back_up(repository, corpus, blob_root, hours=hours).made for hours in (0, 1)]
+    damaged = [back_up(repository, corpus, blob_root, hours, retention=Retention()).made for hours in (2, 3)]
+    for backup, text in zip(damaged, (b"{", b"[]"), strict=True):
+        assert backup is not None
+        _overwrite(url, f"{backup.name}/{MANIFEST}", text)
+
+    latest = [back_up(repository, corpus, blob_root, hours=hours).made for hours in (4, 5)]
+
+    assert made[0] not in repository.backups()
+    assert repository.backups() == [*damaged, *latest]
+
+
+def _overwrite(url: str, name: str, content: bytes) -> None:
+    if url.startswith("memory:"):
+        MemoryFileSystem().pipe_file(f"{url.removeprefix('memory:/')}/{name}", content)
+    else:
+        (Path(url) / name).write_bytes(content)
+
+
 def test_a_folder_of_backups_is_its_owners_alone(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
     repository = FolderRepository(state_folder / "backups")
     backup = back_up(repository, corpus, blob_root).made
