@@ -1,6 +1,7 @@
 """Limits of what a tenant stores: files, and their bytes."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from serve.access.limits import CallerLimits, LimitsConfig
 
 KEEP_S = 10.0  # other processes store and delete too
 MAX_TENANTS = 10_000
+MAX_READS = 5  # in a row, while uploads complete
 
 
 @dataclass
@@ -22,6 +24,7 @@ class Usage:
     read_at: float
     pending_files: int = 0
     pending_bytes: int = 0
+    num_stored: int = 0  # uploads that this process has completed
 
 
 class StoredLimits:
@@ -59,18 +62,27 @@ class StoredLimits:
             yield
             usage.num_files += num_files
             usage.num_bytes += num_bytes
+            usage.num_stored += 1
         finally:
             usage.pending_files -= num_files
             usage.pending_bytes -= num_bytes
 
     async def _read(self, tenant: str) -> Usage:
-        num_files, num_bytes = await asyncio.to_thread(self._read_usage, tenant)
-        usage = self._usages.get(tenant)
-        if usage is None:
-            if len(self._usages) >= MAX_TENANTS:
-                self._usages = {name: each for name, each in self._usages.items() if each.pending_bytes}
-            usage = self._usages[tenant] = Usage(num_files, num_bytes, self._clock())
+        usage = self._usages.get(tenant) or self._add(tenant)
+        for _ in range(MAX_READS):
+            num_before = usage.num_stored
+            num_files, num_bytes = await asyncio.to_thread(self._read_usage, tenant)
+            if usage.num_stored == num_before:  # else it may lack what was stored meanwhile
+                break
         usage.num_files, usage.num_bytes, usage.read_at = num_files, num_bytes, self._clock()
+        return usage
+
+    def _add(self, tenant: str) -> Usage:
+        if len(self._usages) >= MAX_TENANTS:
+            self._usages = {
+                name: each for name, each in self._usages.items() if each.pending_files or each.pending_bytes
+            }
+        usage = self._usages[tenant] = Usage(0, 0, -math.inf)
         return usage
 
 

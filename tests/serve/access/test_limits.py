@@ -1,6 +1,8 @@
 """Limits of tenants and keys: in process and on a real Redis, alone and over HTTP."""
 
+import asyncio
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -261,6 +263,33 @@ async def test_uploads_that_are_being_stored_count() -> None:
                 raise AssertionError("it was stored")
     async with stored.storing("acme", 1, 10):  # nothing of it arrived in the database
         pass
+
+
+async def test_an_upload_that_completes_during_a_read_counts() -> None:
+    config = LimitsConfig.model_validate({"each_tenant": {"stored_files": 2}})
+    rows, now = [0], [0.0]
+    is_read, is_complete = threading.Event(), threading.Event()
+
+    def read(tenant: str) -> tuple[int, int]:
+        num_files = rows[0]
+        if now[0] and not is_read.is_set():  # the second read sees nothing, and returns when the upload is complete
+            is_read.set()
+            assert is_complete.wait(PATIENCE_S)
+        return num_files, num_files
+
+    stored = StoredLimits(lambda: config, read, clock=lambda: now[0])
+    second = stored.storing("acme", 1, 10)
+    async with stored.storing("acme", 1, 10):
+        now[0] = 1000.0
+        reading = asyncio.create_task(second.__aenter__())
+        assert await asyncio.to_thread(is_read.wait, PATIENCE_S)
+        rows[0] = 1
+    is_complete.set()
+    await reading
+    with pytest.raises(StorageQuotaError):
+        async with stored.storing("acme", 1, 10):
+            raise AssertionError("it was stored")
+    await second.__aexit__(None, None, None)
 
 
 async def test_requests_that_are_no_questions_have_limits_of_their_own(tmp_path: Path) -> None:
