@@ -23,6 +23,7 @@ from serve.cli.remote import KEY_VARIABLE
 from serve.config_file import read
 
 THREADS = 2
+FIRST_ANSWER = "first answer"
 
 
 @dataclass
@@ -120,7 +121,7 @@ def _ask_a_service(service: Launch, folder: Path, questions: Questions, report: 
     with running(service, folder, THREADS) as server:
         report.steps["start the service"] = time.perf_counter() - start
         for number, passage in enumerate(passages, 1):
-            with report.step("first answer") if number == 1 else _untimed():
+            with report.step(FIRST_ANSWER) if number == 1 else _untimed():
                 answered = ask(server.url, passage, keys[passage.tenant])
             report.checks[f"passage {number} comes back"] = passage.is_in(answered)
             if url is not None:
@@ -140,6 +141,8 @@ def print_drill(report: DrillReport, rto_s: float | None, rpo_s: float | None, c
     for name, seconds in report.steps.items():
         console.print(f"| {name} | {seconds:.1f} |", markup=False)
     checks = dict(report.checks)
+    if FIRST_ANSWER not in report.steps:
+        console.print("\nnothing was asked: the backup has no passages", markup=False)
     console.print(f"\nRTO {report.rto_s:.1f} s, RPO {report.rpo_s:.0f} s\n", markup=False)
     if rto_s is not None:
         checks[f"RTO at most {rto_s:g} s"] = report.rto_s <= rto_s

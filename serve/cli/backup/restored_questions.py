@@ -39,9 +39,13 @@ class StoredPassage:
 
 
 def passages_to_ask_for(corpus: Corpus, number: int) -> list[StoredPassage]:
-    """So many passages from all over the corpus; fewer if it has no more that are long enough."""
+    """So many passages from all over the corpus; fewer if it has no more. Short ones only if all are short."""
+    return _passages(corpus, number, LEAST_CHARS) or _passages(corpus, number, 1)
+
+
+def _passages(corpus: Corpus, number: int, least_chars: int) -> list[StoredPassage]:
     columns = (chunks.c.tenant, chunks.c.vector_store_id, chunks.c.chunk_id, chunks.c.text)
-    is_long = func.length(chunks.c.text) >= LEAST_CHARS
+    is_long = func.length(chunks.c.text) >= least_chars
     with corpus.database.reading() as connection:
         num_long = connection.scalar(select(func.count()).select_from(chunks).where(is_long)) or 0
         query = select(*columns).where(is_long).order_by(chunks.c.chunk_key).limit(1)

@@ -15,6 +15,7 @@ from serve.cli.backup.create import create_backups
 from serve.cli.backup.drill import DrillReport, drill_config, print_drill, run_drill
 from serve.cli.backup.follow import follow_backups
 from serve.cli.backup.places import Place, open_place
+from serve.cli.backup.restored_questions import passages_to_ask_for
 from serve.cli.driver.servers import Launch
 from serve.config_file import read, settings_of
 from tests.conftest import ROOT
@@ -84,6 +85,25 @@ def test_a_failed_check_fails_the_drill() -> None:
 
     assert not print_drill(report, None, None, console)
     assert "FAILED  passage 1 comes back" in console.export_text()
+
+
+def test_a_drill_that_asked_nothing_says_so() -> None:
+    report, console = DrillReport(checks={"rows": True}), Console(record=True)
+
+    assert print_drill(report, None, None, console)
+    assert "nothing was asked" in console.export_text()
+
+
+async def test_short_passages_are_asked_for_if_there_are_no_others(tmp_path: Path) -> None:
+    corpus = corpus_in(tmp_path / "data")
+    await ingest(corpus, "short.md", b"The oven heats to 250 degrees.", "acme")
+    short = passages_to_ask_for(corpus, 3)
+    await ingest(corpus, "mills.md", TEXTS["mills.md"].encode(), "acme")
+    long = passages_to_ask_for(corpus, 3)
+    corpus.close()
+
+    assert [passage.text for passage in short] == ["The oven heats to 250 degrees."]
+    assert ["mill" in passage.text for passage in long] == [True]
 
 
 def test_the_drills_service_touches_nothing_of_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
