@@ -1,13 +1,16 @@
 """Values of a deployment file that contradict each other. Each is valid by itself, but one of them takes no effect."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from ray.serve._private.constants import DEFAULT_MAX_ONGOING_REQUESTS, DEFAULT_TARGET_ONGOING_REQUESTS
 
 from deployments.cluster.strict_schema import Problem
-from models.errors import RagError
+from models.corpus.backup.repository import FolderRepository, check_apart
+from models.errors import ConfigError, RagError
+from models.filesystem import has_protocol
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
 from serve.settings import ApiConfig, Settings
@@ -32,6 +35,7 @@ def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
         yield from _check_breaker(settings, f"{where}.deployments (Ingress).user_config.breaker")
         yield from _check_timeout(raw.get("http_options") or {}, settings.query)
         yield from _check_shared(settings, where)
+        yield from _check_backups(settings, where)
         yield from _check_access(raw.get("http_options") or {}, settings.api, f"{where}.args.api.access")
         if any("rerank_candidates" in (section.get("retrieval") or {}) for section in (arguments, user_config)):
             yield from _check_candidates(settings.retrieval, f"{where}.deployments (Ingress).user_config.retrieval")
@@ -67,6 +71,16 @@ def _check_access(http_options: dict[str, Any], api: ApiConfig, where: str) -> I
 def _check_shared(settings: Settings, where: str) -> Iterator[Problem]:
     if settings.limits.shared and settings.cache.redis_url is None:
         yield Problem(f"{where}.args.limits.shared", "needs cache.redis_url (RAGSERVE_REDIS_URL), to count there")
+
+
+def _check_backups(settings: Settings, where: str) -> Iterator[Problem]:
+    url = settings.backups.url
+    if url is None or has_protocol(url):
+        return
+    try:
+        check_apart(FolderRepository(Path(url)), settings.storage.blob_root)
+    except ConfigError as error:
+        yield Problem(f"{where}.args.backups.url", error.message)
 
 
 def _check_breaker(settings: Settings, where: str) -> Iterator[Problem]:

@@ -9,7 +9,9 @@ from models.corpus.backup.repository import SETTING
 from models.corpus.backup.retention import Retention
 from models.corpus.expiry import DAY_S
 from models.errors import ConfigError
-from models.filesystem import check_url, has_protocol, protocol_of
+from models.filesystem import SEPARATOR, check_url, has_protocol, protocol_of
+
+READ_ONLY = ("http", "https", "data")
 
 
 class BackupsConfig(Retention):
@@ -37,11 +39,13 @@ class BackupsConfig(Retention):
         if url is None:
             return url
         if not has_protocol(url):
-            if not Path(url).is_absolute():
+            if not Path(url).is_absolute() or not url.isprintable():
                 raise ValueError("must be an absolute folder, or a URL such as s3://bucket/folder")
             return url
         if protocol_of(url) == "memory":
             raise ValueError("memory:// loses every backup when the process ends")
+        if protocol_of(url) in READ_ONLY or not url.partition(SEPARATOR)[2].strip("/"):
+            raise ValueError("must be a place that can be written, such as s3://bucket/folder")
         try:
             check_url(SETTING, url)
         except ConfigError as error:

@@ -119,6 +119,15 @@ class FolderRepository:
                 shutil.rmtree(leftover)
 
 
+def check_apart(repository: BackupRepository, blob_root: str | Path) -> None:
+    """Raise ConfigError for a folder among the uploaded files: what loses or sweeps these takes the backups too."""
+    if not isinstance(repository, FolderRepository) or has_protocol(str(blob_root)):
+        return
+    folder, uploads = repository.root.resolve(), Path(blob_root).resolve()
+    if folder == uploads.parent or folder.is_relative_to(uploads):
+        raise ConfigError(SETTING, f"{repository.root} is the service's data folder; name a folder of its own")
+
+
 class RemoteRepository:
     """Backups behind a URL. The manifest is written last and deleted first, so a backup with a manifest is whole."""
 

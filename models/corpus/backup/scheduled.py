@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.corpus.backup.manifest import Progress, ignore_progress
-from models.corpus.backup.repository import BackupRepository
+from models.corpus.backup.repository import BackupRepository, check_apart
 from models.corpus.backup.retention import Retention, StoredBackup, is_due
 from models.corpus.database import Database
 
@@ -31,8 +31,10 @@ def back_up_if_due(  # noqa: PLR0913, what is copied, where to, and when
 ) -> BackupRound:
     """Make a backup unless one began in the last `every_s` seconds, then delete what the retention does not keep.
 
-    Nothing is deleted if the backup fails. Raises BackupUnderWayError if another process does it now.
+    Nothing is deleted if the backup fails. Raises BackupUnderWayError if another process does it now,
+    and ConfigError if the backups would be among the uploaded files.
     """
+    check_apart(repository, blob_root)
     with repository.locked():
         backups, backup = repository.backups(), StoredBackup.at(clock())
         if not is_due(backups, every_s, backup.started_at):

@@ -13,6 +13,8 @@ from models.errors import ConfigError, ConflictError, InvalidRequestError, NotFo
 from serve.cli.backup.create import create_backups
 from serve.cli.backup.places import open_place, seconds_of
 from serve.cli.main import app
+from serve.config_conflicts import check_conflicts
+from serve.config_file import read
 from tests.conftest import ROOT
 from tests.inline import ingest
 
@@ -103,6 +105,23 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="no duration"):
         seconds_of("6 hours")
     assert [seconds_of(each) for each in ("90s", "15m", "6h", "1d")] == [90, 900, 21_600, 86_400]
+
+
+async def test_backups_among_the_uploads_are_refused(tmp_path: Path) -> None:
+    await corpus_in(tmp_path / "data", "alpha")
+    (tmp_path / "link").symlink_to(tmp_path / "data" / "files" / "backups")
+    quiet = Console(quiet=True)
+
+    for folder in (tmp_path / "data", tmp_path / "data" / "files", tmp_path / "link"):
+        with pytest.raises(ConfigError, match="is the service's data folder"):
+            create_backups(open_place(SHIPPED, tmp_path / "data", str(folder)), None, quiet)
+    raw = read(SHIPPED)
+    raw["applications"][0]["args"] = {
+        "storage": {"data_dir": str(tmp_path / "data")},
+        "backups": {"url": str(tmp_path / "data/files/backups")},
+    }
+
+    assert [problem.where for problem in check_conflicts(raw)] == ["applications[0].args.backups.url"]
 
 
 async def test_an_unknown_name_is_told(tmp_path: Path) -> None:
