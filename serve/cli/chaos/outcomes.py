@@ -4,8 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 
-TYPED = (429, 503, 504, 507)
+# An answer that takes longer than both waited for something that was not there.
+SLOW_S, SLOW_MEDIANS = 2.0, 3
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,25 @@ class Outcome:
         return Outcome(**fields | {"degraded": tuple(fields["degraded"])})
 
     @property
-    def is_whole(self) -> bool:
-        return not self.code and not self.degraded
+    def failure(self) -> str:
+        """The code, and whether a stream was cut: its answer may have begun."""
+        return f"{self.code} of a stream" if self.is_stream else self.code
+
+    @property
+    def duration_s(self) -> float:
+        return self.ended_at - self.started_at
+
+    def is_full(self, slow_s: float) -> bool:
+        """Whole, and not slow."""
+        return not self.code and not self.degraded and self.duration_s <= slow_s
 
 
 @dataclass(frozen=True)
 class Row:
-    """A fault: the questions from its beginning on, those that failed by code, and the time until all was whole."""
+    """A fault: the questions from its beginning on, those that failed by `failure`, and the time until full service.
+
+    Every later answer is then whole, and none is slow.
+    """
 
     fault: str
     num_questions: int
@@ -59,16 +73,21 @@ HEADER = (
 )
 
 
-def row_of(fault: str, began_at: float, outcomes: Sequence[Outcome], is_over: bool) -> Row:
-    """The row of the questions that ended after the fault began. `is_over`: all was whole again at the end."""
+def slow_after_s(outcomes: Sequence[Outcome]) -> float:
+    """Longer answers than this, in seconds, are slow for a service that gave these without a fault."""
+    return max(SLOW_S, SLOW_MEDIANS * median(each.duration_s for each in outcomes))
+
+
+def row_of(fault: str, began_at: float, outcomes: Sequence[Outcome], slow_s: float, is_over: bool) -> Row:
+    """The row of the questions that ended after the fault began. `is_over`: full service was back at the end."""
     under_fault = [outcome for outcome in outcomes if outcome.ended_at >= began_at]
-    last_bad_at = max((each.ended_at for each in under_fault if not each.is_whole), default=began_at)
+    last_bad_at = max((each.ended_at for each in under_fault if not each.is_full(slow_s)), default=began_at)
     return Row(
         fault,
         len(under_fault),
-        dict(Counter(each.code for each in under_fault if each.code)),
+        dict(Counter(each.failure for each in under_fault if each.code)),
         dict(Counter(reason for each in under_fault for reason in each.degraded)),
-        max((each.ended_at - each.started_at for each in under_fault), default=0.0),
+        max((each.duration_s for each in under_fault), default=0.0),
         last_bad_at - began_at if is_over else None,
     )
 
