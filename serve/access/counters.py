@@ -134,6 +134,8 @@ class RedisCounters:
             added_s = cost * quota.period_s / quota.limit
             arguments += [str(added_s), str(quota.period_s - (_needed_s(quota, cost) - added_s))]
         now, *answers = await self._script(keys=keys, args=arguments)
+        if not all(math.isfinite(float(full_at)) for full_at in answers[::2]):
+            raise ResponseError("a counter is no time")  # another program wrote it
         return [
             _standing(quota, float(full_at), float(now), bool(has_room))
             for (quota, _), full_at, has_room in zip(costs, answers[::2], answers[1::2], strict=True)

@@ -120,6 +120,23 @@ async def test_two_processes_share_a_quota_on_redis(redis_url: str) -> None:
     assert [standing.retry_after_s > 0 for standing in standings] == [False, False, True, True]
 
 
+@pytest.mark.parametrize("value", ["1e400", "nan", "garbage", ["a list"]])
+async def test_a_counter_that_another_program_wrote_fails_no_request(redis_url: str, value: str | list[str]) -> None:
+    counters = RedisCounters(SecretStr(redis_url), timeout_s=PATIENCE_S)
+    quota = Quota(f"overwritten:{value}", 3, 3600.0)
+    with redis.Redis.from_url(redis_url) as client:
+        earlier = set(client.keys())
+        await counters.take([(quota, 1)])
+        (key,) = set(client.keys()) - earlier
+        client.delete(key)
+        client.rpush(key, *value) if isinstance(value, list) else client.set(key, value)
+
+    standings = [(await counters.take([(quota, 1)]))[0] for _ in range(4)]
+    await counters.close()
+
+    assert [standing.retry_after_s > 0 for standing in standings] == [False, False, False, True]
+
+
 async def test_without_redis_each_process_counts_alone() -> None:
     counters = RedisCounters(SecretStr(f"redis://127.0.0.1:{free_port()}/0"), timeout_s=PATIENCE_S)
 
