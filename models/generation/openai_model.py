@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, model_validator
 
-from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, StageUnavailableError
+from models.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    OverloadedError,
+    StageUnavailableError,
+)
 from models.functions import Functions
 from models.generation.base import EngineActivity
 from models.generation.chat_body import sampling_fields
@@ -119,11 +125,14 @@ class OpenAIModel:
     async def _deltas(
         self, request: GenerationRequest, marks: tuple[()] | None
     ) -> AsyncGenerator[GenerationDelta, None]:
-        objects = self._objects("chat", self._body(request))
+        objects, is_empty = self._objects("chat", self._body(request)), True
         with translated(self.name, STAGE):
             async with self._place(), aclosing(deltas_of(objects, marks)) as deltas:
                 async for delta in deltas:
-                    yield _checked(delta)
+                    is_empty = is_empty and not (_checked(delta).text.strip() or delta.calls)
+                    if is_empty and delta.finish_reason:  # no answer: another model may have one
+                        raise ModelUnavailableError(STAGE, self.name, "its server sent an empty answer")
+                    yield delta
 
     async def _objects(self, kind: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The response, or its chunks if the body says `stream`. Closing it closes the connection."""

@@ -109,7 +109,7 @@ def test_a_retry_that_would_wait_beyond_the_deadline_is_not_awaited(server: RawS
 
 
 def test_retries_are_a_share_of_the_requests_while_a_server_fails(server: RawServer) -> None:
-    head = b"HTTP/1.1 503 Busy\r\nretry-after: 0.001\r\ncontent-length: 0\r\n\r\n"
+    head = b"HTTP/1.1 503 Busy\r\nretry-after: 0.001\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     server.answer = lambda: iter([head])
     model = embedder(server.url, max_retries=2)
 
@@ -274,6 +274,16 @@ async def test_tenants_are_charged_for_no_count_that_cannot_be_true(
     assert (deltas[-1].num_prompt_tokens, deltas[-1].num_completion_tokens) == counts
     assert chunks[-1]["usage"] == true_counts(usage, 8000)
     assert (chunks[-1]["usage"]["prompt_tokens"], chunks[-1]["usage"]["completion_tokens"]) == counts
+
+
+@pytest.mark.parametrize("reason", ["stop", "length"])
+async def test_an_empty_answer_is_a_failure(server: RawServer, reason: str) -> None:
+    server.answer = lambda: iter([EVENTS + event(chunk(" ")) + event(chunk("", reason)) + event(b"[DONE]")])
+
+    texts, failure = await generate(server.url)
+
+    assert "".join(texts).strip() == ""
+    assert "its server sent an empty answer" in str(failure)
 
 
 @pytest.mark.parametrize(("header", "wait_s"), [(b"2", 2), (b"1e30", 3600), (b"inf", 1), (b"nan", 1), (b"-5", 0)])

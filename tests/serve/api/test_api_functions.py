@@ -11,7 +11,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from models.errors import StageUnavailableError
+from models.errors import ModelUnavailableError
 from tests.calling_model import answer_by_rule, calling_generator, sent_bodies
 from tests.remote_server import ScriptedServer, chunk, scripted_server
 from tests.serve.api.api_samples import URL, error_of
@@ -197,7 +197,7 @@ async def test_a_call_that_is_cut_is_an_error(service: Service, server: Scripted
         body = {"messages": [USER], "tools": [THERMOMETER], "stream": stream}
         response = await http.post("/v1/chat/completions", json=body)
 
-    assert "stage_unavailable" in response.text
+    assert "model_unavailable" in response.text
     assert response.status_code == (200 if stream else 503)
 
 
@@ -212,7 +212,7 @@ async def test_an_answer_quotes_while_the_model_is_down(chat: Any, server: Scrip
 
     assert "250 degrees. [1]" in answer.choices[0].message.content
     assert (answer.degraded, answer.ignored) == (["generate"], ["tools"])
-    assert raised.value.code == StageUnavailableError.code
+    assert raised.value.code == ModelUnavailableError.code
 
 
 async def test_a_response_calls_functions_beside_a_file_search(service: Service) -> None:
