@@ -1,6 +1,5 @@
 """ASGI layers around the routes, outermost first: request id, access log and metrics; limits; JSON by default."""
 
-import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.cluster.request_ids import HEADER
 from deployments.telemetry import metrics
+from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import LoggedRequest, log_as
 from deployments.telemetry.otlp import SERVER_ERROR, Tracer
 from deployments.telemetry.spans import OpenSpan
@@ -26,7 +26,6 @@ from serve.api.disconnect import ClientDisconnectedError
 from serve.api.errors import refusal
 from serve.request_body import BodyReader
 
-logger = logging.getLogger("ragserve.access")
 CLIENT_LEFT = 499  # as nginx counts it
 
 
@@ -115,8 +114,9 @@ class RequestLog:
             metrics.TENANT_REQUESTS.labels(metrics.TENANT_NAMES.label(tenant)).inc()
         metrics.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
         metrics.HTTP_SECONDS.labels(scope["method"], route).observe(elapsed_s)
-        fields = {"method": scope["method"], "route": route, "status": status, "elapsed_s": round(elapsed_s, 4)}
-        logger.info("%s %s %d %.1f ms", scope["method"], route, status, elapsed_s * 1000, extra=fields)
+        if ACCESS_LOG.is_on:
+            fields = {"method": scope["method"], "route": route, "status": status, "elapsed_s": round(elapsed_s, 4)}
+            ACCESS_LOG.add(f"{scope['method']} {route} {status} {elapsed_s * 1000:.1f} ms", fields)
 
 
 @dataclass(frozen=True)

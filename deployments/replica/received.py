@@ -1,15 +1,17 @@
 """What every call of a replica gets: log lines with the ids of its requests, and a line of its own at INFO."""
 
 import functools
-import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
+from prometheus_client import Gauge
+
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.telemetry import metrics
+from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import log_as
 from deployments.telemetry.spans import OpenSpan, Traced, received_spans
 from models.deadline import Deadline
@@ -18,7 +20,6 @@ from models.remote.origin import Origin, send_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
-logger = logging.getLogger("ragserve.access")
 
 
 def received(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -76,7 +77,7 @@ def _envelopes(args: tuple[Any, ...]) -> list[Envelope]:
 @contextmanager
 def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[list[OpenSpan]]:
     log_as(*envelopes)
-    ongoing = metrics.STAGE_ONGOING.labels(stage)
+    ongoing = _ongoing(stage)
     ongoing.inc(len(envelopes))
     start, outcome = time.perf_counter(), "cancelled"
     try:
@@ -92,10 +93,15 @@ def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[li
         raise
     finally:
         ongoing.dec(len(envelopes))
-        if logger.isEnabledFor(logging.INFO):
+        if ACCESS_LOG.is_on:
             elapsed_s = time.perf_counter() - start
             fields = {"method": method, "outcome": outcome, "elapsed_s": round(elapsed_s, 4)}
-            logger.info("%s of %d: %s, %.1f ms", method, len(envelopes), outcome, elapsed_s * 1000, extra=fields)
+            ACCESS_LOG.add(f"{method} of {len(envelopes)}: {outcome}, {elapsed_s * 1000:.1f} ms", fields)
+
+
+@functools.cache
+def _ongoing(stage: str) -> Gauge:
+    return metrics.STAGE_ONGOING.labels(stage)
 
 
 def _origin(envelopes: list[Envelope], spans: list[OpenSpan]) -> Origin:

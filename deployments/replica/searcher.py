@@ -97,7 +97,8 @@ class Searcher:
         timed = [request for message in messages for request in message]
         is_late = [not deadline.remaining_s() for _, deadline in timed]
         requests = [request for (request, _), late in zip(timed, is_late, strict=True) if not late]
-        metrics.STAGE_DROPPED.labels(self.stage, "deadline_exceeded").inc(len(timed) - len(requests))
+        if num_late := len(timed) - len(requests):
+            metrics.STAGE_DROPPED.labels(self.stage, "deadline_exceeded").inc(num_late)
         start = time.perf_counter()
         results = iter(await self.answer_all(work, requests) if requests else [])
         self._meter.worked(len(requests), time.perf_counter() - start)

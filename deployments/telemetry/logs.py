@@ -77,8 +77,18 @@ def log_as(*requests: Identified) -> None:
     _requests.set(requests)
 
 
+def current_ids() -> dict[str, Any]:
+    """The ids of the current requests, as fields of a log line."""
+    return ids_of(_requests.get())
+
+
 def ids_of(requests: Sequence[Identified]) -> dict[str, Any]:
     """The fields of a log line. A message of several requests has lists: `request_ids`, `trace_ids`, `tenants`."""
+    if len(requests) == 1:
+        (request,) = requests
+        trace_id = request.trace_context.split("-")[1] if request.trace_context else ""
+        single = {"request_id": request.request_id, "trace_id": trace_id, "tenant": request.tenant}
+        return {name: value for name, value in single.items() if value}
     fields = {
         "request_id": [request.request_id for request in requests],
         "trace_id": [request.trace_context.split("-")[1] for request in requests if request.trace_context],
@@ -104,7 +114,7 @@ def add_ids(record: logging.LogRecord) -> None:
 
     Serve's own filters would add the id of the first request alone, and look up a dozen of Ray's ids for each line.
     """
-    for name, value in (replica_fields() | {"skip_context_filter": True} | ids_of(_requests.get())).items():
+    for name, value in (replica_fields() | {"skip_context_filter": True} | current_ids()).items():
         record.__dict__.setdefault(name, value)
     record.__dict__.setdefault("logger", record.name)
     if record.exc_info and record.exc_info[1] is not None and not record.exc_text:

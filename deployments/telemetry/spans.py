@@ -6,12 +6,14 @@ traceparent has the flag, and nothing is recorded.
 """
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any, Literal
 
 from models.errors import RagError
@@ -20,9 +22,13 @@ from models.types import RequestContext
 Kind = Literal["server", "client", "internal"]
 Value = str | bool | int | float | Sequence[str]
 RECORDED = "-01"
+# Not Python's own generator, which a library may seed alike in several processes; nor the system's, a call of the
+# kernel for each span. These ids are no secrets.
+_ids = Random(secrets.randbits(256))
+os.register_at_fork(after_in_child=lambda: _ids.seed(secrets.randbits(256)))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Span:
     """A finished span: ids in hex, times in Unix nanoseconds. `links` are traceparents. `error` is a code, or empty."""
 
@@ -46,7 +52,7 @@ class Traced:
     spans: tuple[Span, ...]
 
 
-@dataclass
+@dataclass(slots=True)
 class OpenSpan:
     """A span under way. Its `traceparent` is what its children get."""
 
@@ -57,8 +63,7 @@ class OpenSpan:
     links: tuple[str, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
     error: str = ""
-    # Not Python's own generator: a library may seed it alike in several processes.
-    span_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    span_id: str = field(default_factory=lambda: f"{_ids.getrandbits(64) or 1:016x}")
     start_ns: int = field(default_factory=time.time_ns)
 
     @property
@@ -118,7 +123,7 @@ def is_recorded(trace_context: str) -> bool:
 
 
 def new_trace_id() -> str:
-    return secrets.token_hex(16)
+    return f"{_ids.getrandbits(128) or 1:032x}"
 
 
 def collect(spans: Sequence[Span]) -> None:

@@ -17,6 +17,7 @@ from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
 from deployments.calls.inline import InlineHandle
 from deployments.replica.received import received
+from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import SERVE_LOGGER, join_serve_log, log_as, readable
 from models.errors import DeadlineExceededError, ModelNotFoundError
 from tests.contexts import TRACEPARENT, of_two_tenants
@@ -101,6 +102,7 @@ async def test_a_replica_logs_each_call_at_info(lines: Lines, tmp_path: Path) ->
     await client.call("score", "served", Envelope.of(context), context=context)
     with pytest.raises(ModelNotFoundError):
         await client.call("score", "secret", Envelope.of(context), context=context)
+    ACCESS_LOG.flush()
 
     assert [(line["method"], line["outcome"], line["request_id"]) for line in lines()] == [
         ("score", "ok", "req_1"),

@@ -1,12 +1,12 @@
-"""`ragserve bench telemetry`: the same process answers the same questions with its telemetry on and off, in turns."""
+"""`ragserve bench telemetry`: one process answers the same questions with its telemetry on and off, in turns."""
 
+import asyncio
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -15,96 +15,83 @@ import psutil
 from deployments.cluster.environment import free_port
 from deployments.telemetry.exporter import exporter_lock
 from deployments.telemetry.exposition import FOLDER, PORT
-from serve.cli.bench.telemetry.server import LOG, OFF, ON
-from serve.cli.driver.closed_loop import Load, LoadResult, drive
+from deployments.telemetry.otlp import TracingConfig
+from serve.cli.bench.telemetry.server import CPU_SECONDS, LOG, OFF, ON
 from serve.cli.driver.servers import HOST, Launch, Server, running
-from serve.cli.driver.workload import QuestionRotation, read_questions
+from serve.cli.driver.workload import read_questions
 
-SCRAPE_S = 5.0
-SAMPLE_RATE = 0.1
-HEAD = (
-    "| turn | on, questions/s | off, questions/s | cost | on, CPU ms | off, CPU ms | cost in CPU |\n"
-    "|---|---|---|---|---|---|---|"
-)
+SCRAPE_S = 15.0
+SAMPLE_RATE = TracingConfig().sample_rate
+NO_CACHE = {"cache-control": "no-store"}  # an answer from a cache would leave out what telemetry observes
+REQUEST_TIMEOUT_S = 120
+HEAD = "| | on | off | cost, median of the pairs | quartiles |\n|---|---|---|---|---|"
 
 
 @dataclass(frozen=True)
 class TelemetryPlan:
-    """Pairs of turns, each of `turn_s` seconds; documents to ask about, questions, clients."""
+    """Pairs of bursts, each of `clients` questions at once; documents to ask about, and the questions."""
 
     documents: Sequence[Path]
     questions: Path
     clients: int
-    turn_s: float
     num_pairs: int
 
     def as_quick(self) -> "TelemetryPlan":
-        return replace(self, documents=self.documents[:1], clients=4, turn_s=1.0, num_pairs=2)
+        return replace(self, documents=self.documents[:1], clients=4, num_pairs=4)
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Questions a second, and milliseconds of the server's CPU a question."""
+class Burst:
+    """Questions that were sent at once: milliseconds of the server's CPU, and of time, for each."""
 
-    per_s: float
     cpu_ms: float
+    elapsed_ms: float
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A turn with telemetry, and one without."""
+    """The same burst with telemetry and without."""
 
-    on: Turn
-    off: Turn
-
-    @property
-    def cost(self) -> float:
-        """Fraction of the throughput that telemetry takes."""
-        return 1 - self.on.per_s / self.off.per_s
-
-    @property
-    def cpu_cost(self) -> float:
-        """Fraction that it adds to the CPU time of a question."""
-        return self.on.cpu_ms / self.off.cpu_ms - 1
-
-    def line(self, name: str) -> str:
-        cells = [name, f"{self.on.per_s:.1f}", f"{self.off.per_s:.1f}", f"{self.cost:.1%}"]
-        cells += [f"{self.on.cpu_ms:.2f}", f"{self.off.cpu_ms:.2f}", f"{self.cpu_cost:.1%}"]
-        return f"| {' | '.join(cells)} |"
+    on: Burst
+    off: Burst
 
 
 def run(plan: TelemetryPlan, folder: Path, report: Callable[[str], None]) -> Iterator[str]:
-    """A row a pair, then the medians and what was recorded. Raises ServerStartError, RuntimeError for a failed turn."""
-    questions = QuestionRotation(read_questions(plan.questions), folder / "bodies.jsonl")
+    """The table, then what was recorded. Raises ServerStartError, httpx.HTTPError for a question that failed."""
+    questions = read_questions(plan.questions)
     with running(_receiver(), folder, threads=1) as receiver, _service(folder, receiver) as service:
         report(f"{upload(service.server, plan.documents)} documents")
-        service.turn(ON, plan, questions)  # warms up: connections, first batches
-        yield HEAD
-        pairs = []
-        for number in range(1, plan.num_pairs + 1):
-            order = (ON, OFF) if number % 2 else (OFF, ON)  # whatever drifts meets both alike
-            turns = {state: service.turn(state, plan, questions) for state in order}
-            pairs.append(Pair(turns[ON], turns[OFF]))
-            yield pairs[-1].line(str(number))
-        yield from summary(pairs)
+        pairs = asyncio.run(_measure(service, questions, plan))
+        yield from table(pairs)
         num_spans = httpx.get(receiver.url, trust_env=False).json()["spans"]
         num_lines = (folder / LOG).read_text().count("\n")
         yield f"\nRecorded: {num_spans:,} spans, {num_lines:,} lines of the log, {service.num_scrapes} scrapes."
+        yield f"The process that answers the scrapes used {service.exporter_cpu_s():.1f} s of CPU."
 
 
-def summary(pairs: Sequence[Pair]) -> Iterator[str]:
-    """The median of each column, and the spread of the costs over the pairs."""
-    turns = [[getattr(pair, state) for pair in pairs] for state in ("on", "off")]
-    medians = [Turn(_median(turn.per_s for turn in each), _median(turn.cpu_ms for turn in each)) for each in turns]
-    yield Pair(*medians).line("median")
-    for name, costs in (("throughput", [pair.cost for pair in pairs]), ("CPU", [pair.cpu_cost for pair in pairs])):
-        low, _, high = statistics.quantiles(costs, n=4)
-        spread = f"quartiles {low:.1%} and {high:.1%}, extremes {min(costs):.1%} and {max(costs):.1%}"
-        yield f"\nCost in {name}, by pair: median {statistics.median(costs):.1%}, {spread}."
+async def _measure(service: "Service", questions: Sequence[str], plan: TelemetryPlan) -> list[Pair]:
+    """Whatever drifts on the machine meets both bursts of a pair, which take turns in being the first."""
+    pairs = []
+    async with httpx.AsyncClient(base_url=service.server.url, timeout=REQUEST_TIMEOUT_S, trust_env=False) as http:
+        await service.burst(http, ON, questions[: plan.clients])  # warms up: connections, first batches
+        for number in range(plan.num_pairs):
+            start = number * plan.clients
+            asked = [questions[place % len(questions)] for place in range(start, start + plan.clients)]
+            order = (ON, OFF) if number % 2 else (OFF, ON)
+            bursts = {state: await service.burst(http, state, asked) for state in order}
+            pairs.append(Pair(bursts[ON], bursts[OFF]))
+    return pairs
 
 
-def _median(values: Iterator[float]) -> float:
-    return statistics.median(list(values))
+def table(pairs: Sequence[Pair]) -> Iterator[str]:
+    """The medians, and the costs as fractions of the burst without telemetry."""
+    yield HEAD
+    for name, attribute in (("CPU of a question, ms", "cpu_ms"), ("time of a question, ms", "elapsed_ms")):
+        on, off = ([getattr(getattr(pair, state), attribute) for pair in pairs] for state in ("on", "off"))
+        low, middle, high = statistics.quantiles([each - twin for each, twin in zip(on, off, strict=True)], n=4)
+        cells = [name, f"{statistics.median(on):.2f}", f"{statistics.median(off):.2f}"]
+        cells += [f"{middle:.2f}, {middle / statistics.median(off):.1%}", f"{low:.2f} and {high:.2f}"]
+        yield f"| {' | '.join(cells)} |"
 
 
 @dataclass
@@ -115,50 +102,37 @@ class Service:
     metrics_port: int
     metrics: Path
     num_scrapes: int = 0
+    scraped_at: float = field(default_factory=time.monotonic)
 
-    def turn(self, state: str, plan: TelemetryPlan, questions: QuestionRotation) -> Turn:
-        """Raises RuntimeError if a question was not answered."""
-        httpx.post(f"{self.server.url}{state}", trust_env=False).raise_for_status()
-        load = Load(HOST, self.server.port, "/v1/query", str(questions.write()), plan.clients, plan.turn_s)
-        before = self._cpu_s()
-        with self._scraped(state == ON):
-            result = drive(load)
-        cpu_s = self._cpu_s() - before
-        questions.num_sent += result.requests
-        _check(result)
-        return Turn(result.per_s, 1000 * cpu_s / result.requests)
+    async def burst(self, http: httpx.AsyncClient, state: str, questions: Sequence[str]) -> Burst:
+        """Raises httpx.HTTPStatusError if a question was not answered."""
+        await self._scrape_if_due()
+        before = await self._switch(http, state)
+        start = time.perf_counter()
+        answers = await asyncio.gather(
+            *(http.post("/v1/query", json={"query": question}, headers=NO_CACHE) for question in questions)
+        )
+        elapsed_s = time.perf_counter() - start
+        for answer in answers:
+            answer.raise_for_status()
+        cpu_s = await self._switch(http, state) - before
+        return Burst(1000 * cpu_s / len(questions), 1000 * elapsed_s / len(questions))
 
-    def _cpu_s(self) -> float:
-        """CPU seconds of the server, and of the exporter of its metrics, which starts soon after it."""
-        pids = [self.server.pid]
-        with suppress(FileNotFoundError, ValueError):
-            pids.append(int(exporter_lock(self.metrics, self.metrics_port).read_text()))
-        return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+    async def _switch(self, http: httpx.AsyncClient, state: str) -> float:
+        """The seconds of CPU that the server has used so far."""
+        response = await http.post(state)
+        return float(response.raise_for_status().headers[CPU_SECONDS])
 
-    @contextmanager
-    def _scraped(self, is_on: bool) -> Iterator[None]:
-        """A Prometheus beside the load."""
-        is_over = threading.Event()
+    def exporter_cpu_s(self) -> float:
+        process = psutil.Process(int(exporter_lock(self.metrics, self.metrics_port).read_text()))
+        return sum(process.cpu_times()[:2])
 
-        def scrape() -> None:
-            while not is_over.wait(SCRAPE_S):
-                httpx.get(f"http://{HOST}:{self.metrics_port}/metrics", trust_env=False).raise_for_status()
-                self.num_scrapes += 1
-
-        thread = threading.Thread(target=scrape)
-        if is_on:
-            thread.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            if is_on:
-                thread.join()
-
-
-def _check(result: LoadResult) -> None:
-    if result.errors or not result.requests:
-        raise RuntimeError(f"{result.errors} of {result.errors + result.requests} questions failed: {result.messages}")
+    async def _scrape_if_due(self) -> None:
+        """As a Prometheus does, between the bursts: another process answers it."""
+        if time.monotonic() - self.scraped_at >= SCRAPE_S:
+            async with httpx.AsyncClient(trust_env=False, timeout=REQUEST_TIMEOUT_S) as http:
+                (await http.get(f"http://{HOST}:{self.metrics_port}/metrics")).raise_for_status()
+            self.num_scrapes, self.scraped_at = self.num_scrapes + 1, time.monotonic()
 
 
 @contextmanager

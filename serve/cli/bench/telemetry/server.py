@@ -6,6 +6,8 @@ Off means: every observation and count returns at once, no request is recorded, 
 
 import logging
 import sys
+import time
+from logging.handlers import MemoryHandler, RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,8 @@ from serve.live_services import LiveServices
 from serve.middleware import RequestTrace
 from serve.settings import Settings
 
-LOG = "replica.log"
-ON, OFF = "/telemetry/on", "/telemetry/off"
+LOG, MAX_LOG_BYTES = "replica.log", 100_000_000
+ON, OFF, CPU_SECONDS = "/telemetry/on", "/telemetry/off", "x-cpu-seconds"
 METHODS = [
     (Counter, "inc"),
     (Histogram, "observe"),
@@ -56,7 +58,8 @@ class Switch:
             await self._app(scope, receive, send)
             return
         self._set(scope["path"] == ON)
-        await send({"type": "http.response.start", "status": 204, "headers": []})
+        used = str(time.process_time()).encode()
+        await send({"type": "http.response.start", "status": 204, "headers": [(CPU_SECONDS.encode(), used)]})
         await send({"type": "http.response.body", "body": b""})
 
     def _set(self, is_on: bool) -> None:
@@ -83,10 +86,10 @@ def _layer(app: Any) -> RequestTrace:
 
 def log_as_replica(folder: Path) -> None:
     """As Serve configures a replica with `encoding: JSON` and `log_level: INFO` in throughput mode: a file alone."""
-    handler = logging.FileHandler(folder / LOG)
-    handler.setFormatter(JSONFormatter())
+    file = RotatingFileHandler(folder / LOG, maxBytes=MAX_LOG_BYTES, backupCount=1)
+    file.setFormatter(JSONFormatter())
     logger = logging.getLogger(SERVE_LOGGER)
-    logger.handlers = [handler]
+    logger.handlers = [MemoryHandler(1, target=file)]
     logger.setLevel(logging.INFO)
     logger.propagate = False
 
