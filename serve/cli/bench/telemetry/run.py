@@ -76,9 +76,9 @@ async def _measure(service: "Service", questions: Sequence[str], plan: Telemetry
         await service.burst(http, ON, questions[: plan.clients])  # warms up: connections, first batches
         for number in range(plan.num_pairs):
             start = number * plan.clients
-            asked = [questions[place % len(questions)] for place in range(start, start + plan.clients)]
+            texts = [questions[place % len(questions)] for place in range(start, start + plan.clients)]
             order = (ON, OFF) if number % 2 else (OFF, ON)
-            bursts = {state: await service.burst(http, state, asked) for state in order}
+            bursts = {state: await service.burst(http, state, texts) for state in order}
             pairs.append(Pair(bursts[ON], bursts[OFF]))
     return pairs
 

@@ -113,7 +113,7 @@ def main(folder: Path, port: int, endpoint: str, sample_rate: float) -> None:
     log_as_replica(folder)
     start_telemetry("ingress")
     app = open_app(folder / "data", TracingConfig(endpoint=endpoint, sample_rate=sample_rate))
-    uvicorn.run(Switch(app), host=HOST, port=port, access_log=False, log_level="warning", lifespan="on")
+    uvicorn.run(Switch(app), host=HOST, port=port, access_log=False, log_config=None, lifespan="on")
 
 
 if __name__ == "__main__":
