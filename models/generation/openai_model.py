@@ -130,7 +130,8 @@ class OpenAIModel:
             async with self._place(), aclosing(deltas_of(objects, marks)) as deltas:
                 async for delta in deltas:
                     is_empty = is_empty and not (_checked(delta).text.strip() or delta.calls)
-                    if is_empty and delta.finish_reason:  # no answer: another model may have one
+                    # No answer, and none was cut off: another model may have one.
+                    if is_empty and delta.finish_reason == "stop":
                         raise ModelUnavailableError(STAGE, self.name, "its server sent an empty answer")
                     yield delta
 

@@ -44,7 +44,7 @@ TEXTS = {
     "must be a text (line 1, column 3)": "? [a, b]\n: x",
     "key 'a' appears twice (line 2, column 1)": "a: 1\na: 2",
     "found character '\\t' that cannot start any token (line 1, column 3)": "a:\tb\n\t- c",
-    "month must be in 1..12": "a: 2020-13-45",
+    "invalid literal for int() with base 10: 'x'": "a: !!int x",
     "it is nested too deeply": "[" * 3000,
     "invalid start byte": b"\xff\xfe",
 }
