@@ -132,9 +132,9 @@ DISCONNECTING = {
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("request_name", DISCONNECTING)
-async def test_a_disconnect_frees_the_engine_within_a_second(llm: Service, request_name: str, stream: bool) -> None:
+async def test_a_disconnect_frees_the_engine_within_two_seconds(llm: Service, request_name: str, stream: bool) -> None:
     path, body = DISCONNECTING[request_name]
-    # About three seconds of tokens, so only an abort can end it within one.
+    # At least three seconds of tokens, so only an abort can end it within two.
     body = body | {"stream": stream, "max_tokens": 1700}
     async with httpx.AsyncClient(base_url=llm.url, timeout=120, trust_env=False) as http:
         connection = await post_without_reading(llm.url, path, json.dumps(body).encode())
@@ -143,7 +143,7 @@ async def test_a_disconnect_frees_the_engine_within_a_second(llm: Service, reque
         connection.close()
         await connection.wait_closed()
 
-        await wait_until_unfinished(0, http, limit_s=1)
+        await wait_until_unfinished(0, http, limit_s=2)
 
 
 async def post_without_reading(url: str, path: str, body: bytes) -> asyncio.StreamWriter:
