@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -22,7 +23,7 @@ async def _context(request: Request) -> RequestContext:
 
     Fails on a route that is not a TenantRoute.
     """
-    state, timeout_s = request.state, timeout_of(request.headers.get(TIMEOUT_HEADER))
+    state, timeout_s = request.state, timeout_of(request.headers.getlist(TIMEOUT_HEADER))
     return RequestContext(
         state.request_id,
         state.tenant,
@@ -33,10 +34,13 @@ async def _context(request: Request) -> RequestContext:
     )
 
 
-def timeout_of(header: str | None) -> float | None:
-    """The seconds in a client's `x-request-timeout`. Raises InvalidRequestError."""
-    if header is None:
+def timeout_of(headers: Sequence[str]) -> float | None:
+    """The seconds in a client's `x-request-timeout`. Raises InvalidRequestError, also for two that differ."""
+    if not headers:
         return None
+    if len(set(headers)) > 1:
+        raise InvalidRequestError(f"{TIMEOUT_HEADER} was sent with {len(headers)} values; send one", TIMEOUT_HEADER)
+    header = headers[0]
     # Python's own float takes more, such as 1_000.
     timeout_s = float(header) if SECONDS.fullmatch(header) else math.nan
     if not MIN_TIMEOUT_S <= timeout_s <= MAX_TIMEOUT_S:

@@ -40,6 +40,8 @@ from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage, Sta
 from serve.quality.document_canary import DocumentCanary
 from serve.settings import Settings
 
+CREDENTIAL_HEADERS = ("authorization", "x-api-key")
+
 
 class BackgroundWork(Protocol):
     async def run(self) -> None:
@@ -166,9 +168,15 @@ async def identify(services: Services, scope: Scope, operation: str) -> Caller:
 
 
 def _authorization(headers: Headers) -> str | None:
-    """The credential, in OpenAI's header or in Anthropic's."""
-    key = headers.get("x-api-key")
-    return headers.get("authorization") or (f"Bearer {key}" if key else None)
+    """The credential, in OpenAI's header or in Anthropic's. Raises UnauthorizedError for a header with two values.
+
+    A proxy in front may have checked the other one.
+    """
+    for name in CREDENTIAL_HEADERS:
+        if len(set(headers.getlist(name))) > 1:
+            raise UnauthorizedError(f"the header {name} was sent with several values; send one credential")
+    authorization, key = (headers.get(name) for name in CREDENTIAL_HEADERS)
+    return authorization or (f"Bearer {key}" if key else None)
 
 
 class ExtraRoute(TenantRoute):

@@ -133,6 +133,45 @@ async def test_a_deadline_is_a_number_of_seconds(service: Running) -> None:
         assert (status, json.loads(body)["error"]["param"]) == (422, "x-request-timeout")
 
 
+async def test_two_deadlines_that_differ_are_refused(service: Running) -> None:
+    key = service.corpus.api_keys.create("acme", "reader", "reader")[1].encode()
+    statuses = []
+    for timeouts in ([b"9", b"5"], [b"9", b""], [b"9", b"9"]):
+        headers = [(b"authorization", b"Bearer " + key), *((b"x-request-timeout", value) for value in timeouts)]
+
+        status, body = await raw(service, "POST", "/v1/embeddings", headers, b'{"input": "a"}')
+
+        statuses.append((status, json.loads(body).get("error", {}).get("param")))
+    assert statuses == [(422, "x-request-timeout"), (422, "x-request-timeout"), (200, None)]
+
+
+async def test_two_credentials_in_one_header_are_refused(service: Running) -> None:
+    keys = [service.corpus.api_keys.create(tenant, "reader", "reader")[1].encode() for tenant in ("acme", "globex")]
+    for name, scheme in ((b"authorization", b"Bearer "), (b"x-api-key", b"")):
+        for first, second in (keys, keys[::-1], (keys[0], b""), (b"", keys[0]), (keys[0], b"wrong")):
+            status, body = await raw(service, "GET", "/v1/files", [(name, scheme + first), (name, scheme + second)])
+
+            assert (status, json.loads(body)["error"]["code"]) == (401, "invalid_api_key")
+            assert b"several values" in body
+        status, _ = await raw(service, "GET", "/v1/files", [(name, scheme + keys[0])] * 2)
+        assert status == 200
+
+
+async def test_of_both_headers_authorization_counts(service: Running) -> None:
+    acme, globex = [service.corpus.api_keys.create(tenant, "w", "writer")[1].encode() for tenant in ("acme", "globex")]
+    service.corpus.files.add("globex", "a.md", b"The mill is closed.")
+
+    both = [(b"x-api-key", acme), (b"authorization", b"Bearer " + globex)]
+    listed = [await raw(service, "GET", "/v1/files", headers) for headers in (both, both[::-1])]
+    refused = [
+        await raw(service, "GET", "/v1/files", [(b"x-api-key", acme), (b"authorization", value)])
+        for value in (b"Bearer wrong", b"Basic YTpi")
+    ]
+
+    assert [(status, len(json.loads(body)["data"])) for status, body in listed] == [(200, 1)] * 2
+    assert [status for status, _ in refused] == [401, 401]
+
+
 LENGTHS = ["-1", "+5", "9" * 19, "9" * 5000, "5, 5", "0x5", "", "5 "]
 
 
