@@ -15,7 +15,7 @@ import redis
 from pydantic import SecretStr, ValidationError
 
 from deployments.cluster.environment import free_port
-from models.errors import InvalidRequestError, RateLimitedError, StorageQuotaError
+from models.errors import InvalidRequestError, PayloadTooLargeError, RateLimitedError, StorageQuotaError
 from serve.access.caller import Caller
 from serve.access.counters import MemoryCounters, RedisCounters
 from serve.access.limits import MINUTE_S, Counters, LimitsConfig, Quota, RequestLimits
@@ -236,6 +236,32 @@ async def test_files_and_bytes_of_a_day_are_limited(tmp_path: Path) -> None:
     assert int(too_many_bytes.headers["retry-after"]) > 0
     assert "100 uploaded bytes a day" in too_many_bytes.json()["error"]["message"]
     assert "4 uploads a day" in too_many.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_a_key_has_uploads_and_bytes_of_its_own(kind: str, request: pytest.FixtureRequest) -> None:
+    config = LimitsConfig.model_validate(
+        {
+            "each_key": {"uploads_per_day": 2, "upload_bytes_per_day": 100},
+            "each_tenant": {"uploads_per_day": 5},
+        }
+    )
+    first, second = Caller("acme", actor="first"), Caller("acme", actor="second")
+    large = Caller("acme", actor="large", limits={"upload_bytes_per_day": 1000})
+    async with counters_of(kind, request) as counters:
+        limits = RequestLimits(lambda: config, counters)
+        for caller in (first, first, second):
+            await limits.count_upload(caller, 40)
+        with pytest.raises(RateLimitedError, match="key first has used its limit of 2 uploads a day"):
+            await limits.count_upload(first, 1)
+        with pytest.raises(RateLimitedError, match="key second has used its limit of 100 uploaded bytes a day"):
+            await limits.count_upload(second, 90)
+        with pytest.raises(PayloadTooLargeError, match="the key second may have 100 uploaded bytes a day"):
+            await limits.count_upload(second, 101)
+        for _ in range(2):  # what was refused counts nowhere
+            await limits.count_upload(large, 400)
+        with pytest.raises(RateLimitedError, match="tenant acme has used its limit of 5 uploads a day"):
+            await limits.count_upload(large, 1)
 
 
 async def test_an_upload_of_a_tenant_that_used_its_bytes_is_refused_before_its_body(tmp_path: Path) -> None:
