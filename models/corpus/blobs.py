@@ -11,6 +11,7 @@ from models.corpus.storage_errors import typed_disk_errors
 from models.errors import NotFoundError
 
 DIGEST_CHARS = 64
+DISK = "the disk of uploaded files"
 
 
 class BlobStore(Protocol):
@@ -47,16 +48,16 @@ def is_digest(name: str) -> bool:
 class FolderBlobStore:
     """Keeps each blob in one file, root/ab/abcd…. A crash leaves at most an unused `.incoming-` file."""
 
-    def __init__(self, root: str | Path, create: bool = True) -> None:
-        """`create` False: a folder that is only read, and may be missing."""
-        self.root = Path(root)
+    def __init__(self, root: str | Path, create: bool = True, disk: str = DISK) -> None:
+        """`create` False: a folder that is only read, and may be missing. `disk` is its name in errors."""
+        self.root, self._disk = Path(root), disk
         if create:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, content: bytes) -> str:
         digest = digest_of(content)
         path = self.path(digest)
-        with typed_disk_errors():
+        with typed_disk_errors(self._disk):
             path.parent.mkdir(exist_ok=True)
             if not path.exists():
                 _write_then_rename(path, content)

@@ -74,13 +74,16 @@ def typed_database_errors() -> Iterator[None]:
 
 
 @contextmanager
-def typed_disk_errors() -> Iterator[None]:
-    """Turn a disk's refusal to write into StorageFullError or BlobsUnavailableError. Missing files stay as they are."""
+def typed_disk_errors(disk: str) -> Iterator[None]:
+    """Turn the refusal of `disk` to write into StorageFullError or BlobsUnavailableError.
+
+    Missing files stay as they are.
+    """
     try:
         yield
     except FileNotFoundError:
         raise
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise StorageFullError("the disk of uploaded files") from error
+            raise StorageFullError(disk) from error
         raise BlobsUnavailableError(error.strerror or type(error).__name__) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from sqlalchemy import Connection, Engine, create_engine, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from models.corpus.backup.blob_files import place
 from models.corpus.backup.keys import sequence_values, set_sqlite_sequences
@@ -40,6 +41,7 @@ from models.errors import ConflictError
 MAX_ATTEMPTS = 20
 PAGES_A_STEP = 4_096  # of SQLite: 16 MB between two reports of progress
 ROWS_A_STEP = 2_000
+DISK = "the disk of backups"
 
 
 def create_backup(
@@ -66,7 +68,7 @@ def create_backup(
             if previous is not None:
                 Manifest.read(previous)
             unfinished.mkdir(mode=0o700, parents=True)
-            copied = FolderBlobStore(unfinished / FILES)
+            copied = FolderBlobStore(unfinished / FILES, disk=DISK)
             snapshot = copy_corpus(database, sources, copied, unfinished / DATABASE, progress)
             for unused in copied.digests() - set(snapshot.digests):
                 copied.delete(unused)
@@ -145,6 +147,10 @@ def _copy_rows(connection: Connection, target: Path, progress: Progress) -> None
     try:
         metadata.create_all(engine)
         _insert_rows(connection, engine, progress)
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise error.orig from error  # of the copy: it says nothing of the database that is read
+        raise
     finally:
         engine.dispose()
 

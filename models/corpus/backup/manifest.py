@@ -101,7 +101,9 @@ def typed_errors(where: Path) -> Iterator[None]:
         raise ConfigError(str(error.filename or where), error.strerror or str(error)) from error
     except sqlite3.DatabaseError as error:
         raise ConfigError(str(where), str(error)) from error
-    except (StorageFullError, DatabaseUnavailableError) as error:
+    except StorageFullError as error:
+        raise ConfigError(str(where), f"{error.where} is full") from error
+    except DatabaseUnavailableError as error:
         raise ConfigError(str(where), str(error)) from error
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == DEADLOCK:

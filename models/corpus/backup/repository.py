@@ -39,6 +39,7 @@ from models.filesystem import has_protocol, open_filesystem, protocol_of
 SETTING = "backups.url"
 LOCK, LEASE, DIGESTS = ".lock", "lease", "digests"
 ANY_BACKUP = "backup-*"
+SCRATCH = "the disk of the scratch folder"
 
 
 class BackupRepository(Protocol):
@@ -178,7 +179,8 @@ class RemoteRepository:
             with self._reporting_lost_place(), typed_client_errors():
                 for file in (DATABASE, MANIFEST):
                     self._files.get_file(self._path(name, file), str(target / file))
-            if missing := place(self._digests(name), [self._blobs], FolderBlobStore(target / FILES), progress):
+            fetched = FolderBlobStore(target / FILES, disk=SCRATCH)
+            if missing := place(self._digests(name), [self._blobs], fetched, progress):
                 raise ConfigError(f"{self._root}/{name}", f"is damaged: the uploaded file {missing[0]} is missing")
         return target
 

@@ -433,6 +433,29 @@ def test_a_full_disk_leaves_no_backup(corpus: Corpus, blob_root: Path, state_fol
     assert not list(state_folder.glob("backup*"))
 
 
+def test_a_full_disk_of_backups_is_not_called_that_of_uploads(state_folder: Path) -> None:
+    url = "memory://full-disk"  # from another disk, files are copied
+    corpus = Corpus.open(f"sqlite:///{state_folder}/copied.db", url)
+    corpus.files.add(TENANT, "large.txt", b"a" * 2 * FILE_LIMIT_BYTES)
+
+    with full_disk(), pytest.raises(ConfigError, match="backup: the disk of backups is full"):
+        create_backup(corpus.database, url, state_folder / "backup")
+
+    corpus.close()
+    assert not list(state_folder.glob("backup*"))
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_backups_is_no_full_database(state_folder: Path, postgresql: str) -> None:
+    with opened(new_database(postgresql, "full_disk"), state_folder / "blobs") as corpus:
+        ingest(corpus, "a.md", "alpha " * 50_000)
+
+        with full_disk(), pytest.raises(ConfigError, match=r"backup: (database or disk is full|disk I/O error)"):
+            create_backup(corpus.database, state_folder / "blobs", state_folder / "backup")
+
+        assert not list(state_folder.glob("backup*"))
+
+
 def test_a_full_disk_leaves_the_corpus_as_it_was(corpus: Corpus, blob_root: Path, state_folder: Path) -> None:
     ingest(corpus, "a.md", "alpha " * 500)
     create_backup(corpus.database, blob_root, state_folder / "backup")
