@@ -202,7 +202,9 @@ class LatencyBudgetPolicy:
         return self.step(context.target_num_replicas, target), {HISTORY: history}
 
     def _recent(self, history: list[LoadSample], now_s: float) -> list[LoadSample]:
-        return [sample for sample in history if sample.at_s >= now_s - max(self._config.hold_s, RATE_S)]
+        """Without samples of the future: the clock went back since."""
+        oldest_s = now_s - max(self._config.hold_s, RATE_S)
+        return [sample for sample in history if oldest_s <= sample.at_s <= now_s]
 
     def required_replicas(self, demand: float, backlog_s: float, num_running: int) -> int:
         """Replicas for the demand, and for the backlog that the running ones cannot finish within the budget."""

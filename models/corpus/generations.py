@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, 
 
 from models.corpus.chunks import VectorRows, insert_vectors
 from models.corpus.database import Database
+from models.corpus.leases import CLOCK_TOLERANCE, has_ended
 from models.corpus.records import BuildProgress
 from models.corpus.retirement import retire_vectors
 from models.corpus.schema import chunks, vector_stores, vectors
@@ -87,7 +88,8 @@ class Generations:
         """
         now = self.clock()
         with self.database.reading() as connection:
-            if connection.scalar(select(vector_stores.c.store_key).where(_needs_claim(target, now)).limit(1)) is None:
+            unbuilt = select(vector_stores.c.store_key).where(_needs_claim(target, now, lease_s))
+            if connection.scalar(unbuilt.limit(1)) is None:
                 return None
         with self.database.writing() as connection:
             _stop_builds(connection, target)
@@ -224,9 +226,9 @@ def _required(row: Row[Any]) -> tuple[str, ...]:
     return tuple(name for name in (row.generation, row.building) if name is not None)
 
 
-def _needs_claim(target: str, now: float) -> ColumnElement[bool]:
+def _needs_claim(target: str, now: float, lease_s: float) -> ColumnElement[bool]:
     columns = vector_stores.c
-    to_build = and_(columns.generation != target, columns.build_lease_expires_at <= now)
+    to_build = and_(columns.generation != target, _is_free(now, lease_s))
     return or_(to_build, and_(columns.generation == target, columns.building.is_not(None)))
 
 
@@ -240,8 +242,8 @@ def _stop_builds(connection: Connection, target: str) -> None:
 
 def _claim(connection: Connection, owner: str, target: str, now: float, lease_s: float) -> Build | None:
     columns = vector_stores.c
-    is_free = and_(columns.generation != target, columns.build_lease_expires_at <= now)
-    query = select(columns.tenant, columns.vector_store_id).where(is_free).order_by(columns.store_key).limit(1)
+    is_next = and_(columns.generation != target, _is_free(now, lease_s))
+    query = select(columns.tenant, columns.vector_store_id).where(is_next).order_by(columns.store_key).limit(1)
     row = connection.execute(query.with_for_update(skip_locked=True)).first()
     if row is None:
         return None
@@ -251,6 +253,10 @@ def _claim(connection: Connection, owner: str, target: str, now: float, lease_s:
     values = {"building": target, "build_owner": owner, "build_lease_expires_at": now + lease_s}
     connection.execute(update(vector_stores).where(is_store(vector_stores, *row)).values(values))
     return Build(owner, row.tenant, row.vector_store_id, target)
+
+
+def _is_free(now: float, lease_s: float) -> ColumnElement[bool]:
+    return has_ended(vector_stores.c.build_lease_expires_at, now, CLOCK_TOLERANCE * lease_s)
 
 
 def _is_owned(build: Build) -> ColumnElement[bool]:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from models.corpus.chunks import is_attachment
+from models.corpus.leases import has_ended
 from models.corpus.records import AttachmentId
 from models.corpus.schema import files, jobs, store_files, vector_stores
 from models.corpus.turns import Lane, Queue
@@ -59,17 +60,20 @@ def enqueue_where(connection: Connection, is_due: ColumnElement[bool], now: floa
     connection.execute(insert(jobs).from_select(columns, rows))
 
 
-def is_free(now: float) -> ColumnElement[bool]:
-    return jobs.c.lease_expires_at <= now
+def is_free(now: float, longest_s: float) -> ColumnElement[bool]:
+    """Whether neither a lease nor a pause keeps the job. `longest_s` is what either may last."""
+    return has_ended(jobs.c.lease_expires_at, now, longest_s)
 
 
-def is_waiting(lane: Lane, now: float) -> ColumnElement[bool]:
-    return and_(is_free(now), _is_in(lane))
+def is_waiting(lane: Lane, now: float, longest_s: float) -> ColumnElement[bool]:
+    return and_(is_free(now, longest_s), _is_in(lane))
 
 
-def lock_next(connection: Connection, lane: Lane, owner: str, now: float, limit: int) -> Sequence[Row[Any]]:
-    """Lock up to `limit` free jobs of the lane, in turn. Each row has the job, its file, chunking and options."""
-    query = select(jobs.c.tenant, jobs.c.vector_store_id).where(is_waiting(lane, now)).distinct()
+def lock_next(
+    connection: Connection, lane: Lane, owner: str, is_next: ColumnElement[bool], limit: int
+) -> Sequence[Row[Any]]:
+    """Lock up to `limit` of the lane's next jobs, in turn. Each row has the job, its file, chunking and options."""
+    query = select(jobs.c.tenant, jobs.c.vector_store_id).where(is_next).distinct()
     queues = {(row.tenant, row.vector_store_id) for row in connection.execute(query)}
     lane.forget_all_but(queues)
     working, rows = _working(connection, lane, owner), list[Row[Any]]()
@@ -79,7 +83,7 @@ def lock_next(connection: Connection, lane: Lane, owner: str, now: float, limit:
             break  # each tenant has its share
         taken = [row.job_id for row in rows]
         for queue, count in places.items():
-            locked = _lock(connection, queue, and_(is_waiting(lane, now), jobs.c.job_id.not_in(taken)), count)
+            locked = _lock(connection, queue, and_(is_next, jobs.c.job_id.not_in(taken)), count)
             rows += locked
             working[queue] = working.get(queue, 0) + len(locked)
             if len(locked) < count:

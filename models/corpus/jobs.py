@@ -15,6 +15,7 @@ from models.corpus.completion import Completion, Prepared, finish, prepare
 from models.corpus.database import Database
 from models.corpus.failures import FailureReason
 from models.corpus.job_queue import is_free, is_waiting, lock_next
+from models.corpus.leases import CLOCK_TOLERANCE
 from models.corpus.outbox import record_events
 from models.corpus.records import AttachmentId, Job
 from models.corpus.schema import files, jobs, store_files
@@ -26,6 +27,7 @@ from models.errors import ConflictError, InvalidRequestError, NotFoundError, Rag
 from models.types import Chunk, FloatArray
 
 NO_CODES: Mapping[str, Sequence[bytes]] = {}
+DAY_S = 86_400.0
 MAX_ATTEMPTS = 5  # limits how many workers a harmful file can kill
 
 
@@ -39,19 +41,23 @@ class Jobs:
     database: Database
     clock: Callable[[], float]
 
-    def claim(self, owner: str, limit: int, lease_s: float, lane: Lane | None = None) -> list[Job]:
+    def claim(
+        self, owner: str, limit: int, lease_s: float, lane: Lane | None = None, max_pause_s: float = DAY_S
+    ) -> list[Job]:
         """Claim up to `limit` unleased jobs, in turn (job_queue.py). A job whose lease expired five times is failed.
 
         `lane` has the sizes of the files, and remembers whose turn it is. None takes all sizes and remembers nothing.
+        No caller of `release` gives a longer delay than `max_pause_s`: a later end is of a clock that was wrong.
         """
-        now, lane = self.clock(), lane or Lane()
+        now, lane, longest_s = self.clock(), lane or Lane(), max(max_pause_s, CLOCK_TOLERANCE * lease_s)
+        is_next = is_waiting(lane, now, longest_s)
         with self.database.reading() as connection:
             # Idle workers poll often. This check saves them the write lock.
-            if connection.scalar(select(jobs.c.job_id).where(is_waiting(lane, now)).limit(1)) is None:
+            if connection.scalar(select(jobs.c.job_id).where(is_next).limit(1)) is None:
                 return []
         with self.database.writing() as connection:
-            _fail_exhausted(connection, now)
-            rows = lock_next(connection, lane, owner, now, limit)
+            _fail_exhausted(connection, now, longest_s)
+            rows = lock_next(connection, lane, owner, is_next, limit)
             return [_assign(connection, row, owner, now + lease_s) for row in rows]
 
     def renew(self, owner: str, lease_s: float) -> frozenset[int]:
@@ -234,8 +240,8 @@ def _assign(connection: Connection, row: Row[Any], owner: str, lease_expires_at:
     )
 
 
-def _fail_exhausted(connection: Connection, now: float) -> None:
-    query = select(jobs).where(is_free(now), jobs.c.attempts >= MAX_ATTEMPTS)
+def _fail_exhausted(connection: Connection, now: float, longest_s: float) -> None:
+    query = select(jobs).where(is_free(now, longest_s), jobs.c.attempts >= MAX_ATTEMPTS)
     for row in connection.execute(query.with_for_update(skip_locked=True)).all():
         attachment = AttachmentId(row.tenant, row.vector_store_id, row.file_id)
         message = f"the ingestion worker died {row.attempts} times"

@@ -9,15 +9,27 @@ lease columns in their own rows instead. A worker claims whichever row is free, 
 check its lease and lock it; and their leases must go when the row goes.
 """
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, not_, or_, select, update
 
 from models.corpus.database import insert_for
 from models.corpus.schema import leases
 
+CLOCK_TOLERANCE = 10  # a lease that ends after as many lengths of it was written by a clock that was wrong
 
-def is_leased(connection: Connection, resource: str, now: float) -> bool:
+
+def has_ended(ends_at: ColumnElement[Any], now: float, longest_s: float) -> ColumnElement[bool]:
+    """Whether the time has come, or is so far ahead that the clock must have jumped back since: nobody waits for it.
+
+    `longest_s` is what a right clock can have added to its time.
+    """
+    return or_(ends_at <= now, ends_at > now + longest_s)
+
+
+def is_leased(connection: Connection, resource: str, now: float, lease_s: float) -> bool:
     """Whether the resource has a lease that has not expired. A cheap read to make before a claim."""
-    query = select(leases.c.owner).where(leases.c.resource == resource, leases.c.expires_at > now)
+    query = select(leases.c.owner).where(leases.c.resource == resource, not_(_has_expired(now, lease_s)))
     return connection.execute(query).first() is not None
 
 
@@ -27,7 +39,7 @@ def claim_lease(connection: Connection, resource: str, owner: str, now: float, l
     # One statement: of several claims at once, the database lets exactly one write the row.
     statement = insert_for(connection, leases).values(resource=resource, **values)
     statement = statement.on_conflict_do_update(
-        index_elements=[leases.c.resource], set_=values, where=leases.c.expires_at <= now
+        index_elements=[leases.c.resource], set_=values, where=_has_expired(now, lease_s)
     )
     return connection.execute(statement.returning(leases.c.resource)).first() is not None
 
@@ -41,6 +53,10 @@ def renew_lease(connection: Connection, resource: str, owner: str, now: float, l
 def release_lease(connection: Connection, resource: str, owner: str) -> bool:
     """End the owner's lease. False, and no change, if the owner does not have it any more."""
     return connection.execute(delete(leases).where(_is_owned(resource, owner))).rowcount == 1
+
+
+def _has_expired(now: float, lease_s: float) -> ColumnElement[bool]:
+    return has_ended(leases.c.expires_at, now, CLOCK_TOLERANCE * lease_s)
 
 
 def _is_owned(resource: str, owner: str) -> ColumnElement[bool]:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from models.corpus.database import Database, insert_if_new
 from models.corpus.ids import random_id
-from models.corpus.leases import claim_lease, is_leased, release_lease, renew_lease
+from models.corpus.leases import claim_lease, has_ended, is_leased, release_lease, renew_lease
 from models.corpus.schema import event_sinks, files, outbox, store_files
 from models.types import CANARY_TENANT
 
@@ -42,6 +42,7 @@ EventOrder = Literal["document", "store"]
 
 _DOCUMENT = ("sink", "tenant", "vector_store_id", "file_id")
 _STORE = _DOCUMENT[:3]
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -114,28 +115,36 @@ class Outbox:
             for sink in sorted(sinks):
                 insert_if_new(connection, event_sinks, {"sink": sink, "source": random_id("")})
 
-    def claim(self, sink: str, owner: str, lease_s: float, order: EventOrder = "document") -> bool:
+    def claim(
+        self, sink: str, owner: str, lease_s: float, order: EventOrder = "document", max_pause_s: float = DAY_S
+    ) -> bool:
         """Claim the lease of the sink, if an event is due. If True, `owner` may deliver."""
         with self.database.reading() as connection:
             # Idle replicas poll often. This check saves them SQLite's write lock.
-            if is_leased(connection, _resource(sink), self.clock()) or not self._due(connection, sink, 1, order):
+            if is_leased(connection, _resource(sink), self.clock(), lease_s):
+                return False
+            if not self._due(connection, sink, 1, order, max_pause_s):
                 return False
         with self.database.writing() as connection:
             return claim_lease(connection, _resource(sink), owner, self.clock(), lease_s)
 
-    def due(self, sink: str, limit: int, order: EventOrder = "document") -> list[Event]:
+    def due(self, sink: str, limit: int, order: EventOrder = "document", max_pause_s: float = DAY_S) -> list[Event]:
         """Return up to `limit` due events.
 
         In the order of a document, they are the oldest of as many documents. In that of a store, several may be of one
-        store, the oldest first: the caller sends them one after the other.
+        store, the oldest first: the caller sends them one after the other. No caller of `settle` postpones an event by
+        more than `max_pause_s`: a later time is of a clock that was wrong.
         """
         with self.database.reading() as connection:
-            return [_to_event(row) for row in self._due(connection, sink, limit, order)]
+            return [_to_event(row) for row in self._due(connection, sink, limit, order, max_pause_s)]
 
-    def _due(self, connection: Connection, sink: str, limit: int, order: EventOrder) -> list[Row[Any]]:
+    def _due(
+        self, connection: Connection, sink: str, limit: int, order: EventOrder, max_pause_s: float
+    ) -> list[Row[Any]]:
+        is_due = has_ended(outbox.c.due_at, self.clock(), max_pause_s)
         query: Select[Any] = select(outbox, event_sinks.c.source).join(event_sinks, event_sinks.c.sink == outbox.c.sink)
-        query = query.where(outbox.c.sink == sink, outbox.c.due_at <= self.clock())
-        query = _oldest_of_documents(query) if order == "document" else _before_postponed(query, sink, self.clock())
+        query = query.where(outbox.c.sink == sink, is_due)
+        query = _oldest_of_documents(query) if order == "document" else _before_postponed(query, sink, not_(is_due))
         return list(connection.execute(query.limit(limit)))
 
     def settle(
@@ -194,10 +203,10 @@ def _oldest_of_documents(query: Select[Any]) -> Select[Any]:
     return query.where(not_(has_earlier)).order_by(outbox.c.due_at, outbox.c.event_key)
 
 
-def _before_postponed(query: Select[Any], sink: str, now: float) -> Select[Any]:
+def _before_postponed(query: Select[Any], sink: str, is_late: ColumnElement[bool]) -> Select[Any]:
     """Leave the events of a store that come before its postponed one, the oldest first."""
     columns = [outbox.c.tenant, outbox.c.vector_store_id]
-    is_postponed = and_(outbox.c.sink == sink, outbox.c.due_at > now)
+    is_postponed = and_(outbox.c.sink == sink, is_late)
     keys = select(*columns, func.min(outbox.c.event_key).label("key")).where(is_postponed).group_by(*columns)
     postponed = keys.subquery()
     is_same = and_(*(postponed.c[column.name] == column for column in columns))

@@ -66,7 +66,7 @@ class Positions:
         """Claim the lease. If True, `owner` may write, and the key has a position, so that `orphans` can list it."""
         with self.database.reading() as connection:
             # Waiting replicas poll often. This check saves them SQLite's write lock.
-            if is_leased(connection, key.resource, self.clock()):
+            if is_leased(connection, key.resource, self.clock(), lease_s):
                 return False
         with self.database.writing() as connection:
             if not claim_lease(connection, key.resource, owner, self.clock(), lease_s):

@@ -10,7 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from time import time
+from time import monotonic
 
 from pydantic import SecretStr
 from redis.exceptions import ResponseError
@@ -55,7 +55,7 @@ class MemoryCounters:
 
     breakers: Sequence[Breaker] = ()
 
-    def __init__(self, clock: Callable[[], float] = time) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
@@ -93,7 +93,7 @@ class MemoryCounters:
 class RedisCounters:
     """Counts on Redis. While Redis does not answer, each process counts alone: a limit never fails a request."""
 
-    def __init__(self, url: SecretStr, timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = time) -> None:
+    def __init__(self, url: SecretStr, timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = monotonic) -> None:
         self._server = RedisServer(url, timeout_s)
         self._script = self._server.client.register_script(SCRIPT)
         self._alone = MemoryCounters(clock)

@@ -62,11 +62,11 @@ class SinkDelivery:
         A receiver that takes no event of a round gets the next round after a pause that grows.
         """
         owner = f"events-{uuid.uuid4().hex}"
-        name, order, limit = self._sink.name, self._sink.order, self._config.concurrency
-        if not await asyncio.to_thread(self._outbox.claim, name, owner, self._config.lease_s, order):
+        name, order, longest_s = self._sink.name, self._sink.order, self._config.max_retry_s
+        if not await asyncio.to_thread(self._outbox.claim, name, owner, self._config.lease_s, order, longest_s):
             return self._config.poll_s
         try:
-            while events := await asyncio.to_thread(self._outbox.due, name, limit, order):
+            while events := await asyncio.to_thread(self._outbox.due, name, self._config.concurrency, order, longest_s):
                 num_delivered = await self._deliver(owner, events)
                 if num_delivered is None:
                     return self._config.poll_s

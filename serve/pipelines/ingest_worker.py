@@ -110,7 +110,9 @@ class IngestWorker:
             if free <= 0:
                 continue
             try:
-                jobs = await asyncio.to_thread(self._corpus.jobs.claim, self._owner, free, self._lease_s, places.lane)
+                jobs = await asyncio.to_thread(
+                    self._corpus.jobs.claim, self._owner, free, self._lease_s, places.lane, self._limits.max_retry_s
+                )
             except STORAGE_ERRORS as error:
                 logger.warning("no job was claimed: %s", error)
                 return

@@ -58,7 +58,7 @@ class QuestionLog:
     def flush(self) -> None:
         """Write the gathered rows, and delete old files. A failure is logged, and tried again with the next flush."""
         rows = [self._rows.popleft() for _ in range(len(self._rows))]
-        if not rows and (not self._config.share or self._clock() - self._swept_at < RETENTION_PAUSE_S):
+        if not rows and (not self._config.share or abs(self._clock() - self._swept_at) < RETENTION_PAUSE_S):
             return
         try:
             files = LogFiles(self._config.url or str(self._folder))
@@ -76,7 +76,7 @@ class QuestionLog:
 
     def _sweep(self, files: LogFiles) -> None:
         now = self._clock()
-        if now - self._swept_at >= RETENTION_PAUSE_S:
+        if abs(now - self._swept_at) >= RETENTION_PAUSE_S:
             files.delete_older(self._config.keep_s, datetime.fromtimestamp(now, UTC))
             self._swept_at = now
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.corpus.backup.manifest import BackupUnderWayError
+from models.corpus.leases import CLOCK_TOLERANCE
 from models.corpus.remote_blobs import typed_client_errors
 from models.errors import ConflictError, RagError
 
@@ -50,7 +51,8 @@ class StorageLease:
     def _claim(self) -> None:
         if self._create():
             return
-        if float(self._read().get("expires_at", 0)) > self.clock():
+        # One that ends much later was written by a clock that was wrong.
+        if 0 < float(self._read().get("expires_at", 0)) - self.clock() <= CLOCK_TOLERANCE * LEASE_S:
             raise BackupUnderWayError(self.path)
         self._delete()
         if not self._create():

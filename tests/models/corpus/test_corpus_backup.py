@@ -235,8 +235,8 @@ def test_a_restore_leaves_the_leases_of_running_replicas(corpus: Corpus, blob_ro
     restore_backup(corpus.database, blob_root, state_folder / "backup", replace=True)
 
     with corpus.database.reading() as connection:
-        assert not is_leased(connection, "in the backup", 1)
-        assert is_leased(connection, "since the backup", 1)
+        assert not is_leased(connection, "in the backup", 1, 1e9)
+        assert is_leased(connection, "since the backup", 1, 1e9)
 
 
 # By the version that the statements lead to; those of 2 and 3 also lack tables.

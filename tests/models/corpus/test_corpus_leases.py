@@ -87,9 +87,9 @@ def test_a_lease_can_be_read_without_a_claim(database: Database) -> None:
     claim(database, "first")
 
     with database.reading() as connection:
-        assert is_leased(connection, RESOURCE, NOW + 29)
-        assert not is_leased(connection, RESOURCE, NOW + 30)
-        assert not is_leased(connection, "another store", NOW)
+        assert is_leased(connection, RESOURCE, NOW + 29, LEASE_S)
+        assert not is_leased(connection, RESOURCE, NOW + 30, LEASE_S)
+        assert not is_leased(connection, "another store", NOW, LEASE_S)
 
 
 def check_one_claim_of_many_succeeds(url: str) -> None:
