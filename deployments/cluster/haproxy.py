@@ -10,7 +10,8 @@ RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then ru
 - the admin socket is its owner's alone (Serve: every user of the machine may redirect requests);
 - the statistics listen on the loopback address, the metrics where the service listens (Serve: on every address);
 - replicas are told the client's address, last in x-forwarded-for;
-- headers have REQUEST_S to arrive, and so has the first request of a new connection (Serve: an hour);
+- headers have REQUEST_S to arrive, and so has the first request of a new connection (Serve: an hour), and the body of
+  what may be sent again;
 - errors of HAProxy itself are JSON, and 503 with Retry-After where no replica answers (Serve: text, 404 or 500);
 - a request that stores nothing goes to another replica if its own dies before it answers (Serve: an error);
 - with TLS_CERTIFICATE, a PEM file of the certificate and its key, the service listens with TLS.
@@ -43,7 +44,7 @@ UNAVAILABLE = json.dumps(
 LATE = json.dumps(
     {
         "error": {
-            "message": f"the headers did not arrive within {REQUEST_S} s",
+            "message": f"the request did not arrive within {REQUEST_S} s",
             "type": "invalid_request_error",
             "param": None,
             "code": "request_timeout",
@@ -62,9 +63,13 @@ REPEATABLE = (
     "/v1/responses/input_tokens",
 )
 SEARCH = "^/v1/vector_stores/[^/]+/search$"
-NO_REPEAT = (
-    "    http-request disable-l7-retry unless { method GET HEAD } || "
-    f"{{ path {' '.join(REPEATABLE)} }} || {{ path_reg {SEARCH} }}\n"
+# HAProxy keeps a request for a second try only if it had all of it before it sent the first byte. Clients send headers
+# and body apart, so it waits for the body.
+REPEATS = (
+    f"    acl is_repeatable_body path {' '.join(REPEATABLE)}\n"
+    f"    acl is_repeatable_body path_reg {SEARCH}\n"
+    f"    http-request wait-for-body time {REQUEST_S}s if METH_POST is_repeatable_body\n"
+    "    http-request disable-l7-retry unless { method GET HEAD } || is_repeatable_body\n"
 )
 # A dead replica is off the list after three failed connections; the further ones are for its deputy.
 RETRIES = 10
@@ -83,7 +88,7 @@ def hardened(config: str, certificate: str | None = None) -> str:
         (r"(stats socket \S+) mode 666", r"\1 mode 600"),
         (r"(listen stats\n\s+bind) \*:", r"\1 127.0.0.1:"),
         (r"(frontend prometheus\n\s+bind) :", rf"\1 {host}:"),
-        (r"(frontend http_frontend\n\s+bind \S+)\n", r"\1" + tls.replace("\\", r"\\") + f"\n{NO_REPEAT}"),
+        (r"(frontend http_frontend\n\s+bind \S+)\n", r"\1" + tls.replace("\\", r"\\") + f"\n{REPEATS}"),
         (
             r"(defaults\n\s+mode http\n)",
             rf"\1    option forwardfor\n    timeout http-request {REQUEST_S}s\n    http-error {_json(408, LATE)}\n",

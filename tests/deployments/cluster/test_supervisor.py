@@ -296,6 +296,34 @@ async def test_every_request_goes_to_serves_proxy_while_no_replica_listens(
     assert answers == [(200, "second")] * len(answers)
 
 
+async def test_a_question_whose_body_comes_later_goes_to_another_replica_too(
+    folder: Path, port: int, replica: Replica, another: Replica
+) -> None:
+    """Clients send headers and body apart. HAProxy keeps only a request that it had whole before it sent it on."""
+    replica.is_dying, answers = True, list[str]()
+
+    def has_asked_both() -> bool:
+        answers.append(send_apart(port, "/v1/query"))
+        return "POST /v1/query" in replica.paths
+
+    async with running(api_of(folder, port, replica.backend(another))):
+        await until(has_asked_both)
+
+    assert set(answers) == {"second"}
+
+
+def send_apart(port: int, path: str) -> str:
+    """The text of the answer to a request whose body follows when HAProxy has had its headers for a while."""
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
+
+        def body() -> Iterator[bytes]:
+            time.sleep(5 * POLL_S)
+            yield b'{"query": "x"}'
+
+        headers = {"content-length": "14"}
+        return http.post(f"http://127.0.0.1:{port}{path}", content=body(), headers=headers).text
+
+
 def send(port: int, request: str) -> tuple[int, str]:
     method, path = request.split()
     content = b"" if method == "GET" else b'{"query": "x"}'
