@@ -5,6 +5,7 @@ import contextlib
 import psutil
 
 REPLICA = "ray::ServeReplica:ragserve:"
+ENGINE = "VLLM::EngineCore"
 CONTROLLER, PROXY_MANAGER, PROXY, HAPROXY = "ray::ServeController", "ray::HAProxyManager", "ray::ProxyActor", "haproxy"
 TITLES = ("ray::ServeReplica", CONTROLLER, PROXY, PROXY_MANAGER, HAPROXY)
 
@@ -24,3 +25,12 @@ def stages_of(pid: int) -> list[str]:
     """The deployments that have a process of their own, such as Embedder."""
     titles = (" ".join(process.cmdline()) for process in service_processes(pid, REPLICA))
     return sorted({title.removeprefix(REPLICA).partition(".")[0].partition(" ")[0] for title in titles})
+
+
+def tree_of(pid: int, title: str) -> list[psutil.Process]:
+    """The descendants of `pid` with the title, and the descendants of these."""
+    processes = service_processes(pid, title)
+    for process in list(processes):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes += process.children(recursive=True)
+    return processes

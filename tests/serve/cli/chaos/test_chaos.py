@@ -10,7 +10,7 @@ import pytest
 
 from models.errors import ConfigError
 from serve.cli.chaos.asker import read
-from serve.cli.chaos.faults import _connections, _send
+from serve.cli.chaos.client_faults import connections, send
 from serve.cli.chaos.outcomes import SLOW_S, Outcome, row_of, slow_after_s
 from serve.cli.chaos.run import Load, between, wait_until_full
 from serve.cli.data_folder import owned, owner_of
@@ -118,11 +118,11 @@ def test_slow_clients_connect_and_survive_a_server_that_hangs_up() -> None:
         accepted: list[socket.socket] = []
         thread = threading.Thread(target=lambda: accepted.extend(server.accept()[0] for _ in range(3)))
         thread.start()
-        with _connections(url, 3) as clients:
+        with connections(url, 3) as clients:
             thread.join()
             for each in accepted:
                 each.close()
             for _ in range(3):
-                _send(clients, b"x")
+                send(clients, b"x")
 
     assert len(accepted) == 3
