@@ -25,6 +25,7 @@ RagError
 │       ├── BlobsUnavailableError  the storage of uploaded files cannot be reached
 │       ├── DatabaseUnavailableError  the database cannot be reached or written
 │       │   └── DatabaseBusyError     … by this call: a lock or other work is in the way
+│       │       └── StatementTimeoutError  … it was too slow, and the database ended it
 │       └── VectorDatabaseUnavailableError  the vector database does not answer
 ├── StorageFullError           no room for what is written; reads and deletes go on
 └── InternalError              an unexpected failure; only the log has the details
@@ -318,6 +319,10 @@ class DatabaseUnavailableError(StageDownError):
 
 class DatabaseBusyError(DatabaseUnavailableError):
     """The database answers, but not this call in its time: a lock or other work is in the way."""
+
+
+class StatementTimeoutError(DatabaseBusyError):
+    """The database ended this statement, which took too long. That says nothing about other statements."""
 
 
 class VectorDatabaseUnavailableError(StageDownError):

@@ -81,7 +81,7 @@ class Database:
         Raises StorageFullError, and DatabaseUnavailableError: also if another process kept a lock for too long.
         """
         with self._breakers.writing(), typed_database_errors(), self._turn(), self._writer.begin() as connection:
-            limit_statements(connection, self._config.write_s)
+            self._allow_slow_write(connection)
             yield connection
 
     def close(self) -> None:
@@ -99,6 +99,12 @@ class Database:
             yield
         finally:
             self._write_lock.release()
+
+    def _allow_slow_write(self, connection: Connection) -> None:
+        """A connection has the limits of a read. PostgreSQL then ends a read that is too slow, so it has answered."""
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(self._config.write_s * 1000)}")
+            limit_statements(connection, self._config.write_s)
 
     def _probe(self) -> None:
         """Raises DatabaseUnavailableError if no read would be answered."""

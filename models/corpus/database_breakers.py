@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from models.breaker import Breaker, BreakerConfig, OnChange
-from models.errors import DatabaseBusyError, DatabaseUnavailableError, RagError
+from models.errors import DatabaseBusyError, DatabaseUnavailableError, RagError, StatementTimeoutError
 
 SLOW_S = 0.5  # an error that comes sooner costs no call its time
 
 
 class DatabaseBreakers:
-    """Of reads and of writes: a lock may stop writes alone, and a slow statement says nothing about other reads.
+    """Of reads and of writes: a lock may stop writes alone. A slow statement says nothing about other ones.
 
     An open breaker of reads is closed by a probe in a thread of its own, so that no question waits for the trial.
     Writes are tried by one write. Thread-safe.
@@ -36,7 +36,7 @@ class DatabaseBreakers:
         self._admit_read()
         if not self._writes.allows():
             raise DatabaseUnavailableError("it took none of the last writes")
-        with _noting(self._writes):
+        with _noting(self._writes, StatementTimeoutError):
             yield
 
     def _admit_read(self) -> None:
@@ -47,7 +47,7 @@ class DatabaseBreakers:
 
 
 @contextmanager
-def _noting(breaker: Breaker, harmless: type[RagError] | tuple[()] = ()) -> Iterator[None]:
+def _noting(breaker: Breaker, harmless: type[RagError]) -> Iterator[None]:
     """Tell the breaker how the block ended. A `harmless` error says nothing about the next call."""
     start = time.perf_counter()
     try:

@@ -53,7 +53,7 @@ def _connect(config: DatabaseConfig, arguments: list[Any], options: dict[str, An
     connection.limit_s = config.connect_s
     connection.autocommit = True
     # Not in the options of the connection: poolers such as PgBouncer refuse them.
-    limits = tuple(f"{limit_s * 1000:.0f}ms" for limit_s in (config.write_s, config.lock_s))
+    limits = tuple(f"{limit_s * 1000:.0f}ms" for limit_s in (config.read_s, config.lock_s))
     connection.execute(
         "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)", limits
     )

@@ -13,6 +13,7 @@ from models.errors import (
     DatabaseBusyError,
     DatabaseUnavailableError,
     RagError,
+    StatementTimeoutError,
     StorageFullError,
 )
 
@@ -20,10 +21,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 DISK_FULL, READ_ONLY = "53100", "25006"
 GONE = ("08", "57P", "53300")  # connections, shutdown, too many connections
-SLOW = {
-    "55P03": "another session holds a lock that it needs",
-    "57014": "a statement took too long",
-}
+LOCKED, ENDED = "55P03", "57014"
 # SQLite's: https://www.sqlite.org/rescode.html
 UNAVAILABLE = {
     sqlite3.SQLITE_READONLY: "it is read-only",
@@ -53,8 +51,10 @@ def _postgres_error(error: DBAPIError) -> RagError | None:
         return StorageFullError("the database")
     if state == READ_ONLY:
         return DatabaseUnavailableError("it is read-only")
-    if state in SLOW:
-        return DatabaseBusyError(SLOW[state])
+    if state == LOCKED:
+        return DatabaseBusyError("another session holds a lock that it needs")
+    if state == ENDED:
+        return StatementTimeoutError("a statement took too long")
     is_gone = error.connection_invalidated or (isinstance(error, OperationalError) and not state)
     return DatabaseUnavailableError("it does not answer") if is_gone or state.startswith(GONE) else None
 

@@ -4,7 +4,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +14,17 @@ import pytest
 from backup_samples import new_database, postgresql_server
 from sqlalchemy import text
 
-from models.breaker import BreakerConfig
+from models.breaker import BreakerConfig, ignore_change
 from models.corpus.database import Database, allow_long_statements, open_database
+from models.corpus.database_breakers import SLOW_S, DatabaseBreakers
 from models.corpus.database_config import DatabaseConfig
-from models.errors import DatabaseBusyError, DatabaseUnavailableError, NotFoundError
+from models.errors import (
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    NotFoundError,
+    RagError,
+    StatementTimeoutError,
+)
 from tests.patience import PATIENCE_S
 
 T = TypeVar("T")
@@ -134,15 +141,50 @@ def test_a_lock_of_another_session_ends_a_write_and_no_read(database: Database) 
     eventually(lambda: write(database))
 
 
+@pytest.fixture
+def slow_writes(server: str) -> Iterator[Database]:
+    """A database whose writes may take much longer than its reads, as by default."""
+    url = new_database(server, "slow_writes")
+    open_database(url).close()
+    database = eventually(lambda: open_database(url, SHORT.model_copy(update={"write_s": 600.0})))
+    yield database
+    database.close()
+
+
 @pytest.mark.slow
-def test_a_statement_that_takes_too_long_ends_and_closes_no_breaker_of_reads(database: Database) -> None:
-    def sleep() -> None:
-        with database.reading() as connection:
+def test_the_server_itself_ends_a_read_that_takes_too_long_and_a_write_may_take_longer(slow_writes: Database) -> None:
+    def read_slowly() -> None:
+        with slow_writes.reading() as connection:
             connection.execute(text("SELECT pg_sleep(600)"))
 
-    error = refusal(sleep, "a statement took too long")
+    def write_slowly() -> int:
+        with slow_writes.writing() as connection:
+            connection.execute(text("SELECT pg_sleep(1)"))
+            return 1
 
-    assert isinstance(error, DatabaseBusyError)
+    error = refusal(read_slowly, "a statement took too long")
+
+    assert isinstance(error, StatementTimeoutError)
+    assert eventually(write_slowly) == 1
+
+
+def test_a_slow_statement_stops_no_other_caller_and_a_silent_server_stops_all() -> None:
+    # A failure counts if it took half a second; so this test waits as long.
+    breakers = DatabaseBreakers(BreakerConfig(failures=2, open_s=3600), lambda: None, ignore_change)
+
+    def fail(block: AbstractContextManager[None], error: RagError) -> None:
+        with pytest.raises(type(error)), block:
+            time.sleep(SLOW_S)
+            raise error
+
+    for block in (breakers.reading, breakers.writing) * 3:
+        fail(block(), StatementTimeoutError("a statement took too long"))
+    assert {breaker.state for breaker in breakers.by_name.values()} == {"closed"}
+
+    for _ in range(2):
+        fail(breakers.writing(), DatabaseBusyError("another session holds a lock that it needs"))
+        fail(breakers.reading(), DatabaseUnavailableError("it does not answer"))
+    assert {breaker.is_open for breaker in breakers.by_name.values()} == {True}
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from models.errors import (
     DatabaseBusyError,
     DatabaseUnavailableError,
     RagError,
+    StatementTimeoutError,
     StorageFullError,
 )
 
@@ -161,7 +162,7 @@ def test_a_search_of_a_store_that_expires_goes_on_while_nothing_can_be_written(c
         ("08006", DatabaseUnavailableError),
         ("53300", DatabaseUnavailableError),
         ("55P03", DatabaseBusyError),
-        ("57014", DatabaseBusyError),
+        ("57014", StatementTimeoutError),
         ("40001", None),
     ],
 )
