@@ -141,6 +141,7 @@ class LiveServices:
             stages=sources,
             breakers=clients.breakers,
             dependencies=self._dependencies,
+            unneeded_stages=self._unneeded_stages,
             inline=clients.inline,
             canary=canary,
             recent=self._recent,
@@ -175,6 +176,16 @@ class LiveServices:
         states = {name: breaker.state for name, breaker in self._corpus.database.breakers.items()}
         redis = (*self._caches.breakers, *self._counters.breakers)
         return states | ({"redis": worst([breaker.state for breaker in redis])} if redis else {})
+
+    async def _unneeded_stages(self) -> frozenset[str]:
+        """The stages that answers do without now: this process quotes, and the dense searchers rerank."""
+        settings = self.current.settings
+        reranks = settings.retrieval.stored_token_vectors and settings.ingest.token_vectors
+        is_unneeded = {
+            "rerank": reranks and self._stored_tokens.is_late_interaction,
+            "generate": await self._quotes.has_model(),
+        }
+        return frozenset(stage for stage, unneeded in is_unneeded.items() if unneeded)
 
     async def check_health(self) -> None:
         """Raises if ingestion has stopped, or an inline replica is unhealthy. A database that is gone is no reason to

@@ -13,7 +13,16 @@ from models.breaker import State, worst
 from models.errors import StageUnavailableError
 from models.stage_status import StageStatus
 from serve.api.errors import STATUS
-from serve.api.readiness import degraded_shares, dependency_states, missing_parts, missing_servers, problems, rollout
+from serve.api.readiness import (
+    degraded_shares,
+    dependency_states,
+    missing_parts,
+    missing_servers,
+    problems,
+    rollout,
+    stage_faults,
+    unneeded_faults,
+)
 from serve.api.services import Services, ServicesDep
 from serve.api.stage_status import stage_statuses
 
@@ -35,8 +44,9 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
 
     `missing` says in words what answers lack: a stage that does not answer, that has no model or an open breaker, or
     that most of the last five answers lost. `recent` has the answers of the last minute, and the share that lost each
-    stage. `problems` are an operator's, though answers are whole: a model that did not load, a stuck parser. `rollout`
-    has the deployments that Ray Serve is changing, and why.
+    stage. `problems` are an operator's, though answers are whole: a model that did not load, a stuck parser, or a
+    dead stage that answers do without, as configured: a Reranker while stored token vectors are scored, and a
+    Generator whose model only quotes. `rollout` has the deployments that Ray Serve is changing, and why.
 
     A parser reports the age of its oldest file in `oldest_s`, and in `error` that no further file can be begun.
     `runs_on` has the engine, dtype, processor and threads of an encoder.
@@ -52,14 +62,15 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     losses = services.recent.losses()
     breakers = {stage: _breaker(services, stage) for stage in statuses}
     dependencies = dependency_states(services.dependencies(), statuses)
-    missing = missing_parts(statuses, losses, breakers) + missing_servers(dependencies)
+    faults, unneeded = stage_faults(statuses, breakers), await services.unneeded_stages()
+    missing = missing_parts(faults, losses, unneeded) + missing_servers(dependencies)
     if missing:
         response.status_code = STATUS[StageUnavailableError]
     return {
         "ready": not missing,
         "ingress": f"{socket.gethostname()}:{os.getpid()}",
         "missing": missing,
-        "problems": problems(statuses, dependencies),
+        "problems": unneeded_faults(faults, unneeded) + problems(statuses, dependencies),
         "rollout": under_way,
         "recent": degraded_shares(losses),
         "stages": {stage: _stage(status) | {"breaker": breakers[stage]} for stage, status in statuses.items()},

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from models.breaker import State, worst
@@ -28,21 +28,28 @@ async def rollout(services: Services) -> dict[str, str]:
         return {}
 
 
-def missing_parts(
-    statuses: Mapping[str, StageStatus | None], losses: Losses, breakers: Mapping[str, State]
-) -> list[str]:
-    """What answers lack now, in words."""
-    parts = [f"{stage}: no replica answers" for stage, status in statuses.items() if status is None and stage != PARSE]
-    parts += [
-        f"{stage}: no model serves; {status.loading} is loading"
+def stage_faults(statuses: Mapping[str, StageStatus | None], breakers: Mapping[str, State]) -> list[tuple[str, str]]:
+    """The stages that cannot be called now, each with the reason in words."""
+    silent = [(stage, "no replica answers") for stage, status in statuses.items() if status is None and stage != PARSE]
+    loading = [
+        (stage, f"no model serves; {status.loading} is loading")
         for stage, status in statuses.items()
         if status is not None and status.loading and not status.model
     ]
-    parts += [f"{stage}: its breaker is open" for stage, state in breakers.items() if state == "open"]
-    return parts + [
+    return silent + loading + [(stage, "its breaker is open") for stage, state in breakers.items() if state == "open"]
+
+
+def missing_parts(faults: Sequence[tuple[str, str]], losses: Losses, unneeded: Set[str] = frozenset()) -> list[str]:
+    """What answers lack now, in words. They do without the `unneeded` stages."""
+    return [f"{stage}: {fault}" for stage, fault in faults if stage not in unneeded] + [
         f"{stage}: {losses.by_stage[stage]} of the last {losses.num_answers} answers are without it"
         for stage in losses.missing
     ]
+
+
+def unneeded_faults(faults: Sequence[tuple[str, str]], unneeded: Set[str]) -> list[str]:
+    """Of stages that answers do without. An operator must repair them all the same."""
+    return [f"{stage}: {fault}; answers do without it" for stage, fault in faults if stage in unneeded]
 
 
 def dependency_states(own: Mapping[str, State], statuses: Mapping[str, StageStatus | None]) -> dict[str, State]:

@@ -1,6 +1,6 @@
 """The dependencies of the routes: one object on the application's state, and the caller's tenant."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Protocol
 
@@ -58,11 +58,17 @@ class InlineReplica(Protocol):
         """Raises if the replica cannot serve."""
 
 
+async def no_stages() -> frozenset[str]:
+    """Answers need every stage."""
+    return frozenset()
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything that routes call. Without `access`, every caller is the default tenant and keys are ignored.
 
-    `dependencies` has the state of the breaker of each server that this process calls.
+    `dependencies` has the state of the breaker of each server that this process calls. `unneeded_stages` are those
+    that answers do without now, as configured.
 
     `recent` has what the last answers lost. `rollout` reports the deployments that Serve is changing, and blocks.
     `limits` None: tenants and keys have none. `aliases` caches the model that each stage last reported: see
@@ -82,6 +88,7 @@ class Services:
     stages: Mapping[str, StatusSource]
     breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
     dependencies: Callable[[], Mapping[str, State]] = dict
+    unneeded_stages: Callable[[], Awaitable[frozenset[str]]] = no_stages
     access: Access | None = None
     limits: RequestLimits | None = None
     stored_limits: StoredLimits | None = None

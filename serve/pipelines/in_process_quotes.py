@@ -28,11 +28,18 @@ class InProcessQuotes:
     async def stream(
         self, request: GenerationRequest, context: RequestContext
     ) -> AsyncGenerator[GenerationDelta, None]:
-        alias = await self._serving_alias()
-        quoting = None if alias is None else self._quoting(alias)
+        quoting = await self._model()
         start = time.perf_counter()
         async with aclosing((quoting or self._generator).stream(request, context)) as deltas:
             async for delta in deltas:
                 if quoting is not None and delta.finish_reason is not None:
                     metrics.observe_model("generate", delta.model, time.perf_counter() - start)
                 yield delta
+
+    async def has_model(self) -> bool:
+        """Whether quotes are made in this process now, so that no answer needs the Generator."""
+        return await self._model() is not None
+
+    async def _model(self) -> GenerateStage | None:
+        alias = await self._serving_alias()
+        return None if alias is None else self._quoting(alias)

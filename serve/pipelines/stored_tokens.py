@@ -61,6 +61,13 @@ class StoredTokenReranking:
         if not isinstance(status, RagError):
             self._scoring = status.token_scoring
 
+    @property
+    def is_late_interaction(self) -> bool:
+        """Whether the Reranker's last status named a model whose token vectors are stored, so that answers need none
+        of its replicas.
+        """
+        return self._scoring is not None
+
     def reads_tokens(self, generation: str) -> bool:
         return self._scoring is not None and generation in self._scoring.generations
 

@@ -173,7 +173,7 @@ def test_a_slow_statement_stops_no_other_caller_and_a_silent_server_stops_all() 
     breakers = DatabaseBreakers(BreakerConfig(failures=2, open_s=3600), lambda: None, ignore_change)
 
     def fail(block: AbstractContextManager[None], error: RagError) -> None:
-        with pytest.raises(type(error)), block:
+        with suppress(RagError), block:
             time.sleep(SLOW_S)
             raise error
 

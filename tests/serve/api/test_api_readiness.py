@@ -1,5 +1,6 @@
 """/readyz tells the truth: ready when answers are whole, and in words what is missing when they are not."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,12 +10,13 @@ import httpx
 
 from deployments.cluster.environment import free_port
 from models.errors import StageUnavailableError
-from models.stage_status import StageStatus
+from models.stage_status import StageStatus, TokenScoring
 from models.types import RequestContext
-from serve.api.readiness import missing_parts, problems
+from serve.api.readiness import missing_parts, problems, stage_faults
 from serve.pipelines.recent_answers import WINDOW_S, RecentAnswers
 from serve.settings import Settings
 from tests.inline import Failing, InlineEmbedder
+from tests.patience import PATIENCE_S
 from tests.serve.test_live_services import QUESTION, serving
 
 
@@ -22,12 +24,12 @@ class Reporting:
     """A stage that reports a status, or none."""
 
     def __init__(self, status: StageStatus | None) -> None:
-        self._status = status
+        self.reported = status
 
     async def status(self, context: RequestContext) -> StageStatus:
-        if self._status is None:
+        if self.reported is None:
             raise StageUnavailableError("rerank")
-        return self._status
+        return self.reported
 
 
 @asynccontextmanager
@@ -71,10 +73,44 @@ async def test_a_stage_without_a_replica_or_a_model_is_missing(tmp_path: Path) -
     assert (loading["ready"], loading["missing"]) == (False, ["rerank: no model serves; bge-m3 is loading"])
 
 
+async def test_a_dead_stage_that_answers_do_without_is_a_problem_of_a_ready_service(tmp_path: Path) -> None:
+    scoring = TokenScoring("late-interaction", 0.5, ("a generation",))
+    rerank = Reporting(StageStatus("late-interaction", token_scoring=scoring))
+    generate = Reporting(StageStatus("extractive"))
+    statuses = {"rerank": rerank, "generate": generate}
+    async with serving(tmp_path, statuses=statuses) as (live, http):
+        async with asyncio.timeout(PATIENCE_S):  # until the service has read both
+            while await live.current.unneeded_stages() != {"rerank", "generate"}:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        rerank.reported = generate.reported = None
+        readiness = await http.get("/readyz")
+        live.configure({"retrieval": {"stored_token_vectors": False}})
+        without_vectors = await http.get("/readyz")
+
+    ending = "no replica answers; answers do without it"
+    assert (readiness.status_code, readiness.json()["missing"]) == (200, [])
+    assert readiness.json()["problems"] == [f"rerank: {ending}", f"generate: {ending}"]
+    assert not readiness.json()["stages"]["rerank"]["ready"]
+    assert without_vectors.status_code == 503
+    assert without_vectors.json()["missing"] == ["rerank: no replica answers"]
+    assert without_vectors.json()["problems"] == [f"generate: {ending}"]
+
+
+async def test_a_language_model_that_is_dead_is_missing(tmp_path: Path) -> None:
+    generate = Reporting(StageStatus("qwen3-0.6b"))
+    async with serving(tmp_path, statuses={"rerank": InlineEmbedder(), "generate": generate}) as (_, http):
+        before = await http.get("/readyz")
+        generate.reported = None
+        after = await http.get("/readyz")
+
+    assert (before.status_code, after.status_code) == (200, 503)
+    assert after.json()["missing"] == ["generate: no replica answers"]
+
+
 def test_a_parser_that_does_not_answer_is_a_problem_of_files_and_not_of_answers() -> None:
     statuses = {"embed": StageStatus("minilm"), "parse": None}
 
-    assert missing_parts(statuses, RecentAnswers(lambda: 0.0).losses(), {}) == []
+    assert missing_parts(stage_faults(statuses, {}), RecentAnswers(lambda: 0.0).losses()) == []
     assert problems(statuses, {}) == ["parse: no replica answers, so files wait"]
     assert problems({"embed": StageStatus("minilm")}, {}) == []
 
