@@ -16,8 +16,9 @@ from tempfile import mkdtemp
 
 from deployments.telemetry.exporter import REPLICAS_LOCK, exporter_lock, is_free
 from deployments.telemetry.exposition import DEFAULT_PORT, FOLDER, HOST, MULTIPROCESS, PORT
+from deployments.telemetry.hung_exporter import HungExporter
 
-RETRY_S = 2.0  # until a replica starts the next exporter
+RETRY_S, MAX_RETRY_S = 2.0, 60.0  # until a replica starts the next exporter
 END_POLL_S, END_LIMIT_S = 0.05, 15.0
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,15 @@ class MetricsExporter:
     def _keep(self) -> None:
         with suppress(FileNotFoundError), (self._folder / REPLICAS_LOCK).open("a") as share:
             fcntl.flock(share, fcntl.LOCK_SH)  # until this process ends; see exporter.py
+            hung, delay_s = HungExporter(self._folder, self._host, self._port), 0.0
             while self._folder.exists():
-                if not self._is_served():
+                is_served = self._is_served()
+                if is_served:
+                    hung.look()
+                else:
                     self._start_exporter()
-                time.sleep(RETRY_S)
+                delay_s = next_delay_s(delay_s, is_served)
+                time.sleep(delay_s)
 
     def _is_served(self) -> bool:
         """Whether a process listens on the port. One that this machine cannot listen on counts as served."""
@@ -69,6 +75,11 @@ class MetricsExporter:
             )
         except (OSError, subprocess.CalledProcessError) as error:  # no memory, or too many processes
             logger.warning("no exporter of metrics starts: %s", error)
+
+
+def next_delay_s(delay_s: float, is_served: bool) -> float:
+    """Until the next look. Each exporter that does not come doubles it: its start costs the replica's node CPU time."""
+    return RETRY_S if is_served else min(MAX_RETRY_S, max(RETRY_S, 2 * delay_s))
 
 
 _exporter: MetricsExporter | None = None

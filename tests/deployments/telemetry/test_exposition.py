@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,14 +16,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.cluster.environment import free_port
+from deployments.telemetry import hung_exporter
 from deployments.telemetry.exporter import exporter_lock, is_free
-from deployments.telemetry.exporter_process import metrics_folder
+from deployments.telemetry.exporter_process import MAX_RETRY_S, RETRY_S, metrics_folder, next_delay_s
 from deployments.telemetry.exposition import FOLDER, MULTIPROCESS, PORT
 from tests.patience import PATIENCE_S
 
 REPLICA = """
 import sys
-from deployments.telemetry import metrics
+from deployments.telemetry import hung_exporter, metrics
+hung_exporter.PROBE_S, hung_exporter.PROBE_TIMEOUT_S, hung_exporter.LATE_S = map(float, sys.argv[2:])
 from deployments.telemetry.start import start_telemetry
 start_telemetry("probe")
 metrics.STAGE_TOKENS.labels("probe").inc(int(sys.argv[1]))
@@ -31,6 +34,7 @@ print("ready", flush=True)
 sys.stdin.read()
 """
 Samples = dict[str, float]
+AS_SHIPPED = hung_exporter.PROBE_S, hung_exporter.PROBE_TIMEOUT_S, hung_exporter.LATE_S
 
 
 def wait_until_free(lock: IO[str]) -> None:
@@ -47,10 +51,11 @@ class Node:
         self.port, self.folder = free_port(), folder
         self._environment = os.environ | {FOLDER: str(folder), PORT: str(self.port)}
         self._environment.pop(MULTIPROCESS, None)
+        self.probes = AS_SHIPPED
         self.replicas: list[subprocess.Popen[str]] = []
 
     def start(self, num_tokens: int) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", REPLICA, str(num_tokens)]
+        command = [sys.executable, "-c", REPLICA, *map(str, (num_tokens, *self.probes))]
         pipe = subprocess.PIPE
         replica = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=self._environment)
         self.replicas.append(replica)
@@ -158,6 +163,44 @@ def test_a_killed_exporter_is_replaced(node: Node) -> None:
 
     node.until(lambda samples: bool(samples) and node.exporter_pid != killed)
     assert node.samples()["ragserve_stage_tokens_total"] == 3
+
+
+def test_an_exporter_that_stands_still_is_replaced(node: Node) -> None:
+    node.probes = 0.0, 1.0, 1.0
+    node.start(num_tokens=3)
+    node.until(bool)
+    frozen = node.exporter_pid
+
+    os.kill(frozen, signal.SIGSTOP)
+
+    node.until(lambda samples: node.exporter_pid != frozen and samples["ragserve_stage_tokens_total"] == 3)
+
+
+def test_only_an_exporter_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hung_exporter, "LATE_S", 0.0)
+    monkeypatch.setattr(hung_exporter, "PROBE_TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, subprocess.Popen(["sleep", "600"]) as other:
+        port = silent.getsockname()[1]
+        with exporter_lock(tmp_path, port).open("a") as lock:
+            lock.write(str(other.pid))
+            lock.flush()
+            assert is_free(lock)  # it is taken now
+            hung = hung_exporter.HungExporter(tmp_path, "127.0.0.1", port)
+            for _ in range(3):
+                hung.look()
+        is_running = other.poll() is None
+        other.kill()
+
+    assert is_running
+
+
+def test_an_exporter_that_does_not_come_is_tried_less_and_less_often() -> None:
+    delays = [0.0]
+    while delays[-1] < MAX_RETRY_S:
+        delays.append(next_delay_s(delays[-1], is_served=False))
+
+    assert delays[1:] == [2, 4, 8, 16, 32, 60]
+    assert next_delay_s(MAX_RETRY_S, is_served=True) == RETRY_S
 
 
 def test_the_exporter_ends_with_its_folder_though_a_replica_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
