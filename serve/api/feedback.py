@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -22,6 +22,9 @@ ANSWER_ID = re.compile(r"^(?:chatcmpl-|cmpl-|msg_)(?=.)")
 REQUEST_ID = r"^[A-Za-z0-9_.:-]{1,128}$"  # as deployments/cluster/request_ids.py accepts it
 
 RESPONSE_ID = "resp_"
+
+for _rating in get_args(Rating):
+    metrics.FEEDBACK.labels(_rating)  # known from the start, so that a first judgement is an increase
 
 
 def _without_nul(text: str) -> str:

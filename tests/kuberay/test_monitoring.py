@@ -18,6 +18,7 @@ from serve.cli.main import app
 from tests.kuberay.conftest import KUBERAY, ROOT, kustomize
 
 MONITORING, RUNBOOKS = KUBERAY / "monitoring", ROOT / "docs" / "runbooks"
+RULES_TESTS = sorted(MONITORING.glob("rules_test*.yaml"))
 DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
 CHECKER = ROOT.parent / "shared" / "tools" / "check_dashboard.py"
 UNITS = {"h", "m"}  # the checker takes the unit of a duration after `offset` for a metric
@@ -39,15 +40,26 @@ def dashboard_expressions() -> Iterator[str]:
             yield from (target["expr"] for target in panel.get("targets", ()))
 
 
-def exposed_names() -> set[str]:
-    """Every name that a scrape shows."""
-    names = set()
+def labels_of_series() -> dict[str, set[str]]:
+    """By every name that a scrape shows: our labels, those of a bucket, and Prometheus' own."""
+    labels_by_name = {}
     for metric in vars(metrics).values():
         if isinstance(metric, Counter | Gauge | Histogram):
             family = next(iter(metric.describe()))
             endings = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}[family.type]
-            names |= {family.name + ending for ending in endings}
-    return names
+            for ending in endings:
+                own = {"le"} if ending == "_bucket" else set()
+                labels_by_name[family.name + ending] = {*metric._labelnames, "instance", *own}
+    return labels_by_name
+
+
+def exposed_names() -> set[str]:
+    return set(labels_of_series())
+
+
+def read_series(text: str) -> tuple[str, set[str]]:
+    """The name of a series, and the names of its labels."""
+    return text.partition("{")[0], set(re.findall(r"(\w+)=", text))
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +126,29 @@ def test_ids_and_titles_of_dashboards_are_distinct() -> None:
         assert len(set(titles)) == len(titles)
 
 
+def test_every_alert_is_seen_firing_over_series_that_a_scrape_shows() -> None:
+    groups = [group for path in RULES_TESTS for group in yaml.safe_load(path.read_text())["tests"]]
+    fired = {each["alertname"] for group in groups for each in group["alert_rule_test"] if each.get("exp_alerts")}
+    series = {each["series"] for group in groups for each in group["input_series"]}
+    labels_by_name = labels_of_series()
+
+    assert fired == {rule["alert"] for rule in alerts()}
+    for name, labels in map(read_series, series):
+        if not name.startswith("kubelet_"):
+            assert labels <= labels_by_name[name], name
+
+
 def test_the_rules_fire_when_they_should(promtool: str, tmp_path: Path) -> None:
     (tmp_path / "rules-plain.yaml").write_text(yaml.safe_dump(spec()))
-    shutil.copy(MONITORING / "rules_test.yaml", tmp_path)
+    for path in RULES_TESTS:
+        shutil.copy(path, tmp_path)
 
     tested = subprocess.run(
-        [promtool, "test", "rules", "rules_test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [promtool, "test", "rules", *(path.name for path in RULES_TESTS)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert tested.returncode == 0, tested.stdout + tested.stderr
