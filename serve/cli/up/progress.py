@@ -1,10 +1,17 @@
-"""Progress of the start: the stages that are ready, those that are still starting, and failed attempts."""
+"""Progress of the start and of roll-outs: what is ready, what still starts or loads, and what failed."""
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.status import Status
+
+from deployments.cluster.rollout import rollout
+from serve.cli.remote import RemoteError, RemoteService
+
+LOOK_TIMEOUT_S = 5.0
+UPDATING = "updating"  # begins the reason of what is under way, as Serve calls it
 
 
 class StartProgress:
@@ -28,8 +35,30 @@ class StartProgress:
         self._status.update(f"{step} ({elapsed_s:.0f} s)")
 
 
+@dataclass(frozen=True)
+class Look:
+    """At a service whose file changed. `changing` does not follow the file yet, and `failed` does not load: a reason
+    for each, by deployment or stage.
+    """
+
+    changing: Mapping[str, str]
+    failed: Mapping[str, str]
+
+
+def look_at(url: str) -> Look:
+    """Of Ray Serve: the deployments that it changes or cannot keep. Of /readyz: models that load, or do not."""
+    deployments = rollout()
+    try:
+        with RemoteService(url, LOOK_TIMEOUT_S) as service:
+            stages = service.readiness()["stages"]
+    except RemoteError:
+        return Look({"Ingress": f"{UPDATING}: it does not answer", **deployments}, {})
+    loading = {name: f"{UPDATING}: {stage['loading']}" for name, stage in stages.items() if stage["loading"]}
+    return Look({**loading, **deployments}, {name: stage["error"] for name, stage in stages.items() if stage["error"]})
+
+
 class RolloutProgress:
-    """Prints when every replica follows the file, and each deployment that Serve cannot keep."""
+    """Prints when every replica follows the file, what Serve cannot keep, and the models that do not load."""
 
     SETTLE_S = 2.0  # Serve has read the file by then
 
@@ -41,15 +70,16 @@ class RolloutProgress:
     def begin(self) -> None:
         self._began, self._failed = time.monotonic(), set()
 
-    def report(self, rollout: Callable[[], Mapping[str, str]]) -> None:
-        """`rollout` returns the deployments that are not as configured, with a reason."""
+    def report(self, look: Callable[[], Look]) -> None:
+        """Look, if a roll-out is under way."""
         if self._began is None or time.monotonic() - self._began < self.SETTLE_S:
             return
-        pending = rollout()
-        for name, reason in pending.items():
-            if not reason.startswith("updating") and name not in self._failed:
+        current = look()
+        unkept = {name: why for name, why in current.changing.items() if not why.startswith(UPDATING)}
+        for name, reason in {**unkept, **current.failed}.items():
+            if name not in self._failed:
                 self._failed.add(name)
                 self._console.print(f"{name}: {reason}", markup=False, style="red")
-        if not pending:
+        if not current.changing:
             self._console.print(f"rolled out after {time.monotonic() - self._began:.0f} s", markup=False)
             self._began = None

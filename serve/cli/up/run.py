@@ -13,7 +13,6 @@ from rich.console import Console
 
 from deployments.cluster.environment import RAY_TOKEN, why_not
 from deployments.cluster.haproxy import TLS_CERTIFICATE
-from deployments.cluster.rollout import rollout
 from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
 from deployments.cluster.strict_schema import Problem
 from deployments.telemetry.exposition import PORT
@@ -27,7 +26,7 @@ from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_pack
 from serve.cli.up.errors import StartError
 from serve.cli.up.loopback import allow_loopback_names, listen_on
 from serve.cli.up.placement import Placement, give_threads, place_searchers
-from serve.cli.up.progress import RolloutProgress, StartProgress
+from serve.cli.up.progress import RolloutProgress, StartProgress, look_at
 from serve.config_file import Machine, check, read, settings_of
 from serve.local_config import check_here
 
@@ -110,7 +109,7 @@ def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable
             if not needs_keys:
                 console.print(OPEN, markup=False, style="yellow")
             console.print(f"  {first_question(url, needs_keys)}\n", markup=False, soft_wrap=True)
-            _apply_changes(local, modified_ns, certificate, stopped, console)
+            _apply_changes(local, url, modified_ns, certificate, stopped, console)
             console.print("stopping")
 
 
@@ -142,6 +141,7 @@ def _start(raw: dict[str, Any], logs: Path, console: Console) -> None:
 
 def _apply_changes(
     local: LocalConfig,
+    url: str,
     modified_ns: int | None,
     certificate: ServedCertificate | None,
     stopped: threading.Event,
@@ -152,7 +152,7 @@ def _apply_changes(
     while not stopped.wait(CONFIG_POLL_S):
         if certificate is not None:
             certificate.follow(console)
-        progress.report(rollout)
+        progress.report(lambda: look_at(url))
         latest_ns = local.modified_ns()
         if latest_ns is not None and latest_ns != modified_ns:
             modified_ns = latest_ns
