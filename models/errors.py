@@ -13,6 +13,7 @@ RagError
 ├── ConfigError                serve_config.yaml or the catalog is wrong
 │   └── ModelNotFoundError     … because it names a model that is not in the catalog
 ├── ModelLoadError             a model of the catalog does not load
+├── UnequalVectorsError        an embedding fallback gives other vectors than the embedder
 ├── OverloadedError            a queue is full; retry later
 ├── RateLimitedError           a key or a tenant has used up a limit; retry later
 ├── StorageQuotaError          a tenant stores as much as it may
@@ -181,6 +182,19 @@ class ModelLoadError(RagError):
 
     def __str__(self) -> str:
         return f"model {self.name!r} does not load: {self.detail}"
+
+
+class UnequalVectorsError(RagError):
+    """A fallback of the embedder gives other vectors, so it must not answer. `model` is its alias."""
+
+    code = "unequal_vectors"
+
+    def __init__(self, model: str, detail: str) -> None:
+        super().__init__(model, detail)
+        self.model, self.detail = model, detail
+
+    def __str__(self) -> str:
+        return f"model {self.model!r} does not give the embedder's vectors, so it is no fallback: {self.detail}"
 
 
 class OverloadedError(RagError):

@@ -26,8 +26,10 @@ class StageStatus:
     besides the model that affect results: equal requests may get other results when it differs. `runs_on` has the
     engine, dtype, processor and threads of the model. `token_scoring` is of a reranker that scores stored token
     vectors, None while a canary gets some of the queries. `models` has each model of a list and its state: ready,
-    not_loaded, or open if its breaker lets no request through. `oldest_s` is the age of a parser's oldest request,
-    None of other stages. `dependencies` has the state of the breaker of each server that the replica calls.
+    not_loaded, or open if its breaker lets no request through. `fallbacks` has each model that answers while the stage
+    does not, and its state: ready, not_loaded, unchecked, or the code of an error. `oldest_s` is the age of a parser's
+    oldest request, None of other stages. `dependencies` has the state of the breaker of each server that the replica
+    calls.
     """
 
     model: str = ""
@@ -42,4 +44,5 @@ class StageStatus:
     token_scoring: TokenScoring | None = None
     oldest_s: float | None = None
     models: tuple[tuple[str, str], ...] = ()
+    fallbacks: tuple[tuple[str, str], ...] = ()
     dependencies: tuple[tuple[str, State], ...] = ()

@@ -280,7 +280,8 @@ class Embeddings:
 
     `num_tokens` counts the input tokens, special tokens included. On request, and if the model has token vectors:
     `token_codes` are those of each document, encoded for storage; `query_tokens` (t, dim) unit rows are those of a
-    single query, and `query_spans` (t, 2) the characters of each in the query, start and end.
+    single query, and `query_spans` (t, 2) the characters of each in the query, start and end. `fell_back`: the models
+    before the one that embedded a query, and why they did not.
     """
 
     vectors: FloatArray
@@ -290,6 +291,7 @@ class Embeddings:
     token_codes: tuple[bytes, ...] = ()
     query_tokens: HalfArray | None = None
     query_spans: NDArray[np.int64] | None = None
+    fell_back: FellBack = ()
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ray.serve._private.constants import DEFAULT_MAX_ONGOING_REQUESTS, DEFAULT_TARGET_ONGOING_REQUESTS
 
 from deployments.cluster.strict_schema import Problem
+from deployments.embedder import EmbedderConfig
+from models.catalog import Catalog
 from models.corpus.backup.repository import FolderRepository, check_apart
 from models.errors import ConfigError, RagError
 from models.filesystem import has_protocol
+from models.remote.config import RemoteConfig
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
 from serve.settings import ApiConfig, Settings
@@ -32,6 +35,7 @@ def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
             settings = Settings(**arguments).with_user_config(user_config)
         except (RagError, ValidationError, TypeError):
             continue
+        yield from _check_fallbacks(settings, _embedding_model(settings, deployments), where)
         yield from _check_breaker(settings, f"{where}.deployments (Ingress).user_config.breaker")
         yield from _check_timeout(raw.get("http_options") or {}, settings.query)
         yield from _check_shared(settings, where)
@@ -81,6 +85,36 @@ def _check_backups(settings: Settings, where: str) -> Iterator[Problem]:
         check_apart(FolderRepository(Path(url)), settings.storage.blob_root)
     except ConfigError as error:
         yield Problem(f"{where}.args.backups.url", error.message)
+
+
+def _embedding_model(settings: Settings, deployments: list[dict[str, Any]]) -> str:
+    """The alias of the Embedder's model."""
+    if settings.inline.Embedder is not None:
+        return settings.inline.Embedder.model
+    user_config = next((entry.get("user_config") for entry in deployments if entry["name"] == "Embedder"), None)
+    return (user_config or {}).get("model") or EmbedderConfig().model
+
+
+def _check_fallbacks(settings: Settings, model: str, where: str) -> Iterator[Problem]:
+    """A fallback of the Embedder has vectors of the same length, and another server."""
+    aliases = settings.embed_fallback.models
+    try:
+        catalog = Catalog.open(settings.catalog)
+        options = {alias: catalog.config("embedding", alias) for alias in (model, *aliases)}
+    except RagError:
+        return  # reported elsewhere
+    dim, server = getattr(options[model], "dim", None), _server_of(options[model])
+    for place, alias in enumerate(aliases):
+        field, other_dim = f"{where}.args.embed_fallback.models[{place}]", getattr(options[alias], "dim", None)
+        if dim is not None and other_dim is not None and dim != other_dim:
+            yield Problem(field, f"{alias!r} has {other_dim} dimensions, but Embedder's model {model!r} has {dim}")
+        elif server is not None and server == _server_of(options[alias]):
+            yield Problem(field, f"{alias!r} is on the server of Embedder's model {model!r}, and would fail with it")
+
+
+def _server_of(options: BaseModel) -> str | None:
+    """The address of a model behind a URL; None of another one."""
+    return options.base_url.rstrip("/") if isinstance(options, RemoteConfig) else None
 
 
 def _check_breaker(settings: Settings, where: str) -> Iterator[Problem]:

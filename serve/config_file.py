@@ -28,6 +28,7 @@ from models.errors import ConfigError, RagError, did_you_mean
 from models.registry import Task
 from serve.api.client_names import check_model_aliases
 from serve.config_conflicts import check_conflicts
+from serve.pipelines.equal_vectors import EmbedFallbackConfig
 from serve.settings import IngressConfig, SearchConfig, Settings
 
 STAGES: dict[str, type[StageConfig]] = {
@@ -270,7 +271,7 @@ def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
         yield Problem(f"{where}.args.catalog", str(error))
         return
     user_configs = _user_configs(arguments, deployments)
-    for choice in _choices(user_configs):
+    for choice in (*_choices(user_configs), *_fallback_choices(arguments)):
         yield from _check_alias(catalog, choice.task, choice.alias, f"{where}.{choice.where}")
     for alias in catalog.names("parsing"):
         yield from _check_alias(catalog, "parsing", alias, f"{where}.args.catalog")
@@ -281,7 +282,8 @@ def _check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], 
 
 def chosen_models(application: dict[str, Any]) -> list[ModelChoice]:
     """Every alias that a checked application names, with the place of its name."""
-    return list(_choices(_user_configs(application.get("args") or {}, application.get("deployments") or [])))
+    arguments, deployments = application.get("args") or {}, application.get("deployments") or []
+    return [*_choices(_user_configs(arguments, deployments)), *_fallback_choices(arguments)]
 
 
 def _user_configs(arguments: dict[str, Any], deployments: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -298,6 +300,15 @@ def _choices(user_configs: dict[str, dict[str, Any]]) -> Iterator[ModelChoice]:
         canary = user_configs.get(stage, {}).get("canary")
         if isinstance(canary, dict) and "model" in canary:
             yield ModelChoice(task, canary["model"], f"{where}.canary.model")
+
+
+def _fallback_choices(arguments: dict[str, Any]) -> list[ModelChoice]:
+    try:
+        models = EmbedFallbackConfig(**(arguments.get("embed_fallback") or {})).models
+    except (ValidationError, TypeError):
+        return []  # the settings' own check reports this
+    where = "args.embed_fallback.models"
+    return [ModelChoice("embedding", alias, f"{where}[{place}]") for place, alias in enumerate(models)]
 
 
 def _check_model_aliases(

@@ -13,7 +13,7 @@ from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.calls.ray_handle import RayHandle
 from deployments.cluster.rollout import rollout, states
 from deployments.dense_searcher import DenseSearcherClient
-from deployments.embedder import EmbedderClient
+from deployments.embedder import Embedder, EmbedderClient
 from deployments.generator import GeneratorClient, InlineGenerator, quoting_models
 from deployments.lexical_searcher import LexicalSearcherClient
 from deployments.parser import ParserClient
@@ -24,8 +24,11 @@ from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.errors import ConfigError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
+from serve.api.services import BackgroundWork
 from serve.clients import Clients
 from serve.live_services import LiveServices
+from serve.pipelines.fallback_embedder import FallbackEmbedder, FallbackModel
+from serve.pipelines.stages import EmbedStage
 from serve.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -90,8 +93,13 @@ def open_clients(stages: Stages, settings: Settings, catalog: Catalog) -> Client
     generator = GeneratorClient(_handle(stages.generator, inline), "generate")
     parser = ParserClient(_handle(stages.parser, inline), "parse")
     clients = (embedder, dense, lexical, reranker, generator, parser)
+    background: list[BackgroundWork] = [RolloutWatch(states, folder)] if (folder := metrics_files_folder()) else []
+    embed_stage: EmbedStage = embedder
+    if settings.embed_fallback.models:
+        embed_stage = FallbackEmbedder(embedder, fallback_models(settings, catalog), settings.embed_fallback)
+        background.append(embed_stage)
     return Clients(
-        embedder=embedder,
+        embedder=embed_stage,
         dense=dense,
         lexical=lexical,
         reranker=reranker,
@@ -99,12 +107,23 @@ def open_clients(stages: Stages, settings: Settings, catalog: Catalog) -> Client
         parser=parser,
         fallback=InlineGenerator(ExtractiveModel("extractive", ExtractiveConfig())),
         quoting=quoting_models(catalog),
-        statuses={client.stage: client for client in clients},
+        statuses={client.stage: client for client in clients} | {embedder.stage: embed_stage},
         breakers={client.stage: client.breakers for client in clients},
         inline=inline,
         rollout=rollout,
-        background=[RolloutWatch(states, folder)] if (folder := metrics_files_folder()) else (),
+        background=background,
     )
+
+
+def fallback_models(settings: Settings, catalog: Catalog) -> list[FallbackModel]:
+    """The embedder's fallbacks, each a replica inside this process, which a model behind a URL does not burden."""
+    models = []
+    for alias in settings.embed_fallback.models:
+        handle = InlineHandle(Embedder(catalog), {"model": alias})
+        client = EmbedderClient(handle, "embed_fallback", settings.coalescing)
+        client.breaker.configure(settings.breaker)
+        models.append(FallbackModel(alias, client, handle.start))
+    return models
 
 
 def _handle(stage: DeploymentHandle[Any] | InlineStage, inline: list[InlineHandle]) -> Handle:

@@ -26,6 +26,7 @@ from serve.caching.config import CacheConfig
 from serve.conversations.config import MemoryConfig
 from serve.events.config import EventsConfig
 from serve.pipelines.answering import Extra
+from serve.pipelines.equal_vectors import EmbedFallbackConfig
 from serve.pipelines.housekeeping import HousekeepingConfig
 from serve.pipelines.ingest import IngestConfig, IngestLimits
 from serve.pipelines.metering import CostConfig
@@ -239,6 +240,7 @@ class Settings(BaseModel):
     )
     search: SearchConfig = SearchConfig()
     inline: InlineConfig = InlineConfig()
+    embed_fallback: EmbedFallbackConfig = EmbedFallbackConfig()
     admission: AdmissionConfig = AdmissionConfig()
     limits: LimitsConfig = LimitsConfig()
     coalescing: CoalescingConfig = CoalescingConfig()

@@ -119,6 +119,11 @@ class StageBreaker:
         if is_failure:
             self._fail(error)
 
+    def cut_short(self, error: DeadlineExceededError, given_s: float, budget_s: float) -> None:
+        """A late call had `given_s` alone, because its caller has a fallback for the other part of `budget_s`."""
+        if given_s < self._config.min_budget_s <= budget_s:  # else `failed` has judged it
+            self._fail(error)
+
     def left(self, waited_s: float) -> None:
         """The reader of a stream that had sent nothing left after so long."""
         if waited_s >= self._config.first_item_s:

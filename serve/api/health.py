@@ -52,6 +52,7 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     `runs_on` has the engine, dtype, processor and threads of an encoder.
     `ingress` is the host and the process that answers: one of several ingress replicas.
     `models` has the state of each model of a list: ready, not_loaded, or open if its breaker lets no request through.
+    `fallbacks` has the embedder's: ready, not_loaded, unchecked, or the code of an error, such as unequal_vectors.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. `breaker` is
     closed, open while questions are answered without the stage, or half_open while one of them tries it.
     `dependencies` has the breaker of each server: of `database`, of `database_writes`, and of `redis` and `milvus` if
@@ -107,6 +108,7 @@ def _stage(status: StageStatus | None) -> dict[str, Any]:
         "error": status.error or None,
         "canary": canary,
         **({"models": dict(status.models)} if status.models else {}),
+        **({"fallbacks": dict(status.fallbacks)} if status.fallbacks else {}),
     }
 
 

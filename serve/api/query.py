@@ -122,9 +122,10 @@ class QueryResponse(BaseModel):
     degraded: list[Degraded] = Field(
         description="Stages that failed; the answer was made without them. rerank_partial: some candidates kept the "
         "order of retrieval, as the reranker had no time to read them. sentences: quoted by their words alone. "
-        "generate_partial: the model had no time for all of its text, or for all steps to it. rerank_fallback, "
-        "generate_fallback: a later model of the stage's list answered. retrieval_stale, generate_stale: the result of "
-        "an equal request, made before the stage failed. memory: it was searched by words alone."
+        "generate_partial: the model had no time for all of its text, or for all steps to it. embed_fallback, "
+        "rerank_fallback, generate_fallback: a later model of the stage's list answered. retrieval_stale, "
+        "generate_stale: the result of an equal request, made before the stage failed. memory: it was searched by "
+        "words alone."
     )
     fallbacks: dict[str, dict[str, str]] = Field(
         description="By stage: the models of its list before the one that answered, and why they did not."

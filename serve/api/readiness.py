@@ -79,7 +79,13 @@ def problems(statuses: Mapping[str, StageStatus | None], dependencies: Mapping[s
         for alias, state in status.models
         if state != "ready"
     ]
-    return lost + silent + errors + models
+    fallbacks = [
+        f"{stage}: fallback {alias} is {state}"
+        for stage, status in answering.items()
+        for alias, state in status.fallbacks
+        if state != "ready"
+    ]
+    return lost + silent + errors + models + fallbacks
 
 
 def degraded_shares(losses: Losses) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from serve.pipelines.stages import EmbedStage
 class CachedEmbedder:
     """Satisfies EmbedStage. A vector depends on the text and the generation alone, so a new file changes no entry.
 
-    Only queries in a named generation are cached. Tenants do not share entries: the time of an answer would tell one
-    what another has searched for.
+    Only queries in a named generation are cached, and not what a fallback embedded: it may lack token vectors.
+    Tenants do not share entries: the time of an answer would tell one what another has searched for.
     """
 
     def __init__(self, embedder: EmbedStage, level: CacheLevel, flights: Flights[Embeddings]) -> None:
@@ -45,7 +45,7 @@ class CachedEmbedder:
         self, key: str, text: str, context: RequestContext, generation: str, with_tokens: bool
     ) -> Embeddings:
         embedded = await self._embedder.embed_query(text, context, generation, with_tokens)
-        if embedded.generation == generation:
+        if embedded.generation == generation and not embedded.fell_back:
             self._level.put_encoded(key, encode_embeddings, embedded)
         return embedded
 

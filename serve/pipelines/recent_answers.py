@@ -8,7 +8,7 @@ from dataclasses import dataclass
 NUM_ANSWERS = 20
 WINDOW_S = 60.0  # an older answer says nothing of now
 LAST = 5  # answers that must be whole again, most of them
-WHOLE = ("rerank_fallback", "generate_fallback")  # by another model of the stage's list
+WHOLE = ("embed_fallback", "rerank_fallback", "generate_fallback")  # by another model of the stage's list
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,8 @@ class RetrievalPipeline:
         with trace.timed("embed"):
             embedded = await self._stages.embedder.embed_query(query.text, context, generation, with_tokens)
         trace.models["embed"] = embedded.model
+        if embedded.fell_back and "embed_fallback" not in trace.degraded:
+            trace.fall_back("embed_fallback", "embed", embedded.fell_back)
         request = DenseRequest(embedded.vectors[0], generation, scope, self._depth(query), query.where)
         with trace.timed("dense"):
             ranking = await self._stages.dense.search(request, context)

@@ -12,10 +12,11 @@ from models.types import FellBack
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
 # of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it;
-# rerank_fallback, generate_fallback: a later model of the stage's list answered; generate_stale,
+# embed_fallback, rerank_fallback, generate_fallback: a later model of the stage's list answered; generate_stale,
 # retrieval_stale: the result of an equal request, made before the stage failed; memory: searched by words alone.
 Degraded = Literal[
     "dense",
+    "embed_fallback",
     "lexical",
     "rerank",
     "rerank_partial",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from serve.config_file import check, read
 
@@ -89,3 +90,37 @@ def test_a_database_that_no_driver_opens_is_refused(raw: dict[str, Any], url: st
 
     assert message.startswith("applications[0].args.storage.database_url: ")
     assert problem in message
+
+
+def test_a_fallback_of_the_embedder_has_its_length_and_another_server(raw: dict[str, Any], tmp_path: Path) -> None:
+    def remote(dim: int, url: str) -> dict[str, Any]:
+        options = {"base_url": url, "model": "m", "dim": dim}
+        return {"kind": "openai", "licence": "none", "options": options}
+
+    entries = {
+        "here": remote(384, "http://a/v1"),
+        "twin": remote(384, "http://a/v1/"),
+        "short": remote(256, "http://b"),
+    }
+    path = tmp_path / "catalog.yaml"
+    path.write_text(yaml.safe_dump({"embedding": entries}))
+    arguments = raw["applications"][0]["args"]
+    arguments["catalog"], where = str(path), "applications[0].args.embed_fallback.models"
+
+    arguments["embed_fallback"] = {"models": ["minilm", "twin"]}  # the Embedder's own model, in another process
+    assert messages(raw) == []
+
+    arguments["embed_fallback"] = {"models": ["twin", "short", "nowhere"]}
+    assert [message.split("; ")[0] for message in messages(raw)] == [
+        f"{where}[2]: catalog.embedding: no model named 'nowhere'"
+    ]
+    arguments["embed_fallback"] = {"models": ["twin", "short"]}
+    assert messages(raw) == [f"{where}[1]: 'short' has 256 dimensions, but Embedder's model 'minilm' has 384"]
+
+    deployment(raw, "Embedder")["user_config"]["model"] = "here"
+    deployment(raw, "Parser")["user_config"]["tokenizer"] = "here"
+    arguments["embed_fallback"] = {"models": ["twin"]}
+    assert messages(raw) == [f"{where}[0]: 'twin' is on the server of Embedder's model 'here', and would fail with it"]
+
+    arguments["embed_fallback"] = {"models": ["minilm", "minilm"]}
+    assert "a model appears twice in the list" in messages(raw)[0]
