@@ -5,6 +5,7 @@ leaves the old corpus or the new one, and at most some unused files, which the n
 """
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -60,16 +61,21 @@ UNTOUCHED = (schema_version, view_positions, leases, event_sinks, outbox)
 LOCK_ORDER = ("files", "vector_stores", "jobs", "store_files", "conversations", "conversation_items", "responses")
 
 
+def _do_nothing(connection: Connection) -> None: ...
+
+
 def restore_backup(
     database: Database,
     blob_root: str | Path,
     backup: Path,
     replace: bool = False,
     progress: Progress = ignore_progress,
+    before_commit: Callable[[Connection], None] = _do_nothing,
 ) -> Manifest:
     """Replace the whole corpus by the backup. Readers see the old corpus, then the new one, and no mixture.
 
-    `blob_root` is the folder or the URL of the corpus' uploaded files.
+    `blob_root` is the folder or the URL of the corpus' uploaded files. `before_commit` reads the new corpus last of all
+    in its transaction.
     Every vector store gets a new log, so that views start again. Jobs lose their leases. Raises ConflictError if the
     corpus is not empty and `replace` is False. Raises ConfigError for a backup that is damaged or of another version,
     and for a full disk. Then the corpus has not changed.
@@ -91,6 +97,7 @@ def restore_backup(
             _replace_rows(connection, backup / DATABASE, progress)
             # A blob that existed before may be gone: its last file in the old corpus was deleted meanwhile.
             blobs.place(progress)
+            before_commit(connection)
         blobs.settle(progress)
         blobs.sweep(progress)
         _shorten_log(database)

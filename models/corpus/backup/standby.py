@@ -2,25 +2,18 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, func, insert, select, text
 
-from models.corpus.backup.keys import sequence_values
-from models.corpus.backup.manifest import (
-    DATABASE,
-    Manifest,
-    Progress,
-    fsync,
-    ignore_progress,
-    open_tables,
-    typed_errors,
-)
+from models.corpus.backup.keys import key_column, keyed_tables
+from models.corpus.backup.manifest import Manifest, Progress, fsync, ignore_progress, typed_errors
 from models.corpus.backup.restore import check_replaceable, restore_backup
 from models.corpus.database import Database
+from models.corpus.ids import random_id
+from models.corpus.schema import leases
 from models.errors import ConfigError, ConflictError
 
 STATE_FILE = "standby.json"
@@ -39,15 +32,21 @@ CALLERS_TABLES = (
 COUNTS = """SELECT count(*), coalesce(sum(version), 0),
     (SELECT count(*) FROM vector_stores WHERE expires_after_days IS NULL AND vector_store_id <> 'default')
 FROM files WHERE expires_at IS NULL"""
-NO_BACKUP = ""
+NO_BACKUP, NO_RESTORE = "", ""
+RESOURCE = "restored backup"
+_TABLES = [table for table in keyed_tables() if table.name in CALLERS_TABLES]
 
 
 @dataclass(frozen=True)
 class Followed:
-    """A backup that a standby has, or is getting, and what callers had written then."""
+    """A backup that a standby has, or is getting, and what callers had written then.
+
+    The database has the `restore_id` of the one that it has.
+    """
 
     backup: str
     written: Mapping[str, int]
+    restore_id: str = NO_RESTORE
 
 
 class Standby:
@@ -60,19 +59,14 @@ class Standby:
     @property
     def backup(self) -> str | None:
         """The name of the backup that it has. None: none yet."""
-        states = self._read()
-        return states[0].backup if len(states) == 1 else None
+        with self._database.reading() as connection:
+            followed = self._followed(connection)
+        return None if followed is None else followed.backup or None
 
     def check_unused(self) -> None:
         """Raise ConflictError if callers have written to it since the restore."""
-        states = self._read()
         with self._database.reading() as connection:
-            now = _written(connection)
-        if states and now not in [state.written for state in states]:
-            raise ConflictError(
-                "callers have written to the standby since the last restore, so it is in use and stays as it is; stop "
-                f"following, or delete its data and {self._state}"
-            )
+            self._check_unused(connection)
 
     def restore(self, name: str, backup: Path, progress: Progress = ignore_progress) -> Manifest:
         """Replace its corpus by the backup `name` in the folder. A corpus that follows none yet must be empty.
@@ -80,27 +74,41 @@ class Standby:
         Raises ConflictError if it is in use, and ConfigError as restore_backup does. A kill leaves the old corpus or
         the new one, and the next call goes on.
         """
-        self.check_unused()
-        states = self._read()
         with self._database.reading() as connection:
-            if not states:
+            old = self._check_unused(connection)
+            if old is None:
                 check_replaceable(connection)
-                states = [Followed(NO_BACKUP, _written(connection))]
-            # What restore_backup will make of it, written down before: afterwards a kill could lose it.
-            following = Followed(name, _written_after_restore(connection, backup))
-        self._write([*states, following])
-        manifest = restore_backup(self._database, self._blob_root, backup, replace=True, progress=progress)
-        self._write([following])
+                old = Followed(NO_BACKUP, _written(connection))
+        new = list[Followed]()
+
+        def note(connection: Connection) -> None:
+            # In the file before the commit. Of its two entries, the one holds that the database names.
+            new.append(Followed(name, _written(connection), random_id("restore_")))
+            _set_restore_id(connection, new[0].restore_id)
+            self._write([old, *new])
+
+        manifest = restore_backup(self._database, self._blob_root, backup, True, progress, note)
+        self._write(new)
         return manifest
 
-    def _read(self) -> list[Followed]:
-        """The state before a restore and the one after it, if the last one was killed."""
+    def _check_unused(self, connection: Connection) -> Followed | None:
+        followed = self._followed(connection)
+        if followed is not None and not _is_unused(_written(connection), followed.written):
+            raise ConflictError(
+                "callers have written to the standby since the last restore, so it is in use and stays as it is; stop "
+                f"following, or delete its data and {self._state}"
+            )
+        return followed
+
+    def _followed(self, connection: Connection) -> Followed | None:
         try:
-            return [Followed(**state) for state in json.loads(self._state.read_text())]
+            states = [Followed(**state) for state in json.loads(self._state.read_text())]
         except FileNotFoundError:
-            return []
+            return None
         except (ValueError, TypeError) as error:
             raise ConfigError(str(self._state), f"is damaged: {error}") from None
+        restore_id = connection.scalar(select(leases.c.owner).where(leases.c.resource == RESOURCE))
+        return next((state for state in states if state.restore_id == (restore_id or NO_RESTORE)), states[0])
 
     def _write(self, states: list[Followed]) -> None:
         with typed_errors(self._state):
@@ -111,20 +119,23 @@ class Standby:
             fsync(self._state.parent)
 
 
+def _set_restore_id(connection: Connection, restore_id: str) -> None:
+    """In the table of leases, which no restore replaces."""
+    connection.execute(delete(leases).where(leases.c.resource == RESOURCE))
+    connection.execute(insert(leases).values(resource=RESOURCE, owner=restore_id, expires_at=0.0))
+
+
 def _written(connection: Connection) -> dict[str, int]:
-    assigned = sequence_values(connection)
-    return _summary({name: assigned.get(name, 0) for name in CALLERS_TABLES}, connection.execute(text(COUNTS)).one())
+    """The highest key of each table of CALLERS_TABLES, and the counts.
 
-
-def _written_after_restore(connection: Connection, backup: Path) -> dict[str, int]:
-    """As restore_backup raises the keys."""
-    offset = max(sequence_values(connection).values(), default=0)
-    with typed_errors(backup), open_tables(backup / DATABASE) as tables:
-        assigned = dict(tables.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
-        counts = tables.execute(COUNTS).fetchone()
-    return _summary({name: offset + assigned.get(name, 0) for name in CALLERS_TABLES}, counts)
-
-
-def _summary(keys: dict[str, int], counts: Sequence[Any]) -> dict[str, int]:
-    num_files, num_versions, num_stores = counts
+    Not the sequences' values: PostgreSQL keeps those of a transaction that was rolled back.
+    """
+    keys = {table.name: connection.scalar(select(func.max(table.c[key_column(table)]))) or 0 for table in _TABLES}
+    num_files, num_versions, num_stores = connection.execute(text(COUNTS)).one()
     return keys | {"num_files": num_files, "num_versions": num_versions, "num_stores": num_stores}
+
+
+def _is_unused(now: Mapping[str, int], written: Mapping[str, int]) -> bool:
+    """Whether `now` has no later row. Earlier ones may have expired, which the counts leave out."""
+    are_old = all(now[name] <= written.get(name, 0) for name in CALLERS_TABLES)
+    return are_old and all(now[name] == written.get(name) for name in now.keys() - set(CALLERS_TABLES))

@@ -3,16 +3,19 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from backup_samples import FORK, contents
+from backup_samples import FORK, contents, new_database, postgresql_server
 from corpus_samples import TENANT, Clock, complete, ingest
+from sqlalchemy import event, insert
 
 from models.corpus.backup.create import create_backup
 from models.corpus.backup.standby import Standby
 from models.corpus.corpus import Corpus
 from models.corpus.feedback import Judgement
+from models.corpus.schema import files
 from models.errors import ConfigError, ConflictError
 from tests.patience import PATIENCE_S
 
@@ -136,6 +139,148 @@ def test_a_damaged_backup_leaves_the_standby_as_it_was(
     standby.check_unused()
     standby.restore("three", backup("three"))
     assert standby.backup == "three"
+
+
+class BrokenOffError(Exception):
+    pass
+
+
+@contextmanager
+def failing_commits(corpus: Corpus) -> Iterator[None]:
+    """As a kill just before the commit: PostgreSQL's sequences stay raised."""
+
+    def fail(_: object) -> None:
+        raise BrokenOffError
+
+    engine = corpus.database._engine
+    event.listen(engine, "commit", fail)
+    try:
+        yield
+    finally:
+        event.remove(engine, "commit", fail)
+
+
+def check_a_restore_that_breaks_off(
+    corpus: Corpus, second: Corpus, folder: Path, backup: Callable[[str], Path]
+) -> None:
+    ingest(corpus, "a.md", "alpha")
+    standby = standby_of(second, folder)
+    standby.restore("one", backup("one"))
+    ingest(corpus, "b.md", "beta")
+    path, before = backup("two"), contents(second.database)
+
+    for _ in range(2):
+        with failing_commits(second), pytest.raises(BrokenOffError):
+            standby.restore("two", path)
+        assert contents(second.database) == before
+        assert standby.backup == "one"
+        standby.check_unused()
+    standby.restore("two", path)
+
+    assert contents(second.database) == contents(corpus.database)
+    assert standby.backup == "two"
+    second.files.add(TENANT, "own.md", b"of the standby")
+    with pytest.raises(ConflictError, match="it is in use"):
+        standby.restore("three", backup("three"))
+
+
+def test_a_restore_that_breaks_off_is_no_use_of_the_standby(
+    corpus: Corpus, second: Corpus, state_folder: Path, backup: Callable[[str], Path]
+) -> None:
+    check_a_restore_that_breaks_off(corpus, second, state_folder, backup)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    with postgresql_server() as url:
+        yield url
+
+
+@pytest.fixture
+def second_on_postgresql(postgresql: str, state_folder: Path, clock: Clock) -> Iterator[Corpus]:
+    (state_folder / "second").mkdir(exist_ok=True)
+    corpus = Corpus.open(new_database(postgresql, "second"), state_folder / "second" / "files", clock)
+    yield corpus
+    corpus.close()
+
+
+@pytest.mark.slow
+def test_a_restore_that_breaks_off_on_postgresql_is_no_use_of_the_standby(
+    corpus: Corpus, second_on_postgresql: Corpus, state_folder: Path, backup: Callable[[str], Path]
+) -> None:
+    check_a_restore_that_breaks_off(corpus, second_on_postgresql, state_folder, backup)
+
+
+@pytest.mark.slow
+def test_a_standby_on_postgresql_follows_and_is_left_alone_in_use(
+    corpus: Corpus, second_on_postgresql: Corpus, state_folder: Path, backup: Callable[[str], Path], clock: Clock
+) -> None:
+    second = second_on_postgresql
+    standby = standby_of(second, state_folder)
+    ingest(corpus, "a.md", "alpha")
+    corpus.files.add(TENANT, "brief.md", b"brief", expires_at=int(clock()) + 5)
+    for number in range(2):
+        standby.restore(f"backup {number}", backup(f"{number}"))
+        assert contents(second.database) == contents(corpus.database)
+        ingest(corpus, f"{number}.md", f"text {number} " * 9)
+    clock.now += 10
+    second.files.delete_expired()  # its own housekeeping
+    refuse_an_upload(second)
+    standby.check_unused()
+
+    WRITES["an upload"](second, "")
+    with pytest.raises(ConflictError, match="it is in use"):
+        standby.restore("later", backup("later"))
+
+
+def refuse_an_upload(corpus: Corpus) -> None:
+    """A write that is rolled back: PostgreSQL does not give its key back."""
+    row = {"tenant": TENANT, "file_id": "file-x", "filename": "x", "digest": "0" * 64, "size_bytes": 1, "purpose": "x"}
+    with suppress(BrokenOffError), corpus.database.writing() as connection:
+        connection.execute(insert(files).values(**row, created_at=0, version=1))
+        raise BrokenOffError
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+def test_a_write_after_a_restore_that_broke_off_is_noticed(
+    has_one: bool, corpus: Corpus, second: Corpus, standby: Standby, backup: Callable[[str], Path]
+) -> None:
+    """Also if callers have written as much as the backup has."""
+    if has_one:
+        standby.restore("zero", backup("zero"))
+    corpus.files.add(TENANT, "a.md", b"alpha")
+    path, num_rounds = backup("one"), iter(range(9))
+
+    def break_off(step: str, num_done: int, total: int) -> None:
+        if step == "files" and num_done == total and next(num_rounds) == 2:  # after the commit
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        standby.restore("one", path, break_off)
+    assert standby.backup == "one"
+    second.files.add(TENANT, "own.md", b"of the standby")
+
+    with pytest.raises(ConflictError, match="it is in use"):
+        standby.restore("one", path)
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+def test_a_write_after_a_commit_that_failed_is_noticed(
+    has_one: bool, corpus: Corpus, second: Corpus, standby: Standby, backup: Callable[[str], Path]
+) -> None:
+    """Also if callers have written as much as the backup has."""
+    if has_one:
+        standby.restore("zero", backup("zero"))
+    corpus.files.add(TENANT, "a.md", b"alpha")
+    path = backup("one")
+
+    with failing_commits(second), pytest.raises(BrokenOffError):
+        standby.restore("one", path)
+    assert standby.backup == ("zero" if has_one else None)
+    second.files.add(TENANT, "own.md", b"of the standby")
+
+    with pytest.raises(ConflictError, match="it is in use"):
+        standby.restore("one", path)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
