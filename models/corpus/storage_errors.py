@@ -21,7 +21,11 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 DISK_FULL, READ_ONLY = "53100", "25006"
 GONE = ("08", "57P", "53300")  # connections, shutdown, too many connections
-LOCKED, ENDED = "55P03", "57014"
+ENDED = "57014"
+BUSY_STATES = {
+    "55P03": "another session holds a lock that it needs",
+    "40001": "a standby gives way to its primary's changes",  # conflict with recovery; we serialize nothing ourselves
+}
 # SQLite's: https://www.sqlite.org/rescode.html
 UNAVAILABLE = {
     sqlite3.SQLITE_READONLY: "it is read-only",
@@ -51,8 +55,8 @@ def _postgres_error(error: DBAPIError) -> RagError | None:
         return StorageFullError("the database")
     if state == READ_ONLY:
         return DatabaseUnavailableError("it is read-only")
-    if state == LOCKED:
-        return DatabaseBusyError("another session holds a lock that it needs")
+    if state in BUSY_STATES:
+        return DatabaseBusyError(BUSY_STATES[state])
     if state == ENDED:
         return StatementTimeoutError("a statement took too long")
     is_gone = error.connection_invalidated or (isinstance(error, OperationalError) and not state)

@@ -163,7 +163,8 @@ def test_a_search_of_a_store_that_expires_goes_on_while_nothing_can_be_written(c
         ("53300", DatabaseUnavailableError),
         ("55P03", DatabaseBusyError),
         ("57014", StatementTimeoutError),
-        ("40001", None),
+        ("40001", DatabaseBusyError),
+        ("42601", None),
     ],
 )
 def test_postgresqls_errors_are_told_by_their_state(sqlstate: str, kind: type[RagError] | None) -> None:
