@@ -23,6 +23,7 @@ from serve.cli.bench.prefix.command import prefix_command
 from serve.cli.bench.retrieval.command import retrieval_command
 from serve.cli.bench.search.command import search_command
 from serve.cli.bench.serve.command import corpus_command, serve_command
+from serve.cli.bench.standby.command import standby_command
 from serve.cli.bench.starve.command import starve_command
 from serve.cli.bench.step.command import step_command
 from serve.cli.bench.tax.command import settings_command, tax_command
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": plan_command,
     "ingest": ingest_command,
     "backup": backup_command,
+    "standby": standby_command,
     "retrieval": retrieval_command,
     "extractive": extractive_command,
     "evidence": evidence_command,
