@@ -12,13 +12,12 @@ RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then ru
 - replicas are told the client's address, last in x-forwarded-for;
 - headers have REQUEST_S to arrive, and so has the first request of a new connection (Serve: an hour), and the body of
   what may be sent again;
-- errors of HAProxy itself are JSON, and 503 with Retry-After where no replica answers (Serve: text, 404 or 500);
+- errors of HAProxy itself are JSON, and 503 with Retry-After where no replica answers (Serve: HTML, text, 404 or 500);
 - a request that stores nothing goes to another replica if its own dies before it answers (Serve: an error);
 - with TLS_CERTIFICATE, a PEM file of the certificate and its key, the service listens with TLS.
 """
 
 import asyncio
-import json
 import os
 import re
 import sys
@@ -27,30 +26,10 @@ from pathlib import Path
 if __name__ == "__main__":  # Python looks for modules beside this file alone
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from deployments.cluster.haproxy_errors import REQUEST_S, http_errors, reply, write_error_files
 from deployments.cluster.supervisor import Supervisor
 
-REQUEST_S = 30
 BINARY, TLS_CERTIFICATE = "RAGSERVE_HAPROXY", "RAGSERVE_TLS_CERTIFICATE"
-UNAVAILABLE = json.dumps(
-    {
-        "error": {
-            "message": "no replica of the ingress can answer; try again in 1 s",
-            "type": "server_error",
-            "param": None,
-            "code": "stage_unavailable",
-        }
-    }
-)
-LATE = json.dumps(
-    {
-        "error": {
-            "message": f"the request did not arrive within {REQUEST_S} s",
-            "type": "invalid_request_error",
-            "param": None,
-            "code": "request_timeout",
-        }
-    }
-)
 # What changes nothing, so that it may be asked twice. Requests above HAProxy's buffer of 16 KiB are not asked again.
 REPEATABLE = (
     "/v1/query",
@@ -73,11 +52,6 @@ REPEATS = (
 )
 # A dead replica is off the list after three failed connections; the further ones are for its deputy.
 RETRIES = 10
-# What HAProxy sends as it is, where no replica answers.
-ERROR_FILE = (
-    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
-    f"content-length: {len(UNAVAILABLE)}\r\n\r\n{UNAVAILABLE}"
-)
 
 
 def hardened(config: str, certificate: str | None = None) -> str:
@@ -91,12 +65,9 @@ def hardened(config: str, certificate: str | None = None) -> str:
         (r"(frontend http_frontend\n\s+bind \S+)\n", r"\1" + tls.replace("\\", r"\\") + f"\n{REPEATS}"),
         (
             r"(defaults\n\s+mode http\n)",
-            rf"\1    option forwardfor\n    timeout http-request {REQUEST_S}s\n    http-error {_json(408, LATE)}\n",
+            rf"\1    option forwardfor\n    timeout http-request {REQUEST_S}s\n{http_errors()}",
         ),
-        (
-            r"(\nbackend default_backend\n).*\n",
-            rf"\1    http-request return {_json(503, UNAVAILABLE)} hdr retry-after 1\n",
-        ),
+        (r"(\nbackend default_backend\n).*\n", rf"\1    http-request return {reply(503)}\n"),
     ):
         config, num_changes = re.subn(pattern, text, config)
         if num_changes == 0:
@@ -114,17 +85,6 @@ def _host(config: str) -> str:
     """Where the service listens."""
     match = re.search(r"frontend http_frontend\n\s+bind (\S+):\d+", config)
     return match[1] if match else "127.0.0.1"
-
-
-def _json(status: int, body: str) -> str:
-    return f"status {status} content-type application/json string '{body}'"
-
-
-def write_error_files(config: str) -> None:
-    """Replace the text of each file that HAProxy sends if no replica answers."""
-    for path in set(re.findall(r"errorfile 50[234] (\S+)", config)):
-        with open(path, "w", newline="") as file:
-            file.write(ERROR_FILE)
 
 
 def _binary() -> str:

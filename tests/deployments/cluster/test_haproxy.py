@@ -1,6 +1,7 @@
 """HAProxy as Serve starts it through our program: what listens where, and what it answers by itself."""
 
 import os
+import re
 import socket
 import ssl
 import stat
@@ -8,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from ray.serve.config import HTTPOptions
 from deployments.cluster import haproxy
 from deployments.cluster.certificate import renew_certificate
 from deployments.cluster.environment import free_port
+from deployments.cluster.haproxy_errors import REFUSALS, REQUEST_S, write_error_files
 from models.errors import ConfigError
+from serve.api.errors import ErrorBody
 from serve.cli.remote import RemoteError, RemoteService, UnreachableError
 from tests.certificates import pair
 from tests.patience import PATIENCE_S
@@ -58,8 +61,9 @@ def folder() -> Iterator[Path]:
         yield Path(short)
 
 
-def start(folder: Path, host: str = "127.0.0.1", **environment: str) -> Started:
-    path, config = serves_config(folder, host)
+def start(folder: Path, rules: str, environment: dict[str, str]) -> Started:
+    path, config = serves_config(folder)
+    path.write_text(re.sub(r"(frontend http_frontend\n.*\n)", rf"\1{rules}", path.read_text()))
     environment = dict(os.environ) | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment
     process = psutil.Popen([haproxy.__file__, "-db", "-f", str(path)], env=environment)
     started = Started(process, folder, config.frontend_port, config.stats_port, config.metrics_port)
@@ -70,12 +74,21 @@ def start(folder: Path, host: str = "127.0.0.1", **environment: str) -> Started:
     return started
 
 
+@contextmanager
+def running(folder: Path, rules: str = "", **environment: str) -> Iterator[Started]:
+    """HAProxy with Serve's configuration, and further `rules` for its requests."""
+    started = start(folder, rules, environment)
+    try:
+        yield started
+    finally:
+        started.process.kill()
+        started.process.wait()
+
+
 @pytest.fixture
 def started(folder: Path) -> Iterator[Started]:
-    running = start(folder)
-    yield running
-    running.process.kill()
-    running.process.wait()
+    with running(folder) as started:
+        yield started
 
 
 def _listens(port: int) -> bool:
@@ -102,14 +115,38 @@ def test_the_admin_socket_and_the_configuration_are_the_owners_alone(started: St
 
 
 def test_without_a_replica_it_answers_503_in_json(started: Started) -> None:
-    response = httpx.post(f"http://127.0.0.1:{started.port}/v1/query", json={"query": "x"})
+    response = httpx.post(f"http://127.0.0.1:{started.port}/v1/query", json={"query": "x"}, timeout=PATIENCE_S)
 
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert response.json()["error"]["code"] == "stage_unavailable"
 
 
+def test_every_refusal_of_haproxy_is_json(folder: Path) -> None:
+    rules = [f"    http-request deny deny_status {status} if {{ path /{status} }}\n" for status in REFUSALS]
+
+    with running(folder, rules="".join(rules)) as started:
+        answers = {
+            status: httpx.get(f"http://127.0.0.1:{started.port}/{status}", timeout=PATIENCE_S) for status in REFUSALS
+        }
+
+    for status, answer in answers.items():
+        # Serve's own configuration has a file for 502 and 504: it gets the text of a 503.
+        assert answer.status_code == (503 if status in (502, 504) else status)
+        assert answer.headers["content-type"] == "application/json"
+        assert ErrorBody.model_validate(answer.json()).error.code
+    assert answers[429].headers["retry-after"] == "1"
+
+
+def test_every_page_of_haproxy_that_can_be_replaced_is() -> None:
+    program = Path(haproxy._binary()).read_bytes()
+
+    statuses = {int(status) for status in re.findall(rb"HTTP/1\.1 ([45][0-9]{2}) [A-Z]", program)}
+
+    assert statuses == REFUSALS.keys()
+
+
 def test_headers_have_a_time_to_arrive(started: Started) -> None:
-    assert f"timeout http-request {haproxy.REQUEST_S}s" in (started.folder / "haproxy.cfg").read_text()
+    assert f"timeout http-request {REQUEST_S}s" in (started.folder / "haproxy.cfg").read_text()
 
 
 def test_a_service_on_every_address_keeps_its_statistics_to_itself(folder: Path) -> None:
@@ -124,7 +161,7 @@ def test_a_service_on_every_address_keeps_its_statistics_to_itself(folder: Path)
 
 def test_the_error_of_a_dead_replica_is_json(folder: Path) -> None:
     path, _ = serves_config(folder)
-    haproxy.write_error_files(path.read_text())
+    write_error_files(path.read_text())
 
     head, _, body = (folder / "500.http").read_bytes().partition(b"\r\n\r\n")
 
@@ -132,14 +169,8 @@ def test_the_error_of_a_dead_replica_is_json(folder: Path) -> None:
     assert f"content-length: {len(body)}".encode() in head
 
 
-@contextmanager
-def with_tls(folder: Path, pem: Path) -> Iterator[Started]:
-    running = start(folder, **{haproxy.TLS_CERTIFICATE: str(pem)})
-    try:
-        yield running
-    finally:
-        running.process.kill()
-        running.process.wait()
+def with_tls(folder: Path, pem: Path) -> AbstractContextManager[Started]:
+    return running(folder, **{haproxy.TLS_CERTIFICATE: str(pem)})
 
 
 def served_certificate(port: int) -> str:
@@ -152,8 +183,8 @@ def test_with_a_certificate_it_speaks_tls(folder: Path) -> None:
     trusting = ssl.create_default_context(cafile=folder / "authority.pem")
     trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
-    with with_tls(folder, own.write(folder / 'of "all" hosts.pem')) as running:
-        url = f"https://127.0.0.1:{running.port}/v1/files"
+    with with_tls(folder, own.write(folder / 'of "all" hosts.pem')) as started:
+        url = f"https://127.0.0.1:{started.port}/v1/files"
         assert httpx.get(url, verify=trusting, timeout=PATIENCE_S).status_code == 503
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
             httpx.get(url, timeout=PATIENCE_S)
@@ -166,8 +197,8 @@ def test_the_commands_on_its_machine_trust_a_certificate_of_any_name(
     (folder / "stranger.pem").write_text(pair("rag.example.com").certificate)
     monkeypatch.setenv("RAGSERVE_TLS_CERTIFICATE", str(pem))
 
-    with with_tls(folder, pem) as running:
-        url = f"https://127.0.0.1:{running.port}"
+    with with_tls(folder, pem) as started:
+        url = f"https://127.0.0.1:{started.port}"
         with RemoteService(url, PATIENCE_S) as service, pytest.raises(RemoteError, match="no replica of the ingress"):
             service.check_key()
         monkeypatch.setenv("RAGSERVE_TLS_CERTIFICATE", str(folder / "stranger.pem"))
@@ -179,11 +210,11 @@ def test_a_renewed_certificate_is_served_to_new_connections(folder: Path) -> Non
     old, new = pair(), pair()
     pem = old.write(folder / "of this host.pem")
 
-    with with_tls(folder, pem) as running:
-        before = served_certificate(running.port)
+    with with_tls(folder, pem) as started:
+        before = served_certificate(started.port)
         new.write(pem)
         renew_certificate(folder / "admin.sock", pem)
-        after = served_certificate(running.port)
+        after = served_certificate(started.port)
 
     assert (before, after) == (old.certificate, new.certificate)
 
@@ -192,11 +223,11 @@ def test_a_broken_renewal_keeps_the_old_certificate(folder: Path) -> None:
     old = pair()
     pem = old.write(folder / "service.pem")
 
-    with with_tls(folder, pem) as running:
+    with with_tls(folder, pem) as started:
         pem.write_text(pair().certificate)
         with pytest.raises(ConfigError, match="HAProxy did not take it"):
             renew_certificate(folder / "admin.sock", pem)
-        after = served_certificate(running.port)
+        after = served_certificate(started.port)
 
     assert after == old.certificate
 
