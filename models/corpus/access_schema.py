@@ -4,18 +4,18 @@ api_keys     digests of API keys, and what each may do
 audit_log    what callers changed, and what they were denied; rows are only added, and deleted by age
 """
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint
 
-from models.corpus.schema import metadata
+from models.corpus.columns import key_column, metadata, text_column
 
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("key_id", Text, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),
+    text_column("key_id"),
+    text_column("tenant"),
+    text_column("digest"),
+    text_column("name"),
+    text_column("role"),
     Column("vector_store_ids", JSON(none_as_null=True)),  # NULL: all of the tenant
     Column("limits", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -28,9 +28,9 @@ api_keys = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    Column("audit_key", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("tenant", Text, nullable=False),
-    Column("event_id", Text, nullable=False),
+    key_column("audit_key"),
+    text_column("tenant"),
+    text_column("event_id"),
     Column("created_at", BigInteger, nullable=False),
     Column("body", JSON, nullable=False),  # actor, action, status, ids: see audit_log.py
     UniqueConstraint("tenant", "event_id"),

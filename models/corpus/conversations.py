@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, and_, delete, insert, select, update
 
+from models.corpus.conversation_schema import conversation_items, conversations, response_items
 from models.corpus.database import Database
 from models.corpus.history import HistoryLimit
 from models.corpus.ids import random_id
 from models.corpus.memory_schema import conversation_summaries
 from models.corpus.paging import fetch_page
 from models.corpus.records import Page, PageRequest
-from models.corpus.schema import conversation_items, conversations, response_items
 from models.corpus.vector_stores import check_metadata
 from models.errors import InvalidRequestError, NotFoundError
 

@@ -29,14 +29,16 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from models.breaker import Breaker, OnChange, ignore_change
 from models.corpus import (
     access_schema,  # noqa: F401 (its tables are created with the others)
+    conversation_schema,  # noqa: F401 (its tables are created with the others)
     cost_schema,  # noqa: F401 (its tables are created with the others)
     memory_schema,  # noqa: F401 (its tables are created with the others)
     quality_schema,  # noqa: F401 (its tables are created with the others)
     versions_schema,  # noqa: F401 (its tables are created with the others)
 )
+from models.corpus.columns import metadata
 from models.corpus.database_breakers import DatabaseBreakers
 from models.corpus.database_config import GRACE_S, DatabaseConfig
-from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version
+from models.corpus.schema import SCHEMA_VERSION, schema_version
 from models.corpus.storage_errors import typed_database_errors
 from models.corpus.upgrades import upgrade
 from models.errors import ConfigError, DatabaseBusyError

@@ -4,17 +4,17 @@ feedback            what a user said of an answer, by the id of its request
 score_references    scores of earlier answers, with which later ones are compared; of all tenants
 """
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint
 
-from models.corpus.schema import metadata
+from models.corpus.columns import key_column, metadata, text_column
 
 feedback = Table(
     "feedback",
     metadata,
-    Column("feedback_key", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("tenant", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("rating", Text, nullable=False),
+    key_column("feedback_key"),
+    text_column("tenant"),
+    text_column("request_id"),
+    text_column("rating"),
     Column("created_at", BigInteger, nullable=False),
     Column("body", JSON, nullable=False),  # comment, query, answer, file_ids: see feedback.py
     UniqueConstraint("tenant", "request_id"),
@@ -25,8 +25,8 @@ feedback = Table(
 score_references = Table(
     "score_references",
     metadata,
-    Column("reference", Text, nullable=False),
-    Column("score", Text, nullable=False),
+    text_column("reference"),
+    text_column("score"),
     Column("created_at", BigInteger, nullable=False),
     Column("numbers", JSON, nullable=False),
     PrimaryKeyConstraint("reference", "score"),

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, literal, select, tuple_, update
 
+from models.corpus.conversation_schema import response_items, responses
 from models.corpus.conversations import Item, append_new_items, delete_in_steps, items_by_id, lock_conversation
 from models.corpus.database import Database
 from models.corpus.history import HistoryLimit
 from models.corpus.paging import fetch_page
 from models.corpus.records import Page, PageRequest
-from models.corpus.schema import response_items, responses
 from models.errors import ConflictError, NotFoundError
 
 ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]

@@ -9,8 +9,7 @@ chunks ── vectors ── token_vectors      of the searched version of the f
 removed_chunks                          chunks that a view must remove
 view_positions, leases                  how far a shared view (Milvus) has read the log; which replica may write to it
 event_sinks ── outbox                   who gets the events, and the events that wait for delivery
-responses ── response_items             answers that can be continued: what was asked, and what was answered
-conversations ── conversation_items     conversations of clients; a response in one has its items there as well
+conversation_schema.py                  responses and conversations, which can be continued
 quality_schema.py, memory_schema.py     what users said of answers, scores to compare with; what is remembered
 access_schema.py, cost_schema.py        API keys, and who did what; what each tenant used in a month
 versions_schema.py                      earlier versions of files
@@ -26,7 +25,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -35,42 +33,23 @@ from sqlalchemy import (
     text,
 )
 
+from models.corpus.columns import belongs_to, count_column, key_column, metadata, text_column
+
 SCHEMA_VERSION = 15
-
-metadata = MetaData()
-
-
-def _key(name: str) -> Column[int]:
-    """A key column whose integers are never used twice: AUTOINCREMENT on SQLite, a sequence on PostgreSQL."""
-    return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
-
-
-def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, default=0)
-
-
-def _belongs_to(table: str, *columns: str) -> ForeignKeyConstraint:
-    """A foreign key: deleting the row in `table` deletes the rows that refer to it."""
-    return ForeignKeyConstraint(columns, [f"{table}.{column}" for column in columns], ondelete="CASCADE")
-
 
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
 files = Table(
     "files",
     metadata,
-    _key("file_key"),
-    _text("tenant"),
-    _text("file_id"),
-    _text("filename"),
-    _count("size_bytes"),
-    _text("purpose"),
-    _text("digest"),
-    _count("created_at"),
+    key_column("file_key"),
+    text_column("tenant"),
+    text_column("file_id"),
+    text_column("filename"),
+    count_column("size_bytes"),
+    text_column("purpose"),
+    text_column("digest"),
+    count_column("created_at"),
     Column("version", Integer, nullable=False, default=1),  # each replacement adds one
     Column("expires_at", BigInteger),
     UniqueConstraint("tenant", "file_id"),
@@ -82,31 +61,31 @@ files = Table(
 file_texts = Table(
     "file_texts",
     metadata,
-    _text("tenant"),
-    _text("file_id"),
+    text_column("tenant"),
+    text_column("file_id"),
     Column("version", Integer, nullable=False),
-    _text("text"),
+    text_column("text"),
     PrimaryKeyConstraint("tenant", "file_id", "version"),
-    _belongs_to("files", "tenant", "file_id"),
+    belongs_to("files", "tenant", "file_id"),
 )
 
 vector_stores = Table(
     "vector_stores",
     metadata,
-    _key("store_key"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("name"),
-    _count("created_at"),
-    _count("last_active_at"),
+    key_column("store_key"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("name"),
+    count_column("created_at"),
+    count_column("last_active_at"),
     Column("metadata", JSON, nullable=False, default=dict),
     Column("chunking", JSON(none_as_null=True)),  # records.Chunking, of files attached without one; None: auto
     Column("expires_after_days", Integer),  # after last_active_at; None: the store never expires
     Column("enrichment", JSON(none_as_null=True)),  # models/enrichment/options.py; None: nothing is derived
     Column("masked_kinds", JSON(none_as_null=True)),  # of personal data; None: nothing is masked
-    _count("seq"),
-    _text("log_id"),  # new when the store is created or restored; views of another log start again
-    _count("trimmed_seq"),  # removals up to here are deleted; a view behind it starts again
+    count_column("seq"),
+    text_column("log_id"),  # new when the store is created or restored; views of another log start again
+    count_column("trimmed_seq"),  # removals up to here are deleted; a view behind it starts again
     Column("generation", Text),  # searched; None until the first file is completed
     Column("building", Text),  # the generation that will replace it
     Column("previous", Text),  # the generation before the last flip, kept for going back
@@ -121,13 +100,13 @@ vector_stores = Table(
 store_files = Table(
     "store_files",
     metadata,
-    _key("store_file_key"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("file_id"),
-    _text("status"),
-    _count("created_at"),
-    _count("usage_bytes"),
+    key_column("store_file_key"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("file_id"),
+    text_column("status"),
+    count_column("created_at"),
+    count_column("usage_bytes"),
     Column("last_error_code", Text),
     Column("last_error_message", Text),
     # Of a file that failed: records.FailureReason, Unix seconds, and how often it was tried.
@@ -139,15 +118,15 @@ store_files = Table(
     Column("chunking_strategy", Text),  # None: static if there is a size, else auto
     Column("chunking_parameters", JSON(none_as_null=True)),
     Column("attributes", JSON, nullable=False),
-    _count("attributes_seq"),  # the change that set the attributes
-    _count("version"),  # of the file, as searched; 0 before the first completion
+    count_column("attributes_seq"),  # the change that set the attributes
+    count_column("version"),  # of the file, as searched; 0 before the first completion
     # Of the searched version: parse_report.py, the attributes that its text tells, models/enrichment/sketch.py.
     Column("parse_report", JSON(none_as_null=True)),
     Column("derived", JSON(none_as_null=True)),
     Column("sketch", LargeBinary),
     UniqueConstraint("tenant", "vector_store_id", "file_id"),
-    _belongs_to("vector_stores", "tenant", "vector_store_id"),
-    _belongs_to("files", "tenant", "file_id"),
+    belongs_to("vector_stores", "tenant", "vector_store_id"),
+    belongs_to("files", "tenant", "file_id"),
     Index("store_files_by_attributes_seq", "tenant", "vector_store_id", "attributes_seq"),
     Index("store_files_by_creation", "tenant", "vector_store_id", "store_file_key"),
     Index("store_files_by_file", "tenant", "file_id", "vector_store_id"),
@@ -159,62 +138,62 @@ store_files = Table(
 masked_texts = Table(
     "masked_texts",
     metadata,
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("file_id"),
-    _text("text"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("file_id"),
+    text_column("text"),
     PrimaryKeyConstraint("tenant", "vector_store_id", "file_id"),
-    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
     Index("masked_texts_by_file", "tenant", "file_id"),
 )
 
 sketch_bands = Table(
     "sketch_bands",
     metadata,
-    _text("tenant"),
-    _text("vector_store_id"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
     Column("band", BigInteger, nullable=False),
-    _text("file_id"),
+    text_column("file_id"),
     PrimaryKeyConstraint("tenant", "vector_store_id", "band", "file_id"),
-    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
     Index("sketch_bands_by_file", "tenant", "vector_store_id", "file_id"),
 )
 
 file_batches = Table(
     "file_batches",
     metadata,
-    _key("batch_key"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("batch_id"),
-    _count("created_at"),
+    key_column("batch_key"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("batch_id"),
+    count_column("created_at"),
     Column("is_cancelled", Boolean, nullable=False, default=False),
     UniqueConstraint("tenant", "vector_store_id", "batch_id"),
-    _belongs_to("vector_stores", "tenant", "vector_store_id"),
+    belongs_to("vector_stores", "tenant", "vector_store_id"),
     sqlite_autoincrement=True,
 )
 
 batch_files = Table(
     "batch_files",
     metadata,
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("batch_id"),
-    _text("file_id"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("batch_id"),
+    text_column("file_id"),
     PrimaryKeyConstraint("tenant", "vector_store_id", "batch_id", "file_id"),
-    _belongs_to("file_batches", "tenant", "vector_store_id", "batch_id"),
-    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    belongs_to("file_batches", "tenant", "vector_store_id", "batch_id"),
+    belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
     Index("batch_files_by_file", "tenant", "vector_store_id", "file_id"),
 )
 
 jobs = Table(
     "jobs",
     metadata,
-    _key("job_id"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("file_id"),
-    _count("attempts"),
+    key_column("job_id"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("file_id"),
+    count_column("attempts"),
     Column("lease_owner", Text),
     Column("lease_expires_at", Float, nullable=False, default=0.0),  # Unix seconds; 0 for a job without a lease
     # The place in the queue: see job_queue.py. Jobs of earlier releases are small, and first.
@@ -225,7 +204,7 @@ jobs = Table(
     Column("num_chunks", BigInteger),  # None until the file is parsed
     Column("num_embedded", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("tenant", "vector_store_id", "file_id"),
-    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
     Index("jobs_by_turn", "tenant", "vector_store_id", "is_large", "due_at", "lease_expires_at"),
     Index("jobs_by_attempts", "attempts"),
     Index("jobs_by_owner", "lease_owner"),
@@ -235,23 +214,23 @@ jobs = Table(
 chunks = Table(
     "chunks",
     metadata,
-    _key("chunk_key"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("file_id"),
-    _count("file_key"),  # store_files.store_file_key; views identify a file by it
-    _text("chunk_id"),
-    _count("seq"),
-    _count("start_char"),
-    _count("end_char"),
-    _text("context"),
-    _text("text"),
-    _count("num_tokens"),
+    key_column("chunk_key"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("file_id"),
+    count_column("file_key"),  # store_files.store_file_key; views identify a file by it
+    text_column("chunk_id"),
+    count_column("seq"),
+    count_column("start_char"),
+    count_column("end_char"),
+    text_column("context"),
+    text_column("text"),
+    count_column("num_tokens"),
     Column("shown_start", BigInteger),  # what a search shows in place of the chunk; None: the chunk itself
     Column("shown_end", BigInteger),
     Column("source_map", Text),  # models/location.py; None: the file has no places, or an earlier release read it
     UniqueConstraint("chunk_id"),
-    _belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
+    belongs_to("store_files", "tenant", "vector_store_id", "file_id"),
     Index("chunks_by_file", "tenant", "vector_store_id", "file_id"),
     Index("chunks_by_seq", "tenant", "vector_store_id", "seq"),
     sqlite_autoincrement=True,
@@ -262,14 +241,14 @@ vectors = Table(
     "vectors",
     metadata,
     Column("chunk_key", BigInteger, nullable=False),
-    _text("generation"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _count("file_key"),
-    _count("seq"),
+    text_column("generation"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    count_column("file_key"),
+    count_column("seq"),
     Column("vector", LargeBinary, nullable=False),  # float32, little-endian
     PrimaryKeyConstraint("chunk_key", "generation"),
-    _belongs_to("chunks", "chunk_key"),
+    belongs_to("chunks", "chunk_key"),
     Index("vectors_by_seq", "tenant", "vector_store_id", "generation", "seq"),
 )
 
@@ -279,13 +258,13 @@ token_vectors = Table(
     "token_vectors",
     metadata,
     Column("chunk_key", BigInteger, nullable=False),
-    _text("generation"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _count("seq"),
+    text_column("generation"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    count_column("seq"),
     Column("codes", LargeBinary, nullable=False),  # models/index/token_codec.py
     PrimaryKeyConstraint("chunk_key", "generation"),
-    _belongs_to("vectors", "chunk_key", "generation"),
+    belongs_to("vectors", "chunk_key", "generation"),
     Index("token_vectors_by_seq", "tenant", "vector_store_id", "generation", "seq", "chunk_key"),
 )
 
@@ -293,25 +272,25 @@ token_vectors = Table(
 removed_chunks = Table(
     "removed_chunks",
     metadata,
-    _text("tenant"),
-    _text("vector_store_id"),
-    _count("seq"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    count_column("seq"),
     Column("chunk_key", BigInteger, nullable=False),
-    _count("added_seq"),
+    count_column("added_seq"),
     PrimaryKeyConstraint("tenant", "vector_store_id", "seq", "chunk_key"),
-    _belongs_to("vector_stores", "tenant", "vector_store_id"),
+    belongs_to("vector_stores", "tenant", "vector_store_id"),
 )
 
 # No foreign key to the store: after a store is deleted, its rows in Milvus must still be cleared.
 view_positions = Table(
     "view_positions",
     metadata,
-    _text("view"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("generation"),  # empty for a view of texts
-    _text("log_id"),
-    _count("seq"),
+    text_column("view"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("generation"),  # empty for a view of texts
+    text_column("log_id"),
+    count_column("seq"),
     PrimaryKeyConstraint("view", "tenant", "vector_store_id", "generation"),
 )
 
@@ -319,95 +298,33 @@ view_positions = Table(
 leases = Table(
     "leases",
     metadata,
-    _text("resource"),
-    _text("owner"),
+    text_column("resource"),
+    text_column("owner"),
     Column("expires_at", Float, nullable=False),  # Unix seconds
     PrimaryKeyConstraint("resource"),
 )
 
 # `source` is new with each registration, so that events of two databases never share an id.
-event_sinks = Table("event_sinks", metadata, _text("sink"), _text("source"), PrimaryKeyConstraint("sink"))
+event_sinks = Table("event_sinks", metadata, text_column("sink"), text_column("source"), PrimaryKeyConstraint("sink"))
 
 # No foreign key to the file: its deletion is an event too.
 outbox = Table(
     "outbox",
     metadata,
-    _key("event_key"),
-    _text("sink"),
-    _text("type"),
-    _text("tenant"),
-    _text("vector_store_id"),
-    _text("file_id"),
-    _text("filename"),
-    _count("version"),
+    key_column("event_key"),
+    text_column("sink"),
+    text_column("type"),
+    text_column("tenant"),
+    text_column("vector_store_id"),
+    text_column("file_id"),
+    text_column("filename"),
+    count_column("version"),
     Column("reason", Text),
     Column("created_at", Float, nullable=False),  # Unix seconds
-    _count("attempts"),
+    count_column("attempts"),
     Column("due_at", Float, nullable=False),
     ForeignKeyConstraint(["sink"], ["event_sinks.sink"], ondelete="CASCADE"),
     Index("outbox_by_due", "sink", "due_at", "event_key"),
     Index("outbox_by_document", "sink", "tenant", "vector_store_id", "file_id", "event_key"),
-    sqlite_autoincrement=True,
-)
-
-# `body` is the response without its output. `previous_response_id` may name a deleted response: then the conversation
-# begins after it.
-responses = Table(
-    "responses",
-    metadata,
-    _key("response_key"),
-    _text("tenant"),
-    _text("response_id"),
-    Column("previous_response_id", Text),
-    _text("status"),
-    _count("created_at"),
-    Column("overdue_at", BigInteger),  # a response in the background that has not ended by then never will
-    Column("body", JSON, nullable=False),
-    UniqueConstraint("tenant", "response_id"),
-    Index("responses_by_creation", "created_at"),
-    sqlite_autoincrement=True,
-)
-
-response_items = Table(
-    "response_items",
-    metadata,
-    _key("response_item_key"),
-    _text("tenant"),
-    _text("response_id"),
-    _text("item_id"),
-    Column("is_input", Boolean, nullable=False),
-    Column("body", JSON, nullable=False),
-    _belongs_to("responses", "tenant", "response_id"),
-    Index("response_items_by_response", "tenant", "response_id", "response_item_key"),
-    Index("response_items_by_id", "tenant", "item_id"),
-    sqlite_autoincrement=True,
-)
-
-conversations = Table(
-    "conversations",
-    metadata,
-    _key("conversation_key"),
-    _text("tenant"),
-    _text("conversation_id"),
-    _count("created_at"),
-    _count("last_active_at"),
-    Column("metadata", JSON, nullable=False, default=dict),
-    UniqueConstraint("tenant", "conversation_id"),
-    Index("conversations_by_activity", "last_active_at"),
-    sqlite_autoincrement=True,
-)
-
-conversation_items = Table(
-    "conversation_items",
-    metadata,
-    _key("conversation_item_key"),
-    _text("tenant"),
-    _text("conversation_id"),
-    _text("item_id"),
-    Column("body", JSON, nullable=False),
-    UniqueConstraint("tenant", "conversation_id", "item_id"),
-    _belongs_to("conversations", "tenant", "conversation_id"),
-    Index("conversation_items_by_conversation", "tenant", "conversation_id", "conversation_item_key"),
-    Index("conversation_items_by_id", "tenant", "item_id"),
     sqlite_autoincrement=True,
 )

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, func, select
 
+from models.corpus.conversation_schema import conversation_items, conversations
 from models.corpus.conversations import lock_conversation
 from models.corpus.database import Database, insert_for
 from models.corpus.memory_schema import conversation_summaries
-from models.corpus.schema import conversation_items, conversations
 
 
 @dataclass(frozen=True)

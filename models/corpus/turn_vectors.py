@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Select, select
 
+from models.corpus.conversation_schema import conversation_items, response_items
 from models.corpus.database import Database, insert_for
 from models.corpus.memory_schema import conversation_vectors, response_vectors
 from models.corpus.responses import chain_of
-from models.corpus.schema import conversation_items, response_items
 from models.types import FloatArray
 
 

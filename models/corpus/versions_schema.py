@@ -3,21 +3,21 @@
 file_versions     what a replacement took the place of, as many as are kept; a deleted file leaves none
 """
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, PrimaryKeyConstraint, Table
 
-from models.corpus.schema import metadata
+from models.corpus.columns import belongs_to, metadata, text_column
 
 file_versions = Table(
     "file_versions",
     metadata,
-    Column("tenant", Text, nullable=False),
-    Column("file_id", Text, nullable=False),
+    text_column("tenant"),
+    text_column("file_id"),
     Column("version", Integer, nullable=False),
-    Column("filename", Text, nullable=False),
+    text_column("filename"),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("digest", Text, nullable=False),
+    text_column("digest"),
     Column("replaced_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("tenant", "file_id", "version"),
-    ForeignKeyConstraint(["tenant", "file_id"], ["files.tenant", "files.file_id"], ondelete="CASCADE"),
+    belongs_to("files", "tenant", "file_id"),
     Index("file_versions_by_digest", "digest"),
 )

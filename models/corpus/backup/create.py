@@ -32,10 +32,11 @@ from models.corpus.backup.manifest import (
     typed_errors,
 )
 from models.corpus.blobs import BlobStore, FolderBlobStore
+from models.corpus.columns import metadata
 from models.corpus.database import Database, allow_long_statements
 from models.corpus.file_versions import used_digests
 from models.corpus.remote_blobs import open_blobs
-from models.corpus.schema import SCHEMA_VERSION, files, metadata
+from models.corpus.schema import SCHEMA_VERSION, files
 from models.errors import ConflictError
 
 MAX_ATTEMPTS = 20

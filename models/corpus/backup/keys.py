@@ -9,7 +9,7 @@ from typing import cast
 
 from sqlalchemy import Connection, Table, func, select, text
 
-from models.corpus.schema import metadata
+from models.corpus.columns import metadata
 
 # The names of all columns with such keys. A restore raises all of them by the same number.
 KEY_COLUMNS = frozenset(

@@ -16,7 +16,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import OperationalError
 
-from models.corpus.schema import SCHEMA_VERSION, metadata
+from models.corpus.columns import metadata
+from models.corpus.schema import SCHEMA_VERSION
 from models.errors import ConfigError, ConflictError, DatabaseUnavailableError, OverloadedError, StorageFullError
 
 FORMAT_VERSION = 1

@@ -25,6 +25,8 @@ from models.corpus.backup.manifest import (
     typed_errors,
 )
 from models.corpus.blobs import BlobStore, FolderBlobStore
+from models.corpus.columns import metadata
+from models.corpus.conversation_schema import conversations, responses
 from models.corpus.database import Database, allow_long_statements, lock_name
 from models.corpus.file_versions import is_used, used_digests
 from models.corpus.ids import random_id
@@ -33,15 +35,12 @@ from models.corpus.quality_schema import feedback
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import (
     chunks,
-    conversations,
     event_sinks,
     files,
     jobs,
     leases,
-    metadata,
     outbox,
     removed_chunks,
-    responses,
     schema_version,
     vector_stores,
     view_positions,

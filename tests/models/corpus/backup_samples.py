@@ -19,8 +19,9 @@ from sqlalchemy import create_engine, make_url, select, text
 from models.corpus.backup.keys import KEY_COLUMNS
 from models.corpus.backup.restore import UNRESTORED, restore_backup
 from models.corpus.blobs import FolderBlobStore
+from models.corpus.columns import metadata
 from models.corpus.database import Database, open_database
-from models.corpus.schema import chunks, files, metadata, token_vectors, vectors
+from models.corpus.schema import chunks, files, token_vectors, vectors
 from tests.patience import PATIENCE_S
 
 FORK = multiprocessing.get_context("fork")

@@ -47,10 +47,11 @@ from models.corpus.backup.create import create_backup
 from models.corpus.backup.keys import KEY_COLUMNS, key_column, keyed_tables
 from models.corpus.backup.manifest import DATABASE, FILES, MANIFEST, Manifest, sha256_of
 from models.corpus.backup.restore import restore_backup
+from models.corpus.columns import metadata
 from models.corpus.corpus import Corpus
 from models.corpus.leases import claim_lease, is_leased, release_lease
 from models.corpus.records import PageRequest
-from models.corpus.schema import SCHEMA_VERSION, metadata, schema_version, view_positions
+from models.corpus.schema import SCHEMA_VERSION, schema_version, view_positions
 from models.errors import ConfigError, ConflictError
 from tests.patience import PATIENCE_S
 

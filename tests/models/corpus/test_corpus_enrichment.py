@@ -275,7 +275,7 @@ def test_a_restored_corpus_has_all_of_it(corpus: Corpus, state_folder: Path) -> 
 
 def _tables_with(corpus: Corpus, text: str) -> list[str]:
     """The tables that have the text anywhere."""
-    from models.corpus.schema import metadata
+    from models.corpus.columns import metadata
 
     with corpus.database.reading() as connection:
         return [table.name for table in metadata.sorted_tables if text in str(connection.execute(table.select()).all())]

@@ -29,12 +29,13 @@ from sqlalchemy.exc import DatabaseError
 
 from models.corpus.blobs import FolderBlobStore
 from models.corpus.chunking import Chunking
+from models.corpus.columns import metadata
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
 from models.corpus.parse_report import ParseReport
 from models.corpus.positions import ViewKey
 from models.corpus.records import Head
-from models.corpus.schema import metadata, view_positions
+from models.corpus.schema import view_positions
 from models.enrichment.options import PLAIN
 
 # The SQL of version 1, except for the two types that differ between the databases.
