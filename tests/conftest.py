@@ -192,8 +192,9 @@ generation:
     note: Random weights, made by the tests.
     options:
       source: {source}
-      max_model_len: 2048
-      max_tokens: 1800
+      max_model_len: 65536
+      max_tokens: 60000
+      engine_kwargs: {{hf_overrides: {{max_position_embeddings: 65536}}}}
       adapters: {{tiny-law: {adapter}}}
       tool_parser: hermes
       cpu_kv_cache_gib: 1
