@@ -114,7 +114,7 @@ class IngestPipeline:
     def _context(self, job: Job) -> RequestContext:
         """The context of the job's next step, with all the time of one."""
         deadline = Deadline.after(self._limits.file_budget_s)
-        return RequestContext(f"job-{job.job_id}", job.tenant, deadline, BACKGROUND_PRIORITY)
+        return RequestContext(request_id_of(job), job.tenant, deadline, BACKGROUND_PRIORITY)
 
     async def _parse(self, job: Job, content: bytes) -> ParsedFile:
         chunking = None if job.chunking is None else ChunkingOptions(**job.chunking.to_json())
@@ -149,6 +149,11 @@ class IngestPipeline:
         except DeadlineExceededError:
             await check_up(self._embedder)
             raise
+
+
+def request_id_of(job: Job) -> str:
+    """The id under which the stages know a job, such as job-7."""
+    return f"job-{job.job_id}"
 
 
 def _is_suspect(job: Job) -> bool:

@@ -29,7 +29,7 @@ from models.errors import (
     UnreadableDocumentError,
 )
 from serve.pipelines.backoff import backoff_s
-from serve.pipelines.ingest import IngestConfig, IngestLimits, IngestPipeline
+from serve.pipelines.ingest import IngestConfig, IngestLimits, IngestPipeline, request_id_of
 from serve.pipelines.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -145,16 +145,18 @@ class IngestWorker:
             num_chunks = await self._pipeline.ingest(job)
             metrics.INGESTED_FILES.labels("completed").inc()
             metrics.INGESTED_CHUNKS.inc(num_chunks)
+            logger.info("job %d is completed: %d chunks", job.job_id, num_chunks, extra=_log_fields(job))
         except UnreadableDocumentError as error:
             await self._fail(job, error.reason, error.detail, error.cause)
         except InvalidRequestError as error:
             await self._fail(job, "invalid_file", str(error), "invalid_file")
         except (ConflictError, NotFoundError):
-            logger.info("job %d is dropped: its file was detached, or another worker has it", job.job_id)
+            reason = "its file was detached, or another worker has it"
+            logger.info("job %d is dropped: %s", job.job_id, reason, extra=_log_fields(job))
         except RagError as error:
             await self._retry(job, error)
         except Exception as error:  # a bug must not end this worker, and with it the questions under way
-            logger.error("job %d failed unexpectedly", job.job_id, exc_info=error)
+            logger.error("job %d failed unexpectedly", job.job_id, exc_info=error, extra=_log_fields(job))
             await self._retry(job, InternalError("ingest"))
         except asyncio.CancelledError:
             with contextlib.suppress(*STORAGE_ERRORS):  # the lease ends by itself
@@ -172,13 +174,15 @@ class IngestWorker:
             await self._fail(job, "server_error", f"{error} (after {job.attempt} attempts)", error.code)
             return
         pause_s = backoff_s(self._limits.retry_s, job.num_retries + 1, self._limits.max_retry_s)
-        logger.warning("job %d is tried again in %.3g s: %s", job.job_id, pause_s, error)
+        logger.warning("job %d is tried again in %.3g s: %s", job.job_id, pause_s, error, extra=_log_fields(job))
         metrics.INGESTION_RETRIES.labels(error.code).inc()
         await self._store(partial(self._corpus.jobs.release, job, pause_s, is_attempt, error.code))
 
     async def _fail(self, job: Job, code: str, message: str, cause: str) -> None:
         reason = cause if is_failure_reason(cause) else UNKNOWN_REASON
         metrics.INGESTED_FILES.labels("failed").inc()
+        level = logging.WARNING if code == "server_error" else logging.INFO  # a damaged file is no fault of the service
+        logger.log(level, "job %d failed for good: %s", job.job_id, reason, extra=_log_fields(job))
         with contextlib.suppress(ConflictError):
             await self._store(partial(self._corpus.jobs.fail, job, code, message, reason))
 
@@ -228,3 +232,8 @@ class IngestWorker:
                 continue
             for job_id in set(self._running) - renewed_ids:
                 self._running[job_id].cancel()
+
+
+def _log_fields(job: Job) -> dict[str, str]:
+    """The ids of a log line: those that the stages have in their lines of the job, and the file."""
+    return {"request_id": request_id_of(job), "tenant": job.tenant, "file_id": job.file_id}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections import Counter
@@ -121,6 +122,23 @@ async def test_an_unreadable_file_fails_with_its_reason(corpus: Corpus) -> None:
         await until(lambda: state(corpus, file_id).status == "failed")
 
     assert state(corpus, file_id).last_error_code == "invalid_file"
+
+
+async def test_every_line_of_a_job_names_its_file_and_the_id_that_stages_log(
+    corpus: Corpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "serve.pipelines.ingest_worker")
+    damaged, retried = attach(corpus, "damaged.pdf", b"%PDF-1.7 and then nothing"), attach(corpus)
+    embedder = FailsFirst(OverloadedError("embed"), num_failures=1)
+
+    async with working(corpus, embedder):
+        await until(lambda: all(text in caplog.text for text in ("failed for good: invalid_file", "is completed")))
+
+    lines = [record for record in caplog.records if hasattr(record, "file_id")]
+    assert [line.levelname for line in lines if line.file_id == damaged] == ["INFO"]
+    assert [line.levelname for line in lines if line.file_id == retried] == ["WARNING", "INFO"]
+    ids = {line.request_id for line in lines if line.file_id == retried}
+    assert ids == {context.request_id for context in embedder.contexts}
 
 
 async def test_an_overloaded_stage_is_retried_without_limit(corpus: Corpus) -> None:
