@@ -56,6 +56,11 @@ class Breaker:
         return self._num_failures >= self._config.failures
 
     @property
+    def is_suspect(self) -> bool:
+        """Closed, but the last call failed."""
+        return 0 < self._num_failures < self._config.failures
+
+    @property
     def state(self) -> State:
         if not self.is_open:
             return "closed"
@@ -108,9 +113,16 @@ class Breaker:
             self._on_change(False)
 
     def fail(self) -> None:
+        self._fail(1)
+
+    def trip(self) -> None:
+        """Open it now, whatever the number of failures."""
+        self._fail(self._config.failures)
+
+    def _fail(self, num_failures: int) -> None:
         with self._lock:
             was_open = self.is_open
-            self._num_failures += 1
+            self._num_failures += num_failures
             self._is_on_trial = False
             if self.is_open:
                 self.wait()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig,
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.calls.handle import Handle
 from deployments.calls.stage_breaker import StageBreaker
+from deployments.calls.waiting_calls import Repeat, WaitingCall
 from deployments.telemetry import gen_ai, metrics
 from deployments.telemetry.logs import ids_of
 from deployments.telemetry.spans import OpenSpan, Traced, calling, collect
@@ -68,7 +69,8 @@ class StageClient:
         Raises the replica's RagError, OverloadedError, DeadlineExceededError, StageUnavailableError, or InternalError
         for a bug. A breaker that is open raises BreakerOpenError at once; work in the background passes it.
         """
-        with self._observed(context) as (sent, span), self._guarded(context):
+        repeat = partial(self._repeat, method, args, context)
+        with self._observed(context) as (sent, span), self._guarded(context, repeat):
             answer = await self._call_twice(method, _in_span(args, span), (Envelope.of(sent),))
             return _described(span, answer)
 
@@ -78,7 +80,8 @@ class StageClient:
         The replica's method takes the items and an Envelope for each, and returns an answer for each: a RagError in
         the place of an item that fails alone.
         """
-        with self._observed(context) as (sent, span), self._guarded(context):
+        repeat = partial(self._repeat_shared, method, item, context)
+        with self._observed(context) as (sent, span), self._guarded(context, repeat):
             if self._handle.is_inline:
                 answer = value_of(await self._send(method, [item], [Envelope.of(sent)]), self.stage)
             else:
@@ -123,29 +126,27 @@ class StageClient:
         response = self._handle.call(method, *args)
         try:
             async with asyncio.timeout(budget_s):
-                return _opened(await response)
+                answer = await response
+            self.breaker.heard()
+            return _opened(answer)
         except (TimeoutError, asyncio.CancelledError) as error:
             # Ray does not cancel the replica when our await times out or is cancelled.
             self._handle.cancel(response)
             raise self._translated(error, envelopes) from None
         except Exception as error:  # noqa: BLE001, whatever a replica raised arrives here
+            if _is_of_replica(error):
+                self.breaker.heard()
             raise self._translated(error, envelopes) from None
 
     async def stream_call(self, method: str, *args: object, context: RequestContext) -> AsyncGenerator[Any, None]:
         """The replica's items as they come. Closing the stream cancels the replica's work."""
-        start, has_begun = time.perf_counter(), False
-        with self._observed(context) as (sent, span), self._guarded(context):
-            try:
-                async with aclosing(self._stream(method, _in_span(args, span), sent)) as items:
-                    async for item in items:
-                        if not has_begun:
-                            has_begun = True
-                            self.breaker.succeeded()
-                        yield _described(span, item)
-            except (asyncio.CancelledError, GeneratorExit):
-                if not has_begun:
-                    self.breaker.left(time.perf_counter() - start)
-                raise
+        repeat = partial(self._repeat_stream, method, args, context)
+        with self._observed(context) as (sent, span), self._guarded(context, repeat, is_stream=True) as call:
+            async with aclosing(self._stream(method, _in_span(args, span), sent)) as items:
+                async for item in items:
+                    if call is not None and not call.is_answered:
+                        self.breaker.answered(call)
+                    yield _described(span, item)
 
     async def _stream(
         self, method: str, args: tuple[object, ...], context: RequestContext
@@ -157,6 +158,7 @@ class StageClient:
             while True:
                 async with asyncio.timeout(context.remaining_s()):
                     item = await anext(response)
+                self.breaker.heard()
                 if isinstance(item, Traced):
                     collect(item.spans)  # sent last
                 else:
@@ -179,24 +181,50 @@ class StageClient:
     async def _probe(self) -> StageStatus:
         return await self.status(RequestContext("breaker", "", Deadline.after(PROBE_S), BACKGROUND_PRIORITY))
 
+    async def _repeat(self, method: str, args: tuple[object, ...], context: RequestContext, budget_s: float) -> None:
+        """Send a call again as the breaker's trial, which belongs to no request."""
+        trial = (Envelope.of(_trial_of(context, budget_s)),)
+        await self._call(method, _with_budget(args, budget_s), trial, budget_s)
+
+    async def _repeat_shared(self, method: str, item: object, context: RequestContext, budget_s: float) -> None:
+        envelopes = [Envelope.of(_trial_of(context, budget_s))]
+        value_of(await self._call(method, ([item], envelopes), envelopes, budget_s), self.stage)
+
+    async def _repeat_stream(
+        self, method: str, args: tuple[object, ...], context: RequestContext, budget_s: float
+    ) -> None:
+        """Up to its first item."""
+        trial = _trial_of(context, budget_s)
+        async with aclosing(self._stream(method, _with_budget(args, budget_s), trial)) as items:
+            await anext(items, None)
+
     @contextmanager
-    def _guarded(self, context: RequestContext) -> Iterator[None]:
-        """Let the breaker decide about the block, and tell it the outcome."""
+    def _guarded(
+        self, context: RequestContext, repeat: Repeat, is_stream: bool = False
+    ) -> Iterator[WaitingCall | None]:
+        """Let the breaker decide about the block, and tell it the outcome. It may end the block with a RagError."""
         if context.priority <= BACKGROUND_PRIORITY:
-            yield
+            yield None
             return
-        self.breaker.admit()
-        start, budget_s = time.perf_counter(), context.remaining_s()
+        call = self.breaker.admit(context.remaining_s(), repeat, is_stream)
         try:
-            yield
+            yield call
         except RagError as error:
-            self.breaker.failed(error, budget_s, time.perf_counter() - start)
+            self.breaker.failed(call, error)
             raise
-        except (asyncio.CancelledError, GeneratorExit):
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            error_of_breaker = call.released() if isinstance(error, asyncio.CancelledError) else None
+            if error_of_breaker is not None:
+                self.breaker.failed(call, error_of_breaker)
+                raise error_of_breaker from None
             if context.remaining_s() <= CLOSE_S:  # the caller noticed the deadline first
-                self.breaker.failed(DeadlineExceededError(self.stage, budget_s), budget_s, budget_s)
+                self.breaker.failed(call, DeadlineExceededError(self.stage, call.budget_s))
+            self.breaker.left(call)
             raise
-        self.breaker.succeeded()
+        else:
+            self.breaker.answered(call)
+        finally:
+            self.breaker.end(call)
 
     @contextmanager
     def _observed(self, context: RequestContext) -> Iterator[tuple[RequestContext, OpenSpan | None]]:
@@ -251,15 +279,35 @@ def _in_span(args: tuple[object, ...], span: OpenSpan | None) -> tuple[object, .
 
 def _at_most(args: tuple[object, ...], budget_s: float) -> tuple[object, ...]:
     """The arguments of a retry: the replica computes no longer than the caller waits."""
-    return tuple(_limited(each, budget_s) for each in args)
+    return _with_envelopes(args, lambda envelope: replace(envelope, budget_s=min(envelope.budget_s, budget_s)))
 
 
-def _limited(argument: object, budget_s: float) -> object:
+def _with_budget(args: tuple[object, ...], budget_s: float) -> tuple[object, ...]:
+    """The arguments of a trial, whose spans would have no request to go to."""
+    return _with_envelopes(args, lambda envelope: replace(envelope, budget_s=budget_s, trace_context=""))
+
+
+def _with_envelopes(args: tuple[object, ...], change: Callable[[Envelope], Envelope]) -> tuple[object, ...]:
+    return tuple(_changed(each, change) for each in args)
+
+
+def _changed(argument: object, change: Callable[[Envelope], Envelope]) -> object:
     if isinstance(argument, Envelope):
-        return replace(argument, budget_s=min(argument.budget_s, budget_s))
+        return change(argument)
     if isinstance(argument, list) and argument and isinstance(argument[0], Envelope):
-        return [_limited(each, budget_s) for each in argument]
+        return [change(each) for each in argument]
     return argument
+
+
+def _trial_of(context: RequestContext, budget_s: float) -> RequestContext:
+    return replace(context, deadline=Deadline.after(budget_s), trace_context="")
+
+
+def _is_of_replica(error: Exception) -> bool:
+    """Whether a replica raised it, in another process or in this one."""
+    return isinstance(error, RayTaskError) or (
+        isinstance(error, RagError) and not isinstance(error, StageUnavailableError)
+    )
 
 
 def _opened(answer: Any) -> Any:

@@ -54,7 +54,7 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     `models` has the state of each model of a list: ready, not_loaded, or open if its breaker lets no request through.
     `fallbacks` has the embedder's: ready, not_loaded, unchecked, or the code of an error, such as unequal_vectors.
     `loading` is the model that a stage is loading, and `error` says why the last one failed to load. `breaker` is
-    closed, open while questions are answered without the stage, or half_open while one of them tries it.
+    closed, open while questions are answered without the stage, or half_open while a call beside them tries it.
     `dependencies` has the breaker of each server: of `database`, of `database_writes`, and of `redis` and `milvus` if
     they are used. Answers do without Redis, and without writes.
     `document_canary` is the last run of the canary, if it is on: its failure does not make the service unready.

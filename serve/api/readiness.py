@@ -36,7 +36,11 @@ def stage_faults(statuses: Mapping[str, StageStatus | None], breakers: Mapping[s
         for stage, status in statuses.items()
         if status is not None and status.loading and not status.model
     ]
-    return silent + loading + [(stage, "its breaker is open") for stage, state in breakers.items() if state == "open"]
+    return (
+        silent
+        + loading
+        + [(stage, f"its breaker is {state}") for stage, state in breakers.items() if state != "closed"]
+    )
 
 
 def missing_parts(faults: Sequence[tuple[str, str]], losses: Losses, unneeded: Set[str] = frozenset()) -> list[str]:

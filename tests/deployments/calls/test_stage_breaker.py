@@ -1,7 +1,7 @@
 """A stage's breaker: what opens it, what a question costs while it is open, and what closes it."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,8 @@ from prometheus_client import REGISTRY
 
 from deployments.calls.client import StageClient
 from deployments.calls.inline import InlineHandle
-from deployments.calls.stage_breaker import StageBreaker, StageBreakerConfig
+from deployments.calls.stage_breaker import WARM_S, StageBreaker, StageBreakerConfig
+from deployments.calls.waiting_calls import TICK_S, Repeat
 from models.breaker import worst
 from models.errors import (
     BreakerOpenError,
@@ -18,6 +19,7 @@ from models.errors import (
     InternalError,
     InvalidRequestError,
     OverloadedError,
+    RagError,
     StageUnavailableError,
 )
 from models.stage_status import StageStatus
@@ -25,175 +27,522 @@ from models.types import BACKGROUND_PRIORITY
 from tests.contexts import within
 from tests.patience import PATIENCE_S
 
-CONFIG = StageBreakerConfig(failures=3, open_s=10, min_budget_s=3)
-LATE = DeadlineExceededError("rerank", 5.0)
+CONFIG = StageBreakerConfig(failures=3, open_s=10, min_budget_s=3, silence_s=4)
+LATE = DeadlineExceededError("probe", 10.0)
+LONG_S = 3600.0  # the tests move a clock of their own, so no call is late by itself
 
 
-class Stage:
-    """The status of a stage that a test turns on and off, and a clock that it moves."""
+class Replica:
+    """A stage in this process whose calls and status a test stops."""
 
     def __init__(self) -> None:
-        self.now, self.is_up, self.num_asked = 0.0, False, 0
+        self.hangs, self.has_status, self.is_busy, self.deaths_left = False, True, False, 0
+        self.num_calls = self.num_cancelled = self.num_asked = 0
+        self.may_answer = asyncio.Event()
 
-    async def status(self) -> StageStatus:
+    async def work(self, number: int) -> int:
+        self.num_calls += 1
+        if self.hangs:
+            await self._hang()
+        if self.deaths_left:
+            self.deaths_left -= 1
+            raise StageUnavailableError("probe")
+        return number
+
+    async def work_batch(self, numbers: list[int], envelopes: list[Any]) -> list[int]:
+        return [await self.work(number) for number in numbers]
+
+    async def stream(self, number: int) -> Any:
+        self.num_calls += 1
+        if self.hangs:
+            await self._hang()
+        yield number
+
+    async def status(self, *_: object) -> StageStatus:
         self.num_asked += 1
-        if not self.is_up:
-            raise StageUnavailableError("rerank")
-        return StageStatus()
+        if self.is_busy:
+            raise OverloadedError("probe")
+        if not self.has_status:
+            raise StageUnavailableError("probe")
+        return StageStatus("model")
 
-    def breaker(self, config: StageBreakerConfig = CONFIG) -> StageBreaker:
-        return StageBreaker("rerank", self.status, config, lambda: self.now)
+    async def _hang(self) -> None:
+        try:
+            await self.may_answer.wait()
+        except asyncio.CancelledError:
+            self.num_cancelled += 1
+            raise
 
 
-def fail(breaker: StageBreaker, times: int = 3) -> None:
-    for _ in range(times):
-        breaker.failed(LATE, budget_s=5, elapsed_s=5)
+class Remote(InlineHandle):
+    """A replica whose calls share messages."""
+
+    @property
+    def is_inline(self) -> bool:
+        return False
 
 
-async def refused(breaker: StageBreaker) -> bool:
-    """Whether a question is refused at once. A status that it asks for has then been answered."""
-    try:
-        breaker.admit()
-    except BreakerOpenError:
+class Clock:
+    """The time of a breaker: timers run when a test lets it pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
+        self.timers.append((self.now + delay_s, callback))
+        return self.timers[-1]
+
+    async def advance(self, seconds: float, step_s: float = TICK_S) -> None:
+        """In steps. After each, what can go on goes on."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += step_s
+            due = [callback for at, callback in self.timers if at <= self.now]
+            self.timers = [timer for timer in self.timers if timer[0] > self.now]
+            for callback in due:
+                callback()
+            await settle()
+
+
+async def settle() -> None:
+    for _ in range(30):
         await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return True
-    return False
+
+
+class Scene:
+    """A client of a replica, with a breaker whose clock stands still."""
+
+    def __init__(self, config: StageBreakerConfig = CONFIG, kind: type[InlineHandle] = InlineHandle) -> None:
+        self.replica, self.clock = Replica(), Clock()
+        self.client = StageClient(kind(self.replica, {}), "probe")
+        self.breaker = self.client.breaker = StageBreaker(
+            "probe", self.replica.status, config, lambda: self.clock.now, self.clock.call_later
+        )
+
+    def begin(self, number: int = 1, priority: int | None = None, shared: bool = False) -> asyncio.Task[Any]:
+        context = within(LONG_S) if priority is None else replace(within(LONG_S), priority=priority)
+        if shared:
+            return asyncio.ensure_future(self.client.shared_call("work_batch", number, context))
+        return asyncio.ensure_future(self.client.call("work", number, context=context))
+
+    async def ask(self) -> Any:
+        """The answer to a question, or the type of its error; None if it still waits."""
+        task = self.begin()
+        await settle()
+        if not task.done():
+            return None
+        return type(task.exception()) if task.exception() else task.result()
+
+    def stop(self, has_status: bool = False) -> None:
+        self.replica.hangs, self.replica.has_status = True, has_status
+
+    def resume(self) -> None:
+        self.replica.hangs, self.replica.has_status = False, True
+        self.replica.may_answer.set()
+
+    async def fail(
+        self,
+        times: int = 1,
+        error: RagError = LATE,
+        budget_s: float = 10,
+        waited_s: float = 10,
+        repeat: Repeat | None = None,
+    ) -> None:
+        """Calls that end so, one after the other. The status is not asked meanwhile."""
+        for _ in range(times):
+            call = self.breaker.admit(budget_s, repeat or self._repeat)
+            self.clock.now += waited_s
+            self.breaker.failed(call, error)
+
+    async def _repeat(self, budget_s: float) -> int:
+        return await self.replica.work(1)
+
+
+async def errors_of(tasks: list[asyncio.Task[Any]]) -> list[Any]:
+    return [type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)]
 
 
 async def test_three_late_answers_in_a_row_open_it() -> None:
-    breaker = Stage().breaker()
+    scene = Scene()
 
-    fail(breaker, 2)
-    breaker.succeeded()
-    fail(breaker, 2)
-    assert breaker.state == "closed"
+    await scene.fail(2)
+    assert await scene.ask() == 1
+    await scene.fail(2)
+    assert scene.breaker.state == "closed"
 
-    fail(breaker, 1)
-    assert breaker.state == "open"
-    assert await refused(breaker)
+    await scene.fail(1)
+    assert scene.breaker.state == "open"
+    assert await scene.ask() == BreakerOpenError
 
 
 @pytest.mark.parametrize(
-    ("error", "budget_s", "elapsed_s"),
+    ("error", "budget_s", "waited_s"),
     [
         (LATE, 2.9, 2.9),  # a client's short deadline
-        (StageUnavailableError("rerank"), 5, 0.1),  # it costs nothing
-        (OverloadedError("rerank"), 5, 5),
-        (InternalError("rerank"), 5, 5),
+        (StageUnavailableError("probe"), 5, 0.1),  # it costs nothing
+        (OverloadedError("probe"), 5, 5),
+        (InternalError("probe"), 5, 5),
         (InvalidRequestError("too long"), 5, 5),
     ],
 )
 async def test_what_says_nothing_about_the_next_question_opens_nothing(
-    error: Any, budget_s: float, elapsed_s: float
+    error: Any, budget_s: float, waited_s: float
 ) -> None:
-    breaker = Stage().breaker()
+    scene = Scene()
 
+    await scene.fail(10, error, budget_s, waited_s)
+
+    assert scene.breaker.state == "closed"
+
+
+async def test_late_calls_of_a_busy_stage_open_nothing() -> None:
+    scene = Scene()
     for _ in range(10):
-        breaker.failed(error, budget_s, elapsed_s)
+        call = scene.breaker.admit(10, scene._repeat)
+        scene.clock.now += 5
+        assert await scene.ask() == 1  # another question's answer
+        scene.clock.now += 5
+        scene.breaker.failed(call, LATE)
 
-    assert breaker.state == "closed"
-
-
-async def test_a_dead_stage_costs_no_question_until_it_answers_again() -> None:
-    stage = Stage()
-    breaker = stage.breaker()
-    fail(breaker)
-
-    for stage.now in range(60):
-        assert await refused(breaker)
-    assert stage.num_asked == 60  # once a second, beside the questions
-
-    stage.is_up, stage.now = True, 60
-    assert await refused(breaker)
-    assert breaker.state == "half_open"
-    assert not await refused(breaker)  # the trial
-    assert await refused(breaker)  # no other question until its outcome
-    breaker.succeeded()
-    assert breaker.state == "closed"
-    assert not await refused(breaker)
+    assert scene.breaker.state == "closed"
 
 
-async def test_a_slow_stage_costs_one_question_in_every_pause() -> None:
-    stage = Stage()
-    breaker, stage.is_up = stage.breaker(), True
-    fail(breaker)
-    trials = 0
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_stage_that_falls_silent_ends_the_calls_that_wait_and_costs_the_next_ones_nothing(shared: bool) -> None:
+    scene, before = Scene(kind=Remote), open_breakers()
+    assert await scene.ask() == 1
+    scene.stop()
 
-    for tenth in range(600):
-        stage.now = tenth / 10
-        if not await refused(breaker):
-            trials += 1
-            breaker.failed(LATE, budget_s=5, elapsed_s=5)
+    calls = [scene.begin(number, shared=shared) for number in range(5)]
+    await scene.clock.advance(3.5)
+    assert not any(call.done() for call in calls)
+    await scene.clock.advance(1.0)
 
-    assert trials == 5  # after 10, 20, 30, 40 and 50 s
+    assert await errors_of(calls) == [BreakerOpenError] * 5
+    assert scene.replica.num_cancelled >= 1
+    num_calls = scene.replica.num_calls
+    assert [await scene.ask() for _ in range(5)] == [BreakerOpenError] * 5
+    assert scene.replica.num_calls == num_calls
+    assert (scene.breaker.state, open_breakers()) == ("open", before + 1)
 
 
-async def test_a_trial_whose_client_leaves_is_followed_by_another() -> None:
-    stage = Stage()
-    breaker, stage.is_up = stage.breaker(), True
-    fail(breaker)
-    assert await refused(breaker)
+async def test_one_call_after_the_other_opens_it_too_though_each_client_leaves_early() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop()
 
-    stage.now = 10
-    assert not await refused(breaker)
-    assert await refused(breaker)
-    stage.now = 20
-    assert not await refused(breaker)
+    for _ in range(5):
+        call = scene.begin()
+        await scene.clock.advance(1)
+        call.cancel()
+
+    assert scene.breaker.state == "open"
+
+
+async def test_a_silent_stream_ends_and_one_that_has_begun_goes_on() -> None:
+    scene = Scene()
+    begun = scene.client.stream_call("stream", 1, context=within(LONG_S))
+    assert await anext(begun) == 1
+    scene.stop()
+
+    silent = asyncio.ensure_future(anext(scene.client.stream_call("stream", 2, context=within(LONG_S))))
+    await scene.clock.advance(5)
+
+    assert await errors_of([silent]) == [BreakerOpenError]
+    assert [item async for item in begun] == []
+
+
+async def test_a_first_call_waits_for_a_model_that_warms_up_or_a_replica_that_starts() -> None:
+    scene = Scene()
+    scene.stop()
+
+    call = scene.begin()
+    await scene.clock.advance(60)
+    scene.resume()
+
+    assert await call == 1
+    assert scene.breaker.state == "closed"
+
+
+async def test_so_does_a_call_to_a_stage_that_was_scaled_to_zero() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop()
+    scene.clock.now += WARM_S + 1
+
+    call = scene.begin()
+    await scene.clock.advance(60)
+    scene.resume()
+
+    assert await call == 1
+
+
+async def test_a_swap_or_long_work_under_way_opens_nothing_while_the_status_is_answered() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop(has_status=True)
+
+    call = scene.begin()
+    await scene.clock.advance(60)
+    scene.resume()
+
+    assert scene.replica.num_asked > 1
+    assert await call == 1
+
+
+@pytest.mark.parametrize("priority", [None, BACKGROUND_PRIORITY])
+async def test_a_busy_stage_whose_status_waits_in_its_queue_is_not_silent(priority: int | None) -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop()
+    waiting = scene.begin()
+    for number in range(20):
+        await scene.clock.advance(3)
+        scene.replica.hangs = False
+        assert await scene.begin(number, priority) == number
+        scene.replica.hangs = True
+    scene.resume()
+
+    assert await waiting == 1
+    assert scene.breaker.state == "closed"
+
+
+async def test_a_status_that_a_full_queue_refuses_is_an_answer() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop()
+    scene.replica.is_busy = True
+
+    call = scene.begin()
+    await scene.clock.advance(60)
+    scene.resume()
+
+    assert await call == 1
+
+
+async def test_a_caller_that_got_no_core_for_a_minute_has_not_listened() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop()
+
+    call = scene.begin()
+    await scene.clock.advance(180, step_s=60)
+    scene.resume()
+
+    assert await call == 1
+    assert scene.breaker.state == "closed"
+
+
+async def test_after_a_late_call_the_next_ones_wait_less() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop(has_status=True)
+    await scene.fail(1)
+
+    call = scene.begin()
+    await scene.clock.advance(3)
+    assert not call.done()
+    await scene.clock.advance(1)
+
+    assert await errors_of([call]) == [DeadlineExceededError]
+    assert scene.breaker.state == "closed"
+    assert await scene.ask() is None
+    await scene.clock.advance(4)
+    assert scene.breaker.state == "open"
+
+
+async def test_but_not_less_than_several_times_what_a_slow_stage_takes() -> None:
+    scene = Scene()
+    slow = scene.breaker.admit(10, scene._repeat)
+    scene.clock.now += 5
+    scene.breaker.answered(slow)
+    scene.stop(has_status=True)
+    await scene.fail(1)
+
+    call = scene.begin()
+    await scene.clock.advance(19)
+    assert not call.done()
+    scene.resume()
+
+    assert await call == 1
+
+
+async def test_a_dead_stage_costs_no_question_and_is_back_before_the_next_one() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop()
+    call = scene.begin()
+    await scene.clock.advance(5)
+    assert await errors_of([call]) == [BreakerOpenError]
+
+    num_calls, before = scene.replica.num_calls, scene.replica.num_asked
+    for _ in range(60):
+        assert await scene.ask() == BreakerOpenError
+        await scene.clock.advance(1)
+    assert scene.replica.num_calls == num_calls
+    assert 50 <= scene.replica.num_asked - before <= 61  # once a second, beside the questions
+
+    scene.resume()
+    await scene.clock.advance(2)
+
+    assert scene.breaker.state == "closed"
+    assert scene.replica.num_calls == num_calls + 1  # the trial
+    assert await scene.ask() == 1
+
+
+async def test_a_stage_that_answers_its_status_alone_costs_no_question_and_is_tried_in_every_pause() -> None:
+    scene, states = Scene(), set()
+    scene.stop(has_status=True)
+    await scene.fail(3)
+    num_calls = scene.replica.num_calls
+
+    for _ in range(120):
+        assert await scene.ask() == BreakerOpenError
+        await scene.clock.advance(0.5)
+        states.add(scene.breaker.state)
+
+    assert scene.replica.num_calls == num_calls + 1  # which still waits
+    assert states == {"open", "half_open"}
+    scene.resume()
+    await scene.clock.advance(0.5)
+    assert scene.breaker.state == "closed"
+
+
+@pytest.mark.parametrize(
+    "error", [LATE, OverloadedError("probe"), StageUnavailableError("probe"), InternalError("probe")]
+)
+async def test_a_trial_that_fails_is_followed_by_another_after_a_pause(error: RagError) -> None:
+    scene, budgets = Scene(), list[float]()
+
+    async def repeat(budget_s: float) -> None:
+        budgets.append(budget_s)
+        raise error
+
+    for budget_s in (10.0, 0.2, 10.0, 10.0):  # one client had a short deadline
+        await scene.fail(1, budget_s=budget_s, repeat=repeat)
+    await scene.clock.advance(60)
+
+    assert scene.breaker.state == "open"
+    assert budgets == [10.0] * 5
+
+
+async def test_a_fallback_that_leaves_the_stage_little_time_opens_it_and_leaves_a_trial() -> None:
+    scene = Scene()
+    for _ in range(3):
+        await scene.fail(1, budget_s=2, waited_s=2)
+        scene.breaker.cut_short(LATE, 2, 5)
+    assert scene.breaker.state == "open"
+
+    await scene.clock.advance(12)
+    assert scene.breaker.state == "closed"
+
+
+async def test_a_trial_that_is_refused_is_an_answer() -> None:
+    scene = Scene()
+
+    async def repeat(budget_s: float) -> None:
+        raise InvalidRequestError("too long")
+
+    await scene.fail(3, repeat=repeat)
+    await scene.clock.advance(15)
+
+    assert scene.breaker.state == "closed"
 
 
 async def test_a_reader_that_leaves_a_silent_stream_late_tells_of_a_failure() -> None:
-    breaker = Stage().breaker()
+    scene = Scene()
 
-    for _ in range(3):
-        breaker.left(19.0)
-    assert breaker.state == "closed"
+    for waited_s, state in ((19.0, "closed"), (20.0, "open")):
+        for _ in range(3):
+            call = scene.breaker.admit(60, scene._repeat, is_stream=True)
+            scene.clock.now += waited_s
+            scene.breaker.left(call)
+        assert scene.breaker.state == state
 
-    for _ in range(3):
-        breaker.left(20.0)
-    assert breaker.state == "open"
+
+async def test_a_caller_that_leaves_as_its_call_is_released_is_cancelled() -> None:
+    scene = Scene()
+    scene.stop()
+    task = scene.begin()
+    await settle()
+
+    for call in scene.breaker._waiting.all():
+        call.release(LATE)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
-async def test_it_can_be_turned_off_while_it_is_open() -> None:
-    breaker = Stage().breaker()
-    fail(breaker)
+async def test_a_caller_with_a_timeout_of_its_own_goes_on_after_a_release() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop()
 
-    breaker.configure(CONFIG.model_copy(update={"enabled": False}))
+    async def patient() -> str:
+        async with asyncio.timeout(LONG_S):
+            try:
+                await scene.client.call("work", 1, context=within(LONG_S))
+            except BreakerOpenError:
+                await asyncio.sleep(0)
+                return "answered without it"
+        return "answered with it"
 
-    assert breaker.state == "closed"
-    assert not await refused(breaker)
+    task = asyncio.ensure_future(patient())
+    await scene.clock.advance(5)
+
+    assert await task == "answered without it"
+    assert task.cancelling() == 0
+
+
+async def test_nothing_ticks_while_no_call_waits() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    assert len(scene.clock.timers) == 1
+
+    await scene.clock.advance(1)
+
+    assert scene.clock.timers == []
+
+
+async def test_it_can_be_turned_off_and_on_again_while_it_is_open() -> None:
+    scene = Scene()
+    scene.stop()
+    await scene.fail(3)
+
+    scene.breaker.configure(CONFIG.model_copy(update={"enabled": False}))
+    assert scene.breaker.state == "closed"
+    assert await scene.ask() is None
+    await scene.clock.advance(60)
+    assert scene.breaker.state == "closed"
+
+    scene.breaker.configure(CONFIG)
+    assert await scene.ask() == BreakerOpenError
+    scene.resume()
+    await scene.clock.advance(12)
+    assert scene.breaker.state == "closed"
+
+
+async def test_work_in_the_background_passes_an_open_breaker_and_is_not_released() -> None:
+    scene = Scene()
+    assert await scene.ask() == 1
+    scene.stop()
+    ingestion = scene.begin(7, BACKGROUND_PRIORITY)
+    question = scene.begin()
+    await scene.clock.advance(5)
+
+    assert await errors_of([question]) == [BreakerOpenError]
+    assert not ingestion.done()
+    scene.resume()
+    assert await ingestion == 7
+    assert await scene.begin(8, BACKGROUND_PRIORITY) == 8
 
 
 def test_a_stage_is_as_open_as_its_worst_shard() -> None:
     assert worst(["closed", "half_open", "closed"]) == "half_open"
     assert worst(["half_open", "open"]) == "open"
     assert worst([]) == "closed"
-
-
-class Replica:
-    """A stage in this process that hangs, dies once, or answers."""
-
-    def __init__(self) -> None:
-        self.hangs, self.deaths_left, self.num_calls = False, 0, 0
-
-    async def work(self, number: int) -> int:
-        self.num_calls += 1
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.deaths_left:
-            self.deaths_left -= 1
-            raise StageUnavailableError("probe")
-        return number
-
-    async def stream(self, number: int) -> Any:
-        if self.hangs:
-            await asyncio.Event().wait()
-        yield number
-
-    async def status(self) -> StageStatus:
-        if self.hangs:
-            raise StageUnavailableError("probe")
-        return StageStatus("model")
 
 
 def client_of(replica: Replica) -> StageClient:
@@ -213,9 +562,9 @@ async def caught(call: Awaitable[Any]) -> type[Exception] | Any:
         return type(error)
 
 
-async def test_the_first_questions_wait_for_a_hung_stage_and_the_next_ones_do_not() -> None:
+async def test_by_the_event_loops_own_clock_a_hung_stage_is_left_alone_and_comes_back() -> None:
     replica, before = Replica(), open_breakers()
-    client, replica.hangs = client_of(replica), True
+    client, replica.hangs, replica.has_status = client_of(replica), True, False
 
     outcomes = [await caught(client.call("work", 1, context=within(0.02))) for _ in range(6)]
 
@@ -223,15 +572,15 @@ async def test_the_first_questions_wait_for_a_hung_stage_and_the_next_ones_do_no
     assert replica.num_calls == 3
     assert open_breakers() == before + 1
 
-    replica.hangs = False
+    replica.hangs, replica.has_status = False, True
     async with asyncio.timeout(PATIENCE_S):
-        while await caught(client.call("work", 1, context=within(5))) != 1:  # noqa: ASYNC110, its probe takes turns
+        while client.breaker.state != "closed":  # noqa: ASYNC110, by its own trial
             await asyncio.sleep(0.01)
-    assert client.breaker.state == "closed"
+    assert await client.call("work", 1, context=within(LONG_S)) == 1
     assert open_breakers() == before
 
 
-async def test_work_in_the_background_passes_an_open_breaker_and_opens_none() -> None:
+async def test_late_work_in_the_background_opens_nothing() -> None:
     replica = Replica()
     client, replica.hangs = client_of(replica), True
     ingestion = replace(within(0.02), priority=BACKGROUND_PRIORITY)
