@@ -203,8 +203,8 @@ class StageBreaker:
         self._start()
 
     def _keep_for_trial(self, call: WaitingCall) -> None:
-        """The one with the most time, so that a client's short deadline is no trial's."""
-        if self._trial is None or call.budget_s >= self._trial[0]:
+        """The last one, unless its client's deadline is short."""
+        if self._trial is None or 2 * call.budget_s >= self._trial[0]:
             self._trial = (call.budget_s, call.repeat)
 
     @property
@@ -267,19 +267,19 @@ class StageBreaker:
         return True
 
     async def _try(self) -> None:
-        """Send a refused call again. Its answer closes the breaker."""
+        """Send a refused call again, once: it may be what kills the replica. Its answer closes the breaker."""
         if self._trial is None:
             return
-        budget_s, repeat = self._trial
+        (budget_s, repeat), self._trial = self._trial, None
         self._is_trying, start = True, self._clock()
         self._breaker.wait()
         try:
             await repeat(max(budget_s, self._config.min_budget_s))
-        except (DeadlineExceededError, StageUnavailableError, OverloadedError, InternalError) as error:
+        except (DeadlineExceededError, StageUnavailableError, OverloadedError) as error:
             logger.warning("stage %s is still left out of questions: %s", self._stage, error)
             return
         except RagError:
-            pass  # an answer, though a refusal
+            pass  # an answer, though a refusal or a bug
         finally:
             self._is_trying = False
         self._succeed(self._clock() - start)
