@@ -15,7 +15,7 @@ from deployments.telemetry import metrics
 from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import LoggedRequest, log_as
 from deployments.telemetry.otlp import SERVER_ERROR, Tracer
-from deployments.telemetry.spans import OpenSpan
+from deployments.telemetry.spans import Span
 from deployments.telemetry.trace_context import trace_context_of, unrecorded
 from models.errors import RagError
 from serve.access.caller import Caller
@@ -73,7 +73,7 @@ class RequestTrace:
             tracer.end(recorder, sending.status, callers)
 
 
-def _describe(root: OpenSpan, scope: Scope, status: int) -> None:
+def _describe(root: Span, scope: Scope, status: int) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
     root.name = f"{scope['method']} {route}"
     root.error = str(status) if status >= SERVER_ERROR else ""

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from prometheus_client import Histogram
 from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 
@@ -21,7 +20,7 @@ from deployments.calls.stage_breaker import StageBreaker
 from deployments.calls.waiting_calls import Repeat, WaitingCall
 from deployments.telemetry import gen_ai, metrics
 from deployments.telemetry.logs import ids_of
-from deployments.telemetry.spans import OpenSpan, Traced, calling, collect
+from deployments.telemetry.spans import Span, Traced, calling, collect
 from models.deadline import Deadline
 from models.errors import (
     DeadlineExceededError,
@@ -53,7 +52,6 @@ class StageClient:
     def __init__(self, handle: Handle, stage: str, coalescing: CoalescingConfig = AS_SHIPPED) -> None:
         self.stage = stage
         self._handle = handle
-        self._seconds: dict[str, Histogram] = {}  # by outcome
         self._coalescing = coalescing
         self._coalescers: dict[str, Coalescer] = {}  # by method
         self._retries = RetryBudget()
@@ -227,7 +225,7 @@ class StageClient:
             self.breaker.end(call)
 
     @contextmanager
-    def _observed(self, context: RequestContext) -> Iterator[tuple[RequestContext, OpenSpan | None]]:
+    def _observed(self, context: RequestContext) -> Iterator[tuple[RequestContext, Span | None]]:
         """Time the block, and count it under its outcome. Yields the context to send, and a recorded call's span."""
         start, outcome = time.perf_counter(), "ok"
         try:
@@ -242,9 +240,7 @@ class StageClient:
             outcome = "cancelled"
             raise
         finally:
-            if outcome not in self._seconds:
-                self._seconds[outcome] = metrics.STAGE_SECONDS.labels(self.stage, outcome)
-            self._seconds[outcome].observe(time.perf_counter() - start)
+            metrics.STAGE_SECONDS.labels(self.stage, outcome).observe(time.perf_counter() - start)
 
     def _translated(self, error: BaseException, envelopes: Sequence[Envelope]) -> BaseException:
         match error:
@@ -269,7 +265,7 @@ class StageClient:
         logger.error("stage %s failed", self.stage, exc_info=error.with_traceback(None), extra=ids_of(envelopes))
 
 
-def _in_span(args: tuple[object, ...], span: OpenSpan | None) -> tuple[object, ...]:
+def _in_span(args: tuple[object, ...], span: Span | None) -> tuple[object, ...]:
     """The arguments of a call, whose envelope has the call's span as its parent."""
     if span is None:
         return args
@@ -318,7 +314,7 @@ def _opened(answer: Any) -> Any:
     return answer
 
 
-def _described(span: OpenSpan | None, answer: Any) -> Any:
+def _described(span: Span | None, answer: Any) -> Any:
     """The answer; its span says which model gave it."""
     if span is not None:
         span.attributes.update(gen_ai.attributes_of(answer))

@@ -7,13 +7,11 @@ from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-from prometheus_client import Gauge
-
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.telemetry import metrics
 from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import log_as
-from deployments.telemetry.spans import OpenSpan, Traced, received_spans
+from deployments.telemetry.spans import Span, Traced, received_spans
 from models.deadline import Deadline
 from models.errors import RagError
 from models.remote.origin import Origin, send_for
@@ -52,7 +50,7 @@ def received_stream(method: Callable[P, AsyncGenerator[T, None]]) -> Callable[P,
     return observed
 
 
-def _below(spans: list[OpenSpan], args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _below(spans: list[Span], args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments, with an envelope whose spans begin below that of the replica."""
     if not spans:
         return args
@@ -75,9 +73,9 @@ def _envelopes(args: tuple[Any, ...]) -> list[Envelope]:
 
 
 @contextmanager
-def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[list[OpenSpan]]:
+def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[list[Span]]:
     log_as(*envelopes)
-    ongoing = _ongoing(stage)
+    ongoing = metrics.STAGE_ONGOING.labels(stage)
     ongoing.inc(len(envelopes))
     start, outcome = time.perf_counter(), "cancelled"
     try:
@@ -99,12 +97,7 @@ def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[li
             ACCESS_LOG.add(f"{method} of {len(envelopes)}: {outcome}, {elapsed_s * 1000:.1f} ms", fields)
 
 
-@functools.cache
-def _ongoing(stage: str) -> Gauge:
-    return metrics.STAGE_ONGOING.labels(stage)
-
-
-def _origin(envelopes: list[Envelope], spans: list[OpenSpan]) -> Origin:
+def _origin(envelopes: list[Envelope], spans: list[Span]) -> Origin:
     """What a model behind a URL is told: the message's deadline, and the first of its traces."""
     traceparents = [span.traceparent for span in spans] or [envelope.trace_context for envelope in envelopes]
     deadline = Deadline.after(longest_budget_s(envelopes)) if envelopes else Deadline.never()

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from logging.handlers import MemoryHandler, RotatingFileHandler
 from typing import Any
 
@@ -89,9 +90,8 @@ def _append(handler: RotatingFileHandler, lines: str) -> None:
 
 def _json(now: float, message: str, fields: Mapping[str, Any]) -> bytes:
     """The fields of Serve's own lines, without the place in the source."""
-    milliseconds = int(now * 1000) % 1000
     line = {
-        "asctime": f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))},{milliseconds:03d}",
+        "asctime": f"{_second(int(now))},{int(now * 1000) % 1000:03d}",
         "levelname": "INFO",
         "message": message,
         "process": os.getpid(),
@@ -101,6 +101,11 @@ def _json(now: float, message: str, fields: Mapping[str, Any]) -> bytes:
         "timestamp_ns": int(now * 1e9),
     }
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+@lru_cache(maxsize=2)  # most lines are of the same second as the line before
+def _second(unix_s: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
 
 
 ACCESS_LOG = AccessLog()

@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
+from deployments.telemetry.buffered_metrics import BUFFER
 from deployments.telemetry.metrics_files import ATTEMPTS, GAUGE, MetricsFiles
 
 FOLDER, PORT, HOST = "RAGSERVE_METRICS_FOLDER", "RAGSERVE_METRICS_PORT", "RAGSERVE_METRICS_HOST"
@@ -123,5 +124,6 @@ def folder_registry(folder: Path) -> CollectorRegistry:
 
 
 def exposition() -> bytes:
-    """Prometheus' text format."""
+    """Prometheus' text format. All that this process observed is in it; others are FLUSH_S late."""
+    BUFFER.flush()
     return generate_latest(node_registry())

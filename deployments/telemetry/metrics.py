@@ -5,8 +5,7 @@ Labels are bounded (routes, stages, outcomes, aliases of the catalog, the first 
 
 from collections.abc import Callable
 
-from prometheus_client import Counter, Gauge, Histogram
-
+from deployments.telemetry.buffered_metrics import Counter, Gauge, Histogram
 from deployments.telemetry.exposition import write_to_folder
 
 write_to_folder()

@@ -12,7 +12,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from deployments.telemetry.spans import OpenSpan, Recorder, Span, is_recorded, new_trace_id
+from deployments.telemetry.spans import Recorder, Span, is_recorded, new_trace_id
 
 KINDS = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
 RESOURCE = Resource({"service.name": "ragserve"})
@@ -58,8 +58,8 @@ class Tracer:
         """A recorder for a request, in its caller's trace if it has one."""
         if trace_context:
             _, trace_id, parent_id, _ = trace_context.split("-")
-            return Recorder(OpenSpan(trace_id, parent_id, name, "server"))
-        return Recorder(OpenSpan(new_trace_id(), "", name, "server"))
+            return Recorder(Span(trace_id, parent_id, name, "server"))
+        return Recorder(Span(new_trace_id(), "", name, "server"))
 
     def end(self, recorder: Recorder, status: int, trace_context: str) -> None:
         """Export the recorder's spans, if they are chosen."""

@@ -30,31 +30,10 @@ os.register_at_fork(after_in_child=lambda: _ids.seed(secrets.randbits(256)))
 
 @dataclass(slots=True)
 class Span:
-    """A finished span: ids in hex, times in Unix nanoseconds. `links` are traceparents. `error` is a code, or empty."""
+    """Ids in hex, times in Unix nanoseconds. It is under way until `end`; its children get its `traceparent`.
 
-    trace_id: str
-    span_id: str
-    parent_id: str
-    name: str
-    kind: Kind
-    start_ns: int
-    end_ns: int
-    attributes: Mapping[str, Value] = field(default_factory=dict)
-    links: tuple[str, ...] = ()
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Traced:
-    """A replica's answer, and its spans of the requests that are recorded."""
-
-    answer: Any
-    spans: tuple[Span, ...]
-
-
-@dataclass(slots=True)
-class OpenSpan:
-    """A span under way. Its `traceparent` is what its children get."""
+    `links` are traceparents. `error` is a code, or empty.
+    """
 
     trace_id: str
     parent_id: str
@@ -65,57 +44,53 @@ class OpenSpan:
     error: str = ""
     span_id: str = field(default_factory=lambda: f"{_ids.getrandbits(64) or 1:016x}")
     start_ns: int = field(default_factory=time.time_ns)
+    end_ns: int = 0
 
     @property
     def traceparent(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}{RECORDED}"
 
-    def end(self) -> Span:
-        return Span(
-            self.trace_id,
-            self.span_id,
-            self.parent_id,
-            self.name,
-            self.kind,
-            self.start_ns,
-            time.time_ns(),
-            self.attributes,
-            self.links,
-            self.error,
-        )
+    def end(self) -> "Span":
+        self.end_ns = time.time_ns()
+        return self
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A replica's answer, and its ended spans of the requests that are recorded."""
+
+    answer: Any
+    spans: tuple[Span, ...]
 
 
 class Recorder:
-    """The spans of a request. Its `with` block is the request: spans that come later are dropped."""
+    """The ended spans of a request. Its `with` block is the request: spans that come later are dropped."""
 
-    def __init__(self, root: OpenSpan) -> None:
+    def __init__(self, root: Span) -> None:
         self.root = root
         self.spans: list[Span] = []
 
     def __enter__(self) -> "Recorder":
-        _recorders[self.root.span_id] = self
+        self.begin(self.root)
         _current.set(self.root)
         return self
 
     def __exit__(self, *_: object) -> None:
-        del _recorders[self.root.span_id]
         _current.set(None)
-        self.spans.append(self.root.end())
+        self.end(self.root)
 
-    @contextmanager
-    def child(self, span: OpenSpan) -> Iterator[None]:
-        """Record the span when the block ends."""
+    def begin(self, span: Span) -> None:
+        """Spans below this one are the recorder's too, until it ends."""
         _recorders[span.span_id] = self
-        try:
-            yield
-        finally:
-            del _recorders[span.span_id]
-            self.spans.append(span.end())
+
+    def end(self, span: Span) -> None:
+        del _recorders[span.span_id]
+        self.spans.append(span.end())
 
 
 # By the ids of the spans under way in this process. Not by trace: a caller may send several requests in one.
 _recorders: dict[str, Recorder] = {}
-_current: ContextVar[OpenSpan | None] = ContextVar("current_span", default=None)
+_current: ContextVar[Span | None] = ContextVar("current_span", default=None)
 
 
 def is_recorded(trace_context: str) -> bool:
@@ -148,17 +123,18 @@ def step(name: str) -> Iterator[None]:
     if parent is None or recorder is None:
         yield
         return
-    span = OpenSpan(parent.trace_id, parent.span_id, name)
+    span = Span(parent.trace_id, parent.span_id, name)
+    recorder.begin(span)
     _current.set(span)
     try:
-        with recorder.child(span):
-            yield
+        yield
     finally:
+        recorder.end(span)
         _current.set(parent)  # not `reset`: a stream may be closed in another context than it began in
 
 
 @contextmanager
-def calling(name: str, context: RequestContext) -> Iterator[tuple[RequestContext, OpenSpan | None]]:
+def calling(name: str, context: RequestContext) -> Iterator[tuple[RequestContext, Span | None]]:
     """A span around a call of a stage, and the context to send: its children are below this span."""
     if not is_recorded(context.trace_context):
         yield context, None
@@ -171,32 +147,28 @@ def calling(name: str, context: RequestContext) -> Iterator[tuple[RequestContext
     if recorder is None:
         yield context, None
         return
-    span = OpenSpan(trace_id, parent_id, name, "client")
-    with recorder.child(span), _failing(span):
-        yield replace(context, trace_context=span.traceparent), span
-
-
-@contextmanager
-def _failing(span: OpenSpan) -> Iterator[None]:
-    """Note why the block failed."""
+    span = Span(trace_id, parent_id, name, "client")
+    recorder.begin(span)
     try:
-        yield
+        yield replace(context, trace_context=span.traceparent), span
     except RagError as error:
         span.error = error.code
         raise
     except (asyncio.CancelledError, GeneratorExit):
         span.error = "cancelled"
         raise
+    finally:
+        recorder.end(span)
 
 
-def received_spans(name: str, trace_contexts: Sequence[str]) -> list[OpenSpan]:
+def received_spans(name: str, trace_contexts: Sequence[str]) -> list[Span]:
     """In a replica: a span for each recorded request of a message, linked to the others of the message."""
     recorded = list(dict.fromkeys(filter(is_recorded, trace_contexts)))
     spans = []
     for traceparent in recorded:
         _, trace_id, parent_id, _ = traceparent.split("-")
         others_of_message = tuple(link for link in recorded if link != traceparent)
-        span = OpenSpan(trace_id, parent_id, name, "server", others_of_message)
+        span = Span(trace_id, parent_id, name, "server", others_of_message)
         span.attributes["messaging.batch.message_count"] = len(trace_contexts)
         spans.append(span)
     return spans

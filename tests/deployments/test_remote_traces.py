@@ -11,7 +11,7 @@ from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.embedder import Embedder, EmbedderClient
 from deployments.generator import Generator, GeneratorClient
 from deployments.reranker import Reranker, RerankerClient
-from deployments.telemetry.spans import OpenSpan, Recorder, Span
+from deployments.telemetry.spans import Recorder, Span
 from deployments.telemetry.trace_context import unrecorded
 from models.catalog import Catalog
 from models.types import ChatMessage, GenerationRequest, Passage, RequestContext
@@ -79,7 +79,7 @@ async def generate(catalog: Catalog, server: ScriptedServer, context: RequestCon
 
 
 async def spans_of(work: Any, catalog: Catalog, server: ScriptedServer) -> list[Span]:
-    recorder = Recorder(OpenSpan(TRACEPARENT.split("-")[1], "", "POST", "server"))
+    recorder = Recorder(Span(TRACEPARENT.split("-")[1], "", "POST", "server"))
     with recorder:
         await work(catalog, server, traced(recorder.root.traceparent))
     return recorder.spans

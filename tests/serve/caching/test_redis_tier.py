@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import pytest
 import redis
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from deployments.telemetry import metrics
 from serve.caching.redis_tier import NAMESPACE, RedisTier
 from tests.patience import PATIENCE_S
 from tests.serve.caching.cache_samples import RedisServer
@@ -128,7 +128,7 @@ def at_once(call: Coroutine[Any, Any, T]) -> T:
 
 
 def open_breakers() -> float:
-    return metrics.OPEN_BREAKERS.labels("redis")._value.get()
+    return REGISTRY.get_sample_value("ragserve_open_breakers", {"stage": "redis"}) or 0.0
 
 
 async def test_a_server_that_comes_back_is_used_again(server: RedisServer) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from prometheus_client import Counter, Gauge, Histogram
 from ray._common.formatters import JSONFormatter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,6 +23,7 @@ from deployments.lexical_searcher import LexicalSearcher
 from deployments.parser import Parser
 from deployments.replica.storage import StorageConfig
 from deployments.reranker import Reranker
+from deployments.telemetry.buffered_metrics import Counter, Gauge, Histogram
 from deployments.telemetry.logs import SERVE_LOGGER
 from deployments.telemetry.otlp import TracingConfig
 from deployments.telemetry.start import start_telemetry
