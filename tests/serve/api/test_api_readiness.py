@@ -107,6 +107,12 @@ async def test_a_language_model_that_is_dead_is_missing(tmp_path: Path) -> None:
     assert after.json()["missing"] == ["generate: no replica answers"]
 
 
+def test_a_breaker_on_trial_is_still_a_loss() -> None:
+    faults = stage_faults({}, {"embed": "closed", "dense": "open", "rerank": "half_open"})
+
+    assert faults == [("dense", "its breaker is open"), ("rerank", "its breaker is half_open")]
+
+
 def test_a_parser_that_does_not_answer_is_a_problem_of_files_and_not_of_answers() -> None:
     statuses = {"embed": StageStatus("minilm"), "parse": None}
 
