@@ -30,6 +30,7 @@ SLOW_S = 0.5  # an error that comes sooner costs no question its time
 WARM_S = 30.0
 # After a late call the next ones wait as long as the slowest of the last answers took, times this.
 SUSPECT_TIMES = 4.0
+STREAM_SILENCE = 0.5  # of first_item_s
 FORGET = 0.98  # of the slowest answer's time, at each answer
 
 
@@ -48,7 +49,8 @@ class StageBreakerConfig(BreakerConfig):
         ge=1.5,
         le=3600,
         description="A stage that was answering, and now answers neither a call nor the question for its status for "
-        "so long, is left out, and the calls that wait for it end. Keep it below retrieval.search_s.",
+        "so long, is left out, and the calls that wait for it end. Of streams alone, at least half of first_item_s. "
+        "Keep it below retrieval.search_s.",
     )
     min_budget_s: float = Field(
         default=3.0,
@@ -212,6 +214,12 @@ class StageBreaker:
         """Whether the stage was answering when it fell silent."""
         return self._clock() - self._waiting.silent_s - self._heard_at < WARM_S
 
+    @property
+    def _silence_s(self) -> float:
+        """A language model's process may be busy for longer, and its first text takes long anyway."""
+        streams_s = STREAM_SILENCE * self._config.first_item_s if self._waiting.are_streams else 0.0
+        return max(self._config.silence_s, streams_s)
+
     def _start(self) -> None:
         if self._timer is None and self._config.enabled:
             call_later = self._call_later or asyncio.get_running_loop().call_later
@@ -235,7 +243,7 @@ class StageBreaker:
             self._ask()
         if not self._is_warm:
             return
-        if silent_s >= self._config.silence_s and self._answers is False:
+        if silent_s >= self._silence_s and self._answers is False:
             self._open_for_silence()
         elif self._breaker.is_suspect:
             limit_s = max(self._config.min_budget_s, SUSPECT_TIMES * self._slow_s)

@@ -56,6 +56,10 @@ class WaitingCalls:
         return bool(self._calls)
 
     @property
+    def are_streams(self) -> bool:
+        return all(call.is_stream for call in self._calls)
+
+    @property
     def silent_s(self) -> float:
         """Seconds for which calls have waited and nothing came."""
         return self._num_silent * TICK_S

@@ -247,7 +247,9 @@ async def test_a_silent_stream_ends_and_one_that_has_begun_goes_on() -> None:
     scene.stop()
 
     silent = asyncio.ensure_future(anext(scene.client.stream_call("stream", 2, context=within(LONG_S))))
-    await scene.clock.advance(5)
+    await scene.clock.advance(9)
+    assert not silent.done()
+    await scene.clock.advance(3)
 
     assert await errors_of([silent]) == [BreakerOpenError]
     assert [item async for item in begun] == []
