@@ -13,11 +13,16 @@ def chaos(  # noqa: PLR0913, a command's options are its arguments
     data: Annotated[Path, typer.Option(help="Data folder of the service's `ragserve up`.", file_okay=False)] = Path(
         "data"
     ),
-    only: Annotated[str, typer.Option(help="Only faults whose name has this text.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only faults whose name has this text; may be given again.")
+    ] = None,
     limit_s: Annotated[float, typer.Option("--limit", help="Longest wait for full service, in seconds.", min=10)] = 180,
     server: Annotated[list[str] | None, typer.Option(help="NAME=PID of a server beside it, such as Redis.")] = None,
     restart: Annotated[
-        list[str] | None, typer.Option(help="NAME=COMMAND that starts a server again, and prints its pid.")
+        list[str] | None,
+        typer.Option(
+            help="NAME=COMMAND that starts a server again, and prints its pid. Otherwise it is started as it was."
+        ),
     ] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=COMMAND;;COMMAND, which breaks and mends.")] = None,
     clock: Annotated[
@@ -37,7 +42,7 @@ def chaos(  # noqa: PLR0913, a command's options are its arguments
     from serve.cli.data_folder import owner_of
 
     servers, commands = Server.of_options(server or [], restart or []), map(CommandFault.of_option, fault or [])
-    faults = faults_of(owner_of(data), url, Surroundings(data, servers, list(commands), clock), only)
+    faults = faults_of(owner_of(data), url, Surroundings(data, servers, list(commands), clock), only or [])
     console.print(HEADER, markup=False, soft_wrap=True)
     for row in run(url, faults, limit_s):
         text = row.to_markdown() if isinstance(row, Row) else f"\n{row}"

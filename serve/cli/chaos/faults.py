@@ -14,15 +14,17 @@ from serve.cli.chaos.process_faults import Killed, Processes, Stopped
 from serve.cli.chaos.processes import (
     CONTROLLER,
     ENGINE,
+    GCS,
     HAPROXY,
     PROXY_MANAGER,
     REPLICA,
+    children_of,
     service_processes,
     stages_of,
-    tree_of,
 )
 from serve.cli.chaos.server_faults import Server
 
+GCS_NEEDS = {"RAY_REDIS_ADDRESS", "RAY_GCS_SERVER_PORT"}
 HUNG_STAGES = ("Embedder", "Reranker", "Generator")
 
 
@@ -36,21 +38,24 @@ class Surroundings:
     clock: Path | None = None
 
 
-def faults_of(pid: int, url: str, surroundings: Surroundings, only: str = "") -> list[Fault]:
-    """Those whose name has the text `only`, of the service whose `ragserve up` is process `pid`. Raises ConfigError."""
+def faults_of(pid: int, url: str, surroundings: Surroundings, only: Sequence[str] = ()) -> list[Fault]:
+    """The faults of the service whose `ragserve up` is process `pid`, or those named by a text of `only`.
+
+    Raises ConfigError.
+    """
     faults: list[Fault] = [
         *_of_processes(pid),
         SlowClients(url),
         IdleClients(url),
         *_of_disk(surroundings.data),
-        *(fault for server in surroundings.servers for fault in server.faults()),
+        *(fault for server in [*_gcs_of(pid), *surroundings.servers] for fault in server.faults()),
         *surroundings.commands,
         *([] if surroundings.clock is None else [ClockJump(surroundings.clock, sign * DAY_S) for sign in (1, -1)]),
     ]
-    chosen = [fault for fault in faults if only.lower() in fault.name.lower()]
-    if not chosen:
-        raise ConfigError("--only", f"no fault has {only!r} in its name: {'; '.join(fault.name for fault in faults)}")
-    return chosen
+    for text in only:
+        if not any(text.lower() in fault.name.lower() for fault in faults):
+            raise ConfigError("--only", f"no fault has {text!r} in its name: {'; '.join(each.name for each in faults)}")
+    return [fault for fault in faults if not only or any(text.lower() in fault.name.lower() for text in only)]
 
 
 def _of_processes(pid: int) -> list[Fault]:
@@ -61,7 +66,7 @@ def _of_processes(pid: int) -> list[Fault]:
     kills: list[Fault] = [
         Killed("HAProxy", titled(HAPROXY)),
         Killed("Serve's manager of HAProxy", titled(PROXY_MANAGER)),
-        Killed("HAProxy, its supervisor and Serve's manager of it", lambda: tree_of(pid, PROXY_MANAGER)),
+        Killed("HAProxy and its supervisor", lambda: children_of(pid, PROXY_MANAGER)),
         Killed("Serve's controller", titled(CONTROLLER)),
         *(Killed(stage, titled(f"{REPLICA}{stage}")) for stage in stages),
     ]
@@ -72,6 +77,12 @@ def _of_processes(pid: int) -> list[Fault]:
     if not service_processes(pid, ENGINE):
         return [*kills, *hung]
     return [*kills, Killed("vLLM's engine", titled(ENGINE)), *hung, Stopped("vLLM's engine", titled(ENGINE))]
+
+
+def _gcs_of(pid: int) -> list[Server]:
+    """Ray's GCS, if its state survives it in Redis: without it a cluster ends. Needs RAY_GCS_SERVER_PORT too."""
+    processes = [process for process in service_processes(pid, GCS) if process.name() == GCS]
+    return [Server("Ray's GCS", each.pid) for each in processes if each.environ().keys() >= GCS_NEEDS]
 
 
 def _of_disk(data: Path) -> list[Fault]:

@@ -5,7 +5,7 @@ import contextlib
 import psutil
 
 REPLICA = "ray::ServeReplica:ragserve:"
-ENGINE = "VLLM::EngineCore"
+ENGINE, GCS = "VLLM::EngineCore", "gcs_server"
 CONTROLLER, PROXY_MANAGER, PROXY, HAPROXY = "ray::ServeController", "ray::HAProxyManager", "ray::ProxyActor", "haproxy"
 TITLES = ("ray::ServeReplica", CONTROLLER, PROXY, PROXY_MANAGER, HAPROXY)
 
@@ -27,10 +27,10 @@ def stages_of(pid: int) -> list[str]:
     return sorted({title.removeprefix(REPLICA).partition(".")[0].partition(" ")[0] for title in titles})
 
 
-def tree_of(pid: int, title: str) -> list[psutil.Process]:
-    """The descendants of `pid` with the title, and the descendants of these."""
-    processes = service_processes(pid, title)
-    for process in list(processes):
+def children_of(pid: int, title: str) -> list[psutil.Process]:
+    """The descendants of those descendants of `pid` that have the title."""
+    processes = list[psutil.Process]()
+    for process in service_processes(pid, title):
         with contextlib.suppress(psutil.NoSuchProcess):
             processes += process.children(recursive=True)
     return processes

@@ -2,9 +2,10 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from signal import SIGKILL
 
 import psutil
@@ -13,10 +14,15 @@ from models.errors import ConfigError
 from serve.cli.chaos.fault import LASTS_S, Fault
 from serve.cli.chaos.process_faults import Stopped, send
 
+IN_BACKGROUND = '"$0" "$@" < /dev/null > /dev/null 2>&1 & echo $!'  # no child of this process: nobody would wait for it
+
 
 @dataclass
 class Server:
-    """A process with its children. `restart` is a shell command that starts it again, and prints its pid."""
+    """A process with its children. `restart` is a shell command that starts it again, and prints its pid.
+
+    Without one it is started as it was: with its own arguments, environment, folder and user.
+    """
 
     name: str
     pid: int
@@ -34,8 +40,7 @@ class Server:
         return [Server(name, int(pid), commands.get(name)) for name, pid in pids.items()]
 
     def faults(self) -> list[Fault]:
-        hung = Stopped(self.name, self.processes)
-        return [hung] if self.restart is None else [hung, GoneServer(self)]
+        return [GoneServer(self), Stopped(self.name, self.processes)]
 
     def processes(self) -> list[psutil.Process]:
         try:
@@ -44,16 +49,18 @@ class Server:
         except psutil.NoSuchProcess:
             return []
 
-    def start(self) -> None:
-        """Raises ConfigError."""
-        assert self.restart is not None
-        # What it starts may keep its output open, so the pid is a line and not all of the output.
-        with subprocess.Popen(self.restart, shell=True, stdout=subprocess.PIPE, text=True) as shell:
-            assert shell.stdout is not None
-            line = shell.stdout.readline().strip()
-        if not line.isdecimal():
-            raise ConfigError("--restart", f"the command for {self.name!r} printed {line!r}, and not a pid")
-        self.pid = int(line)
+    def kill(self) -> Callable[[], None]:
+        """Kill it with its children, and return what starts it again. Raises ConfigError if it is gone already."""
+        processes = self.processes()
+        if not processes:
+            raise ConfigError("--server", f"{self.name!r}, process {self.pid}, has ended by itself")
+        again = _starter_of(processes[0]) if self.restart is None else partial(_started_by, self.name, self.restart)
+        send(processes, SIGKILL)
+
+        def start() -> None:
+            self.pid = again()
+
+        return start
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,46 @@ class GoneServer:
 
     @contextmanager
     def inject(self) -> Iterator[None]:
-        send(self.server.processes(), SIGKILL)
+        """Raises ConfigError."""
+        start = self.server.kill()
         try:
             time.sleep(self.lasts_s)
         finally:
-            self.server.start()
+            start()
         yield
+
+
+def _started_by(name: str, command: str) -> int:
+    """The pid that the shell command prints. Raises ConfigError."""
+    # What it starts may keep its output open, so the pid is a line and not all of the output.
+    with subprocess.Popen(command, shell=True, stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        line = shell.stdout.readline().strip()
+    if not line.isdecimal():
+        raise ConfigError("--restart", f"the command for {name!r} printed {line!r}, and not a pid")
+    return int(line)
+
+
+def _starter_of(process: psutil.Process) -> Callable[[], int]:
+    """What starts the process again as it is now, and returns the new pid."""
+    command, environment, folder = process.cmdline(), process.environ(), process.cwd()
+    user, group = process.uids().effective, process.gids().effective
+
+    def start() -> int:
+        arguments = ["/bin/sh", "-c", IN_BACKGROUND, *command]
+        done = subprocess.run(
+            arguments,
+            env=environment,
+            cwd=folder,
+            user=user,
+            group=group,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return int(done.stdout)
+
+    return start
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

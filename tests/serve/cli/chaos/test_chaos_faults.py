@@ -77,8 +77,8 @@ def test_a_server_dies_with_its_children_and_is_started_again(sleeper: "subproce
         [f"Redis={sleeper.pid}"], [f"Redis={SLEEP[0]} -c 'import time; time.sleep(600)' & echo $!"]
     )
     assert [fault.name for fault in server.faults()] == [
-        "SIGSTOP of Redis for 20 s",
         "SIGKILL of Redis, back after 20 s",
+        "SIGSTOP of Redis for 20 s",
     ]
 
     with GoneServer(server, lasts_s=0).inject():
@@ -104,11 +104,37 @@ def test_a_server_that_is_none_is_refused(servers: list[str], restarts: list[str
         Server.of_options(servers, restarts)
 
 
+def test_a_server_without_a_command_is_started_as_it_was(tmp_path: Path) -> None:
+    first = subprocess.Popen(SLEEP, cwd=tmp_path, env=os.environ | {"MARK": "the same"})
+    server = Server("Redis", first.pid)
+
+    with GoneServer(server, lasts_s=0).inject():
+        again = psutil.Process(server.pid)
+        end = time.monotonic() + PATIENCE_S
+        while again.cmdline() != SLEEP and time.monotonic() < end:  # the shell becomes it
+            time.sleep(0.01)
+        like_before = (again.cmdline(), again.cwd(), again.environ().get("MARK"))
+    again.kill()
+
+    assert first.wait(PATIENCE_S) == -signal.SIGKILL
+    assert again.pid != first.pid
+    assert like_before == (SLEEP, str(tmp_path), "the same")
+
+
 def test_a_restart_that_names_no_process_is_refused(sleeper: "subprocess.Popen[bytes]") -> None:
     (server,) = Server.of_options([f"Redis={sleeper.pid}"], ["Redis=echo done"])
 
     with pytest.raises(ConfigError, match="printed 'done'"):
-        server.start()
+        server.kill()()
+
+
+def test_a_server_that_ended_by_itself_is_told(sleeper: "subprocess.Popen[bytes]") -> None:
+    server = Server("Redis", sleeper.pid)
+    sleeper.kill()
+    sleeper.wait()
+
+    with pytest.raises(ConfigError, match="ended by itself"):
+        server.kill()
 
 
 def test_a_command_breaks_and_another_one_mends(tmp_path: Path) -> None:
@@ -191,11 +217,11 @@ def test_faults_are_chosen_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "clock").write_bytes(bytes(8))
     surroundings = Surroundings(tmp_path, clock=tmp_path / "clock")
 
-    names = [fault.name for fault in faults_of(os.getpid(), "http://127.0.0.1:1", surroundings, "CLOCK")]
+    names = [fault.name for fault in faults_of(os.getpid(), "http://127.0.0.1:1", surroundings, ["CLOCK"])]
 
     assert names == [
         "a clock that jumps by +1 day, and back after 20 s",
         "a clock that jumps by -1 day, and back after 20 s",
     ]
     with pytest.raises(ConfigError, match="no fault has 'nothing'"):
-        faults_of(os.getpid(), "http://127.0.0.1:1", surroundings, "nothing")
+        faults_of(os.getpid(), "http://127.0.0.1:1", surroundings, ["clock", "nothing"])
