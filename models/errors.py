@@ -304,17 +304,17 @@ class ModelUnavailableError(StageDownError):
 
 
 class BlobsUnavailableError(StageDownError):
-    """The storage of uploaded files failed, which is no file's fault. `detail` is its client's message."""
+    """The storage `where` failed, which is no file's fault. `detail` is its client's message."""
 
     code = "blobs_unavailable"
 
-    def __init__(self, detail: str, retry_after_s: float = 5.0) -> None:
+    def __init__(self, detail: str, retry_after_s: float = 5.0, where: str = "the storage of uploaded files") -> None:
         super().__init__("blobs", retry_after_s)
-        self.args = (detail, retry_after_s)
-        self.detail = detail
+        self.args = (detail, retry_after_s, where)
+        self.detail, self.where = detail, where
 
     def __str__(self) -> str:
-        return f"the storage of uploaded files cannot be reached; try again in {self.retry_after_s:g} s: {self.detail}"
+        return f"{self.where} cannot be reached; try again in {self.retry_after_s:g} s: {self.detail}"
 
 
 class DatabaseUnavailableError(StageDownError):

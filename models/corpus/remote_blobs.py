@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from models.errors import BlobsUnavailableError, NotFoundError
 from models.filesystem import has_protocol, open_filesystem, protocol_of
 
 SETTING = "storage.blobs_url"
+WHERE = "the storage of uploaded files"
 # These show an object whole or not at all: a temporary name would only cost a copy.
 ATOMIC_PUT = frozenset(["s3", "s3a", "gs", "gcs", "az", "abfs"])
 INCOMING = ".incoming-"
@@ -28,15 +30,16 @@ def open_blobs(root: str | Path) -> BlobStore:
 class RemoteBlobStore:
     """Keeps each blob in one object, root/ab/abcd…. A crash leaves at most an unused `.incoming-` object."""
 
-    def __init__(self, url: str, setting: str = SETTING) -> None:
-        """Raises ConfigError, whose subject is `setting`. Nothing is read or written yet."""
+    def __init__(self, url: str, setting: str = SETTING, where: str = WHERE) -> None:
+        """Raises ConfigError, whose subject is `setting`. Errors call it `where`. Nothing is read or written yet."""
+        self._typed_errors = partial(typed_client_errors, where)
         self._files, root = open_filesystem(setting, url)
         self._root = root.rstrip("/")
         self._is_atomic = protocol_of(url) in ATOMIC_PUT
 
     def put(self, content: bytes) -> str:
         digest = digest_of(content)
-        with typed_client_errors():
+        with self._typed_errors():
             # An object of another size is what a storage without atomic writes left behind.
             if self._size(digest) != len(content):
                 self._write(self._path(digest), content)
@@ -44,23 +47,23 @@ class RemoteBlobStore:
 
     def get(self, digest: str) -> bytes:
         try:
-            with typed_client_errors():
+            with self._typed_errors():
                 content: bytes = self._files.cat_file(self._path(digest))
                 return content
         except FileNotFoundError:
             raise NotFoundError("blob", digest) from None
 
     def delete(self, digest: str) -> None:
-        with suppress(FileNotFoundError), typed_client_errors():
+        with suppress(FileNotFoundError), self._typed_errors():
             self._files.rm_file(self._path(digest))
 
     def exists(self, digest: str) -> bool:
-        with typed_client_errors():
+        with self._typed_errors():
             return self._size(digest) is not None
 
     def digests(self) -> set[str]:
         try:
-            with typed_client_errors():
+            with self._typed_errors():
                 names = {path.rpartition("/")[2] for path in self._files.find(self._root)}
         except FileNotFoundError:
             return set()
@@ -100,8 +103,8 @@ class RemoteBlobStore:
 
 
 @contextmanager
-def typed_client_errors() -> Iterator[None]:
-    """Turn whatever a storage's client raises into BlobsUnavailableError.
+def typed_client_errors(where: str = WHERE) -> Iterator[None]:
+    """Turn whatever the client of the storage `where` raises into BlobsUnavailableError.
 
     A missing file stays FileNotFoundError, and one that must not exist FileExistsError.
     """
@@ -110,4 +113,4 @@ def typed_client_errors() -> Iterator[None]:
     except (FileNotFoundError, FileExistsError):
         raise
     except Exception as error:  # each client has errors of its own
-        raise BlobsUnavailableError(f"{type(error).__name__}: {error}") from error
+        raise BlobsUnavailableError(f"{type(error).__name__}: {error}", where=where) from error

@@ -43,13 +43,17 @@ class BackupSchedule:
         if report.outcome == "made":
             metrics.BACKUP_SECONDS.set(report.seconds)
         if report.outcome == "failed":
-            logger.error("the scheduled backup failed and is tried again in %g s: %s", RETRY_S, report.error)
+            logger.error("the scheduled backup failed and is tried again in %g s: %s", self._retry_s, report.error)
         return report
+
+    @property
+    def _retry_s(self) -> float:
+        return min(self._config.every_s or RETRY_S, RETRY_S)
 
     def _pause_s(self, report: BackupReport) -> float:
         every_s = self._config.every_s or RETRY_S
         if report.newest is None:
-            return min(every_s, RETRY_S)
+            return self._retry_s
         # Other replicas may have made it, so the interval begins with the newest one.
         return min(max(report.newest + every_s - self._clock(), 1.0), every_s)
 

@@ -29,10 +29,10 @@ from models.corpus.backup.manifest import (
     typed_errors,
 )
 from models.corpus.backup.retention import StoredBackup
-from models.corpus.backup.storage_lease import StorageLease
+from models.corpus.backup.storage_lease import PLACE, StorageLease, place_errors
 from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database
-from models.corpus.remote_blobs import RemoteBlobStore, open_blobs, typed_client_errors
+from models.corpus.remote_blobs import RemoteBlobStore, open_blobs
 from models.errors import BlobsUnavailableError, ConfigError, NotFoundError
 from models.filesystem import has_protocol, open_filesystem, protocol_of
 
@@ -136,17 +136,17 @@ class RemoteRepository:
         """Raises ConfigError. Nothing is read or written yet."""
         self._files, root = open_filesystem(SETTING, url)
         self._root = root.rstrip("/")
-        self._blobs = RemoteBlobStore(f"{url.rstrip('/')}/{FILES}", SETTING)
+        self._blobs = RemoteBlobStore(f"{url.rstrip('/')}/{FILES}", SETTING, PLACE)
         self._lease = StorageLease(self._files, f"{self._root}/{LEASE}")
 
     def backups(self) -> list[StoredBackup]:
-        with typed_client_errors():
+        with place_errors():
             paths: list[str] = self._files.glob(f"{self._root}/{ANY_BACKUP}/{MANIFEST}")
         return _named(path.split("/")[-2] for path in paths)
 
     def is_readable(self, backup: StoredBackup) -> bool:
         with TemporaryDirectory() as folder, self._reporting_lost_place():
-            with typed_client_errors():
+            with place_errors():
                 self._files.get_file(self._path(backup.name, MANIFEST), str(Path(folder) / MANIFEST))
             return _is_readable(Path(folder))
 
@@ -162,11 +162,11 @@ class RemoteRepository:
             with typed_errors(Path(folder)):
                 snapshot = copy_corpus(database, [open_blobs(blob_root)], copied, tables, progress)
                 manifest = describe(tables, snapshot)
-            with typed_client_errors():
+            with place_errors():
                 self._files.put_file(str(tables), self._path(backup.name, DATABASE))
             self._write(backup.name, DIGESTS, "\n".join(snapshot.digests))
             if missing := set(snapshot.digests) - self._blobs.digests():
-                raise BlobsUnavailableError(f"{len(missing)} files of the backup are gone again")
+                raise BlobsUnavailableError(f"{len(missing)} files of the backup are gone again", where=PLACE)
             self._lease.check()
             self._write(backup.name, MANIFEST, manifest.model_dump_json(indent=2))
 
@@ -176,7 +176,7 @@ class RemoteRepository:
         target = scratch / name
         with typed_errors(target):
             target.mkdir(mode=0o700, parents=True)
-            with self._reporting_lost_place(), typed_client_errors():
+            with self._reporting_lost_place(), place_errors():
                 for file in (DATABASE, MANIFEST):
                     self._files.get_file(self._path(name, file), str(target / file))
             fetched = FolderBlobStore(target / FILES, disk=SCRATCH)
@@ -188,7 +188,7 @@ class RemoteRepository:
         for backup in backups:
             self._remove(self._path(backup.name, MANIFEST))
         names = {backup.name for backup in self.backups()}
-        with typed_client_errors():
+        with place_errors():
             paths: list[str] = self._files.glob(f"{self._root}/{ANY_BACKUP}/*")
         leftovers = [path for path in paths if path.split("/")[-2] not in names]
         for path in leftovers:
@@ -204,7 +204,7 @@ class RemoteRepository:
             self._blobs.delete(digest)
 
     def _digests(self, name: str) -> list[str]:
-        with self._reporting_lost_place(), typed_client_errors():
+        with self._reporting_lost_place(), place_errors():
             content: bytes = self._files.cat_file(self._path(name, DIGESTS))
         return content.decode().split()
 
@@ -212,11 +212,11 @@ class RemoteRepository:
         return f"{self._root}/{name}/{file}"
 
     def _write(self, name: str, file: str, content: str) -> None:
-        with typed_client_errors():
+        with place_errors():
             self._files.pipe_file(self._path(name, file), content.encode())
 
     def _remove(self, path: str) -> None:
-        with suppress(FileNotFoundError), typed_client_errors():
+        with suppress(FileNotFoundError), place_errors():
             self._files.rm_file(path)
 
     @contextmanager

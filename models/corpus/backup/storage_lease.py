@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from models.corpus.backup.manifest import BackupUnderWayError
@@ -15,6 +16,8 @@ from models.corpus.remote_blobs import typed_client_errors
 from models.errors import ConflictError, RagError
 
 LEASE_S, RENEW_S = 120.0, 20.0
+PLACE = "the place of the backups"
+place_errors = partial(typed_client_errors, PLACE)
 
 
 @dataclass(frozen=True)
@@ -78,18 +81,18 @@ class StorageLease:
 
     def _write(self, mode: str) -> None:
         body = {"owner": self.owner, "expires_at": self.clock() + LEASE_S}
-        with typed_client_errors():
+        with place_errors():
             self.files.pipe_file(self.path, json.dumps(body).encode(), mode=mode)
 
     def _read(self) -> dict[str, Any]:
         """Empty if it is gone, or broken."""
         try:
-            with typed_client_errors():
+            with place_errors():
                 body = json.loads(self.files.cat_file(self.path))
         except (FileNotFoundError, ValueError):
             return {}
         return body if isinstance(body, dict) else {}
 
     def _delete(self) -> None:
-        with suppress(FileNotFoundError), typed_client_errors():
+        with suppress(FileNotFoundError), place_errors():
             self.files.rm_file(self.path)

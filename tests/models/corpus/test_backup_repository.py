@@ -29,7 +29,7 @@ from models.corpus.backup.retention import Retention, StoredBackup, is_due
 from models.corpus.backup.scheduled import BackupRound, back_up_if_due
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
-from models.errors import ConfigError, ConflictError, NotFoundError
+from models.errors import BlobsUnavailableError, ConfigError, ConflictError, NotFoundError
 from tests.patience import PATIENCE_S
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)  # a Monday
@@ -55,6 +55,18 @@ def back_up(
     moment = START + timedelta(hours=hours)
     options = {"retention": LAST_TWO} | options
     return back_up_if_due(repository, corpus.database, blob_root, clock=lambda: moment, **options)
+
+
+def test_a_place_that_cannot_be_reached_is_not_called_that_of_uploads(
+    corpus: Corpus, blob_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", fail)
+
+    with pytest.raises(BlobsUnavailableError, match=r"the place of the backups cannot be reached; .* no route to host"):
+        back_up(open_repository("memory://out-of-reach"), corpus, blob_root)
 
 
 def restored(repository: BackupRepository, name: str, folder: Path) -> Corpus:
