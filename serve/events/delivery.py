@@ -44,6 +44,7 @@ class SinkDelivery:
         self._sink, self._outbox, self._config = sink, outbox, config
         self._num_vain_rounds = 0
         self._trimmed_at = -TRIM_EVERY_S
+        self._reason = ""  # of the last failure of storage
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -51,9 +52,11 @@ class SinkDelivery:
             try:
                 await self._trim()
                 pause_s = await self.deliver_due()
+                self._reason = ""
             except STORAGE_ERRORS as error:
-                logger.warning("events are delivered later: %s", error)
-                pause_s = self._config.poll_s
+                if str(error) != self._reason:  # a standby's database is read-only for weeks
+                    logger.warning("events are delivered later: %s", error)
+                self._reason, pause_s = str(error), self._config.poll_s
             await asyncio.sleep(pause_s)
 
     async def deliver_due(self) -> float:
