@@ -142,6 +142,7 @@ class LiveServices:
             breakers=clients.breakers,
             dependencies=self._dependencies,
             unneeded_stages=self._unneeded_stages,
+            background_problems=backups.problems,
             inline=clients.inline,
             canary=canary,
             recent=self._recent,

@@ -44,9 +44,10 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
 
     `missing` says in words what answers lack: a stage that does not answer, that has no model or an open breaker, or
     that most of the last five answers lost. `recent` has the answers of the last minute, and the share that lost each
-    stage. `problems` are an operator's, though answers are whole: a model that did not load, a stuck parser, or a
-    dead stage that answers do without, as configured: a Reranker while stored token vectors are scored, and a
-    Generator whose model only quotes. `rollout` has the deployments that Ray Serve is changing, and why.
+    stage. `problems` are an operator's, though answers are whole: a model that did not load, a stuck parser, a failed
+    backup of this ingress' schedule, or a dead stage that answers do without, as configured: a Reranker while stored
+    token vectors are scored, and a Generator whose model only quotes. `rollout` has the deployments that Ray Serve is
+    changing, and why.
 
     A parser reports the age of its oldest file in `oldest_s`, and in `error` that no further file can be begun.
     `runs_on` has the engine, dtype, processor and threads of an encoder.
@@ -71,7 +72,11 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
         "ready": not missing,
         "ingress": f"{socket.gethostname()}:{os.getpid()}",
         "missing": missing,
-        "problems": unneeded_faults(faults, unneeded) + problems(statuses, dependencies),
+        "problems": [
+            *unneeded_faults(faults, unneeded),
+            *problems(statuses, dependencies),
+            *services.background_problems(),
+        ],
         "rollout": under_way,
         "recent": degraded_shares(losses),
         "stages": {stage: _stage(status) | {"breaker": breakers[stage]} for stage, status in statuses.items()},

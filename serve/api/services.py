@@ -68,7 +68,7 @@ class Services:
     """Everything that routes call. Without `access`, every caller is the default tenant and keys are ignored.
 
     `dependencies` has the state of the breaker of each server that this process calls. `unneeded_stages` are those
-    that answers do without now, as configured.
+    that answers do without now, as configured. `background_problems` are an operator's, in words.
 
     `recent` has what the last answers lost. `rollout` reports the deployments that Serve is changing, and blocks.
     `limits` None: tenants and keys have none. `aliases` caches the model that each stage last reported: see
@@ -89,6 +89,7 @@ class Services:
     breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
     dependencies: Callable[[], Mapping[str, State]] = dict
     unneeded_stages: Callable[[], Awaitable[frozenset[str]]] = no_stages
+    background_problems: Callable[[], Sequence[str]] = tuple
     access: Access | None = None
     limits: RequestLimits | None = None
     stored_limits: StoredLimits | None = None

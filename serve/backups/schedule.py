@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,11 @@ class BackupSchedule:
 
     def __init__(self, config: BackupsConfig, storage: StorageConfig, clock: Callable[[], float] = time.time) -> None:
         self._config, self._storage, self._clock = config, storage, clock
+        self._has_failed = False
+
+    def problems(self) -> list[str]:
+        """What an operator must repair, without the reason: it may have a path or an address."""
+        return ["backups: the last one failed; the log says why"] if self._has_failed else []
 
     async def run(self) -> None:
         """Runs until cancelled. The backup that is being made then is given up: its place has no part of it."""
@@ -42,6 +48,8 @@ class BackupSchedule:
             metrics.BACKUP_DUE.set(report.newest + (self._config.every_s or 0.0))
         if report.outcome == "made":
             metrics.BACKUP_SECONDS.set(report.seconds)
+        if report.outcome != "busy":
+            self._has_failed = report.outcome == "failed"
         if report.outcome == "failed":
             logger.error("the scheduled backup failed and is tried again in %g s: %s", self._retry_s, report.error)
         return report
@@ -87,6 +95,12 @@ class BackupSchedule:
                     process.kill()
                 await process.wait()
         if process.returncode != 0:
-            reason = errors.decode(errors="replace").strip()[-ERROR_CHARS:]
-            return BackupReport(outcome="failed", error=f"its process ended with {process.returncode}: {reason}")
+            return BackupReport(outcome="failed", error=_ending(process.returncode, errors))
         return BackupReport.model_validate_json(output.splitlines()[-1])
+
+
+def _ending(return_code: int | None, errors: bytes) -> str:
+    """Why the process has ended, in words."""
+    if return_code is not None and return_code < 0:
+        return f"its process was killed by {signal.Signals(-return_code).name}"
+    return f"its process ended with {return_code}: {errors.decode(errors='replace').strip()[-ERROR_CHARS:]}"

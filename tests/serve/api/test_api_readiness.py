@@ -1,6 +1,7 @@
 """/readyz tells the truth: ready when answers are whole, and in words what is missing when they are not."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -128,6 +129,21 @@ async def test_a_failed_swap_and_an_open_breaker_are_problems_of_a_ready_service
 
     assert body["ready"]
     assert body["problems"] == ["rerank: model 'x' does not load", "rerank: model first is open"]
+
+
+async def test_a_failed_backup_is_a_problem_of_a_ready_service(tmp_path: Path) -> None:
+    place = tmp_path / "backups"
+    place.write_text("no folder")
+    storage = {"data_dir": tmp_path / "data"}
+    settings = Settings.model_validate({"storage": storage, "backups": {"url": str(place), "every_s": 3600}})
+    async with serving(tmp_path, settings) as (_, http):
+        body, end = (await http.get("/readyz")).json(), time.monotonic() + PATIENCE_S
+        while not body["problems"] and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+            body = (await http.get("/readyz")).json()
+
+    assert body["ready"]
+    assert body["problems"] == ["backups: the last one failed; the log says why"]
 
 
 async def test_the_breakers_of_servers_are_reported_and_answers_need_some_of_them(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The service's own backups: made in a process beside it, counted when they fail, and never in its way."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,31 @@ async def test_a_failed_backup_is_counted_and_raises_nothing(tmp_path: Path, cap
     assert (report.outcome, count("failed") - before) == ("failed", 1)
     assert "backups" in report.error
     assert "the scheduled backup failed" in caplog.text
+
+
+async def test_a_failed_backup_is_a_problem_until_one_is_made(tmp_path: Path) -> None:
+    storage(tmp_path).open().close()
+    (tmp_path / "backups").write_text("not a folder")
+    schedule, problems = BackupSchedule(config(tmp_path), storage(tmp_path)), list[list[str]]()
+
+    await schedule.back_up()
+    problems.append(schedule.problems())
+    (tmp_path / "backups").unlink()
+    await schedule.back_up()
+    problems.append(schedule.problems())
+
+    assert problems == [["backups: the last one failed; the log says why"], []]
+
+
+async def test_a_process_that_is_killed_is_a_failed_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = tmp_path / "killed.sh"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(killed))
+
+    report = await BackupSchedule(config(tmp_path), storage(tmp_path)).back_up()
+
+    assert (report.outcome, report.error) == ("failed", "its process was killed by SIGKILL")
 
 
 async def test_a_process_that_breaks_is_a_failed_backup(tmp_path: Path) -> None:
