@@ -28,6 +28,7 @@ from serve.cli.bench.starve.command import starve_command
 from serve.cli.bench.step.command import step_command
 from serve.cli.bench.tax.command import settings_command, tax_command
 from serve.cli.bench.telemetry.command import telemetry_command
+from serve.cli.bench.tenants.command import tenants_command
 from serve.cli.bench.understanding.command import understanding_command
 
 bench = typer.Typer(
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "step": step_command,
     "overload": overload_command,
     "door": door_command,
+    "tenants": tenants_command,
     "starve": starve_command,
     "prefix": prefix_command,
     "cache": cache_command,

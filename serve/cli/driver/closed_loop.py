@@ -28,7 +28,7 @@ class Load:
     `items` is what one body counts for: texts, pairs. A stream counts the tokens that its usage names instead.
     `repeats`: start again after the last body; otherwise the turn ends there. `warm_s`: load before `seconds`; with it,
     only what ends between the two limits counts. `reads_answers`: answers are ragserve's, with their stages' times.
-    `use_caches`: a cache of the server may answer.
+    `use_caches`: a cache of the server may answer. `key`: an API key, sent as a bearer token.
     """
 
     host: str
@@ -44,6 +44,7 @@ class Load:
     warm_s: float = 0.0
     reads_answers: bool = False
     use_caches: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ async def _client(turn: Turn) -> None:
 
 
 async def _ask(connection: Connection, load: Load, body: bytes, start: float) -> Answer:
-    response = await connection.post(load.path, body, load.use_caches)
+    response = await connection.post(load.path, body, load.use_caches, load.key)
     if load.stream and response.status == 200:
         return await _read_stream(response.chunks, start)
     content, end = await response.content(), time.perf_counter()

@@ -47,14 +47,15 @@ class Connection:
     def close(self) -> None:
         self.writer.close()
 
-    async def post(self, path: str, body: bytes, use_caches: bool = False) -> Response:
+    async def post(self, path: str, body: bytes, use_caches: bool = False, key: str = "") -> Response:
         """Sends JSON. Read the whole body before the next request. Raises one of CONNECTION_ERRORS.
 
         Unless `use_caches`, the server computes each answer: loads repeat a small number of questions.
         """
+        options = (b"" if use_caches else NO_CACHES) + (f"authorization: Bearer {key}\r\n".encode() if key else b"")
         self.writer.write(
             b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n%b"
-            % (path.encode(), self.host.encode(), b"" if use_caches else NO_CACHES, len(body), body)
+            % (path.encode(), self.host.encode(), options, len(body), body)
         )
         status, headers = await self._read_head()
         return Response(status, headers, self._read_body(headers))

@@ -1,0 +1,1 @@
+"""`ragserve bench tenants`: what one tenant's flood costs another tenant."""
