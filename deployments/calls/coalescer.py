@@ -145,10 +145,22 @@ class Coalescer:
             self._flushing.cancel()
             self._flushing = None
         calls, self._waiting = [call for call in self._waiting if not call.answer.done()], []
-        if calls:
-            message = asyncio.get_running_loop().create_task(self._deliver(calls))
+        for of_message in self._divided(calls):
+            message = asyncio.get_running_loop().create_task(self._deliver(of_message))
             self._messages.add(message)
             message.add_done_callback(self._delivered)
+
+    def _divided(self, calls: list[SharedCall]) -> Iterable[list[SharedCall]]:
+        """Into messages: one, or one a tenant where messages take long.
+
+        All of a message is answered at once, so that a tenant would wait for the work of those beside it.
+        """
+        if not is_long(self._config, self._quick_s):
+            return [calls] if calls else []
+        of_tenant: dict[str, list[SharedCall]] = {}
+        for call in calls:
+            of_tenant.setdefault(call.context.tenant, []).append(call)
+        return of_tenant.values()
 
     def _delivered(self, message: asyncio.Task[None]) -> None:
         self._messages.discard(message)
@@ -182,7 +194,12 @@ class Coalescer:
 
 def wait_s(config: CoalescingConfig, message_s: float) -> float:
     """The longest wait of a call for others, if a quick message takes `message_s`."""
-    return config.max_wait_s * (SHORT_WAIT if message_s > LONG_IN_WAITS * config.max_wait_s else 1.0)
+    return config.max_wait_s * (SHORT_WAIT if is_long(config, message_s) else 1.0)
+
+
+def is_long(config: CoalescingConfig, message_s: float) -> bool:
+    """Whether a quick message takes so long that its replica batches by itself."""
+    return message_s > LONG_IN_WAITS * config.max_wait_s
 
 
 def quick_s(before_s: float, took_s: float) -> float:

@@ -267,3 +267,13 @@ async def test_after_a_failed_message_calls_go_on(stage: Stage) -> None:
     stage.error = None
 
     assert await calls.call(2, soon()) == 4
+
+
+async def test_tenants_share_a_message_only_while_messages_are_quick(stage: Stage) -> None:
+    calls = coalescer(stage, max_wait_s=0.0)  # any message is long
+    tenants = of_two_tenants()
+
+    assert await calls.call(0, tenants[0]) == 0
+    assert await asyncio.gather(*(calls.call(number, tenants[number % 2]) for number in (1, 2, 3))) == [2, 4, 6]
+
+    assert sorted(stage.messages[1:]) == [[1, 3], [2]]
