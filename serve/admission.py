@@ -36,6 +36,12 @@ class AdmissionConfig(BaseModel):
         le=MAX_QUESTIONS,
         description="Requests for answers, passages, vectors or scores at once; further ones get 429.",
     )
+    max_shared_retrievals: int = Field(
+        default=8,
+        ge=1,
+        le=MAX_QUESTIONS,
+        description="Retrievals at once while several tenants ask, which take turns; a tenant alone has no such limit.",
+    )
 
 
 class Admission:

@@ -31,6 +31,7 @@ from serve.pipelines.cost_ledger import CostLedger
 from serve.pipelines.declining_generation import DecliningGeneration
 from serve.pipelines.decomposed_answering import DecomposedAnswering
 from serve.pipelines.exact_identifiers import ExactIdentifiers, ExactRetrieval
+from serve.pipelines.fair_retrieval import FairRetrieval, RetrievalTurns
 from serve.pipelines.filtered_retrieval import FilteredRetrieval
 from serve.pipelines.follow_up_answering import FollowUpAnswering
 from serve.pipelines.follow_up_rewriting import follow_up_rewriter
@@ -91,6 +92,7 @@ class LiveServices:
         self._completions = MeteredCompletions(clients.generator, self._metering)
         self._arguments, self._clients, self._corpus, self._catalog = settings, clients, corpus, catalog
         check_model_aliases(settings.api.model_aliases, catalog)
+        self._turns = RetrievalTurns()
         self._orders: dict[OrderName, PassageOrder] = {}
         self._prompts = catalog.prompts
         self._caches = Caches(corpus.views, clients.statuses, catalog)
@@ -206,7 +208,7 @@ class LiveServices:
         reranker: RerankStage = self._stored_tokens if settings.retrieval.stored_token_vectors else clients.reranker
         reranker = ExactIdentifiers(MeteredReranker(reranker, self._metering))
         stages = RetrievalStages(embedder, clients.dense, clients.lexical, reranker, corpus.views, corpus.generations)
-        retrieving = self._ranking(stages, settings.retrieval)
+        retrieving = self._ranking(stages, settings.retrieval, settings.admission.max_shared_retrievals)
         understanding = settings.query.understanding
         model = small_model(self._completions, understanding)
         prompts = self._prompts.get(settings.query.prompts.prompt)
@@ -240,7 +242,7 @@ class LiveServices:
         answering = self._quality.answers(answering, settings.quality)
         return retrieving, answering
 
-    def _ranking(self, stages: RetrievalStages, config: RetrievalConfig) -> Retrieving:
+    def _ranking(self, stages: RetrievalStages, config: RetrievalConfig, max_at_once: int) -> Retrieving:
         """Retrieval for a text as it stands, from the inside out."""
         pipeline = RetrievalPipeline(stages, config)
         retrieving: Retrieving = self._caches.stale_retrieval(pipeline, self._corpus.views, config)
@@ -249,6 +251,7 @@ class LiveServices:
         retrieving = ShownRetrieval(retrieving, self._corpus.views)
         retrieving = RoutedRetrieval(retrieving)
         retrieving = WeighedRetrieval(retrieving)
+        retrieving = FairRetrieval(retrieving, self._turns, max_at_once)
         return self._caches.retrieval(retrieving, config)
 
     def _generation(self, settings: Settings) -> GenerateStage:
