@@ -87,7 +87,9 @@ class Standby:
             _set_restore_id(connection, new[0].restore_id)
             self._write([old, *new])
 
-        manifest = restore_backup(self._database, self._blob_root, backup, True, progress, note)
+        manifest = restore_backup(
+            self._database, self._blob_root, backup, replace=True, progress=progress, before_commit=note
+        )
         self._write(new)
         return manifest
 
@@ -102,13 +104,13 @@ class Standby:
 
     def _followed(self, connection: Connection) -> Followed | None:
         try:
-            states = [Followed(**state) for state in json.loads(self._state.read_text())]
+            first, *later = [Followed(**state) for state in json.loads(self._state.read_text())]
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
             raise ConfigError(str(self._state), f"is damaged: {error}") from None
         restore_id = connection.scalar(select(leases.c.owner).where(leases.c.resource == RESOURCE))
-        return next((state for state in states if state.restore_id == (restore_id or NO_RESTORE)), states[0])
+        return next((state for state in later if state.restore_id == restore_id), first)
 
     def _write(self, states: list[Followed]) -> None:
         with typed_errors(self._state):

@@ -124,6 +124,17 @@ def test_a_corpus_with_data_of_its_own_becomes_no_standby(
     assert contents(second.database) == before
 
 
+@pytest.mark.parametrize("content", ["", "[]", "[{}]", '[{"backup": "a", "written": {}, "more": 1}]'])
+def test_a_damaged_state_is_refused(
+    content: str, corpus: Corpus, standby: Standby, state_folder: Path, backup: Callable[[str], Path]
+) -> None:
+    standby.restore("one", backup("one"))
+    (state_folder / "second" / "standby.json").write_text(content)
+
+    with pytest.raises(ConfigError, match="is damaged"):
+        standby.restore("two", backup("two"))
+
+
 def test_a_damaged_backup_leaves_the_standby_as_it_was(
     corpus: Corpus, second: Corpus, standby: Standby, backup: Callable[[str], Path]
 ) -> None:
