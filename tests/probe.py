@@ -11,10 +11,11 @@ class Probe:
     """A replica that can be slow, wrong and broken, and remembers what was cancelled."""
 
     def __init__(self) -> None:
-        self.cancelled = 0
+        self.begun = self.cancelled = 0  # waits
         self.messages: list[list[float]] = []
 
     async def wait(self, seconds: float) -> float:
+        self.begun += 1
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
@@ -54,6 +55,9 @@ class Probe:
     async def refuse_in_stream(self) -> AsyncIterator[int]:
         yield 1
         raise InvalidRequestError("no more", "stream")
+
+    async def num_begun(self) -> int:
+        return self.begun
 
     async def num_cancelled(self) -> int:
         return self.cancelled

@@ -15,8 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from deployments.cluster.environment import free_port
-
-START_TIMEOUT_S = 30.0
+from tests.patience import PATIENCE_S
 
 
 class ScriptedServer:
@@ -77,7 +76,7 @@ def scripted_server() -> Iterator[ScriptedServer]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    end = time.monotonic() + START_TIMEOUT_S
+    end = time.monotonic() + PATIENCE_S
     while not server.started:
         assert thread.is_alive()
         assert time.monotonic() < end

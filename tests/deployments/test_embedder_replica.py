@@ -17,10 +17,10 @@ from models.errors import ConfigError, ConflictError, DeadlineExceededError, Inv
 from models.index.token_codec import encode_tokens
 from models.types import Embeddings, FloatArray
 from tests.contexts import envelope
+from tests.patience import PATIENCE_S
 from tests.token_hashing import TokenHashingModel
 
-BUDGET_S = 30.0
-ENVELOPE = envelope(BUDGET_S)
+ENVELOPE = envelope(PATIENCE_S)
 CATALOG = """
 embedding:
   hashing-64: {kind: hashing, licence: Apache-2.0, options: {dim: 64}}
@@ -156,7 +156,7 @@ async def test_unknown_knobs_are_refused(catalog: Catalog) -> None:
 async def test_a_healthy_replica_stays_so_when_its_queue_is_full(catalog: Catalog) -> None:
     replica = await embedder(catalog, max_queued_tokens=64)
     document = asyncio.create_task(replica.embed_documents(texts_of(*[200] * 200), None, ENVELOPE))
-    async with asyncio.timeout(BUDGET_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not replica._batcher.num_queued_tokens:  # noqa: ASYNC110, it has no event for it
             await asyncio.sleep(0)
 

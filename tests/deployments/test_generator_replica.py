@@ -24,8 +24,8 @@ from models.types import (
     SamplingOptions,
 )
 from tests.contexts import envelope
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 10.0
 TEXT = "The spring tide comes twice a month. The neap tide follows a week later."
 PASSAGE = Passage(1, "chunk", "file", "tides.md", TEXT, 0, len(TEXT))
 
@@ -100,7 +100,7 @@ async def generator() -> AsyncIterator[Generator]:
 
 async def chosen(generator: Generator, **user_config: Any) -> None:
     await generator.reconfigure(user_config)
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         await generator._slot.until_settled()
 
 
@@ -109,7 +109,7 @@ def asked(question: str = "When does the spring tide come?", **sampling: Any) ->
 
 
 async def answer(generator: Generator, request: GenerationRequest) -> list[GenerationDelta]:
-    return [delta async for delta in generator.stream(request, envelope(LIMIT_S))]
+    return [delta async for delta in generator.stream(request, envelope(PATIENCE_S))]
 
 
 class QueueingModel(WordByWordModel):
@@ -144,7 +144,7 @@ async def test_the_time_in_the_engines_queue_is_queue_and_no_work(generator: Gen
 
 async def test_streams_beyond_the_slots_wait_and_one_that_is_closed_is_a_drop(generator: Generator) -> None:
     dropped = measured("dropped_total", reason="cancelled")
-    streams = [generator.stream(asked(), envelope(LIMIT_S)) for _ in range(3)]
+    streams = [generator.stream(asked(), envelope(PATIENCE_S)) for _ in range(3)]
     for stream in streams:
         await anext(stream)
     num_waiting = measured("waiting_calls")
@@ -165,10 +165,10 @@ async def test_a_swapped_model_answers_the_next_request(generator: Generator) ->
 
 
 async def test_a_stream_under_way_ends_with_the_model_that_it_began_with(generator: Generator) -> None:
-    async with aclosing(generator.stream(asked("spring neap tide"), envelope(LIMIT_S))) as deltas:
+    async with aclosing(generator.stream(asked("spring neap tide"), envelope(PATIENCE_S))) as deltas:
         models = [(await anext(deltas)).model]
         await generator.reconfigure({"model": "short"})
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while (await generator.status()).model != "short":  # noqa: ASYNC110, settled it is once the stream ends
                 await asyncio.sleep(0)
         models += [delta.model async for delta in deltas]
@@ -225,12 +225,12 @@ async def test_a_model_that_only_quotes_completes_nothing_and_says_so(generator:
     request = CompletionRequest("r", "chat", {"model": "long", "messages": [{"role": "user", "content": "Hello"}]})
 
     with pytest.raises(InvalidRequestError, match="only quotes: bring a context"):
-        async for _ in generator.complete(request, envelope(LIMIT_S)):
+        async for _ in generator.complete(request, envelope(PATIENCE_S)):
             pass
 
 
 async def test_a_request_under_way_is_work_and_one_that_ended_is_none(generator: Generator) -> None:
-    async with aclosing(generator.stream(asked(), envelope(LIMIT_S))) as deltas:
+    async with aclosing(generator.stream(asked(), envelope(PATIENCE_S))) as deltas:
         await anext(deltas)
         await answer(generator, asked())
         under_way = generator.record_autoscaling_stats()

@@ -27,9 +27,9 @@ from serve.settings import Settings
 from tests.conftest import ROOT
 from tests.contexts import envelope
 from tests.inline import ingest, inline_clients, open_corpus
+from tests.patience import PATIENCE_S
 from tests.remote_server import ScriptedServer, chunk, scripted_server
 
-LIMIT_S = 60.0
 START_LIMIT_S = 300.0  # of a process, on a busy machine
 QUESTION = "How tall is the tower?"
 TEXT = "The tower is 40 metres tall. It stands in the north."
@@ -71,7 +71,7 @@ async def generating(catalog: Catalog, *models: str, **config: Any) -> AsyncIter
 
 
 async def answer(
-    replica: Generator, budget_s: float = LIMIT_S, **sampling: Any
+    replica: Generator, budget_s: float = PATIENCE_S, **sampling: Any
 ) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     """The text, the model that wrote it, and the models before it."""
     request = GenerationRequest("r", (ChatMessage("user", QUESTION),), (PASSAGE,), SamplingOptions(**sampling))
@@ -106,7 +106,7 @@ async def test_a_model_answers_again_when_its_server_does(tmp_path: Path, server
 
     async with generating(catalog_of(tmp_path, up=server.url), "up", "extractive", breaker=breaker) as handle:
         during = await answer(handle.replica)
-        server.script, end = [WHOLE], time.monotonic() + LIMIT_S
+        server.script, end = [WHOLE], time.monotonic() + PATIENCE_S
         after = await answer(handle.replica)
         while after[1] != "up" and time.monotonic() < end:  # until the breaker lets a trial through
             after = await answer(handle.replica)
@@ -166,11 +166,11 @@ async def test_a_chat_falls_back_from_the_model_that_it_names(tmp_path: Path, se
     server.script = [{"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}]
 
     async with generating(catalog, "down", "up") as handle:
-        (fallen,) = [item async for item in handle.replica.complete(chat("down"), envelope(LIMIT_S))]
-        (named,) = [item async for item in handle.replica.complete(chat("up"), envelope(LIMIT_S))]
+        (fallen,) = [item async for item in handle.replica.complete(chat("down"), envelope(PATIENCE_S))]
+        (named,) = [item async for item in handle.replica.complete(chat("up"), envelope(PATIENCE_S))]
         server.script = [503]
         with pytest.raises(StageUnavailableError):
-            _ = [item async for item in handle.replica.complete(chat("up"), envelope(LIMIT_S))]
+            _ = [item async for item in handle.replica.complete(chat("up"), envelope(PATIENCE_S))]
 
     assert (fallen["model"], fallen["degraded"]) == ("up", ["generate_fallback"])
     assert fallen["fallbacks"] == {"generate": {"down": "model_unavailable"}}
@@ -206,7 +206,7 @@ async def test_candidates_are_reranked_by_the_next_model(tmp_path: Path, server:
     await handle.start()
     client = RerankerClient(handle, "rerank")
 
-    scored = await client.score(QUESTION, ["The tower is tall.", "Boats wait."], envelope(LIMIT_S).to_context())
+    scored = await client.score(QUESTION, ["The tower is tall.", "Boats wait."], envelope(PATIENCE_S).to_context())
 
     reasons = (("down", "model_unavailable"), ("odd", "model_unavailable"))  # the second is no server of TEI's
     assert (scored.model, scored.fell_back) == ("late-interaction", reasons)
@@ -251,7 +251,7 @@ async def test_a_remote_that_is_killed_is_replaced(tmp_path: Path) -> None:
         transport = httpx.ASGITransport(app=live.app)
         async with (
             live.app.router.lifespan_context(live.app),
-            httpx.AsyncClient(transport=transport, base_url="http://ragserve", timeout=LIMIT_S) as http,
+            httpx.AsyncClient(transport=transport, base_url="http://ragserve", timeout=PATIENCE_S) as http,
         ):
 
             async def ask() -> dict[str, Any]:
@@ -264,7 +264,7 @@ async def test_a_remote_that_is_killed_is_replaced(tmp_path: Path) -> None:
                 child.wait()
                 during = [await ask() for _ in range(2)]
             with second_ragserve(tmp_path / "second", port):
-                end = time.monotonic() + LIMIT_S
+                end = time.monotonic() + PATIENCE_S
                 after = await ask()
                 while after["degraded"] and time.monotonic() < end:  # until the breaker lets a trial through
                     after = await ask()

@@ -17,8 +17,8 @@ from models.reranking.pair_scores import PairScores
 from models.tokens.encoding import Encoding
 from models.types import FloatArray, Reranking
 from tests.contexts import envelope
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 30.0
 SHORT_S = 0.2
 PASS_TEXTS, TEXT_TOKENS = 4, 16
 
@@ -48,7 +48,7 @@ class GatedModel:
 
     def forward(self, batch: Sequence[Encoding]) -> list[float]:
         self.num_passes += 1
-        assert self.num_passes <= self.num_quick or self.gate.wait(LIMIT_S)
+        assert self.num_passes <= self.num_quick or self.gate.wait(PATIENCE_S)
         return [float(encoding.ids[0]) for encoding in batch]
 
     def keep(self, work: RerankWork, place: int, output: float) -> None:
@@ -88,7 +88,7 @@ async def reranker(kind: type[GatedModel], **user_config: Any) -> Reranker:
     replica = Reranker(Catalog({"embedding": {}, "reranking": entries, "generation": {}}))
     sizes = {"max_batch_tokens": 4 * PASS_TEXTS * TEXT_TOKENS}  # the first pass is a short one: a quarter
     await replica.reconfigure({"model": kind.__name__} | sizes | user_config)
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         await replica._slot.until_settled()
     return replica
 
@@ -100,7 +100,17 @@ def numbered(num_texts: int, query: str = "query") -> RerankRequest:
 async def end_the_running_pass(replica: Reranker) -> None:
     """Open the gate. Another request's pass comes after the running one."""
     GatedModel.gate.set()
-    await replica.rerank(numbered(1, "another query"), envelope(LIMIT_S))
+    await replica.rerank(numbered(1, "another query"), envelope(PATIENCE_S))
+
+
+async def rerank_late(replica: Reranker, request: RerankRequest) -> Reranking:
+    """What its time sufficed for. On a busy machine it may end before the first pass: then it has twice as much."""
+    budget_s = SHORT_S
+    while True:
+        try:
+            return await replica.rerank(request, envelope(budget_s))
+        except DeadlineExceededError:
+            budget_s *= 2
 
 
 def read(reranking: Reranking) -> list[int]:
@@ -110,7 +120,7 @@ def read(reranking: Reranking) -> list[int]:
 async def test_the_candidates_that_were_read_in_time_are_scored() -> None:
     replica = await reranker(GatedModel)
 
-    reranking = await replica.rerank(numbered(12), envelope(SHORT_S))
+    reranking = await rerank_late(replica, numbered(12))
 
     assert read(reranking) == [0, 1, 2, 3]
     assert reranking.scores[:4].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
@@ -126,11 +136,11 @@ async def test_without_a_candidate_read_the_request_is_late() -> None:
 
 async def test_a_late_request_is_continued_where_it_ended() -> None:
     replica = await reranker(GatedModel)
-    await replica.rerank(numbered(12), envelope(SHORT_S))
+    await rerank_late(replica, numbered(12))
     await asyncio.gather(replica.rerank(numbered(12), envelope(SHORT_S)), return_exceptions=True)
 
     await end_the_running_pass(replica)
-    again = await replica.rerank(numbered(12), envelope(LIMIT_S))
+    again = await replica.rerank(numbered(12), envelope(PATIENCE_S))
 
     assert read(again) == list(range(12))
     assert replica._slot.serving.num_passes == 2 + 1
@@ -138,15 +148,15 @@ async def test_a_late_request_is_continued_where_it_ended() -> None:
 
 async def test_a_cancelled_request_is_continued_where_it_ended() -> None:
     replica = await reranker(GatedModel)
-    call = asyncio.create_task(replica.rerank(numbered(8), envelope(LIMIT_S)))
-    async with asyncio.timeout(LIMIT_S):
+    call = asyncio.create_task(replica.rerank(numbered(8), envelope(PATIENCE_S)))
+    async with asyncio.timeout(PATIENCE_S):
         while replica._slot.serving.num_passes < 2:  # noqa: ASYNC110, it has no event for it
             await asyncio.sleep(0)
 
     call.cancel()
     await asyncio.wait([call])
     await end_the_running_pass(replica)
-    again = await replica.rerank(numbered(8), envelope(LIMIT_S))
+    again = await replica.rerank(numbered(8), envelope(PATIENCE_S))
 
     assert read(again) == list(range(8))
     assert replica._slot.serving.num_passes == 2 + 1
@@ -159,7 +169,7 @@ async def test_scores_for_the_api_are_never_partial_but_kept_for_the_next_reques
     with pytest.raises(DeadlineExceededError):
         await replica.score(request, envelope(SHORT_S))
     await end_the_running_pass(replica)
-    relevance = await replica.score(request, envelope(LIMIT_S))
+    relevance = await replica.score(request, envelope(PATIENCE_S))
 
     assert relevance.scores.tolist() == list(range(1, 5 * PASS_TEXTS + 1))
     assert replica._slot.serving.num_passes == 2 + 1
@@ -170,7 +180,7 @@ async def test_a_canary_without_time_for_all_candidates_leaves_them_to_the_servi
 ) -> None:
     replica = await reranker(EagerModel, canary={"model": "GatedModel", "share": 0.999_999})
     call = asyncio.create_task(replica.rerank(numbered(12), envelope(20 * SHORT_S)))
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while "canary GatedModel failed" not in caplog.text:  # noqa: ASYNC110, the log has no event for it
             await asyncio.sleep(0)
 
@@ -183,8 +193,8 @@ async def test_a_canary_without_time_for_all_candidates_leaves_them_to_the_servi
 
 async def test_the_probe_of_a_busy_model_does_not_wait_for_its_work(gate: threading.Event) -> None:
     replica = await reranker(StuckModel)
-    call = asyncio.create_task(replica.rerank(numbered(12), envelope(LIMIT_S)))
-    async with asyncio.timeout(LIMIT_S):
+    call = asyncio.create_task(replica.rerank(numbered(12), envelope(PATIENCE_S)))
+    async with asyncio.timeout(PATIENCE_S):
         while replica._slot.serving.num_passes < 1:  # noqa: ASYNC110, it has no event for it
             await asyncio.sleep(0)
 

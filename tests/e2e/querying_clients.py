@@ -16,7 +16,6 @@ from tests.patience import PATIENCE_S
 
 NUM_CLIENTS = 20
 PAUSE_S = 2.0  # between the queries of a client, to leave CPU time for loading models
-BUDGET_S = 60.0  # args.query.total_s
 QUESTION = "When does the spring tide come?"
 
 
@@ -31,12 +30,12 @@ class Answer:
 
 @contextmanager
 def clients(service: Service, store: str) -> Iterator[list[Answer]]:
-    """Run the clients until the block ends; yields the responses so far. A request past its budget raises."""
+    """Run the clients until the block ends; yields the responses so far. A request without a response raises."""
     stopped, answers = threading.Event(), list[Answer]()
     question = {"query": QUESTION, "max_tokens": 8, "vector_store_ids": [store]}
 
     def send_queries() -> None:
-        with httpx.Client(base_url=service.url, timeout=BUDGET_S, trust_env=False) as http:
+        with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as http:
             while not stopped.is_set():
                 response = http.post("/v1/query", json=question)
                 body = response.json()

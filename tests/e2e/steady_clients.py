@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-REQUEST_TIMEOUT_S = 120.0
+from tests.patience import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class SteadyClients:
             time.sleep(0.05)
 
     def _run(self, send: SendRequest) -> None:
-        with httpx.Client(base_url=self._url, timeout=REQUEST_TIMEOUT_S, trust_env=False) as http:
+        with httpx.Client(base_url=self._url, timeout=PATIENCE_S, trust_env=False) as http:
             while not self._stopped.is_set():
                 self.outcomes.append(_outcome(send, http))
                 self._stopped.wait(self._pause_s)

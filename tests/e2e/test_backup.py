@@ -14,6 +14,7 @@ from models.errors import ConflictError
 from serve.cli.backup.run import back_up, restore
 from serve.cli.remote import RemoteService
 from tests.conftest import Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -24,7 +25,7 @@ DAWN = "# Clock\n\nThe lighthouse keeper winds the clock at dawn, every day.\n"
 
 @pytest.fixture
 def http(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=90, trust_env=False) as client:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
         yield client
 
 

@@ -12,6 +12,7 @@ from ray.serve.context import _get_global_client
 
 from serve.cli.remote import RemoteService
 from tests.conftest import START_TIMEOUT_S, Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -28,7 +29,7 @@ def _ingested(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Non
 
 @pytest.fixture
 def http(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=90, trust_env=False) as client:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
         yield client
 
 

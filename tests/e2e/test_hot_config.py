@@ -7,6 +7,7 @@ from ray.serve.context import _get_global_client
 from serve.cli.remote import RemoteService
 from tests.conftest import START_TIMEOUT_S, Service
 from tests.e2e.steady_clients import SteadyClients, json_request
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -79,7 +80,10 @@ def test_a_wrong_setting_changes_nothing_and_stops_no_replica(changing: Service)
     changing.apply()
 
     answered = httpx.post(
-        f"{changing.url}/v1/vector_stores/default/search", json={"query": "How hot?"}, trust_env=False, timeout=60
+        f"{changing.url}/v1/vector_stores/default/search",
+        json={"query": "How hot?"},
+        trust_env=False,
+        timeout=PATIENCE_S,
     )
     assert answered.status_code == 200
     assert replica_ids() == before

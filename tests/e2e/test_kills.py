@@ -17,6 +17,7 @@ from serve.cli.chaos.processes import service_processes
 from serve.cli.chaos.uploads import Uploads, files_by_word, text_of, wait_until_ingested
 from serve.cli.remote import RemoteService
 from tests.conftest import START_TIMEOUT_S, Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -26,7 +27,7 @@ MAX_PAUSE_S = 2.0
 
 @pytest.fixture
 def client(service: Service) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="-", max_retries=0, timeout=30) as client:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="-", max_retries=0, timeout=PATIENCE_S) as client:
         yield client
 
 

@@ -8,13 +8,14 @@ from openai import OpenAI
 from serve.cli.remote import IngestedFile, RemoteService
 from tests.conftest import Service
 from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself, pdf_page_that_unpacks
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def ingest(service: Service, path: Path, content: bytes) -> IngestedFile:
     path.write_bytes(content)
-    with RemoteService(service.url, timeout_s=120) as remote:
+    with RemoteService(service.url, timeout_s=PATIENCE_S) as remote:
         return remote.ingest(path, path.name, "default")[1]
 
 
@@ -29,7 +30,7 @@ def test_text_and_chunks_of_over_4_mb_travel_between_stages(service: Service) ->
     chunking = {"type": "static", "static": {"max_chunk_size_tokens": 4096, "chunk_overlap_tokens": 0}}
     book = "".join(f"Chapter {number}.\n\n{'The keeper lights the lamp at dusk. ' * 500}\n\n" for number in range(250))
 
-    with OpenAI(base_url=f"{service.url}/v1", api_key="unused", timeout=120) as client:
+    with OpenAI(base_url=f"{service.url}/v1", api_key="unused", timeout=PATIENCE_S) as client:
         store = client.vector_stores.create(name="books")
         file = client.files.create(file=("book.txt", book.encode()), purpose="assistants")
         attached = client.vector_stores.files.create_and_poll(

@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from tests.conftest import START_TIMEOUT_S, Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -19,7 +20,7 @@ WORDS = ("walrus", "island", "clam", "whisker", "floe", "tusk", "dive", "herd")
 
 @pytest.fixture
 def client(service: Service) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="-", max_retries=0, timeout=60) as client:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="-", max_retries=0, timeout=PATIENCE_S) as client:
         yield client
 
 

@@ -13,6 +13,7 @@ from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
 from models.types import FloatArray
 from tests.conftest import Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -27,13 +28,13 @@ RELEVANT = 1
 
 @pytest.fixture(scope="module")
 def client(service: Service) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0, timeout=60) as opened:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0, timeout=PATIENCE_S) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def http(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=60) as opened:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as opened:
         yield opened
 
 

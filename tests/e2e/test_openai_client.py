@@ -6,6 +6,7 @@ import openai
 import pytest
 
 from tests.conftest import Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -23,7 +24,7 @@ The primary mirror is 2.4 metres wide and is cleaned with carbon dioxide snow.
 
 @pytest.fixture(scope="module")
 def client(service: Service) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0, timeout=60) as opened:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0, timeout=PATIENCE_S) as opened:
         yield opened
 
 

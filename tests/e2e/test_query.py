@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serve.cli.remote import RemoteService
 from tests.conftest import Service, curl
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -28,7 +29,7 @@ Fried plaice comes with potato salad on Fridays. Vegetarians get stuffed aubergi
 
 @pytest.fixture(scope="module")
 def http(service: Service) -> httpx.Client:
-    with httpx.Client(base_url=service.url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
         yield client
 
 

@@ -19,6 +19,7 @@ import pytest
 from serve.cli.ingest.files import ingest_files
 from serve.cli.remote import RemoteService
 from tests.conftest import Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -31,7 +32,7 @@ GOLD_AT_5 = 0.95  # measured with the libraries called directly, over all paragr
 
 @pytest.fixture(scope="module")
 def http(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=120, trust_env=False) as client:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
         yield client
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from serve.access.keys import digest_of
 from tests.conftest import Service
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -62,7 +63,7 @@ def ingresses(compact: Service) -> Iterator[list[httpx.Client]]:
     client_by_ingress: dict[str, httpx.Client] = {}
     opened: list[httpx.Client] = []
     while len(client_by_ingress) < 2 and len(opened) < 50:
-        client = httpx.Client(base_url=compact.url, headers=HEADERS, timeout=120, trust_env=False)
+        client = httpx.Client(base_url=compact.url, headers=HEADERS, timeout=PATIENCE_S, trust_env=False)
         opened.append(client)
         client_by_ingress.setdefault(ingress_of(client), client)
     yield list(client_by_ingress.values())
@@ -106,7 +107,7 @@ def test_both_ingresses_see_a_detached_file(compact: Service, ingresses: list[ht
 def clients(compact: Service) -> Iterator[dict[str, openai.OpenAI]]:
     """One client for each tenant. Each tenant has a note in its default store."""
     client_by_tenant = {
-        tenant: openai.OpenAI(base_url=f"{compact.url}/v1", api_key=f"{tenant}-key", max_retries=0, timeout=60)
+        tenant: openai.OpenAI(base_url=f"{compact.url}/v1", api_key=f"{tenant}-key", max_retries=0, timeout=PATIENCE_S)
         for tenant in TENANTS
     }
     for tenant, client in client_by_tenant.items():

@@ -70,7 +70,7 @@ class Up:
         return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
 
     def answer(self, question: str) -> tuple[str, list[dict[str, object]]]:
-        body = httpx.post(f"{self.url}/v1/query", json={"query": question}, timeout=60, trust_env=False).json()
+        body = httpx.post(f"{self.url}/v1/query", json={"query": question}, timeout=PATIENCE_S, trust_env=False).json()
         return body["answer"], body["citations"]
 
 
@@ -87,7 +87,7 @@ def started(folder: Path) -> Iterator[list[Up]]:
     for up in ups:
         if up.process.poll() is None:
             up.process.send_signal(signal.SIGINT)
-            up.process.wait(60)
+            up.process.wait(PATIENCE_S)
         up.log.close()
 
 

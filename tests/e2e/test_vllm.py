@@ -14,6 +14,7 @@ from serve.cli.remote import RemoteService
 from tests.conftest import Service, restored_afterwards
 from tests.e2e.disconnecting_client import post_without_reading, watched
 from tests.e2e.querying_clients import Answer, clients, stage, swap, wait_for_answer_by
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm, pytest.mark.slow]
 
@@ -54,13 +55,13 @@ def llm(swapped: Swapped) -> Service:
 
 @pytest.fixture
 def client(llm: Service) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{llm.url}/v1", api_key="unused", max_retries=0, timeout=120) as opened:
+    with openai.OpenAI(base_url=f"{llm.url}/v1", api_key="unused", max_retries=0, timeout=PATIENCE_S) as opened:
         yield opened
 
 
 def ask(service: Service) -> httpx.Response:
     body = {"query": "When does the spring tide come?", "max_tokens": 16}
-    return httpx.post(f"{service.url}/v1/query", json=body, timeout=120, trust_env=False)
+    return httpx.post(f"{service.url}/v1/query", json=body, timeout=PATIENCE_S, trust_env=False)
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one(swapped: Swapped) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from serve.pipelines.ingest_memory import CHUNK_BYTES, SMALL_CHUNKS, IngestMemory
+from tests.patience import PATIENCE_S
 
 LARGE = SMALL_CHUNKS + 1
 ROOM = 3 * LARGE * CHUNK_BYTES
@@ -80,7 +81,7 @@ async def test_small_files_do_not_wait() -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(memory.of(100 * LARGE, has_tokens=True))
 
-        await asyncio.wait_for(stack.enter_async_context(memory.of(SMALL_CHUNKS, has_tokens=True)), 10)
+        await asyncio.wait_for(stack.enter_async_context(memory.of(SMALL_CHUNKS, has_tokens=True)), PATIENCE_S)
 
 
 async def test_a_file_that_leaves_while_it_waits_takes_nothing() -> None:

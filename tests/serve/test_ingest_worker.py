@@ -238,7 +238,7 @@ async def test_a_deleted_file_is_cancelled_in_its_stage(corpus: Corpus) -> None:
         await embedder.asked.wait()
         corpus.files.delete("default", file_id)
 
-        await asyncio.wait_for(embedder.cancelled.wait(), 10)
+        await asyncio.wait_for(embedder.cancelled.wait(), PATIENCE_S)
 
 
 async def test_a_large_file_shows_its_embedded_chunks(corpus: Corpus) -> None:

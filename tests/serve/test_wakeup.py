@@ -10,8 +10,8 @@ async def test_it_ends_when_set_or_after_its_time() -> None:
     wakeup = Wakeup()
 
     wakeup.set()
-    await asyncio.wait_for(wakeup.wait(3600), 10)
-    await asyncio.wait_for(wakeup.wait(0.01), 10)
+    await asyncio.wait_for(wakeup.wait(3600), PATIENCE_S)
+    await asyncio.wait_for(wakeup.wait(0.01), PATIENCE_S)
 
 
 async def test_a_cancellation_right_after_it_was_set_stops_the_loop() -> None:

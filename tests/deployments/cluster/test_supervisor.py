@@ -327,5 +327,7 @@ def send_apart(port: int, path: str) -> str:
 def send(port: int, request: str) -> tuple[int, str]:
     method, path = request.split()
     content = b"" if method == "GET" else b'{"query": "x"}'
-    response = httpx.request(method, f"http://127.0.0.1:{port}{path}", content=content, trust_env=False, timeout=60)
+    response = httpx.request(
+        method, f"http://127.0.0.1:{port}{path}", content=content, trust_env=False, timeout=PATIENCE_S
+    )
     return response.status_code, response.text if response.status_code == 200 else response.json()["error"]["code"]

@@ -15,8 +15,7 @@ from deployments.replica.user_config import CanariedConfig, Canary, ModelChoice
 from models.errors import ModelLoadError, StageUnavailableError
 from models.types import RequestContext
 from tests.contexts import within
-
-LIMIT_S = 10.0
+from tests.patience import PATIENCE_S
 
 
 @dataclass(eq=False)
@@ -78,12 +77,12 @@ async def slot(shelf: Shelf) -> AsyncIterator[ModelSlot[Named]]:
 
 
 async def settled(slot: ModelSlot[Named]) -> None:
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         await slot.until_settled()
 
 
 async def begun(shelf: Shelf, alias: str) -> None:
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         await shelf.begun[alias].wait()
 
 
@@ -163,7 +162,7 @@ async def test_the_newest_wish_wins_and_what_was_loaded_in_vain_is_released(
 async def test_a_replaced_model_is_released_when_its_last_request_ends(slot: ModelSlot[Named], shelf: Shelf) -> None:
     async with slot.lease("first") as first, slot.lease("second") as second:
         await slot.choose(ModelChoice("new"))
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while slot.serving.name != "new":  # noqa: ASYNC110, settled it is only once the old one is gone
                 await asyncio.sleep(0)
         async with slot.lease("third") as third:
@@ -193,7 +192,7 @@ async def test_in_turn_the_old_model_goes_first(slot: ModelSlot[Named], shelf: S
     except StageUnavailableError as error:
         refused.append(error)
     between = slot.status()
-    waiting = asyncio.create_task(request(LIMIT_S))
+    waiting = asyncio.create_task(request(PATIENCE_S))
     await waits.wait()
     gate.set()
 
@@ -208,7 +207,7 @@ async def test_in_turn_requests_under_way_finish_before_the_old_model_goes(
 ) -> None:
     async with slot.lease("question"):
         await slot.choose(ModelChoice("new", swap="in_turn"))
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while slot.status().loading != "new":  # noqa: ASYNC110, it waits for us, and so tells us nothing
                 await asyncio.sleep(0)
         under_way = list(shelf.log)
@@ -247,7 +246,7 @@ async def test_a_slot_that_cannot_go_back_either_is_ill(slot: ModelSlot[Named], 
     with pytest.raises(StageUnavailableError):
         slot.check_health()
     with pytest.raises(StageUnavailableError):
-        async with slot.lease("question", wait_s=LIMIT_S):
+        async with slot.lease("question", wait_s=PATIENCE_S):
             pass
 
 
@@ -339,7 +338,7 @@ async def test_what_a_canary_fails_at_the_serving_model_answers(slot: ModelSlot[
     await slot.choose(ModelChoice("old", canary=Canary(model="broken-trial", share=0.5)))
     await settled(slot)
 
-    answers = [await slot.answer(str(key), Named.say, within(LIMIT_S)) for key in range(100)]
+    answers = [await slot.answer(str(key), Named.say, within(PATIENCE_S)) for key in range(100)]
 
     assert {answer for answer, _ in answers} == {"old"}
     assert Counter(failed for _, failed in answers)["broken-trial"] == sum(

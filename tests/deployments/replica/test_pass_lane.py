@@ -14,8 +14,8 @@ from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
 from models.deadline import Deadline
 from models.tokens.encoding import Encoding
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 30.0
 DOCUMENT, QUESTION = 40, 4  # tokens
 
 
@@ -33,11 +33,11 @@ class Gated:
         self.niceness[num_tokens] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         if num_tokens == DOCUMENT:
             self.begun.release()
-            assert self.gate.wait(LIMIT_S)
+            assert self.gate.wait(PATIENCE_S)
         return [num_tokens] * len(batch)
 
     async def until_begun(self) -> None:
-        assert await asyncio.to_thread(self.begun.acquire, timeout=LIMIT_S)
+        assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def embed_documents(batcher: TokenBatcher, model: Gated, number: int) -> "asynci
     async def parts() -> AsyncGenerator[Sequence[Encoding], None]:
         yield [encoding(DOCUMENT)] * number
 
-    return asyncio.create_task(batcher.run_parts(model, parts(), Deadline.after(LIMIT_S), Flow(is_background=True)))
+    return asyncio.create_task(batcher.run_parts(model, parts(), Deadline.after(PATIENCE_S), Flow(is_background=True)))
 
 
 async def test_a_question_waits_for_no_document(batcher: TokenBatcher) -> None:
@@ -65,7 +65,7 @@ async def test_a_question_waits_for_no_document(batcher: TokenBatcher) -> None:
     documents = embed_documents(batcher, model, 1)
     await model.until_begun()
 
-    assert await batcher.run(model, [encoding(QUESTION)], Deadline.after(LIMIT_S)) == [QUESTION]
+    assert await batcher.run(model, [encoding(QUESTION)], Deadline.after(PATIENCE_S)) == [QUESTION]
 
     assert not documents.done()
     model.gate.set()
@@ -106,7 +106,7 @@ async def test_a_model_with_threads_of_its_own_gets_one_pass_at_a_time(batcher: 
     documents = embed_documents(batcher, model, 2)
     await model.until_begun()
 
-    question = asyncio.create_task(batcher.run(model, [encoding(QUESTION)], Deadline.after(LIMIT_S)))
+    question = asyncio.create_task(batcher.run(model, [encoding(QUESTION)], Deadline.after(PATIENCE_S)))
     await asyncio.sleep(0)
 
     assert batcher.counts.num_passes == 1
@@ -120,7 +120,7 @@ async def test_full_questions_leave_room_for_documents_and_back(batcher: TokenBa
     documents = embed_documents(batcher, model, 4)
     await model.until_begun()
 
-    assert await batcher.run(model, [encoding(QUESTION)], Deadline.after(LIMIT_S)) == [QUESTION]
+    assert await batcher.run(model, [encoding(QUESTION)], Deadline.after(PATIENCE_S)) == [QUESTION]
 
     model.gate.set()
     await documents

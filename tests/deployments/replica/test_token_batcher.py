@@ -13,8 +13,8 @@ from deployments.replica.user_config import TokenBatchedConfig
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError, ModelUnavailableError, OverloadedError
 from models.tokens.encoding import Encoding
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 10.0
 BAD = -1
 
 
@@ -32,13 +32,13 @@ class Summing:
         self.passes.append([int(encoding.ids[0]) for encoding in batch])
         self.padded_tokens.append(len(batch) * max(map(len, batch)))
         self.begun.set()
-        assert self.gate.wait(LIMIT_S)
+        assert self.gate.wait(PATIENCE_S)
         if any(encoding.ids[0] == BAD for encoding in batch):
             raise ValueError("a bad encoding")
         return [int(encoding.ids.sum()) for encoding in batch]
 
     async def until_begun(self) -> None:
-        assert await asyncio.to_thread(self.begun.wait, LIMIT_S)
+        assert await asyncio.to_thread(self.begun.wait, PATIENCE_S)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def encoding(first: int, num_tokens: int = 4) -> Encoding:
 
 
 def soon() -> Deadline:
-    return Deadline.after(LIMIT_S)
+    return Deadline.after(PATIENCE_S)
 
 
 async def turns(number: int = 20) -> None:
@@ -199,11 +199,11 @@ class Stepping(Summing):
     def forward(self, batch: Sequence[Encoding]) -> list[int]:
         outputs = super().forward(batch)
         self._begun.release()
-        assert self._permits.acquire(timeout=LIMIT_S)
+        assert self._permits.acquire(timeout=PATIENCE_S)
         return outputs
 
     async def until_next(self) -> None:
-        assert await asyncio.to_thread(self._begun.acquire, timeout=LIMIT_S)
+        assert await asyncio.to_thread(self._begun.acquire, timeout=PATIENCE_S)
 
     async def step(self) -> None:
         self._permits.release()
@@ -522,7 +522,7 @@ async def test_with_too_little_time_the_first_of_a_ranked_call_are_computed_firs
     batcher: TokenBatcher, model: Summing
 ) -> None:
     await batcher.run(model, [encoding(0)], soon())
-    batcher._questions._token_s = LIMIT_S / 64  # the time suffices for 64 tokens of the 72
+    batcher._questions._token_s = PATIENCE_S / 64  # the time suffices for 64 tokens of the 72
 
     outputs = await batcher.run_until(
         model, [encoding(1, 4), *(encoding(number, 4) for number in range(2, 19))], soon()
@@ -534,7 +534,7 @@ async def test_with_too_little_time_the_first_of_a_ranked_call_are_computed_firs
 
 async def test_a_pass_is_no_longer_than_the_time_that_is_left(batcher: TokenBatcher, model: Summing) -> None:
     await batcher.run(model, [encoding(0)], soon())
-    batcher._questions._token_s = LIMIT_S / 11
+    batcher._questions._token_s = PATIENCE_S / 11
 
     await batcher.run_until(model, [encoding(number, 4) for number in range(1, 19)], soon())
 

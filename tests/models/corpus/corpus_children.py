@@ -11,6 +11,7 @@ from corpus_samples import STORE, TENANT, complete, completion_of
 
 from models.corpus.corpus import Corpus
 from models.errors import ConflictError, NotFoundError
+from tests.patience import PATIENCE_S
 
 DELETE_EVERY = 5
 REPLACE_EVERY = 3
@@ -43,7 +44,7 @@ def is_to_be_labelled(number: int) -> bool:
 
 def open_together(url: str, blob_root: Path, number: int, barrier: Barrier) -> None:
     """Open a corpus at the same time as the other processes, and add a file."""
-    barrier.wait(60)
+    barrier.wait(PATIENCE_S)
     corpus = Corpus.open(url, blob_root)
     corpus.files.add(TENANT, f"{number}.txt", b"")
     corpus.close()

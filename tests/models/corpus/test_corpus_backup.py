@@ -293,7 +293,7 @@ def test_a_backup_under_writes_is_consistent(corpus: Corpus, blob_root: Path, st
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert deleted.wait(60)
+        assert deleted.wait(PATIENCE_S)
         for number in range(6):
             create_backup(corpus.database, blob_root, state_folder / f"backup-{number}")
     finally:

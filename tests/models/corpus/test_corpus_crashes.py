@@ -56,6 +56,10 @@ class Acknowledged:
                 getattr(self, event)[int(number)] = file_id
         self.in_doubt.add(self.next_number() - 1)
 
+    def has_each_change(self) -> bool:
+        """On a busy machine, a child may do less than a step in its life."""
+        return bool(self.deleted and self.replaced and self.labelled) and len(self.added) > NUM_KILLS
+
     def next_number(self) -> int:
         return max(self.added, default=-1) + 1
 
@@ -81,7 +85,9 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     random_source, acknowledged, follower = random.Random(3), Acknowledged(), Follower()
     corpus = Corpus.open(url, blob_root)
 
-    for _ in range(NUM_KILLS):
+    num_kills = 0
+    while num_kills < NUM_KILLS or not acknowledged.has_each_change():
+        num_kills += 1
         acknowledged.note(
             _run_and_kill(url, blob_root, acknowledged.next_number(), random_source.uniform(0, MAX_LIFE_S))
         )
@@ -97,9 +103,6 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     for number, file_id in acknowledged.existing(acknowledged.attached).items():
         store_file = corpus.store_files.get(TENANT, STORE, file_id)
         assert (store_file.status, {store_file.version} <= acknowledged.versions(number)) == ("completed", True)
-    assert len(acknowledged.added) > NUM_KILLS
-    assert acknowledged.replaced
-    assert acknowledged.labelled
     follower.catch_up(corpus, limit=50)
     _check_chunks(corpus, acknowledged, follower)
     corpus.close()

@@ -10,6 +10,7 @@ from backup_samples import new_database, postgresql_server
 
 from models.corpus.database import Database, open_database
 from models.corpus.leases import claim_lease, is_leased, release_lease, renew_lease
+from tests.patience import PATIENCE_S
 
 RESOURCE = "a store in a view"
 NOW = 1_000.0
@@ -98,7 +99,7 @@ def check_one_claim_of_many_succeeds(url: str) -> None:
     barrier = Barrier(NUM_OWNERS)
 
     def claim_at_once(number: int) -> bool:
-        barrier.wait(60)
+        barrier.wait(PATIENCE_S)
         # Each round begins when the lease of the round before expires.
         return claim(databases[number % NUM_OWNERS], f"owner {number}", NOW + number // NUM_OWNERS * LEASE_S)
 

@@ -11,6 +11,7 @@ from corpus_samples import STORE, TENANT, Clock, complete, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
 from models.errors import ConflictError, NotFoundError
+from tests.patience import PATIENCE_S
 
 NUM_ROUNDS = 15
 
@@ -28,7 +29,7 @@ def at_once(*actions: Callable[[], object]) -> None:
     barrier = Barrier(len(actions))
 
     def act(action: Callable[[], object]) -> None:
-        barrier.wait(60)
+        barrier.wait(PATIENCE_S)
         with suppress(NotFoundError, ConflictError):
             action()
 

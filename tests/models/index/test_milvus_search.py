@@ -21,6 +21,7 @@ from models.index.milvus_index import MilvusDenseIndex
 from models.index.milvus_search import MilvusDenseSearch, MilvusLexicalSearch
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Scope
 from serve.cli.driver.milvus_server import lite_uri, new_prefix, server
+from tests.patience import PATIENCE_S
 
 TENANT, STORE = DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))
@@ -187,18 +188,18 @@ def test_a_replica_that_wrote_after_its_lease_has_its_changes_applied_again(
     def add_late(self: MilvusDenseIndex, *args: Any) -> None:
         if threading.current_thread() in slow_thread and not reading.is_set():
             reading.set()
-            assert may_write.wait(20)
+            assert may_write.wait(PATIENCE_S)
         write(self, *args)
 
     monkeypatch.setattr(MilvusDenseIndex, "add", add_late)
     with ThreadPoolExecutor(1, initializer=lambda: slow_thread.append(threading.current_thread())) as pool:
         late = pool.submit(ask, slow, "walrus")
-        assert reading.wait(20)
+        assert reading.wait(PATIENCE_S)
         corpus.files.delete(TENANT, walrus)
         assert words_of(corpus, ask(quick, "walrus")) == ["penguin"]
         may_write.set()
 
-        assert words_of(corpus, late.result(20)) == ["penguin"]
+        assert words_of(corpus, late.result(PATIENCE_S)) == ["penguin"]
     assert words_of(corpus, ask(quick, "walrus")) == ["penguin"]
     slow.close()
     quick.close()
@@ -227,7 +228,9 @@ def test_a_store_leased_by_another_replica_is_overloaded(corpus: Corpus) -> None
     assert not search.maintain()
 
     positions.release(key_of(config), "another")
-    assert len(ask(search, "walrus")) == 1
+    patient = dense_of(corpus, config.model_copy(update={"catch_up_timeout_s": PATIENCE_S}))
+    assert len(ask(patient, "walrus")) == 1
+    patient.close()
     search.close()
 
 

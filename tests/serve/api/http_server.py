@@ -10,6 +10,7 @@ import uvicorn
 from deployments.cluster.environment import free_port
 from serve.settings import Settings
 from tests.calling_model import calling_generator
+from tests.patience import PATIENCE_S
 from tests.remote_server import ScriptedServer
 from tests.serve.api.response_samples import serving
 
@@ -32,7 +33,7 @@ class Server:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._started.wait(60)
+        assert self._started.wait(PATIENCE_S)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)

@@ -11,6 +11,7 @@ import pytest
 from openai.types.conversations import Conversation, ConversationItemList
 
 from serve.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.serve.api.api_samples import error_of
 from tests.serve.api.response_samples import Service, serving, text_of
 
@@ -113,7 +114,7 @@ async def test_a_response_in_the_background_is_added_when_it_ends(client: openai
     conversation = await client.conversations.create()
     await client.responses.create(input=OVEN, conversation=conversation.id, background=True)
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while len(added := await texts(client, conversation.id)) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -146,7 +147,7 @@ async def test_an_unused_conversation_is_deleted(tmp_path: Path) -> None:
         await client.conversations.items.create(used.id, items=[HELLO])
         service.clock.ahead_s = 700
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await client.conversations.retrieve(unused.id)

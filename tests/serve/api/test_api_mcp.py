@@ -20,6 +20,7 @@ from mcp.shared.exceptions import MCPError
 
 from serve.access.keys import digest_of
 from tests.conftest import ROOT
+from tests.patience import PATIENCE_S
 from tests.serve.cli.ingest.listening import Listening, listening_in
 
 TOWER = "The tower is 40 metres tall. It stands in the north."
@@ -43,7 +44,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
 @asynccontextmanager
 async def connected(service: Listening, key: str, mode: Any = "auto") -> AsyncIterator[Client]:
     headers = {"authorization": f"Bearer {key}"}
-    async with httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S, trust_env=False) as http:
         transport = streamable_http_client(f"{service.url}/mcp", http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client
@@ -140,7 +141,7 @@ async def test_a_wrong_call_says_why(service: Listening) -> None:
 async def test_a_broken_message_is_no_failure_of_the_service(service: Listening) -> None:
     headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     surrogate = rpc("tools/call", {"name": "ask", "arguments": {"question": "\ud800"}})
-    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=60) as http:
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=PATIENCE_S) as http:
         for content in ("{", "[]", "null", rpc("tools/call", {}), rpc("no/such", {}), surrogate):
             response = await http.post("/mcp", content=content, headers=headers | {"x-api-key": "acme-key"})
             assert response.status_code < 500, content
@@ -154,7 +155,7 @@ async def test_a_broken_message_is_no_failure_of_the_service(service: Listening)
 async def test_a_message_of_another_kind_says_what_is_wrong_in_words(service: Listening) -> None:
     headers = {"accept": "application/json, text/event-stream", "x-api-key": "acme-key"}
     messages = {"[]": "batches", "{}": "jsonrpc: Field required", rpc("tools/list", {}).replace("{}", "[1]"): "params:"}
-    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=60, headers=headers) as http:
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=PATIENCE_S, headers=headers) as http:
         responses = [await http.post("/mcp", json=json.loads(content)) for content in messages]
 
     for response, problem in zip(responses, messages.values(), strict=True):
@@ -165,7 +166,7 @@ async def test_a_message_of_another_kind_says_what_is_wrong_in_words(service: Li
 async def test_a_web_page_of_another_origin_is_refused(service: Listening) -> None:
     headers = {"accept": "application/json, text/event-stream", "x-api-key": "acme-key"}
     message, statuses = json.loads(rpc("tools/list", {})), []
-    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=60, headers=headers) as http:
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=PATIENCE_S, headers=headers) as http:
         for origin in ("http://evil.example:8000", "null", "http://[", "http://localhost:3000", service.url):
             statuses.append((await http.post("/mcp", json=message, headers={"origin": origin})).status_code)
 

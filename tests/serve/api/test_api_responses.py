@@ -368,7 +368,7 @@ async def test_a_cancelled_response_stops_its_work(tmp_path: Path) -> None:
         await generator.called.wait()
 
         cancelled = await client.responses.cancel(begun.id)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await generator.cancelled.wait()
 
         assert cancelled.status == (await client.responses.cancel(begun.id)).status == "cancelled"
@@ -517,7 +517,7 @@ async def test_housekeeping_deletes_old_responses(tmp_path: Path) -> None:
         assert (await client.responses.retrieve(response.id)).id == response.id
         service.clock.ahead_s = 601
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await client.responses.retrieve(response.id)

@@ -10,8 +10,8 @@ import psutil
 from serve.cli.bench.starve.burning import burning
 from serve.cli.bench.starve.findings import BUSY, FREE, Findings, PhaseRow, recovery_s, summarise, table, write_json
 from serve.cli.driver.open_loop import UNANSWERED, Record
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 20.0
 BUDGET_S = 60.0
 
 
@@ -57,8 +57,8 @@ def test_a_lost_question_or_replica_is_a_fault_and_a_degraded_answer_is_none(tmp
 
 
 def test_busy_processes_compute_and_end_with_the_block() -> None:
-    end = time.monotonic() + LIMIT_S
-    with burning(1, LIMIT_S) as (pid,):
+    end = time.monotonic() + PATIENCE_S
+    with burning(1, PATIENCE_S) as (pid,):
         process = psutil.Process(pid)
         while process.cpu_times().user < 0.05 and time.monotonic() < end:
             pass
@@ -69,7 +69,7 @@ def test_busy_processes_compute_and_end_with_the_block() -> None:
 
 def test_busy_processes_end_by_themselves() -> None:
     with burning(1, 0.01) as (pid,):
-        psutil.wait_procs([psutil.Process(pid)], timeout=LIMIT_S)
+        psutil.wait_procs([psutil.Process(pid)], timeout=PATIENCE_S)
         ended = not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
     assert ended

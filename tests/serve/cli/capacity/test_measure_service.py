@@ -14,6 +14,7 @@ from serve.cli.driver.servers import Server
 from serve.cli.remote import RemoteService
 from serve.config_file import settings_of
 from tests.conftest import Service
+from tests.patience import PATIENCE_S
 
 
 def test_a_measurement_uses_no_existing_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +51,4 @@ def test_the_cpu_time_of_a_query_is_measured_in_each_process(service: Service, t
     assert {"embed", "dense", "lexical", "rerank", "generate"} <= set(times.call_s)
     assert all(seconds > 0 for seconds in times.call_s.values())
     assert 0 < times.idle_cpus < 16
-    assert httpx.delete(f"{service.url}/v1/files/{file_id}", timeout=60, trust_env=False).is_success
+    assert httpx.delete(f"{service.url}/v1/files/{file_id}", timeout=PATIENCE_S, trust_env=False).is_success

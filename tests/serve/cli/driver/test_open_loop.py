@@ -16,7 +16,7 @@ from tests.patience import PATIENCE_S
 
 BODIES = "bodies"
 PHASE = Phase(0.5, (Arrivals("/v1/query", BODIES, 200),))
-LOAD = OpenLoad("127.0.0.1", 0, (PHASE,), timeout_s=5.0)
+LOAD = OpenLoad("127.0.0.1", 0, (PHASE,), timeout_s=PATIENCE_S)
 REFUSED = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 2\r\n"
 OVERLOADED = {"error": {"code": "overloaded"}}
 

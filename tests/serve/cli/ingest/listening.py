@@ -13,9 +13,8 @@ from rich.console import Console
 from deployments.cluster.environment import free_port
 from serve.cli.ingest import files as ingest_files
 from serve.cli.remote import RemoteService
+from tests.patience import PATIENCE_S
 from tests.serve.api.api_samples import Clock, Running, application
-
-START_TIMEOUT_S = 30.0
 
 
 class Listening:
@@ -55,7 +54,7 @@ def listening_in(folder: Path, keys_file: Path | None = None) -> Iterator[Listen
     server = uvicorn.Server(uvicorn.Config(running.app, port=port, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    end = time.monotonic() + START_TIMEOUT_S
+    end = time.monotonic() + PATIENCE_S
     while not server.started:
         assert thread.is_alive()
         assert time.monotonic() < end

@@ -22,8 +22,8 @@ from models.errors import BlobsUnavailableError, ConfigError, NotFoundError
 from serve.cli.ingest.bulk.documents import SourceDocument
 from serve.cli.ingest.bulk.options import RowOptions
 from serve.cli.ingest.bulk.sources import Sources, open_roots
+from tests.patience import PATIENCE_S
 
-START_TIMEOUT_S = 60.0
 BUCKET = "ragserve-test"
 
 
@@ -34,7 +34,7 @@ def s3() -> Iterator[str]:
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + START_TIMEOUT_S
+    end = time.monotonic() + PATIENCE_S
     while True:
         assert process.poll() is None
         assert time.monotonic() < end
