@@ -48,7 +48,8 @@ def search(corpus: Corpus, config: MilvusConfig) -> Iterator[MilvusDenseSearch]:
 
 
 def config_of(uri: str, **options: Any) -> MilvusConfig:
-    return MilvusConfig(uri=uri, prefix=new_prefix(), num_partitions=4, **options)
+    patient = {"timeout_s": PATIENCE_S, "catch_up_timeout_s": PATIENCE_S}
+    return MilvusConfig(uri=uri, prefix=new_prefix(), num_partitions=4, **patient | options)
 
 
 def dense_of(corpus: Corpus, config: MilvusConfig) -> MilvusDenseSearch:
