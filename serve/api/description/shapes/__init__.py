@@ -1,0 +1,1 @@
+"""The objects of responses, a module for each tag of the description."""
