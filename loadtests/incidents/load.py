@@ -32,6 +32,7 @@ class Load:
 
     def __init__(self, url: str, questions: Sequence[str]) -> None:
         self.url, self.questions = url, questions
+        self.fields: dict[str, str] = {}  # of each question, beside its text
         self.answers: list[Answer] = []
         self._stopped = threading.Event()
 
@@ -54,13 +55,13 @@ class Load:
         headers = {"authorization": f"Bearer {tenant}"} | NO_STORE
         with httpx.Client(base_url=self.url, timeout=TIMEOUT_S, headers=headers, trust_env=False) as http:
             while not self._stopped.is_set():
-                self.answers.append(answer(http, tenant, chosen.choice(self.questions)))
+                self.answers.append(answer(http, tenant, chosen.choice(self.questions), **self.fields))
                 self._stopped.wait(PAUSE_S)
 
 
-def answer(http: httpx.Client, tenant: str, question: str) -> Answer:
+def answer(http: httpx.Client, tenant: str, question: str, **fields: str) -> Answer:
     try:
-        response = http.post("/v1/query", json={"query": question})
+        response = http.post("/v1/query", json={"query": question, **fields})
     except httpx.HTTPError:
         time.sleep(PAUSE_S)
         return Answer(tenant, question, 0)

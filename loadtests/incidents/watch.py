@@ -12,7 +12,7 @@ from serve.cli.top.samples import Interval, Reading
 from serve.cli.top.stages import bottleneck, stage_rows
 
 POLL_S = 2.0
-MIN_SHARE = 0.6  # of a question's time; more than any stage has of the default models without a fault
+MIN_SHARE = 0.8  # of a question's time; more than any stage has without a fault, also a language model
 MIN_SECONDS = 0.4  # at p95; a stage of the default models takes less without a fault
 Check = Callable[[], bool]
 
@@ -44,6 +44,14 @@ def watch(incident: str, eyes: Mapping[str, Check], limit_s: float) -> list[Row]
     return [Row(incident, eye, seconds.get(eye)) for eye in eyes]
 
 
+def wait_until_calm(eyes: Mapping[str, Check], limit_s: float) -> None:
+    """Wait until no eye names the incident before it begins. Raises AssertionError after the limit."""
+    end = time.monotonic() + limit_s
+    while early := [eye for eye, has_named in eyes.items() if has_named()]:
+        assert time.monotonic() < end, f"named before the fault: {early}"
+        time.sleep(POLL_S)
+
+
 class Top:
     """What `ragserve top` says between two looks."""
 
@@ -73,6 +81,16 @@ def dashboard(prometheus: Prometheus, stage: str) -> Check:
         return slowest == stage and seconds > MIN_SECONDS
 
     return names
+
+
+def serves_model(url: str, stage: str, model: str) -> Check:
+    """Whether /readyz says that the stage serves this model."""
+
+    def serves() -> bool:
+        stages = httpx.get(f"{url}/readyz", timeout=30, trust_env=False).json()["stages"]
+        return bool(stages[stage]["model"] == model)
+
+    return serves
 
 
 def is_ready(url: str) -> bool:
