@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from deployments.cluster import environment
+
+if TYPE_CHECKING:
+    from tests.otlp_receiver import Receiver
+    from tests.remote_server import ScriptedServer
 
 # Before anything imports Ray or a model library.
 environment.apply()
@@ -76,6 +80,25 @@ def cluster() -> Iterator[dict[str, Any]]:
         yield http_options
 
 
+@pytest.fixture(scope="session")
+def traces() -> Iterator["Receiver"]:
+    """Receives the traces of the application whose callers ask for one."""
+    from tests.otlp_receiver import Receiver
+
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="session")
+def remote_model() -> Iterator["ScriptedServer"]:
+    """A server of OpenAI's API: the model `behind-url` of the application's catalog."""
+    from tests.remote_server import scripted_server
+
+    with scripted_server() as server:
+        yield server
+
+
 @dataclass
 class Service:
     """The running application: its URL, and its deployment file, which a test may change and apply."""
@@ -98,7 +121,12 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Service:
+def service(
+    traces: "Receiver",
+    remote_model: "ScriptedServer",
+    cluster: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Service:
     """The application of the shipped file, with the tests' models in its catalog, and nothing ingested."""
     from serve.caching.config import LEVELS
     from serve.config_file import read
@@ -108,13 +136,14 @@ def service(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("service")
     tiny, adapter = build_tiny_llama(folder / "tiny-llama"), build_tiny_lora(folder / "tiny-law", seed=0)
     catalog = folder / "catalog.yaml"
-    catalog.write_text(TEST_CATALOG.format(source=tiny, adapter=adapter))
+    catalog.write_text(TEST_CATALOG.format(source=tiny, adapter=adapter, url=remote_model.url))
     raw = read(ROOT / "serve_config.yaml")
     raw["http_options"] = cluster
     arguments = raw["applications"][0]["args"]
     arguments["storage"] = {"data_dir": str(folder / "data")}
     arguments["catalog"] = str(catalog)
     arguments["api"] = {"max_upload_bytes": 12 * 1024**2}
+    arguments["tracing"] = {"endpoint": traces.endpoint, "sample_rate": 0, "slow_s": 3600}
     running = Service(f"http://127.0.0.1:{cluster['port']}", raw)
     settings = running.deployment("Ingress")["user_config"]
     settings["query"]["first_text_s"] = 5
@@ -172,6 +201,10 @@ generation:
     kind: extractive
     licence: Apache-2.0
     options: {{max_sentences: 1}}
+  behind-url:
+    kind: openai
+    licence: Apache-2.0
+    options: {{base_url: "{url}", model: scripted, max_model_len: 8000}}
   absent-llama:
     kind: vllm
     licence: Apache-2.0
