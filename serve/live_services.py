@@ -15,15 +15,12 @@ from serve.access.stored_limits import StoredLimits
 from serve.access_control import open_access, open_counters
 from serve.api.client_names import check_model_aliases
 from serve.api.services import Services
-from serve.backups.schedule import BackupSchedule
 from serve.caching.caches import Caches
 from serve.clients import Clients
 from serve.conversations.recall import Recall
 from serve.conversations.recalled_retrieval import RecalledRetrieval
 from serve.conversations.remembering_answering import Quoting, RememberingAnswering
 from serve.conversations.summary import RunningSummary
-from serve.events.delivery import EventDelivery
-from serve.events.sinks import configured_sinks
 from serve.http_app import create_app
 from serve.pipelines.answering import Answering
 from serve.pipelines.changed_topic_answering import ChangedTopicAnswering
@@ -38,16 +35,12 @@ from serve.pipelines.follow_up_rewriting import follow_up_rewriter
 from serve.pipelines.formed_answering import FormedAnswering
 from serve.pipelines.grounded_answering import GroundedAnswering
 from serve.pipelines.grounded_generation import GroundedGeneration
-from serve.pipelines.housekeeping import Housekeeper
 from serve.pipelines.in_process_quotes import InProcessQuotes
-from serve.pipelines.ingest import IngestPipeline
-from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.language_model import small_model
 from serve.pipelines.measured_answering import MeasuredAnswering
 from serve.pipelines.merged_retrieval import HydeRetrieval, MultiQueryRetrieval
 from serve.pipelines.metered_stages import MeteredCompletions, MeteredEmbedder, MeteredReranker
 from serve.pipelines.metering import Metering
-from serve.pipelines.migrate import GenerationBuilder
 from serve.pipelines.observed_answering import ObservedAnswering
 from serve.pipelines.own_context_answering import OwnContextAnswering
 from serve.pipelines.prompted_answering import PromptedAnswering
@@ -57,7 +50,6 @@ from serve.pipelines.recent_answers import RecentAnswers
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline, RetrievalStages
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.routed_retrieval import RoutedRetrieval
-from serve.pipelines.semantic_parsing import SemanticParsing
 from serve.pipelines.shown_retrieval import ShownRetrieval
 from serve.pipelines.slow_questions import SlowQuestions
 from serve.pipelines.small_talk_answering import SmallTalkAnswering
@@ -77,6 +69,7 @@ from serve.quality.quality import Quality
 from serve.quality.question_log import QuestionLog
 from serve.quality.scorer import Scorer
 from serve.settings import Settings
+from serve.workers import Workers
 
 
 class LiveServices:
@@ -84,73 +77,65 @@ class LiveServices:
 
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
+        check_model_aliases(settings.api.model_aliases, catalog)
         self._counters = open_counters(settings)
         self._limits = RequestLimits(lambda: self.current.settings.limits, self._counters)
-        stored_limits = StoredLimits(lambda: self.current.settings.limits, corpus.files.usage)
         self._metering, self._recent = Metering(settings.costs, self._limits.used), RecentAnswers()
         clients = replace(clients, embedder=MeteredEmbedder(clients.embedder, self._metering))
         self._completions = MeteredCompletions(clients.generator, self._metering)
         self._arguments, self._clients, self._corpus, self._catalog = settings, clients, corpus, catalog
-        check_model_aliases(settings.api.model_aliases, catalog)
         self._turns = RetrievalTurns()
         self._orders: dict[OrderName, PassageOrder] = {}
-        self._prompts = catalog.prompts
         self._caches = Caches(corpus.views, clients.statuses, catalog)
-        sources = self._caches.serving.sources
-        self._stored_tokens = StoredTokenReranking(clients.reranker, clients.dense, sources["rerank"])
+        self._stored_tokens = StoredTokenReranking(
+            clients.reranker, clients.dense, self._caches.serving.sources["rerank"]
+        )
         self._quotes = InProcessQuotes(clients.generator, self._caches.serving.quoting_generator, clients.quoting)
-        with_tokens = settings.ingest.token_vectors
-        self._builder = GenerationBuilder(clients.embedder, corpus, settings.migration, with_tokens)
-        sinks = configured_sinks(settings.events)
-        corpus.outbox.register([sink.name for sink in sinks])
-        events = EventDelivery(sinks, corpus.outbox, settings.events)
-        self._housekeeper = Housekeeper(corpus, settings.housekeeping, settings.migration.keep_previous_s)
-        backups = BackupSchedule(settings.backups, settings.storage)
-        parser = SemanticParsing(clients.parser, clients.embedder)
-        self._worker = IngestWorker(
-            IngestPipeline(parser, clients.embedder, corpus, settings.ingest), corpus, settings.ingest
-        )
-        canary = DocumentCanary(
-            settings.quality.canary, CanaryParts(corpus, lambda: self.current.retrieval, self._worker.wake)
-        )
+        self._workers = Workers(settings, corpus, clients)
+        self._quality = self._open_quality(settings)
+        self.app = create_app(self._services(settings))
+
+    def _open_quality(self, settings: Settings) -> Quality:
+        parts = CanaryParts(self._corpus, lambda: self.current.retrieval, self._workers.ingest.wake)
         log = QuestionLog(settings.quality.log, settings.storage.data_dir.resolve() / "question_log")
-        self._quality = Quality(log, Scorer(settings.quality.scoring, corpus.score_references), canary)
+        scorer = Scorer(settings.quality.scoring, self._corpus.score_references)
+        return Quality(log, scorer, DocumentCanary(settings.quality.canary, parts))
+
+    def _services(self, settings: Settings) -> Services:
+        """Those of the first request."""
+        clients, corpus = self._clients, self._corpus
         retrieval, query = self._compose(settings)
-        services = Services(
+        return Services(
             settings=settings,
-            catalog=catalog,
+            catalog=self._catalog,
             corpus=corpus,
             access=open_access(settings.api, corpus),
             limits=self._limits,
-            stored_limits=stored_limits,
+            stored_limits=StoredLimits(lambda: self.current.settings.limits, corpus.files.usage),
             retrieval=retrieval,
             query=query,
             completions=self._completions,
             embedder=clients.embedder,
             reranker=MeteredReranker(clients.reranker, self._metering),
-            ingest=self._worker,
+            ingest=self._workers.ingest,
             background=(
-                self._builder,
-                self._housekeeper,
+                *self._workers.background,
                 self._stored_tokens,
                 self._caches,
-                events,
                 self._quality,
-                backups,
                 CostLedger(self._metering, corpus.monthly_costs),
                 *clients.background,
             ),
-            stages=sources,
+            stages=self._caches.serving.sources,
             breakers=clients.breakers,
             dependencies=self._dependencies,
             unneeded_stages=self._unneeded_stages,
-            background_problems=backups.problems,
+            background_problems=self._workers.backups.problems,
             inline=clients.inline,
-            canary=canary,
+            canary=self._quality.canary,
             recent=self._recent,
             rollout=clients.rollout,
         )
-        self.app = create_app(services)
 
     @property
     def current(self) -> Services:
@@ -168,9 +153,7 @@ class LiveServices:
         retrieval, query = self._compose(settings)
         self._quality.configure(settings.quality)
         self._metering.configure(settings.costs)
-        self._worker.configure(settings.ingest)
-        self._builder.configure(settings.migration, settings.ingest.token_vectors)
-        self._housekeeper.configure(settings.housekeeping, settings.migration.keep_previous_s)
+        self._workers.configure(settings)
         # One assignment, so that a request sees only old settings or only new ones.
         self.app.state.services = replace(self.current, settings=settings, retrieval=retrieval, query=query)
 
@@ -194,7 +177,7 @@ class LiveServices:
         """Raises if ingestion has stopped, or an inline replica is unhealthy. A database that is gone is no reason to
         begin again: a new process would not have it either.
         """
-        self._worker.check_health()
+        self._workers.ingest.check_health()
         await asyncio.gather(*(stage.check_health() for stage in self._clients.inline))
         with suppress(*STORAGE_ERRORS):
             await asyncio.to_thread(self._corpus.views.heads, [("", "")])
@@ -211,7 +194,7 @@ class LiveServices:
         retrieving = self._ranking(stages, settings.retrieval, settings.admission.max_shared_retrievals)
         understanding = settings.query.understanding
         model = small_model(self._completions, understanding)
-        prompts = self._prompts.get(settings.query.prompts.prompt)
+        prompts = self._catalog.prompts.get(settings.query.prompts.prompt)
         retrieving = MultiQueryRetrieval(retrieving, understanding, model, prompts)
         retrieving = HydeRetrieval(retrieving, understanding, model, prompts)
         retrieving = FilteredRetrieval(retrieving, corpus.views, understanding)
@@ -270,4 +253,4 @@ class LiveServices:
         summary = RunningSummary(small_model(self._clients.generator, config), corpus.summaries, config.summary_every)
         quoting = Quoting(self._caches.serving.quotes, self._quotes, settings.query)
         answering = RememberingAnswering(answering, config, recall, summary, corpus.user_facts, quoting)
-        return PromptedAnswering(answering, settings.query.prompts, self._prompts)
+        return PromptedAnswering(answering, settings.query.prompts, self._catalog.prompts)

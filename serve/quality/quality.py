@@ -14,13 +14,13 @@ class Quality:
     """The question log, scores in the background, and the canary. Each is off or on by its config."""
 
     def __init__(self, log: QuestionLog, scorer: Scorer, canary: DocumentCanary) -> None:
-        self._log, self._scorer, self._canary = log, scorer, canary
+        self._log, self._scorer, self.canary = log, scorer, canary
 
     def configure(self, config: QualityConfig) -> None:
         """Takes effect at once."""
         self._log.configure(config.log)
         self._scorer.configure(config.scoring)
-        self._canary.configure(config.canary)
+        self.canary.configure(config.canary)
 
     def answers(self, answering: Answering, config: QualityConfig) -> Answering:
         """The answering, shown to what is on. Nothing on: the same object, at no cost."""
@@ -36,4 +36,4 @@ class Quality:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._log.run())
             tasks.create_task(self._scorer.run())
-            tasks.create_task(self._canary.run())
+            tasks.create_task(self.canary.run())
