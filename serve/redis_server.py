@@ -39,7 +39,7 @@ class RedisServer:
         self.client = redis.asyncio.from_url(
             url.get_secret_value(),
             max_connections=MAX_CONNECTIONS,
-            socket_timeout=timeout_s,
+            socket_timeout=None,  # `_send` has a timeout for the whole call; the client's own would cost a task each
             socket_connect_timeout=timeout_s,
             retry=None,
             retry_on_error=[],

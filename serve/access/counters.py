@@ -7,7 +7,7 @@ this time ahead by period / limit, and may do so as long as it stays within one 
 import asyncio
 import logging
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from time import monotonic
@@ -16,35 +16,36 @@ from pydantic import SecretStr
 from redis.exceptions import ResponseError
 
 from models.breaker import Breaker
-from serve.access.limits import Cost, Quota, Standing
+from serve.access.limits import Cost, Counters, Quota, Standing
 from serve.redis_server import TIMEOUT_S, RedisServer, RedisUnavailableError
 
 logger = logging.getLogger(__name__)
 
 MAX_COUNTERS = 100_000
 NAMESPACE = "ragserve:limit:1"
-# Counts all quotas, or none if one has not as many units left. Times are seconds of Redis' own clock. Returns now, and
-# of each quota the time at which it is full and whether it had room.
+SPEND_S = 0.1  # used units that no request of their quota takes along are counted this much later at most
+# Counts what was used of each quota already. Then counts all costs, or none if a quota has not as many units left.
+# Times are seconds of Redis' own clock. Returns now, and of each quota the time at which it is full, and whether it had
+# room.
 SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local answer, afters, have_room = {tostring(now)}, {}, true
+local answer, befores, afters, have_room = {tostring(now)}, {}, {}, true
 for i, key in ipairs(KEYS) do
-  local full_at = math.max(tonumber(redis.call('GET', key) or '0'), now)
-  local has_room = 1
-  afters[i] = full_at + tonumber(ARGV[2 * i])
-  if ARGV[1] == '0' and afters[i] - now > tonumber(ARGV[2 * i + 1]) + 0.000001 then
-    has_room, have_room = 0, false
+  local used, cost, room = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
+  befores[i] = math.max(tonumber(redis.call('GET', key) or '0'), now) + used
+  afters[i] = befores[i] + cost
+  answer[2 * i + 1] = 1
+  if afters[i] - now > room + 0.000001 then
+    answer[2 * i + 1], have_room = 0, false
   end
-  answer[2 * i], answer[2 * i + 1] = tostring(full_at), has_room
 end
-if have_room then
-  for i, key in ipairs(KEYS) do
-    if afters[i] > now then
-      redis.call('SET', key, string.format('%.6f', afters[i]), 'PX', math.ceil((afters[i] - now) * 1000) + 1000)
-    end
-    answer[2 * i] = tostring(math.max(afters[i], now))
+for i, key in ipairs(KEYS) do
+  local full_at = have_room and afters[i] or befores[i]
+  if full_at > now then
+    redis.call('SET', key, string.format('%.6f', full_at), 'PX', math.ceil((full_at - now) * 1000) + 1000)
   end
+  answer[2 * i] = tostring(full_at)
 end
 return answer
 """
@@ -97,6 +98,8 @@ class RedisCounters:
         self._server = RedisServer(url, timeout_s)
         self._script = self._server.client.register_script(SCRIPT)
         self._alone = MemoryCounters(clock)
+        self._used: Counter[Quota] = Counter()  # units that are not yet counted
+        self._timer: asyncio.TimerHandle | None = None  # the next write of these
         self._writes: set[asyncio.Task[list[Standing]]] = set()  # owned here until they end
 
     @property
@@ -104,35 +107,46 @@ class RedisCounters:
         return (self._server.breaker,)
 
     async def take(self, costs: Sequence[Cost]) -> list[Standing]:
-        return await self._count(costs, is_used=False)
+        """As Counters, in one round trip. It takes along what was used of these quotas."""
+        used = [self._used.pop(quota, 0) for quota, _ in costs]
+        try:
+            return await self._server.call(lambda: self._run(costs, used))
+        except (RedisUnavailableError, ResponseError) as error:
+            logger.debug("this replica counts a limit alone: %s", error)
+        except asyncio.CancelledError:  # perhaps they are counted; a limit may be strict, not lax
+            _spend(self, costs, used)
+            raise
+        _spend(self._alone, costs, used)
+        return await self._alone.take(costs)
 
     def spend(self, quota: Quota, cost: int) -> None:
-        task = asyncio.create_task(self._count([(quota, cost)], is_used=True))
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        self._used[quota] += cost
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SPEND_S, self._write)
+
+    def _write(self) -> None:
+        """Count what was used and no request took along."""
+        self._timer = None
+        if costs := [(quota, 0) for quota in self._used]:
+            task = asyncio.get_running_loop().create_task(self.take(costs))
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
 
     async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._write()
         await asyncio.gather(*self._writes, return_exceptions=True)
         await self._server.close()
 
-    async def _count(self, costs: Sequence[Cost], is_used: bool) -> list[Standing]:
-        try:
-            return await self._server.call(lambda: self._run(costs, is_used))
-        except (RedisUnavailableError, ResponseError) as error:
-            logger.debug("this replica counts a limit alone: %s", error)
-        if not is_used:
-            return await self._alone.take(costs)
-        for quota, cost in costs:
-            self._alone.spend(quota, cost)
-        return []
-
-    async def _run(self, costs: Sequence[Cost], is_used: bool) -> list[Standing]:
+    async def _run(self, costs: Sequence[Cost], used: Sequence[int]) -> list[Standing]:
         """One round trip, whatever the number of quotas."""
-        keys, arguments = [], ["1" if is_used else "0"]
-        for quota, cost in costs:
+        keys, arguments = list[str](), list[float]()
+        for (quota, cost), units in zip(costs, used, strict=True):
             keys.append(f"{NAMESPACE}:{blake2b(quota.name.encode(), digest_size=16).hexdigest()}")
-            added_s = cost * quota.period_s / quota.limit
-            arguments += [str(added_s), str(quota.period_s - (_needed_s(quota, cost) - added_s))]
+            interval_s = quota.period_s / quota.limit
+            added_s = cost * interval_s
+            arguments += [units * interval_s, added_s, quota.period_s - (_needed_s(quota, cost) - added_s)]
         now, *answers = await self._script(keys=keys, args=arguments)
         if not all(math.isfinite(float(full_at)) for full_at in answers[::2]):
             raise ResponseError("a counter is no time")  # another program wrote it
@@ -140,6 +154,12 @@ class RedisCounters:
             _standing(quota, float(full_at), float(now), bool(has_room))
             for (quota, _), full_at, has_room in zip(costs, answers[::2], answers[1::2], strict=True)
         ]
+
+
+def _spend(counters: Counters, costs: Sequence[Cost], used: Sequence[int]) -> None:
+    for (quota, _), units in zip(costs, used, strict=True):
+        if units:
+            counters.spend(quota, units)
 
 
 def _needed_s(quota: Quota, cost: int) -> float:

@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from deployments.cluster.environment import free_port
 from models.errors import InvalidRequestError, PayloadTooLargeError, RateLimitedError, StorageQuotaError
 from serve.access.caller import Caller
-from serve.access.counters import MemoryCounters, RedisCounters
+from serve.access.counters import SPEND_S, MemoryCounters, RedisCounters
 from serve.access.limits import MINUTE_S, Counters, LimitsConfig, Quota, RequestLimits
 from serve.access.stored_limits import StoredLimits
 from serve.cli.keys.run import limits_of
@@ -118,6 +118,65 @@ async def test_two_processes_share_a_quota_on_redis(redis_url: str) -> None:
     await two.close()
 
     assert [standing.retry_after_s > 0 for standing in standings] == [False, False, True, True]
+
+
+SLOW_S = 10.0**7  # a unit comes back in days
+
+
+async def test_what_was_used_goes_with_the_next_request_and_costs_no_message(
+    redis_url: str, request: pytest.FixtureRequest
+) -> None:
+    quota = Quota("used", 300, SLOW_S)
+    async with counters_of("redis", request) as counters:
+        standings = await counters.take([(quota, 1)])
+        with redis.Redis.from_url(redis_url) as client:
+            client.config_resetstat()
+            for _ in range(20):
+                counters.spend(quota, 2)
+                standings += await counters.take([(quota, 1)])
+            num_messages = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+    assert num_messages == 20
+    assert [standing.remaining for standing in standings] == [299 - 3 * number for number in range(21)]
+
+
+async def test_what_was_used_counts_though_the_request_beside_it_is_refused(request: pytest.FixtureRequest) -> None:
+    spent, full = Quota("spent", 10, SLOW_S), Quota("full", 1, SLOW_S)
+    async with counters_of("redis", request) as counters:
+        await counters.take([(full, 1)])
+        counters.spend(spent, 4)
+        refused = await counters.take([(spent, 1), (full, 1)])
+        after = await counters.take([(spent, 0)])
+
+    assert [standing.retry_after_s > 0 for standing in refused] == [False, True]
+    assert after[0].remaining == 6
+
+
+async def test_what_was_used_reaches_other_processes_without_a_request(request: pytest.FixtureRequest) -> None:
+    quota = Quota("reaches", 10, SLOW_S)
+    async with counters_of("redis", request) as one, counters_of("redis", request) as two:
+        one.spend(quota, 4)
+        for _ in range(round(PATIENCE_S / SPEND_S)):
+            (seen,) = await two.take([(quota, 0)])
+            if seen.remaining < 10:
+                break
+            await asyncio.sleep(SPEND_S)
+
+    assert seen.remaining == 6
+
+
+async def test_a_request_that_is_cancelled_loses_nothing_that_was_used(request: pytest.FixtureRequest) -> None:
+    quota = Quota("cancelled", 10, SLOW_S)
+    async with counters_of("redis", request) as counters:
+        counters.spend(quota, 4)
+        cancelled = asyncio.create_task(counters.take([(quota, 0)]))
+        await asyncio.sleep(0)  # it has begun, and waits for its connection
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        (after,) = await counters.take([(quota, 0)])
+
+    assert cancelled.cancelled()
+    assert after.remaining == 6
 
 
 @pytest.mark.parametrize("value", ["1e400", "nan", "garbage", ["a list"]])
