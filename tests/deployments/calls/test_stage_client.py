@@ -59,7 +59,7 @@ async def test_timeout_cancels_the_replica(client: Any) -> None:
     await begun_in_time(client, call)
 
     async def cancelled() -> bool:
-        return await number(client, "num_cancelled") == before + 1
+        return await number(client, "num_cancelled") > before
 
     await until(cancelled)
 
@@ -78,7 +78,7 @@ async def test_a_cancelled_caller_cancels_the_replica(client: Any) -> None:
         await call
 
     async def cancelled() -> bool:
-        return await client.call("num_cancelled", context=within(PATIENCE_S)) == before + 1
+        return await client.call("num_cancelled", context=within(PATIENCE_S)) > before
 
     await until(cancelled)
 
@@ -118,7 +118,7 @@ async def test_a_message_that_nobody_waits_for_is_cancelled_at_the_replica(clien
     await begun_in_time(client, call)
 
     async def cancelled() -> bool:
-        return await client.call("num_cancelled", context=within(PATIENCE_S)) == before + 1
+        return await client.call("num_cancelled", context=within(PATIENCE_S)) > before
 
     await until(cancelled)
 
@@ -131,7 +131,7 @@ async def test_leaving_a_stream_cancels_the_replica(client: Any) -> None:
     await stream.aclose()
 
     async def cancelled() -> bool:
-        return await client.call("num_cancelled", context=within(PATIENCE_S)) == before + 1
+        return await client.call("num_cancelled", context=within(PATIENCE_S)) > before
 
     assert numbers == [0, 1, 2]
     await until(cancelled)
