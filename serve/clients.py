@@ -22,13 +22,19 @@ class Generation(GenerateStage, CompletionStage, Protocol):
     """The generator: answers from passages, and OpenAI's own completions."""
 
 
+def never() -> bool:
+    """No stage can be missing."""
+    return False
+
+
 @dataclass(frozen=True)
 class Clients:
     """Every stage, by role.
 
     `fallback` answers when `generator` cannot. `quoting` is the model of an alias that only quotes, in this process;
     None for a language model. `statuses` reports the model of each stage, by the stage's name; `breakers` has those of
-    its clients. `rollout`: see Services. `background` is work beside the stages, such as a look at roll-outs.
+    its clients. `has_second_embedder`: whether another model embeds questions while the Embedder does not. `rollout`:
+    see Services. `background` is work beside the stages, such as a look at roll-outs.
     """
 
     embedder: EmbedStage
@@ -42,6 +48,7 @@ class Clients:
     statuses: Mapping[str, StatusSource]
     breakers: Mapping[str, Sequence[StageBreaker]] = field(default_factory=dict)
     inline: Sequence[InlineReplica] = ()
+    has_second_embedder: Callable[[], bool] = never
     rollout: Callable[[], Mapping[str, str]] | None = None
     background: Sequence[BackgroundWork] = ()
 

@@ -94,12 +94,14 @@ def open_clients(stages: Stages, settings: Settings, catalog: Catalog) -> Client
     parser = ParserClient(_handle(stages.parser, inline), "parse")
     clients = (embedder, dense, lexical, reranker, generator, parser)
     background: list[BackgroundWork] = [RolloutWatch(states, folder)] if (folder := metrics_files_folder()) else []
+    backed = FallbackEmbedder(embedder, fallback_models(settings, catalog), settings.embed_fallback)
     embed_stage: EmbedStage = embedder
     if settings.embed_fallback.models:
-        embed_stage = FallbackEmbedder(embedder, fallback_models(settings, catalog), settings.embed_fallback)
-        background.append(embed_stage)
+        embed_stage = backed
+        background.append(backed)
     return Clients(
         embedder=embed_stage,
+        has_second_embedder=lambda: backed.has_equal,
         dense=dense,
         lexical=lexical,
         reranker=reranker,

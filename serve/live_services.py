@@ -164,10 +164,13 @@ class LiveServices:
         return states | ({"redis": worst([breaker.state for breaker in redis])} if redis else {})
 
     async def _unneeded_stages(self) -> frozenset[str]:
-        """The stages that answers do without now: this process quotes, and the dense searchers rerank."""
+        """The stages that answers do without now: this process quotes, the dense searchers rerank, and a second model
+        embeds.
+        """
         settings = self.current.settings
         reranks = settings.retrieval.stored_token_vectors and settings.ingest.token_vectors
         is_unneeded = {
+            "embed": self._clients.has_second_embedder(),
             "rerank": reranks and self._stored_tokens.is_late_interaction,
             "generate": await self._quotes.has_model(),
         }

@@ -46,8 +46,8 @@ async def readyz(services: ServicesDep, response: Response) -> dict[str, Any]:
     that most of the last five answers lost. `recent` has the answers of the last minute, and the share that lost each
     stage. `problems` are an operator's, though answers are whole: a model that did not load, a stuck parser, a failed
     backup of this ingress' schedule, or a dead stage that answers do without, as configured: a Reranker while stored
-    token vectors are scored, and a Generator whose model only quotes. `rollout` has the deployments that Ray Serve is
-    changing, and why.
+    token vectors are scored, a Generator whose model only quotes, an Embedder with a fallback. `rollout` has the
+    deployments that Ray Serve is changing, and why.
 
     A parser reports the age of its oldest file in `oldest_s`, and in `error` that no further file can be begun.
     `runs_on` has the engine, dtype, processor and threads of an encoder.

@@ -128,6 +128,12 @@ class FallbackEmbedder:
         self._has_switched = False
         return embedded
 
+    @property
+    def has_equal(self) -> bool:
+        """Whether a model answers now for the Embedder's."""
+        newest = next(reversed(self._references), "")
+        return any(model.may_answer(newest) for model in self._models)
+
     async def _try_embedder(self, question: _Question, generation: str | None) -> Embeddings:
         """A hung Embedder costs a part of the question's time, and its breaker counts that as if it had all of it."""
         budget_s = question.context.remaining_s()
