@@ -10,7 +10,8 @@ from models.catalog import Catalog
 from models.errors import ConfigError, ModelLoadError
 from models.weights import check_weights
 from serve.access.keys import read_keys
-from serve.config_file import chosen_models, settings_of
+from serve.config_file import settings_of
+from serve.config_models import chosen_models
 
 
 def check_here(raw: dict[str, Any]) -> list[Problem]:

@@ -8,7 +8,8 @@ import pytest
 
 from models.catalog import Catalog
 from models.errors import ConfigError
-from serve.config_file import STAGES, Machine, check, read, settings_of
+from serve.config_file import Machine, check, read, settings_of
+from serve.config_models import STAGES
 from serve.settings import Settings
 
 ROOT = Path(__file__).parents[2]

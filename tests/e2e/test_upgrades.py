@@ -24,7 +24,8 @@ from ray.serve.context import _get_global_client
 from deployments.cluster.environment import OWN_PORTS, free_port
 from serve.cli.remote import RemoteService
 from serve.cli.up.placement import SEARCHERS
-from serve.config_file import STAGES, read
+from serve.config_file import read
+from serve.config_models import STAGES
 from tests.conftest import ROOT, START_TIMEOUT_S, Service
 from tests.e2e.steady_clients import SteadyClients, json_request, stream_request
 from tests.processes import command_line
