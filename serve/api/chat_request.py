@@ -13,9 +13,9 @@ from serve.api.client_names import SERVICE_MODEL
 from serve.api.filters import FilterBody
 from serve.api.function_tools import MAX_TOOLS, FunctionTool, MessageCall, NamedFunction, ToolChoice
 from serve.api.ids import VectorStoreIds
-from serve.api.json_schema import JsonSchema
 from serve.api.plain_chat import PlainChat
 from serve.api.ranking import DEFAULT_NUM_RESULTS, DegradeOption, NumResults, RankingOptions, SearchMode
+from serve.api.response_format import ResponseFormat
 from serve.api.sampling import (
     DEFAULT_MAX_TOKENS,
     MAX_STOPS,
@@ -133,57 +133,6 @@ class StreamOptions(BaseModel):
 
     include_usage: bool = False
     include_obfuscation: bool = Field(default=False, description=IGNORED)
-
-
-class TextFormat(BaseModel):
-    """Text, with citations."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["text"]
-
-    @property
-    def schema_dict(self) -> None:
-        return None
-
-
-class JsonObjectFormat(BaseModel):
-    """Any JSON object. `field_citations` says which citations support which field."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["json_object"]
-
-    @property
-    def schema_dict(self) -> dict[str, Any]:
-        return {"type": "object"}
-
-
-class NamedSchema(BaseModel):
-    """A JSON schema. Answers always follow it, with or without `strict`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    json_schema: JsonSchema = Field(alias="schema")
-    description: str | None = None
-    strict: bool | None = None
-
-
-class JsonSchemaFormat(BaseModel):
-    """JSON that follows this schema. `field_citations` says which citations support which field."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["json_schema"]
-    json_schema: NamedSchema
-
-    @property
-    def schema_dict(self) -> dict[str, Any]:
-        return self.json_schema.json_schema
-
-
-ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
 
 
 class ChatRequest(BaseModel):

@@ -12,8 +12,8 @@ from models.corpus.conversations import Item
 from models.corpus.responses import ResponseStatus
 from models.generation.function_calls import CallGatherer, call_deltas
 from models.types import CompletionRequest
-from serve.api.chat_request import JsonObjectFormat
 from serve.api.response_events import ResponseEvents
+from serve.api.response_format import JsonObjectFormat
 from serve.api.response_items import to_chat_messages
 from serve.api.response_object import Body, Draft, Ended, call_item, message_item, usage
 from serve.api.response_request import (

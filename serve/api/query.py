@@ -11,7 +11,6 @@ from models.answer_form import AnswerForm
 from models.errors import RagError
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
 from serve.api.answers import accept_query, check_grounding, final_answer
-from serve.api.chat_request import ResponseFormat
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
@@ -20,6 +19,7 @@ from serve.api.filters import FilterBody, to_filter
 from serve.api.ids import VectorStoreIds
 from serve.api.query_text import QueryText
 from serve.api.ranking import DEFAULT_NUM_RESULTS, DegradeOption, NumResults, RankingOptions, SearchMode, to_options
+from serve.api.response_format import ResponseFormat
 from serve.api.sampling import (
     DEFAULT_MAX_TOKENS,
     MAX_STOPS,

@@ -17,12 +17,13 @@ from pydantic_core import PydanticCustomError
 from models.answer_form import LengthName
 from models.errors import InvalidRequestError
 from models.types import SamplingOptions
-from serve.api.chat_request import IGNORED, FileSearchTool, JsonObjectFormat, TextFormat
+from serve.api.chat_request import IGNORED, FileSearchTool
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.ids import UserId
 from serve.api.includes import RESULTS, Include
 from serve.api.json_schema import JsonSchema
 from serve.api.ranking import DegradeOption, SearchMode
+from serve.api.response_format import JsonObjectFormat, TextFormat
 from serve.api.response_items import ID, MAX_ITEMS, InputItem
 from serve.api.sampling import (
     DEFAULT_MAX_TOKENS,
