@@ -575,14 +575,26 @@ async def caught(call: Awaitable[Any]) -> type[Exception] | Any:
         return type(error)
 
 
+async def until_refused(call: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """The outcomes before the breaker opens. On a starved machine a call may have too little time to count."""
+    outcomes = list[Any]()
+    async with asyncio.timeout(PATIENCE_S):
+        while not outcomes or outcomes[-1] != BreakerOpenError:
+            outcomes.append(await caught(call()))
+    return outcomes[:-1]
+
+
 async def test_by_the_event_loops_own_clock_a_hung_stage_is_left_alone_and_comes_back() -> None:
     replica, before = Replica(), open_breakers()
     client, replica.hangs, replica.has_status = client_of(replica), True, False
 
-    outcomes = [await caught(client.call("work", 1, context=within(0.3))) for _ in range(6)]
+    late = await until_refused(lambda: client.call("work", 1, context=within(0.1)))
+    num_calls = replica.num_calls
+    refused = [await caught(client.call("work", 1, context=within(0.1))) for _ in range(3)]
 
-    assert outcomes == [DeadlineExceededError] * 3 + [BreakerOpenError] * 3
-    assert replica.num_calls == 3
+    assert set(late) == {DeadlineExceededError}
+    assert len(late) >= 3
+    assert (refused, replica.num_calls) == ([BreakerOpenError] * 3, num_calls)
     assert open_breakers() == before + 1
 
     replica.hangs, replica.has_status = False, True
@@ -612,9 +624,10 @@ async def test_streams_that_never_begin_open_it_and_the_next_one_fails_at_once()
         async with asyncio.timeout(budget_s):
             return await anext(client.stream_call("stream", 1, context=within(60)))
 
-    outcomes = [await caught(first_of(0.05)) for _ in range(4)]
+    late = await until_refused(lambda: first_of(0.05))
 
-    assert outcomes == [TimeoutError] * 3 + [BreakerOpenError]
+    assert set(late) == {TimeoutError}
+    assert len(late) >= 3
 
 
 async def test_a_question_whose_replica_died_is_sent_to_another_once() -> None:
