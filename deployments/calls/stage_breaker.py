@@ -13,11 +13,13 @@ from deployments.telemetry import metrics
 from models.breaker import Breaker, BreakerConfig, State
 from models.errors import (
     BreakerOpenError,
+    DatabaseUnavailableError,
     DeadlineExceededError,
     InternalError,
     OverloadedError,
     RagError,
     StageUnavailableError,
+    VectorDatabaseUnavailableError,
 )
 
 logger = logging.getLogger(__name__)
@@ -150,6 +152,8 @@ class StageBreaker:
         match error:
             case DeadlineExceededError():
                 is_failure = call.budget_s >= self._config.min_budget_s
+            case DatabaseUnavailableError() | VectorDatabaseUnavailableError():
+                is_failure = False  # the replica answers, and has a breaker of that server
             case StageUnavailableError():
                 is_failure = not isinstance(error, BreakerOpenError) and elapsed_s >= SLOW_S
             case OverloadedError() | InternalError():
@@ -194,10 +198,10 @@ class StageBreaker:
         for call in self._waiting.all():
             self._keep_for_trial(call)
         self._breaker.trip()
-        self._note_open(StageUnavailableError(self._stage))
+        self._note_open("it answers neither a call nor its status")
 
-    def _note_open(self, error: RagError) -> None:
-        logger.warning("stage %s is left out of questions for now: %s", self._stage, error)
+    def _note_open(self, reason: RagError | str) -> None:
+        logger.warning("stage %s is left out of questions for now: %s", self._stage, reason)
         metrics.OPEN_BREAKERS.labels(self._stage).inc()
         if self._is_warm:
             for call in self._waiting.all():
@@ -283,6 +287,8 @@ class StageBreaker:
         self._breaker.wait()
         try:
             await repeat(max(budget_s, self._config.min_budget_s))
+        except (DatabaseUnavailableError, VectorDatabaseUnavailableError):
+            pass
         except (DeadlineExceededError, StageUnavailableError, OverloadedError) as error:
             logger.warning("stage %s is still left out of questions: %s", self._stage, error)
             return

@@ -15,12 +15,14 @@ from deployments.calls.waiting_calls import TICK_S, Repeat
 from models.breaker import worst
 from models.errors import (
     BreakerOpenError,
+    DatabaseUnavailableError,
     DeadlineExceededError,
     InternalError,
     InvalidRequestError,
     OverloadedError,
     RagError,
     StageUnavailableError,
+    VectorDatabaseUnavailableError,
 )
 from models.stage_status import StageStatus
 from models.types import BACKGROUND_PRIORITY
@@ -183,6 +185,8 @@ async def test_three_late_answers_in_a_row_open_it() -> None:
         (StageUnavailableError("probe"), 5, 0.1),  # it costs nothing
         (OverloadedError("probe"), 5, 5),
         (InternalError("probe"), 5, 5),
+        (VectorDatabaseUnavailableError(), 5, 5),  # which the replica leaves alone by itself
+        (DatabaseUnavailableError("it does not answer"), 5, 5),
         (InvalidRequestError("too long"), 5, 5),
     ],
 )
@@ -450,7 +454,9 @@ async def test_a_fallback_that_leaves_the_stage_little_time_opens_it_and_leaves_
     assert scene.breaker.state == "closed"
 
 
-@pytest.mark.parametrize("error", [InvalidRequestError("too long"), InternalError("probe")])
+@pytest.mark.parametrize(
+    "error", [InvalidRequestError("too long"), InternalError("probe"), VectorDatabaseUnavailableError()]
+)
 async def test_a_trial_that_is_refused_is_an_answer(error: RagError) -> None:
     scene = Scene()
 
