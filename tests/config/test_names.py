@@ -1,6 +1,7 @@
 """Names say what they hold."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -28,3 +29,10 @@ def test_no_name_is_vague(package: str) -> None:
     ]
 
     assert vague == []
+
+
+def test_no_two_files_of_tests_have_the_same_name() -> None:
+    """pytest imports each by its name alone, and stops before the first test if another one has it."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+
+    assert [name for name, count in names.items() if count > 1] == []
