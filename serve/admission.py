@@ -22,6 +22,7 @@ STAGE = "ingress"
 MAX_QUESTIONS = 4096
 LAST_WEIGHT = 0.05  # weight of the last question in the mean time of a question
 MAX_WAIT_S = 2.0  # of a tenant below its share, for a place
+REFUSAL_S = 1.0  # for which a refusal is held back; Retry-After says no less
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0  # OpenAI's clients wait a minute at most
 
 
@@ -58,6 +59,8 @@ class Admission:
         self.num_under_way = 0
         self._of_tenant: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._refused: Counter[str] = Counter()  # in this second, by tenant
+        self._second = 0
 
     @property
     def retry_after_s(self) -> float:
@@ -92,6 +95,19 @@ class Admission:
         finally:
             self._give_back(tenant)
             self._mean_s += LAST_WEIGHT * (self._clock() - start - self._mean_s)
+
+    async def hold_back(self, tenant: str) -> None:
+        """Wait before a refusal is sent to a tenant that was refused `max_questions` times within this second.
+
+        Clients that ignore Retry-After would take the processor from the answers of all.
+        """
+        second = int(self._clock())
+        if second != self._second:
+            self._refused.clear()
+            self._second = second
+        self._refused[tenant] += 1
+        if self._refused[tenant] > self._config().max_questions:
+            await asyncio.sleep(REFUSAL_S)
 
     def _has_room(self) -> bool:
         return self.num_under_way < self._config().max_questions and not self._waiting

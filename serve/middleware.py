@@ -17,7 +17,7 @@ from deployments.telemetry.logs import LoggedRequest, log_as
 from deployments.telemetry.otlp import SERVER_ERROR, Tracer
 from deployments.telemetry.spans import Span
 from deployments.telemetry.trace_context import trace_context_of, unrecorded
-from models.errors import RagError
+from models.errors import OverloadedError, RagError
 from serve.access.caller import Caller
 from serve.access.counters import MemoryCounters
 from serve.access.limits import LimitsConfig, RequestLimits, rate_headers
@@ -193,6 +193,8 @@ class AdmissionLimit:
             if is_admitted:  # of the application, which answers its own errors
                 raise
             scope["route"] = route
+            if isinstance(error, OverloadedError):
+                await self.admission.hold_back(scope["state"].get("tenant", ""))
             await refusal(error, scope["path"])(scope, receive, send)
 
 

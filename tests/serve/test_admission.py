@@ -236,3 +236,21 @@ async def test_a_place_that_comes_as_its_owner_leaves_is_passed_on() -> None:
         await asyncio.gather(leaving, return_exceptions=True)
 
         assert permits.num_under_way == 1
+
+
+async def test_refusals_without_a_pause_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.admission.REFUSAL_S", PATIENCE_S)
+    seconds = [1000.0]
+    admission = Admission(lambda: AdmissionConfig(max_questions=2), lambda: seconds[0])
+
+    async with asyncio.timeout(PATIENCE_S):
+        for tenant in ("loud", "loud", "quiet"):
+            await admission.hold_back(tenant)
+    held_back = asyncio.ensure_future(admission.hold_back("loud"))
+    await asyncio.wait({held_back}, timeout=0.05)
+    assert not held_back.done()
+
+    seconds[0] += 1
+    async with asyncio.timeout(PATIENCE_S / 2):
+        await admission.hold_back("loud")
+    held_back.cancel()
