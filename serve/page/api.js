@@ -25,6 +25,7 @@ export const address = (path) => new URL(path, document.baseURI);
 const authorization = () => (apiKey.get() ? { authorization: `Bearer ${apiKey.get()}` } : {});
 
 async function request(path, { method = "GET", json, signal } = {}) {
+  const key = apiKey.get();
   const headers = { ...authorization(), ...(json === undefined ? {} : { "content-type": "application/json" }) };
   const body = json === undefined ? undefined : JSON.stringify(json);
   let response;
@@ -34,7 +35,7 @@ async function request(path, { method = "GET", json, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw unreachable();
   }
-  if (!response.ok) throw await refusal(response.status, await response.text(), response.headers);
+  if (!response.ok) throw await refusal(response.status, await response.text(), response.headers, key);
   return response;
 }
 
@@ -42,8 +43,9 @@ function unreachable() {
   return new ApiError(0, { message: "The service cannot be reached. Check that it runs.", code: "unreachable" });
 }
 
-function refusal(status, text, headers) {
-  if (status === 401) document.dispatchEvent(new CustomEvent("key-needed"));
+/** A late refusal of a `key` that was replaced meanwhile says nothing about the present one. */
+function refusal(status, text, headers, key = apiKey.get()) {
+  if (status === 401 && key === apiKey.get()) document.dispatchEvent(new CustomEvent("key-needed"));
   try {
     return new ApiError(status, JSON.parse(text).error, headers);
   } catch {
