@@ -23,7 +23,8 @@ from deployments.lexical_searcher import LexicalSearcher
 from deployments.parser import Parser
 from deployments.replica.storage import StorageConfig
 from deployments.reranker import Reranker
-from deployments.telemetry.buffered_metrics import Counter, Gauge, Histogram
+from deployments.telemetry.access_log import ACCESS_LOG
+from deployments.telemetry.buffered_metrics import BUFFER, Counter, Gauge, Histogram
 from deployments.telemetry.logs import SERVE_LOGGER
 from deployments.telemetry.otlp import TracingConfig
 from deployments.telemetry.start import start_telemetry
@@ -57,6 +58,9 @@ class Switch:
         if scope["type"] != "http" or scope["path"] not in (ON, OFF):
             await self._app(scope, receive, send)
             return
+        # What was gathered is written now, so that it is part of the burst that it is of.
+        BUFFER.flush()
+        ACCESS_LOG.flush()
         self._set(scope["path"] == ON)
         used = str(time.process_time()).encode()
         await send({"type": "http.response.start", "status": 204, "headers": [(CPU_SECONDS.encode(), used)]})
