@@ -5,7 +5,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,14 @@ def deploy(config: dict[str, Any]) -> None:
         client.deploy_apps(schema)
     except (RayError, TimeoutError) as error:
         raise ConfigError("Ray Serve", _last_line(str(error))) from error
+
+
+def restart_controller() -> None:
+    """End Serve's controller, which Ray starts again; the replicas go on. Raises nothing if Serve is gone."""
+    client = _get_global_client(raise_if_no_controller_running=False)
+    if client is not None:
+        with suppress(RayError):
+            ray.kill(client._controller, no_restart=False)
 
 
 def _ignore(_: Mapping[str, str]) -> None:

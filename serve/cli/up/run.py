@@ -13,7 +13,7 @@ from rich.console import Console
 
 from deployments.cluster.environment import RAY_TOKEN, why_not
 from deployments.cluster.haproxy import TLS_CERTIFICATE
-from deployments.cluster.start import ClusterSize, deploy, local_cluster, wait_until_running
+from deployments.cluster.start import ClusterSize, deploy, local_cluster, restart_controller, wait_until_running
 from deployments.cluster.strict_schema import Problem
 from deployments.telemetry.exposition import PORT
 from models.catalog import Catalog
@@ -27,6 +27,7 @@ from serve.cli.up.errors import StartError
 from serve.cli.up.loopback import allow_loopback_names, listen_on
 from serve.cli.up.placement import Placement, give_threads, place_searchers
 from serve.cli.up.progress import RolloutProgress, StartProgress, look_at
+from serve.cli.up.wall_clock import WallClock
 from serve.config_file import Machine, check, read, settings_of
 from serve.local_config import check_here
 
@@ -148,8 +149,11 @@ def _apply_changes(
     console: Console,
 ) -> None:
     """Apply deployment file and certificate whenever they change, until stopped; say when the replicas follow."""
-    progress = RolloutProgress(console)
+    progress, clock = RolloutProgress(console), WallClock()
     while not stopped.wait(CONFIG_POLL_S):
+        if clock.went_back():
+            console.print("the clock was set back: Serve's controller starts again", markup=False)
+            restart_controller()
         if certificate is not None:
             certificate.follow(console)
         progress.report(lambda: look_at(url))
