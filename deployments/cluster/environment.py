@@ -49,7 +49,7 @@ ONE_MACHINE = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "3",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
 }
 # Two services on one machine need different ports. HAProxy serves its own pages on the first two. It sends requests to
 # the fallback proxy until a replica of the ingress is ready, and then to that replica, on a port of the range. Serve's
