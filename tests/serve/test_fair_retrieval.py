@@ -8,7 +8,7 @@ import pytest
 
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError
-from models.types import RequestContext, Scope
+from models.types import CANARY_TENANT, RequestContext, Scope
 from serve.pipelines.fair_retrieval import RECENT_S, FairRetrieval, RetrievalTurns
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
 from serve.pipelines.trace import Trace
@@ -78,6 +78,15 @@ async def test_a_tenant_alone_has_all_its_retrievals_at_once() -> None:
         await tenants.ask(LOUD, 20)
 
         assert tenants.inner.begun == [LOUD] * 20
+
+
+async def test_the_canary_neither_waits_nor_holds_a_tenant_up() -> None:
+    async with asking() as tenants:
+        await tenants.ask(CANARY_TENANT)
+        await tenants.ask(LOUD, 20)
+        await tenants.ask(CANARY_TENANT)
+
+        assert tenants.inner.begun == [CANARY_TENANT] + [LOUD] * 20 + [CANARY_TENANT]
 
 
 async def test_a_question_waits_for_few_of_another_tenants_sixty() -> None:
