@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -41,6 +42,21 @@ async def number(client: Any, name: str) -> int:
     return int(await client.call(name, context=within(PATIENCE_S)))
 
 
+async def long_call(client: Any) -> asyncio.Task[Any]:
+    """A call that is at the replica. The queue has one place: this call or a question for the number may be refused."""
+    before = await number(client, "num_begun")
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            call = asyncio.create_task(client.call("wait", 2 * PATIENCE_S, context=within(PATIENCE_S)))
+            while not call.done():
+                await asyncio.sleep(0.1)
+                with suppress(OverloadedError):
+                    if await number(client, "num_begun") > before:
+                        return call
+            with pytest.raises(OverloadedError):
+                call.result()
+
+
 async def begun_in_time(client: Any, call: Callable[[float], Awaitable[None]]) -> None:
     """Make a call that is late, with ever more time: on a busy machine its time may end before it is at the replica."""
     before, budget_s = await number(client, "num_begun"), 0.2
@@ -66,13 +82,8 @@ async def test_timeout_cancels_the_replica(client: Any) -> None:
 
 async def test_a_cancelled_caller_cancels_the_replica(client: Any) -> None:
     before = await client.call("num_cancelled", context=within(PATIENCE_S))
-    begun_before = await number(client, "num_begun")
-    call = asyncio.create_task(client.call("wait", 2 * PATIENCE_S, context=within(PATIENCE_S)))
+    call = await long_call(client)
 
-    async def begun() -> bool:  # a call that never left needs no cancelling
-        return await number(client, "num_begun") > begun_before
-
-    await until(begun)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
