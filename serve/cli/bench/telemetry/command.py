@@ -17,7 +17,7 @@ def telemetry_command(
     clients: Annotated[int, typer.Option(help="Questions that are sent at once.", min=1, max=256)] = 16,
     num_pairs: Annotated[
         int, typer.Option("--pairs", help="Bursts of questions with telemetry, and as many without.", min=2, max=9999)
-    ] = 100,
+    ] = 200,
     quick: QuickOption = False,
 ) -> None:
     """Cost of metrics, traces (sampled as shipped, to a receiver) and JSON logs with the access log, at full load."""

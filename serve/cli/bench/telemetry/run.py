@@ -48,9 +48,13 @@ class Burst:
     elapsed_ms: float
 
 
+def mean(bursts: Sequence[Burst]) -> Burst:
+    return Burst(*(statistics.fmean(getattr(each, name) for each in bursts) for name in ("cpu_ms", "elapsed_ms")))
+
+
 @dataclass(frozen=True)
 class Pair:
-    """The same burst with telemetry and without."""
+    """The same questions with telemetry and without: the means of two bursts each."""
 
     on: Burst
     off: Burst
@@ -70,16 +74,18 @@ def run(plan: TelemetryPlan, folder: Path, report: Callable[[str], None]) -> Ite
 
 
 async def _measure(service: "Service", questions: Sequence[str], plan: TelemetryPlan) -> list[Pair]:
-    """Whatever drifts on the machine meets both bursts of a pair, which take turns in being the first."""
+    """Each burst is sent twice, in the order A B B A: what drifts, and what the first to ask pays for, meets both."""
     pairs = []
     async with httpx.AsyncClient(base_url=service.server.url, timeout=REQUEST_TIMEOUT_S, trust_env=False) as http:
         await service.burst(http, ON, questions[: plan.clients])  # warms up: connections, first batches
         for number in range(plan.num_pairs):
             start = number * plan.clients
             texts = [questions[place % len(questions)] for place in range(start, start + plan.clients)]
-            order = (ON, OFF) if number % 2 else (OFF, ON)
-            bursts = {state: await service.burst(http, state, texts) for state in order}
-            pairs.append(Pair(bursts[ON], bursts[OFF]))
+            first, second = (ON, OFF) if number % 2 else (OFF, ON)
+            bursts: dict[str, list[Burst]] = {ON: [], OFF: []}
+            for state in (first, second, second, first):
+                bursts[state].append(await service.burst(http, state, texts))
+            pairs.append(Pair(mean(bursts[ON]), mean(bursts[OFF])))
     return pairs
 
 
