@@ -8,6 +8,7 @@ A process that is killed loses what it observed since its last flush. One that e
 """
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -23,6 +24,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 FLUSH_S = 0.2
 
+logger = logging.getLogger(__name__)
+
 
 class Buffer:
     """The observations of this process that are not yet written. Any thread may add, and any may flush."""
@@ -32,6 +35,7 @@ class Buffer:
         self._is_due, self._due = False, threading.Event()  # the flag: a look at the event would cost more
         self._starting, self._flushing = threading.Lock(), threading.Lock()
         self._thread: threading.Thread | None = None
+        self._failing: set[BufferedMetric] = set()  # whose errors are logged
 
     def add(self, metric: "BufferedMetric", amount: float) -> None:
         self._observations.append((metric, amount))
@@ -39,14 +43,29 @@ class Buffer:
             self._plan()
 
     def flush(self) -> None:
-        """Write what was observed so far."""
+        """Write what was observed so far. What a metric refuses is lost, and the log names it once."""
         with self._flushing:
             amounts: defaultdict[BufferedMetric, list[float]] = defaultdict(list)
             for _ in range(len(self._observations)):
                 metric, amount = self._observations.popleft()
                 amounts[metric].append(amount)
             for metric, of_metric in amounts.items():
-                metric.write(of_metric)
+                self._write(metric, of_metric)
+
+    def _write(self, metric: "BufferedMetric", amounts: Sequence[float]) -> None:
+        try:
+            metric.write(amounts)
+        except Exception:  # the thread must go on, and the other metrics have theirs in this flush too
+            if metric not in self._failing:
+                self._failing.add(metric)
+                logger.exception("observations of %s are lost", metric)
+
+    def wait_before_fork(self) -> None:
+        """Fork between flushes: a lock that one holds would never be released in the child."""
+        self._flushing.acquire()
+
+    def go_on_after_fork(self) -> None:
+        self._flushing.release()
 
     def restart_in_child(self) -> None:
         """A fork has no thread of its parent, which writes its observations itself."""
@@ -75,7 +94,11 @@ class Buffer:
 
 BUFFER = Buffer()
 atexit.register(BUFFER.flush)
-os.register_at_fork(after_in_child=BUFFER.restart_in_child)
+os.register_at_fork(
+    before=BUFFER.wait_before_fork,
+    after_in_parent=BUFFER.go_on_after_fork,
+    after_in_child=BUFFER.restart_in_child,
+)
 
 
 class BufferedMetric(MetricWrapperBase):

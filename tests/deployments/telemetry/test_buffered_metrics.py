@@ -24,6 +24,28 @@ if child:
     os.waitpid(child, 0)
 """
 
+# The flush is in the middle of a write, with a lock, when the main thread forks.
+FORKING_AT_A_FLUSH = """
+import os, sys, threading, time
+from prometheus_client import CollectorRegistry
+from deployments.telemetry.buffered_metrics import Counter
+
+lock, is_writing = threading.Lock(), threading.Event()
+
+class Slow(Counter):
+    def write(self, amounts):
+        with lock:
+            is_writing.set()
+            time.sleep(0.2)
+
+Slow("probe", "", registry=CollectorRegistry()).inc()
+is_writing.wait()
+child = os.fork()
+if not child:
+    os._exit(lock.locked())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
@@ -99,3 +121,21 @@ def test_processes_that_end_write_what_they_observed_and_a_fork_nothing_of_its_p
     subprocess.run([sys.executable, "-c", FORKING], env=environment, check=True)
 
     assert value(folder_registry(tmp_path), "ragserve_stage_tokens_total", stage="probe") == 3 + 20 + 100
+
+
+def test_a_metric_that_fails_costs_no_other_one_its_observations(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Counter("broken", "", ["stage"], registry=registry)
+    counter = Counter("probe", "", registry=registry)
+    for _ in range(2):
+        broken.inc()  # without its label
+        counter.inc()
+        BUFFER.flush()
+
+    assert value(registry, "probe_total") == 2
+    assert [record.message for record in caplog.records].count("observations of counter:broken are lost") == 1
+
+
+def test_a_child_has_no_lock_of_its_parents_flush() -> None:
+    subprocess.run([sys.executable, "-c", FORKING_AT_A_FLUSH], check=True)
