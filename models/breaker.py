@@ -49,7 +49,13 @@ class Breaker:
         self._is_on_trial = False
 
     def configure(self, config: BreakerConfig) -> None:
-        self._config = config
+        """Its next failures count by `config`. One that is open stays open, and one that is closed stays closed."""
+        with self._lock:
+            if self.is_open:
+                self._num_failures = max(self._num_failures, config.failures)
+            else:
+                self._num_failures = min(self._num_failures, config.failures - 1)
+            self._config = config
 
     @property
     def is_open(self) -> bool:

@@ -543,6 +543,25 @@ async def test_it_can_be_turned_off_and_on_again_while_it_is_open() -> None:
     assert scene.breaker.state == "closed"
 
 
+@pytest.mark.parametrize(("num_failures", "state"), [(3, "open"), (2, "closed")])
+@pytest.mark.parametrize("failures", [1, 2, 5])
+async def test_another_number_of_failures_neither_opens_nor_closes_it(
+    num_failures: int, state: str, failures: int
+) -> None:
+    scene, num_open = Scene(), open_breakers()
+    scene.stop()
+    await scene.fail(num_failures)
+    is_open = open_breakers() - num_open
+
+    scene.breaker.configure(CONFIG.model_copy(update={"failures": failures}))
+    assert (scene.breaker.state, is_open) == (state, state == "open")
+
+    scene.resume()
+    await scene.ask()
+    await scene.clock.advance(12)
+    assert (scene.breaker.state, open_breakers()) == ("closed", num_open)
+
+
 async def test_work_in_the_background_passes_an_open_breaker_and_is_not_released() -> None:
     scene = Scene()
     assert await scene.ask() == 1
