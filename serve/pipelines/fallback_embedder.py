@@ -118,13 +118,14 @@ class FallbackEmbedder:
         """As EmbedStage. Raises what the Embedder raised if no model answers."""
         question = _Question(text, context, generation or next(reversed(self._references), ""), with_tokens)
         models = [model for model in self._models if model.is_equal(question.generation)]
-        if not any(model.may_answer(question.generation) for model in models):
+        references = self._references.get(question.generation)  # a model that was swapped twice meanwhile has none
+        if references is None or not any(model.may_answer(question.generation) for model in models):
             self._retry_comparison(models)
             return await self._embedder.embed_query(text, context, generation, with_tokens)
         try:
             embedded = await self._try_embedder(question, generation)
         except STAGE_FAILURES as error:
-            return await self._fall_back(question, models, error)
+            return await self._fall_back(question, models, (references[0].model, error))
         self._has_switched = False
         return embedded
 
@@ -145,8 +146,12 @@ class FallbackEmbedder:
             self._embedder.breaker.cut_short(error, early_s, budget_s)
             raise
 
-    async def _fall_back(self, question: _Question, models: Sequence[FallbackModel], error: RagError) -> Embeddings:
-        attempts = [(self._references[question.generation][0].model, error.code)]
+    async def _fall_back(
+        self, question: _Question, models: Sequence[FallbackModel], failed: tuple[str, RagError]
+    ) -> Embeddings:
+        """`failed`: the Embedder's model, and what it raised."""
+        embedder_model, error = failed
+        attempts = [(embedder_model, error.code)]
         await self._check_switch(question.context)
         self._retry_comparison(models)
         for model in models:

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import yaml
 
+from deployments.calls.envelope import Envelope
 from deployments.calls.inline import InlineHandle
 from deployments.calls.stage_breaker import StageBreakerConfig
-from deployments.embedder import Embedder, EmbedderClient
+from deployments.embedder import Embedder, EmbedderClient, InputsCall
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.embedding.hashing_model import HashingConfig, HashingModel
-from models.errors import RagError
+from models.errors import RagError, StageUnavailableError
 from models.types import Embeddings
 from serve.api.services import BackgroundWork
 from serve.ingress import fallback_models
@@ -34,7 +35,7 @@ from tests.inline import InlineParser, inline_clients, open_corpus
 from tests.patience import PATIENCE_S
 from tests.remote_server import ScriptedServer, scripted_server
 
-DIM = 256
+DIM, LONG_S = 256, 3600.0
 QUESTION = {"query": "How hot does the oven get?", "mode": "dense"}
 BY_KEYWORDS = QUESTION | {"mode": "hybrid"}
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
@@ -250,3 +251,55 @@ async def test_documents_and_other_generations_wait_for_the_embedder(
     expected = HashingModel("weights", HashingConfig(dim=DIM))
     assert embedded.generation == "first@weights"
     assert np.allclose(embedded.vectors, expected.forward(expected.tokenize_queries(["oven"])))
+
+
+class Abandoning(Embedder):
+    """The Embedder's replica, which keeps one question, and fails it in the end."""
+
+    kept = "How hot?"
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(catalog)
+        self.has_begun, self.end = asyncio.Event(), asyncio.Event()
+
+    async def embed_batch(self, calls: list[InputsCall], envelopes: list[Envelope]) -> list[Embeddings | RagError]:
+        if calls[0].inputs != [self.kept]:
+            return await super().embed_batch(calls, envelopes)
+        self.has_begun.set()
+        await self.end.wait()
+        return [StageUnavailableError("embed")]
+
+
+async def test_a_question_that_waits_while_the_model_is_swapped_twice_gets_the_embedders_error(
+    tmp_path: Path, servers: tuple[ExitStack, ScriptedServer, ScriptedServer]
+) -> None:
+    catalog = catalog_of(tmp_path, first=servers[1].url, second=servers[2].url)
+    replica = Abandoning(catalog)
+    client = EmbedderClient(InlineHandle(replica, {}), "embed")
+    config = EmbedFallbackConfig(models=("weights",), check_s=1.0, try_s=600)
+    models = fallback_models(Settings(embed_fallback=config), catalog)
+    embedder = FallbackEmbedder(client, models, config)
+
+    async def swap(alias: str) -> str:
+        """Returns the generation, once the fallback was compared with it."""
+        await replica.reconfigure({"model": alias})
+        generation = ""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (generation.startswith(alias) and models[0].is_equal(generation)):
+                await asyncio.sleep(0.05)
+                generation = (await client.embed_query("oven", within(PATIENCE_S))).generation
+        return generation
+
+    await replica.reconfigure({"model": "first"})
+    run = asyncio.ensure_future(embedder.run())
+    generation = await swap("first")
+    question = asyncio.ensure_future(embedder.embed_query(replica.kept, within(LONG_S), generation))
+    await replica.has_begun.wait()
+    await swap("second")
+    await swap("weights")
+    replica.end.set()
+
+    with pytest.raises(StageUnavailableError):
+        await question
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
