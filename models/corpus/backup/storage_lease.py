@@ -16,6 +16,7 @@ from models.corpus.remote_blobs import typed_client_errors
 from models.errors import ConflictError, RagError
 
 LEASE_S, RENEW_S = 120.0, 20.0
+WRITE_PAUSES_S = (0.1, 0.4, 1.5, 0.0)  # between looks at one that its owner may be writing: not every place replaces it
 PLACE = "the place of the backups"
 place_errors = partial(typed_client_errors, PLACE)
 
@@ -54,8 +55,10 @@ class StorageLease:
     def _claim(self) -> None:
         if self._create():
             return
+        ends_at = self._read().get("expires_at")
+        left_s = ends_at - self.clock() if isinstance(ends_at, int | float) else 0.0
         # One that ends much later was written by a clock that was wrong.
-        if 0 < float(self._read().get("expires_at", 0)) - self.clock() <= CLOCK_TOLERANCE * LEASE_S:
+        if 0 < left_s <= CLOCK_TOLERANCE * LEASE_S:
             raise BackupUnderWayError(self.path)
         self._delete()
         if not self._create():
@@ -85,13 +88,19 @@ class StorageLease:
             self.files.pipe_file(self.path, json.dumps(body).encode(), mode=mode)
 
     def _read(self) -> dict[str, Any]:
-        """Empty if it is gone, or broken."""
-        try:
-            with place_errors():
-                body = json.loads(self.files.cat_file(self.path))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return body if isinstance(body, dict) else {}
+        """Empty if it is gone, or broken: its owner, or the disk, ended while it was written."""
+        for pause_s in WRITE_PAUSES_S:
+            try:
+                with place_errors():
+                    content = self.files.cat_file(self.path)
+                body = json.loads(content)
+            except FileNotFoundError:
+                break
+            except ValueError:
+                time.sleep(pause_s)
+            else:
+                return body if isinstance(body, dict) else {}
+        return {}
 
     def _delete(self) -> None:
         with suppress(FileNotFoundError), place_errors():
