@@ -72,8 +72,8 @@ class Supervisor:
 
     async def run(self) -> int:
         """Return HAProxy's exit status, negative for a signal, when it was told to end or cannot start."""
-        manager = os.getppid()
-        node = _parent_of(manager)
+        parent = os.getppid()
+        node = _node() or _parent_of(parent)
         with suppress(PermissionError):  # a leader already
             os.setsid()  # Ray kills the process group of a dead manager
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*ENDS, *PAUSES))
@@ -81,7 +81,7 @@ class Supervisor:
             asyncio.get_running_loop().add_signal_handler(number, self._pass_on, number)
         _remove_files_of_dead(self._files)
         self._succeed_orphan()
-        watch = asyncio.create_task(self._end_with_node(manager, node))
+        watch = asyncio.create_task(self._end_with_node(parent, node))
         try:
             return await self._supervise()
         finally:
@@ -162,9 +162,9 @@ class Supervisor:
         finally:
             writer.close()
 
-    async def _end_with_node(self, manager: int, node: int) -> None:
-        """Wait until the manager and its parent, Ray's process of the node, are gone: no manager will follow."""
-        while os.getppid() == manager or _is_alive(node):  # noqa: ASYNC110 - no signal tells of a grandparent's end
+    async def _end_with_node(self, parent: int, node: int) -> None:
+        """Wait until Ray's process of the node is gone: no manager will follow. Outside Ray the parent must be, too."""
+        while _is_alive(node) or (not _node() and os.getppid() == parent):  # noqa: ASYNC110 - no signal tells of it
             await asyncio.sleep(NODE_POLL_S)
         self._pass_on(signal.SIGTERM)
 
@@ -185,6 +185,14 @@ class Supervisor:
 
 def _is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+def _node() -> int:
+    """Ray's process of the node, as Ray names it to the processes of its workers; 0 outside Ray.
+
+    The manager may be dead when this process starts, so that its parent is another one, which never ends.
+    """
+    return int(os.environ.get("RAY_RAYLET_PID", "0"))
 
 
 def _parent_of(pid: int) -> int:

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -240,6 +240,27 @@ async def test_serves_kill_ends_haproxy_too(folder: Path, port: int, replica: Re
 
     await until(lambda: has_ended(child))
     assert answer_of(port) == ""
+
+
+async def test_it_ends_with_its_node_whoever_its_parent_is(
+    folder: Path, port: int, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manager that is killed while it starts this process leaves it to a parent that never ends."""
+    node = await asyncio.create_subprocess_exec("sleep", "600")
+    try:
+        monkeypatch.setenv("RAY_RAYLET_PID", str(node.pid))
+        api = api_of(folder, port, replica.backend())
+        async with running(api):
+            supervisor = supervisor_of(api)
+            child = await child_of(supervisor)
+            assert not has_ended(supervisor)
+
+            node.kill()
+            await node.wait()
+            await until(lambda: has_ended(supervisor) and has_ended(child))
+    finally:
+        with suppress(ProcessLookupError):
+            node.kill()
 
 
 async def test_the_next_manager_takes_over_from_a_dead_one_with_its_routes(
