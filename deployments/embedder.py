@@ -20,10 +20,10 @@ from deployments.replica.liveness import STUCK_S
 from deployments.replica.model_loader import ModelLoader, is_remote
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.received import received
+from deployments.replica.start import start_replica
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.token_passes import DocumentPasses, QueryPasses
 from deployments.replica.user_config import ModelChoice, TokenBatchedConfig, parse_user_config
-from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.deadline import Deadline
 from models.embedding.base import EmbeddingModel, TokenEmbeddingModel, has_token_vectors
@@ -72,7 +72,7 @@ class Embedder:
     stage = "embed"
 
     def __init__(self, catalog: Catalog) -> None:
-        start_telemetry(self.stage)
+        start_replica(self.stage)
         self._loader: ModelLoader[EmbeddingModel] = ModelLoader(catalog, "embedding", _warm_up)
         self._config = EmbedderConfig()
         self._slot: ModelSlot[EmbeddingModel] = ModelSlot("embed", self._load_next)

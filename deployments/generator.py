@@ -18,10 +18,10 @@ from deployments.replica.model_list import TRY_TIME, Link, ListedConfig, ModelLi
 from deployments.replica.model_loader import ModelLoader
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.received import received_stream
+from deployments.replica.start import start_replica
 from deployments.replica.user_config import parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.stage_metrics import StageMetrics
-from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.errors import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel, QueueingEngine
@@ -52,7 +52,7 @@ class Generator:
     stage = STAGE
 
     def __init__(self, catalog: Catalog) -> None:
-        start_telemetry(self.stage)
+        start_replica(self.stage)
         loader: ModelLoader[CompletionModel] = ModelLoader(catalog, "generation", self._start)
         self._config = GeneratorConfig()
         self._models = ModelList(STAGE, lambda: ModelSlot(STAGE, loader.load, _stop, loader.fits_beside), self._config)

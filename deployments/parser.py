@@ -19,9 +19,9 @@ from deployments.replica.child_pool import ChildPool
 from deployments.replica.child_process import ChildFailedError, ChildLimits, ChildStartError, Limit
 from deployments.replica.liveness import Liveness
 from deployments.replica.received import received
+from deployments.replica.start import start_replica
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.stage_metrics import QueuedCall, StageMetrics
-from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
@@ -100,7 +100,7 @@ class Parser:
     _children: ChildPool | None = None
 
     def __init__(self, catalog: Catalog) -> None:
-        start_telemetry(self.stage)
+        start_replica(self.stage)
         self._catalog = catalog
         self._meter, self._metrics = SlotMeter(), StageMetrics(self.stage)
         self._liveness = Liveness("parse", math.inf)  # the child's limits end a file that takes too long

@@ -20,10 +20,10 @@ from deployments.replica.model_list import ListedConfig, ModelList
 from deployments.replica.model_loader import ModelLoader, is_remote
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.received import received
+from deployments.replica.start import start_replica
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig, parse_user_config
 from deployments.telemetry import metrics
-from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError, OverloadedError, RagError
@@ -63,7 +63,7 @@ class Reranker:
     stage = "rerank"
 
     def __init__(self, catalog: Catalog) -> None:
-        start_telemetry(self.stage)
+        start_replica(self.stage)
         self._config = RerankerConfig()
         self._catalog = catalog
         self._loader: ModelLoader[RerankingModel] = ModelLoader(catalog, "reranking", _warm_up)

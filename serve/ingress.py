@@ -17,10 +17,10 @@ from deployments.embedder import Embedder, EmbedderClient
 from deployments.generator import GeneratorClient, InlineGenerator, quoting_models
 from deployments.lexical_searcher import LexicalSearcherClient
 from deployments.parser import ParserClient
+from deployments.replica.start import start_replica
 from deployments.reranker import RerankerClient
 from deployments.telemetry.exposition import metrics_files_folder
 from deployments.telemetry.rollouts import RolloutWatch
-from deployments.telemetry.start import start_telemetry
 from models.catalog import Catalog
 from models.errors import ConfigError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
@@ -54,7 +54,7 @@ class Ingress:
     """
 
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
-        start_telemetry("ingress")
+        start_replica("ingress")
         self._live = LiveServices(settings, catalog, settings.storage.open(), open_clients(stages, settings, catalog))
         self._is_configured = False
 

@@ -14,9 +14,9 @@ from deployments.replica.fair_shares import Flow
 from deployments.replica.liveness import Liveness
 from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.received import received
+from deployments.replica.start import start_replica
 from deployments.replica.storage import StorageConfig
 from deployments.telemetry import metrics
-from deployments.telemetry.start import start_telemetry
 from models.breaker import Breaker
 from models.deadline import Deadline
 from models.errors import STORAGE_ERRORS, DeadlineExceededError, RagError, StageUnavailableError
@@ -55,7 +55,7 @@ class Searcher:
     _search: Search
 
     def __init__(self, storage: StorageConfig) -> None:
-        start_telemetry(self.stage)
+        start_replica(self.stage)
         self._storage = storage
         self._corpus = storage.open()
         # One thread owns the indexes: they must not be searched while they are written.

@@ -92,12 +92,10 @@ def started(folder: Path) -> Iterator[list[Up]]:
 
 
 def addresses(processes: list[psutil.Process]) -> set[str]:
-    """Where these processes listen. Replicas are left out: a port of theirs is open, and needs Ray's token."""
+    """Where these processes listen."""
     listening: set[str] = set()
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            if process.name().startswith("ray::Serve"):
-                continue
             connections = process.net_connections("tcp")
             listening |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
     return {address.removeprefix("::ffff:") for address in listening}
