@@ -22,6 +22,7 @@ from deployments.reranker import RerankerClient
 from deployments.telemetry.exposition import metrics_files_folder
 from deployments.telemetry.rollouts import RolloutWatch
 from models.catalog import Catalog
+from models.corpus.embedding_references import EmbeddingReferences
 from models.errors import ConfigError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from serve.api.services import BackgroundWork
@@ -55,7 +56,9 @@ class Ingress:
 
     def __init__(self, settings: Settings, catalog: Catalog, stages: Stages) -> None:
         start_replica("ingress")
-        self._live = LiveServices(settings, catalog, settings.storage.open(), open_clients(stages, settings, catalog))
+        corpus = settings.storage.open()
+        clients = open_clients(stages, settings, catalog, corpus.embedding_references)
+        self._live = LiveServices(settings, catalog, corpus, clients)
         self._is_configured = False
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -82,7 +85,7 @@ class Ingress:
         await self._live.check_health()
 
 
-def open_clients(stages: Stages, settings: Settings, catalog: Catalog) -> Clients:
+def open_clients(stages: Stages, settings: Settings, catalog: Catalog, references: EmbeddingReferences) -> Clients:
     """A client of each stage; one of an inline stage opens it."""
     coalescing = settings.coalescing
     inline: list[InlineHandle] = []
@@ -94,7 +97,7 @@ def open_clients(stages: Stages, settings: Settings, catalog: Catalog) -> Client
     parser = ParserClient(_handle(stages.parser, inline), "parse")
     clients = (embedder, dense, lexical, reranker, generator, parser)
     background: list[BackgroundWork] = [RolloutWatch(states, folder)] if (folder := metrics_files_folder()) else []
-    backed = FallbackEmbedder(embedder, fallback_models(settings, catalog), settings.embed_fallback)
+    backed = FallbackEmbedder(embedder, fallback_models(settings, catalog), settings.embed_fallback, references)
     embed_stage: EmbedStage = embedder
     if settings.embed_fallback.models:
         embed_stage = backed

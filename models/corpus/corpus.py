@@ -12,6 +12,7 @@ from models.corpus.conversations import Conversations
 from models.corpus.database import Database, open_database
 from models.corpus.database_config import DatabaseConfig
 from models.corpus.dead_letters import DeadLetters
+from models.corpus.embedding_references import EmbeddingReferences
 from models.corpus.feedback import FeedbackStore
 from models.corpus.file_batches import FileBatches
 from models.corpus.files import Files
@@ -55,6 +56,7 @@ class Corpus:
     conversations: Conversations
     feedback: FeedbackStore
     score_references: ScoreReferences
+    embedding_references: EmbeddingReferences
     turn_vectors: TurnVectors
     summaries: Summaries
     user_facts: UserFacts
@@ -95,6 +97,7 @@ class Corpus:
             conversations=Conversations(database, clock),
             feedback=FeedbackStore(database, clock),
             score_references=ScoreReferences(database, clock),
+            embedding_references=EmbeddingReferences(database, clock),
             turn_vectors=TurnVectors(database),
             summaries=Summaries(database, clock),
             user_facts=UserFacts(database, clock),

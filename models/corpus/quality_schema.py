@@ -1,10 +1,11 @@
-"""The tables of what is known about the quality of answers: the judgements of users, and scores to compare with.
+"""The tables of what is known about the quality of answers: the judgements of users, and what to compare with.
 
-feedback            what a user said of an answer, by the id of its request
-score_references    scores of earlier answers, with which later ones are compared; of all tenants
+feedback                what a user said of an answer, by the id of its request
+score_references        scores of earlier answers, with which later ones are compared; of all tenants
+embedding_references    the embedder's vectors of a few fixed texts, with which another model's are compared
 """
 
-from sqlalchemy import JSON, BigInteger, Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, PrimaryKeyConstraint, Table, UniqueConstraint
 
 from models.corpus.columns import key_column, metadata, text_column
 
@@ -30,4 +31,15 @@ score_references = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("numbers", JSON, nullable=False),
     PrimaryKeyConstraint("reference", "score"),
+)
+
+embedding_references = Table(
+    "embedding_references",
+    metadata,
+    text_column("generation"),
+    text_column("texts"),
+    text_column("model"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("vectors", LargeBinary, nullable=False),  # see embedding_references.py
+    PrimaryKeyConstraint("generation"),
 )

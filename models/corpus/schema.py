@@ -35,7 +35,7 @@ from sqlalchemy import (
 
 from models.corpus.columns import belongs_to, count_column, key_column, metadata, text_column
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 

@@ -1,6 +1,7 @@
 """Whether another embedding model gives the embedder's vectors: the same weights, on another server or in here."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ PROBES = (
     "x",
     "The quick brown fox jumps over the lazy dog, and then it does so again because nobody stopped it.",
 )
+PROBES_ID = hashlib.sha256("\0".join(PROBES).encode()).hexdigest()  # vectors of other texts are not comparable
 
 
 class EmbedFallbackConfig(BaseModel):

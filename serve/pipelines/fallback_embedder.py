@@ -9,12 +9,13 @@ from typing import Protocol
 
 from deployments.calls.stage_breaker import StageBreaker
 from deployments.telemetry import metrics
+from models.corpus.embedding_references import MAX_GENERATIONS, EmbeddingReferences
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError, RagError, UnequalVectorsError
 from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
 from models.types import BACKGROUND_PRIORITY, Embeddings, RequestContext
-from serve.pipelines.equal_vectors import EmbedFallbackConfig, check_equal, embed_probes
+from serve.pipelines.equal_vectors import PROBES_ID, EmbedFallbackConfig, check_equal, embed_probes
 from serve.pipelines.failures import STAGE_FAILURES
 from serve.pipelines.stages import EmbedStage
 
@@ -23,7 +24,6 @@ TRY_TIME = 0.5  # of a question's remaining time; what follows has the other hal
 CHECK_BUDGET_S = 5.0
 FIRST_CHECKS_S = 2.0  # between attempts, until the Embedder has answered once
 RETRY_S = 1.0  # between comparisons with a model that did not answer one, while questions come
-MAX_GENERATIONS = 2  # the configured model's, and the one before it, which vector stores may still be searched in
 
 logger = logging.getLogger(__name__)
 
@@ -100,12 +100,19 @@ class FallbackEmbedder:
     """Satisfies EmbedStage. A query that the Embedder does not embed goes to the models of the list, in order.
 
     A model answers only while its vectors equal the Embedder's. They are compared at the start, at each switch and
-    every `check_s`, by a few texts, whose vectors by the Embedder are kept for that. All else waits for the Embedder:
+    every `check_s`, by a few texts, whose vectors by the Embedder are stored for that. All else waits for the Embedder:
     documents, and vectors that a client asks for, since they are stored. Belongs to one event loop.
     """
 
-    def __init__(self, embedder: GuardedEmbedder, models: Sequence[FallbackModel], config: EmbedFallbackConfig) -> None:
-        self._embedder, self._models, self._config = embedder, models, config
+    def __init__(
+        self,
+        embedder: GuardedEmbedder,
+        models: Sequence[FallbackModel],
+        config: EmbedFallbackConfig,
+        stored: EmbeddingReferences,
+    ) -> None:
+        self._embedder, self._models, self._config, self._stored = embedder, models, config, stored
+        self._stored_generation = ""  # by this process
         self._references: dict[str, list[Embeddings]] = {}  # the probes' vectors, by generation, the newest last
         self._has_switched = False  # the Embedder did not embed the last query
         self._switch: asyncio.Task[None] | None = None  # the comparison that the first queries wait for
@@ -190,6 +197,8 @@ class FallbackEmbedder:
             self._retry.add_done_callback(lambda _: setattr(self, "_retry", None))
 
     async def _compare(self) -> None:
+        if not self._references:
+            return
         await asyncio.gather(*(model.compare(self._references, self._config.min_cosine) for model in self._models))
         self._compared_at = time.monotonic()
 
@@ -198,9 +207,11 @@ class FallbackEmbedder:
         try:
             await asyncio.gather(*(model.load() for model in self._models))
             while True:
-                await self._keep_reference()
-                if self._references:
+                if not self._references:
+                    await self._read_references()
                     await self._compare()
+                await self._keep_reference()
+                await self._compare()
                 await asyncio.sleep(self._config.check_s if self._references else FIRST_CHECKS_S)
         finally:
             for comparison in (self._switch, self._retry):
@@ -220,6 +231,23 @@ class FallbackEmbedder:
         self._references[generation] = vectors
         for old in list(self._references)[:-MAX_GENERATIONS]:
             del self._references[old]
+        if generation != self._stored_generation:
+            await self._store(vectors)
+
+    async def _read_references(self) -> None:
+        """Those that a process stored before: the Embedder may be away when this one starts."""
+        try:
+            self._references = await asyncio.to_thread(self._stored.get, PROBES_ID)
+        except RagError as error:
+            logger.warning("the embedder's stored vectors were not read: %s", error)
+
+    async def _store(self, vectors: Sequence[Embeddings]) -> None:
+        try:
+            await asyncio.to_thread(self._stored.put, PROBES_ID, vectors)
+        except RagError as error:
+            logger.warning("the embedder's vectors were not stored, and will be at the next comparison: %s", error)
+        else:
+            self._stored_generation = vectors[0].generation
 
     async def embed_documents(
         self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False

@@ -123,9 +123,16 @@ async def ingest_ovens(corpus: Corpus, embedder: EmbedderClient) -> None:
 
 @asynccontextmanager
 async def running(
-    folder: Path, servers: tuple[ExitStack, ScriptedServer, ScriptedServer], *models: str, **options: Any
+    folder: Path,
+    servers: tuple[ExitStack, ScriptedServer, ScriptedServer],
+    *models: str,
+    is_stopped: bool = False,
+    **options: Any,
 ) -> AsyncIterator[Running]:
-    """The application whose Embedder calls the first server, with `models` as fallbacks."""
+    """The application whose Embedder calls the first server, with `models` as fallbacks.
+
+    `is_stopped`: the Embedder hangs from the start, over the documents of an application before.
+    """
     stack, first, second = servers
     catalog, corpus = catalog_of(folder, first=first.url, second=second.url), open_corpus(folder)
     replica = Stoppable(catalog)
@@ -136,8 +143,11 @@ async def running(
         retrieval=RetrievalConfig(search_s=PATIENCE_S),
         breaker=StageBreakerConfig(failures=2, open_s=600),
     )
-    embedder = FallbackEmbedder(client, fallback_models(settings, catalog), settings.embed_fallback)
-    await ingest_ovens(corpus, client)
+    fallbacks = fallback_models(settings, catalog)
+    embedder = FallbackEmbedder(client, fallbacks, settings.embed_fallback, corpus.embedding_references)
+    if not is_stopped:
+        await ingest_ovens(corpus, client)
+    replica.is_stopped = is_stopped
     background: list[BackgroundWork] = [embedder]
     clients = inline_clients(corpus)
     clients = replace(
@@ -233,6 +243,20 @@ async def test_vectors_that_changed_are_refused_at_the_switch(
     assert [answer["degraded"] for answer in answers] == [["dense"]] * 2
 
 
+async def test_a_fallback_answers_in_a_process_that_starts_while_the_embedder_hangs(
+    tmp_path: Path,
+    servers: tuple[ExitStack, ScriptedServer, ScriptedServer],
+) -> None:
+    async with running(tmp_path, servers, "weights") as before:
+        await before.has_state("weights", "ready")
+    async with running(tmp_path, servers, "weights", is_stopped=True, try_s=0.05) as service:
+        await service.has_state("weights", "ready")
+        answer = await service.ask()
+
+    assert (answer["degraded"], answer["models"]["embed"]) == (["embed_fallback"], "weights")
+    assert "250 degrees" in answer["answer"]
+
+
 async def test_documents_and_other_generations_wait_for_the_embedder(
     tmp_path: Path, servers: tuple[ExitStack, ScriptedServer, ScriptedServer]
 ) -> None:
@@ -278,7 +302,7 @@ async def test_a_question_that_waits_while_the_model_is_swapped_twice_gets_the_e
     client = EmbedderClient(InlineHandle(replica, {}), "embed")
     config = EmbedFallbackConfig(models=("weights",), check_s=1.0, try_s=600)
     models = fallback_models(Settings(embed_fallback=config), catalog)
-    embedder = FallbackEmbedder(client, models, config)
+    embedder = FallbackEmbedder(client, models, config, open_corpus(tmp_path).embedding_references)
 
     async def swap(alias: str) -> str:
         """Returns the generation, once the fallback was compared with it."""

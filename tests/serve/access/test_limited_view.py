@@ -32,7 +32,7 @@ DENIED: dict[str, set[str]] = {
 }
 NEVER = {
     *("jobs", "dead_letters", "outbox", "views", "positions", "feedback", "score_references", "turn_vectors"),
-    *("summaries", "user_facts", "api_keys", "audit_log", "monthly_costs", "log", "database"),
+    *("embedding_references", "summaries", "user_facts", "api_keys", "audit_log", "monthly_costs", "log", "database"),
 }
 
 

@@ -32,14 +32,15 @@ def main(settings_path: str, port: str) -> None:
         [InlineStage(LexicalSearcher, (settings.storage, None), {})],
         *(InlineStage(kind, (catalog,), {}) for kind in (Reranker, Generator, Parser)),
     )
-    clients = open_clients(stages, settings, catalog)
+    corpus = settings.storage.open()
+    clients = open_clients(stages, settings, catalog, corpus.embedding_references)
     # The only stage that is called.
     started = [
         handle
         for handle in clients.inline
         if isinstance(handle, InlineHandle) and handle.replica.stage == Embedder.stage
     ]
-    live = LiveServices(settings, catalog, settings.storage.open(), replace(clients, inline=started))
+    live = LiveServices(settings, catalog, corpus, replace(clients, inline=started))
     logging.disable(logging.INFO)  # as the shipped log_level
     uvicorn.run(live.app, port=int(port), log_level="warning", access_log=False)
 

@@ -110,7 +110,9 @@ def open_app(folder: Path, tracing: TracingConfig) -> ASGIApp:
         generator=InlineStage(Generator, (catalog,), {}),
         parser=InlineStage(Parser, (catalog,), {}),
     )
-    return LiveServices(settings, catalog, storage.open(), open_clients(stages, settings, catalog)).app
+    corpus = storage.open()
+    clients = open_clients(stages, settings, catalog, corpus.embedding_references)
+    return LiveServices(settings, catalog, corpus, clients).app
 
 
 def main(folder: Path, port: int, endpoint: str, sample_rate: float) -> None:

@@ -1,0 +1,10 @@
+-- Add the embedder's vectors of a few texts, to compare another model's with.
+
+CREATE TABLE embedding_references (
+    generation TEXT NOT NULL,
+    texts TEXT NOT NULL,
+    model TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    vectors {blob} NOT NULL,
+    PRIMARY KEY (generation)
+);
