@@ -37,8 +37,8 @@ class EmbeddingReferences:
         newest = select(table.c.generation).where(table.c.generation != first.generation)
         newest = newest.order_by(table.c.created_at.desc(), table.c.generation).limit(MAX_GENERATIONS - 1)
         with self.database.writing() as connection:
-            kept = [first.generation, *connection.scalars(newest)]
-            connection.execute(delete(table).where(table.c.generation.not_in(kept)))
+            generations = [first.generation, *connection.scalars(newest)]
+            connection.execute(delete(table).where(table.c.generation.not_in(generations)))
             statement = insert_for(connection, table).values(generation=first.generation, **values)
             connection.execute(statement.on_conflict_do_update(index_elements=[table.c.generation], set_=values))
 
