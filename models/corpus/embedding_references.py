@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import delete, select
 
-from models.corpus.database import Database, insert_for
+from models.corpus.database import Database, insert_for, lock_name
 from models.corpus.quality_schema import embedding_references
 from models.types import Embeddings
 
@@ -37,6 +37,7 @@ class EmbeddingReferences:
         newest = select(table.c.generation).where(table.c.generation != first.generation)
         newest = newest.order_by(table.c.created_at.desc(), table.c.generation).limit(MAX_GENERATIONS - 1)
         with self.database.writing() as connection:
+            lock_name(connection, table.name)
             generations = [first.generation, *connection.scalars(newest)]
             connection.execute(delete(table).where(table.c.generation.not_in(generations)))
             statement = insert_for(connection, table).values(generation=first.generation, **values)
