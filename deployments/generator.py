@@ -119,7 +119,7 @@ class Generator:
         waiting = partial(self._measures.waiting, request.request_id)
         async with (
             waiting(self._slot.lease(None, wait_s)) as model,
-            waiting(self._turns.turn(Flow.of(envelope), model.activity())),
+            waiting(self._turns.engine_turn(Flow.of(envelope), model.activity())),
             aclosing(model.stream(request)) as deltas,
         ):
             async for delta in deltas:
@@ -155,7 +155,7 @@ class Generator:
         waiting = partial(self._measures.waiting, request.request_id)
         async with (
             waiting(lease) as model,
-            waiting(self._turns.turn(Flow.of(envelope), model.activity())),
+            waiting(self._turns.engine_turn(Flow.of(envelope), model.activity())),
             aclosing(model.complete(request)) as answers,
         ):
             async for answer in answers:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from time import perf_counter
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from models.types import BACKGROUND_PRIORITY
 
 BACKGROUND_WEIGHT = 0.25  # a tenant's background work gets a quarter of what its questions get
 MAX_IDLE_FLOWS = 1024
-SPARE = 8  # one request more for so many, so that the engine has the next one when one ends
+SPARE = 8  # an engine gets one request more for so many, and has the next one when one ends
 LAST_WEIGHT = 0.1  # of the last request in the mean time of a request
 
 
@@ -75,7 +75,7 @@ class FairShares:
 
 
 class FairTurns:
-    """Lets as many requests into an engine as it runs at once; the others wait, and flows take turns.
+    """Lets so many requests run at once; the others wait, and flows take turns.
 
     A request is charged the seconds that it ran: the mean time first, and the difference at its end. Belongs to one
     event loop.
@@ -88,17 +88,23 @@ class FairTurns:
         self._mean_s = 1.0
         self.num_running = 0
 
-    @asynccontextmanager
-    async def turn(self, flow: Flow, engine: EngineActivity) -> AsyncIterator[None]:
-        """Hold a place while the block runs. Raises OverloadedError if the flow's share of the queue is full."""
+    def engine_turn(self, flow: Flow, engine: EngineActivity) -> AbstractAsyncContextManager[None]:
+        """As `turn`, for what the engine runs at once and a request to spare. Without a queue it limits nothing."""
         if engine.max_waiting == 0:
-            yield
-            return
-        self._limit = engine.max_running + max(1, engine.max_running // SPARE)
+            return nullcontext()
+        return self.turn(flow, engine.max_running + max(1, engine.max_running // SPARE), engine.max_waiting)
+
+    @asynccontextmanager
+    async def turn(self, flow: Flow, max_at_once: int, max_waiting: int | None = None) -> AsyncIterator[None]:
+        """Hold one of `max_at_once` places while the block runs. `max_waiting` None: any number may wait.
+
+        Raises OverloadedError if the flow's share of the queue is full.
+        """
+        self._limit = max_at_once
         if self._has_room() and not self._waiting:
             self._take(flow)
         else:
-            self._check(flow, engine.max_waiting)
+            self._check(flow, max_waiting)
             await self._wait(flow)
         start, charged_s = perf_counter(), self._mean_s
         try:

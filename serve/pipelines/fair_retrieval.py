@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from deployments.replica.fair_shares import FairTurns, Flow
 from models.errors import DeadlineExceededError
-from models.generation.base import EngineActivity
 from models.types import BACKGROUND_PRIORITY, CANARY_TENANT, RequestContext
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace
@@ -36,7 +35,7 @@ class RetrievalTurns:
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(budget_s):
-                    await stack.enter_async_context(self._turns.turn(flow, EngineActivity(0, max_at_once, None)))
+                    await stack.enter_async_context(self._turns.turn(flow, max_at_once))
             except TimeoutError:
                 raise DeadlineExceededError(STAGE, budget_s) from None
             yield

@@ -15,7 +15,7 @@ from serve.pipelines.trace import Trace
 from tests.patience import PATIENCE_S
 
 LOUD, QUIET = "loud", "quiet"
-AT_ONCE = 4  # FairTurns lets one more in
+AT_ONCE = 4
 
 
 class Retrieval:
@@ -94,7 +94,7 @@ async def test_a_question_waits_for_few_of_another_tenants_sixty() -> None:
         await tenants.ask(QUIET)
         await tenants.inner.end_first()
         await tenants.ask(LOUD, 60)
-        assert tenants.inner.begun == [QUIET] + [LOUD] * (AT_ONCE + 1)
+        assert tenants.inner.begun == [QUIET] + [LOUD] * AT_ONCE
 
         await tenants.ask(QUIET, 2)
         await tenants.inner.end_first()
@@ -130,11 +130,11 @@ async def test_a_question_without_a_turn_ends_at_its_deadline_and_takes_no_place
     async with asking() as tenants:
         await tenants.ask(QUIET)
         await tenants.inner.end_first()
-        await tenants.ask(LOUD, AT_ONCE + 1)
+        await tenants.ask(LOUD, AT_ONCE)
         await tenants.ask(QUIET, budget_s=0.01)
         with pytest.raises(DeadlineExceededError, match="retrieve"):
             await tenants.tasks[-1]
 
         await tenants.ask(LOUD)
         await tenants.inner.end_first()
-        assert tenants.inner.begun == [QUIET] + [LOUD] * (AT_ONCE + 2)
+        assert tenants.inner.begun == [QUIET] + [LOUD] * (AT_ONCE + 1)

@@ -192,7 +192,7 @@ class Turns:
         self.ends: list[asyncio.Event] = []
 
     async def request(self, flow: Flow) -> None:
-        async with self.turns.turn(flow, self.engine):
+        async with self.turns.engine_turn(flow, self.engine):
             end = asyncio.Event()
             self.begun.append(flow)
             self.ends.append(end)
