@@ -94,7 +94,7 @@ class StageBreaker:
         """`ask_status` raises RagError if no replica answers. `call_later` None: the event loop's."""
         self._stage, self._ask_status, self._config = stage, ask_status, config
         self._clock, self._call_later = clock, call_later
-        self._breaker = Breaker(config, clock)
+        self._breaker = Breaker(config, clock, metrics.breaker_counter(stage))
         self._waiting = WaitingCalls()
         self._timer: object | None = None
         self._heard_at = self._success_at = -math.inf
@@ -113,8 +113,11 @@ class StageBreaker:
         return "half_open" if self._is_trying else "open"
 
     def configure(self, config: StageBreakerConfig) -> None:
+        """Count by `config` from now on. Switching the breaker off closes it at once."""
         self._config = config
         self._breaker.configure(config)
+        if not config.enabled:
+            self._close()
 
     def admit(self, budget_s: float, repeat: Repeat, is_stream: bool = False) -> WaitingCall:
         """Note a call that begins. Raises BreakerOpenError at once if it must not be sent."""
@@ -184,11 +187,15 @@ class StageBreaker:
         self._slow_s = max(elapsed_s, FORGET * self._slow_s)
         if self._breaker.is_open:
             logger.warning("stage %s answers again, so it is called again", self._stage)
-            metrics.OPEN_BREAKERS.labels(self._stage).dec()
+        self._close()
+
+    def _close(self) -> None:
         self._trial = None
         self._breaker.succeed()
 
     def _fail(self, error: RagError) -> None:
+        if not self._config.enabled:
+            return
         was_open = self._breaker.is_open
         self._breaker.fail()
         if self._breaker.is_open and not was_open:
@@ -202,7 +209,6 @@ class StageBreaker:
 
     def _note_open(self, reason: RagError | str) -> None:
         logger.warning("stage %s is left out of questions for now: %s", self._stage, reason)
-        metrics.OPEN_BREAKERS.labels(self._stage).inc()
         if self._is_warm:
             for call in self._waiting.all():
                 call.release(BreakerOpenError(self._stage, 1.0))
@@ -231,6 +237,8 @@ class StageBreaker:
 
     def _tick(self) -> None:
         self._timer = None
+        if not self._config.enabled:
+            return
         self._waiting.tick(self._has_heard)
         self._has_heard = False
         if self._breaker.is_open:

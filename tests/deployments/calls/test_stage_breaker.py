@@ -525,22 +525,39 @@ async def test_nothing_ticks_while_no_call_waits() -> None:
     assert scene.clock.timers == []
 
 
-async def test_it_can_be_turned_off_and_on_again_while_it_is_open() -> None:
-    scene = Scene()
+async def test_switched_off_it_is_closed_at_once_and_opens_no_more() -> None:
+    scene, before = Scene(), open_breakers()
+    assert await scene.ask() == 1
     scene.stop()
     await scene.fail(3)
+    assert (scene.breaker.state, open_breakers()) == ("open", before + 1)
 
     scene.breaker.configure(CONFIG.model_copy(update={"enabled": False}))
-    assert scene.breaker.state == "closed"
-    assert await scene.ask() is None
+    assert (scene.breaker.state, open_breakers()) == ("closed", before)
+    question = scene.begin()
+    await scene.fail(3)
     await scene.clock.advance(60)
-    assert scene.breaker.state == "closed"
+
+    assert not question.done()
+    assert (scene.breaker.state, open_breakers()) == ("closed", before)
+
+
+async def test_switched_on_again_it_counts_from_the_start() -> None:
+    scene, before = Scene(), open_breakers()
+    scene.stop()
+    await scene.fail(3)
+    scene.breaker.configure(CONFIG.model_copy(update={"enabled": False}))
+    await scene.fail(3)
 
     scene.breaker.configure(CONFIG)
-    assert await scene.ask() == BreakerOpenError
+    await scene.fail(2)
+    assert (scene.breaker.state, open_breakers()) == ("closed", before)
+    await scene.fail(1)
+    assert (scene.breaker.state, open_breakers()) == ("open", before + 1)
+
     scene.resume()
     await scene.clock.advance(12)
-    assert scene.breaker.state == "closed"
+    assert (scene.breaker.state, open_breakers()) == ("closed", before)
 
 
 @pytest.mark.parametrize(("num_failures", "state"), [(3, "open"), (2, "closed")])
