@@ -7,16 +7,17 @@ this time ahead by period / limit, and may do so as long as it stays within one 
 import asyncio
 import logging
 import math
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from time import monotonic
+from typing import NamedTuple
 
 from pydantic import SecretStr
 from redis.exceptions import ResponseError
 
 from models.breaker import Breaker
-from serve.access.limits import Cost, Counters, Quota, Standing
+from serve.access.limits import Cost, Quota, Standing
 from serve.redis_server import TIMEOUT_S, RedisServer, RedisUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,15 @@ return answer
 """
 
 
+class Charge(NamedTuple):
+    """What is counted of a quota, as the time in which it comes back. `room_s` is the most time that may be used."""
+
+    name: str
+    used_s: float = 0.0  # counted in any case
+    cost_s: float = 0.0  # counted if there is room
+    room_s: float = 0.0
+
+
 class MemoryCounters:
     """Counts in this process. The quotas that were used longest ago are forgotten."""
 
@@ -69,8 +79,7 @@ class MemoryCounters:
         ]
         if all(rooms):
             full_ats = [
-                full_at + cost * quota.period_s / quota.limit
-                for (quota, cost), full_at in zip(costs, full_ats, strict=True)
+                full_at + cost * _interval_s(quota) for (quota, cost), full_at in zip(costs, full_ats, strict=True)
             ]
             for (quota, _), full_at in zip(costs, full_ats, strict=True):
                 self._set(quota.name, full_at)
@@ -80,9 +89,11 @@ class MemoryCounters:
         ]
 
     def spend(self, quota: Quota, cost: int) -> None:
-        now = self._clock()
-        full_at = max(self._full_at.get(quota.name, 0.0), now)
-        self._set(quota.name, full_at + cost * quota.period_s / quota.limit)
+        self.add(quota.name, cost * _interval_s(quota))
+
+    def add(self, name: str, used_s: float) -> None:
+        """Move the time at which a quota is full ahead."""
+        self._set(name, max(self._full_at.get(name, 0.0), self._clock()) + used_s)
 
     def _set(self, name: str, full_at: float) -> None:
         self._full_at[name] = full_at
@@ -98,9 +109,9 @@ class RedisCounters:
         self._server = RedisServer(url, timeout_s)
         self._script = self._server.client.register_script(SCRIPT)
         self._alone = MemoryCounters(clock)
-        self._used: Counter[Quota] = Counter()  # units that are not yet counted
+        self._used_s: dict[str, float] = {}  # by quota: the time of used units that are not yet counted
         self._timer: asyncio.TimerHandle | None = None  # the next write of these
-        self._writes: set[asyncio.Task[list[Standing]]] = set()  # owned here until they end
+        self._writes: set[asyncio.Task[object]] = set()  # owned here until they end
 
     @property
     def breakers(self) -> Sequence[Breaker]:
@@ -108,29 +119,37 @@ class RedisCounters:
 
     async def take(self, costs: Sequence[Cost]) -> list[Standing]:
         """As Counters, in one round trip. It takes along what was used of these quotas."""
-        used = [self._used.pop(quota, 0) for quota, _ in costs]
-        try:
-            return await self._server.call(lambda: self._run(costs, used))
-        except (RedisUnavailableError, ResponseError) as error:
-            logger.debug("this replica counts a limit alone: %s", error)
-        except asyncio.CancelledError:  # perhaps they are counted; a limit may be strict, not lax
-            _spend(self, costs, used)
-            raise
-        _spend(self._alone, costs, used)
-        return await self._alone.take(costs)
+        answer = await self._count([self._charge(quota, cost) for quota, cost in costs])
+        if answer is None:
+            return await self._alone.take(costs)
+        now, quotas = answer
+        return [
+            _standing(quota, full_at, now, has_room)
+            for (quota, _), (full_at, has_room) in zip(costs, quotas, strict=True)
+        ]
 
     def spend(self, quota: Quota, cost: int) -> None:
-        self._used[quota] += cost
+        self._use(quota.name, cost * _interval_s(quota))
+
+    def _use(self, name: str, used_s: float) -> None:
+        # As time, which is the same under another limit: the limit may change before it is counted.
+        self._used_s[name] = self._used_s.get(name, 0.0) + used_s
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SPEND_S, self._write)
 
     def _write(self) -> None:
         """Count what was used and no request took along."""
         self._timer = None
-        if costs := [(quota, 0) for quota in self._used]:
-            task = asyncio.get_running_loop().create_task(self.take(costs))
+        if self._used_s:
+            task = asyncio.get_running_loop().create_task(self._write_used())
             self._writes.add(task)
             task.add_done_callback(self._writes.discard)
+
+    async def _write_used(self) -> None:
+        charges = [Charge(name, used_s) for name, used_s in self._used_s.items()]
+        self._used_s.clear()
+        if charges:
+            await self._count(charges)
 
     async def close(self) -> None:
         if self._timer is not None:
@@ -139,36 +158,56 @@ class RedisCounters:
         await asyncio.gather(*self._writes, return_exceptions=True)
         await self._server.close()
 
-    async def _run(self, costs: Sequence[Cost], used: Sequence[int]) -> list[Standing]:
+    def _charge(self, quota: Quota, cost: int) -> Charge:
+        """What a request costs, and what was used of its quota before."""
+        cost_s = cost * _interval_s(quota)
+        room_s = quota.period_s - (_needed_s(quota, cost) - cost_s)
+        return Charge(quota.name, self._used_s.pop(quota.name, 0.0), cost_s, room_s)
+
+    async def _count(self, charges: Sequence[Charge]) -> tuple[float, list[tuple[float, bool]]] | None:
+        """Redis' time, and of each quota the time at which it is full and whether it had room.
+
+        None if Redis does not answer. What was used is then counted by this process alone.
+        """
+        try:
+            return await self._server.call(lambda: self._run(charges))
+        except (RedisUnavailableError, ResponseError) as error:
+            logger.debug("this replica counts a limit alone: %s", error)
+        except asyncio.CancelledError:  # perhaps they are counted; a limit may be strict, not lax
+            _add_used(self._use, charges)
+            raise
+        _add_used(self._alone.add, charges)
+        return None
+
+    async def _run(self, charges: Sequence[Charge]) -> tuple[float, list[tuple[float, bool]]]:
         """One round trip, whatever the number of quotas."""
-        keys, arguments = list[str](), list[float]()
-        for (quota, cost), units in zip(costs, used, strict=True):
-            keys.append(f"{NAMESPACE}:{blake2b(quota.name.encode(), digest_size=16).hexdigest()}")
-            interval_s = quota.period_s / quota.limit
-            added_s = cost * interval_s
-            arguments += [units * interval_s, added_s, quota.period_s - (_needed_s(quota, cost) - added_s)]
+        keys = [f"{NAMESPACE}:{blake2b(charge.name.encode(), digest_size=16).hexdigest()}" for charge in charges]
+        arguments = [seconds for charge in charges for seconds in charge[1:]]
         now, *answers = await self._script(keys=keys, args=arguments)
-        if not all(math.isfinite(float(full_at)) for full_at in answers[::2]):
+        full_ats = [float(full_at) for full_at in answers[::2]]
+        if not all(map(math.isfinite, full_ats)):
             raise ResponseError("a counter is no time")  # another program wrote it
-        return [
-            _standing(quota, float(full_at), float(now), bool(has_room))
-            for (quota, _), full_at, has_room in zip(costs, answers[::2], answers[1::2], strict=True)
-        ]
+        return float(now), list(zip(full_ats, map(bool, answers[1::2]), strict=True))
 
 
-def _spend(counters: Counters, costs: Sequence[Cost], used: Sequence[int]) -> None:
-    for (quota, _), units in zip(costs, used, strict=True):
-        if units:
-            counters.spend(quota, units)
+def _add_used(add: Callable[[str, float], None], charges: Sequence[Charge]) -> None:
+    for charge in charges:
+        if charge.used_s:
+            add(charge.name, charge.used_s)
+
+
+def _interval_s(quota: Quota) -> float:
+    """The time in which a unit comes back."""
+    return quota.period_s / quota.limit
 
 
 def _needed_s(quota: Quota, cost: int) -> float:
     """The room that a cost needs. Of 0 units: whether one more would fit."""
-    return max(cost, 1) * quota.period_s / quota.limit
+    return max(cost, 1) * _interval_s(quota)
 
 
 def _standing(quota: Quota, full_at: float, now: float, has_room: bool) -> Standing:
-    interval_s, reset_s = quota.period_s / quota.limit, max(0.0, full_at - now)
+    interval_s, reset_s = _interval_s(quota), max(0.0, full_at - now)
     remaining = max(0, math.floor((quota.period_s - reset_s) / interval_s + 1e-6))
     retry_after_s = 0.0 if has_room else max(reset_s + interval_s - quota.period_s, 1e-3)
     return Standing(quota.limit, remaining if has_room else 0, reset_s, retry_after_s)

@@ -27,6 +27,7 @@ from tests.serve.api.api_samples import Clock, error_of
 from tests.serve.api.response_samples import serving
 
 QUOTA = Quota("requests:key:a", 3, 3600.0)
+SLOW_S = 10.0**7  # a unit comes back in days
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,19 @@ async def test_used_units_count_beyond_the_limit(kind: str, request: pytest.Fixt
 
 
 @pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_what_was_used_before_and_after_a_limit_changed_counts(kind: str, request: pytest.FixtureRequest) -> None:
+    before, after = (Quota("tokens:tenant:a", limit, SLOW_S) for limit in (10, 100))
+    async with counters_of(kind, request) as counters:
+        counters.spend(before, 4)  # 40 of the later 100
+        counters.spend(after, 5)
+        if isinstance(counters, RedisCounters):
+            await counters.close()
+        (standing,) = await counters.take([(after, 0)])
+
+    assert standing.remaining == 55
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
 async def test_of_several_quotas_all_are_counted_or_none(kind: str, request: pytest.FixtureRequest) -> None:
     wide = Quota("requests:tenant:a", 9, 3600.0)
     async with counters_of(kind, request) as counters:
@@ -118,9 +132,6 @@ async def test_two_processes_share_a_quota_on_redis(redis_url: str) -> None:
     await two.close()
 
     assert [standing.retry_after_s > 0 for standing in standings] == [False, False, True, True]
-
-
-SLOW_S = 10.0**7  # a unit comes back in days
 
 
 async def test_what_was_used_goes_with_the_next_request_and_costs_no_message(
