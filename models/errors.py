@@ -14,6 +14,7 @@ RagError
 │   └── ModelNotFoundError     … because it names a model that is not in the catalog
 ├── ModelLoadError             a model of the catalog does not load
 ├── UnequalVectorsError        an embedding fallback gives other vectors than the embedder
+├── UnusableVectorError        an embedding model has no vector for a text
 ├── OverloadedError            a queue is full; retry later
 ├── RateLimitedError           a key or a tenant has used up a limit; retry later
 ├── StorageQuotaError          a tenant stores as much as it may
@@ -195,6 +196,19 @@ class UnequalVectorsError(RagError):
 
     def __str__(self) -> str:
         return f"model {self.model!r} does not give the embedder's vectors, so it is no fallback: {self.detail}"
+
+
+class UnusableVectorError(RagError):
+    """A model behind a URL, which embeds other texts, gives a vector for this one that no search can use."""
+
+    code = "unusable_vector"
+
+    def __init__(self, stage: str, model: str, reason: str) -> None:
+        super().__init__(stage, model, reason)
+        self.stage, self.model, self.reason = stage, model, reason
+
+    def __str__(self) -> str:
+        return f"model {self.model!r} gives no usable vector for this text: {self.reason}; change the text or the model"
 
 
 class OverloadedError(RagError):

@@ -22,7 +22,7 @@ class ScriptedServer:
     """Answers each request with the next of `script`, then with the last one again. It records every request.
 
     A number is a status; a list has the events of a stream, whose connection is cut at None; a function makes a step
-    from the body.
+    from the body; a Response is sent as it is.
     """
 
     def __init__(self, url: str) -> None:
@@ -42,11 +42,13 @@ class ScriptedServer:
             if self.pause_s:
                 await asyncio.sleep(self.pause_s)
             step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-            return self._response(step(body) if callable(step) else step)
+            return self._response(step(body) if callable(step) and not isinstance(step, Response) else step)
         finally:
             self.num_running -= 1
 
     def _response(self, step: Any) -> Response:
+        if isinstance(step, Response):
+            return step
         if isinstance(step, int):
             body = {"error": {"message": f"status {step}", "param": "top_p"}}
             return JSONResponse(body, step, headers=self.headers)

@@ -12,6 +12,7 @@ FailureReason = Literal[
     "worker_died",  # each attempt ended with its worker
     "stage_unavailable",  # each attempt ended with the stage that it called
     "deadline_exceeded",
+    "unusable_vector",  # the embedding model has none for one of its chunks
     "internal_error",
 ]
 UNKNOWN_REASON: FailureReason = "internal_error"  # also of a file from a backup of an earlier release

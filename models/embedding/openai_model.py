@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from models.errors import InvalidRequestError, ModelUnavailableError
+from models.errors import InvalidRequestError, ModelUnavailableError, UnusableVectorError
 from models.remote.client import blocking_client, request_headers, translated
 from models.remote.config import RemoteConfig
 from models.remote.encoding import MAX_PASSES, RemoteEncoding, remote_encoding
@@ -17,6 +18,7 @@ from models.types import FloatArray
 
 STAGE = "embed"
 SAFE_CHARS_PER_TOKEN = 3  # a text of max_tokens has about four; a longer text is cut rather too early
+PLAIN_TEXT = "How hot does the oven get?"  # every model has a vector for it
 
 
 class OpenAIEmbeddingConfig(RemoteConfig):
@@ -67,12 +69,20 @@ class OpenAIEmbeddingModel:
         return [self._encoding(text, self._config.document_prefix) for text in texts]
 
     def forward(self, batch: Sequence[Encoding]) -> FloatArray:
-        """Raises OverloadedError, DeadlineExceededError, StageUnavailableError."""
+        """Raises OverloadedError, DeadlineExceededError, StageUnavailableError, UnusableVectorError."""
         size = self._config.max_inputs
         rows = [self._embed(batch[start : start + size]) for start in range(0, len(batch), size)]
         vectors = np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+        lengths = _lengths(vectors)
+        if not _are_usable(lengths):
+            raise self._unusable("all its numbers are 0" if np.isfinite(lengths).all() else "a number is not finite")
+        return (vectors / lengths[:, np.newaxis]).astype(np.float32)
+
+    def _unusable(self, reason: str) -> UnusableVectorError | ModelUnavailableError:
+        """The error for a batch with a vector that has no direction: the server's fault if it has none for any text."""
+        if _are_usable(_lengths(self._request([PLAIN_TEXT]))):
+            return UnusableVectorError(STAGE, self.name, reason)
+        return self._failure(f"its server sends unusable vectors: {reason}")
 
     def _encoding(self, text: TextInput, prefix: str) -> RemoteEncoding:
         if isinstance(text, str):
@@ -98,20 +108,33 @@ class OpenAIEmbeddingModel:
                 model=self._config.model, input=cast(Any, contents), encoding_format="float", **options
             )
             rows = sorted(response.data, key=lambda row: row.index)
-            with np.errstate(over="ignore"):  # an infinity is refused below
-                vectors = np.array([row.embedding for row in rows], np.float32)
-        self._check(vectors, len(contents))
-        return vectors
+            numbers = np.array([row.embedding for row in rows])
+            # Servers whose JSON has no NaN write null. Strings do not become numbers.
+            vectors = numbers.astype(np.float64) if numbers.dtype == object else numbers
+        self._check(vectors, [row.index for row in rows], len(contents))
+        with np.errstate(over="ignore"):  # an infinity is refused later
+            return vectors.astype(np.float32)
 
-    def _check(self, vectors: FloatArray, count: int) -> None:
-        """Raises ModelUnavailableError unless there are `count` finite vectors of `dim` dimensions."""
-        if vectors.ndim != 2 or len(vectors) != count:
+    def _check(self, vectors: NDArray[Any], places: list[int], count: int) -> None:
+        """Raises ModelUnavailableError unless there is a vector of `dim` numbers for each of `count` texts."""
+        if len(vectors) != count:
             raise self._failure(f"its server sent another number of vectors than {count}")
+        if places != list(range(count)):
+            raise self._failure(f"its server does not number its vectors from 0 to {count - 1}")
+        if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+            raise self._failure("its server sent vectors that are not lists of numbers")
         if vectors.shape[1] != self.dim:
             where = f"catalog.embedding.{self.name}.options.dim"
             raise self._failure(f"its vectors have {vectors.shape[1]} dimensions, but {where} is {self.dim}")
-        if not np.isfinite(vectors).all():
-            raise self._failure("its server sent vectors that are not finite")
 
     def _failure(self, reason: str) -> ModelUnavailableError:
         return ModelUnavailableError(STAGE, self.name, reason)
+
+
+def _lengths(vectors: FloatArray) -> NDArray[np.float64]:
+    """Of each row. In float32, the squares of very small numbers would be 0, and of large ones infinite."""
+    return np.asarray(np.linalg.norm(vectors.astype(np.float64), axis=1))
+
+
+def _are_usable(lengths: NDArray[np.float64]) -> bool:
+    return bool((np.isfinite(lengths) & (lengths > 0)).all())

@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 MAX_RETRY_AFTER_S = 3600.0  # a server may name any number, and our callers wait for it
 MAX_MESSAGE_CHARS = 500  # of the server's message in ours
 BEARER = "authorization"
-SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # JSONDecodeError is a ValueError
+# JSONDecodeError is a ValueError; a number of 400 digits is an OverflowError.
+SHAPE_ERRORS = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 
 
 def async_client(name: str, stage: str, config: RemoteConfig) -> openai.AsyncOpenAI:

@@ -33,6 +33,7 @@ from models.errors import (
     StorageQuotaError,
     UnauthorizedError,
     UnreadableDocumentError,
+    UnusableVectorError,
 )
 from serve.access.limits import rate_headers
 from serve.api.disconnect import ClientDisconnectedError
@@ -50,6 +51,7 @@ STATUS: dict[type[RagError], int] = {
     ModelNotFoundError: 404,
     ConflictError: 409,
     UnreadableDocumentError: 422,
+    UnusableVectorError: 422,
     OverloadedError: 429,
     RateLimitedError: 429,
     StorageFullError: 507,

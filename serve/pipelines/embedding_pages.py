@@ -9,7 +9,14 @@ from itertools import chain
 import numpy as np
 
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, InternalError, RagError, StageDownError, StageUnavailableError
+from models.errors import (
+    DeadlineExceededError,
+    InternalError,
+    RagError,
+    StageDownError,
+    StageUnavailableError,
+    UnusableVectorError,
+)
 from models.types import Embeddings, RequestContext
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.suspects import Suspects
@@ -136,7 +143,7 @@ class EmbeddingPages:
             await self._deliver(files, space)
         except StageDownError as error:  # none of the files is the cause
             _fail(files, error)
-        except (StageUnavailableError, InternalError):
+        except (StageUnavailableError, InternalError, UnusableVectorError):
             await self._send_one_by_one(files, space)
         except Exception as error:  # noqa: BLE001, the error goes to the callers, who wait for it
             _fail(files, error)
@@ -144,7 +151,7 @@ class EmbeddingPages:
             _fail(files, StageUnavailableError(STAGE))  # the page was cancelled
 
     async def _send_one_by_one(self, files: list[SmallFile], space: Space) -> None:
-        """One of the files may have broken the embedder: only this one fails."""
+        """One of the files is the cause, and may have broken the embedder: only this one fails."""
         for file in files:
             try:
                 deliver = partial(self._deliver, [file], space)

@@ -9,12 +9,13 @@ from models.errors import (
     OverloadedError,
     RagError,
     StageUnavailableError,
+    UnusableVectorError,
 )
 
 T = TypeVar("T")
 
 # A stage that fails with one of these is left out of the answer, and `degraded` names it.
-STAGE_FAILURES = (OverloadedError, DeadlineExceededError, StageUnavailableError, InternalError)
+STAGE_FAILURES = (OverloadedError, DeadlineExceededError, StageUnavailableError, InternalError, UnusableVectorError)
 
 
 async def attempt(call: Coroutine[Any, Any, T]) -> T | RagError:

@@ -184,6 +184,41 @@ async def test_a_question_is_whole_while_the_embedders_server_is_stopped(
     assert (refused["status"], refused["error"]["code"]) == (503, "degraded")
 
 
+def zeros_for(text: str) -> Answer:
+    """As serving_vectors, but `text` gets a vector of zeros."""
+    serve = serving_vectors()
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        response = serve(body)
+        for row, each in zip(response["data"], body["input"], strict=True):
+            row["embedding"] = [0.0] * DIM if each == text else row["embedding"]
+        return response
+
+    return answer
+
+
+@pytest.mark.parametrize("models", [("weights",), ()], ids=["fallback", "none"])
+async def test_a_question_without_a_usable_vector_goes_on_by_a_fallback_or_by_keywords(
+    tmp_path: Path, servers: tuple[ExitStack, ScriptedServer, ScriptedServer], models: tuple[str, ...]
+) -> None:
+    text = "How hot can the oven be?"
+    servers[1].script = [zeros_for(text)]
+    async with running(tmp_path, servers, *models) as service:
+        for model in models:
+            await service.has_state(model, "ready")
+        other = await service.ask(**BY_KEYWORDS)
+        answer = await service.ask(**BY_KEYWORDS | {"query": text})
+        dense = await service.ask(query=text)
+
+    assert other["degraded"] == []
+    assert "250 degrees" in answer["answer"]
+    if models:
+        assert answer["fallbacks"] == dense["fallbacks"] == {"embed": {"first": "unusable_vector"}}
+    else:
+        assert answer["degraded_reasons"] == {"dense": "embed unusable_vector"}
+        assert (dense["status"], dense["error"]["code"]) == (422, "unusable_vector")
+
+
 async def test_the_next_model_of_the_list_answers_where_the_first_is_gone_too(
     tmp_path: Path, servers: tuple[ExitStack, ScriptedServer, ScriptedServer]
 ) -> None:

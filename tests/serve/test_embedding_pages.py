@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError
+from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, UnusableVectorError
 from models.types import Embeddings, RequestContext
 from serve.pipelines.embedding_pages import PAGE_CHUNKS, SHARED_PAGE_CHARS, EmbeddingPages, Space
 from serve.pipelines.suspects import Suspects
@@ -98,7 +98,11 @@ async def test_the_oldest_file_is_in_the_next_page_and_the_smallest_join_it() ->
     assert [[text[0] for text in page] for page in embedder.pages] == [["0"], ["1"], ["2", "5", "4"], ["3"]]
 
 
-@pytest.mark.parametrize("error", [InternalError("embed"), OverloadedError("embed")], ids=lambda error: error.code)
+@pytest.mark.parametrize(
+    "error",
+    [InternalError("embed"), UnusableVectorError("embed", "remote", "0"), OverloadedError("embed")],
+    ids=lambda error: error.code,
+)
 async def test_a_bad_file_does_not_fail_the_others_of_its_page(error: RagError) -> None:
     embedder = Gated(error)
     pages = EmbeddingPages(embedder, Suspects())
@@ -108,7 +112,7 @@ async def test_a_bad_file_does_not_fail_the_others_of_its_page(error: RagError) 
     answers = await asyncio.gather(*tasks, return_exceptions=True)
 
     failed = [number for number, answer in enumerate(answers) if isinstance(answer, RagError)]
-    assert failed == ([3] if isinstance(error, InternalError) else [2, 3, 4])  # a full queue refuses the whole page
+    assert failed == ([2, 3, 4] if isinstance(error, OverloadedError) else [3])  # a full queue refuses the whole page
 
 
 async def test_a_page_is_cancelled_once_all_its_files_are_gone() -> None:

@@ -17,7 +17,14 @@ from sqlalchemy import event
 from models.corpus.corpus import Corpus
 from models.corpus.jobs import MAX_ATTEMPTS
 from models.corpus.records import StoreFile
-from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
+from models.errors import (
+    DeadlineExceededError,
+    InternalError,
+    OverloadedError,
+    RagError,
+    StageUnavailableError,
+    UnusableVectorError,
+)
 from models.stage_status import StageStatus
 from models.types import BACKGROUND_PRIORITY, Embeddings, ParsedFile, RequestContext
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
@@ -209,15 +216,18 @@ async def test_a_stage_that_is_down_costs_no_attempt(corpus: Corpus, error: RagE
     assert embedder.num_probes <= 0
 
 
-async def test_the_last_failure_names_its_reason_and_attempts(corpus: Corpus) -> None:
+@pytest.mark.parametrize(
+    "error", [InternalError("embed"), UnusableVectorError("embed", "remote", "0")], ids=lambda error: error.code
+)
+async def test_the_last_failure_names_its_reason_and_attempts(corpus: Corpus, error: RagError) -> None:
     file_id = attach(corpus)
 
-    async with working(corpus, FailsFirst(InternalError("embed"), num_failures=100)):
+    async with working(corpus, FailsFirst(error, num_failures=100)):
         await until(lambda: state(corpus, file_id).status == "failed")
 
     failure = state(corpus, file_id).failure
     assert failure is not None
-    assert (failure.reason, failure.num_attempts) == ("internal_error", MAX_ATTEMPTS)
+    assert (failure.reason, failure.num_attempts) == (error.code, MAX_ATTEMPTS)
 
 
 async def test_a_broken_file_gets_one_attempt(corpus: Corpus) -> None:

@@ -1,6 +1,8 @@
 """Models behind a URL: the remote is a second ragserve over real HTTP, and for its failures a scripted server."""
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from starlette.responses import Response
 
 from deployments.embedder import Embedder
 from deployments.replica.model_loader import ModelLoader
@@ -25,6 +28,7 @@ from models.errors import (
     OverloadedError,
     RagError,
     StageUnavailableError,
+    UnusableVectorError,
 )
 from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel, estimate_tokens
 from models.remote.rate_limit import RateLimit
@@ -95,6 +99,96 @@ def test_token_ids_are_passed_on_where_the_client_has_the_models_tokenizer(scrip
 
     assert [body["input"] for _, body in scripted.requests] == [[[9906, 1917]], ["text"]]
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+GOOD = [0.0, 3.0, *[0.0] * 5, 4.0]
+
+
+def embeddings_of(*rows: Any) -> Response:
+    """OpenAI's answer with these rows. JSON has no NaN, but many servers write it."""
+    return Response(json.dumps({"object": "list", "data": rows, "model": "m"}), media_type="application/json")
+
+
+def serving_vector(vector: list[Any], text: str | None = None) -> Any:
+    """A server's answers: `vector` for `text`, None: for each text; a good one for the others."""
+
+    def answer(body: dict[str, Any]) -> Response:
+        vectors = [vector if text in (None, each) else GOOD for each in body["input"]]
+        return embeddings_of(*[{"index": place, "embedding": each} for place, each in enumerate(vectors)])
+
+    return answer
+
+
+UNUSABLE = {"zeros": 0.0, "nan": float("nan"), "null": None, "infinity": 1e39, "vanishing": 1e-60}
+
+
+@pytest.mark.parametrize("number", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_a_text_whose_vector_no_search_can_use_fails_alone(scripted: ScriptedServer, number: float | None) -> None:
+    scripted.script = [serving_vector([0.0] * 7 + [number], "bad")]
+    model = embedder(scripted.url, dim=8)
+
+    with pytest.raises(UnusableVectorError, match="'remote' gives no usable") as unusable:
+        embed_documents(model, ["good", "bad"])
+
+    assert unusable.value.code == "unusable_vector"
+    np.testing.assert_allclose(embed_documents(model, ["good"]), [np.float32(GOOD) / 5], atol=1e-6)
+
+
+@pytest.mark.parametrize("number", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_a_server_that_has_a_usable_vector_for_no_text_is_down(scripted: ScriptedServer, number: float | None) -> None:
+    scripted.script = [serving_vector([0.0] * 7 + [number])]
+
+    with pytest.raises(ModelUnavailableError, match="unusable vectors"):
+        embed_documents(embedder(scripted.url, dim=8), TEXTS)
+
+
+@pytest.mark.parametrize("length", [1e-40, 1e-20, 1e20, 5e37])
+def test_vectors_of_any_length_become_unit_vectors(scripted: ScriptedServer, length: float) -> None:
+    scripted.script = [serving_vector([length * number for number in GOOD])]
+
+    vectors = embed_documents(embedder(scripted.url, dim=8), ["a"])
+
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+
+
+def test_vectors_go_to_the_texts_that_their_indices_name(scripted: ScriptedServer) -> None:
+    one, two, three = ([0.0] * place + [1.0] + [0.0] * (7 - place) for place in range(3))
+    rows = [{"index": 2, "embedding": three}, {"index": 0, "embedding": one}, {"index": 1, "embedding": two}]
+    scripted.script = [embeddings_of(*rows)]
+    model = embedder(scripted.url, dim=8)
+
+    vectors = model.forward(model.tokenize_documents(TEXTS))
+
+    np.testing.assert_array_equal(vectors, np.eye(3, 8))
+
+
+PACKED = base64.b64encode(np.float32(GOOD).tobytes()).decode()
+MISSHAPEN: dict[str, tuple[list[Any], str]] = {
+    "too few": ([(0, GOOD)], "another number of vectors than 2"),
+    "too many": ([(0, GOOD), (1, GOOD), (2, GOOD)], "another number of vectors than 2"),
+    "one index twice": ([(0, GOOD), (0, GOOD)], "does not number its vectors from 0 to 1"),
+    "from one": ([(1, GOOD), (2, GOOD)], "does not number its vectors from 0 to 1"),
+    "no index": ([(None, GOOD), (None, GOOD)], "another shape"),
+    "base64": ([(0, PACKED), (1, PACKED)], "not lists of numbers"),
+    "strings": ([(0, ["0.5"] * 8), (1, GOOD)], "not lists of numbers"),
+    "nested": ([(0, [GOOD]), (1, [GOOD])], "not lists of numbers"),
+    "numbers": ([(0, 1.0), (1, 1.0)], "not lists of numbers"),
+    "objects": ([(0, {"a": 1}), (1, {"a": 1})], "another shape"),
+    "no vector": ([(0, None), (1, GOOD)], "another shape"),
+    "other lengths": ([(0, GOOD), (1, GOOD[1:])], "another shape"),
+    "a number of 400 digits": ([(0, GOOD), (1, [10**400, *GOOD[1:]])], "another shape"),
+    "shorter": ([(0, GOOD[1:]), (1, GOOD[1:])], "options.dim is 8"),
+}
+
+
+@pytest.mark.parametrize(("rows", "reason"), MISSHAPEN.values(), ids=MISSHAPEN.keys())
+def test_an_answer_without_a_vector_for_each_text_is_the_servers_failure(
+    scripted: ScriptedServer, rows: list[Any], reason: str
+) -> None:
+    scripted.script = [embeddings_of(*[{"index": index, "embedding": vector} for index, vector in rows])]
+
+    with pytest.raises(ModelUnavailableError, match=reason):
+        embed_documents(embedder(scripted.url, dim=8), TEXTS[:2])
 
 
 @pytest.mark.parametrize(
