@@ -2,7 +2,6 @@
 
 import fcntl
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -41,9 +40,11 @@ from models.corpus.database_config import GRACE_S, DatabaseConfig
 from models.corpus.schema import SCHEMA_VERSION, schema_version
 from models.corpus.storage_errors import typed_database_errors
 from models.corpus.upgrades import upgrade
-from models.errors import ConfigError, DatabaseBusyError
+from models.corpus.writer_turns import WriterTurns
+from models.errors import ConfigError
 
 LONG_STATEMENT_S = 3600.0
+MAX_WRITERS = 10  # of PostgreSQL's 15 connections: the others are left for reads
 AS_SHIPPED = DatabaseConfig()
 
 
@@ -59,7 +60,8 @@ class Database:
         self._engine, self._config = engine, config
         self._writer = engine.execution_options(is_writer=True)
         # SQLite allows one writer. Threads queue here, in order, instead of polling a locked file.
-        self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._turns = WriterTurns(1, config.busy_s) if is_sqlite else WriterTurns(MAX_WRITERS, config.checkout_s)
         self._breakers = DatabaseBreakers(config.breaker, self._probe, on_change)
 
     @property
@@ -82,25 +84,12 @@ class Database:
 
         Raises StorageFullError, and DatabaseUnavailableError: also if another process kept a lock for too long.
         """
-        with self._breakers.writing(), typed_database_errors(), self._turn(), self._writer.begin() as connection:
+        with self._breakers.writing(), typed_database_errors(), self._turns.turn(), self._writer.begin() as connection:
             self._allow_slow_write(connection)
             yield connection
 
     def close(self) -> None:
         self._engine.dispose()
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for this process' own writers, for no longer than for another's."""
-        if self._write_lock is None:
-            yield
-            return
-        if not self._write_lock.acquire(timeout=self._config.busy_s):
-            raise DatabaseBusyError("its writers wait for each other")
-        try:
-            yield
-        finally:
-            self._write_lock.release()
 
     def _allow_slow_write(self, connection: Connection) -> None:
         """A connection has the limits of a read. PostgreSQL then ends a read that is too slow, so it has answered."""

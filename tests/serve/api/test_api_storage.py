@@ -10,6 +10,8 @@ import openai
 import pytest
 from sqlalchemy import event
 
+from models.corpus.writer_turns import MAX_PATIENT, WriterTurns
+from serve.http_app import BLOCKING_THREADS
 from tests.patience import PATIENCE_S
 from tests.serve.api.api_samples import Running
 
@@ -111,3 +113,22 @@ async def test_a_write_that_waits_for_the_database_keeps_no_probe_waiting(
         other.execute("ROLLBACK")
 
         assert (await waiting).status_code == 200
+
+
+async def test_uploads_that_wait_for_a_lock_leave_threads_to_questions(
+    service: Running, http: httpx.AsyncClient
+) -> None:
+    await upload(http, "first.txt")
+    service.corpus.database._turns = WriterTurns(1, PATIENCE_S)
+
+    with on_connect(service, f"PRAGMA busy_timeout={PATIENCE_S * 1000:.0f}"), locked(service) as other:
+        waiting = [asyncio.create_task(upload(http, f"{number}.txt")) for number in range(BLOCKING_THREADS + 8)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        answered = await http.post("/v1/query", json={"query": "What is first?"})  # waits for no upload
+        are_done = [each.done() for each in waiting]
+        other.execute("ROLLBACK")
+        statuses = [(await each).status_code for each in waiting]
+
+    assert answered.status_code == 200
+    assert are_done.count(False) >= MAX_PATIENT // 2
+    assert sorted(set(statuses)) == [200, 503]
