@@ -1,11 +1,8 @@
 """The API key of the users, as the command line reads it."""
 
-import os
-
-from serve.cli.remote import KEY_VARIABLE
+from serve.cli.service_address import key_headers
 
 
 def authorization() -> dict[str, str]:
-    """The header with the key of the environment; none without one."""
-    key = os.environ.get(KEY_VARIABLE)
-    return {"authorization": f"Bearer {key}"} if key else {}
+    """The header with the key of the environment; none without one. Raises ConfigError for what is no key."""
+    return key_headers()

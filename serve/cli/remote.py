@@ -1,22 +1,28 @@
 """A client of a running service, over HTTP."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 
 from models.errors import RagError
-from serve.cli.trust import trust
+from serve.cli.service_address import base_url, key_headers
+from serve.cli.trust import CA_VARIABLE, trust
 
 POLL_FIRST_S, POLL_MAX_S = 0.05, 1.0
 PAGE_LIMIT, MAX_BATCH_FILES = 100, 500  # limits of the API
-KEY_VARIABLE = "RAGSERVE_API_KEY"
+EVENT_STREAM = "text/event-stream"
+LAST_EVENTS = ("done", "error")
+# By OpenSSL's reason for the end of a handshake.
+TLS_HINTS = {
+    "WRONG_VERSION_NUMBER": "no TLS is spoken there; use http://",
+    "CERTIFICATE_VERIFY_FAILED": f"{CA_VARIABLE} names the certificate of the authority, if it is your own",
+}
 
 
 class RemoteError(RagError):
@@ -33,6 +39,13 @@ class RemoteError(RagError):
 
 class UnreachableError(RemoteError):
     """The service did not answer at all."""
+
+
+class Fields(dict[str, Any]):
+    """A JSON object of an answer. A field that it lacks is a RemoteError: ragserve would have sent it."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise RemoteError(f"the answer has no field {name!r}; is the address that of another program?")
 
 
 @dataclass(frozen=True)
@@ -57,11 +70,10 @@ class RemoteService:
     """
 
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
-        self.url = url.rstrip("/").removesuffix("/v1")  # OpenAI's clients take a URL with /v1
-        key = os.environ.get(KEY_VARIABLE)
-        headers = {"authorization": f"Bearer {key}"} if key else {}
+        """Raises ConfigError for an address, a key or a file of certificates that cannot be right."""
+        self.url = base_url(url)
         self._http = httpx.Client(
-            base_url=self.url, timeout=timeout_s, trust_env=False, headers=headers, verify=trust(self.url)
+            base_url=self.url, timeout=timeout_s, trust_env=False, headers=key_headers(), verify=trust(self.url)
         )
 
     def __enter__(self) -> "RemoteService":
@@ -76,7 +88,10 @@ class RemoteService:
 
     def readiness(self) -> dict[str, Any]:
         """The body of /readyz, whether the service is ready or not. Raises RemoteError."""
-        return self._request("GET", "/readyz", allowed=(200, 503)).json()
+        body = self._fields("GET", "/readyz", allowed=(200, 503))
+        if "stages" not in body and "error" in body:  # of HAProxy: no ingress is there yet
+            raise RemoteError(f"{self.url} is not ready: {body['error']['message']}")
+        return body
 
     def wait_until_ready(self, timeout_s: float) -> None:
         """Wait until answers are whole. Raises RemoteError."""
@@ -102,7 +117,7 @@ class RemoteService:
         raise RemoteError(f"{self.url} is not ready after {timeout_s:g} s; waiting for {last}")
 
     def vector_store(self, vector_store_id: str) -> dict[str, Any]:
-        return self._request("GET", f"/v1/vector_stores/{vector_store_id}").json()
+        return self._fields("GET", f"/v1/vector_stores/{vector_store_id}")
 
     def file_ids_by_name(self) -> dict[str, list[str]]:
         """The ids of all uploaded files by file name, newest last."""
@@ -116,20 +131,20 @@ class RemoteService:
         with path.open("rb") as content:
             upload = {"file": (filename, content, "application/octet-stream")}
             if file_id is not None:
-                return self._request("PUT", f"/v1/files/{file_id}/content", files=upload).json()["id"]
-            return self._request("POST", "/v1/files", files=upload, data={"purpose": "assistants"}).json()["id"]
+                return self._fields("PUT", f"/v1/files/{file_id}/content", files=upload)["id"]
+            return self._fields("POST", "/v1/files", files=upload, data={"purpose": "assistants"})["id"]
 
     def ingest(self, path: Path, filename: str, vector_store_id: str) -> tuple[str, IngestedFile]:
         """Upload a file, attach it to the store and wait; returns its id and the result. Raises RemoteError."""
         file_id = self.upload(path, filename)
         self.await_batch(vector_store_id, self.attach(vector_store_id, [file_id]), lambda _: None)
-        attached = self._request("GET", f"/v1/vector_stores/{vector_store_id}/files/{file_id}").json()
+        attached = self._fields("GET", f"/v1/vector_stores/{vector_store_id}/files/{file_id}")
         return file_id, IngestedFile(filename, attached["status"], _last_error(attached))
 
     def attach(self, vector_store_id: str, file_ids: Sequence[str]) -> str:
         """Attach up to MAX_BATCH_FILES files to the store, all or none; returns the batch id. Raises RemoteError."""
         path = f"/v1/vector_stores/{vector_store_id}/file_batches"
-        return self._request("POST", path, json={"file_ids": list(file_ids)}).json()["id"]
+        return self._fields("POST", path, json={"file_ids": list(file_ids)})["id"]
 
     def await_batch(self, vector_store_id: str, batch_id: str, on_progress: Callable[[int], None]) -> dict[str, str]:
         """Wait until no file of the batch is in progress; returns the failures: error by file id. Raises RemoteError.
@@ -148,7 +163,7 @@ class RemoteService:
     def batch(self, vector_store_id: str, batch_id: str) -> dict[str, Any]:
         """The state of a file batch. Raises RemoteError."""
         path = f"/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}"
-        state: dict[str, Any] = self._request("GET", path).json()
+        state: dict[str, Any] = self._fields("GET", path)
         return state
 
     def batch_failures(self, vector_store_id: str, batch_id: str) -> dict[str, str]:
@@ -167,21 +182,21 @@ class RemoteService:
         page: dict[str, Any] = {"last_id": None, "has_more": True}
         while page["has_more"]:
             after = {"after": page["last_id"]} if page["last_id"] else {}
-            page = self._request("GET", path, params={"limit": PAGE_LIMIT, **params, **after}).json()
+            page = self._fields("GET", path, params={"limit": PAGE_LIMIT, **params, **after})
             yield from page["data"]
 
     def change_by_filter(self, vector_store_id: str, action: str, body: dict[str, Any]) -> int:
         """Delete or update the files of a store that match; returns their number. Raises RemoteError."""
         path = f"/v1/vector_stores/{vector_store_id}/{action}_by_filter"
-        num_files: int = self._request("POST", path, json=body).json()["num_files"]
+        num_files: int = self._fields("POST", path, json=body)["num_files"]
         return num_files
 
     def replay(self, selection: dict[str, str]) -> int:
         """Ingest the selected dead letters again; returns how many. Raises RemoteError."""
-        return self._request("POST", "/v1/dead_letters/replay", json=selection).json()["replayed"]
+        return self._fields("POST", "/v1/dead_letters/replay", json=selection)["replayed"]
 
     def filename(self, file_id: str) -> str:
-        name: str = self._request("GET", f"/v1/files/{file_id}").json()["filename"]
+        name: str = self._fields("GET", f"/v1/files/{file_id}")["filename"]
         return name
 
     def text(self, file_id: str) -> str:
@@ -196,12 +211,23 @@ class RemoteService:
         body = {"query": question, "stream": True, "vector_store_ids": [vector_store_id], "top_k": top_k}
         try:
             with self._http.stream("POST", "/v1/query", json=body) as response:
-                if response.is_error:
+                if not response.headers.get("content-type", "").startswith(EVENT_STREAM):
                     response.read()
                     raise RemoteError(error_message(response))
-                yield from _server_sent_events(response.iter_lines())
+                yield from _whole(_server_sent_events(response.iter_lines()))
         except httpx.HTTPError as error:
             raise RemoteError(_connection_message(self.url, error)) from None
+
+    def _fields(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        """The JSON object that answers. Raises RemoteError, also for what is none."""
+        response = self._request(method, path, **kwargs)
+        try:
+            body = response.json(object_hook=Fields)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise RemoteError(f"{method} {self.url}{path} is not answered with JSON; is that another program?")
+        return body
 
     def _request(self, method: str, path: str, allowed: Container[int] = (200,), **kwargs: Any) -> httpx.Response:
         try:
@@ -232,7 +258,10 @@ def _form_character(character: str) -> str:
 def _connection_message(url: str, error: httpx.HTTPError) -> str:
     reason = str(error) or type(error).__name__
     if isinstance(error, httpx.ConnectError):
-        return f"cannot connect to {url}: {reason}; is `ragserve up` running?"
+        hint = next((hint for name, hint in TLS_HINTS.items() if name in reason), "is `ragserve up` running?")
+        return f"cannot connect to {url}: {reason}; {hint}"
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and url.startswith("http://"):
+        return f"the request to {url} failed: {reason}; if the service has a certificate, use https://"
     return f"the request to {url} failed: {reason}"
 
 
@@ -263,6 +292,18 @@ def error_message(response: httpx.Response) -> str:
         return f"HTTP {response.status_code} from {response.request.url}"
 
 
+def _whole(events: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of an answer. Raises RemoteError if the last one is missing, or one is no JSON."""
+    name = ""
+    try:
+        for name, body in events:
+            yield name, body
+    except ValueError:
+        raise RemoteError("the answer has an event that is not JSON; is the address that of another program?") from None
+    if name not in LAST_EVENTS:
+        raise RemoteError("the answer ended before it was whole; ask again")
+
+
 def _server_sent_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Events of a text/event-stream body: (name, data). Source: WHATWG HTML, section 9.2."""
     event, data = "message", list[str]()
@@ -273,5 +314,5 @@ def _server_sent_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, A
         elif name == "data":
             data.append(value.removeprefix(" "))
         elif not line and data:
-            yield event, json.loads("\n".join(data))
+            yield event, json.loads("\n".join(data), object_hook=Fields)
             event, data = "message", []

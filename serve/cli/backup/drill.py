@@ -1,7 +1,6 @@
 """A recovery, tried: a backup restored elsewhere, a service started on it, and questions asked."""
 
 import copy
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from serve.cli.backup.places import Place, scratch_folder
 from serve.cli.backup.restored_questions import StoredPassage, ask, passages_to_ask_for
 from serve.cli.backup.run import contents_of, shown_progress
 from serve.cli.driver.servers import HOST, Launch, ragserve_up, running
-from serve.cli.remote import KEY_VARIABLE
+from serve.cli.service_address import base_url, key_headers
 from serve.config_file import read
 
 THREADS = 2
@@ -58,6 +57,7 @@ def run_drill(  # noqa: PLR0913, what is restored, and what is asked
     launch: Callable[[Path], Launch] = ragserve_up,
 ) -> DrillReport:
     """Raises ConfigError for a backup that is damaged, ServerStartError if the service does not start."""
+    url = None if url is None else base_url(url)
     backup, report = place.backup(name), DrillReport()
     report.backup = backup.name
     with scratch_folder(scratch) as folder, shown_progress(console) as progress:
@@ -122,10 +122,10 @@ def _ask_a_service(service: Launch, folder: Path, questions: Questions, report: 
         report.steps["start the service"] = time.perf_counter() - start
         for number, passage in enumerate(passages, 1):
             with report.step(FIRST_ANSWER) if number == 1 else _untimed():
-                answered = ask(server.url, passage, keys[passage.tenant])
+                answered = ask(server.url, passage, {"authorization": f"Bearer {keys[passage.tenant]}"})
             report.checks[f"passage {number} comes back"] = passage.is_in(answered)
             if url is not None:
-                same = answered.chunk_ids == ask(url, passage, os.environ.get(KEY_VARIABLE)).chunk_ids
+                same = answered.chunk_ids == ask(url, passage, key_headers()).chunk_ids
                 report.checks[f"passages of question {number} as at {url}"] = same
 
 

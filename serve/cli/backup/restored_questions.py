@@ -1,6 +1,7 @@
 """Questions whose answer a restored corpus must have: passages of its own, asked for by their text."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -9,6 +10,7 @@ from sqlalchemy import func, select
 from models.corpus.corpus import Corpus
 from models.corpus.schema import chunks
 from serve.cli.remote import RemoteError
+from serve.cli.trust import trust
 
 LEAST_CHARS = 80  # shorter passages are not told from each other
 QUESTION_CHARS = 300
@@ -54,14 +56,14 @@ def _passages(corpus: Corpus, number: int, least_chars: int) -> list[StoredPassa
     return [StoredPassage(*row) for row in rows]
 
 
-def ask(url: str, passage: StoredPassage, key: str | None) -> Answered:
+def ask(url: str, passage: StoredPassage, headers: Mapping[str, str]) -> Answered:
     """The passages of the first answer: a service whose indexes are not loaded yet is asked again, as clients do.
 
     Raises RemoteError if there is no answer within PATIENCE_S.
     """
     end = time.monotonic() + PATIENCE_S
     while True:
-        response = _ask(url, passage, key)
+        response = _ask(url, passage, headers)
         if response.status_code == httpx.codes.OK:
             passages = response.json()["passages"]
             return Answered([each["chunk_id"] for each in passages], [each["text"] for each in passages])
@@ -70,15 +72,21 @@ def ask(url: str, passage: StoredPassage, key: str | None) -> Answered:
         time.sleep(PAUSE_S)
 
 
-def _ask(url: str, passage: StoredPassage, key: str | None) -> httpx.Response:
+def _ask(url: str, passage: StoredPassage, headers: Mapping[str, str]) -> httpx.Response:
     body = {
         "query": passage.text[:QUESTION_CHARS],
         "vector_store_ids": [passage.vector_store_id],
         "top_k": TOP_K,
         "query_understanding": {"decomposition": False},
     }
-    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        return httpx.post(f"{url}/v1/query", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        return httpx.post(
+            f"{url}/v1/query",
+            json=body,
+            headers=dict(headers),
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            verify=trust(url),
+        )
     except httpx.HTTPError as error:
         raise RemoteError(f"{url} cannot be reached: {error}") from error

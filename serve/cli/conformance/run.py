@@ -1,7 +1,5 @@
 """A run: every operation against a service."""
 
-import os
-
 import httpx
 from rich.console import Console
 
@@ -9,7 +7,9 @@ from serve.cli.conformance.checks import OperationChecks
 from serve.cli.conformance.description import METHODS, Description
 from serve.cli.conformance.findings import Findings
 from serve.cli.conformance.subject import Subject
-from serve.cli.remote import KEY_VARIABLE, RemoteService
+from serve.cli.remote import RemoteService
+from serve.cli.service_address import key_headers
+from serve.cli.trust import trust
 
 TIMEOUT_S = 120.0
 
@@ -18,10 +18,11 @@ def run(description: Description, url: str, console: Console) -> Findings:
     """Check all operations, deletions last. Raises RemoteError if the service is not ready, and ConfigError."""
     with RemoteService(url) as service:
         service.wait_until_ready(TIMEOUT_S)
-    key = os.environ.get(KEY_VARIABLE)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+        base = service.url
     findings = Findings()
-    with httpx.Client(base_url=f"{url.rstrip('/')}/v1", headers=headers, timeout=TIMEOUT_S, trust_env=False) as http:
+    with httpx.Client(
+        base_url=f"{base}/v1", headers=key_headers(), timeout=TIMEOUT_S, trust_env=False, verify=trust(base)
+    ) as http:
         subject = Subject(http)
         operations = sorted(description.operations, key=lambda each: METHODS.index(each.method))
         for operation in operations:

@@ -18,7 +18,9 @@ import psutil
 import yaml
 
 from deployments.cluster.environment import OWN_PORTS, free_port
+from deployments.cluster.haproxy import TLS_CERTIFICATE
 from serve.cli.driver.peers.environments import ServerStartError
+from serve.cli.options import DATA_VARIABLE
 from serve.config_file import read
 
 HOST = "127.0.0.1"
@@ -28,6 +30,8 @@ STOP_TIMEOUT_S = 60.0
 POLL_S = 0.25
 READY_REQUEST_TIMEOUT_S = 5.0
 GPU_SHARES = {"Embedder": 0.2, "Reranker": 0.2, "Generator": 0.5}  # of one GPU
+# A server has ports of its own, and a folder. It is asked over plain HTTP.
+NOT_INHERITED = (*OWN_PORTS, TLS_CERTIFICATE, DATA_VARIABLE)
 LOG_TAIL = 600  # characters of a log, in a message
 PLAIN_SERVER = Path(__file__).parent / "peers" / "plain_server.py"
 
@@ -77,8 +81,7 @@ def running(launch: Launch, folder: Path, threads: int) -> Iterator[Server]:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    # Each service has ports of its own.
-    inherited = {name: value for name, value in os.environ.items() if name not in OWN_PORTS}
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     return inherited | {
         "OMP_NUM_THREADS": str(threads),
         "HF_HUB_OFFLINE": "1",

@@ -1,6 +1,5 @@
 """An MCP server on stdin and stdout that forwards each message to a running service."""
 
-import os
 from typing import Any
 
 import httpx2
@@ -12,7 +11,9 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
-from serve.cli.remote import KEY_VARIABLE, RemoteError
+from serve.cli.remote import RemoteError
+from serve.cli.service_address import key_headers
+from serve.cli.trust import trust
 
 TIMEOUT_S = 120.0  # of one message: an answer may take query.total_s
 Context = ServerRequestContext[Any, Any]
@@ -23,10 +24,10 @@ async def forward(url: str) -> None:
 
     Raises RemoteError if the service refuses the first message or does not answer.
     """
-    key = os.environ.get(KEY_VARIABLE)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        async with httpx2.AsyncClient(headers=headers, timeout=TIMEOUT_S, trust_env=False) as http:
+        async with httpx2.AsyncClient(
+            headers=key_headers(), timeout=TIMEOUT_S, trust_env=False, verify=trust(url)
+        ) as http:
             transport = streamable_http_client(f"{url}/mcp", http_client=http)
             async with Client(transport, read_timeout_seconds=TIMEOUT_S) as service:
                 server = _server(service)

@@ -24,4 +24,4 @@ def top(
     """
     from serve.cli.top.run import Watch
 
-    Watch(url, metrics or [f"{url.rstrip('/')}/metrics"], every).run(once)
+    Watch(url, metrics or [], every).run(once)

@@ -12,8 +12,10 @@ from rich.text import Text
 
 from serve.cli.options import table_console
 from serve.cli.remote import RemoteError, RemoteService
+from serve.cli.service_address import base_url, checked_address
 from serve.cli.top.samples import Interval, Reading
 from serve.cli.top.stages import StageRow, bottleneck, seconds_text, stage_rows, summary
+from serve.cli.trust import trust
 
 WIDTH = 130
 NARROW_WIDTH = 110  # of a terminal; below it, the table has NARROW_COLUMNS alone
@@ -39,8 +41,10 @@ NARROW_COLUMNS = ("replicas", "calls/s", "queue p95", "work p95", "busy", "p95",
 class Watch:
     """A running service, and the pages of its nodes' metrics."""
 
-    def __init__(self, url: str, pages: list[str], every_s: float) -> None:
-        self._url, self._pages, self._every_s = url, pages, every_s
+    def __init__(self, url: str, pages: Sequence[str], every_s: float) -> None:
+        """No page means that of the service itself. Raises ConfigError for what is no address."""
+        self._url, self._every_s = base_url(url), every_s
+        self._pages = [checked_address(page, "--metrics") for page in pages] or [f"{self._url}/metrics"]
 
     def run(self, once: bool) -> None:
         """Draw until interrupted, or once. Raises RemoteError if the service cannot be read."""
@@ -60,10 +64,12 @@ class Watch:
 
     def _read(self) -> Reading:
         try:
-            with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as http:
-                return Reading.of([http.get(page).raise_for_status().text for page in self._pages])
+            return Reading.of([_page(url) for url in self._pages])
         except httpx.HTTPError as error:
             raise RemoteError(f"the metrics cannot be read: {error}") from None
+        except ValueError:
+            pages = ", ".join(self._pages)
+            raise RemoteError(f"{pages}: no metrics in Prometheus' format; is that another program?") from None
 
     def _view(self, interval: Interval, columns: Sequence[str]) -> Group:
         rows = stage_rows(interval)
@@ -84,6 +90,11 @@ class Watch:
         lines = [Text(f"missing: {reason}", style="red") for reason in readiness.get("missing", ())]
         lines += [Text(problem, style="yellow") for problem in readiness.get("problems", ())]
         return lines + [Text(f"rolling out {name}: {why}") for name, why in readiness.get("rollout", {}).items()]
+
+
+def _page(url: str) -> str:
+    """The text of a page of metrics. Raises httpx.HTTPError, ConfigError."""
+    return httpx.get(url, timeout=TIMEOUT_S, trust_env=False, verify=trust(url)).raise_for_status().text
 
 
 def table(rows: list[StageRow], columns: Sequence[str] = COLUMNS) -> Table:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from models.errors import ConfigError
 from serve.cli.ask.command import ask
 from serve.cli.ingest.command import ingest
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console
@@ -56,6 +57,9 @@ def up(  # noqa: PLR0913
     environment.apply()  # before Ray is imported
     environment.keep_to_this_machine()
     from serve.cli.up.run import LocalConfig, run_until_stopped
+
+    if missing := [path for path in ingest_paths or [] if not path.exists()]:
+        raise ConfigError("--ingest", f"{str(missing[0])!r} does not exist")
 
     def when_ready(url: str) -> None:
         if ingest_paths:

@@ -35,14 +35,14 @@ class PatientService(RemoteService):
         """Upload a new file, or the next version of `file_id`; returns the id. Raises RemoteError."""
         upload = {"file": (filename, content, "application/octet-stream")}
         if file_id is not None:
-            return str(self._request("PUT", f"/v1/files/{file_id}/content", files=upload).json()["id"])
-        return str(self._request("POST", "/v1/files", files=upload, data={"purpose": "assistants"}).json()["id"])
+            return str(self._fields("PUT", f"/v1/files/{file_id}/content", files=upload)["id"])
+        return str(self._fields("POST", "/v1/files", files=upload, data={"purpose": "assistants"})["id"])
 
     def attach_files(self, vector_store_id: str, attributes: Mapping[str, Attributes | None]) -> str:
         """Attach files by id, all or none, with their attributes; returns the batch id. Raises RemoteError."""
         files = [_item(file_id, values) for file_id, values in attributes.items()]
         path = f"/v1/vector_stores/{vector_store_id}/file_batches"
-        return str(self._request("POST", path, json={"files": files}).json()["id"])
+        return str(self._fields("POST", path, json={"files": files})["id"])
 
     def _request(self, method: str, path: str, allowed: Container[int] = (200,), **kwargs: Any) -> httpx.Response:
         end, pause_s = time.monotonic() + self._patience_s, FIRST_PAUSE_S

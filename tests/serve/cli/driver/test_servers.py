@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import yaml
@@ -67,3 +68,28 @@ class TestServers:
         shares = {deployment["name"]: deployment["ray_actor_options"].get("num_gpus", 0) for deployment in deployments}
         assert {name for name, share in shares.items() if share} == {"Embedder", "Reranker", "Generator"}
         assert sum(shares.values()) <= 1
+
+
+PRINTS_ITS_ENVIRONMENT = """
+import http.server, json, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(dict(os.environ)).encode())
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_server_has_not_the_folder_and_the_certificate_of_the_service_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAGSERVE_DATA", "RAGSERVE_TLS_CERTIFICATE"):
+        monkeypatch.setenv(name, "/of/the/service")
+    launch = Launch("environment", [sys.executable, "-c", PRINTS_ITS_ENVIRONMENT, "{port}"], "/")
+
+    with running(launch, tmp_path, threads=1) as server:
+        environment = httpx.get(server.url, trust_env=False).json()
+
+    assert "/of/the/service" not in environment.values()
+    assert environment["OMP_NUM_THREADS"] == "1"
