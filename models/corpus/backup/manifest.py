@@ -21,10 +21,8 @@ from models.corpus.schema import SCHEMA_VERSION
 from models.errors import ConfigError, ConflictError, DatabaseUnavailableError, OverloadedError, StorageFullError
 
 FORMAT_VERSION = 1
-# Version 3 added the table of leases, version 4 that of token vectors, version 5 columns of jobs, version 6 columns of
-# store_files and chunks, version 7 those of chunking strategies, version 8 those of failures and progress, and the
-# outbox, version 9 those of enrichment. A restore skips tables and columns that the backup lacks.
-RESTORABLE_SCHEMA_VERSIONS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, SCHEMA_VERSION)
+# A restore skips tables and columns that the backup of an earlier schema lacks.
+OLDEST_SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 DATABASE = "corpus.db"
 FILES = "files"
@@ -74,12 +72,13 @@ class Manifest(BaseModel):
             raise ConfigError(str(backup), f"is not a backup: {MANIFEST} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             raise ConfigError(str(backup), f"is not a backup: {MANIFEST} is damaged: {error}") from None
-        if manifest.format_version != FORMAT_VERSION or manifest.schema_version not in RESTORABLE_SCHEMA_VERSIONS:
-            versions = ", ".join(map(str, RESTORABLE_SCHEMA_VERSIONS))
+        is_restorable = OLDEST_SCHEMA_VERSION <= manifest.schema_version <= SCHEMA_VERSION
+        if manifest.format_version != FORMAT_VERSION or not is_restorable:
             raise ConfigError(
                 str(backup),
                 f"has format {manifest.format_version} and schema version {manifest.schema_version}; this release "
-                f"restores format {FORMAT_VERSION} and schema versions {versions}; run the release that wrote it",
+                f"restores format {FORMAT_VERSION} and schema versions {OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}; "
+                "run the release that wrote it",
             )
         return manifest
 

@@ -36,6 +36,7 @@ from corpus_samples import (
     UNDO_VERSION_13,
     UNDO_VERSION_14,
     UNDO_VERSION_15,
+    UNDO_VERSION_16,
     Clock,
     ingest,
     stored_texts,
@@ -243,16 +244,15 @@ def test_a_restore_leaves_the_leases_of_running_replicas(corpus: Corpus, blob_ro
 # By the version that the statements lead to; those of 2 and 3 also lack tables.
 UNDO = dict.fromkeys((2, 3, 4), UNDO_VERSION_5) | {5: UNDO_VERSION_6, 6: UNDO_VERSION_7}
 UNDO |= {7: UNDO_VERSION_8, 8: UNDO_VERSION_9, 9: UNDO_VERSION_10, 10: UNDO_VERSION_11, 11: UNDO_VERSION_12}
-UNDO |= {12: UNDO_VERSION_13, 13: UNDO_VERSION_14, 14: UNDO_VERSION_15}
+UNDO |= {12: UNDO_VERSION_13, 13: UNDO_VERSION_14, 14: UNDO_VERSION_15, 15: UNDO_VERSION_16}
 
 
-@pytest.mark.parametrize(
-    ("version", "missing"),
-    [(2, ["leases", "token_vectors"]), (3, ["token_vectors"]), *((version, []) for version in range(4, 15))],
-)
-def test_a_backup_of_an_earlier_schema_is_restored(
-    corpus: Corpus, blob_root: Path, backup: Path, version: int, missing: list[str]
-) -> None:
+MISSING = {2: ["leases", "token_vectors"], 3: ["token_vectors"]}
+
+
+@pytest.mark.parametrize("version", range(2, SCHEMA_VERSION))  # also those of migrations to come
+def test_a_backup_of_an_earlier_schema_is_restored(corpus: Corpus, blob_root: Path, backup: Path, version: int) -> None:
+    missing = MISSING.get(version, [])
     with closing(sqlite3.connect(backup / DATABASE)) as tables:
         for table in missing:
             tables.execute(f"DROP TABLE {table}")
