@@ -1,8 +1,9 @@
 """Indexes that follow the log: each vector store's index applies all changes before it answers."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from models.index.log_followers import (
 )
 from models.index.snapshots import Snapshots
 from models.types import FloatArray, LexicalRanking, Ranking, Scope
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -66,22 +69,16 @@ class DenseSearch:
 
         Raises NotFoundError for an unknown store.
         """
-        members: dict[tuple[DenseKey, Filter | None], list[int]] = defaultdict(list)
-        for position, request in enumerate(requests):
-            for vector_store_id in request.scope.vector_store_ids:
-                key = (request.scope.tenant, vector_store_id, request.generation)
-                members[key, request.where].append(position)
-        followers = self._followers.up_to_date({key for key, _ in members})
-        rankings_of: dict[int, list[Ranking]] = defaultdict(list)
-        for (key, where), positions in members.items():
-            index = existing_follower(followers, key).index
-            if index is None or not len(index):
-                continue
-            vectors = np.stack([requests[position].vector for position in positions])
-            rankings = index.search(vectors, max(requests[position].k for position in positions), where)
-            for position, ranking in zip(positions, rankings, strict=True):
-                rankings_of[position].append(ranking)
-        return [merge(rankings_of[position], request.k) for position, request in enumerate(requests)]
+        return search_together(
+            requests,
+            lambda request, vector_store_id: (request.scope.tenant, vector_store_id, request.generation),
+            self._indexes,
+        )
+
+    def _indexes(self, keys: set[DenseKey]) -> dict[DenseKey, DenseIndex | None]:
+        """The up-to-date indexes; None for an empty store."""
+        followers = self._followers.up_to_date(keys)
+        return {key: existing_follower(followers, key).index or None for key in keys}
 
     @property
     def num_chunks(self) -> int:
@@ -176,6 +173,32 @@ def _add_vectors(index: DenseIndex, changes: VectorChanges) -> None:
     if len(changes.added_keys):
         index.remove(changes.added_keys)
         index.add(changes.added_keys, changes.added_file_keys, changes.vectors)
+
+
+def search_together(
+    requests: Sequence[DenseRequest],
+    key_of: Callable[[DenseRequest, str], K],
+    indexes_of: Callable[[set[K]], Mapping[K, DenseIndex | None]],
+) -> list[Ranking]:
+    """Return one ranking per request. Requests that differ only in their vectors share one search of an index.
+
+    `key_of` names the index of a request in one of its stores; `indexes_of` has none for an empty store.
+    """
+    members: dict[tuple[K, Filter | None], list[int]] = defaultdict(list)
+    for position, request in enumerate(requests):
+        for vector_store_id in request.scope.vector_store_ids:
+            members[key_of(request, vector_store_id), request.where].append(position)
+    indexes = indexes_of({key for key, _ in members})
+    rankings_of: dict[int, list[Ranking]] = defaultdict(list)
+    for (key, where), positions in members.items():
+        index = indexes[key]
+        if index is None:
+            continue
+        vectors = np.stack([requests[position].vector for position in positions])
+        rankings = index.search(vectors, max(requests[position].k for position in positions), where)
+        for position, ranking in zip(positions, rankings, strict=True):
+            rankings_of[position].append(ranking)
+    return [merge(rankings_of[position], request.k) for position, request in enumerate(requests)]
 
 
 def merge(rankings: list[Ranking], k: int) -> Ranking:

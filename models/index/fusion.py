@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InvalidRequestError
-from models.types import FloatArray, Ranking
+from models.types import FloatArray, Passage, Ranking
 
 FusionMethod = Literal["min_max", "rrf"]
 
@@ -23,6 +23,12 @@ class Fusion:
     method: FusionMethod = "min_max"
     weights: tuple[float, ...] = ()
     rrf_k: int = 60
+
+
+def ranking_of(passages: Sequence[Passage]) -> Ranking:
+    """The passages' keys and scores, in their order."""
+    keys = np.array([passage.key for passage in passages], np.int64)
+    return Ranking(keys, np.array([passage.score for passage in passages], np.float32))
 
 
 def fuse(rankings: Sequence[Ranking], fusion: Fusion) -> Ranking:

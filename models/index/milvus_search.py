@@ -1,17 +1,13 @@
 """Dense and keyword search in Milvus, which milvus_follower.py keeps up to date with the log."""
 
-from collections import defaultdict
 from collections.abc import Mapping
-
-import numpy as np
 
 from models.breaker import Breaker, OnChange, ignore_change
 from models.corpus.positions import Positions, ViewKey
 from models.corpus.records import TextChanges, VectorChanges
 from models.corpus.views import Views
-from models.filters import Filter
 from models.index.analysis import VERSION as ANALYSIS_VERSION
-from models.index.follow import DenseRequest, LexicalRequest, merge
+from models.index.follow import DenseRequest, LexicalRequest, merge, search_together
 from models.index.log_followers import MAX_WARM_STORES
 from models.index.milvus_collection import Collection, Milvus
 from models.index.milvus_config import MilvusConfig
@@ -50,22 +46,13 @@ class MilvusDenseSearch:
         Raises NotFoundError for an unknown store, VectorDatabaseUnavailableError, and OverloadedError if a store is not
         up to date in time.
         """
-        members: dict[tuple[ViewKey, Filter | None], list[int]] = defaultdict(list)
-        for number, request in enumerate(requests):
-            for vector_store_id in request.scope.vector_store_ids:
-                key = ViewKey(self._view, request.scope.tenant, vector_store_id, request.generation)
-                members[key, request.where].append(number)
-        indexes = self._follower.up_to_date({key for key, _ in members})
-        rankings_of: dict[int, list[Ranking]] = defaultdict(list)
-        for (key, where), numbers in members.items():
-            index = indexes[key]
-            if index is None:
-                continue
-            vectors = np.stack([requests[number].vector for number in numbers])
-            rankings = index.search(vectors, max(requests[number].k for number in numbers), where)
-            for number, ranking in zip(numbers, rankings, strict=True):
-                rankings_of[number].append(ranking)
-        return [merge(rankings_of[number], request.k) for number, request in enumerate(requests)]
+        return search_together(
+            requests,
+            lambda request, vector_store_id: ViewKey(
+                self._view, request.scope.tenant, vector_store_id, request.generation
+            ),
+            self._follower.up_to_date,
+        )
 
     num_chunks = None  # they are in Milvus
 

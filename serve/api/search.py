@@ -3,18 +3,16 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import InvalidRequestError, RagError
 from models.generation.keyword_query import rewrite
-from models.index.fusion import Fusion, fuse
-from models.types import Passage, Ranking, RequestContext, Scope
+from models.index.fusion import Fusion, fuse, ranking_of
+from models.types import Passage, RequestContext, Scope
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.evidence import to_location
@@ -108,14 +106,9 @@ def _merge(results: list[Retrieved]) -> tuple[Passage, ...]:
     if len(results) == 1:
         return results[0].passages
     passages = {passage.key: passage for retrieved in results for passage in retrieved.passages}
-    fused = fuse([_to_ranking(retrieved.passages) for retrieved in results], Fusion("rrf"))
+    fused = fuse([ranking_of(retrieved.passages) for retrieved in results], Fusion("rrf"))
     scored = zip(fused.keys.tolist(), fused.scores.tolist(), strict=True)
     return tuple(replace(passages[key], score=score) for key, score in scored)
-
-
-def _to_ranking(passages: Sequence[Passage]) -> Ranking:
-    keys = np.array([passage.key for passage in passages], np.int64)
-    return Ranking(keys, np.array([passage.score for passage in passages], np.float32))
 
 
 def _to_result(passage: Passage) -> dict[str, Any]:

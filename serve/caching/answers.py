@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from models.types import RequestContext
-from serve.caching.codec import DECODING_ERRORS, decode_events, encode_events
+from serve.caching.codec import decode_events, encode_events
 from serve.caching.flights import Flights
 from serve.caching.keys import ResultKey, ResultKeys, digest
 from serve.caching.level import CacheLevel
@@ -54,7 +54,7 @@ class CachedAnswering:
         key = await self._key(query) if context.use_caches else None  # None: caches are refused, or cannot answer
         if key is None:
             return self._answering.answer(query, context)
-        stored = await self._stored(key)
+        stored = await self._level.get_decoded(key.digest, decode_events)
         trace.timings_s["cache"] = trace.elapsed_s()
         if stored is not None:
             return self._replayed(stored, trace)
@@ -71,16 +71,6 @@ class CachedAnswering:
         if query.functions is not None:
             return False  # what a function returns changes
         return query.sampling.temperature == 0 or self._keys.serving.is_extractive(key.models["generate"])
-
-    async def _stored(self, key: ResultKey) -> list[Event] | None:
-        payload = await self._level.get(key.digest)
-        if payload is None:
-            return None
-        try:
-            return decode_events(payload)
-        except DECODING_ERRORS:
-            self._level.remove(key.digest)
-            return None
 
     async def _replayed(self, events: Sequence[Event], trace: Trace) -> AsyncGenerator[Event, None]:
         for event in self._retraced(events, trace):
@@ -110,11 +100,7 @@ class CachedAnswering:
                 yield event
                 continue
             trace.timings_s["total"] = trace.elapsed_s()
-            trace.models.update(event.trace.models)
-            trace.degraded += event.trace.degraded
-            trace.fallbacks.update(event.trace.fallbacks)
-            trace.reasons.update(event.trace.reasons)
-            trace.stale.update(event.trace.stale)
+            trace.take_over(event.trace)
             trace.searches += event.trace.searches
             trace.cached.append(self._level.name)
             yield replace(event, trace=trace)

@@ -1,19 +1,18 @@
 """A cache around the embedder: the vectors of questions."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 
-from models.stage_status import StageStatus
-from models.tokens.encoding import TextInput
 from models.types import Embeddings, RequestContext
-from serve.caching.codec import DECODING_ERRORS, decode_embeddings, encode_embeddings
+from serve.caching.codec import decode_embeddings, encode_embeddings
 from serve.caching.flights import Flights
 from serve.caching.keys import digest
 from serve.caching.level import CacheLevel
 from serve.caching.single_result import single_result, single_source
 from serve.pipelines.stages import EmbedStage
+from serve.pipelines.wrapped_embedder import WrappedEmbedder
 
 
-class CachedEmbedder:
+class CachedEmbedder(WrappedEmbedder):
     """Satisfies EmbedStage. A vector depends on the text and the generation alone, so a new file changes no entry.
 
     Only queries in a named generation are cached, and not what a fallback embedded: it may lack token vectors.
@@ -21,7 +20,8 @@ class CachedEmbedder:
     """
 
     def __init__(self, embedder: EmbedStage, level: CacheLevel, flights: Flights[Embeddings]) -> None:
-        self._embedder, self._level, self._flights = embedder, level, flights
+        super().__init__(embedder)
+        self._level, self._flights = level, flights
 
     async def embed_query(
         self, text: str, context: RequestContext, generation: str | None = None, with_tokens: bool = False
@@ -29,12 +29,9 @@ class CachedEmbedder:
         if generation is None or not context.use_caches:
             return await self._embedder.embed_query(text, context, generation, with_tokens)
         key = digest(context.tenant, generation, with_tokens, text)
-        payload = await self._level.get(key)
-        if payload is not None:
-            try:
-                return decode_embeddings(payload)
-            except DECODING_ERRORS:
-                self._level.remove(key)
+        stored = await self._level.get_decoded(key, decode_embeddings)
+        if stored is not None:
+            return stored
 
         def source() -> AsyncGenerator[Embeddings, None]:
             return single_source(self._embed(key, text, context, generation, with_tokens))
@@ -48,16 +45,3 @@ class CachedEmbedder:
         if embedded.generation == generation and not embedded.fell_back:
             self._level.put_encoded(key, encode_embeddings, embedded)
         return embedded
-
-    async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
-    ) -> Embeddings:
-        return await self._embedder.embed_documents(texts, context, generation, with_tokens)
-
-    async def embed_inputs(
-        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
-    ) -> Embeddings:
-        return await self._embedder.embed_inputs(inputs, as_queries, dimensions, context)
-
-    async def status(self, context: RequestContext) -> StageStatus:
-        return await self._embedder.status(context)

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from deployments.telemetry import metrics
 from models.breaker import Breaker
+from serve.caching.codec import DECODING_ERRORS
 from serve.caching.config import LevelConfig, LevelName
 from serve.caching.memory import MemoryTier
 
@@ -44,6 +45,17 @@ class CacheLevel:
             if payload is not None:
                 self._memory.put(key, payload)
         return payload
+
+    async def get_decoded(self, key: str, decode: Callable[[bytes], T]) -> T | None:
+        """The result of an entry; None if there is none, or if it cannot be read: then it is dropped."""
+        payload = await self.get(key)
+        if payload is None:
+            return None
+        try:
+            return decode(payload)
+        except DECODING_ERRORS:
+            self.remove(key)
+            return None
 
     def put(self, key: str, payload: bytes) -> None:
         self._memory.put(key, payload)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from models.types import RequestContext
-from serve.caching.codec import DECODING_ERRORS, decode_retrieved, encode_retrieved
+from serve.caching.codec import decode_retrieved, encode_retrieved
 from serve.caching.flights import Flights
 from serve.caching.keys import ResultKey, ResultKeys, digest
 from serve.caching.level import CacheLevel
@@ -51,14 +51,7 @@ class CachedRetrieval:
         return await self._keys.of(query.scope, query, self._settings)
 
     async def _stored(self, key: ResultKey, trace: Trace) -> Retrieved | None:
-        payload = await self._level.get(key.digest)
-        if payload is None:
-            return None
-        try:
-            return decode_retrieved(payload, trace)
-        except DECODING_ERRORS:
-            self._level.remove(key.digest)
-            return None
+        return await self._level.get_decoded(key.digest, lambda payload: decode_retrieved(payload, trace))
 
     async def _shared(self, key: ResultKey, query: RetrievalQuery, context: RequestContext, trace: Trace) -> Retrieved:
         """The result of the leader, whose trace it has; any other reader gets a copy with its own trace."""
@@ -69,11 +62,7 @@ class CachedRetrieval:
         retrieved = await single_result(self._flights.read(key.digest, source, context.deadline))
         if retrieved.trace is trace:
             return retrieved
-        trace.models.update(retrieved.trace.models)
-        trace.degraded += retrieved.trace.degraded
-        trace.fallbacks.update(retrieved.trace.fallbacks)
-        trace.reasons.update(retrieved.trace.reasons)
-        trace.stale.update(retrieved.trace.stale)
+        trace.take_over(retrieved.trace)
         trace.cached.append(self._level.name)
         return replace(retrieved, trace=trace)
 

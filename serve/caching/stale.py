@@ -17,7 +17,6 @@ import orjson
 from models.filters import matches
 from models.generation.markers import renumbered
 from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext
-from serve.caching.codec import DECODING_ERRORS
 from serve.caching.keys import digest
 from serve.caching.level import CacheLevel
 from serve.pipelines.failures import STAGE_FAILURES
@@ -40,16 +39,12 @@ class StaleStore:
 
     async def get(self, key: str) -> tuple[dict[str, Any], float] | None:
         """The entry and its age in seconds; None if there is none, or an older one."""
-        payload = await self.level.get(key)
-        if payload is None:
-            return None
-        try:
-            entry: dict[str, Any] = orjson.loads(payload)
-            age_s = max(0.0, self.clock() - entry["at"])
-        except DECODING_ERRORS:
-            self.level.remove(key)
-            return None
-        return (entry, age_s) if age_s <= self.max_age_s else None
+        stored = await self.level.get_decoded(key, self._with_age)
+        return stored if stored is not None and stored[1] <= self.max_age_s else None
+
+    def _with_age(self, payload: bytes) -> tuple[dict[str, Any], float]:
+        entry: dict[str, Any] = orjson.loads(payload)
+        return entry, max(0.0, self.clock() - entry["at"])
 
 
 class StaleRetrieval:

@@ -13,11 +13,11 @@ from models.corpus.embedding_references import MAX_GENERATIONS, EmbeddingReferen
 from models.deadline import Deadline
 from models.errors import DeadlineExceededError, RagError, UnequalVectorsError
 from models.stage_status import StageStatus
-from models.tokens.encoding import TextInput
 from models.types import BACKGROUND_PRIORITY, Embeddings, RequestContext
 from serve.pipelines.equal_vectors import PROBES_ID, EmbedFallbackConfig, check_equal, embed_probes
 from serve.pipelines.failures import STAGE_FAILURES
 from serve.pipelines.stages import EmbedStage
+from serve.pipelines.wrapped_embedder import WrappedEmbedder
 
 STAGE = "embed"
 TRY_TIME = 0.5  # of a question's remaining time; what follows has the other half
@@ -96,7 +96,7 @@ class _Question:
     with_tokens: bool
 
 
-class FallbackEmbedder:
+class FallbackEmbedder(WrappedEmbedder):
     """Satisfies EmbedStage. A query that the Embedder does not embed goes to the models of the list, in order.
 
     A model answers only while its vectors equal the Embedder's. They are compared at the start, at each switch and
@@ -111,7 +111,8 @@ class FallbackEmbedder:
         config: EmbedFallbackConfig,
         stored: EmbeddingReferences,
     ) -> None:
-        self._embedder, self._models, self._config, self._stored = embedder, models, config, stored
+        super().__init__(embedder)
+        self._breaker, self._models, self._config, self._stored = embedder.breaker, models, config, stored
         self._stored_generation = ""  # by this process
         self._references: dict[str, list[Embeddings]] = {}  # the probes' vectors, by generation, the newest last
         self._has_switched = False  # the Embedder did not embed the last query
@@ -150,7 +151,7 @@ class FallbackEmbedder:
         try:
             return await self._embedder.embed_query(question.text, early, generation, question.with_tokens)
         except DeadlineExceededError as error:
-            self._embedder.breaker.cut_short(error, early_s, budget_s)
+            self._breaker.cut_short(error, early_s, budget_s)
             raise
 
     async def _fall_back(
@@ -249,19 +250,9 @@ class FallbackEmbedder:
         else:
             self._stored_generation = vectors[0].generation
 
-    async def embed_documents(
-        self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
-    ) -> Embeddings:
-        return await self._embedder.embed_documents(texts, context, generation, with_tokens)
-
-    async def embed_inputs(
-        self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
-    ) -> Embeddings:
-        return await self._embedder.embed_inputs(inputs, as_queries, dimensions, context)
-
     async def status(self, context: RequestContext) -> StageStatus:
         """The Embedder's, with the state of each fallback."""
-        status = await self._embedder.status(context)
+        status = await super().status(context)
         return replace(status, fallbacks=tuple((model.alias, model.state) for model in self._models))
 
 

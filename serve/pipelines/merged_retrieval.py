@@ -9,10 +9,10 @@ import numpy as np
 from models.errors import InvalidRequestError, RagError
 from models.generation import query_variants
 from models.generation.reading import sentences
-from models.index.fusion import Fusion, fuse
+from models.index.fusion import Fusion, fuse, ranking_of
 from models.prompts.library import default_prompts
 from models.prompts.prompt_set import PromptSet
-from models.types import FloatArray, Passage, Ranking, RequestContext
+from models.types import FloatArray, Passage, RequestContext
 from serve.pipelines.failures import attempt
 from serve.pipelines.language_model import LanguageModel
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
@@ -107,7 +107,7 @@ def _merged(own: Retrieved, further: Sequence[Retrieved], top_k: int) -> Retriev
         passages |= {passage.key: passage for passage in retrieved.passages}
         of_keys = zip(retrieved.passages, retrieved.sentence_scores or (), strict=False)
         scores |= {passage.key: of_passage for passage, of_passage in of_keys}
-    fused = fuse([_ranking(retrieved.passages) for retrieved in every], Fusion("rrf"))
+    fused = fuse([ranking_of(retrieved.passages) for retrieved in every], Fusion("rrf"))
     keys = fused.keys.tolist()[:top_k]
     best = tuple(passages[key].scored(score) for key, score in zip(keys, fused.scores.tolist(), strict=False))
     of_best = tuple(scores.get(passage.key, _unknown(passage)) for passage in best)
@@ -119,11 +119,6 @@ def _merged(own: Retrieved, further: Sequence[Retrieved], top_k: int) -> Retriev
         num_candidates=num_candidates,
         evidence=None,
     )
-
-
-def _ranking(passages: Sequence[Passage]) -> Ranking:
-    keys = np.array([passage.key for passage in passages], np.int64)
-    return Ranking(keys, np.array([passage.score for passage in passages], np.float32))
 
 
 def _unknown(passage: Passage) -> FloatArray:

@@ -6,36 +6,34 @@ from dataclasses import replace
 from typing import Any
 
 from models.reranking.query import SearchedQuery
-from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
 from models.types import CompletionRequest, Embeddings, Passage, Relevance, RequestContext, Reranking
 from serve.pipelines.metering import Metering
 from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage
+from serve.pipelines.wrapped_embedder import WrappedEmbedder
 
 
-class MeteredEmbedder:
+class MeteredEmbedder(WrappedEmbedder):
     """Satisfies EmbedStage."""
 
     def __init__(self, embedder: EmbedStage, metering: Metering) -> None:
-        self._embedder, self._metering = embedder, metering
+        super().__init__(embedder)
+        self._metering = metering
 
     async def embed_query(
         self, text: str, context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
-        return self._counted(await self._embedder.embed_query(text, context, generation, with_tokens), context)
+        return self._counted(await super().embed_query(text, context, generation, with_tokens), context)
 
     async def embed_documents(
         self, texts: list[str], context: RequestContext, generation: str | None = None, with_tokens: bool = False
     ) -> Embeddings:
-        return self._counted(await self._embedder.embed_documents(texts, context, generation, with_tokens), context)
+        return self._counted(await super().embed_documents(texts, context, generation, with_tokens), context)
 
     async def embed_inputs(
         self, inputs: Sequence[TextInput], as_queries: bool, dimensions: int | None, context: RequestContext
     ) -> Embeddings:
-        return self._counted(await self._embedder.embed_inputs(inputs, as_queries, dimensions, context), context)
-
-    async def status(self, context: RequestContext) -> StageStatus:
-        return await self._embedder.status(context)
+        return self._counted(await super().embed_inputs(inputs, as_queries, dimensions, context), context)
 
     def _counted(self, embedded: Embeddings, context: RequestContext) -> Embeddings:
         self._metering.read(context.tenant, embedded.model, "embedding", embedded.num_tokens)

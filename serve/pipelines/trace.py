@@ -102,6 +102,14 @@ class Trace:
         self.reasons["generate_stale"] = self.reasons.pop("generate")
         self.note_age("generate_stale", age_s)
 
+    def take_over(self, other: "Trace") -> None:
+        """Note the models of a result that was computed for another request, and what was degraded."""
+        self.models.update(other.models)
+        self.degraded += other.degraded
+        self.fallbacks.update(other.fallbacks)
+        self.reasons.update(other.reasons)
+        self.stale.update(other.stale)
+
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started_at
 

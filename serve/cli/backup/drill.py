@@ -1,6 +1,5 @@
 """A recovery, tried: a backup restored elsewhere, a service started on it, and questions asked."""
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from models.corpus.backup.manifest import Manifest, rows_in
@@ -17,9 +15,9 @@ from models.corpus.corpus import Corpus
 from serve.cli.backup.places import Place, scratch_folder
 from serve.cli.backup.restored_questions import StoredPassage, ask, passages_to_ask_for
 from serve.cli.backup.run import contents_of, shown_progress
-from serve.cli.driver.servers import HOST, Launch, ragserve_up, running
+from serve.cli.driver.own_config import write_own_config
+from serve.cli.driver.servers import Launch, ragserve_up, running
 from serve.cli.service_address import base_url, key_headers
-from serve.config_file import read
 
 THREADS = 2
 FIRST_ANSWER = "first answer"
@@ -84,22 +82,13 @@ LEFT_OUT = ("backups", "events", "quality", "tracing", "limits", "cache")
 
 def drill_config(config: Path, folder: Path) -> Path:
     """A deployment file for the restored data alone: the same stages and models, on this machine."""
-    raw = copy.deepcopy(read(config))
-    raw["http_options"] = (raw.get("http_options") or {}) | {"host": HOST}
-    application = raw["applications"][0]
-    arguments = {key: value for key, value in (application.get("args") or {}).items() if key not in LEFT_OUT}
     data = folder / "data"
-    arguments["storage"] = {"data_dir": str(data), "database_url": f"sqlite:///{data / 'ragserve.db'}"}
-    arguments["cache"] = {"redis_url": None}  # also if the environment names one
-    arguments["api"] = {"access": "keys"}
-    application["args"] = arguments
-    for deployment in application["deployments"]:
-        if deployment["name"] == "Ingress":
-            changes = deployment.get("user_config") or {}
-            deployment["user_config"] = {key: value for key, value in changes.items() if key not in LEFT_OUT}
-    path = folder / "serve_config.yaml"
-    path.write_text(yaml.safe_dump(raw))
-    return path
+    arguments = {
+        "storage": {"data_dir": str(data), "database_url": f"sqlite:///{data / 'ragserve.db'}"},
+        "cache": {"redis_url": None},  # also if the environment names one
+        "api": {"access": "keys"},
+    }
+    return write_own_config(config, folder, LEFT_OUT, arguments)
 
 
 def _has_rows(database: Path, manifest: Manifest) -> bool:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from models.catalog import Catalog
+from models.errors import ConfigError
+from models.types import DEFAULT_VECTOR_STORE
 from serve.cli.remote import IngestedFile, RemoteError, RemoteService, form_name
 
 PARALLEL_UPLOADS = 16
@@ -54,6 +56,14 @@ def ingest_files(service: RemoteService, paths: list[Path], store: str, console:
         console.print(f"{result.filename}: {result.status}: {result.error}", markup=False, style="red")
     console.print(f"{len(results) - len(failed)} of {len(results)} files are searchable in {store}")
     return failed
+
+
+def ingest_documents(url: str, paths: list[Path]) -> None:
+    """Ingest all files into the default vector store, silently. Raises ConfigError for the first that fails."""
+    with RemoteService(url) as service:
+        failed = ingest_files(service, paths, DEFAULT_VECTOR_STORE, Console(quiet=True))
+    if failed:
+        raise ConfigError("--documents", f"{failed[0].filename} was not ingested: {failed[0].error}")
 
 
 def _upload_all(service: RemoteService, files: list[tuple[str, Path]], store: str, progress: Progress) -> list[_Batch]:

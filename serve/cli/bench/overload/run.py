@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-
-from models.errors import ConfigError
 from serve.cli.bench.overload.findings import Findings, OverloadPlan, OverloadRow, PeakRow, faults_of, table, write_json
 from serve.cli.bench.overload.outcomes import OfferResult, summarise
 from serve.cli.driver.closed_loop import Load, drive
@@ -20,7 +17,7 @@ from serve.cli.driver.options import show, show_progress
 from serve.cli.driver.servers import HOST, Server, ragserve_up, running
 from serve.cli.driver.turns import median_by
 from serve.cli.driver.workload import QuestionRotation, read_questions
-from serve.cli.ingest.files import ingest_files
+from serve.cli.ingest.files import ingest_documents
 from serve.cli.remote import RemoteService
 
 PATH = "/v1/query"
@@ -123,15 +120,8 @@ def _service(plan: OverloadPlan, folder: Path) -> Iterator[Server]:
             yield server
         return
     with running(launch, folder, THREADS) as server:
-        _ingest(plan, server)
+        ingest_documents(server.url, list(plan.documents))
         yield server
-
-
-def _ingest(plan: OverloadPlan, server: Server) -> None:
-    with RemoteService(server.url) as remote:
-        failed = ingest_files(remote, list(plan.documents), "default", Console(quiet=True))
-    if failed:
-        raise ConfigError("--documents", f"{failed[0].filename} was not ingested: {failed[0].error}")
 
 
 def _read_questions(plan: OverloadPlan) -> list[str]:

@@ -4,14 +4,11 @@ Two services have a PostgreSQL server each, and the same place of uploaded files
 primary's. So its service answers questions, and refuses writes until its server is promoted.
 """
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import yaml
 
 from models.corpus.corpus import Corpus
 from serve.cli.bench.standby.killed import tree_of
@@ -19,9 +16,9 @@ from serve.cli.bench.standby.note import Note
 from serve.cli.bench.standby.postgresql import PostgresServer, primary_and_standby
 from serve.cli.bench.standby.uploads import Uploads
 from serve.cli.driver.corpus.synthetic import VectorSpace, fill
-from serve.cli.driver.servers import HOST, Launch, Server, ragserve_up, running
+from serve.cli.driver.own_config import write_own_config
+from serve.cli.driver.servers import Launch, Server, ragserve_up, running
 from serve.cli.remote import RemoteService
-from serve.config_file import read
 
 THREADS = 2
 QUICK_CHUNKS, QUICK_UPLOADS = 1_000, 10
@@ -148,15 +145,4 @@ def _service(
 
 def _config(config: Path, folder: Path, storage: dict[str, str]) -> Path:
     """A deployment file with the same stages and models on this machine, without access control, and this storage."""
-    raw = copy.deepcopy(read(config))
-    raw["http_options"] = (raw.get("http_options") or {}) | {"host": HOST}
-    application = raw["applications"][0]
-    arguments = {key: value for key, value in (application.get("args") or {}).items() if key not in LEFT_OUT}
-    application["args"] = arguments | {"storage": storage, "cache": {"redis_url": None}}
-    for deployment in application["deployments"]:
-        changes = deployment.get("user_config") or {}
-        if deployment["name"] == "Ingress":
-            deployment["user_config"] = {key: value for key, value in changes.items() if key not in LEFT_OUT}
-    path = folder / "serve_config.yaml"
-    path.write_text(yaml.safe_dump(raw))
-    return path
+    return write_own_config(config, folder, LEFT_OUT, {"storage": storage, "cache": {"redis_url": None}})

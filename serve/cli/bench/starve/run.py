@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-
 from models.errors import ConfigError
 from serve.cli.bench.starve.burning import burning, num_cores
 from serve.cli.bench.starve.findings import (
@@ -27,8 +25,7 @@ from serve.cli.driver.options import show, show_progress
 from serve.cli.driver.process_cpu import replicas
 from serve.cli.driver.servers import HOST, Server, ragserve_up, running
 from serve.cli.driver.workload import read_questions, write_bodies
-from serve.cli.ingest.files import ingest_files
-from serve.cli.remote import RemoteService
+from serve.cli.ingest.files import ingest_documents
 
 PATH = "/v1/query"
 THREADS = 1
@@ -80,7 +77,7 @@ def run(plan: StarvePlan, folder: Path, report: Callable[[str], None]) -> Findin
     """The phases, one after the other. Raises ConfigError for a document that cannot be ingested, ServerStartError."""
     questions = read_questions(plan.questions)
     with running(ragserve_up(plan.config, folder / "state"), folder, THREADS) as server:
-        _ingest(plan, server)
+        ingest_documents(server.url, list(plan.documents))
         session = Session(plan, server, questions, folder, report)
         session.offer("warm-up", plan.warm_up_s, seed=0)
         before = replicas(server.pid)
@@ -92,10 +89,3 @@ def run(plan: StarvePlan, folder: Path, report: Callable[[str], None]) -> Findin
         now = replicas(server.pid)
     restarted = tuple(name for pid, name in before.items() if pid not in now)
     return Findings((free, busy, afterwards), restarted, recovery_s(free, records))
-
-
-def _ingest(plan: StarvePlan, server: Server) -> None:
-    with RemoteService(server.url) as remote:
-        failed = ingest_files(remote, list(plan.documents), "default", Console(quiet=True))
-    if failed:
-        raise ConfigError("--documents", f"{failed[0].filename} was not ingested: {failed[0].error}")
