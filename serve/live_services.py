@@ -12,7 +12,7 @@ from models.errors import STORAGE_ERRORS
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from serve.access.limits import RequestLimits
 from serve.access.stored_limits import StoredLimits
-from serve.access_control import open_access, open_counters
+from serve.access_control import CurrentCounters, open_access
 from serve.api.client_names import check_model_aliases
 from serve.api.services import Services
 from serve.caching.caches import Caches
@@ -78,7 +78,7 @@ class LiveServices:
     def __init__(self, settings: Settings, catalog: Catalog, corpus: Corpus, clients: Clients) -> None:
         """`settings` are those of `args`; `configure` overrides them with a user_config."""
         check_model_aliases(settings.api.model_aliases, catalog)
-        self._counters = open_counters(settings)
+        self._counters = CurrentCounters(settings)
         self._limits = RequestLimits(lambda: self.current.settings.limits, self._counters)
         self._metering, self._recent = Metering(settings.costs, self._limits.used), RecentAnswers()
         clients = replace(clients, embedder=MeteredEmbedder(clients.embedder, self._metering))
@@ -122,6 +122,7 @@ class LiveServices:
                 *self._workers.background,
                 self._stored_tokens,
                 self._caches,
+                self._counters,
                 self._quality,
                 CostLedger(self._metering, corpus.monthly_costs),
                 *clients.background,
@@ -150,7 +151,10 @@ class LiveServices:
         """
         settings = self._arguments.with_user_config(user_config)
         check_model_aliases(settings.api.model_aliases, self._catalog)
+        for name in settings.query.prompts.names:
+            self._catalog.prompts.get(name)
         retrieval, query = self._compose(settings)
+        self._counters.configure(settings)
         self._quality.configure(settings.quality)
         self._metering.configure(settings.costs)
         self._workers.configure(settings)

@@ -47,18 +47,23 @@ class RedisServer:
         self.breaker = Breaker(BREAKER, on_change=metrics.breaker_counter("redis"))
         self._timeout_s = timeout_s
         self._probe: asyncio.Task[None] | None = None  # owned here until it ends
+        self._is_closed = False
 
     async def call(self, send: Callable[[], Awaitable[T]]) -> T:
         """The result of `send`, which uses `client`.
 
         Raises RedisUnavailableError, at once while the breaker is open, and ResponseError for a refusal.
         """
+        if self._is_closed:
+            raise RedisUnavailableError("it is no longer used")
         if self.breaker.is_open:
             self._ask()
             raise RedisUnavailableError("the breaker is open")
         return await self._send(send)
 
     async def close(self) -> None:
+        """End the connections. Calls under way and later ones raise RedisUnavailableError."""
+        self._is_closed = True
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
@@ -85,6 +90,8 @@ class RedisServer:
         return result
 
     def _failed(self, error: Exception) -> None:
+        if self._is_closed:
+            return
         if not self.breaker.is_open:
             logger.warning("Redis does not answer, so it is left alone for now: %s", type(error).__name__)
         self.breaker.fail()

@@ -23,18 +23,21 @@ from serve.redis_server import TIMEOUT_S, RedisServer, RedisUnavailableError
 logger = logging.getLogger(__name__)
 
 MAX_COUNTERS = 100_000
-NAMESPACE = "ragserve:limit:1"
+NAMESPACE = "ragserve:limit:2"
 SPEND_S = 0.1  # used units that no request of their quota takes along are counted this much later at most
 # Counts what was used of each quota already. Then counts all costs, or none if a quota has not as many units left.
-# Times are seconds of Redis' own clock. Returns now, and of each quota the time at which it is full, and whether it had
-# room.
+# Times are seconds of Redis' own clock. A counter has the time at which its quota is full, and that of its writing: if
+# the clock went back since, both are ahead by as much. Returns now, and of each quota the time at which it is full, and
+# whether it had room.
 SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local answer, befores, afters, have_room = {tostring(now)}, {}, {}, true
 for i, key in ipairs(KEYS) do
   local used, cost, room = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-  befores[i] = math.max(tonumber(redis.call('GET', key) or '0'), now) + used
+  local full_at, written_at = string.match(redis.call('GET', key) or '', '^(%S+) (%S+)$')
+  full_at, written_at = tonumber(full_at or 0), tonumber(written_at or 0)
+  befores[i] = math.max(full_at - math.max(written_at - now, 0), now) + used
   afters[i] = befores[i] + cost
   answer[2 * i + 1] = 1
   if afters[i] - now > room + 0.000001 then
@@ -44,7 +47,8 @@ end
 for i, key in ipairs(KEYS) do
   local full_at = have_room and afters[i] or befores[i]
   if full_at > now then
-    redis.call('SET', key, string.format('%.6f', full_at), 'PX', math.ceil((full_at - now) * 1000) + 1000)
+    local value = string.format('%.6f %.6f', full_at, now)
+    redis.call('SET', key, value, 'PX', math.ceil((full_at - now) * 1000) + 1000)
   end
   answer[2 * i] = tostring(full_at)
 end
@@ -84,8 +88,8 @@ class MemoryCounters:
             for (quota, _), full_at in zip(costs, full_ats, strict=True):
                 self._set(quota.name, full_at)
         return [
-            _standing(quota, full_at, now, has_room)
-            for (quota, _), full_at, has_room in zip(costs, full_ats, rooms, strict=True)
+            _standing(cost, full_at, now, has_room)
+            for cost, full_at, has_room in zip(costs, full_ats, rooms, strict=True)
         ]
 
     def spend(self, quota: Quota, cost: int) -> None:
@@ -124,8 +128,7 @@ class RedisCounters:
             return await self._alone.take(costs)
         now, quotas = answer
         return [
-            _standing(quota, full_at, now, has_room)
-            for (quota, _), (full_at, has_room) in zip(costs, quotas, strict=True)
+            _standing(cost, full_at, now, has_room) for cost, (full_at, has_room) in zip(costs, quotas, strict=True)
         ]
 
     def spend(self, quota: Quota, cost: int) -> None:
@@ -151,11 +154,15 @@ class RedisCounters:
         if charges:
             await self._count(charges)
 
-    async def close(self) -> None:
+    async def flush(self) -> None:
+        """Count what was used now."""
         if self._timer is not None:
             self._timer.cancel()
             self._write()
         await asyncio.gather(*self._writes, return_exceptions=True)
+
+    async def close(self) -> None:
+        await self.flush()
         await self._server.close()
 
     def _charge(self, quota: Quota, cost: int) -> Charge:
@@ -206,8 +213,9 @@ def _needed_s(quota: Quota, cost: int) -> float:
     return max(cost, 1) * _interval_s(quota)
 
 
-def _standing(quota: Quota, full_at: float, now: float, has_room: bool) -> Standing:
+def _standing(cost: Cost, full_at: float, now: float, has_room: bool) -> Standing:
+    quota, num_units = cost
     interval_s, reset_s = _interval_s(quota), max(0.0, full_at - now)
     remaining = max(0, math.floor((quota.period_s - reset_s) / interval_s + 1e-6))
-    retry_after_s = 0.0 if has_room else max(reset_s + interval_s - quota.period_s, 1e-3)
+    retry_after_s = 0.0 if has_room else max(reset_s + _needed_s(quota, num_units) - quota.period_s, 1e-3)
     return Standing(quota.limit, remaining if has_room else 0, reset_s, retry_after_s)

@@ -32,6 +32,7 @@ class KeyRing:
         self._path = path
         self._version = _version(path)
         self._tenants = read_keys(path)
+        self._problem = ""  # that was logged last
 
     async def find(self, credential: str) -> Caller | None:
         """The caller with all rights in the key's tenant, or None for an unknown key."""
@@ -45,12 +46,14 @@ class KeyRing:
         """Reads a changed file. An invalid file changes nothing: a half-finished edit must not lock all callers out."""
         try:
             version = _version(self._path)
-            if version == self._version:
-                return
-            self._version = version
-            self._tenants = read_keys(self._path)
+            if version != self._version:
+                self._version = version
+                self._tenants = read_keys(self._path)
+            self._problem = ""
         except ConfigError as error:
-            logger.error("the keys file is invalid, so the previous keys stay valid: %s", error)
+            if str(error) != self._problem:  # every request meets it
+                logger.error("the keys file is invalid, so the previous keys stay valid: %s", error)
+            self._problem = str(error)
 
 
 def read_keys(path: Path) -> dict[str, str]:

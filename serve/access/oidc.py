@@ -95,7 +95,7 @@ class OidcTokens:
         if (
             verified is not None
             and self._clock() < verified[0]
-            and time() < verified[1]["exp"] + self._config.clock_skew_s
+            and time() < int(verified[1]["exp"]) + self._config.clock_skew_s  # the library takes a text, too
         ):
             return self._caller(verified[1])
         claims = await self._claims(credential)
@@ -162,20 +162,33 @@ class IssuerKeys:
         self._config, self._clock, self._transport = config, clock, transport
         self._keys: dict[str | None, PyJWK] = {}
         self._fetched_at, self._tried_at = float("-inf"), float("-inf")
+        self._is_down = False  # the last fetch failed
         self._lock = asyncio.Lock()
+        self._beside: asyncio.Task[None] | None = None  # a fetch that no token waits for; owned here until it ends
 
     async def find(self, key_id: str | None) -> PyJWK:
         """The key. Raises UnauthorizedError for one that the issuer lacks, StageUnavailableError without any."""
-        if key_id not in self._keys or self._clock() - self._fetched_at > KEEP_KEYS_S:
-            async with self._lock:
-                if self._clock() - self._tried_at > FETCH_AGAIN_S:
-                    self._tried_at = self._clock()
-                    await self._fetch()
+        is_old = self._clock() - self._fetched_at > KEEP_KEYS_S
+        if is_old and self._is_down and key_id in self._keys:
+            self._fetch_beside()
+        elif is_old or key_id not in self._keys:
+            await self._fetch_if_due()
         if not self._keys:
             raise StageUnavailableError(STAGE)
         if key_id not in self._keys:
             raise UnauthorizedError("the token is signed with a key that its issuer does not have")
         return self._keys[key_id]
+
+    def _fetch_beside(self) -> None:
+        """An issuer that hangs costs one token its time, and no further ones."""
+        if self._beside is None or self._beside.done():
+            self._beside = asyncio.get_running_loop().create_task(self._fetch_if_due())
+
+    async def _fetch_if_due(self) -> None:
+        async with self._lock:
+            if self._clock() - self._tried_at > FETCH_AGAIN_S:
+                self._tried_at, self._is_down = self._clock(), True
+                await self._fetch()
 
     async def _fetch(self) -> None:
         """Read the keys. If that fails, the earlier ones stay."""
@@ -189,7 +202,7 @@ class IssuerKeys:
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError):
             return
         self._keys = {key.key_id: key for key in keys.keys if key.public_key_use in (None, "sig")}
-        self._fetched_at = self._clock()
+        self._fetched_at, self._is_down = self._clock(), False
 
     async def _discovered_url(self, http: httpx.AsyncClient) -> str:
         document = await _json(http, self._config.issuer.rstrip("/") + DISCOVERY)

@@ -1,6 +1,5 @@
 """All caches of one process. They outlive a change of settings: only a level whose own settings change starts empty."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from serve.pipelines.query import QueryConfig
 from serve.pipelines.retrieve import RetrievalConfig
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.stages import EmbedStage, GenerateStage, PassageSource, StatusSource
+from serve.pipelines.wakeup import LONGEST_WAIT_S, Wakeup
 
 
 class Caches:
@@ -36,6 +36,7 @@ class Caches:
         self._levels = {name: CacheLevel(name, self._config.level(name)) for name in LEVELS}
         self._flights: dict[LevelName, Flights[Any]] = {name: Flights(name) for name in LEVELS}
         self._retired: list[SharedTier] = []
+        self._retirement = Wakeup()
 
     def configure(self, config: CacheConfig) -> None:
         """Use other settings from the next wrapping on."""
@@ -44,6 +45,7 @@ class Caches:
         if server != server_before:
             if self._shared is not None:
                 self._retired.append(self._shared)
+                self._retirement.set()
             self._shared = None if config.redis_url is None else _open_redis(config.redis_url, config.redis_timeout_s)
         for name in LEVELS:
             if (config.level(name), server) != (before.level(name), server_before):
@@ -89,9 +91,12 @@ class Caches:
         return StaleStore(self._levels["stale"], self._config.stale.ttl_s, self.serving.last_model)
 
     async def run(self) -> None:
-        """Wait until cancelled, then close the connections."""
+        """Runs until cancelled. Connections to a server that is no longer configured are closed at once."""
         try:
-            await asyncio.Event().wait()
+            while True:
+                while self._retired:
+                    await self._retired.pop().close()
+                await self._retirement.wait(LONGEST_WAIT_S)
         finally:
             await self.serving.close()
             for shared in (*self._retired, *([self._shared] if self._shared else [])):

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+LONGEST_WAIT_S = 3600.0  # of a loop that waits for the event alone
+
 
 class Wakeup:
     """Belongs to one loop, which waits for it; anyone in the same event loop may set it."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
+from deployments.cluster.environment import free_port
 from models.catalog import Catalog
 from models.errors import ConfigError
 from models.types import GenerationDelta, GenerationRequest, RequestContext
@@ -121,6 +123,7 @@ async def test_a_request_under_way_keeps_its_settings(tmp_path: Path) -> None:
         ({"retrieval": {"candidates": 0}, "admission": {"max_questions": 1}}, "user_config.retrieval.candidates"),
         ({"admission": {"max_questions": 1}, "retrieval": {"candidate": 3}}, "user_config.retrieval.candidate"),
         ({"ingest": {"lease_s": 60}}, "user_config.ingest.lease_s"),
+        ({"cache": {"answers": {"enabled": False}}, "query": {"prompts": {"prompt": "none@1"}}}, "prompts"),
     ],
 )
 async def test_a_wrong_value_is_refused_by_name_and_changes_nothing(
@@ -128,12 +131,13 @@ async def test_a_wrong_value_is_refused_by_name_and_changes_nothing(
 ) -> None:
     async with serving(tmp_path) as (live, http):
         live.configure({"admission": {"max_questions": 9}})
-        before = live.current
+        before, cached = live.current, live._caches._config
 
         with pytest.raises(ConfigError, match=key):
             live.configure(user_config)
 
         assert live.current is before
+        assert live._caches._config is cached
         assert (await http.post("/v1/query", json=QUESTION)).status_code == 200
 
 
@@ -145,6 +149,26 @@ async def test_a_removed_user_config_brings_the_args_back(tmp_path: Path) -> Non
         live.configure(None)
 
         assert live.current.settings == settings
+
+
+async def test_a_redis_that_is_no_longer_configured_is_left_and_its_breakers_are_not_open(tmp_path: Path) -> None:
+    def num_open() -> float:
+        return REGISTRY.get_sample_value("ragserve_open_breakers", {"stage": "redis"}) or 0.0
+
+    dead = {"redis_url": f"redis://127.0.0.1:{free_port()}/0", "redis_timeout_s": 10}
+    async with serving(tmp_path) as (live, http):
+        before = num_open()
+        live.configure({"cache": dead, "limits": {"shared": True, "each_tenant": {"requests_per_minute": 1000}}})
+        answered = await http.post("/v1/query", json=QUESTION)
+        beside_dead = num_open() - before
+
+        live.configure({})
+        async with asyncio.timeout(PATIENCE_S):
+            while num_open() > before:  # noqa: ASYNC110 - it is closed beside the requests
+                await asyncio.sleep(0.01)
+
+    assert answered.status_code == 200
+    assert beside_dead == 2  # of the caches and of the limits
 
 
 async def test_changed_settings_keep_the_counts_of_the_passage_order(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from serve.access.oidc import DISCOVERY
+from tests.patience import PATIENCE_S
 
 AUDIENCE = "ragserve"
 
@@ -20,11 +21,14 @@ class Issuer:
     def __init__(self) -> None:
         self.keys: dict[str, Any] = {"first": rsa.generate_private_key(65537, 2048)}
         self.num_requests, self.is_down = 0, False
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.num_requests += 1
+                issuer.may_answer.wait(PATIENCE_S)
                 body = json.dumps(issuer.document(self.path)).encode()
                 self.send_response(503 if issuer.is_down else 200)
                 self.send_header("content-length", str(len(body)))
@@ -56,5 +60,6 @@ class Issuer:
         return jwt.encode(content, self.keys[key_id], algorithm, headers={"kid": key_id})
 
     def close(self) -> None:
+        self.may_answer.set()
         self.server.shutdown()
         self.server.server_close()

@@ -59,6 +59,19 @@ async def test_a_changed_file_adds_and_revokes_keys_at_once(path: Path) -> None:
             await tenant_of(keys, f"Bearer {revoked}")
 
 
+async def test_a_file_that_is_gone_is_logged_once_and_its_keys_stay(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys, away = KeyRing(path), path.with_name("away.yaml")
+    for _ in range(2):
+        path.rename(away)  # noqa: ASYNC240
+        gone = [await tenant_of(keys, "Bearer one") for _ in range(3)]
+        away.rename(path)  # noqa: ASYNC240
+        assert [*gone, await tenant_of(keys, "Bearer one")] == ["acme"] * 4
+
+    assert caplog.text.count("stay valid") == 2
+
+
 async def test_a_half_written_file_locks_no_caller_out(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     keys = KeyRing(path)
 

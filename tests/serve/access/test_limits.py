@@ -81,7 +81,7 @@ async def test_used_units_count_beyond_the_limit(kind: str, request: pytest.Fixt
         before = (await counters.take([(QUOTA, 0)]))[0]
         counters.spend(QUOTA, 300)
         if isinstance(counters, RedisCounters):
-            await counters.close()
+            await counters.flush()
         after = (await counters.take([(QUOTA, 0)]))[0]
 
     assert (before.remaining, before.retry_after_s) == (3, 0)
@@ -96,7 +96,7 @@ async def test_what_was_used_before_and_after_a_limit_changed_counts(kind: str, 
         counters.spend(before, 4)  # 40 of the later 100
         counters.spend(after, 5)
         if isinstance(counters, RedisCounters):
-            await counters.close()
+            await counters.flush()
         (standing,) = await counters.take([(after, 0)])
 
     assert standing.remaining == 55
@@ -121,6 +121,34 @@ async def test_units_come_back_with_time() -> None:
     clock.ahead_s += 1201
 
     assert [((await counters.take([(QUOTA, 1)]))[0]).retry_after_s > 0 for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_a_refusal_says_when_all_of_its_units_are_back(kind: str, request: pytest.FixtureRequest) -> None:
+    quota = Quota("bytes", 1000, 86_400.0)
+    async with counters_of(kind, request) as counters:
+        await counters.take([(quota, 600)])
+        (refused,) = await counters.take([(quota, 500)])
+        (fitting,) = await counters.take([(quota, 300)])
+
+    assert refused.retry_after_s == pytest.approx(8640, abs=PATIENCE_S)  # 100 of the 500 have no room
+    assert fitting.retry_after_s == 0
+
+
+async def test_a_clock_of_redis_that_went_back_keeps_no_quota_used_up(
+    redis_url: str, request: pytest.FixtureRequest
+) -> None:
+    async with counters_of("redis", request) as counters:
+        for _ in range(2):
+            await counters.take([(QUOTA, 1)])
+        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+            (key,) = client.keys()
+            ahead = [float(text) + 86_400 for text in client.get(key).split()]  # as a clock wrote that was ahead
+            client.set(key, " ".join(map(str, ahead)), keepttl=True)
+        standings = [(await counters.take([(QUOTA, 1)]))[0] for _ in range(2)]
+
+    assert [standing.retry_after_s > 0 for standing in standings] == [False, True]
+    assert standings[1].retry_after_s == pytest.approx(1200, abs=PATIENCE_S)
 
 
 async def test_two_processes_share_a_quota_on_redis(redis_url: str) -> None:
@@ -190,7 +218,7 @@ async def test_a_request_that_is_cancelled_loses_nothing_that_was_used(request: 
     assert after.remaining == 6
 
 
-@pytest.mark.parametrize("value", ["1e400", "nan", "garbage", ["a list"]])
+@pytest.mark.parametrize("value", ["1e400", "nan", "garbage", "1e400 1", "nan nan", "1e5 x", ["a list"]])
 async def test_a_counter_that_another_program_wrote_fails_no_request(redis_url: str, value: str | list[str]) -> None:
     counters = RedisCounters(SecretStr(redis_url), timeout_s=PATIENCE_S)
     quota = Quota(f"overwritten:{value}", 3, 3600.0)
@@ -205,6 +233,23 @@ async def test_a_counter_that_another_program_wrote_fails_no_request(redis_url: 
     await counters.close()
 
     assert [standing.retry_after_s > 0 for standing in standings] == [False, False, False, True]
+
+
+async def test_limits_are_shared_from_the_moment_on_that_the_user_config_says_so(
+    tmp_path: Path, redis_url: str
+) -> None:
+    limits, cache = {"each_tenant": {"requests_per_minute": 9}}, {"redis_url": redis_url, "redis_timeout_s": 10}
+    is_counted_there = []
+    async with serving(tmp_path) as service, service.http() as http:
+        with redis.Redis.from_url(redis_url) as client:
+            for is_shared in (True, False):
+                service.live.configure({"limits": limits | {"shared": is_shared}, "cache": cache})
+                client.flushall()
+                response = await http.post("/v1/query", json={"query": "How hot is the oven?"})
+                is_counted_there.append(bool(client.keys("ragserve:limit:*")))
+
+    assert is_counted_there == [True, False]
+    assert response.headers["x-ratelimit-limit-requests"] == "9"
 
 
 async def test_without_redis_each_process_counts_alone() -> None:

@@ -1,5 +1,6 @@
 """Tokens of a real issuer over HTTP: what is accepted, what is refused, and what happens while it is down."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import ValidationError
 
 from models.errors import StageUnavailableError, UnauthorizedError
+from serve.access import oidc
 from serve.access.credentials import Access
 from serve.access.oidc import FETCH_AGAIN_S, KEEP_KEYS_S, OidcConfig, OidcTokens
 from serve.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.serve.access.issuer import AUDIENCE, Issuer
 from tests.serve.api.api_samples import Clock, error_of
 from tests.serve.api.response_samples import serving
@@ -155,9 +158,38 @@ async def test_while_the_issuer_is_down_its_last_keys_hold(issuer: Issuer) -> No
         await access(issuer).caller(f"Bearer {issuer.token()}")
 
 
+async def test_an_issuer_that_hangs_costs_one_token_its_time(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    tokens = access(issuer, clock)
+    await tokens.caller(f"Bearer {issuer.token()}")
+    issuer.may_answer.clear()
+    clock.ahead_s += KEEP_KEYS_S + 1
+    monkeypatch.setattr(oidc, "FETCH_S", 0.1)
+    late = await tokens.caller(f"Bearer {issuer.token(sub='bob')}")
+
+    monkeypatch.setattr(oidc, "FETCH_S", PATIENCE_S)  # the test would wait as long
+    clock.ahead_s += FETCH_AGAIN_S + 1
+    async with asyncio.timeout(PATIENCE_S / 2):
+        others = [await tokens.caller(f"Bearer {issuer.token(sub=name)}") for name in ("eve", "joe")]
+    issuer.keys["second"] = rsa.generate_private_key(65537, 2048)
+    issuer.may_answer.set()
+    new = await tokens.caller(f"Bearer {issuer.token('second', sub='sue')}")  # waits for the fetch beside
+
+    assert [each.actor for each in (late, *others, new)] == ["jwt:bob", "jwt:eve", "jwt:joe", "jwt:sue"]
+
+
+async def test_a_token_whose_end_is_a_text_is_taken_again(issuer: Issuer) -> None:
+    tokens = access(issuer)
+    token = issuer.token(exp=str(int(time.time()) + 300))
+
+    callers = [await tokens.caller(f"Bearer {token}") for _ in range(2)]
+
+    assert callers[0] == callers[1]
+
+
 async def test_the_service_takes_tokens_beside_keys(issuer: Issuer, tmp_path: Path) -> None:
-    oidc = {"issuer": issuer.url, "audience": AUDIENCE, "tenant": "default", "default_role": "reader"}
-    settings = Settings.model_validate({"api": {"oidc": oidc}})
+    trusted = {"issuer": issuer.url, "audience": AUDIENCE, "tenant": "default", "default_role": "reader"}
+    settings = Settings.model_validate({"api": {"oidc": trusted}})
     async with serving(tmp_path, settings) as service, service.http() as http:
         headers = {"authorization": f"Bearer {issuer.token(role=None)}"}
         answered = await http.post("/v1/query", json={"query": "How hot is the oven?"}, headers=headers)
