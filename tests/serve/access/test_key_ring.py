@@ -66,7 +66,7 @@ async def test_a_file_that_is_gone_is_logged_once_and_its_keys_stay(
     for _ in range(2):
         path.rename(away)  # noqa: ASYNC240
         gone = [await tenant_of(keys, "Bearer one") for _ in range(3)]
-        away.rename(path)  # noqa: ASYNC240
+        away.rename(path)
         assert [*gone, await tenant_of(keys, "Bearer one")] == ["acme"] * 4
 
     assert caplog.text.count("stay valid") == 2
