@@ -26,6 +26,7 @@ RagError
 │       ├── BreakerOpenError       it failed again and again, so it is not called for now
 │       ├── BlobsUnavailableError  the storage of uploaded files cannot be reached
 │       ├── DatabaseUnavailableError  the database cannot be reached or written
+│       │   ├── DatabaseDamagedError  … since what it has stored is damaged
 │       │   └── DatabaseBusyError     … by this call: a lock or other work is in the way
 │       │       └── StatementTimeoutError  … it was too slow, and the database ended it
 │       └── VectorDatabaseUnavailableError  the vector database does not answer
@@ -343,6 +344,19 @@ class DatabaseUnavailableError(StageDownError):
 
     def __str__(self) -> str:
         return f"the database is not available: {self.detail}; try again in {self.retry_after_s:g} s"
+
+
+class DatabaseDamagedError(DatabaseUnavailableError):
+    """What the database has stored cannot be read. Only an operator can help: docs/recovery.md."""
+
+    code = "database_damaged"
+
+    def __init__(self, retry_after_s: float = 60.0) -> None:
+        super().__init__("it is damaged", retry_after_s)
+        self.args = (retry_after_s,)
+
+    def __str__(self) -> str:
+        return "the database is damaged; its operator must restore a backup into a new, empty one"
 
 
 class DatabaseBusyError(DatabaseUnavailableError):

@@ -131,7 +131,7 @@ class LiveServices:
             breakers=clients.breakers,
             dependencies=self._dependencies,
             unneeded_stages=self._unneeded_stages,
-            background_problems=self._workers.backups.problems,
+            background_problems=lambda: [*corpus.database.problems(), *self._workers.backups.problems()],
             inline=clients.inline,
             canary=self._quality.canary,
             recent=self._recent,

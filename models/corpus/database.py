@@ -38,7 +38,7 @@ from models.corpus.columns import metadata
 from models.corpus.database_breakers import DatabaseBreakers
 from models.corpus.database_config import GRACE_S, DatabaseConfig
 from models.corpus.schema import SCHEMA_VERSION, schema_version
-from models.corpus.storage_errors import typed_database_errors
+from models.corpus.storage_errors import typed_database_errors, typed_driver_errors
 from models.corpus.upgrades import upgrade
 from models.corpus.writer_turns import WriterTurns
 from models.errors import ConfigError
@@ -69,11 +69,15 @@ class Database:
         """Those of reads and of writes, by name."""
         return self._breakers.by_name
 
+    def problems(self) -> list[str]:
+        """What an operator must repair, in words."""
+        return ["database: it is damaged; restore it from a backup"] if self._breakers.has_seen_damage else []
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the database (on PostgreSQL: one state per statement).
 
-        Raises DatabaseUnavailableError.
+        Raises DatabaseUnavailableError, also for what is damaged.
         """
         with self._breakers.reading(), typed_database_errors(), self._engine.connect() as connection:
             yield connection
@@ -119,7 +123,8 @@ def open_database(url: str, config: DatabaseConfig = AS_SHIPPED, on_change: OnCh
         on_error.callback(engine.dispose)
         with _setup_lock(parsed) if is_sqlite else nullcontext():
             if is_sqlite:
-                _switch_to_wal(engine)
+                with typed_driver_errors():
+                    _switch_to_wal(engine)
             with database.writing() as connection:
                 _create_schema(connection)
         on_error.pop_all()

@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as CheckoutTimeoutError
 from models.errors import (
     BlobsUnavailableError,
     DatabaseBusyError,
+    DatabaseDamagedError,
     DatabaseUnavailableError,
     RagError,
     StatementTimeoutError,
@@ -20,7 +21,9 @@ from models.errors import (
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 DISK_FULL, READ_ONLY = "53100", "25006"
-GONE = ("08", "57P", "53300")  # connections, shutdown, too many connections
+# Connections, shutdown, memory or connections used up, an idle session ended, an error of its system.
+GONE = ("08", "57P", "53", "25P03", "58")
+DAMAGED_STATES = ("XX001", "XX002")  # of a table, of an index
 ENDED = "57014"
 BUSY_STATES = {
     "55P03": "another session holds a lock that it needs",
@@ -32,20 +35,23 @@ UNAVAILABLE = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_IOERR: "its disk fails",
 }
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def database_error(error: DBAPIError) -> RagError | None:
     """What it means: StorageFullError or DatabaseUnavailableError; None: it is a bug."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return _postgres_error(error) if code is None else _sqlite_error(code & 0xFF)
+    return _sqlite_error(error.orig) if isinstance(error.orig, sqlite3.Error) else _postgres_error(error)
 
 
-def _sqlite_error(code: int) -> RagError | None:
+def _sqlite_error(error: sqlite3.Error) -> RagError | None:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the driver's own errors have none
     if code == sqlite3.SQLITE_FULL:
         return StorageFullError("the database")
     if code in BUSY:
         return DatabaseBusyError("another process keeps it locked")
+    if code in DAMAGED:
+        return DatabaseDamagedError()
     return DatabaseUnavailableError(UNAVAILABLE[code]) if code in UNAVAILABLE else None
 
 
@@ -57,6 +63,8 @@ def _postgres_error(error: DBAPIError) -> RagError | None:
         return DatabaseUnavailableError("it is read-only")
     if state in BUSY_STATES:
         return DatabaseBusyError(BUSY_STATES[state])
+    if state in DAMAGED_STATES:
+        return DatabaseDamagedError()
     if state == ENDED:
         return StatementTimeoutError("a statement took too long")
     is_gone = error.connection_invalidated or (isinstance(error, OperationalError) and not state)
@@ -75,6 +83,18 @@ def typed_database_errors() -> Iterator[None]:
         raise
     except CheckoutTimeoutError as error:
         raise DatabaseBusyError("all connections to it are in use") from error
+
+
+@contextmanager
+def typed_driver_errors() -> Iterator[None]:
+    """The same for statements that go to SQLite's driver itself."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        typed = _sqlite_error(error)
+        if typed is not None:
+            raise typed from error
+        raise
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from models.corpus.database import Database, allow_long_statements
 from models.corpus.file_versions import used_digests
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import SCHEMA_VERSION, files
-from models.errors import ConflictError
+from models.errors import ConfigError, ConflictError
 
 MAX_ATTEMPTS = 20
 PAGES_A_STEP = 4_096  # of SQLite: 16 MB between two reports of progress
@@ -139,6 +139,14 @@ def _copy_sqlite(connection: Connection, target: Path, progress: Progress) -> No
     with closing(sqlite3.connect(target)) as copy:
         source.backup(copy, pages=PAGES_A_STEP, progress=report)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, readable on a read-only disk
+        _refuse_damage(copy)
+
+
+def _refuse_damage(copy: sqlite3.Connection) -> None:
+    """Raise ConfigError for damaged tables: the pages are copied as they are, and older backups would go for it."""
+    (finding,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    if finding != "ok":
+        raise ConfigError("the database", f"is damaged, so no backup of it is made: {finding}")
 
 
 def _copy_rows(connection: Connection, target: Path, progress: Progress) -> None:

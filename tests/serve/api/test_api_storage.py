@@ -78,6 +78,28 @@ async def test_a_read_only_database_is_a_503_that_openais_client_knows(
         assert (await http.get("/healthz")).status_code == 200
 
 
+async def test_a_damaged_database_is_a_typed_503_and_a_problem_and_questions_go_on(
+    service: Running, http: httpx.AsyncClient
+) -> None:
+    await upload(http, "first.txt")
+    engine = service.corpus.database._engine
+    engine.dispose()
+    with closing(sqlite3.connect(str(engine.url.database))) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'files'").fetchone()
+    with open(str(engine.url.database), "r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"damaged " * 64)
+
+    refused, listed = await upload(http, "second.txt"), await http.get("/v1/files")
+
+    assert {response.status_code for response in (refused, listed)} == {503}
+    assert {response.json()["error"]["code"] for response in (refused, listed)} == {"database_damaged"}
+    assert service.corpus.database.problems() == ["database: it is damaged; restore it from a backup"]
+    assert (await http.post("/v1/query", json={"query": "What is first?"})).status_code == 200
+
+
 @contextmanager
 def locked(service: Running) -> Iterator[sqlite3.Connection]:
     """Another process' write transaction, until it is rolled back."""
