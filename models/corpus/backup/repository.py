@@ -98,6 +98,8 @@ class FolderRepository:
             yield  # the system ends the lock of a process that dies
 
     def add(self, database: Database, blob_root: str | Path, backup: StoredBackup, progress: Progress) -> None:
+        with typed_errors(self.root):
+            self._clear()  # what a killed process left may have the room that this one needs
         create_backup(database, blob_root, self.root / backup.name, self._newest_readable(), progress)
 
     def _newest_readable(self) -> Path | None:
@@ -116,8 +118,11 @@ class FolderRepository:
             for backup in backups:
                 # A folder with this name is a whole backup, also when this process is killed now.
                 (self.root / backup.name).rename(self.root / f"{backup.name}{UNFINISHED}deletion")
-            for leftover in self.root.glob(f"{ANY_BACKUP}{UNFINISHED}*"):
-                shutil.rmtree(leftover)
+            self._clear()
+
+    def _clear(self) -> None:
+        for leftover in self.root.glob(f"{ANY_BACKUP}{UNFINISHED}*"):
+            shutil.rmtree(leftover)
 
 
 def check_apart(repository: BackupRepository, blob_root: str | Path) -> None:

@@ -45,6 +45,17 @@ def back_up_if_due(  # noqa: PLR0913, what is copied, where to, and when
         return BackupRound(backup, backup, len(excess))
 
 
+def prune(repository: BackupRepository, retention: Retention) -> int:
+    """Delete what the retention does not keep, and what killed processes left. Returns the number of backups.
+
+    It makes room for the next backup in a place that is full. Raises BackupUnderWayError.
+    """
+    with repository.locked():
+        excess = retention.excess(backup for backup in repository.backups() if repository.is_readable(backup))
+        repository.delete(excess)
+    return len(excess)
+
+
 def _excess(
     repository: BackupRepository, retention: Retention, backups: Sequence[StoredBackup], new: StoredBackup
 ) -> list[StoredBackup]:

@@ -1,4 +1,4 @@
-"""The commands `ragserve backups create`, `list`, `restore`, `drill` and `follow`."""
+"""The commands `ragserve backups create`, `prune`, `list`, `restore`, `drill` and `follow`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,9 @@ NameOption = Annotated[str | None, typer.Option(help="Name of the backup; defaul
 ScratchOption = Annotated[
     Path | None, typer.Option(help="Folder for temporary data; default: a new one.", file_okay=False)
 ]
+KeepLastOption = Annotated[int | None, typer.Option(min=1, max=1000, help="Number of the newest to keep.")]
+KeepDailyOption = Annotated[int | None, typer.Option(min=0, max=366, help="Days whose newest one is kept.")]
+KeepWeeklyOption = Annotated[int | None, typer.Option(min=0, max=520, help="Weeks whose newest one is kept.")]
 EVERY_HELP = "Go on, and make one every so many seconds, minutes, hours or days: 90s, 15m, 6h, 1d."
 
 
@@ -28,9 +31,9 @@ EVERY_HELP = "Go on, and make one every so many seconds, minutes, hours or days:
 def create(  # noqa: PLR0913, a command's options are its arguments
     place: PlaceArgument = None,
     every: Annotated[str | None, typer.Option(help=EVERY_HELP, show_default=False)] = None,
-    keep_last: Annotated[int | None, typer.Option(min=1, max=1000, help="Number of the newest to keep.")] = None,
-    keep_daily: Annotated[int | None, typer.Option(min=0, max=366, help="Days whose newest one is kept.")] = None,
-    keep_weekly: Annotated[int | None, typer.Option(min=0, max=520, help="Weeks whose newest one is kept.")] = None,
+    keep_last: KeepLastOption = None,
+    keep_daily: KeepDailyOption = None,
+    keep_weekly: KeepWeeklyOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     data: DataOption = None,
 ) -> None:
@@ -41,9 +44,33 @@ def create(  # noqa: PLR0913, a command's options are its arguments
     from serve.cli.backup.create import create_backups
     from serve.cli.backup.places import open_place, seconds_of
 
-    changes = {"keep_last": keep_last, "keep_daily": keep_daily, "keep_weekly": keep_weekly}
-    opened = open_place(config, data, place, {key: value for key, value in changes.items() if value is not None})
+    opened = open_place(config, data, place, _kept(keep_last, keep_daily, keep_weekly))
     create_backups(opened, None if every is None else seconds_of(every), console)
+
+
+def _kept(last: int | None, daily: int | None, weekly: int | None) -> dict[str, int]:
+    """What overrides `backups.keep_…` of the deployment file."""
+    changes = {"keep_last": last, "keep_daily": daily, "keep_weekly": weekly}
+    return {key: value for key, value in changes.items() if value is not None}
+
+
+@backups.command("prune")
+def prune_backups(
+    place: PlaceArgument = None,
+    keep_last: KeepLastOption = None,
+    keep_daily: KeepDailyOption = None,
+    keep_weekly: KeepWeeklyOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Delete the backups that are too old, and make none: for a place that is full.
+
+    Without --keep-…, backups.keep_… of the deployment file decide. Those that a restore refuses are not deleted.
+    """
+    from models.corpus.backup.scheduled import prune
+    from serve.cli.backup.places import open_place
+
+    opened = open_place(config, None, place, _kept(keep_last, keep_daily, keep_weekly))
+    console.print(f"{prune(opened.repository, opened.retention)} backups deleted", markup=False)
 
 
 @backups.command("list")

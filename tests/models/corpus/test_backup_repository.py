@@ -26,7 +26,7 @@ from models.corpus.backup.manifest import (
 from models.corpus.backup.repository import BackupRepository, FolderRepository, RemoteRepository, open_repository
 from models.corpus.backup.restore import restore_backup
 from models.corpus.backup.retention import Retention, StoredBackup, is_due
-from models.corpus.backup.scheduled import BackupRound, back_up_if_due
+from models.corpus.backup.scheduled import BackupRound, back_up_if_due, prune
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
 from models.errors import BlobsUnavailableError, ConfigError, ConflictError, NotFoundError
@@ -404,3 +404,36 @@ def test_only_names_of_backups_are_backups(state_folder: Path) -> None:
         (state_folder / "backups" / name / MANIFEST).write_text("")
 
     assert FolderRepository(state_folder / "backups").backups() == at(0)
+
+
+def test_what_a_killed_backup_left_makes_room_before_the_next_one(
+    corpus: Corpus, blob_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = FolderRepository(tmp_path / "backups")
+    leftover = repository.root / "backup-20261102T110000.000000Z.unfinished-1"
+    (leftover / FILES).mkdir(parents=True)
+    (leftover / DATABASE).write_bytes(b"half of the tables")
+    seen = []
+
+    def create(*_: object) -> None:
+        seen.append(leftover.exists())
+
+    monkeypatch.setattr("models.corpus.backup.repository.create_backup", create)
+    back_up(repository, corpus, blob_root)
+
+    assert seen == [False]
+
+
+def test_pruning_makes_room_without_a_backup(
+    repository: BackupRepository, corpus: Corpus, blob_root: Path, tmp_path: Path
+) -> None:
+    for hours in range(4):
+        ingest(corpus, f"{hours}.txt", f"text {hours}")
+        back_up(repository, corpus, blob_root, hours, retention=Retention(keep_last=9))
+    names = [backup.name for backup in repository.backups()]
+
+    assert prune(repository, LAST_TWO) == 2
+
+    assert [backup.name for backup in repository.backups()] == names[2:]
+    check_whole(repository, tmp_path)
+    assert prune(repository, LAST_TWO) == 0

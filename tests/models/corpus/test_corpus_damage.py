@@ -1,8 +1,6 @@
 """A database whose file is damaged: typed, reported, and never copied into a backup that older ones would go for."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,7 @@ from models.corpus.backup.scheduled import back_up_if_due
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
 from models.errors import STORAGE_ERRORS, ConfigError, DatabaseDamagedError
-
-DAMAGE = b"\x93" * 512
+from tests.damage import damage
 
 
 def open_corpus(folder: Path) -> Corpus:
@@ -29,26 +26,16 @@ def corpus(tmp_path: Path) -> Iterator[Corpus]:
     opened.close()
 
 
-def damage(folder: Path, index_or_table: str) -> None:
-    """Overwrite the first page of it, as a failing disk does."""
-    with closing(sqlite3.connect(folder / "corpus.db")) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
-        (page,) = connection.execute(query, (index_or_table,)).fetchone()
-    with (folder / "corpus.db").open("r+b") as file:
-        file.seek((page - 1) * page_bytes)
-        file.write(DAMAGE)
-
-
 def test_what_is_damaged_is_a_storage_error_that_names_the_cure_and_a_problem(corpus: Corpus, tmp_path: Path) -> None:
     file = corpus.files.add("default", "notes.txt", b"notes")
     corpus.database._engine.dispose()
     assert corpus.database.problems() == []
 
-    damage(tmp_path, "files")
+    damage(tmp_path / "corpus.db", "files")
 
-    with pytest.raises(DatabaseDamagedError, match="the database is damaged; its operator must restore a backup") as error:
+    with pytest.raises(
+        DatabaseDamagedError, match="the database is damaged; its operator must restore a backup"
+    ) as error:
         corpus.files.get("default", file.file_id)
     with pytest.raises(DatabaseDamagedError):
         corpus.files.add("default", "more.txt", b"more")
@@ -71,7 +58,7 @@ def test_damage_that_no_query_of_a_backup_meets_makes_none_and_older_ones_stay(c
     kept = repository.backups()
     corpus.database._engine.dispose()
 
-    damage(tmp_path, "files_by_creation")
+    damage(tmp_path / "corpus.db", "files_by_creation")
 
     with pytest.raises(ConfigError, match="is damaged, so no backup of it is made"):
         create_backup(corpus.database, tmp_path / "files", tmp_path / "one")

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import httpx
 import openai
@@ -12,6 +13,7 @@ from sqlalchemy import event
 
 from models.corpus.writer_turns import MAX_PATIENT, WriterTurns
 from serve.http_app import BLOCKING_THREADS
+from tests.damage import damage
 from tests.patience import PATIENCE_S
 from tests.serve.api.api_samples import Running
 
@@ -84,13 +86,7 @@ async def test_a_damaged_database_is_a_typed_503_and_a_problem_and_questions_go_
     await upload(http, "first.txt")
     engine = service.corpus.database._engine
     engine.dispose()
-    with closing(sqlite3.connect(str(engine.url.database))) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
-        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'files'").fetchone()
-    with open(str(engine.url.database), "r+b") as file:
-        file.seek((page - 1) * page_bytes)
-        file.write(b"damaged " * 64)
+    damage(Path(str(engine.url.database)), "files")
 
     refused, listed = await upload(http, "second.txt"), await http.get("/v1/files")
 
