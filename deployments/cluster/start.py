@@ -5,7 +5,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ray.serve._private.common import DeploymentStatus
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
 
-from deployments.cluster.reaper import reaper
+from deployments.cluster.reaper import kill_descendants, reaper
 from deployments.telemetry.exporter_process import metrics_folder
 from models.errors import ConfigError
 
@@ -52,14 +52,31 @@ def count_gpus() -> int:
 
 
 @contextmanager
-def local_cluster(size: ClusterSize) -> Iterator[Path]:
-    """Start Ray and yield the folder of its logs. When the block ends, for any reason, all of Ray's processes end."""
-    with reaper(), metrics_folder():
-        context = _start_ray(size)
+def local_cluster(
+    size: ClusterSize, starting: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Iterator[Path]:
+    """Start Ray and yield the folder of its logs. When the block ends, for any reason, all of Ray's processes end.
+
+    Ray starts inside `starting()`, which may interrupt it.
+    """
+    with reaper() as watcher, metrics_folder():
         try:
+            with _all_or_nothing(watcher), starting():
+                context = _start_ray(size)
             yield Path(context.address_info["session_dir"]) / "logs"
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _all_or_nothing(watcher: int) -> Iterator[None]:
+    """A start that does not end well leaves no process: Ray forgets those of a node that is not complete."""
+    try:
+        yield
+    except BaseException:
+        ray.shutdown()
+        kill_descendants(watcher)
+        raise
 
 
 def _start_ray(size: ClusterSize) -> Any:

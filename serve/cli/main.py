@@ -61,7 +61,5 @@ def main() -> None:
     except RagError as error:
         errors.print(f"error: {error}", markup=False, style="red")
         raise SystemExit(1) from None
-
-
-if __name__ == "__main__":
-    main()
+    except KeyboardInterrupt:  # typer answers one that comes later
+        raise SystemExit(130) from None

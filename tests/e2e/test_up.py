@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -19,12 +19,15 @@ import yaml
 
 from deployments.cluster.environment import OWN_PORTS, free_port
 from serve.cli.remote import RemoteService
+from serve.cli.up.stop_signals import INTERRUPTED
 from tests.conftest import ROOT, START_TIMEOUT_S
 from tests.patience import PATIENCE_S
+from tests.processes import command_line
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 QUESTION = "Which key of serve_config.yaml restarts nothing?"
+TAG = "RAGSERVE_TEST_UP"  # in the environment of each process of one `ragserve up`
 ONE_ATTEMPT = {"RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1"}  # Serve tries three times to start a replica
 
 
@@ -42,17 +45,25 @@ class Up:
         # As from a user's shell: without the ports of the HAProxy of the test session.
         environment = {name: value for name, value in os.environ.items() if name not in OWN_PORTS}
         self.process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=environment, stdout=self.log, stderr=self.log
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment | {TAG: self.url},
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,  # a group of its own, for signals
         )
 
     def wait_until_ready(self) -> None:
+        self.wait_until_printed("serving on")
         with RemoteService(self.url) as remote:
-            end = time.monotonic() + START_TIMEOUT_S
-            while "serving on" not in self.output():
-                assert self.process.poll() is None, self.output()
-                assert time.monotonic() < end, self.output()
-                time.sleep(0.2)
             remote.wait_until_ready(START_TIMEOUT_S)
+
+    def wait_until_printed(self, text: str) -> None:
+        end = time.monotonic() + START_TIMEOUT_S
+        while text not in self.output():
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < end, self.output()
+            time.sleep(0.2)
 
     def output(self) -> str:
         self.log.seek(0)
@@ -68,6 +79,15 @@ class Up:
 
     def processes(self) -> list[psutil.Process]:
         return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+
+    def left(self) -> list[str]:
+        """The command lines of all processes that it has started and that still run, whoever their parent is."""
+        return [line for process in psutil.process_iter() if self._is_of(process) and (line := command_line(process))]
+
+    def _is_of(self, process: psutil.Process) -> bool:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            return process.environ().get(TAG) == self.url
+        return False
 
     def answer(self, question: str) -> tuple[str, list[dict[str, object]]]:
         body = httpx.post(f"{self.url}/v1/query", json={"query": question}, timeout=PATIENCE_S, trust_env=False).json()
@@ -106,6 +126,13 @@ def gone(processes: list[psutil.Process], limit_s: float = PATIENCE_S) -> bool:
     return not alive
 
 
+def wait_until_empty(look: Callable[[], list[str]]) -> list[str]:
+    end = time.monotonic() + PATIENCE_S
+    while (items := look()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return items
+
+
 def test_a_killed_service_answers_the_same_again_and_applies_a_changed_file(folder: Path, started: list[Up]) -> None:
     first = Up(folder)
     started.append(first)
@@ -141,6 +168,25 @@ def test_a_killed_service_answers_the_same_again_and_applies_a_changed_file(fold
     processes = second.processes()
     second.process.kill()
     assert gone(processes)
+
+
+def test_a_signal_ends_a_start_at_any_moment_without_a_trace(folder: Path, started: list[Up]) -> None:
+    for moment, number in (("starting Ray", signal.SIGINT), ("is ready (", signal.SIGTERM)):  # Ray's, and a stage's
+        up = Up(folder)
+        started.append(up)
+        up.wait_until_printed(moment)
+        assert up.left()
+
+        os.killpg(up.process.pid, number)  # as a terminal's Ctrl-C, and as systemd
+        with suppress(ProcessLookupError):  # it may have ended
+            os.killpg(up.process.pid, number)
+
+        status = up.process.wait(PATIENCE_S)
+        is_interrupted = number == signal.SIGINT and "serving on" not in up.output()
+        assert status == (INTERRUPTED if is_interrupted else 0), up.output()
+        assert up.output().count("stopping\n") == 1
+        assert "Traceback" not in up.output()
+        assert wait_until_empty(up.left) == []
 
 
 def test_a_data_folder_that_cannot_be_written_is_refused_before_anything_starts(folder: Path) -> None:

@@ -10,6 +10,7 @@ from serve.cli.ask.command import ask
 from serve.cli.ingest.command import ingest
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console
 from serve.cli.up.placement import Placement
+from serve.cli.up.stop_signals import stop_signals
 
 
 # A command's options are its arguments.
@@ -51,12 +52,10 @@ def up(  # noqa: PLR0913
     """Start a local service and run it until Ctrl-C.
 
     Saving the deployment file while the service runs applies the change.
-    """
-    from deployments.cluster import environment
 
-    environment.apply()  # before Ray is imported
-    environment.keep_to_this_machine()
-    from serve.cli.up.run import LocalConfig, run_until_stopped
+    Ctrl-C or SIGTERM ends it at any moment, with all that it started. The exit status is 0, and 130 after a Ctrl-C
+    before it serves.
+    """
 
     if missing := [path for path in ingest_paths or [] if not path.exists()]:
         raise ConfigError("--ingest", f"{str(missing[0])!r} does not exist")
@@ -68,6 +67,13 @@ def up(  # noqa: PLR0913
             console.print(f"\n[bold]{question}[/bold]\n")
             ask(question, url)
 
-    run_until_stopped(
-        LocalConfig(config, port, data, placement, llm=llm, embedder=embedder, host=host), console, when_ready
-    )
+    with stop_signals(console) as signals:
+        with signals.interruptible():
+            from deployments.cluster import environment
+
+            environment.apply()  # before Ray is imported
+            environment.keep_to_this_machine()
+            from serve.cli.up.run import LocalConfig, run_until_stopped
+
+        local = LocalConfig(config, port, data, placement, llm=llm, embedder=embedder, host=host)
+        run_until_stopped(local, console, when_ready, signals)

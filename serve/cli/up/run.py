@@ -2,12 +2,10 @@
 
 import errno
 import os
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 
@@ -27,6 +25,7 @@ from serve.cli.up.errors import StartError
 from serve.cli.up.loopback import allow_loopback_names, listen_on
 from serve.cli.up.placement import Placement, give_threads, place_searchers
 from serve.cli.up.progress import RolloutProgress, StartProgress, look_at
+from serve.cli.up.stop_signals import StopSignals
 from serve.cli.up.wall_clock import WallClock
 from serve.config_file import Machine, check, read, settings_of
 from serve.local_config import check_here
@@ -84,34 +83,40 @@ class LocalConfig:
             raise ConfigError(str(self.path), "\n  ".join(["is invalid:", *map(str, problems)]))
 
 
-def run_until_stopped(local: LocalConfig, console: Console, when_ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; all started processes end then. Raises ConfigError, StartError."""
-    stopped = threading.Event()
-    modified_ns = local.modified_ns()
-    raw = local.load()
-    _warn_of_package(local, raw, console)
-    _check_port(raw)
-    certificate = ServedCertificate.from_environment()
-    if certificate is not None:
-        certificate.check(console)
-    for needed, purpose in NEEDED:
-        check_writable(needed, purpose)
-    folder = Path(raw["applications"][0]["args"]["storage"]["data_dir"])
-    with owned(folder):
+def run_until_stopped(
+    local: LocalConfig, console: Console, when_ready: Callable[[str], None], signals: StopSignals
+) -> None:
+    """Serve until a signal, which raises KeyboardInterrupt; all started processes end then.
+
+    Raises ConfigError, StartError.
+    """
+    with signals.interruptible():
+        modified_ns = local.modified_ns()
+        raw = local.load()
+        _warn_of_package(local, raw, console)
+        _check_port(raw)
+        certificate = ServedCertificate.from_environment()
+        if certificate is not None:
+            certificate.check(console)
+        for needed, purpose in NEEDED:
+            check_writable(needed, purpose)
+    with owned(Path(raw["applications"][0]["args"]["storage"]["data_dir"])):
         console.print("starting Ray")
-        with local_cluster(local.size) as logs:
-            _stop_on_signals(stopped)
+        with local_cluster(local.size, signals.interruptible) as logs, signals.interruptible():
             _start(raw, logs, console)
-            url = _url(raw)
-            when_ready(url)
-            console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)")
-            console.print(f"{places(os.environ.get(PORT, ''), logs)}\n", markup=False, highlight=False, soft_wrap=True)
-            needs_keys = settings_of(raw).api.needs_keys
-            if not needs_keys:
-                console.print(OPEN, markup=False, style="yellow")
-            console.print(f"  {first_question(url, needs_keys)}\n", markup=False, soft_wrap=True)
-            _apply_changes(local, url, modified_ns, certificate, stopped, console)
-            console.print("stopping")
+            when_ready(_url(raw))
+            signals.serves()
+            _print_addresses(raw, logs, console)
+            _apply_changes(local, _url(raw), modified_ns, certificate, signals, console)
+
+
+def _print_addresses(raw: dict[str, Any], logs: Path, console: Console) -> None:
+    url, needs_keys = _url(raw), settings_of(raw).api.needs_keys
+    console.print(f"\nserving on [bold]{url}[/bold]  (Ctrl-C stops)")
+    console.print(f"{places(os.environ.get(PORT, ''), logs)}\n", markup=False, highlight=False, soft_wrap=True)
+    if not needs_keys:
+        console.print(OPEN, markup=False, style="yellow")
+    console.print(f"  {first_question(url, needs_keys)}\n", markup=False, soft_wrap=True)
 
 
 def _warn_of_package(local: LocalConfig, raw: dict[str, Any], console: Console) -> None:
@@ -145,12 +150,13 @@ def _apply_changes(
     url: str,
     modified_ns: int | None,
     certificate: ServedCertificate | None,
-    stopped: threading.Event,
+    signals: StopSignals,
     console: Console,
-) -> None:
-    """Apply deployment file and certificate whenever they change, until stopped; say when the replicas follow."""
+) -> NoReturn:
+    """Apply deployment file and certificate whenever they change, and say when the replicas follow."""
     progress, clock = RolloutProgress(console), WallClock()
-    while not stopped.wait(CONFIG_POLL_S):
+    while True:
+        signals.sleep(CONFIG_POLL_S)
         if clock.went_back():
             console.print("the clock was set back: Serve's controller starts again", markup=False)
             restart_controller()
@@ -203,8 +209,3 @@ def _url(raw: dict[str, Any]) -> str:
     host, port = _host_and_port(raw)
     scheme = "https" if TLS_CERTIFICATE in os.environ else "http"
     return f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-
-
-def _stop_on_signals(stopped: threading.Event) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
