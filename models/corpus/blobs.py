@@ -68,12 +68,14 @@ class FolderBlobStore:
 
     def get(self, digest: str) -> bytes:
         try:
-            return self.path(digest).read_bytes()
+            with typed_disk_errors(self._disk):
+                return self.path(digest).read_bytes()
         except FileNotFoundError:
             raise NotFoundError("blob", digest) from None
 
     def delete(self, digest: str) -> None:
-        self.path(digest).unlink(missing_ok=True)
+        with typed_disk_errors(self._disk):
+            self.path(digest).unlink(missing_ok=True)
 
     def exists(self, digest: str) -> bool:
         return self.path(digest).exists()

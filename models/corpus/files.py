@@ -25,7 +25,9 @@ from models.corpus.schema import files, store_files
 from models.corpus.store_files import detach_file, restart
 from models.corpus.texts import read_text
 from models.corpus.vector_stores import lock_store
-from models.errors import ConflictError, InvalidRequestError, NotFoundError, RagError, StorageFullError
+from models.errors import STORAGE_ERRORS, ConflictError, InvalidRequestError, NotFoundError, StorageFullError
+
+MAX_LEFTOVERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Files:
     blobs: BlobStore
     clock: Callable[[], float]
     keep_versions: int = field(default=0, kw_only=True)  # earlier ones of each file
+    # Digests of content that may be unused, which the storage did not let this process delete.
+    leftovers: set[str] = field(default_factory=set, kw_only=True, compare=False, repr=False)
 
     def add(
         self,
@@ -84,7 +88,7 @@ class Files:
                 unused = self._replace(connection, row, _Content(digest, len(content), filename or row.filename))
                 file = _to_record(_get(connection, tenant, file_id))
         except NotFoundError:
-            self._delete_blob_if_unused(digest)
+            self._delete_unused_blobs([digest])
             raise
         self._delete_unused_blobs(unused)
         return file
@@ -126,12 +130,17 @@ class Files:
 
     @contextmanager
     def _keeping_room(self, digest: str) -> Iterator[None]:
-        """Delete the blob again if the database has no room for its row: a refused upload must not fill the disk."""
+        """Delete the blob again if the database refuses its row: a refused upload must not fill the disk.
+
+        A full database lets it be deleted now, and one that is locked or gone later: see `delete_leftovers`.
+        """
         try:
             yield
         except StorageFullError:
-            with suppress(RagError):
-                self._delete_blob_if_unused(digest)
+            self._delete_unused_blobs([digest])
+            raise
+        except STORAGE_ERRORS:
+            self._leave(digest)
             raise
 
     def _lock_blob(self, connection: Connection, content: bytes, digest: str) -> None:
@@ -255,8 +264,22 @@ class Files:
                 self.blobs.delete(digest)
 
     def _delete_unused_blobs(self, digests: Iterable[str]) -> None:
+        """The rows are gone already, so a storage that lets nothing be deleted now is no error."""
         for digest in dict.fromkeys(digests):
-            self._delete_blob_if_unused(digest)
+            try:
+                self._delete_blob_if_unused(digest)
+            except STORAGE_ERRORS:
+                self._leave(digest)
+
+    def _leave(self, digest: str) -> None:
+        if len(self.leftovers) < MAX_LEFTOVERS:
+            self.leftovers.add(digest)
+
+    def delete_leftovers(self) -> None:
+        """Delete the content that refused uploads and deletions of this process left, as far as the storage lets it."""
+        digests = list(self.leftovers)
+        self.leftovers.difference_update(digests)
+        self._delete_unused_blobs(digests)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def limited_view(corpus: Corpus, caller: Caller) -> Corpus:
     batches = corpus.file_batches
     checked = replace(
         corpus,
-        files=_Files(files.database, files.blobs, files.clock, caller, store_files),
+        files=_Files(files.database, files.blobs, files.clock, caller, store_files, leftovers=files.leftovers),
         store_files=_StoreFiles(store_files.database, store_files.clock, caller),
         file_batches=_FileBatches(batches.database, batches.clock, caller, store_files),
         vector_stores=_VectorStores(stores.database, stores.clock, caller),

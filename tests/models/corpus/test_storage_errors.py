@@ -2,7 +2,7 @@
 
 import resource
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from models.errors import (
     DatabaseBusyError,
     DatabaseDamagedError,
     DatabaseUnavailableError,
+    NotFoundError,
     RagError,
     StatementTimeoutError,
     StorageFullError,
@@ -141,6 +142,53 @@ def test_a_read_only_database_serves_reads_and_says_so(corpus: Corpus) -> None:
     ):
         corpus.files.add("default", "more.txt", b"more")
     assert corpus.files.content("default", file.file_id) == b"notes"
+
+
+def test_what_a_database_did_not_take_is_deleted_once_it_answers(corpus: Corpus) -> None:
+    file = corpus.files.add("default", "notes.txt", b"notes")
+    engine = corpus.database._engine
+
+    def refuse(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA query_only=ON")
+
+    event.listen(engine, "connect", refuse)
+    engine.dispose()
+    refused: list[Callable[[], object]] = [
+        lambda: corpus.files.add("default", "more.txt", b"more"),
+        lambda: corpus.files.replace("default", file.file_id, b"second"),
+        lambda: corpus.files.add("default", "later.txt", b"later"),
+    ]
+    for call in refused:
+        with pytest.raises(DatabaseUnavailableError):
+            call()
+    corpus.files.delete_leftovers()
+    meanwhile = num_blobs(corpus)
+    event.remove(engine, "connect", refuse)
+    engine.dispose()
+    later = corpus.files.add("default", "later.txt", b"later")  # again, and now it is taken
+    corpus.files.delete_leftovers()
+
+    assert meanwhile == 4
+    assert corpus.files.blobs.digests() == {file.sha256, later.sha256}
+
+
+def test_content_that_the_disk_did_not_delete_with_its_file_is_deleted_later(tmp_path: Path, corpus: Corpus) -> None:
+    file = corpus.files.add("default", "notes.txt", b"notes")
+    blob = corpus.files.blobs.path(file.sha256)
+    blob.rename(tmp_path / "away")
+    (blob / "folder").mkdir(parents=True)  # no unlink deletes it
+
+    corpus.files.delete("default", file.file_id)
+    corpus.files.delete_leftovers()
+    (blob / "folder").rmdir()
+    blob.rmdir()
+    (tmp_path / "away").rename(blob)
+    with pytest.raises(NotFoundError):
+        corpus.files.get("default", file.file_id)
+    assert num_blobs(corpus) == 1
+    corpus.files.delete_leftovers()
+
+    assert num_blobs(corpus) == 0
 
 
 def test_a_search_of_a_store_that_expires_goes_on_while_nothing_can_be_written(corpus: Corpus) -> None:

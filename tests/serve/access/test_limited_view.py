@@ -22,7 +22,7 @@ LIMITED = Caller("acme", "writer", frozenset(["vs_own"]))
 DENIED: dict[str, set[str]] = {
     "files": {
         *("replace", "delete", "delete_expired", "usage"),
-        *("versions", "version_content", "earlier_version", "restore", "trim_versions"),
+        *("versions", "version_content", "earlier_version", "restore", "trim_versions", "delete_leftovers"),
     },
     "vector_stores": {"create", "expire", "page", "delete"},
     "store_files": {"attributes_of"},
