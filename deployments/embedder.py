@@ -27,7 +27,10 @@ from deployments.replica.user_config import ModelChoice, TokenBatchedConfig, par
 from models.catalog import Catalog
 from models.deadline import Deadline
 from models.embedding.base import EmbeddingModel, TokenEmbeddingModel, has_token_vectors
-from models.errors import ConflictError, InvalidRequestError, OverloadedError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.requests import ConflictError, InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.tokens.encoding import Encoding, TextInput
 from models.types import Embeddings, FloatArray, RequestContext

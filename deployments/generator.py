@@ -23,7 +23,7 @@ from deployments.replica.user_config import parse_user_config
 from deployments.telemetry import metrics
 from deployments.telemetry.stage_metrics import StageMetrics
 from models.catalog import Catalog
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel, QueueingEngine
 from models.generation.extractive import ExtractiveModel
 from models.stage_status import StageStatus

@@ -28,7 +28,11 @@ from models.documents.file_parser import FileParser
 from models.documents.kinds import DEFAULT_CHUNKER, DocumentKinds
 from models.documents.signatures import signature_of
 from models.enrichment.options import PLAIN, IngestOptions
-from models.errors import ConfigError, OverloadedError, RagError, StageUnavailableError, UnreadableDocumentError
+from models.errors.base import RagError
+from models.errors.configuration import ConfigError
+from models.errors.limits import OverloadedError
+from models.errors.requests import UnreadableDocumentError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import ParsedFile, RequestContext
 

@@ -26,7 +26,9 @@ from deployments.replica.user_config import TokenBatchedConfig, parse_user_confi
 from deployments.telemetry import metrics
 from models.catalog import Catalog
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, OverloadedError, RagError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.stages import DeadlineExceededError
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
 from models.reranking.query import SearchedQuery

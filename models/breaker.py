@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import RagError
+from models.errors.base import RagError
 
 logger = logging.getLogger(__name__)
 State = Literal["closed", "open", "half_open"]

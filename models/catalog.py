@@ -8,7 +8,8 @@ from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.errors import ConfigError, ModelNotFoundError, did_you_mean
+from models.errors.configuration import ConfigError, ModelNotFoundError
+from models.errors.suggestions import did_you_mean
 from models.prompts.library import PromptLibrary, built_in
 from models.registry import Task, check_kind, load_class
 from models.source import SourceConfig, fetch_folder

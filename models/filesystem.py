@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 SEPARATOR = "://"
 # By protocol: the Python package that reads it.

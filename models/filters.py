@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 
 AttributeValue = str | float | bool
 Attributes = Mapping[str, AttributeValue]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.compute import torch_gains_by_bfloat16
 from models.converted import package_file
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.packed_e5 import unpacked
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.source import HUB_ID, SourceConfig, resolve_source
 from models.vllm.packaged import gguf_file
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.telemetry import metrics
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 
 STAGE = "ingress"
 MAX_QUESTIONS = 4096

@@ -11,7 +11,8 @@ from deployments.cluster.strict_schema import Problem
 from deployments.embedder import EmbedderConfig
 from models.catalog import Catalog
 from models.corpus.backup.repository import FolderRepository, check_apart
-from models.errors import ConfigError, RagError
+from models.errors.base import RagError
+from models.errors.configuration import ConfigError
 from models.filesystem import has_protocol
 from models.remote.config import RemoteConfig
 from serve.pipelines.query import QueryConfig

@@ -19,7 +19,8 @@ from deployments.cluster.strict_schema import (
 from deployments.dense_searcher import DenseSearcherConfig
 from deployments.lexical_searcher import LexicalSearcherConfig
 from deployments.replica.user_config import StageConfig
-from models.errors import ConfigError, did_you_mean
+from models.errors.configuration import ConfigError
+from models.errors.suggestions import did_you_mean
 from serve.config_conflicts import check_conflicts
 from serve.config_models import STAGES, check_models, inline_stages
 from serve.settings import SearchConfig, Settings

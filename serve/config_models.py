@@ -16,7 +16,9 @@ from deployments.parser import ParserConfig
 from deployments.replica.user_config import StageConfig
 from deployments.reranker import RerankerConfig
 from models.catalog import Catalog
-from models.errors import ConfigError, RagError, did_you_mean
+from models.errors.base import RagError
+from models.errors.configuration import ConfigError
+from models.errors.suggestions import did_you_mean
 from models.registry import Task
 from serve.api.client_names import check_model_aliases
 from serve.pipelines.equal_vectors import EmbedFallbackConfig

@@ -23,7 +23,7 @@ from deployments.telemetry.exposition import metrics_files_folder
 from deployments.telemetry.rollouts import RolloutWatch
 from models.catalog import Catalog
 from models.corpus.embedding_references import EmbeddingReferences
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from serve.api.services import BackgroundWork
 from serve.clients import Clients

@@ -8,7 +8,7 @@ from typing import Any
 from models.breaker import State, worst
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
-from models.errors import STORAGE_ERRORS
+from models.errors.storage import STORAGE_ERRORS
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from serve.access.limits import RequestLimits
 from serve.access.stored_limits import StoredLimits

@@ -7,7 +7,8 @@ from typing import Any
 
 from deployments.cluster.strict_schema import Problem
 from models.catalog import Catalog
-from models.errors import ConfigError, ModelLoadError
+from models.errors.configuration import ConfigError
+from models.errors.model_failures import ModelLoadError
 from models.weights import check_weights
 from serve.access.keys import read_keys
 from serve.config_file import settings_of

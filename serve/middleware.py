@@ -17,7 +17,8 @@ from deployments.telemetry.logs import LoggedRequest, log_as
 from deployments.telemetry.otlp import SERVER_ERROR, Tracer
 from deployments.telemetry.spans import Span
 from deployments.telemetry.trace_context import trace_context_of, unrecorded
-from models.errors import OverloadedError, RagError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
 from serve.access.caller import Caller
 from serve.access.counters import MemoryCounters
 from serve.access.limits import LimitsConfig, RequestLimits, rate_headers

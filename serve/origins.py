@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from models.errors import ForbiddenError
+from models.errors.access import ForbiddenError
 from serve.api.errors import refusal
 from serve.settings import ApiLimits
 

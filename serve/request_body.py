@@ -8,7 +8,8 @@ from starlette.datastructures import Headers
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.errors import BodyTimeoutError, OverloadedError, PayloadTooLargeError
+from models.errors.limits import OverloadedError
+from models.errors.requests import BodyTimeoutError, PayloadTooLargeError
 from serve.admission import STAGE
 from serve.api.disconnect import ClientDisconnectedError
 from serve.api.errors import refusal

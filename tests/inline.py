@@ -17,7 +17,8 @@ from models.embedding.base import has_token_vectors
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents, forward_all
 from models.enrichment.options import PLAIN, IngestOptions
-from models.errors import InvalidRequestError, RagError
+from models.errors.base import RagError
+from models.errors.requests import InvalidRequestError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch

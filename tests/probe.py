@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from deployments.calls.envelope import Envelope
-from models.errors import InvalidRequestError, RagError
+from models.errors.base import RagError
+from models.errors.requests import InvalidRequestError
 
 
 class Probe:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.embedding.base import TokenEmbedding
 from models.embedding.hashing_model import WORD, HashingConfig, HashingModel
-from models.errors import RagError
+from models.errors.base import RagError
 from models.index.max_sim import max_sim
 from models.reranking.blend import blend
 from models.reranking.late_interaction import token_weights

@@ -22,14 +22,9 @@ from deployments.telemetry import gen_ai, metrics
 from deployments.telemetry.logs import ids_of
 from deployments.telemetry.spans import Span, Traced, calling, collect
 from models.deadline import Deadline
-from models.errors import (
-    DeadlineExceededError,
-    InternalError,
-    OverloadedError,
-    RagError,
-    StageDownError,
-    StageUnavailableError,
-)
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.stages import DeadlineExceededError, InternalError, StageDownError, StageUnavailableError
 from models.retry_budget import RetryBudget
 from models.stage_status import StageStatus
 from models.types import BACKGROUND_PRIORITY, RequestContext

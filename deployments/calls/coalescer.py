@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.calls.envelope import Envelope
 from deployments.telemetry.logs import ids_of, log_as
-from models.errors import DeadlineExceededError, InternalError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.types import RequestContext
 
 logger = logging.getLogger(__name__)

@@ -11,16 +11,10 @@ from pydantic import Field
 from deployments.calls.waiting_calls import TICK_S, Repeat, WaitingCall, WaitingCalls
 from deployments.telemetry import metrics
 from models.breaker import Breaker, BreakerConfig, State
-from models.errors import (
-    BreakerOpenError,
-    DatabaseUnavailableError,
-    DeadlineExceededError,
-    InternalError,
-    OverloadedError,
-    RagError,
-    StageUnavailableError,
-    VectorDatabaseUnavailableError,
-)
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.stages import BreakerOpenError, DeadlineExceededError, InternalError, StageUnavailableError
+from models.errors.storage import DatabaseUnavailableError, VectorDatabaseUnavailableError
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from models.errors import RagError
+from models.errors.base import RagError
 
 TICK_S = 0.5
 Repeat = Callable[[float], Awaitable[object]]  # sends a call again, within so many seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 import ray
 
 from deployments.cluster.haproxy import escaped
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 SOCKET = "RAY_SERVE_HAPROXY_SOCKET_PATH"
 TIMEOUT_S = 30.0

@@ -19,7 +19,7 @@ from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
 
 from deployments.cluster.reaper import kill_descendants, reaper
 from deployments.telemetry.exporter_process import metrics_folder
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 POLL_S = 0.2
 START_ATTEMPTS = 3

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
-from models.errors import did_you_mean
+from models.errors.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from deployments.calls.envelope import Envelope
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 from models.generation.base import EngineActivity
 from models.types import BACKGROUND_PRIORITY
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 
 # Older work is stuck. A full pass of MiniLM (2,048 tokens in float32) takes 0.55 s of a core, and 3 s beside ten busy
 # processes a core.

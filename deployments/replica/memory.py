@@ -13,7 +13,7 @@ import psutil
 from pydantic import BaseModel
 
 from models.catalog import Catalog
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.registry import Task
 from models.source import WEIGHT_SUFFIXES, SourceConfig, resolve_source
 from models.vllm.packaged import gguf_file

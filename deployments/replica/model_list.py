@@ -13,13 +13,10 @@ from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, ModelChoice
 from deployments.telemetry import metrics
 from models.breaker import Breaker, BreakerConfig
-from models.errors import (
-    DeadlineExceededError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    RagError,
-    StageUnavailableError,
-)
+from models.errors.base import RagError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import FellBack, RequestContext
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from deployments.replica.memory import fits_beside
 from models.catalog import Catalog
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.registry import Task
 
 M = TypeVar("M")

@@ -18,7 +18,7 @@ from deployments.replica.model_swap import ModelSwap
 from deployments.replica.slot_state import Failed, Loading, SwappingInTurn
 from deployments.replica.user_config import ModelChoice
 from models.deadline import Deadline
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import RequestContext
 

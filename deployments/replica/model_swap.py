@@ -10,7 +10,7 @@ from deployments.replica.loaded_model import LoadedModel, RetiringModels
 from deployments.replica.slot_state import Failed, Loading, Serving, ServingWithCanary, State, SwappingInTurn
 from deployments.replica.user_config import Canary, ModelChoice
 from deployments.telemetry import metrics
-from models.errors import RagError
+from models.errors.base import RagError
 
 M = TypeVar("M")
 logger = logging.getLogger(__name__)

@@ -17,7 +17,9 @@ from deployments.replica.pass_choice import PassBudget, first_in_order, of_simil
 from deployments.replica.user_config import TokenBatchedConfig
 from deployments.telemetry.stage_metrics import StageMetrics
 from models.compute import passes_at_once
-from models.errors import DeadlineExceededError, ModelUnavailableError, OverloadedError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import ModelUnavailableError
+from models.errors.stages import DeadlineExceededError
 from models.remote.origin import joint_origin
 from models.tokens.encoding import Encoding
 

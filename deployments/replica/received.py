@@ -13,7 +13,7 @@ from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import log_as
 from deployments.telemetry.spans import Span, Traced, received_spans
 from models.deadline import Deadline
-from models.errors import RagError
+from models.errors.base import RagError
 from models.remote.origin import Origin, send_for
 
 P = ParamSpec("P")

@@ -19,7 +19,9 @@ from deployments.replica.storage import StorageConfig
 from deployments.telemetry import metrics
 from models.breaker import Breaker
 from models.deadline import Deadline
-from models.errors import STORAGE_ERRORS, DeadlineExceededError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
+from models.errors.storage import STORAGE_ERRORS
 from models.stage_status import StageStatus
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from models.corpus.corpus import Corpus
 from models.corpus.database import check_database_url
 from models.corpus.database_config import DatabaseConfig
 from models.corpus.remote_blobs import SETTING
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.filesystem import check_url, has_protocol, protocol_of
 from models.index.milvus_config import MilvusConfig
 from models.index.snapshots import Snapshots

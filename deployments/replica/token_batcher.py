@@ -21,7 +21,7 @@ from deployments.replica.user_config import TokenBatchedConfig
 from deployments.telemetry.stage_metrics import StageMetrics
 from models.compute import passes_at_once
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError
+from models.errors.stages import DeadlineExceededError
 from models.tokens.encoding import Encoding
 
 T = TypeVar("T")

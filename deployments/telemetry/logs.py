@@ -15,17 +15,11 @@ from typing import Any, Protocol
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from models.errors import (
-    ConflictError,
-    ForbiddenError,
-    InternalError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    NotFoundError,
-    RagError,
-    UnauthorizedError,
-    UnreadableDocumentError,
-)
+from models.errors.access import ForbiddenError, UnauthorizedError
+from models.errors.base import RagError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError, UnreadableDocumentError
+from models.errors.stages import InternalError
 
 SERVE_LOGGER = "ray.serve"
 OUR_LOGGERS = ("serve", "deployments", "models", "ragserve")

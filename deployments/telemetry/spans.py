@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal
 
-from models.errors import RagError
+from models.errors.base import RagError
 from models.types import RequestContext
 
 Kind = Literal["server", "client", "internal"]

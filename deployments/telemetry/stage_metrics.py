@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deployments.telemetry import metrics
-from models.errors import OverloadedError, RagError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
 
 
 class StageMetrics:

@@ -15,7 +15,7 @@ import httpx
 import yaml
 
 from deployments.cluster.environment import free_port
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.driver.servers import HOST
 
 MONITORING = Path(__file__).parents[2] / "kuberay" / "monitoring"

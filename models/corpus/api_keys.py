@@ -12,7 +12,7 @@ from models.corpus.access_schema import api_keys
 from models.corpus.audit_log import AuditEvent, add_event
 from models.corpus.database import Database
 from models.corpus.ids import random_id
-from models.errors import InvalidRequestError, NotFoundError
+from models.errors.requests import InvalidRequestError, NotFoundError
 
 Role = Literal["reader", "writer", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)

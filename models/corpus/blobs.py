@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from models.corpus.storage_errors import typed_disk_errors
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 
 DIGEST_CHARS = 64
 DISK = "the disk of uploaded files"

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, l
 from models.corpus.ids import stable_id
 from models.corpus.records import AttachmentId
 from models.corpus.schema import chunks, removed_chunks, token_vectors, vectors
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import Chunk, FloatArray
 
 ChunkRow = dict[str, str | int | None]

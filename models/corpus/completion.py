@@ -23,7 +23,7 @@ from models.corpus.parse_report import NOTHING_REPORTED, ParseReport
 from models.corpus.records import AttachmentId, Job
 from models.corpus.schema import jobs, store_files
 from models.corpus.texts import store_text
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.filters import Attributes
 from models.types import Chunk, FloatArray
 

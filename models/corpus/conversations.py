@@ -14,7 +14,7 @@ from models.corpus.memory_schema import conversation_summaries
 from models.corpus.paging import fetch_page
 from models.corpus.records import Page, PageRequest
 from models.corpus.vector_stores import check_metadata
-from models.errors import InvalidRequestError, NotFoundError
+from models.errors.requests import InvalidRequestError, NotFoundError
 
 Item = dict[str, Any]  # OpenAI's, with its `id`
 

@@ -41,7 +41,7 @@ from models.corpus.schema import SCHEMA_VERSION, schema_version
 from models.corpus.storage_errors import typed_database_errors, typed_driver_errors
 from models.corpus.upgrades import upgrade
 from models.corpus.writer_turns import WriterTurns
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 LONG_STATEMENT_S = 3600.0
 MAX_WRITERS = 10  # of PostgreSQL's 15 connections: the others are left for reads

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from models.breaker import Breaker, BreakerConfig, OnChange
-from models.errors import (
+from models.errors.base import RagError
+from models.errors.storage import (
     DatabaseBusyError,
     DatabaseDamagedError,
     DatabaseUnavailableError,
-    RagError,
     StatementTimeoutError,
 )
 

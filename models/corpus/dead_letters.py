@@ -14,7 +14,7 @@ from models.corpus.records import AttachmentId, Page, PageRequest
 from models.corpus.schema import files, store_files, vector_stores
 from models.corpus.store_files import lock_file, restart, to_failure
 from models.corpus.vector_stores import is_store, lock_unexpired
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE
 
 ID_PREFIX = "dl_"

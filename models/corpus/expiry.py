@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, select
 
 from models.corpus.schema import vector_stores
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 
 DAY_S = 86_400
 

@@ -12,7 +12,7 @@ from models.corpus.paging import fetch_page
 from models.corpus.quality_schema import feedback
 from models.corpus.records import Page, PageRequest
 from models.corpus.schema import files
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 
 Rating = Literal["good", "bad"]
 

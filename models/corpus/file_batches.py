@@ -17,7 +17,7 @@ from models.corpus.records import AttachmentId, FileBatch, FileCounts, FileStatu
 from models.corpus.schema import batch_files, file_batches, store_files
 from models.corpus.store_files import attach_file, cancel, check_attributes, lock_file, to_record
 from models.corpus.vector_stores import advance, is_store, lock_store, lock_unexpired
-from models.errors import InvalidRequestError, NotFoundError
+from models.errors.requests import InvalidRequestError, NotFoundError
 from models.filters import Attributes
 
 MAX_BATCH_FILES = 500  # as OpenAI's

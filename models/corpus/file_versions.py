@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, select, unio
 from models.corpus.records import FileVersion
 from models.corpus.schema import files
 from models.corpus.versions_schema import file_versions
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 
 DIGESTS = union(select(files.c.digest), select(file_versions.c.digest))
 

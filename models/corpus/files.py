@@ -25,7 +25,8 @@ from models.corpus.schema import files, store_files
 from models.corpus.store_files import detach_file, restart
 from models.corpus.texts import read_text
 from models.corpus.vector_stores import lock_store
-from models.errors import STORAGE_ERRORS, ConflictError, InvalidRequestError, NotFoundError, StorageFullError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
+from models.errors.storage import STORAGE_ERRORS, StorageFullError
 
 MAX_LEFTOVERS = 10_000
 

@@ -17,7 +17,7 @@ from models.corpus.records import AttachmentId
 from models.corpus.schema import store_files
 from models.corpus.store_files import check_attributes, check_store, detach_file, rechunk, write_attributes
 from models.corpus.vector_stores import advance, is_store, lock_unexpired
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.filters import Attributes, AttributeValue, Filter, check_filter, matches
 
 FILES_PER_CHANGE = 50  # in one transaction, which other writers wait for

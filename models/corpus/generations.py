@@ -20,7 +20,7 @@ from models.corpus.records import BuildProgress
 from models.corpus.retirement import retire_vectors
 from models.corpus.schema import chunks, vector_stores, vectors
 from models.corpus.vector_stores import is_store, lock_store
-from models.errors import ConflictError, InvalidRequestError, MissingVectorsError, NotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError, MissingVectorsError, NotFoundError
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, Scope, indexed_text
 
 # Built once: every question reads it, and to build it takes as long as to run it.

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 
 CALL, OUTPUT = "function_call", "function_call_output"
 READ = ("message", CALL, OUTPUT, "compaction")

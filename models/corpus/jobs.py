@@ -23,7 +23,8 @@ from models.corpus.store_changes import to_options
 from models.corpus.store_files import lock_file, to_chunking
 from models.corpus.turns import Lane
 from models.corpus.vector_stores import advance
-from models.errors import ConflictError, InvalidRequestError, NotFoundError, RagError
+from models.errors.base import RagError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Chunk, FloatArray
 
 NO_CODES: Mapping[str, Sequence[bytes]] = {}

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, Select
 
 from models.corpus.records import Page, PageRequest
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 
 
 def fetch_page(

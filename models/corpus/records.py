@@ -7,7 +7,7 @@ from models.corpus.chunking import Chunking
 from models.corpus.failures import Failure
 from models.corpus.parse_report import ParseReport
 from models.enrichment.options import PLAIN, IngestOptions
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.filters import Attributes
 from models.location import Location, locate
 from models.types import FloatArray, KeyArray

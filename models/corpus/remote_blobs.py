@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from models.corpus.blobs import BlobStore, FolderBlobStore, digest_of, is_digest
-from models.errors import BlobsUnavailableError, NotFoundError
+from models.errors.requests import NotFoundError
+from models.errors.storage import BlobsUnavailableError
 from models.filesystem import has_protocol, open_filesystem, protocol_of
 
 SETTING = "storage.blobs_url"

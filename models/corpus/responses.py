@@ -12,7 +12,7 @@ from models.corpus.database import Database
 from models.corpus.history import HistoryLimit
 from models.corpus.paging import fetch_page
 from models.corpus.records import Page, PageRequest
-from models.errors import ConflictError, NotFoundError
+from models.errors.requests import ConflictError, NotFoundError
 
 ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 

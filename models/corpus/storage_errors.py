@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as CheckoutTimeoutError
 
-from models.errors import (
+from models.errors.base import RagError
+from models.errors.storage import (
     BlobsUnavailableError,
     DatabaseBusyError,
     DatabaseDamagedError,
     DatabaseUnavailableError,
-    RagError,
     StatementTimeoutError,
     StorageFullError,
 )

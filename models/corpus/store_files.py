@@ -21,7 +21,7 @@ from models.corpus.records import AttachmentId, FileStatus, Page, PageRequest, S
 from models.corpus.reingestion import FRESH
 from models.corpus.schema import chunks, files, jobs, store_files, vector_stores
 from models.corpus.vector_stores import advance, is_store, lock_unexpired
-from models.errors import InvalidRequestError, NotFoundError
+from models.errors.requests import InvalidRequestError, NotFoundError
 from models.filters import Attributes
 from models.types import DEFAULT_VECTOR_STORE
 

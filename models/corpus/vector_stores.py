@@ -19,7 +19,8 @@ from models.corpus.reingestion import reingest
 from models.corpus.schema import chunks, jobs, store_files, vector_stores
 from models.corpus.store_changes import VectorStoreChanges, enrichment_columns, to_options
 from models.enrichment.options import PLAIN, IngestOptions
-from models.errors import STORAGE_ERRORS, InvalidRequestError, NotFoundError
+from models.errors.requests import InvalidRequestError, NotFoundError
+from models.errors.storage import STORAGE_ERRORS
 from models.types import DEFAULT_VECTOR_STORE
 
 # OpenAI's limits of an object's metadata.

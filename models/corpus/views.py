@@ -14,7 +14,7 @@ from models.corpus.passages import read_passages, read_shown_texts
 from models.corpus.records import Changes, Head, TextChanges, TokenChanges, VectorChanges
 from models.corpus.schema import chunks, removed_chunks, store_files, token_vectors, vector_stores, vectors
 from models.corpus.vector_stores import is_store
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 from models.filters import Attributes
 from models.types import DEFAULT_VECTOR_STORE, FloatArray, KeyArray, Passage, Scope, indexed_text
 

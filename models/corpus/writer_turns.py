@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from models.errors import DatabaseBusyError
+from models.errors.storage import DatabaseBusyError
 
 MAX_PATIENT = 16  # half of the threads of an ingress (BLOCKING_THREADS)
 TICK_S, MAX_IDLE_TICKS = 0.25, 8

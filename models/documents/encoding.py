@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from models.documents.detection import detect
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 # UTF-32's mark begins with UTF-16's, so it is checked first.
 BYTE_ORDER_MARKS = (

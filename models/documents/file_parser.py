@@ -11,7 +11,7 @@ from models.documents.parse import parse
 from models.documents.personal_data.masking import mask, mask_document
 from models.enrichment.options import NO_ENRICHMENT, PLAIN, IngestOptions
 from models.enrichment.sketch import sketch_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from models.tokens.text_tokenizer import Tokenizer
 from models.types import ParsedFile
 

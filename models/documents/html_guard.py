@@ -8,7 +8,7 @@ hard to tell, it counts too many open elements rather than too few.
 import re
 from collections.abc import Iterator
 
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 
 def _words(text: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ from models.documents.chunkers.base import Chunker, ChunkingOptions
 from models.documents.parsers.base import Parser
 from models.documents.readable import is_own, supported
 from models.documents.signatures import ENCRYPTED, OLE, POWERPOINT_97, WORD_97, ZIP, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 DEFAULT_CHUNKER = "structure"
 CONFIGURED = ChunkingOptions()

@@ -6,7 +6,7 @@ from models.documents.members import MemberJoiner
 from models.documents.ocr.pages import begin_file
 from models.documents.parsers.base import Container, Member
 from models.documents.text import is_visible
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 UNREADABLE, NESTED = "files that no parser reads", "files inside inner archives"
 MAX_DEPTH = 2  # a mail, its attached mail, and what is attached to that

@@ -6,7 +6,7 @@ from models.catalog import Catalog
 from models.documents.encoding import is_binary
 from models.documents.ocr.config import OcrConfig
 from models.documents.signatures import Signature, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 # Parsers of text: they refuse binary content.
 TEXT_KINDS = frozenset(["plain_text", "markdown", "html", "json", "notebook"])

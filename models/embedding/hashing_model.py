@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray
 

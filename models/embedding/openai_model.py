@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.errors import InvalidRequestError, ModelUnavailableError, UnusableVectorError
+from models.errors.model_failures import ModelUnavailableError, UnusableVectorError
+from models.errors.requests import InvalidRequestError
 from models.remote.client import blocking_client, request_headers, translated
 from models.remote.config import RemoteConfig
 from models.remote.encoding import MAX_PASSES, RemoteEncoding, remote_encoding

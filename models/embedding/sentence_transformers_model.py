@@ -16,7 +16,7 @@ from models.embedding.transformer import (
     padded_features,
     runs_on,
 )
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.source import resolve_source, revision_of
 from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray, HalfArray

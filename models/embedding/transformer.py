@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from models.compute import RunsOn, openvino_gains_by_bfloat16, processor
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.source import (
     SourceConfig,
     choose_device,

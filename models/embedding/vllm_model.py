@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.source import resolve_source, revision_of
 from models.tokens.encoding import Encoding, TextInput
 from models.types import FloatArray

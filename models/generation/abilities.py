@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from models.answer_form import AUTO, AnswerForm
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.functions import Functions
 from models.generation.function_calls import without_calls
 from models.types import ChatMessage, SamplingOptions

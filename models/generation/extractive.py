@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.answer_form import AnswerForm
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
-from models.errors import InvalidRequestError, ModelNotFoundError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.requests import InvalidRequestError
 from models.generation.abilities import NEEDS_LLM, check_plain_request, refusal, unsupported_functions
 from models.generation.base import EngineActivity
 from models.generation.citations import CitationStream, CitedText

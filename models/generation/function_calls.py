@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.functions import CallDelta, Functions, ToolCall
 from models.generation.own_context import prompt_passage
 from models.generation.quoted_completion import conversation

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, model_validator
 
-from models.errors import (
-    InvalidRequestError,
-    ModelNotFoundError,
-    ModelUnavailableError,
-    OverloadedError,
-    StageUnavailableError,
-)
+from models.errors.configuration import ModelNotFoundError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import ModelUnavailableError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.functions import Functions
 from models.generation.base import EngineActivity
 from models.generation.chat_body import sampling_fields

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from models.answer_form import AnswerForm, AnswerPrompt
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.conversation import CONVERSATION_SHARE, CountTokens, shorten
 from models.generation.markers import escape_markers
 from models.prompts.library import default_prompts

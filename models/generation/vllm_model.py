@@ -9,7 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import InvalidRequestError, ModelLoadError, OverloadedError, StageUnavailableError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import ModelLoadError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.functions import Functions
 from models.generation.base import EngineActivity
 from models.generation.chat_body import sampling_fields

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from models.errors import InvalidRequestError, ModelNotFoundError, OverloadedError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.limits import OverloadedError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.generation.followed_call import FollowedCall
 from models.generation.gathering import gather
 from models.generation.vllm_config import VllmConfig

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Attributes
 from models.index.attributes import FileAttributes
 

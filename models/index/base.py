@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Attributes, Filter
 from models.index.bm25 import WordCounts
 from models.types import FloatArray, KeyArray, LexicalRanking, Ranking

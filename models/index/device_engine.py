@@ -6,7 +6,7 @@ the CPU.
 
 from typing import Any
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.index import device_rows
 from models.index.device_rows import DeviceRows
 from models.index.faiss_engine import Allowed, FlatEngine, Neighbours

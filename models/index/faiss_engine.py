@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from models.errors import ConfigError, ConflictError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError
 from models.index.attributes import BoolArray
 from models.index.faiss_config import FaissConfig
 from models.types import FloatArray, KeyArray

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Attributes, Filter
 from models.index.attributes import FileAttributes
 from models.index.attributes_snapshot import read_state, write_state

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import FloatArray, Passage, Ranking
 
 FusionMethod = Literal["min_max", "rrf"]

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from models.corpus.records import Changes, Head
 from models.corpus.views import Views
-from models.errors import ConflictError, NotFoundError
+from models.errors.requests import ConflictError, NotFoundError
 from models.filters import Attributes
 from models.index.base import FollowedIndex
 from models.index.snapshots import Snapshots

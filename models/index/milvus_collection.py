@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.breaker import Breaker, OnChange, ignore_change
 from models.corpus.ids import stable_id
-from models.errors import ConfigError, VectorDatabaseUnavailableError
+from models.errors.configuration import ConfigError
+from models.errors.storage import VectorDatabaseUnavailableError
 from models.index.milvus_config import MilvusConfig
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from models.corpus.positions import Positions, ViewKey
 from models.corpus.records import Head, TextChanges, VectorChanges
 from models.corpus.views import Views
 from models.deadline import Deadline
-from models.errors import ConflictError, NotFoundError, OverloadedError
+from models.errors.limits import OverloadedError
+from models.errors.requests import ConflictError, NotFoundError
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_index import MilvusDenseIndex, MilvusLexicalIndex
 

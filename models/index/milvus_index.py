@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.filters import Attributes, Filter
 from models.index.base import check_vectors
 from models.index.milvus_collection import MAX_TEXT_BYTES, Collection, Row

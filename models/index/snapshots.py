@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from models.corpus.records import Head
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.index.base import FollowedIndex, Snapshotting
 
 logger = logging.getLogger(__name__)

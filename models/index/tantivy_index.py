@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Attributes, Filter
 from models.index import analysis
 from models.index.analysis import AnalyzedText, Word, english_analyzer, query_words, searched_terms

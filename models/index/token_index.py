@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Attributes
 from models.index.private_folder import link_file, private_folder
 from models.index.token_rows import TokenRows

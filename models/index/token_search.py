@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from models.corpus.records import TokenChanges
 from models.corpus.views import Shard, Views
-from models.errors import InvalidRequestError, StageUnavailableError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.index.log_followers import (
     DenseKey,
     Followers,

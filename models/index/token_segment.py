@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.types import KeyArray
 
 READ_BYTES = 1 << 20

@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from models.errors import ConfigError, did_you_mean
+from models.errors.configuration import ConfigError
+from models.errors.suggestions import did_you_mean
 from models.prompts.prompt_set import PromptSet, PromptTexts
 
 BUILT_IN = Path(__file__).parent

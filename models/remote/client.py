@@ -14,14 +14,11 @@ from typing import Any
 import httpx2
 import openai
 
-from models.errors import (
-    DeadlineExceededError,
-    InvalidRequestError,
-    ModelUnavailableError,
-    OverloadedError,
-    RagError,
-    StageUnavailableError,
-)
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import ModelUnavailableError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.remote.config import RemoteConfig
 from models.remote.guard import RequestGuard
 from models.remote.origin import current_origin

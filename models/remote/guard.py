@@ -6,7 +6,8 @@ from typing import cast
 
 import httpx2
 
-from models.errors import DeadlineExceededError, ModelUnavailableError
+from models.errors.model_failures import ModelUnavailableError
+from models.errors.stages import DeadlineExceededError
 from models.remote.config import MIB, RemoteConfig
 from models.remote.origin import current_origin
 from models.retry_budget import RetryBudget

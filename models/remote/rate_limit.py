@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 
 BURST_S = 5.0  # requests of this time may come at once
 PERIOD_S = 60.0

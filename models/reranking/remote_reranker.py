@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from models.errors import ModelUnavailableError
+from models.errors.model_failures import ModelUnavailableError
 from models.remote.client import blocking_client, request_headers, translated
 from models.remote.config import RemoteConfig
 from models.remote.encoding import MAX_PASSES, RemoteEncoding, remote_encoding

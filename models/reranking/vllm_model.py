@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.logits import sigmoid
 from models.reranking.pair_scores import PairScores

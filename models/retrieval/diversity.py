@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.index.fusion import scale_to_unit
 from models.types import FloatArray, KeyArray
 

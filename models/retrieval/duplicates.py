@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.languages import unspaced
 from models.languages.function_words import FUNCTION_WORDS
 from models.languages.normal_form import normal_form

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.tokens.encoding import Encoding, TextInput, TokenIds
 
 if TYPE_CHECKING:

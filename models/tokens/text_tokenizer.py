@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tokenizers import Tokenizer as RustTokenizer
 
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 
 # BERT reads a word of over 100 characters as one unknown token. To bound the size of chunks, such a token counts like
 # English, at about four characters a token. Real vocabularies have no token longer than 32 characters.

@@ -11,7 +11,8 @@ from typing import Annotated, Any, get_args
 from pydantic import ConfigDict, JsonValue, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from models.errors import ConfigError, did_you_mean
+from models.errors.configuration import ConfigError
+from models.errors.suggestions import did_you_mean
 
 DEFAULT_LORA_RANK = 16  # vLLM's
 

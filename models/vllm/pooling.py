@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, JsonValue
 
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.source import SourceConfig, describe_attempts, fetch_folder, resolve_source
 from models.tokens.encoder_tokenizer import EncoderTokenizer
 from models.tokens.encoding import Encoding

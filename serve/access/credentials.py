@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from models.errors import UnauthorizedError
+from models.errors.access import UnauthorizedError
 from serve.access.caller import Caller
 
 MAX_CREDENTIAL_CHARS = 16_384  # a JWT with many groups

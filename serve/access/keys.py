@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from models.corpus.api_keys import digest_of
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.access.caller import Caller
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from typing import Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.breaker import Breaker
-from models.errors import PayloadTooLargeError, RateLimitedError
+from models.errors.limits import RateLimitedError
+from models.errors.requests import PayloadTooLargeError
 from serve.access.caller import Caller
 
 REQUESTS = "requests a minute"

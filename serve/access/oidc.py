@@ -14,7 +14,8 @@ from jwt import PyJWK, PyJWKSet
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.corpus.api_keys import ROLES, Role, digest_of
-from models.errors import StageUnavailableError, UnauthorizedError
+from models.errors.access import UnauthorizedError
+from models.errors.stages import StageUnavailableError
 from serve.access.caller import Caller
 from serve.access.keys import TENANT
 from serve.access.readers import readers_of

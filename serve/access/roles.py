@@ -1,7 +1,8 @@
 """The role that each operation needs. A route that is missing here does not start."""
 
 from models.corpus.api_keys import Role
-from models.errors import ConfigError, ForbiddenError
+from models.errors.access import ForbiddenError
+from models.errors.configuration import ConfigError
 from serve.access.caller import Caller
 
 _STORE, _FILE = "/v1/vector_stores/{vector_store_id}", "/v1/files/{file_id}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from models.corpus.api_keys import ApiKey, ApiKeys, digest_of
-from models.errors import UnauthorizedError
+from models.errors.access import UnauthorizedError
 from serve.access.caller import Caller
 
 KEEP_S = 2.0

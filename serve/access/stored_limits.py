@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from models.errors import StorageQuotaError
+from models.errors.limits import StorageQuotaError
 from serve.access.limits import CallerLimits, LimitsConfig
 
 KEEP_S = 10.0  # other processes store and delete too

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.functions import Functions
 from models.generation.function_calls import TOOL
 from models.types import ChatMessage, RequestContext, SamplingOptions

@@ -5,7 +5,8 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any
 
-from models.errors import OverloadedError, RagError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
 
 Key = tuple[str, str]  # tenant and response
 WATCH_S = 1.0  # between two looks at what another process has cancelled

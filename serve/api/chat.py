@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from models.errors import RagError
+from models.errors.base import RagError
 from models.functions import CallDelta
 from models.generation.citations import Citation, Marker
 from models.generation.own_context import PROMPT

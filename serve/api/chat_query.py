@@ -6,7 +6,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from models.answer_form import AnswerForm
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.functions import Functions
 from models.generation.function_calls import TOOL
 from models.types import ChatMessage, Scope

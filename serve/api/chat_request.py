@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.functions import Functions
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions
 from serve.api.client_names import SERVICE_MODEL

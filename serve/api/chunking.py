@@ -12,7 +12,7 @@ from models.documents.chunkers.contextual_headers import ContextualHeadersConfig
 from models.documents.chunkers.parent_child import ParentChildConfig
 from models.documents.chunkers.semantic import SemanticConfig
 from models.documents.chunkers.sentence_window import SentenceWindowConfig
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 
 AUTO_CHUNKING = {"type": "auto"}
 

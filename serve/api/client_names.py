@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from models.catalog import Catalog
-from models.errors import ConfigError, did_you_mean
+from models.errors.configuration import ConfigError
+from models.errors.suggestions import did_you_mean
 from models.registry import Task
 
 SERVICE_MODEL = "ragserve"

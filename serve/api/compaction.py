@@ -11,7 +11,7 @@ from binascii import Error as Base64Error
 from collections.abc import Sequence
 from typing import Any
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import ChatMessage
 
 COMPACTION = "compaction"

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from models.deadline import Deadline
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import RequestContext
 
 TIMEOUT_HEADER = "x-request-timeout"

@@ -19,7 +19,8 @@ from starlette.types import Scope
 
 from models.corpus.api_keys import digest_of
 from models.corpus.audit_log import AuditEvent, AuditLog
-from models.errors import RagError, UnauthorizedError
+from models.errors.access import UnauthorizedError
+from models.errors.base import RagError
 from serve.access.caller import Caller
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ from contextlib import aclosing
 from models.answer_form import AnswerForm
 from models.corpus.conversations import Item
 from models.corpus.turn_vectors import TurnSource
-from models.errors import ForbiddenError, InvalidRequestError
+from models.errors.access import ForbiddenError
+from models.errors.requests import InvalidRequestError
 from models.functions import Functions
 from models.types import Scope
 from serve.api.answers import answers_next, check_question

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from models.errors import InvalidRequestError, ModelNotFoundError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.requests import InvalidRequestError
 from models.tokens.encoding import TextInput
 from models.types import Embeddings, RequestContext
 from serve.api.client_names import SERVICE_MODEL

@@ -14,27 +14,21 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from deployments.telemetry.logs import level_of
-from models.errors import (
+from models.errors.access import ForbiddenError, UnauthorizedError
+from models.errors.base import RagError
+from models.errors.configuration import ConfigError, ModelNotFoundError
+from models.errors.limits import OverloadedError, RateLimitedError, StorageQuotaError
+from models.errors.model_failures import UnusableVectorError
+from models.errors.requests import (
     BodyTimeoutError,
-    ConfigError,
     ConflictError,
-    DeadlineExceededError,
-    ForbiddenError,
-    InternalError,
     InvalidRequestError,
-    ModelNotFoundError,
     NotFoundError,
-    OverloadedError,
     PayloadTooLargeError,
-    RagError,
-    RateLimitedError,
-    StageUnavailableError,
-    StorageFullError,
-    StorageQuotaError,
-    UnauthorizedError,
     UnreadableDocumentError,
-    UnusableVectorError,
 )
+from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
+from models.errors.storage import StorageFullError
 from serve.access.limits import rate_headers
 from serve.api.disconnect import ClientDisconnectedError
 

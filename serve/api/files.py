@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile as FormFile
 
 from models.corpus.records import File, FileVersion
 from models.documents.readable import check_readable
-from models.errors import InvalidRequestError, PayloadTooLargeError
+from models.errors.requests import InvalidRequestError, PayloadTooLargeError
 from serve.api.lists import FilesPageDep, to_list
 from serve.api.request_limits import storing
 from serve.api.request_names import check_form, is_multipart

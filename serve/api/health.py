@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from deployments.telemetry.exposition import exposition
 from models.breaker import State, worst
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from serve.api.errors import STATUS
 from serve.api.readiness import (

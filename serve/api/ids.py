@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 
 STORABLE = "^[^\0]*$"  # PostgreSQL holds no NUL
 FileId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=STORABLE)]

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from models.corpus.conversations import Item
 from models.corpus.ids import random_id
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import RequestContext
 from serve.api.compaction import COMPACTION, MAX_CHARS, packed
 from serve.api.context import ContextDep

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.api.client_names import served_name
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from models.corpus.files import Files
 from models.corpus.records import File, FileBatch, Page, PageRequest, StoredChunk, StoreFile
 from models.corpus.store_files import StoreFiles
 from models.corpus.vector_stores import VectorStores
-from models.errors import ForbiddenError, NotFoundError
+from models.errors.access import ForbiddenError
+from models.errors.requests import NotFoundError
 from models.filters import Attributes, matches
 from serve.access.caller import Caller
 from serve.access.readers import readable_filter

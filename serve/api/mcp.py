@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from starlette.types import Scope as AsgiScope
 
 from models.corpus.records import MAX_PAGE_LIMIT, PageRequest
-from models.errors import InvalidRequestError, NotFoundError, RagError
+from models.errors.base import RagError
+from models.errors.requests import InvalidRequestError, NotFoundError
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.json_request import check_size

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.api.chat_request import IGNORED, MAX_MESSAGES
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.filters import FilterBody

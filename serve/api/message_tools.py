@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.functions import ToolCall
 from serve.api.function_tools import FunctionName
 

@@ -12,7 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from models.errors import InvalidRequestError, RagError
+from models.errors.base import RagError
+from models.errors.requests import InvalidRequestError
 from models.functions import ToolCall
 from models.generation.citations import Citation
 from models.generation.function_calls import CallGatherer, call_deltas

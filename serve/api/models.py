@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 from serve.api.client_names import ANY_END, SERVICE_MODEL, served_name
 from serve.api.served_models import GENERATE
 from serve.api.services import Services, ServicesDep, TenantRoute

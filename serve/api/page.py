@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 
 router = APIRouter(include_in_schema=False)
 

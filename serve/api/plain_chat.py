@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from models.errors import RagError
+from models.errors.base import RagError
 from models.types import CompletionRequest, RequestContext
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body

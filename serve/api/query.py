@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.answer_form import AnswerForm
-from models.errors import RagError
+from models.errors.base import RagError
 from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
 from serve.api.answers import accept_query, check_grounding, final_answer
 from serve.api.context import ContextDep

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 
 QueryText = Annotated[str, StringConstraints(min_length=1)]
 

@@ -9,7 +9,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.params import Form
 
-from models.errors import InvalidRequestError, did_you_mean
+from models.errors.requests import InvalidRequestError
+from models.errors.suggestions import did_you_mean
 
 MAX_NAME_CHARS = 100  # of a name in a message
 MULTIPART = "multipart/form-data"

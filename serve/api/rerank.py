@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import FloatArray, Relevance, RequestContext
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.context import ContextDep

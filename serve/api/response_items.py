@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from models.corpus.conversations import Item
 from models.corpus.ids import random_id
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.functions import ToolCall
 from models.generation.function_calls import TOOL, to_chat
 from models.types import ChatMessage

@@ -10,7 +10,8 @@ from pydantic_core import to_jsonable_python
 from models.corpus.conversations import Item
 from models.corpus.ids import random_id
 from models.corpus.responses import ResponseStatus, StoredResponse
-from models.errors import OverloadedError, RagError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
 from models.functions import ToolCall
 from models.generation.citations import Citation, Marker
 from models.types import Passage

@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from models.answer_form import LengthName
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import SamplingOptions
 from serve.api.chat_request import IGNORED, FileSearchTool
 from serve.api.client_names import SERVICE_MODEL

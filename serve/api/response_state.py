@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from models.corpus.conversations import Item
 from models.corpus.history import HistoryLimit, num_chars_of
 from models.corpus.ids import random_id
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.api.ids import named_field
 from serve.api.response_items import ID_PREFIXES, MAX_ITEMS, referenced_ids, to_items
 from serve.api.response_request import ResponseInput

@@ -13,7 +13,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from models.corpus.conversations import Item
 from models.corpus.responses import StoredResponse
 from models.corpus.vector_stores import check_metadata
-from models.errors import ConflictError, InvalidRequestError, RagError
+from models.errors.base import RagError
+from models.errors.requests import ConflictError, InvalidRequestError
 from models.types import RequestContext
 from serve.api.answers import accept_query, check_grounding
 from serve.api.background_responses import EventFeed

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import InvalidRequestError, RagError
+from models.errors.base import RagError
+from models.errors.requests import InvalidRequestError
 from models.generation.keyword_query import rewrite
 from models.index.fusion import Fusion, fuse, ranking_of
 from models.types import Passage, RequestContext, Scope

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from models.errors import ModelNotFoundError, StageUnavailableError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.stages import StageUnavailableError
 from models.generation.own_context import brings_context
 from models.generation.quoted_completion import conversation
 from models.types import CompletionRequest, RequestContext

@@ -16,7 +16,8 @@ from models.catalog import Catalog
 from models.corpus.audit_log import AuditLog
 from models.corpus.corpus import Corpus
 from models.corpus.database import is_storable
-from models.errors import ForbiddenError, NotFoundError, UnauthorizedError
+from models.errors.access import ForbiddenError, UnauthorizedError
+from models.errors.requests import NotFoundError
 from serve.access.caller import EVERYBODY, Caller
 from serve.access.credentials import Access
 from serve.access.limits import RequestLimits

@@ -3,7 +3,7 @@
 import asyncio
 
 from models.deadline import Deadline
-from models.errors import RagError
+from models.errors.base import RagError
 from models.stage_status import StageStatus
 from models.types import RequestContext
 from serve.api.services import Services

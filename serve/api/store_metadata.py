@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from models.answer_form import AnswerForm
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.api.sampling import LanguageOption, LengthOption, ResponseModeOption
 
 PREFIX = "ragserve."

@@ -11,7 +11,7 @@ from models.corpus.file_batches import MAX_BATCH_FILES, BatchItem
 from models.corpus.records import PageRequest, VectorStore
 from models.corpus.store_changes import UNCHANGED, VectorStoreChanges
 from models.enrichment.options import IngestOptions
-from models.errors import RagError
+from models.errors.base import RagError
 from serve.api.chunking import ChunkingStrategy, to_chunking, to_strategy_body
 from serve.api.enrichment import (
     EnrichmentBody,

@@ -15,7 +15,7 @@ from models.corpus.backup.repository import open_repository
 from models.corpus.backup.scheduled import back_up_if_due
 from models.corpus.database import open_database
 from models.corpus.database_config import DatabaseConfig
-from models.errors import RagError
+from models.errors.base import RagError
 from serve.backups.config import BackupsConfig
 
 NICENESS = 10  # questions first

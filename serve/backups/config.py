@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from models.corpus.backup.repository import SETTING
 from models.corpus.backup.retention import Retention
 from models.corpus.expiry import DAY_S
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.filesystem import SEPARATOR, check_url, has_protocol, protocol_of
 
 READ_ONLY = ("http", "https", "data")

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from deployments.telemetry import metrics
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError
+from models.errors.stages import DeadlineExceededError
 from serve.caching.config import LevelName
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from functools import partial
 
 from models.catalog import Catalog
 from models.deadline import Deadline
-from models.errors import RagError
+from models.errors.base import RagError
 from models.registry import Task
 from models.stage_status import StageStatus
 from models.types import RequestContext

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TextIO
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 LOCK_NAME = ".ragserve-up.lock"
 

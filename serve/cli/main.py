@@ -2,7 +2,7 @@
 
 import typer
 
-from models.errors import RagError
+from models.errors.base import RagError
 from serve.cli.ask.command import ask
 from serve.cli.backup.command import backup, restore
 from serve.cli.backup.group import backups

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import httpx
 
-from models.errors import RagError
+from models.errors.base import RagError
 from serve.cli.service_address import base_url, key_headers
 from serve.cli.trust import CA_VARIABLE, trust
 

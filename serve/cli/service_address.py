@@ -4,7 +4,7 @@ import os
 
 import httpx
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 KEY_VARIABLE = "RAGSERVE_API_KEY"
 URL_OPTION = "--url"

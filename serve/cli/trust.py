@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from deployments.cluster.haproxy import TLS_CERTIFICATE
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 CA_VARIABLE = "RAGSERVE_CA_FILE"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

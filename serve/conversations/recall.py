@@ -12,7 +12,7 @@ import numpy as np
 
 from models.corpus.turn_vectors import TurnVectors
 from models.corpus.user_facts import UserFacts
-from models.errors import RagError
+from models.errors.base import RagError
 from models.generation.question_words import content_words
 from models.generation.reading import stems_and_size
 from models.generation.words import stem

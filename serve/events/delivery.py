@@ -9,7 +9,7 @@ from itertools import chain
 
 from deployments.telemetry import metrics
 from models.corpus.outbox import Event, EventOrder, Outbox
-from models.errors import STORAGE_ERRORS
+from models.errors.storage import STORAGE_ERRORS
 from serve.events.config import EventsConfig
 from serve.events.sink import DeliveryError, EventSink, Outcome
 from serve.pipelines.backoff import backoff_s

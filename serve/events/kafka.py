@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from models.corpus.outbox import Event, EventOrder
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.events.body import body_of
 from serve.events.config import KafkaConfig
 from serve.events.sink import DeliveryError, Outcome

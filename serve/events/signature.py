@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 SECRET_PREFIX = "whsec_"
 SECRET_BYTES = range(24, 65)  # the standard's bounds

@@ -1,6 +1,6 @@
 """The sinks that the settings name."""
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.events.config import EventsConfig, KafkaConfig
 from serve.events.sink import EventSink
 from serve.events.webhook import WebhookSink

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from models.errors import RagError
+from models.errors.base import RagError
 from models.generation.follow_up import stands_alone
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, PassagesFound, Query

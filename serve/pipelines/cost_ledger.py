@@ -5,7 +5,7 @@ import logging
 
 from deployments.telemetry import metrics
 from models.corpus.monthly_costs import MonthlyCosts
-from models.errors import STORAGE_ERRORS
+from models.errors.storage import STORAGE_ERRORS
 from serve.pipelines.metering import Metering
 
 SAVE_S = 10.0

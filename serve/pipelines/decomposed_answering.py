@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 
-from models.errors import RagError
+from models.errors.base import RagError
 from models.generation.citations import CitedText
 from models.generation.decomposition import (
     MAX_TOKENS,

@@ -9,14 +9,9 @@ from itertools import chain
 import numpy as np
 
 from models.deadline import Deadline
-from models.errors import (
-    DeadlineExceededError,
-    InternalError,
-    RagError,
-    StageDownError,
-    StageUnavailableError,
-    UnusableVectorError,
-)
+from models.errors.base import RagError
+from models.errors.model_failures import UnusableVectorError
+from models.errors.stages import DeadlineExceededError, InternalError, StageDownError, StageUnavailableError
 from models.types import Embeddings, RequestContext
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.suspects import Suspects

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from models.errors import UnequalVectorsError
+from models.errors.model_failures import UnequalVectorsError
 from models.types import Embeddings, RequestContext
 from serve.pipelines.stages import EmbedStage
 

@@ -3,14 +3,10 @@
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from models.errors import (
-    DeadlineExceededError,
-    InternalError,
-    OverloadedError,
-    RagError,
-    StageUnavailableError,
-    UnusableVectorError,
-)
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import UnusableVectorError
+from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from deployments.replica.fair_shares import FairTurns, Flow
-from models.errors import DeadlineExceededError
+from models.errors.stages import DeadlineExceededError
 from models.types import BACKGROUND_PRIORITY, CANARY_TENANT, RequestContext
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace

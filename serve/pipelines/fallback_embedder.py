@@ -11,7 +11,9 @@ from deployments.calls.stage_breaker import StageBreaker
 from deployments.telemetry import metrics
 from models.corpus.embedding_references import MAX_GENERATIONS, EmbeddingReferences
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, RagError, UnequalVectorsError
+from models.errors.base import RagError
+from models.errors.model_failures import UnequalVectorsError
+from models.errors.stages import DeadlineExceededError
 from models.stage_status import StageStatus
 from models.types import BACKGROUND_PRIORITY, Embeddings, RequestContext
 from serve.pipelines.equal_vectors import PROBES_ID, EmbedFallbackConfig, check_equal, embed_probes

@@ -10,7 +10,7 @@ from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
 from models.corpus.expiry import DAY_S
 from models.corpus.failures import FailureReason
-from models.errors import STORAGE_ERRORS
+from models.errors.storage import STORAGE_ERRORS
 from serve.pipelines.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)

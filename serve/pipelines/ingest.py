@@ -11,7 +11,8 @@ from models.corpus.parse_report import ParseReport
 from models.corpus.records import Job
 from models.deadline import Deadline
 from models.documents.chunkers.base import ChunkingOptions
-from models.errors import DeadlineExceededError, MissingVectorsError, StageDownError
+from models.errors.requests import MissingVectorsError
+from models.errors.stages import DeadlineExceededError, StageDownError
 from models.types import BACKGROUND_PRIORITY, Embeddings, ParsedFile, RequestContext
 from serve.pipelines.completions import Completions
 from serve.pipelines.embedding_pages import EmbeddingPages, Space

@@ -15,19 +15,11 @@ from models.corpus.failures import UNKNOWN_REASON, is_failure_reason
 from models.corpus.jobs import MAX_ATTEMPTS
 from models.corpus.records import Job
 from models.corpus.turns import Lane
-from models.errors import (
-    STORAGE_ERRORS,
-    ConflictError,
-    InternalError,
-    InvalidRequestError,
-    NotFoundError,
-    OverloadedError,
-    RagError,
-    StageDownError,
-    StageUnavailableError,
-    StorageFullError,
-    UnreadableDocumentError,
-)
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError, UnreadableDocumentError
+from models.errors.stages import InternalError, StageDownError, StageUnavailableError
+from models.errors.storage import STORAGE_ERRORS, StorageFullError
 from serve.pipelines.backoff import backoff_s
 from serve.pipelines.ingest import IngestConfig, IngestLimits, IngestPipeline, request_id_of
 from serve.pipelines.wakeup import Wakeup

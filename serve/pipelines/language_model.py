@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from models.errors import RagError
+from models.errors.base import RagError
 from models.types import ChatMessage, CompletionRequest, RequestContext
 from serve.pipelines.stages import CompletionStage
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from deployments.telemetry import gen_ai, metrics
 from deployments.telemetry.spans import Value, annotate
-from models.errors import RagError
+from models.errors.base import RagError
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.pipelines.trace import longest_path

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.errors import InvalidRequestError, RagError
+from models.errors.base import RagError
+from models.errors.requests import InvalidRequestError
 from models.generation import query_variants
 from models.generation.reading import sentences
 from models.index.fusion import Fusion, fuse, ranking_of

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.corpus.corpus import Corpus
 from models.corpus.generations import Build
 from models.deadline import Deadline
-from models.errors import ConflictError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.requests import ConflictError
+from models.errors.stages import StageUnavailableError
 from models.types import BACKGROUND_PRIORITY, RequestContext
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.wakeup import Wakeup

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from models.errors import DeadlineExceededError
+from models.errors.stages import DeadlineExceededError
 from models.types import GenerationDelta, GenerationRequest, RequestContext
 from serve.pipelines.stages import GenerateStage
 

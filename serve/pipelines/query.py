@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import DeadlineExceededError, RagError
+from models.errors.base import RagError
+from models.errors.stages import DeadlineExceededError
 from models.generation.citations import Citation, CitationStream, CitedText, Marker
 from models.generation.evidence import MIN_EVIDENCE
 from models.generation.function_calls import CallGatherer, without_calls

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import RagError
+from models.errors.base import RagError
 from models.generation.evidence import Signals
 from models.index.follow import DenseRequest, LexicalRequest
 from models.index.fusion import Fusion, FusionMethod, fuse

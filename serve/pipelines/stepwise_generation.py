@@ -12,7 +12,8 @@ from itertools import chain
 
 from models.answer_form import AnswerStep
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, RagError
+from models.errors.base import RagError
+from models.errors.stages import DeadlineExceededError
 from models.generation.step_markers import MarkerSieve, numbers_in, sifted
 from models.generation.steps import FAN_IN, MAX_NOTE_TOKENS, refine_groups, split, tree_groups
 from models.types import GenerationDelta, GenerationRequest, RequestContext

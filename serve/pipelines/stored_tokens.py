@@ -12,7 +12,7 @@ import numpy as np
 
 from deployments.telemetry import metrics
 from models.deadline import Deadline
-from models.errors import RagError
+from models.errors.base import RagError
 from models.index.token_search import TokenScoreRequest
 from models.reranking.blend import blend
 from models.reranking.late_interaction import token_weights

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, InternalError, StageDownError, StageUnavailableError
+from models.errors.stages import DeadlineExceededError, InternalError, StageDownError, StageUnavailableError
 from models.types import BACKGROUND_PRIORITY, RequestContext
 from serve.pipelines.stages import StatusSource
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from deployments.telemetry.spans import step
-from models.errors import RagError
+from models.errors.base import RagError
 from models.types import FellBack
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those

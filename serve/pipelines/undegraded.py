@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from models.errors import DegradedError, RagError
+from models.errors.base import RagError
+from models.errors.stages import DegradedError
 from models.types import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.pipelines.failures import STAGE_FAILURES

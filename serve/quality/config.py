@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.enrichment.options import KINDS, Kind
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.filesystem import check_url
 
 DAY_S = 86_400.0

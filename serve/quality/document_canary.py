@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
 from models.deadline import Deadline
-from models.errors import RagError
+from models.errors.base import RagError
 from models.types import CANARY_TENANT, DEFAULT_VECTOR_STORE, RequestContext, Scope
 from serve.pipelines.retrieving import Mode, RetrievalOptions, RetrievalQuery, Retrieving
 from serve.pipelines.understanding import NO_UNDERSTANDING

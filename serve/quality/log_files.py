@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.filesystem import open_filesystem
 
 SETTING = "quality.log.url"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deployments.telemetry import metrics
 from models.documents.personal_data.masking import mask
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.pipelines.wakeup import Wakeup
 from serve.quality.config import QuestionLogConfig
 from serve.quality.log_files import LogFiles, Row

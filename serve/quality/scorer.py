@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from deployments.telemetry import metrics
 from models.corpus.score_references import ScoreReferences
-from models.errors import DatabaseUnavailableError
+from models.errors.storage import DatabaseUnavailableError
 from serve.pipelines.answering import Answered
 from serve.pipelines.wakeup import Wakeup
 from serve.quality.config import ScoringConfig

@@ -14,9 +14,10 @@ import models.errors
 import models.types
 from deployments.calls.envelope import Envelope
 from deployments.cluster import environment
-from models.errors import RagError
+from models.errors.base import RagError
 from models.index.follow import DenseRequest, LexicalRequest
 from models.reranking.base import RerankRequest
+from tests.submodules import submodules
 
 ROOT = Path(__file__).parents[2]
 WIRE_TYPES = [
@@ -28,6 +29,7 @@ WIRE_TYPES = [
 
 def _errors(kind: type[RagError] = RagError) -> list[type[RagError]]:
     importlib.import_module("serve.cli.remote")
+    list(submodules(models.errors))
     return [kind, *(error for subclass in kind.__subclasses__() for error in _errors(subclass))]
 
 

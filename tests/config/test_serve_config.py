@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.catalog import Catalog
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.config_file import Machine, check, read, settings_of
 from serve.config_models import STAGES
 from serve.settings import Settings

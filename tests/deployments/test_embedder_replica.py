@@ -13,7 +13,9 @@ from deployments.embedder import Embedder, InputsCall
 from models.catalog import Catalog
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents
-from models.errors import ConfigError, ConflictError, DeadlineExceededError, InvalidRequestError, ModelNotFoundError
+from models.errors.configuration import ConfigError, ModelNotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError
+from models.errors.stages import DeadlineExceededError
 from models.index.token_codec import encode_tokens
 from models.types import Embeddings, FloatArray
 from tests.contexts import envelope

@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY
 from deployments.autoscaling import BACKLOG_S, DEMAND
 from deployments.generator import Generator
 from models.catalog import Catalog, CatalogEntry, ModelEntry
-from models.errors import InvalidRequestError, StageUnavailableError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.generation.base import EngineActivity
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.types import (

@@ -20,7 +20,9 @@ from deployments.replica.user_config import parse_user_config
 from deployments.reranker import Reranker, RerankerClient, RerankerConfig
 from models.breaker import Breaker, BreakerConfig
 from models.catalog import Catalog
-from models.errors import ConfigError, InvalidRequestError, StageUnavailableError
+from models.errors.configuration import ConfigError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.types import ChatMessage, CompletionRequest, GenerationRequest, Passage, SamplingOptions
 from serve.live_services import LiveServices
 from serve.settings import Settings

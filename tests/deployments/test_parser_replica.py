@@ -20,7 +20,10 @@ from deployments.parser import ParseCall, Parser, ParserClient
 from models.catalog import Catalog
 from models.documents.base import Document
 from models.documents.chunkers.base import ChunkingOptions
-from models.errors import ConfigError, OverloadedError, StageUnavailableError, UnreadableDocumentError
+from models.errors.configuration import ConfigError
+from models.errors.limits import OverloadedError
+from models.errors.requests import UnreadableDocumentError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.tokens.text_tokenizer import Tokenizer
 from models.types import Chunk, ParsedFile

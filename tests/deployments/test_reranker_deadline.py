@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deployments.reranker import Reranker
 from models.catalog import Catalog, CatalogEntry, ModelEntry
-from models.errors import DeadlineExceededError
+from models.errors.stages import DeadlineExceededError
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.pair_scores import PairScores
 from models.tokens.encoding import Encoding

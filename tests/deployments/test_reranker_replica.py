@@ -10,7 +10,7 @@ import pytest
 
 from deployments.reranker import Reranker
 from models.catalog import Catalog
-from models.errors import DeadlineExceededError
+from models.errors.stages import DeadlineExceededError
 from models.reranking import offline
 from models.reranking.base import RerankRequest
 from models.reranking.blend import blend

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from models.corpus.corpus import Corpus
-from models.errors import DeadlineExceededError, NotFoundError
+from models.errors.requests import NotFoundError
+from models.errors.stages import DeadlineExceededError
 from models.index.follow import DenseRequest, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.index.token_codec import encode_tokens

@@ -17,7 +17,10 @@ from deployments.replica.storage import StorageConfig
 from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
 from models.deadline import Deadline
-from models.errors import ConfigError, DeadlineExceededError, NotFoundError, VectorDatabaseUnavailableError
+from models.errors.configuration import ConfigError
+from models.errors.requests import NotFoundError
+from models.errors.stages import DeadlineExceededError
+from models.errors.storage import VectorDatabaseUnavailableError
 from models.index.follow import DenseRequest, LexicalRequest, merge
 from models.index.lexical_shards import ShardRequest, merge_answers, total_counts
 from models.index.milvus_config import MilvusConfig

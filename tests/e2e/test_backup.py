@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from serve.cli.backup.run import back_up, restore
 from serve.cli.remote import RemoteService
 from tests.conftest import Service

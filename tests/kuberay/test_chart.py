@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.kubernetes.chart import chart_of
 from serve.cli.main import app
 from tests.kuberay.conftest import KUBERAY, base_text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.kubernetes.groups import Replica, num_pods
 from serve.cli.kubernetes.render import TEMPLATE_FILE, render
 from serve.cli.kubernetes.values import HardwareClass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.filters import (
     MAX_COMPARISONS,
     MAX_DEPTH,

@@ -11,7 +11,7 @@ import pytest
 
 from models.catalog import Catalog
 from models.embedding.sentence_transformers_model import SentenceTransformersConfig, SentenceTransformersModel
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.packed_e5 import unpacked
 from models.reranking.token_scoring import token_generations
 from models.source import resolve_source

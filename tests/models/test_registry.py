@@ -7,7 +7,8 @@ import pytest
 from models.catalog import Catalog
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_queries
-from models.errors import ConfigError, RagError
+from models.errors.base import RagError
+from models.errors.configuration import ConfigError
 
 
 class ShoutingConfig(HashingConfig):

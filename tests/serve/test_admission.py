@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from deployments.cluster.request_ids import OneRequestId
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 from serve.access.caller import Caller
 from serve.admission import Admission, AdmissionConfig
 from serve.middleware import LIMITED, AdmissionLimit, RequestLog

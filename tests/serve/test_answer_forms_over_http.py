@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from models.deadline import Deadline
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.stage_status import StageStatus
 from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext
 from serve.live_services import LiveServices

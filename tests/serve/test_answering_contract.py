@@ -7,7 +7,8 @@ import pytest
 
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
-from models.errors import NotFoundError, StageUnavailableError
+from models.errors.requests import NotFoundError
+from models.errors.stages import StageUnavailableError
 from models.types import GenerationDelta, GenerationRequest, RequestContext, Scope
 from serve.caching import answers, retrieval
 from serve.caching.answers import AnswerSettings, CachedAnswering

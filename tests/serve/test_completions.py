@@ -8,7 +8,7 @@ import pytest
 from models.corpus.completion import Completion
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.types import Chunk
 from serve.pipelines.completions import MAX_CHUNKS, Completions
 from tests.contexts import within

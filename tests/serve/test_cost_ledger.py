@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from deployments.telemetry import metrics
 from models.corpus.corpus import Corpus
 from models.corpus.monthly_costs import MonthlyCosts
-from models.errors import DatabaseUnavailableError
+from models.errors.storage import DatabaseUnavailableError
 from serve.pipelines.cost_ledger import CostLedger
 from serve.pipelines.metering import CostConfig, Metering, Price
 from serve.settings import Settings

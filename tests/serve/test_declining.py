@@ -8,7 +8,7 @@ import pytest
 
 from models.answer_form import AnswerForm
 from models.corpus.corpus import Corpus
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.prompts.library import default_prompts
 from serve.pipelines.answering import Answered, Answering, Query
 from serve.pipelines.declining_generation import DecliningGeneration

@@ -12,7 +12,7 @@ import pytest
 from deployments.calls.inline import InlineHandle
 from deployments.calls.stage_breaker import StageBreakerConfig
 from deployments.embedder import EmbedderClient
-from models.errors import DeadlineExceededError, StageUnavailableError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.stage_status import StageStatus
 from serve.live_services import LiveServices
 from serve.pipelines.retrieve import RetrievalConfig

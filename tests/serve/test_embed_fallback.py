@@ -19,7 +19,8 @@ from deployments.embedder import Embedder, EmbedderClient, InputsCall
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.embedding.hashing_model import HashingConfig, HashingModel
-from models.errors import RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.stages import StageUnavailableError
 from models.types import Embeddings
 from serve.api.services import BackgroundWork
 from serve.ingress import fallback_models

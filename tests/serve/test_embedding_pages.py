@@ -6,7 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, UnusableVectorError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import UnusableVectorError
+from models.errors.stages import DeadlineExceededError, InternalError
 from models.types import Embeddings, RequestContext
 from serve.pipelines.embedding_pages import PAGE_CHUNKS, SHARED_PAGE_CHARS, EmbeddingPages, Space
 from serve.pipelines.suspects import Suspects

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError
+from models.errors.stages import DeadlineExceededError
 from models.types import CANARY_TENANT, RequestContext, Scope
 from serve.pipelines.fair_retrieval import RECENT_S, FairRetrieval, RetrievalTurns
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved

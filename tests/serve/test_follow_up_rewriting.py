@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from models.errors import ModelNotFoundError, OverloadedError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.limits import OverloadedError
+from models.errors.stages import StageUnavailableError
 from models.prompts.library import default_prompts
 from models.types import ChatMessage, CompletionRequest, RequestContext
 from serve.pipelines.follow_up_rewriting import FollowUpConfig, LanguageModelRewriter, RuleRewriter, follow_up_rewriter

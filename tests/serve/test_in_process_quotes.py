@@ -6,7 +6,7 @@ import pytest
 
 from deployments.generator import quoting_models
 from models.catalog import Catalog
-from models.errors import ModelNotFoundError
+from models.errors.configuration import ModelNotFoundError
 from models.types import ChatMessage, GenerationDelta, GenerationRequest, Passage, RequestContext
 from serve.pipelines.in_process_quotes import InProcessQuotes
 from tests.contexts import within

@@ -17,14 +17,10 @@ from sqlalchemy import event
 from models.corpus.corpus import Corpus
 from models.corpus.jobs import MAX_ATTEMPTS
 from models.corpus.records import StoreFile
-from models.errors import (
-    DeadlineExceededError,
-    InternalError,
-    OverloadedError,
-    RagError,
-    StageUnavailableError,
-    UnusableVectorError,
-)
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import UnusableVectorError
+from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import BACKGROUND_PRIORITY, Embeddings, ParsedFile, RequestContext
 from serve.pipelines.ingest import IngestConfig, IngestPipeline

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from deployments.cluster.environment import free_port
 from models.catalog import Catalog
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.types import GenerationDelta, GenerationRequest, RequestContext
 from serve.clients import Clients
 from serve.live_services import LiveServices

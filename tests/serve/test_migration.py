@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from models.corpus.corpus import Corpus
-from models.errors import ConflictError, OverloadedError
+from models.errors.limits import OverloadedError
+from models.errors.requests import ConflictError
 from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Embeddings, Ranking, RequestContext, Scope

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
 from models.corpus.corpus import Corpus
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.prompts.library import PromptLibrary, default_prompts
 from models.types import GenerationDelta, GenerationRequest, RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query

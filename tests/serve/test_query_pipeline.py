@@ -10,15 +10,10 @@ import pytest
 from deployments.generator import InlineGenerator
 from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
-from models.errors import (
-    DeadlineExceededError,
-    InternalError,
-    InvalidRequestError,
-    NotFoundError,
-    OverloadedError,
-    RagError,
-    StageUnavailableError,
-)
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.requests import InvalidRequestError, NotFoundError
+from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.passage_order import OrderName
 from models.types import GenerationDelta, GenerationRequest, RequestContext, SamplingOptions, Scope

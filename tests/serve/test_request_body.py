@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 from serve.access.caller import EVERYBODY, Caller
 from serve.admission import Admission, AdmissionConfig
 from serve.api.json_request import INLINE_BYTES, MAX_CONTAINERS, MAX_DEPTH, MAX_VALUES

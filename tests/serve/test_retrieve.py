@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from models.corpus.corpus import Corpus
-from models.errors import InvalidRequestError, NotFoundError, OverloadedError, StageUnavailableError
+from models.errors.limits import OverloadedError
+from models.errors.requests import InvalidRequestError, NotFoundError
+from models.errors.stages import StageUnavailableError
 from models.filters import Comparison
 from models.reranking.query import SearchedQuery
 from models.types import Passage, RequestContext, Reranking, Scope

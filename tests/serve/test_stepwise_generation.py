@@ -10,7 +10,9 @@ import pytest
 from deployments.generator import InlineGenerator
 from models.answer_form import AnswerForm, AnswerStep, ResponseMode
 from models.corpus.corpus import Corpus
-from models.errors import DeadlineExceededError, InvalidRequestError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext, SamplingOptions
 from serve.pipelines.answering import Answered, TextGenerated

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from models.catalog import Catalog
-from models.errors import DeadlineExceededError, OverloadedError, StageUnavailableError
+from models.errors.limits import OverloadedError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.reranking.query import QueryTokens, SearchedQuery
 from models.types import Chunk, Passage, Scope
 from serve.live_services import LiveServices

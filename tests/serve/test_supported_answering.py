@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import ChatMessage, RequestContext, SamplingOptions
 from serve.pipelines.answering import Event, PassagesFound, Query
 from serve.pipelines.supported_answering import SupportedAnswering

@@ -19,7 +19,8 @@ from deployments.embedder import EmbedderClient, InputsCall
 from deployments.replica.received import received
 from deployments.telemetry.otlp import Tracer, TracingConfig
 from deployments.telemetry.spans import Traced
-from models.errors import OverloadedError, RagError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
 from models.types import Embeddings
 from serve.settings import Settings
 from tests.contexts import TRACEPARENT, within

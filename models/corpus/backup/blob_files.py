@@ -12,7 +12,8 @@ from pathlib import Path
 
 from models.corpus.backup.manifest import Progress, fsync, sha256_of
 from models.corpus.blobs import BlobStore, FolderBlobStore
-from models.errors import ConfigError, NotFoundError
+from models.errors.configuration import ConfigError
+from models.errors.requests import NotFoundError
 
 NUM_THREADS = 4  # each has one file in memory; concurrent fsyncs share one write of the disk's journal
 # Another disk; not permitted; not supported; too many links; access denied.

@@ -37,7 +37,8 @@ from models.corpus.database import Database, allow_long_statements
 from models.corpus.file_versions import used_digests
 from models.corpus.remote_blobs import open_blobs
 from models.corpus.schema import SCHEMA_VERSION, files
-from models.errors import ConfigError, ConflictError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError
 
 MAX_ATTEMPTS = 20
 PAGES_A_STEP = 4_096  # of SQLite: 16 MB between two reports of progress

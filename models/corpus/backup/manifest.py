@@ -18,7 +18,10 @@ from sqlalchemy.exc import OperationalError
 
 from models.corpus.columns import metadata
 from models.corpus.schema import SCHEMA_VERSION
-from models.errors import ConfigError, ConflictError, DatabaseUnavailableError, OverloadedError, StorageFullError
+from models.errors.configuration import ConfigError
+from models.errors.limits import OverloadedError
+from models.errors.requests import ConflictError
+from models.errors.storage import DatabaseUnavailableError, StorageFullError
 
 FORMAT_VERSION = 1
 # A restore skips tables and columns that the backup of an earlier schema lacks.

@@ -33,7 +33,9 @@ from models.corpus.backup.storage_lease import PLACE, StorageLease, place_errors
 from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.database import Database
 from models.corpus.remote_blobs import RemoteBlobStore, open_blobs
-from models.errors import BlobsUnavailableError, ConfigError, NotFoundError
+from models.errors.configuration import ConfigError
+from models.errors.requests import NotFoundError
+from models.errors.storage import BlobsUnavailableError
 from models.filesystem import has_protocol, open_filesystem, protocol_of
 
 SETTING = "backups.url"

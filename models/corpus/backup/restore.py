@@ -45,7 +45,8 @@ from models.corpus.schema import (
     vector_stores,
     view_positions,
 )
-from models.errors import ConfigError, ConflictError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError
 from models.types import DEFAULT_VECTOR_STORE
 
 SQLITE_CACHE_KIB = 256 * 1024  # the indexes are written in random order: the default of 2 MB would thrash

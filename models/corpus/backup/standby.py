@@ -14,7 +14,8 @@ from models.corpus.backup.restore import check_replaceable, restore_backup
 from models.corpus.database import Database
 from models.corpus.ids import random_id
 from models.corpus.schema import leases
-from models.errors import ConfigError, ConflictError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError
 
 STATE_FILE = "standby.json"
 # What callers add. A standby's own ingestion and housekeeping add nothing here.

@@ -13,7 +13,8 @@ from typing import Any
 from models.corpus.backup.manifest import BackupUnderWayError
 from models.corpus.leases import CLOCK_TOLERANCE
 from models.corpus.remote_blobs import typed_client_errors
-from models.errors import ConflictError, RagError
+from models.errors.base import RagError
+from models.errors.requests import ConflictError
 
 LEASE_S, RENEW_S = 120.0, 20.0
 WRITE_PAUSES_S = (0.1, 0.4, 1.5, 0.0)  # between looks at one that its owner may be writing: not every place replaces it

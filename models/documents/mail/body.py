@@ -8,7 +8,7 @@ from models.documents.encoding import decode_as
 from models.documents.html_blocks import append_html
 from models.documents.mail.parts import part_bytes
 from models.documents.text import clean
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 ENCODED = "encoded files"
 UUENCODED_BEGIN = re.compile(r"begin [0-7]{3,4} \S")

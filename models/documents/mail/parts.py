@@ -7,7 +7,7 @@ from email import message_from_bytes
 from email.message import Message
 
 from models.documents.mail.fields import decoded, field_text
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 MAX_PARTS = 500
 MAX_PATH_CHARS = 200

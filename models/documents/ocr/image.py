@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), in the order blue, green, red
 

@@ -12,7 +12,7 @@ from lxml import etree
 
 from models.documents.entities import spell_entities
 from models.documents.word.xml import Element, name
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 MAX_ENTRIES = 10_000
 MAX_TYPES_BYTES = 2**20

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.documents.base import Document
 from models.documents.parsers.base import Member
 from models.documents.signatures import GZIP, TAR, ZIP, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 BROKEN = (
     *(zipfile.BadZipFile, zlib.error, tarfile.TarError, EOFError, OSError),

@@ -6,7 +6,7 @@ from models.documents.base import Document
 from models.documents.office.package import BROKEN, WORD_TYPES, OfficePackage, check_archive, holds
 from models.documents.signatures import ZIP, signature_of
 from models.documents.word.reader import read_word
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 
 class DocxConfig(BaseModel):

@@ -12,7 +12,7 @@ from models.documents.epub.book import CONTAINER, read_book
 from models.documents.html_blocks import HEADING_SELECTOR, append_element, parse_html
 from models.documents.office.package import BROKEN, OfficeKind, OfficePackage, check_archive
 from models.documents.signatures import ZIP, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 UNREADABLE = "encrypted or broken chapters"
 READER = OfficeKind("EPUB", ".epub")

@@ -13,7 +13,7 @@ from models.documents.ocr.scan import BEYOND_LIMIT, Scan
 from models.documents.parsers.pdf_layout import build_document
 from models.documents.pdf.line import Line
 from models.documents.signatures import signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 PAGE_POINTS = 842.0  # the longer side of a sheet of A4
 WITHOUT_TEXT = "images without text"

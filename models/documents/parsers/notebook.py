@@ -12,7 +12,7 @@ from models.documents.markdown_blocks import append_markdown
 from models.documents.options import NoOptions
 from models.documents.signatures import NOTEBOOK, signature_of
 from models.documents.text import clean
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 IMAGES = "images"
 

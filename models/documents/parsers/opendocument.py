@@ -16,7 +16,7 @@ from models.documents.opendocument.text import TextReader
 from models.documents.sheets.cells import TooManyCellsError
 from models.documents.signatures import ZIP, signature_of
 from models.documents.word.xml import Element
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 TYPE = b"application/vnd.oasis.opendocument."
 LIBREOFFICE = OfficeKind("OpenDocument", ".odt, .ods or .odp")

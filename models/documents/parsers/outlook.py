@@ -9,7 +9,7 @@ from models.documents.mail.outlook import OutlookError, read_outlook
 from models.documents.options import NoOptions
 from models.documents.parsers.base import Member
 from models.documents.signatures import OUTLOOK, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 
 class OutlookParser:

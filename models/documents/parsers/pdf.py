@@ -17,7 +17,7 @@ from models.documents.pdf.line import Line
 from models.documents.pdf.page_text import read_lines
 from models.documents.pdf.scans import read_scan
 from models.documents.signatures import PDF, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 # pdfium is not thread-safe, even if each thread has its own document: two threads corrupt its memory.
 PDFIUM_LOCK = threading.Lock()

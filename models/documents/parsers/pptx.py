@@ -6,7 +6,7 @@ from models.documents.base import Document
 from models.documents.office.package import BROKEN, POWERPOINT, SLIDE_TYPES, OfficePackage, check_archive, holds
 from models.documents.signatures import ZIP, signature_of
 from models.documents.slides.reader import read_slides
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 
 class PptxConfig(BaseModel):

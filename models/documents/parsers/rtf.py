@@ -4,7 +4,7 @@ from models.documents.base import Document
 from models.documents.options import NoOptions
 from models.documents.rich_text.reader import read_rich_text
 from models.documents.signatures import RTF, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 
 class RtfParser:

@@ -11,7 +11,7 @@ from models.documents.sheets.binary_cells import CellComments, read_binary_sheet
 from models.documents.sheets.cells import TooManyCellsError
 from models.documents.sheets.tables import append_sheet
 from models.documents.signatures import EXCEL_97, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 HIDDEN_SHEETS = "hidden sheets"
 

@@ -17,7 +17,7 @@ from models.documents.sheets.cells import TooManyCellsError, read_sheet
 from models.documents.sheets.tables import append_sheet
 from models.documents.sheets.workbook import SheetLink, Workbook, elements, read_workbook, rich_text
 from models.documents.signatures import ZIP, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 HIDDEN_SHEETS, CHARTS = "hidden sheets", "charts"
 

@@ -10,7 +10,7 @@ from models.documents.builder import DocumentBuilder
 from models.documents.entities import spell_entities
 from models.documents.records.elements import append_elements
 from models.documents.signatures import signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 OPENING = re.compile(rb"\s*<(?:\?xml\s|!DOCTYPE\s|(?:svg|rss|feed|urlset|project)[\s>])")
 ENTITIES = "unexpanded entities"

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 MAX_LEVELS = 40  # of pdfium
 MAX_DRAWN_BYTES = 64 * 2**20  # of drawing instructions; a form counts as 1,000 bytes at least

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from models.corpus.backup.scheduled import back_up_if_due
-from models.errors import RagError
+from models.errors.base import RagError
 from serve.cli.backup.places import Place
 from serve.cli.backup.run import check_exists, opened, shown_progress
 

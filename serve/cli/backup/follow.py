@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from models.corpus.backup.standby import Standby
-from models.errors import ConflictError, RagError
+from models.errors.base import RagError
+from models.errors.requests import ConflictError
 from serve.cli.backup.places import Place, scratch_folder
 from serve.cli.backup.run import contents_of, opened, shown_progress
 

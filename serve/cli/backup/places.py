@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 from deployments.replica.storage import StorageConfig
 from models.corpus.backup.repository import SETTING, BackupRepository, open_repository
 from models.corpus.backup.retention import Retention, StoredBackup
-from models.errors import ConfigError, InvalidRequestError, NotFoundError
+from models.errors.configuration import ConfigError
+from models.errors.requests import InvalidRequestError, NotFoundError
 from serve.cli.backup.run import storage_of
 from serve.config_file import read, settings_of
 

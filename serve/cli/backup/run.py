@@ -14,7 +14,7 @@ from models.corpus.backup.manifest import Manifest
 from models.corpus.backup.manifest import Progress as Report
 from models.corpus.backup.restore import restore_backup
 from models.corpus.database import Database, open_database
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.config_file import read, settings_of
 
 SQLITE = "sqlite:///"

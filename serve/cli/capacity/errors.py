@@ -1,6 +1,6 @@
 """Why there is no plan."""
 
-from models.errors import RagError
+from models.errors.base import RagError
 
 
 class PlanError(RagError):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 CLIENTS_S = 15.0
 SPARE_FILES = 200  # for everything else

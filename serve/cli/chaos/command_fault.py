@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.chaos.fault import LASTS_S
 
 

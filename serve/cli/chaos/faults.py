@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.chaos.client_faults import IdleClients, SlowClients
 from serve.cli.chaos.clock_fault import DAY_S, ClockJump
 from serve.cli.chaos.command_fault import CommandFault

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import openai
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.chaos.fault import Fault
 from serve.cli.chaos.outcomes import Outcome, Row, row_of, slow_after_s
 from serve.cli.chaos.uploads import Uploads, lost_files, upload_documents, wait_until_ingested

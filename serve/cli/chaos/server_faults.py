@@ -10,7 +10,7 @@ from signal import SIGKILL
 
 import psutil
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.chaos.fault import LASTS_S, Fault
 from serve.cli.chaos.process_faults import Stopped, send
 

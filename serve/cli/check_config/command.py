@@ -21,7 +21,7 @@ def check_config(
 
     environment.apply()  # before Ray is imported
     from deployments.cluster.start import ClusterSize
-    from models.errors import ConfigError
+    from models.errors.configuration import ConfigError
     from serve.config_file import Machine, check, read
     from serve.local_config import check_here
 

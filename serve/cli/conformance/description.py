@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 METHODS = ("get", "post", "delete")
 JSON, EVENT_STREAM, FORM = "application/json", "text/event-stream", "multipart/form-data"

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 TEXT = "# Ovens\n\nThe oven heats to 250 degrees.\n"
 QUESTION = "How hot does the oven get?"

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from models.corpus.ids import random_id
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.index.milvus_collection import Collection, Milvus
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_index import MilvusDenseIndex, MilvusLexicalIndex

@@ -10,7 +10,7 @@ from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
 from models.embedding.base import TokenEmbedding, TokenEmbeddingModel, has_token_vectors
 from models.embedding.offline import forward_all
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.evidence import Signals
 from models.generation.evidence_weights import MINILM, SPACES, Space
 from models.generation.reading import spans_in_indexed_text

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.options import console
 
 T = TypeVar("T")

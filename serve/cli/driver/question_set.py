@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 
 Qrels = dict[str, dict[str, int]]
 Relevance = tuple[str, str, int]

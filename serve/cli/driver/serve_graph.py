@@ -15,7 +15,7 @@ from ray.serve.schema import LoggingConfig
 from deployments.cluster.environment import free_port
 from deployments.cluster.start import ClusterSize, local_cluster
 from models.deadline import Deadline
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.types import DEFAULT_TENANT, RequestContext
 from serve.cli.driver.closed_loop import Load, LoadResult, drive
 from serve.cli.driver.servers import HOST

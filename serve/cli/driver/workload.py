@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 
 QUERY_TOKENS = (6, 14)  # ten in the mean, special tokens included
 CHUNK_TOKENS = 256

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
-from models.errors import InvalidRequestError, did_you_mean
+from models.errors.requests import InvalidRequestError
+from models.errors.suggestions import did_you_mean
 from serve.cli.driver.evaluated_service import CHUNKING, STRATEGIES, Corpus, EvaluatedService, SearchOutcome
 from serve.cli.driver.question_set import QuestionSet
 from serve.cli.eval.evaluate import Options, Report, search_all

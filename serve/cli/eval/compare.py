@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.eval.measures import MAIN_METRIC, Estimate, estimates
 from serve.cli.eval.modes import PARENTS
 from serve.cli.eval.run import ModeRun, Run, SetRun

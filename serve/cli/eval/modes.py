@@ -1,6 +1,7 @@
 """The search modes to measure, each with its request body."""
 
-from models.errors import InvalidRequestError, did_you_mean
+from models.errors.requests import InvalidRequestError
+from models.errors.suggestions import did_you_mean
 from serve.cli.driver.evaluated_service import SearchBody
 
 # A near-duplicate of a relevant document is relevant too, so only the modes that clients get by default remove it.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.question_set import Qrels, QuestionSet
 from serve.cli.eval.measures import Rankings, scored
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, console
 
 TIMEOUT_S = 3600.0  # of a store with very many files

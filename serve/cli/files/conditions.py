@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 
 # Longer signs first: ">=" is not ">" and a value that begins with "=".
 OPERATORS = {">=": "gte", "<=": "lte", "!=": "ne", "=": "eq", ">": "gt", "<": "lt"}

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from models.catalog import Catalog
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.types import DEFAULT_VECTOR_STORE
 from serve.cli.remote import IngestedFile, RemoteError, RemoteService, form_name
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.corpus.api_keys import ApiKey, ApiKeys, Role
 from models.corpus.database import open_database
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.access.keys import TENANT
 from serve.access.limits import OF_TENANTS, CallerLimits
 from serve.cli.options import console

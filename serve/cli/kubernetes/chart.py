@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.kubernetes.render import GENERATED_FILE
 
 NAME, TEMPLATES = "ragserve", "templates"

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.settings import Settings
 
 

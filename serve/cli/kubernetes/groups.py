@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.kubernetes.values import HardwareClass
 
 # Serve's default.

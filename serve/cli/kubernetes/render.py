@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from models.errors import ConfigError, did_you_mean
+from models.errors.configuration import ConfigError
+from models.errors.suggestions import did_you_mean
 from serve.cli.kubernetes.drain import Drain
 from serve.cli.kubernetes.groups import Replica, num_pods, replica_of
 from serve.cli.kubernetes.scheduled_backups import backup_manifests

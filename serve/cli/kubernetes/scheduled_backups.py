@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.backups.config import BackupsConfig
 from serve.cli.kubernetes.values import VALUES_FILE, Values
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from models.errors import ConfigError, did_you_mean
+from models.errors.configuration import ConfigError
+from models.errors.suggestions import did_you_mean
 from serve.config_file import read
 
 VALUES_FILE = "values.yaml"

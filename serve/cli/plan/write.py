@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments.calls.coalescer import CoalescingConfig
 from deployments.replica.user_config import TokenBatchedConfig
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.admission import MAX_QUESTIONS
 from serve.cli.capacity.plan import Plan, StagePlan
 from serve.cli.capacity.profile import DEPLOYMENTS, SHARDED, StageName

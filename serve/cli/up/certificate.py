@@ -11,7 +11,7 @@ from rich.console import Console
 
 from deployments.cluster.certificate import admin_socket, renew_certificate
 from deployments.cluster.haproxy import TLS_CERTIFICATE
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 WARN_DAYS = 14
 DAY_S = 86_400

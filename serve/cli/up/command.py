@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.ask.command import ask
 from serve.cli.ingest.command import ingest
 from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console

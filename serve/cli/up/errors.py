@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.errors import RagError
+from models.errors.base import RagError
 
 
 class StartError(RagError):

@@ -15,7 +15,7 @@ from deployments.cluster.start import ClusterSize, deploy, local_cluster, restar
 from deployments.cluster.strict_schema import Problem
 from deployments.telemetry.exposition import PORT
 from models.catalog import Catalog
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.data_folder import check_writable, owned
 from serve.cli.remote import RemoteError, RemoteService
 from serve.cli.up.addresses import first_question, places

@@ -8,7 +8,10 @@ import pytest
 
 from deployments.calls.coalescer import Coalescer, CoalescingConfig, quick_s, wait_s
 from deployments.calls.envelope import Envelope
-from models.errors import DeadlineExceededError, NotFoundError, OverloadedError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.requests import NotFoundError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.types import RequestContext
 from tests.contexts import assert_arrived, of_two_tenants, within
 from tests.patience import PATIENCE_S

@@ -8,7 +8,8 @@ from prometheus_client import REGISTRY
 
 from deployments.calls.client import StageClient
 from deployments.calls.inline import InlineHandle, InlineStage
-from models.errors import DeadlineExceededError, InternalError, InvalidRequestError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import DeadlineExceededError, InternalError
 from models.stage_status import StageStatus
 from tests.contexts import TRACEPARENT, assert_arrived, of_two_tenants, within
 from tests.patience import PATIENCE_S

@@ -13,17 +13,11 @@ from deployments.calls.inline import InlineHandle
 from deployments.calls.stage_breaker import WARM_S, StageBreaker, StageBreakerConfig
 from deployments.calls.waiting_calls import TICK_S, Repeat
 from models.breaker import worst
-from models.errors import (
-    BreakerOpenError,
-    DatabaseUnavailableError,
-    DeadlineExceededError,
-    InternalError,
-    InvalidRequestError,
-    OverloadedError,
-    RagError,
-    StageUnavailableError,
-    VectorDatabaseUnavailableError,
-)
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import BreakerOpenError, DeadlineExceededError, InternalError, StageUnavailableError
+from models.errors.storage import DatabaseUnavailableError, VectorDatabaseUnavailableError
 from models.stage_status import StageStatus
 from models.types import BACKGROUND_PRIORITY
 from tests.contexts import within

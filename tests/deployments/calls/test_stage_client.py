@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from models.errors import DeadlineExceededError, InternalError, InvalidRequestError, OverloadedError, RagError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import DeadlineExceededError, InternalError
 from tests.contexts import assert_arrived, of_two_tenants, within
 from tests.patience import PATIENCE_S
 from tests.probe import Probe

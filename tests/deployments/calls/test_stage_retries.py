@@ -10,7 +10,9 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.calls.client import MAX_RETRY_S, StageClient
 from deployments.calls.envelope import Envelope
-from models.errors import ModelUnavailableError, OverloadedError, StageUnavailableError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import ModelUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.retry_budget import BURST, RetryBudget
 from models.types import BACKGROUND_PRIORITY
 from tests.contexts import within

@@ -23,7 +23,7 @@ from deployments.cluster import haproxy
 from deployments.cluster.certificate import renew_certificate
 from deployments.cluster.environment import free_port
 from deployments.cluster.haproxy_errors import REFUSALS, REQUEST_S, write_error_files
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.api.errors import ErrorBody
 from serve.cli.remote import RemoteError, RemoteService, UnreachableError
 from tests.certificates import pair

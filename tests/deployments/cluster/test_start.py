@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deployments.cluster import start
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 
 # From Ray 2.60, _private/node.py.
 TIMED_OUT = "The current node timed out during startup. This could happen because some of the raylet failed to startup."

@@ -14,7 +14,7 @@ from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import BatchedStageConfig, TokenBatchedConfig
 from models.deadline import Deadline
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 from models.generation.base import EngineActivity
 from models.tokens.encoding import Encoding
 from models.types import BACKGROUND_PRIORITY

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.replica import liveness
 from deployments.replica.liveness import Liveness
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 
 STUCK_S = 100.0
 

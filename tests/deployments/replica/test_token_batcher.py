@@ -11,7 +11,9 @@ import pytest
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, ModelUnavailableError, OverloadedError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import ModelUnavailableError
+from models.errors.stages import DeadlineExceededError
 from models.tokens.encoding import Encoding
 from tests.patience import PATIENCE_S
 

@@ -19,7 +19,8 @@ from deployments.calls.inline import InlineHandle
 from deployments.replica.received import received
 from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import SERVE_LOGGER, join_serve_log, log_as, readable
-from models.errors import DeadlineExceededError, ModelNotFoundError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.stages import DeadlineExceededError
 from tests.contexts import TRACEPARENT, of_two_tenants
 
 Lines = Callable[[], list[dict[str, Any]]]

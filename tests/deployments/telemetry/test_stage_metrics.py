@@ -12,7 +12,8 @@ from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
 from deployments.telemetry.metrics import FirstNames
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, OverloadedError
+from models.errors.limits import OverloadedError
+from models.errors.stages import DeadlineExceededError
 from models.tokens.encoding import Encoding
 from tests.patience import PATIENCE_S
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from corpus_samples import STORE, TENANT, complete, completion_of
 
 from models.corpus.corpus import Corpus
-from models.errors import ConflictError, NotFoundError
+from models.errors.requests import ConflictError, NotFoundError
 from tests.patience import PATIENCE_S
 
 DELETE_EVERY = 5

@@ -29,7 +29,9 @@ from models.corpus.backup.retention import Retention, StoredBackup, is_due
 from models.corpus.backup.scheduled import BackupRound, back_up_if_due, prune
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
-from models.errors import BlobsUnavailableError, ConfigError, ConflictError, NotFoundError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError, NotFoundError
+from models.errors.storage import BlobsUnavailableError
 from tests.patience import PATIENCE_S
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)  # a Monday

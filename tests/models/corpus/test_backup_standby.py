@@ -16,7 +16,8 @@ from models.corpus.backup.standby import Standby
 from models.corpus.corpus import Corpus
 from models.corpus.feedback import Judgement
 from models.corpus.schema import files
-from models.errors import ConfigError, ConflictError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError
 from tests.patience import PATIENCE_S
 
 

@@ -14,7 +14,7 @@ from corpus_samples import TENANT
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 from tests.patience import PATIENCE_S
 
 FORK = multiprocessing.get_context("fork")

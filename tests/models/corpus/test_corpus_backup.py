@@ -53,7 +53,8 @@ from models.corpus.corpus import Corpus
 from models.corpus.leases import claim_lease, is_leased, release_lease
 from models.corpus.records import PageRequest
 from models.corpus.schema import SCHEMA_VERSION, schema_version, view_positions
-from models.errors import ConfigError, ConflictError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError
 from tests.patience import PATIENCE_S
 
 PAGE = PageRequest(limit=100, order="asc")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from models.corpus.blobs import FolderBlobStore
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 
 
 def test_content_is_found_under_its_sha256(state_folder: Path) -> None:

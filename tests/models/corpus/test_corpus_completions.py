@@ -9,7 +9,7 @@ from corpus_samples import GENERATION, STORE, TENANT, Clock, Follower, cut, embe
 from models.corpus.completion import Completion
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
-from models.errors import ConflictError, InvalidRequestError, MissingVectorsError
+from models.errors.requests import ConflictError, InvalidRequestError, MissingVectorsError
 
 
 def attach(corpus: Corpus, name: str, store: str = STORE) -> str:

@@ -22,7 +22,7 @@ from corpus_children import (
 from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Follower, complete, cut
 
 from models.corpus.corpus import Corpus
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 from models.types import Chunk
 
 NUM_KILLS = int(os.environ.get("RAGSERVE_KILLS", "12"))

@@ -11,7 +11,8 @@ from models.corpus.backup.retention import Retention
 from models.corpus.backup.scheduled import back_up_if_due
 from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
-from models.errors import STORAGE_ERRORS, ConfigError, DatabaseDamagedError
+from models.errors.configuration import ConfigError
+from models.errors.storage import STORAGE_ERRORS, DatabaseDamagedError
 from tests.damage import damage
 
 

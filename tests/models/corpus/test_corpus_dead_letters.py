@@ -9,7 +9,7 @@ from models.corpus.corpus import Corpus
 from models.corpus.dead_letters import REPLAY_STEP, Selection
 from models.corpus.failures import FailureReason
 from models.corpus.records import PageRequest
-from models.errors import InvalidRequestError, NotFoundError
+from models.errors.requests import InvalidRequestError, NotFoundError
 
 ALL = Selection()
 

@@ -15,7 +15,7 @@ from models.corpus.records import Job, PageRequest, StoreFile
 from models.corpus.store_changes import VectorStoreChanges
 from models.enrichment.options import KINDS, PLAIN, Enrichment, IngestOptions
 from models.enrichment.sketch import sketch_of
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Attributes, Comparison
 from models.types import Chunk
 

@@ -12,7 +12,7 @@ from models.corpus.backup.restore import restore_backup
 from models.corpus.corpus import Corpus
 from models.corpus.feedback import Feedback, Judgement
 from models.corpus.records import PageRequest
-from models.errors import ConflictError, NotFoundError
+from models.errors.requests import ConflictError, NotFoundError
 
 
 def test_feedback_is_read_by_another_process_as_it_was_given(

@@ -7,7 +7,7 @@ from models.corpus.chunking import Chunking
 from models.corpus.corpus import Corpus
 from models.corpus.file_batches import BatchItem
 from models.corpus.records import FileCounts, PageRequest
-from models.errors import InvalidRequestError, NotFoundError
+from models.errors.requests import InvalidRequestError, NotFoundError
 
 
 def upload(corpus: Corpus, *names: str) -> list[str]:

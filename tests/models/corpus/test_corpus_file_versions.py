@@ -11,7 +11,7 @@ from models.corpus.backup.blob_files import list_digests
 from models.corpus.backup.create import create_backup
 from models.corpus.backup.restore import restore_backup
 from models.corpus.corpus import Corpus
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from corpus_samples import SCOPE, STORE, TENANT, Clock, complete, ingest, stored
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 
 
 def test_an_upload_is_returned_as_it_was(corpus: Corpus) -> None:

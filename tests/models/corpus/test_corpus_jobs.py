@@ -8,7 +8,7 @@ from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Clock, complete, cu
 from models.corpus.corpus import Corpus
 from models.corpus.jobs import MAX_ATTEMPTS
 from models.corpus.records import Job
-from models.errors import ConflictError, InvalidRequestError
+from models.errors.requests import ConflictError, InvalidRequestError
 from models.types import FloatArray
 
 

@@ -12,7 +12,7 @@ from models.corpus.responses import StoredResponse
 from models.corpus.summaries import Summary
 from models.corpus.turn_vectors import TurnSource
 from models.corpus.user_facts import MAX_FACTS
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 
 SPACE, OTHER_SPACE = "tiny@1", "tiny@2"
 VECTOR = np.array([0.6, 0.8], np.float32)

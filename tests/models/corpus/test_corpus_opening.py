@@ -9,7 +9,8 @@ from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
 from models.corpus.database_config import DatabaseConfig
 from models.corpus.schema import SCHEMA_VERSION, schema_version
-from models.errors import ConfigError, DatabaseUnavailableError
+from models.errors.configuration import ConfigError
+from models.errors.storage import DatabaseUnavailableError
 
 
 def test_a_reopened_corpus_has_what_it_had(corpus: Corpus, database_url: str, state_folder: Path) -> None:

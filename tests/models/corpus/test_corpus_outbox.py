@@ -9,7 +9,7 @@ from corpus_samples import STORE, TENANT, Clock, complete, ingest
 from models.corpus.corpus import Corpus
 from models.corpus.file_batches import BatchItem
 from models.corpus.outbox import Event
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 
 SINK = "webhook"
 

@@ -10,7 +10,7 @@ import pytest
 from corpus_samples import STORE, TENANT, Clock, complete, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
-from models.errors import ConflictError, NotFoundError
+from models.errors.requests import ConflictError, NotFoundError
 from tests.patience import PATIENCE_S
 
 NUM_ROUNDS = 15

@@ -15,7 +15,9 @@ from models.corpus.backup.restore import restore_backup
 from models.corpus.blobs import BlobStore, FolderBlobStore
 from models.corpus.corpus import Corpus
 from models.corpus.remote_blobs import RemoteBlobStore, open_blobs
-from models.errors import BlobsUnavailableError, ConfigError, NotFoundError
+from models.errors.configuration import ConfigError
+from models.errors.requests import NotFoundError
+from models.errors.storage import BlobsUnavailableError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from models.corpus.corpus import Corpus
 from models.corpus.history import HistoryLimit, num_chars_of
 from models.corpus.records import PageRequest
 from models.corpus.responses import ResponseStatus, StoredResponse
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 
 
 def item(item_id: str) -> Item:

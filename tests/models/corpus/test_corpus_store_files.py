@@ -4,7 +4,7 @@ from corpus_samples import SCOPE, STORE, TENANT, complete, ingest, stored_texts
 from models.corpus.chunking import Chunking
 from models.corpus.corpus import Corpus
 from models.corpus.records import Attributes, PageRequest
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 
 
 def upload(corpus: Corpus, name: str = "a.md") -> str:

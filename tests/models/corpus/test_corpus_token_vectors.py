@@ -9,7 +9,7 @@ from models.corpus.corpus import Corpus
 from models.corpus.records import Job, TokenChanges
 from models.corpus.schema import token_vectors
 from models.corpus.views import Shard
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import FloatArray
 
 NEXT_GENERATION = "wide@1"

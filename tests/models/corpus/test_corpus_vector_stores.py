@@ -9,7 +9,7 @@ from models.corpus.file_batches import BatchItem
 from models.corpus.records import FileCounts, PageRequest
 from models.corpus.store_changes import VectorStoreChanges
 from models.corpus.vector_stores import TOUCH_EVERY_S
-from models.errors import ConflictError, InvalidRequestError, NotFoundError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 from models.types import Scope
 
 

@@ -5,7 +5,7 @@ import pytest
 from corpus_samples import DIM, GENERATION, SCOPE, STORE, TENANT, Follower, cut, embed, ingest, stored_texts
 
 from models.corpus.corpus import Corpus
-from models.errors import ConflictError, InvalidRequestError
+from models.errors.requests import ConflictError, InvalidRequestError
 from models.types import Passage, Scope
 
 

@@ -18,13 +18,9 @@ from models.breaker import BreakerConfig, ignore_change
 from models.corpus.database import Database, allow_long_statements, open_database
 from models.corpus.database_breakers import SLOW_S, DatabaseBreakers
 from models.corpus.database_config import DatabaseConfig
-from models.errors import (
-    DatabaseBusyError,
-    DatabaseUnavailableError,
-    NotFoundError,
-    RagError,
-    StatementTimeoutError,
-)
+from models.errors.base import RagError
+from models.errors.requests import NotFoundError
+from models.errors.storage import DatabaseBusyError, DatabaseUnavailableError, StatementTimeoutError
 from tests.patience import PATIENCE_S
 
 T = TypeVar("T")

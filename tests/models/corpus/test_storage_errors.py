@@ -16,13 +16,13 @@ from models.corpus.corpus import Corpus
 from models.corpus.database import open_database
 from models.corpus.database_config import DatabaseConfig
 from models.corpus.storage_errors import database_error
-from models.errors import (
+from models.errors.base import RagError
+from models.errors.requests import NotFoundError
+from models.errors.storage import (
     BlobsUnavailableError,
     DatabaseBusyError,
     DatabaseDamagedError,
     DatabaseUnavailableError,
-    NotFoundError,
-    RagError,
     StatementTimeoutError,
     StorageFullError,
 )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 import pytest
 
 from models.corpus.writer_turns import MAX_PATIENT, WriterTurns
-from models.errors import DatabaseBusyError
+from models.errors.storage import DatabaseBusyError
 from tests.patience import PATIENCE_S
 
 

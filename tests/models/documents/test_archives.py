@@ -10,7 +10,7 @@ from document_checks import assert_well_formed, block_texts
 
 from models.documents.parse import parse
 from models.documents.parsers.archive import ArchiveConfig, ArchiveParser
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from models.location import encode_anchors, locate
 
 FILES = {

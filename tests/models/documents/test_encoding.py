@@ -8,7 +8,7 @@ import pytest
 from models.documents.encoding import decode, is_binary
 from models.documents.parse import parse
 from models.documents.text import clean
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 RUSSIAN = "Отпуск подтверждается руководителем за две недели. Привет, как дела? Всё хорошо."
 GERMAN = "Füße, Grüße aus Köln. Wir hätten gern ein Stück Käsekuchen."

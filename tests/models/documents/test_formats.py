@@ -11,7 +11,7 @@ from models.documents.parse import parse
 from models.documents.parsers.docx import DocxConfig, DocxParser
 from models.documents.parsers.pdf_layout import build_document
 from models.documents.pdf.line import Line
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 MARKDOWN = """\
 ---

@@ -12,7 +12,7 @@ MAX_CPU_S = 120
 CHILD = """
 import json
 from models.documents.parse import parse
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from tests.hostile.formats import FILES
 
 for kind, (filename, make, _) in FILES.items():

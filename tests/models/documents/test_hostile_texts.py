@@ -11,7 +11,7 @@ CHILD = f"""
 import json
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from models.tokens.text_tokenizer import WordTokenizer
 from tests.hostile.texts import TEXTS
 

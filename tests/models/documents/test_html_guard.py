@@ -5,7 +5,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from models.documents.html_guard import refuse_hostile_nesting
 from models.documents.parse import parse
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 NUM = 2_100
 HOSTILE = {

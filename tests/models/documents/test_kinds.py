@@ -13,7 +13,8 @@ from models.documents.chunk import chunk
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.kinds import DocumentKinds
 from models.documents.parse import parse
-from models.errors import ConfigError, UnreadableDocumentError
+from models.errors.configuration import ConfigError
+from models.errors.requests import UnreadableDocumentError
 from models.tokens.text_tokenizer import Tokenizer, WordTokenizer
 from models.types import Chunk
 

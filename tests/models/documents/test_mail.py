@@ -8,7 +8,7 @@ import pytest
 from document_checks import assert_well_formed, block_texts
 
 from models.documents.parse import parse
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 300
 

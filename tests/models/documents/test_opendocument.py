@@ -8,7 +8,7 @@ from document_checks import assert_well_formed, block_texts
 
 from models.documents.base import Document
 from models.documents.parse import parse
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 SPACES = " ".join(
     f'xmlns:{short}="urn:oasis:names:tc:opendocument:xmlns:{long}:1.0"'

@@ -6,7 +6,7 @@ from document_files import make_docx, make_pdf, text_at
 
 from models.catalog import Catalog
 from models.documents.parse import parse
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 SENTENCE = "Vacation is granted by the manager."
 PDF = make_pdf([text_at(72, 700, SENTENCE)])

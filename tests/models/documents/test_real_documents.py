@@ -12,7 +12,7 @@ from models.catalog import Catalog
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.kinds import DocumentKinds
 from models.documents.parse import parse
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from models.tokens.text_tokenizer import load_tokenizer
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "documents"

@@ -7,7 +7,7 @@ from document_checks import assert_well_formed, block_texts
 
 from models.documents.base import Document
 from models.documents.parse import parse
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 
 def read(content: str, filename: str) -> Document:

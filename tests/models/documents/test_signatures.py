@@ -9,7 +9,7 @@ from models.catalog import Catalog
 from models.documents.parse import parse
 from models.documents.readable import check_readable
 from models.documents.signatures import HTML, MAIL, NOTEBOOK, OLE, PDF, RTF, ZIP, Signature, signature_of
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 
 SENTENCE = "The tide turns at six."
 CATALOG = Catalog.open()

@@ -13,7 +13,7 @@ from models.documents.chunk import chunk
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.chunkers.semantic import SemanticConfig, join_units
 from models.documents.parse import parse
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.tokens.text_tokenizer import WordTokenizer
 from models.types import Chunk, FloatArray
 

@@ -10,7 +10,7 @@ from document_checks import assert_well_formed, block_texts
 from models.catalog import Catalog
 from models.documents.parse import parse
 from models.documents.readable import check_readable
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from tests.models.documents.test_places import place_of
 
 CATALOG = Catalog.open()

@@ -13,7 +13,7 @@ from models.documents.chunk import chunk
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.parse import parse
 from models.documents.parsers.xlsx import XlsxConfig, XlsxParser
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from models.tokens.text_tokenizer import WordTokenizer
 
 

@@ -22,7 +22,8 @@ from models.embedding.sentence_transformers_model import (
     unit_rows,
 )
 from models.embedding.vllm_model import VllmEmbeddingConfig, VllmEmbeddingModel
-from models.errors import InvalidRequestError, ModelLoadError
+from models.errors.model_failures import ModelLoadError
+from models.errors.requests import InvalidRequestError
 from models.reranking.base import RerankRequest
 from models.reranking.late_interaction import LateInteractionConfig, LateInteractionModel
 from models.tokens.encoding import Encoding

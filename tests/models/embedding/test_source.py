@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.source import SourceConfig, resolve_source, revision_of
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.abilities import check_plain_request, unsupported_options, without_unsupported
 from models.types import ChatMessage, SamplingOptions
 

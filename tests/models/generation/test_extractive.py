@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from models.answer_form import AnswerForm, AnswerStep
-from models.errors import InvalidRequestError, ModelNotFoundError, RagError
+from models.errors.base import RagError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.requests import InvalidRequestError
 from models.generation.citations import CitationStream
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.markers import WORD_JOINER

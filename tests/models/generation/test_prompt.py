@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from models.answer_form import AnswerForm, AnswerStep, Example
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.prompt import (
     build_messages,
     fit_conversation,

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel
 from models.generation.vllm_config import VllmConfig
 from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, Passage, SamplingOptions

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.generation.vllm_config import VllmConfig
 from models.vllm.arguments import lora_arguments
 from models.vllm.engine import cpu_engine_environment

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError, StageUnavailableError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.model_failures import ModelLoadError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.generation.citations import CitationStream
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_model import VllmModel

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.errors import InvalidRequestError, ModelNotFoundError
+from models.errors.configuration import ModelNotFoundError
+from models.errors.requests import InvalidRequestError
 from models.functions import Functions, ToolCall
 from models.generation.function_calls import CallGatherer
 from models.generation.vllm_model import VllmModel

@@ -5,7 +5,7 @@ import asyncio
 import psutil
 import pytest
 
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.generation.vllm_model import VllmModel
 from models.types import CompletionRequest, SamplingOptions
 from tests.models.generation.engine_probe import children, collect, until

@@ -9,7 +9,7 @@ from filter_samples import ATTRIBUTES, EVERYTHING, FILES, NOTHING, WHERES, name_
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Attributes, Comparison, Filter, matches
 from models.index.base import DenseIndex
 from models.index.exact import ExactIndex

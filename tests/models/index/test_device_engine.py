@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.filters import Comparison
 from models.index import device_rows
 from models.index.device_engine import DeviceFlatEngine

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from models.errors import ConfigError, ConflictError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError
 from models.filters import Comparison
 from models.index.exact import ExactIndex
 from models.index.faiss_index import FaissConfig, FaissIndex

@@ -11,7 +11,7 @@ import pytest
 from models.corpus.corpus import Corpus
 from models.corpus.records import VectorChanges
 from models.corpus.views import Shard, Views
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 from models.filters import Comparison, Filter
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex

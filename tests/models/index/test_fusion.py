@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.index.fusion import Fusion, fuse, min_max_fusion, reciprocal_rank_fusion
 from models.types import Ranking
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lexical_backends import LEXICAL_BACKENDS, LexicalBackend
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Comparison, Filter, matches
 from models.index.base import LexicalIndex
 from models.types import KeyArray

@@ -7,7 +7,7 @@ import pytest
 
 from models.corpus.corpus import Corpus
 from models.corpus.views import Shard
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 from models.filters import Comparison
 from models.index.follow import LexicalRequest, LexicalSearch
 from models.index.lexical_shards import LexicalShardSearch, ShardRequest, merge_answers, total_counts

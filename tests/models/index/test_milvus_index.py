@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from models.breaker import BreakerConfig
-from models.errors import ConfigError, ConflictError, InvalidRequestError, VectorDatabaseUnavailableError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError, InvalidRequestError
+from models.errors.storage import VectorDatabaseUnavailableError
 from models.filters import Attributes, Comparison, Compound, Filter, matches
 from models.index.milvus_collection import Milvus, Server
 from models.index.milvus_config import MilvusConfig

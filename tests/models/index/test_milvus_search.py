@@ -13,7 +13,9 @@ import pytest
 from models.corpus.corpus import Corpus
 from models.corpus.positions import Positions, ViewKey
 from models.corpus.records import Head
-from models.errors import NotFoundError, OverloadedError, StageUnavailableError
+from models.errors.limits import OverloadedError
+from models.errors.requests import NotFoundError
+from models.errors.stages import StageUnavailableError
 from models.filters import Comparison, Filter
 from models.index.follow import DenseRequest, LexicalRequest
 from models.index.milvus_config import MilvusConfig

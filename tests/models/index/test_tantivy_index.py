@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.filters import Comparison
 from models.index.private_folder import sweep
 from models.index.tantivy_index import MAX_IN_MEMORY, TantivyIndex

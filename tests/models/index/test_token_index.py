@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.errors import ConflictError
+from models.errors.requests import ConflictError
 from models.index import token_index
 from models.index.private_folder import PREFIX, sweep
 from models.index.token_index import TokenIndex

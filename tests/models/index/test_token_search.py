@@ -16,7 +16,8 @@ import pytest
 from models.corpus.corpus import Corpus
 from models.corpus.records import Head, TokenChanges
 from models.corpus.views import Shard, Views
-from models.errors import InvalidRequestError, NotFoundError, StageUnavailableError
+from models.errors.requests import InvalidRequestError, NotFoundError
+from models.errors.stages import StageUnavailableError
 from models.index import log_followers, snapshots
 from models.index.token_codec import encode_tokens, max_sim_scores, sentence_scores
 from models.index.token_index import TokenIndex

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from models.answer_form import AUTO, SENTENCES, AnswerForm, RefusalName
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.languages.tags import language_tag
 from models.prompts.library import DEFAULT_PROMPTS, PromptLibrary, default_prompts
 from models.prompts.prompt_set import PromptTexts

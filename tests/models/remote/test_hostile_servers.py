@@ -8,7 +8,10 @@ import pytest
 
 from models.deadline import Deadline
 from models.embedding.openai_model import OpenAIEmbeddingConfig, OpenAIEmbeddingModel
-from models.errors import DeadlineExceededError, ModelUnavailableError, OverloadedError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import ModelUnavailableError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel, true_counts
 from models.remote.origin import NOBODY, Origin, send_for
 from models.reranking.base import RerankRequest

@@ -20,16 +20,12 @@ from models.catalog import Catalog
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents, embed_queries
 from models.embedding.openai_model import OpenAIEmbeddingConfig, OpenAIEmbeddingModel
-from models.errors import (
-    ConfigError,
-    InvalidRequestError,
-    ModelLoadError,
-    ModelUnavailableError,
-    OverloadedError,
-    RagError,
-    StageUnavailableError,
-    UnusableVectorError,
-)
+from models.errors.base import RagError
+from models.errors.configuration import ConfigError
+from models.errors.limits import OverloadedError
+from models.errors.model_failures import ModelLoadError, ModelUnavailableError, UnusableVectorError
+from models.errors.requests import InvalidRequestError
+from models.errors.stages import StageUnavailableError
 from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel, estimate_tokens
 from models.remote.rate_limit import RateLimit
 from models.reranking.base import RerankRequest

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.reranking.blend import blend
 
 

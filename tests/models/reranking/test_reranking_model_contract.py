@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.cross_encoder import CrossEncoderConfig, CrossEncoderModel
 from models.reranking.late_interaction import LateInteractionConfig, LateInteractionModel

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.retrieval.diversity import maximal_marginal_relevance
 from models.types import FloatArray
 

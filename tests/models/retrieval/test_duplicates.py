@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.retrieval.duplicates import unique
 
 THRESHOLD = 0.9  # the default

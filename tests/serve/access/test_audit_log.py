@@ -12,7 +12,7 @@ from models.corpus.api_keys import ROLES, digest_of
 from models.corpus.audit_log import AuditEvent
 from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
-from models.errors import UnauthorizedError
+from models.errors.access import UnauthorizedError
 from serve.access.caller import Caller
 from serve.api.denials import Denials, address_of
 from serve.settings import ApiConfig

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from models.errors import StageUnavailableError, UnauthorizedError
+from models.errors.access import UnauthorizedError
+from models.errors.stages import StageUnavailableError
 from serve.access import oidc
 from serve.access.credentials import MAX_CREDENTIAL_CHARS, Access
 from serve.access.oidc import OidcConfig, OidcTokens

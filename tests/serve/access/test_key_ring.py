@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.corpus.api_keys import digest_of
-from models.errors import ConfigError, UnauthorizedError
+from models.errors.access import UnauthorizedError
+from models.errors.configuration import ConfigError
 from serve.access.credentials import Access
 from serve.access.keys import KeyRing
 

@@ -9,7 +9,7 @@ import pytest
 
 from models.corpus.corpus import Corpus
 from models.corpus.responses import StoredResponse
-from models.errors import ForbiddenError
+from models.errors.access import ForbiddenError
 from serve.access.caller import Caller
 from serve.api.limited_view import ALLOWED, APART, AS_STORED, limited_view
 from serve.settings import Settings

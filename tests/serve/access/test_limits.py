@@ -15,7 +15,8 @@ import redis
 from pydantic import SecretStr, ValidationError
 
 from deployments.cluster.environment import free_port
-from models.errors import InvalidRequestError, PayloadTooLargeError, RateLimitedError, StorageQuotaError
+from models.errors.limits import RateLimitedError, StorageQuotaError
+from models.errors.requests import InvalidRequestError, PayloadTooLargeError
 from serve.access.caller import Caller
 from serve.access.counters import SPEND_S, MemoryCounters, RedisCounters
 from serve.access.limits import MINUTE_S, Counters, LimitsConfig, Quota, RequestLimits

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import ValidationError
 
-from models.errors import StageUnavailableError, UnauthorizedError
+from models.errors.access import UnauthorizedError
+from models.errors.stages import StageUnavailableError
 from serve.access import oidc
 from serve.access.credentials import Access
 from serve.access.oidc import FETCH_AGAIN_S, KEEP_KEYS_S, OidcConfig, OidcTokens

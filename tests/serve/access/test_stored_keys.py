@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from models.corpus.access_schema import api_keys
 from models.corpus.corpus import Corpus
-from models.errors import InvalidRequestError, NotFoundError, UnauthorizedError
+from models.errors.access import UnauthorizedError
+from models.errors.requests import InvalidRequestError, NotFoundError
 from serve.access.caller import Caller
 from serve.access.credentials import MAX_CREDENTIAL_CHARS, Access
 from serve.access.stored_keys import KEEP_S, StoredKeys

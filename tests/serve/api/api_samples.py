@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from deployments.replica.storage import StorageConfig
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 from models.types import CompletionRequest, Embeddings, Relevance, RequestContext
 from serve.access.credentials import Access
 from serve.access.keys import KeyRing

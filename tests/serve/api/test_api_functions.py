@@ -11,7 +11,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from models.errors import ModelUnavailableError
+from models.errors.model_failures import ModelUnavailableError
 from tests.calling_model import answer_by_rule, calling_generator, sent_bodies
 from tests.remote_server import ScriptedServer, chunk, scripted_server
 from tests.serve.api.api_samples import URL, error_of

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from models.corpus.corpus import Corpus
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import CompletionRequest, Embeddings, GenerationDelta, GenerationRequest, RequestContext
 from serve.access.keys import digest_of

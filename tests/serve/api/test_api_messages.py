@@ -11,7 +11,7 @@ import httpx2
 import openai
 import pytest
 
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 from serve.access.keys import digest_of
 from serve.api.errors import refusal
 from serve.http_app import create_app

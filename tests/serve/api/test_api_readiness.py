@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from deployments.cluster.environment import free_port
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus, TokenScoring
 from models.types import RequestContext
 from serve.api.readiness import missing_parts, problems, stage_faults

@@ -14,7 +14,7 @@ import pytest
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from models.errors import OverloadedError
+from models.errors.limits import OverloadedError
 from models.types import ChatMessage
 from serve.api.background_responses import EventFeed
 from serve.api.chat_request import ChatRequest

@@ -11,7 +11,9 @@ import pytest
 
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.embedding.offline import embed_documents
-from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
 from models.types import Embeddings, RequestContext

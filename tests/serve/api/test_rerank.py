@@ -7,7 +7,9 @@ import cohere
 import httpx
 import pytest
 
-from models.errors import DeadlineExceededError, InternalError, OverloadedError, RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.limits import OverloadedError
+from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import Relevance, RequestContext
 from serve.settings import ApiConfig

@@ -15,7 +15,7 @@ import redis
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.corpus.views import SearchedStore
-from models.errors import RagError
+from models.errors.base import RagError
 from models.reranking.query import SearchedQuery
 from models.stage_status import StageStatus
 from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext, Reranking, Scope

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from models.corpus.corpus import Corpus
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.types import ChatMessage, GenerationDelta, GenerationRequest, RequestContext, SamplingOptions, Scope
 from serve.pipelines.answering import Answered, Cited, PassagesFound, Query, TextGenerated

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.corpus.corpus import Corpus
-from models.errors import NotFoundError
+from models.errors.requests import NotFoundError
 from models.filters import Comparison
 from models.stage_status import StageStatus
 from serve.pipelines.answering import Query

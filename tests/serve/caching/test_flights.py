@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from models.deadline import Deadline
-from models.errors import DeadlineExceededError, StageUnavailableError
+from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from serve.caching.flights import Flights
 
 KEY = "question"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from models.catalog import Catalog
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from serve.caching.serving import MAX_AGE_S, MAX_WAIT_S, SETTLE_S, ServingStages, StageVersion
 from tests.contexts import within

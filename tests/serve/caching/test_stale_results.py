@@ -14,7 +14,8 @@ from deployments.calls.inline import InlineHandle, InlineStage
 from deployments.generator import Generator, GeneratorClient, quoting_models
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
-from models.errors import RagError, StageUnavailableError
+from models.errors.base import RagError
+from models.errors.stages import StageUnavailableError
 from models.generation.markers import renumbered
 from models.types import RequestContext, Scope
 from serve.caching.config import CacheConfig, LevelConfig

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deployments.cluster.haproxy import TLS_CERTIFICATE
-from models.errors import RagError
+from models.errors.base import RagError
 from serve.cli.main import app
 from serve.cli.service_address import KEY_VARIABLE
 from serve.cli.trust import CA_VARIABLE

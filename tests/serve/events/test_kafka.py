@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from models.corpus.corpus import Corpus
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.events.config import EventsConfig, KafkaConfig, WebhookConfig
 from serve.events.delivery import EventDelivery
 from serve.events.kafka import KafkaSink, outcome_of

@@ -5,7 +5,7 @@ import base64
 import pytest
 from pydantic import SecretStr
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.events.signature import read_secrets, sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

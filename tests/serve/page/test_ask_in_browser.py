@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from serve.settings import ApiConfig
 from tests.inline import Failing
 from tests.serve.page.conftest import DESKTOP, PHONE, OpenSite, Site

@@ -13,7 +13,8 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from models.corpus.records import PageRequest
-from models.errors import StageUnavailableError, UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
+from models.errors.stages import StageUnavailableError
 from models.index.follow import LexicalRequest
 from models.types import CANARY_TENANT, LexicalRanking, ParsedFile, Ranking, RequestContext
 from serve.access.keys import TENANT

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet as pq
 from pydantic import ValidationError
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.citations import Citation
 from models.types import ChatMessage, Passage, Scope
 from serve.pipelines.answering import Answered, Query

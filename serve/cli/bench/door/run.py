@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from deployments.cluster.environment import free_port
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.driver.servers import HOST, Launch, Server, running
 from serve.settings import Settings
 

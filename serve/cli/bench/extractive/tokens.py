@@ -4,7 +4,7 @@ import numpy as np
 
 from models.catalog import Catalog
 from models.embedding.base import has_token_vectors
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.reading import spans_in_indexed_text
 from models.index.token_codec import encode_tokens, sentence_scores
 from models.types import FloatArray, Passage

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from deployments.replica.storage import StorageConfig
-from models.errors import RagError
+from models.errors.base import RagError
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 from serve.cli.bench.ingest.documents import write_files
 from serve.cli.bench.ingest.fingerprint import Fingerprint, fingerprint, largest_difference

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from models.errors import RagError
+from models.errors.base import RagError
 from serve.cli.bench.ingest.rows import QuestionRow, Row
 from serve.cli.driver.closed_loop import percentile
 from serve.cli.driver.process_cpu import process_name

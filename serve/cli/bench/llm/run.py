@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.catalog import Catalog
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.citations import CitationStream
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_model import VllmModel

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from models.catalog import Catalog
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.own_context import context_evidence
 from models.generation.recollection import looks_back, speaks_of_oneself, statements
 from serve.cli.bench.memory.talks import LongTalk, Talk, long_talks, read_talks

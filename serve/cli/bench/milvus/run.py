@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models.corpus.corpus import Corpus
 from models.corpus.positions import Positions
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.filters import Comparison, Filter
 from models.index.follow import DenseRequest
 from models.index.milvus_config import MilvusConfig

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.index.device_engine import DeviceFlatEngine
 from models.types import FloatArray
 from serve.cli.bench.models.offline import timed

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.bench.models import embed, generate, memory, rerank
 from serve.cli.bench.models.rows import GROUPS, HEAD, ModelsPlan, Row, table_row, write_json
 from serve.cli.bench.models.session import Session

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.closed_loop import LoadResult
 from serve.cli.driver.servers import OURS
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from models.errors import StageUnavailableError
+from models.errors.stages import StageUnavailableError
 from serve.cli.bench.plan.check import Check
 from serve.cli.capacity.hardware import HERE, this_machine
 from serve.cli.capacity.measure import MeasurePlan, measure

@@ -14,7 +14,7 @@ import numpy as np
 from models.catalog import Catalog
 from models.embedding.base import TokenEmbedding, has_token_vectors
 from models.embedding.offline import forward_all
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.index.max_sim import LEAST_SIMILARITY
 from models.index.token_codec import DEFAULT, TokenCodecConfig, encode_tokens, max_sim_scores
 from models.reranking.blend import blend

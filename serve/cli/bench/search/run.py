@@ -12,7 +12,7 @@ from deployments.cluster.start import ClusterSize, local_cluster
 from deployments.dense_searcher import DenseSearcher
 from deployments.lexical_searcher import LexicalSearcher
 from deployments.replica.storage import StorageConfig
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.index.follow import DenseRequest, LexicalRequest
 from models.types import FloatArray, Ranking
 from serve.cli.bench.search.raw_indexes import raw_faiss, raw_milvus, raw_tantivy

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.bench.serve.rows import CACHED_TRACE, COLD, HALF, TARGET_CLIENTS, WARM, LoadRow, ServePlan
 from serve.cli.driver.caches import cache_counts, describe_hits
 from serve.cli.driver.closed_loop import Load, LoadResult, drive

@@ -13,7 +13,7 @@ import psutil
 from sqlalchemy import create_engine, text
 
 from deployments.cluster.environment import free_port
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.bench.standby.killed import is_running, kill_all, tree_of
 
 HOST, USER = "127.0.0.1", "ragserve"

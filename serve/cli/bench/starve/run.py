@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.bench.starve.burning import burning, num_cores
 from serve.cli.bench.starve.findings import (
     AFTERWARDS,

@@ -17,7 +17,7 @@ import openai
 
 from models.corpus.api_keys import ApiKeys
 from models.corpus.database import open_database
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.driver.closed_loop import Load, LoadResult, drive
 from serve.cli.driver.workload import write_bodies
 from serve.config_file import read, settings_of

@@ -17,7 +17,7 @@ from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest, StoredChunk
 from models.documents.file_parser import FileParser
 from models.embedding.base import EmbeddingModel
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.index.token_codec import encode_tokens
 from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, FloatArray, HalfArray
 from serve.cli.driver.corpus.embedded import EmbeddedChunks, Report, embedded

@@ -8,7 +8,7 @@ from typing import Any
 from deployments.embedder import EmbedderConfig
 from deployments.parser import ParserConfig
 from models.corpus.schema import SCHEMA_VERSION
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.index.token_codec import DEFAULT as TOKEN_CODEC
 from models.index.token_codec import VERSION as TOKEN_CODEC_VERSION
 from serve.config_file import read

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.replica.storage import StorageConfig
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.corpus.copying import copy_folder
 from serve.cli.driver.corpus.real import SetQuestion
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from models.errors import RagError
+from models.errors.base import RagError
 
 REQUIREMENTS = Path(__file__).parent
 INSTALL_TIMEOUT_S = 1800.0

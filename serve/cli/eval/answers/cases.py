@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import ChatMessage
 from serve.cli.driver.question_set import QuestionSet, query_rows, read_question_set
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.eval.answers.cases import KINDS
 from serve.cli.eval.answers.run import AnswerRun, AnswersOfSet
 from serve.cli.eval.answers.scores import METRICS

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.catalog import Catalog
 from models.embedding.offline import embed_documents
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.generation.support import has_numbers, is_supported
 from models.prompts.library import default_prompts
 from models.reranking.base import RerankRequest

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.eval.measures import Estimate, estimates
 
 DECIMALS = 4

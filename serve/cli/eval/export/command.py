@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, console
 
 if TYPE_CHECKING:

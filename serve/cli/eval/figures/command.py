@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, table_console
 
 QuestionsArgument = Annotated[

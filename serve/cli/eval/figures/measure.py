@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.question_set import json_lines
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

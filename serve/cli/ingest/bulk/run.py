@@ -11,7 +11,7 @@ from typing import TextIO
 from rich.console import Console
 
 from models.catalog import Catalog
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.ingest.bulk.batches import Batches
 from serve.cli.ingest.bulk.feed import BulkFeed
 from serve.cli.ingest.bulk.options import BulkLimits, RowOptions

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from models.filesystem import has_protocol, open_filesystem, protocol_of
 from serve.cli.ingest.bulk.documents import MAX_DOCUMENT_BYTES, Source, SourceDocument, UnreadableSource
 from serve.cli.ingest.bulk.options import RowOptions

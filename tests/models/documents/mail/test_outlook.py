@@ -6,7 +6,7 @@ from models.catalog import Catalog
 from models.documents.mail.compressed_rtf import decompress
 from models.documents.parse import parse
 from models.documents.readable import check_readable
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from tests.models.documents.document_checks import assert_well_formed, block_texts
 from tests.models.documents.mail.outlook_files import attached_message, attachment, make_ole, message
 

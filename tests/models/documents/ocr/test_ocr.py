@@ -11,7 +11,7 @@ from models.documents.kinds import DocumentKinds
 from models.documents.ocr import config as ocr_config
 from models.documents.parse import parse
 from models.documents.readable import check_readable
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from tests.hostile.files import png_bomb
 from tests.models.documents.document_checks import assert_well_formed
 from tests.models.documents.document_files import text_at

@@ -5,7 +5,7 @@ import zlib
 import pytest
 
 from models.documents.parse import parse
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from tests.hostile.files import pdf_form_that_draws_itself
 from tests.models.documents.document_files import with_cross_references
 

@@ -10,7 +10,7 @@ from models.documents.file_parser import FileParser
 from models.documents.parse import parse
 from models.documents.personal_data.masking import mask, mask_document
 from models.enrichment.options import KINDS, IngestOptions, Kind
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from models.location import Location
 from models.tokens.text_tokenizer import WordTokenizer
 from models.types import ParsedFile

@@ -4,7 +4,7 @@ import pytest
 
 from models.documents.parse import parse
 from models.documents.parsers.docx import DocxConfig, DocxParser
-from models.errors import UnreadableDocumentError
+from models.errors.requests import UnreadableDocumentError
 from tests.models.documents.document_files import part, with_parts
 from tests.models.documents.word.word_files import make_word, paragraph
 

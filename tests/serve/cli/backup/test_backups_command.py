@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from models.corpus.backup.repository import FolderRepository
 from models.corpus.corpus import Corpus
-from models.errors import ConfigError, ConflictError, InvalidRequestError, NotFoundError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 from serve.cli.backup.create import create_backups
 from serve.cli.backup.places import open_place, seconds_of
 from serve.cli.main import app

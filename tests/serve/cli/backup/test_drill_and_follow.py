@@ -10,7 +10,8 @@ from rich.console import Console
 
 from models.corpus.backup.retention import StoredBackup
 from models.corpus.corpus import Corpus
-from models.errors import ConfigError, ConflictError
+from models.errors.configuration import ConfigError
+from models.errors.requests import ConflictError
 from serve.cli.backup.create import create_backups
 from serve.cli.backup.drill import DrillReport, drill_config, print_drill, run_drill
 from serve.cli.backup.follow import follow_backups

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.bench.ingest.documents import write_files
 from serve.cli.bench.ingest.rows import (
     LANGCHAIN,

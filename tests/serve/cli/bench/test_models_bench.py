@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import ConfigError, InvalidRequestError
+from models.errors.configuration import ConfigError
+from models.errors.requests import InvalidRequestError
 from serve.cli.bench.models.generate import ALIAS, write_catalog
 from serve.cli.bench.models.gpu import require_gpu
 from serve.cli.bench.models.offline import Job, offline, timed

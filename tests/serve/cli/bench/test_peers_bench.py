@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.bench.peers import servers as peers_servers
 from serve.cli.bench.peers.plot import draw
 from serve.cli.bench.peers.rows import (

@@ -9,7 +9,7 @@ import pytest
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import PageRequest
-from models.errors import DatabaseUnavailableError
+from models.errors.storage import DatabaseUnavailableError
 from serve.cli.bench.standby.postgresql import HOST, USER, primary_and_standby
 from serve.cli.bench.standby.run import StandbyPlan, StandbyReport, lines, measure
 from serve.cli.driver.corpus.synthetic import VectorSpace

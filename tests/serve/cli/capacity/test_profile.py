@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import serve.cli.capacity
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.capacity.hardware import Hardware
 from serve.cli.capacity.profile import BatchTimes, GenerationTimes, Growth, IngressTimes, Profile
 from tests.serve.cli.capacity.profiles import profile

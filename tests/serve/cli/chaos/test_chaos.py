@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.chaos.asker import read
 from serve.cli.chaos.client_faults import connections, send
 from serve.cli.chaos.outcomes import SLOW_S, Outcome, row_of, slow_after_s

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.chaos import disk_faults
 from serve.cli.chaos.clock_fault import DAY_S, ClockJump
 from serve.cli.chaos.command_fault import CommandFault

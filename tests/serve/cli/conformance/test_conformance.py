@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.conformance.description import Description
 from serve.cli.conformance.findings import Findings
 from serve.cli.conformance.run import run

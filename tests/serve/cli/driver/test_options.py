@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.options import decimals, numbers
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.catalog import Catalog
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.random_models import encoder_folder
 from serve.cli.driver.workload import (
     QuestionRotation,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.types import ChatMessage, FloatArray
 from serve.cli.eval.answers.cases import AnswerCase, Gold, Sizes, read_answer_sets
 from serve.cli.eval.answers.compare import Gate, below, compare_answers

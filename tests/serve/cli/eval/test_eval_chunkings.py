@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.evaluated_service import CHUNKING, STRATEGIES, SearchOutcome
 from serve.cli.driver.question_set import read_question_set
 from serve.cli.eval.chunkings import StrategyRow, answered, parse_chunkings, print_rows, save_rows

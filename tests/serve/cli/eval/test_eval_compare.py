@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.eval.compare import against_parents, compare
 from serve.cli.eval.run import Run
 from tests.serve.cli.eval.evaluation_samples import run_of, set_run

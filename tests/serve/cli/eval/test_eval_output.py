@@ -7,7 +7,7 @@ import ir_measures
 import pytest
 from rich.console import Console
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.question_set import read_question_set
 from serve.cli.eval.compare import compare
 from serve.cli.eval.measures import measure

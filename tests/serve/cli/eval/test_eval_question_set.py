@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.driver.question_set import LeftOut, read_question_set
 from tests.serve.cli.eval.evaluation_samples import DOCUMENTS, QRELS, QUERIES, write_lines, write_set
 

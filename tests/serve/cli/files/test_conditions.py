@@ -1,6 +1,6 @@
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.files.conditions import to_attributes, to_filter
 
 

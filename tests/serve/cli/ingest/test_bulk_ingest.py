@@ -10,7 +10,7 @@ from pyarrow.parquet import write_table
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.ingest.bulk.options import BulkLimits, RowOptions
 from serve.cli.ingest.bulk.run import BulkRun
 from serve.cli.ingest.bulk.state import Tally

@@ -18,7 +18,9 @@ from models.corpus.backup.retention import Retention
 from models.corpus.backup.scheduled import back_up_if_due
 from models.corpus.corpus import Corpus
 from models.corpus.remote_blobs import open_blobs
-from models.errors import BlobsUnavailableError, ConfigError, NotFoundError
+from models.errors.configuration import ConfigError
+from models.errors.requests import NotFoundError
+from models.errors.storage import BlobsUnavailableError
 from serve.cli.ingest.bulk.documents import SourceDocument
 from serve.cli.ingest.bulk.options import RowOptions
 from serve.cli.ingest.bulk.sources import Sources, open_roots

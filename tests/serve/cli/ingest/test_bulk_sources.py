@@ -15,7 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow.parquet import write_table
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.ingest.bulk.documents import SourceDocument, UnreadableSource
 from serve.cli.ingest.bulk.options import RowOptions
 from serve.cli.ingest.bulk.sources import Sources, open_roots

@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from models.corpus.corpus import Corpus
-from models.errors import ConfigError, NotFoundError, UnauthorizedError
+from models.errors.access import UnauthorizedError
+from models.errors.configuration import ConfigError
+from models.errors.requests import NotFoundError
 from serve.access.stored_keys import StoredKeys
 from serve.cli.main import app
 from tests.conftest import ROOT

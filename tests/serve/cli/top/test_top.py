@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from rich.console import Console
 
-from models.errors import DeadlineExceededError
+from models.errors.stages import DeadlineExceededError
 from models.reranking.query import SearchedQuery
 from models.types import Passage, RequestContext, Reranking
 from serve.cli.top.run import COLUMNS, NARROW_COLUMNS, table

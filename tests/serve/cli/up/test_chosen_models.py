@@ -9,7 +9,7 @@ import pytest
 
 from deployments.cluster.start import ClusterSize
 from models.catalog import Catalog
-from models.errors import ModelNotFoundError
+from models.errors.configuration import ModelNotFoundError
 from serve.cli.up.chosen_models import choose_embedder, choose_llm, missing_package
 from serve.cli.up.run import LocalConfig
 from serve.config_file import read

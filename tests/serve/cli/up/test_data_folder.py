@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.data_folder import check_writable, owned
 from tests.conftest import ROOT
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from deployments.cluster.haproxy import TLS_CERTIFICATE
-from models.errors import ConfigError
+from models.errors.configuration import ConfigError
 from serve.cli.up.certificate import ServedCertificate, expiry_of
 from tests.certificates import pair
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.bench.serve.loads import Session, Unseen
 from serve.cli.bench.serve.rows import COLD, HALF, TRACE, WARM, ServePlan
 from serve.cli.driver.corpus.real import SetQuestion

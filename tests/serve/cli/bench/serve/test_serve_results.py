@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.bench.serve.limit import LibraryCosts
 from serve.cli.bench.serve.plot import draw
 from serve.cli.bench.serve.rows import CACHED_TRACE, COLD, HALF, TRACE, WARM, LoadRow, Results, ServePlan, write_json

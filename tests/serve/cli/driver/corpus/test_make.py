@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deployments.replica.storage import StorageConfig
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InvalidRequestError
+from models.errors.requests import InvalidRequestError
 from serve.cli.eval.figures.measure import FigureQuestion, figures_in, read_figure_questions
 
 
