@@ -19,7 +19,7 @@ from deployments.replica.received import received
 from deployments.replica.searcher import Search, Searcher, Timed
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import BatchedStageConfig, parse_user_config
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import breaker_counter
 from models.corpus.views import Shard
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
@@ -27,7 +27,9 @@ from models.index.follow import DenseRequest, DenseSearch, merge
 from models.index.milvus_search import MilvusDenseSearch
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest, TokenSearch
 from models.stage_status import StageStatus
-from models.types import FloatArray, KeyArray, Ranking, RequestContext
+from models.types.arrays import FloatArray, KeyArray
+from models.types.ranking import Ranking
+from models.types.request_context import RequestContext
 
 
 class DenseSearcherConfig(BatchedStageConfig):
@@ -93,7 +95,7 @@ class DenseSearcher(Searcher):
     def _make(self, index: FaissConfig) -> Search:
         milvus = self._storage.milvus
         if milvus is not None:
-            count = metrics.breaker_counter("milvus")
+            count = breaker_counter("milvus")
             return MilvusDenseSearch(self._corpus.views, self._corpus.positions, milvus, count)
         snapshots = self._storage.snapshots()
         return DenseSearch(self._corpus.views, lambda dim: FaissIndex(dim, index), snapshots, self._shard)

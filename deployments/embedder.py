@@ -33,7 +33,9 @@ from models.errors.requests import ConflictError, InvalidRequestError
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.tokens.encoding import Encoding, TextInput
-from models.types import Embeddings, FloatArray, RequestContext
+from models.types.arrays import FloatArray
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 
 Tokenize = Callable[[Sequence[TextInput]], list[Encoding]]
 MAX_SHARED_TEXTS = 16  # a larger call is sent alone: it delays no other, and can be cancelled

@@ -20,14 +20,16 @@ from deployments.replica.model_slot import ModelSlot
 from deployments.replica.received import received_stream
 from deployments.replica.start import start_replica
 from deployments.replica.user_config import parse_user_config
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.serving_models import observe_model
 from deployments.telemetry.stage_metrics import StageMetrics
 from models.catalog import Catalog
 from models.errors.stages import StageUnavailableError
 from models.generation.base import CompletionModel, GenerationModel, QueueingEngine
 from models.generation.extractive import ExtractiveModel
 from models.stage_status import StageStatus
-from models.types import CompletionRequest, FellBack, GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
+from models.types.stage_results import FellBack
 
 STAGE = "generate"
 
@@ -259,7 +261,7 @@ class GeneratorClient(StageClient):
         async with aclosing(self.stream_call("stream", request, Envelope.of(context), context=context)) as deltas:
             async for delta in deltas:
                 if delta.finish_reason is not None:
-                    metrics.observe_model(self.stage, delta.model, time.perf_counter() - start, delta.failed_canary)
+                    observe_model(self.stage, delta.model, time.perf_counter() - start, delta.failed_canary)
                 yield delta
 
     def complete(self, request: CompletionRequest, context: RequestContext) -> AsyncGenerator[dict[str, Any], None]:

@@ -11,7 +11,7 @@ from deployments.calls.stage_breaker import StageBreaker
 from deployments.replica.searcher import Search, Searcher
 from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import BatchedStageConfig, parse_user_config
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import breaker_counter
 from models.corpus.views import Shard
 from models.index.follow import LexicalRequest, LexicalSearch
 from models.index.lexical_shards import LexicalShardSearch, ShardAnswer, ShardRequest, merge_answers, total_counts
@@ -19,7 +19,8 @@ from models.index.milvus_search import MilvusLexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.index.tantivy_shard import TantivyShard
 from models.stage_status import StageStatus
-from models.types import LexicalRanking, RequestContext
+from models.types.ranking import LexicalRanking
+from models.types.request_context import RequestContext
 
 
 class LexicalSearcherConfig(BatchedStageConfig):
@@ -46,7 +47,7 @@ class LexicalSearcher(Searcher):
         milvus, views, snapshots = self._storage.milvus, self._corpus.views, self._storage.snapshots()
         # One process alone can open a file of Milvus Lite: the dense searcher.
         if milvus is not None and not milvus.is_lite and MilvusLexicalSearch.is_supported(milvus):
-            return MilvusLexicalSearch(views, self._corpus.positions, milvus, metrics.breaker_counter("milvus"))
+            return MilvusLexicalSearch(views, self._corpus.positions, milvus, breaker_counter("milvus"))
         if self._shard is not None:
             return LexicalShardSearch(views, TantivyShard, self._shard, snapshots)
         return LexicalSearch(views, TantivyIndex, snapshots)

@@ -34,7 +34,8 @@ from models.errors.limits import OverloadedError
 from models.errors.requests import UnreadableDocumentError
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
-from models.types import ParsedFile, RequestContext
+from models.types.chunks import ParsedFile
+from models.types.request_context import RequestContext
 
 WALL_PER_CPU = 4  # other processes may take the cores meanwhile; see NICENESS in replica/child_main.py
 STUCK_S = 60.0  # without a file that ended, while no further file can begin

@@ -23,7 +23,7 @@ from deployments.replica.received import received
 from deployments.replica.start import start_replica
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig, parse_user_config
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.serving_models import observe_model
 from models.catalog import Catalog
 from models.deadline import Deadline
 from models.errors.base import RagError
@@ -34,7 +34,10 @@ from models.reranking.blend import blend
 from models.reranking.query import SearchedQuery
 from models.reranking.token_scoring import token_generations
 from models.stage_status import StageStatus, TokenScoring
-from models.types import FellBack, FloatArray, Passage, Relevance, RequestContext, Reranking
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
+from models.types.stage_results import FellBack, Relevance, Reranking
 
 R = TypeVar("R", Reranking, Relevance)
 # Fraction of a budget that is left for the way back to the caller, which a busy machine makes long: 1 s of the default.
@@ -219,5 +222,5 @@ class RerankerClient(StageClient):
     async def _observe_model(self, call: Coroutine[Any, Any, R]) -> R:
         start = time.perf_counter()
         answer = await call
-        metrics.observe_model(self.stage, answer.model, time.perf_counter() - start, answer.failed_canary)
+        observe_model(self.stage, answer.model, time.perf_counter() - start, answer.failed_canary)
         return answer

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.converted import converted_once
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 if TYPE_CHECKING:
     from transformers import BertConfig, PreTrainedTokenizerFast

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.http import ADMISSION_LIMIT, ADMISSION_ONGOING, ADMISSION_REFUSED
 from models.errors.limits import OverloadedError
 
 STAGE = "ingress"
@@ -70,7 +70,7 @@ class Admission:
     def check(self, tenant: str = "") -> None:
         """Raises OverloadedError for a question that finds no place and may not wait for one."""
         limit = self._config().max_questions
-        metrics.ADMISSION_LIMIT.set(limit)
+        ADMISSION_LIMIT.set(limit)
         if self._has_room():
             return
         tenants = self._of_tenant.keys() | self._waiting.keys() | {tenant}
@@ -113,20 +113,20 @@ class Admission:
         return self.num_under_way < self._config().max_questions and not self._waiting
 
     def _refuse(self) -> NoReturn:
-        metrics.ADMISSION_REFUSED.inc()
+        ADMISSION_REFUSED.inc()
         raise OverloadedError(STAGE, self.retry_after_s)
 
     def _take(self, tenant: str) -> None:
         self.num_under_way += 1
         self._of_tenant[tenant] += 1
-        metrics.ADMISSION_ONGOING.set(self.num_under_way)
+        ADMISSION_ONGOING.set(self.num_under_way)
 
     def _give_back(self, tenant: str) -> None:
         self.num_under_way -= 1
         self._of_tenant[tenant] -= 1
         if not self._of_tenant[tenant]:
             del self._of_tenant[tenant]
-        metrics.ADMISSION_ONGOING.set(self.num_under_way)
+        ADMISSION_ONGOING.set(self.num_under_way)
         self._pass_on()
 
     def _pass_on(self) -> None:

@@ -11,9 +11,10 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.cluster.request_ids import HEADER
-from deployments.telemetry import metrics
 from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import LoggedRequest, log_as
+from deployments.telemetry.metrics.http import HTTP_REQUESTS, HTTP_SECONDS
+from deployments.telemetry.metrics.tenants import TENANT_NAMES, TENANT_REQUESTS
 from deployments.telemetry.otlp import SERVER_ERROR, Tracer
 from deployments.telemetry.spans import Span
 from deployments.telemetry.trace_context import trace_context_of, unrecorded
@@ -112,9 +113,9 @@ class RequestLog:
         # The route's template, never the path: labels must be bounded, and logs must not hold ids or queries.
         route = getattr(scope.get("route"), "path", "unmatched")
         if tenant := scope["state"].get("tenant"):
-            metrics.TENANT_REQUESTS.labels(metrics.TENANT_NAMES.label(tenant)).inc()
-        metrics.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
-        metrics.HTTP_SECONDS.labels(scope["method"], route).observe(elapsed_s)
+            TENANT_REQUESTS.labels(TENANT_NAMES.label(tenant)).inc()
+        HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
+        HTTP_SECONDS.labels(scope["method"], route).observe(elapsed_s)
         if ACCESS_LOG.is_on:
             fields = {"method": scope["method"], "route": route, "status": status, "elapsed_s": round(elapsed_s, 4)}
             ACCESS_LOG.add(f"{scope['method']} {route} {status} {elapsed_s * 1000:.1f} ms", fields)

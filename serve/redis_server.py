@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from redis.exceptions import MaxConnectionsError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import breaker_counter
 from models.breaker import Breaker, BreakerConfig
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class RedisServer:
             retry=None,
             retry_on_error=[],
         )
-        self.breaker = Breaker(BREAKER, on_change=metrics.breaker_counter("redis"))
+        self.breaker = Breaker(BREAKER, on_change=breaker_counter("redis"))
         self._timeout_s = timeout_s
         self._probe: asyncio.Task[None] | None = None  # owned here until it ends
         self._is_closed = False

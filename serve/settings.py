@@ -16,7 +16,7 @@ from deployments.replica.storage import StorageConfig
 from deployments.replica.user_config import StageConfig, parse_user_config
 from deployments.telemetry.otlp import TracingConfig
 from models.corpus.views import Shard
-from models.types import DEFAULT_TENANT
+from models.types.scope import DEFAULT_TENANT
 from serve.access.keys import TENANT
 from serve.access.limits import LimitsConfig
 from serve.access.oidc import OidcConfig

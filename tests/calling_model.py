@@ -11,7 +11,8 @@ from typing import Any
 
 from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel
 from models.stage_status import StageStatus
-from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from tests.remote_server import ScriptedServer, chunk
 
 ALIAS = "qwen3-4b"  # of the catalog: the server stands in for it

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from deployments.calls.envelope import Envelope
 from models.deadline import Deadline
-from models.types import BACKGROUND_PRIORITY, DEFAULT_TENANT, NORMAL_PRIORITY, RequestContext
+from models.types.request_context import BACKGROUND_PRIORITY, NORMAL_PRIORITY, RequestContext
+from models.types.scope import DEFAULT_TENANT
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # the example of the W3C's specification
 

@@ -29,22 +29,13 @@ from models.reranking.query import SearchedQuery
 from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
 from models.tokens.text_tokenizer import WordTokenizer
-from models.types import (
-    ChatMessage,
-    CompletionRequest,
-    Embeddings,
-    FloatArray,
-    GenerationDelta,
-    GenerationRequest,
-    LexicalRanking,
-    ParsedFile,
-    Passage,
-    Ranking,
-    Relevance,
-    RequestContext,
-    Reranking,
-    Scope,
-)
+from models.types.arrays import FloatArray
+from models.types.chunks import ParsedFile, Passage
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.ranking import LexicalRanking, Ranking
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
+from models.types.stage_results import Embeddings, Relevance, Reranking
 from serve.clients import Clients
 from serve.pipelines.answering import Query
 from serve.pipelines.ingest import IngestConfig, IngestPipeline

@@ -14,7 +14,10 @@ from models.reranking.late_interaction import token_weights
 from models.reranking.query import SearchedQuery
 from models.stage_status import StageStatus, TokenScoring
 from models.tokens.encoding import Encoding
-from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
+from models.types.stage_results import Relevance, Reranking
 
 
 class TokenHashingModel(HashingModel):

@@ -18,8 +18,9 @@ from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.calls.handle import Handle
 from deployments.calls.stage_breaker import StageBreaker
 from deployments.calls.waiting_calls import Repeat, WaitingCall
-from deployments.telemetry import gen_ai, metrics
+from deployments.telemetry import gen_ai
 from deployments.telemetry.logs import ids_of
+from deployments.telemetry.metrics.stages import STAGE_RETRIES, STAGE_SECONDS
 from deployments.telemetry.spans import Span, Traced, calling, collect
 from models.deadline import Deadline
 from models.errors.base import RagError
@@ -27,7 +28,7 @@ from models.errors.limits import OverloadedError
 from models.errors.stages import DeadlineExceededError, InternalError, StageDownError, StageUnavailableError
 from models.retry_budget import RetryBudget
 from models.stage_status import StageStatus
-from models.types import BACKGROUND_PRIORITY, RequestContext
+from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
 
 PROBE_S = 2.0  # for a status while the breaker is open
 CLOSE_S = 0.01  # a caller that leaves so close to its deadline leaves for it
@@ -107,7 +108,7 @@ class StageClient:
             is_background = any(each.priority <= BACKGROUND_PRIORITY for each in envelopes)
             if retry_s <= RETRY_PAUSE_S or is_background or not self._retries.take():
                 raise
-            metrics.STAGE_RETRIES.labels(self.stage).inc()
+            STAGE_RETRIES.labels(self.stage).inc()
             await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))
         try:
             return await self._call(method, _at_most(args, retry_s), envelopes, retry_s)
@@ -235,7 +236,7 @@ class StageClient:
             outcome = "cancelled"
             raise
         finally:
-            metrics.STAGE_SECONDS.labels(self.stage, outcome).observe(time.perf_counter() - start)
+            STAGE_SECONDS.labels(self.stage, outcome).observe(time.perf_counter() - start)
 
     def _translated(self, error: BaseException, envelopes: Sequence[Envelope]) -> BaseException:
         match error:

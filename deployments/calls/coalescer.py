@@ -14,7 +14,7 @@ from deployments.calls.envelope import Envelope
 from deployments.telemetry.logs import ids_of, log_as
 from models.errors.base import RagError
 from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 
 logger = logging.getLogger(__name__)
 

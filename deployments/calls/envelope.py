@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.deadline import Deadline
-from models.types import NORMAL_PRIORITY, RequestContext
+from models.types.request_context import NORMAL_PRIORITY, RequestContext
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pydantic import Field
 
 from deployments.calls.waiting_calls import TICK_S, Repeat, WaitingCall, WaitingCalls
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import breaker_counter
 from models.breaker import Breaker, BreakerConfig, State
 from models.errors.base import RagError
 from models.errors.limits import OverloadedError
@@ -88,7 +88,7 @@ class StageBreaker:
         """`ask_status` raises RagError if no replica answers. `call_later` None: the event loop's."""
         self._stage, self._ask_status, self._config = stage, ask_status, config
         self._clock, self._call_later = clock, call_later
-        self._breaker = Breaker(config, clock, metrics.breaker_counter(stage))
+        self._breaker = Breaker(config, clock, breaker_counter(stage))
         self._waiting = WaitingCalls()
         self._timer: object | None = None
         self._heard_at = self._success_at = -math.inf

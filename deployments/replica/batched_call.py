@@ -10,7 +10,7 @@ from deployments.replica.fair_shares import NO_FLOW, Flow
 from models.deadline import Deadline
 from models.remote.origin import Origin, current_origin, send_for
 from models.tokens.encoding import Encoding
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 
 class Encoder(Protocol):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from deployments.calls.envelope import Envelope
 from models.errors.limits import OverloadedError
 from models.generation.base import EngineActivity
-from models.types import BACKGROUND_PRIORITY
+from models.types.request_context import BACKGROUND_PRIORITY
 
 BACKGROUND_WEIGHT = 0.25  # a tenant's background work gets a quarter of what its questions get
 MAX_IDLE_FLOWS = 1024

@@ -11,14 +11,15 @@ from pydantic import Field, model_validator
 
 from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, ModelChoice
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import STAGE_RETRIES
 from models.breaker import Breaker, BreakerConfig
 from models.errors.base import RagError
 from models.errors.configuration import ModelNotFoundError
 from models.errors.requests import InvalidRequestError
 from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.stage_status import StageStatus
-from models.types import FellBack, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import FellBack
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -244,7 +245,7 @@ class _Attempts:
             link.breaker.fail()
             self._errors.append(error)
             logger.warning("stage %s: model %s failed, the next one is tried: %r", self._stage, link.alias, error)
-        metrics.STAGE_RETRIES.labels(self._stage).inc()
+        STAGE_RETRIES.labels(self._stage).inc()
         self._reasons.append((link.alias, _reason(error)))
 
 

@@ -20,7 +20,7 @@ from deployments.replica.user_config import ModelChoice
 from models.deadline import Deadline
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 
 M = TypeVar("M")
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from deployments.replica.loaded_model import LoadedModel, RetiringModels
 from deployments.replica.slot_state import Failed, Loading, Serving, ServingWithCanary, State, SwappingInTurn
 from deployments.replica.user_config import Canary, ModelChoice
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.serving_models import MODEL_SWAPS
 from models.errors.base import RagError
 
 M = TypeVar("M")
@@ -215,7 +215,7 @@ class ModelSwap(Generic[M]):
         return None
 
     def _count(self, alias: str, outcome: str) -> None:
-        metrics.MODEL_SWAPS.labels(self._stage, alias, outcome).inc()
+        MODEL_SWAPS.labels(self._stage, alias, outcome).inc()
 
     def _retire_canary(self, canary: LoadedModel[M]) -> None:
         self.retiring.retire(canary)

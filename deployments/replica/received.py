@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from deployments.calls.envelope import Envelope, longest_budget_s
-from deployments.telemetry import metrics
 from deployments.telemetry.access_log import ACCESS_LOG
 from deployments.telemetry.logs import log_as
+from deployments.telemetry.metrics.stages import STAGE_ONGOING
 from deployments.telemetry.spans import Span, Traced, received_spans
 from models.deadline import Deadline
 from models.errors.base import RagError
@@ -75,7 +75,7 @@ def _envelopes(args: tuple[Any, ...]) -> list[Envelope]:
 @contextmanager
 def _observed(stage: str, method: str, envelopes: list[Envelope]) -> Iterator[list[Span]]:
     log_as(*envelopes)
-    ongoing = metrics.STAGE_ONGOING.labels(stage)
+    ongoing = STAGE_ONGOING.labels(stage)
     ongoing.inc(len(envelopes))
     start, outcome = time.perf_counter(), "cancelled"
     try:

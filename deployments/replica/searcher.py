@@ -16,7 +16,7 @@ from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.received import received
 from deployments.replica.start import start_replica
 from deployments.replica.storage import StorageConfig
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import INDEX_CHUNKS, INDEX_FRESH, STAGE_DROPPED
 from models.breaker import Breaker
 from models.deadline import Deadline
 from models.errors.base import RagError
@@ -100,7 +100,7 @@ class Searcher:
         is_late = [not deadline.remaining_s() for _, deadline in timed]
         requests = [request for (request, _), late in zip(timed, is_late, strict=True) if not late]
         if num_late := len(timed) - len(requests):
-            metrics.STAGE_DROPPED.labels(self.stage, "deadline_exceeded").inc(num_late)
+            STAGE_DROPPED.labels(self.stage, "deadline_exceeded").inc(num_late)
         start = time.perf_counter()
         results = iter(await self.answer_all(work, requests) if requests else [])
         self._meter.worked(len(requests), time.perf_counter() - start)
@@ -144,9 +144,9 @@ class Searcher:
 
     def _is_fresh(self) -> None:
         """The indexes have every change."""
-        metrics.INDEX_FRESH.labels(self.stage).set_to_current_time()
+        INDEX_FRESH.labels(self.stage).set_to_current_time()
         if (num_chunks := self._search.num_chunks) is not None:
-            metrics.INDEX_CHUNKS.labels(self.stage).set(num_chunks)
+            INDEX_CHUNKS.labels(self.stage).set(num_chunks)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Read by Serve: see deployments/autoscaling.py."""

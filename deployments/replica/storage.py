@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import breaker_counter
 from models.corpus.corpus import Corpus
 from models.corpus.database import check_database_url
 from models.corpus.database_config import DatabaseConfig
@@ -93,7 +93,7 @@ class StorageConfig(BaseModel):
             self.blob_root,
             config=self.database,
             keep_file_versions=self.keep_file_versions,
-            on_change=metrics.breaker_counter("database"),
+            on_change=breaker_counter("database"),
         )
 
     @property

@@ -11,7 +11,7 @@ from models.compute import passes_at_once
 from models.embedding.base import TokenEmbedding, TokenEmbeddingModel
 from models.index.token_codec import encode_tokens
 from models.tokens.encoding import Encoding
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.telemetry.spans import Value
-from models.types import Embeddings, GenerationDelta, LexicalRanking, Ranking, Relevance, Reranking
+from models.types.generation import GenerationDelta
+from models.types.ranking import LexicalRanking, Ranking
+from models.types.stage_results import Embeddings, Relevance, Reranking
 
 OPERATION, PROVIDER = "gen_ai.operation.name", "gen_ai.provider.name"
 REQUEST_MODEL, RESPONSE_MODEL = "gen_ai.request.model", "gen_ai.response.model"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.rollouts import DEPLOYMENT_STATE, ROLLOUT_SECONDS, ROLLOUTS
 
 LOOK_S = 5.0
 UPDATING = "updating"
@@ -47,7 +47,7 @@ class RolloutWatch:
                 file.write(str(self._clock()))
         except FileExistsError:  # under way
             return
-        metrics.ROLLOUTS.labels(deployment, "started").inc()
+        ROLLOUTS.labels(deployment, "started").inc()
 
     def _end(self, deployment: str, outcome: str) -> None:
         file = self._file(deployment)
@@ -56,15 +56,15 @@ class RolloutWatch:
             file.unlink()
         except FileNotFoundError:  # none was under way, or another ingress counts it
             return
-        metrics.ROLLOUTS.labels(deployment, outcome).inc()
-        metrics.ROLLOUT_SECONDS.labels(deployment, outcome).observe(max(0.0, self._clock() - began_at))
+        ROLLOUTS.labels(deployment, outcome).inc()
+        ROLLOUT_SECONDS.labels(deployment, outcome).observe(max(0.0, self._clock() - began_at))
 
     def _show(self, states: Mapping[str, str]) -> None:
         current = set(states.items())
         for deployment, state in self._shown - current:
-            metrics.DEPLOYMENT_STATE.labels(deployment, state).set(0)
+            DEPLOYMENT_STATE.labels(deployment, state).set(0)
         for deployment, state in current:
-            metrics.DEPLOYMENT_STATE.labels(deployment, state).set(1)
+            DEPLOYMENT_STATE.labels(deployment, state).set(1)
         self._shown |= current
 
     def _file(self, deployment: str) -> Path:

@@ -17,7 +17,7 @@ from random import Random
 from typing import Any, Literal
 
 from models.errors.base import RagError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 
 Kind = Literal["server", "client", "internal"]
 Value = str | bool | int | float | Sequence[str]

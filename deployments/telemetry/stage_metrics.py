@@ -5,7 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import (
+    STAGE_BATCH_SIZE,
+    STAGE_COMPUTE_SECONDS,
+    STAGE_DROPPED,
+    STAGE_PADDING,
+    STAGE_QUEUE_SECONDS,
+    STAGE_RETRIES,
+    STAGE_TOKENS,
+    STAGE_WAITING,
+)
 from models.errors.base import RagError
 from models.errors.limits import OverloadedError
 
@@ -15,15 +24,15 @@ class StageMetrics:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        self._waiting = metrics.STAGE_WAITING.labels(stage)
-        self._queue_seconds = metrics.STAGE_QUEUE_SECONDS.labels(stage)
-        self._compute_seconds = metrics.STAGE_COMPUTE_SECONDS.labels(stage)
-        self._batch_size = metrics.STAGE_BATCH_SIZE.labels(stage)
-        self._tokens, self._padding = metrics.STAGE_TOKENS.labels(stage), metrics.STAGE_PADDING.labels(stage)
-        self._retries = metrics.STAGE_RETRIES.labels(stage)
+        self._waiting = STAGE_WAITING.labels(stage)
+        self._queue_seconds = STAGE_QUEUE_SECONDS.labels(stage)
+        self._compute_seconds = STAGE_COMPUTE_SECONDS.labels(stage)
+        self._batch_size = STAGE_BATCH_SIZE.labels(stage)
+        self._tokens, self._padding = STAGE_TOKENS.labels(stage), STAGE_PADDING.labels(stage)
+        self._retries = STAGE_RETRIES.labels(stage)
         # Known from the start, so that a first drop is an increase.
         for reason in ("overloaded", "deadline_exceeded", "cancelled"):
-            metrics.STAGE_DROPPED.labels(stage, reason)
+            STAGE_DROPPED.labels(stage, reason)
 
     def arrived(self) -> None:
         """A call waits from now on. `waited` or `left` ends that."""
@@ -68,7 +77,7 @@ class StageMetrics:
         self._padding.inc(num_padding)
 
     def dropped(self, reason: str) -> None:
-        metrics.STAGE_DROPPED.labels(self._stage, reason).inc()
+        STAGE_DROPPED.labels(self._stage, reason).inc()
 
     def retried(self) -> None:
         self._retries.inc()

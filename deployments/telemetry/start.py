@@ -1,9 +1,9 @@
 """What each replica does first: its log lines join Serve's, and its metrics are exposed."""
 
-from deployments.telemetry import metrics
 from deployments.telemetry.exporter_process import serve_metrics
 from deployments.telemetry.exposition import name_replica
 from deployments.telemetry.logs import join_serve_log, replica_fields
+from deployments.telemetry.metrics.stages import REPLICAS
 
 
 def start_telemetry(stage: str) -> None:
@@ -11,5 +11,5 @@ def start_telemetry(stage: str) -> None:
     join_serve_log()
     if name := replica_fields().get("replica"):
         name_replica(name)
-    metrics.REPLICAS.labels(stage).inc()
+    REPLICAS.labels(stage).inc()
     serve_metrics()

@@ -10,7 +10,8 @@ from models.corpus.ids import stable_id
 from models.corpus.records import AttachmentId
 from models.corpus.schema import chunks, removed_chunks, token_vectors, vectors
 from models.errors.requests import InvalidRequestError
-from models.types import Chunk, FloatArray
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
 
 ChunkRow = dict[str, str | int | None]
 

@@ -25,7 +25,8 @@ from models.corpus.schema import jobs, store_files
 from models.corpus.texts import store_text
 from models.errors.requests import InvalidRequestError
 from models.filters import Attributes
-from models.types import Chunk, FloatArray
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from models.corpus.schema import files, store_files, vector_stores
 from models.corpus.store_files import lock_file, restart, to_failure
 from models.corpus.vector_stores import is_store, lock_unexpired
 from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
-from models.types import DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_VECTOR_STORE
 
 ID_PREFIX = "dl_"
 REPLAY_STEP = 200  # files of one transaction, during which no other process can write

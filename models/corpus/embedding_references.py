@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 
 from models.corpus.database import Database, insert_for, lock_name
 from models.corpus.quality_schema import embedding_references
-from models.types import Embeddings
+from models.types.stage_results import Embeddings
 
 MAX_GENERATIONS = 2  # the configured model's, and the one before it, which vector stores may still be searched in
 

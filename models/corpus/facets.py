@@ -10,7 +10,7 @@ from models.corpus.database import Database
 from models.corpus.derived import effective_attributes
 from models.corpus.schema import files, store_files
 from models.filters import AttributeValue
-from models.types import Scope
+from models.types.scope import Scope
 
 MAX_FILES = 20_000  # of more files, the oldest
 

@@ -21,7 +21,9 @@ from models.corpus.retirement import retire_vectors
 from models.corpus.schema import chunks, vector_stores, vectors
 from models.corpus.vector_stores import is_store, lock_store
 from models.errors.requests import ConflictError, InvalidRequestError, MissingVectorsError, NotFoundError
-from models.types import DEFAULT_VECTOR_STORE, FloatArray, Scope, indexed_text
+from models.types.arrays import FloatArray
+from models.types.chunks import indexed_text
+from models.types.scope import DEFAULT_VECTOR_STORE, Scope
 
 # Built once: every question reads it, and to build it takes as long as to run it.
 _SEARCHED = select(vector_stores.c.vector_store_id, vector_stores.c.generation).where(

@@ -25,7 +25,8 @@ from models.corpus.turns import Lane
 from models.corpus.vector_stores import advance
 from models.errors.base import RagError
 from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
-from models.types import Chunk, FloatArray
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
 
 NO_CODES: Mapping[str, Sequence[bytes]] = {}
 DAY_S = 86_400.0

@@ -34,7 +34,7 @@ from models.corpus.database import Database, insert_if_new
 from models.corpus.ids import random_id
 from models.corpus.leases import claim_lease, has_ended, is_leased, release_lease, renew_lease
 from models.corpus.schema import event_sinks, files, outbox, store_files
-from models.types import CANARY_TENANT
+from models.types.scope import CANARY_TENANT
 
 EventType = Literal["document.created", "document.indexed", "document.failed", "document.deleted"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from models.types import ParsedFile
+from models.types.chunks import ParsedFile
 
 MAX_OMISSIONS = 32  # a parser of your own may count anything
 MAX_NAME_CHARS = 100

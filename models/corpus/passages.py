@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, func, literal, or_, select
 from models.corpus.derived import effective_attributes
 from models.corpus.schema import chunks, file_texts, files, masked_texts, store_files
 from models.languages.shown_names import shown_name
-from models.types import Passage
+from models.types.chunks import Passage
 
 ATTACHMENT = ("tenant", "vector_store_id", "file_id")
 # Both are built once, so that SQLAlchemy compiles them once and the driver keeps them prepared.

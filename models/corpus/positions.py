@@ -18,7 +18,7 @@ from models.corpus.records import Head
 from models.corpus.schema import removed_chunks, store_files, vector_stores, view_positions
 from models.corpus.vector_stores import is_store
 from models.filters import Attributes
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 _KEY_COLUMNS = ("view", "tenant", "vector_store_id", "generation")
 

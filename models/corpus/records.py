@@ -10,7 +10,7 @@ from models.enrichment.options import PLAIN, IngestOptions
 from models.errors.requests import InvalidRequestError
 from models.filters import Attributes
 from models.location import Location, locate
-from models.types import FloatArray, KeyArray
+from models.types.arrays import FloatArray, KeyArray
 
 FileStatus = Literal["in_progress", "completed", "cancelled", "failed"]
 JobState = Literal["queued", "parsing", "embedding"]

@@ -23,7 +23,7 @@ from models.corpus.schema import chunks, files, jobs, store_files, vector_stores
 from models.corpus.vector_stores import advance, is_store, lock_unexpired
 from models.errors.requests import InvalidRequestError, NotFoundError
 from models.filters import Attributes
-from models.types import DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_VECTOR_STORE
 
 # OpenAI's limits of a vector store file's attributes.
 MAX_ATTRIBUTES = 16

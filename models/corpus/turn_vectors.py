@@ -11,7 +11,7 @@ from models.corpus.conversation_schema import conversation_items, response_items
 from models.corpus.database import Database, insert_for
 from models.corpus.memory_schema import conversation_vectors, response_vectors
 from models.corpus.responses import chain_of
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from models.corpus.memory_schema import user_facts
 from models.corpus.paging import fetch_page
 from models.corpus.records import Page, PageRequest
 from models.errors.requests import NotFoundError
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 MAX_FACTS = 200  # of a user; the one that was stated longest ago goes first
 

@@ -21,7 +21,7 @@ from models.corpus.store_changes import VectorStoreChanges, enrichment_columns, 
 from models.enrichment.options import PLAIN, IngestOptions
 from models.errors.requests import InvalidRequestError, NotFoundError
 from models.errors.storage import STORAGE_ERRORS
-from models.types import DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_VECTOR_STORE
 
 # OpenAI's limits of an object's metadata.
 MAX_METADATA = 16

@@ -16,7 +16,9 @@ from models.corpus.schema import chunks, removed_chunks, store_files, token_vect
 from models.corpus.vector_stores import is_store
 from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
 from models.filters import Attributes
-from models.types import DEFAULT_VECTOR_STORE, FloatArray, KeyArray, Passage, Scope, indexed_text
+from models.types.arrays import FloatArray, KeyArray
+from models.types.chunks import Passage, indexed_text
+from models.types.scope import DEFAULT_VECTOR_STORE, Scope
 
 DEFAULT_CHANGES_LIMIT = 4096  # rows per page: 6 MB of 384-d vectors
 DEFAULT_TOKENS_LIMIT = 512  # rows per page: 4 to 9 MB of token vectors

@@ -5,7 +5,7 @@ from models.documents.chunkers.base import ChunkingOptions
 from models.documents.kinds import DocumentKinds, built_in_kinds
 from models.documents.locate import locate_chunks
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 
 def chunk(

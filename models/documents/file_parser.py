@@ -13,7 +13,7 @@ from models.enrichment.options import NO_ENRICHMENT, PLAIN, IngestOptions
 from models.enrichment.sketch import sketch_of
 from models.errors.requests import UnreadableDocumentError
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import ParsedFile
+from models.types.chunks import ParsedFile
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from models.documents.base import Document
 from models.location import Anchor, encode_anchors
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 
 def locate_chunks(document: Document, chunks: Sequence[Chunk]) -> list[Chunk]:

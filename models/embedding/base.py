@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.tokens.encoding import Encoding, TextInput
-from models.types import FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray
 
 
 @dataclass(frozen=True)

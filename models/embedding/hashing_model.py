@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors.requests import InvalidRequestError
 from models.tokens.encoding import Encoding, TextInput
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 WORD = re.compile(r"\w+")
 START = 0  # the only special token: the first of each text, without weight

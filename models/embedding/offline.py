@@ -9,7 +9,7 @@ import numpy as np
 from models.compute import passes_at_once
 from models.embedding.base import EmbeddingModel
 from models.tokens.encoding import Encoding, TextInput
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 MAX_BATCH_TOKENS = 2048  # padding included; the default of the replicas
 

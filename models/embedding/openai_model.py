@@ -15,7 +15,7 @@ from models.remote.encoding import MAX_PASSES, RemoteEncoding, remote_encoding
 from models.remote.origin import current_origin
 from models.remote.rate_limit import RateLimit
 from models.tokens.encoding import Encoding, TextInput
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 STAGE = "embed"
 SAFE_CHARS_PER_TOKEN = 3  # a text of max_tokens has about four; a longer text is cut rather too early

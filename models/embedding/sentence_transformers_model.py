@@ -19,7 +19,7 @@ from models.embedding.transformer import (
 from models.errors.model_failures import ModelLoadError
 from models.source import resolve_source, revision_of
 from models.tokens.encoding import Encoding, TextInput
-from models.types import FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray
 
 if TYPE_CHECKING:
     import torch

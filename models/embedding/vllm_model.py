@@ -7,7 +7,7 @@ from pydantic import Field
 from models.errors.model_failures import ModelLoadError
 from models.source import resolve_source, revision_of
 from models.tokens.encoding import Encoding, TextInput
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from models.vllm.pooling import VllmPooling, VllmPoolingConfig, load_pooling_tokenizer
 
 

@@ -7,7 +7,7 @@ from models.answer_form import AUTO, AnswerForm
 from models.errors.requests import InvalidRequestError
 from models.functions import Functions
 from models.generation.function_calls import without_calls
-from models.types import ChatMessage, SamplingOptions
+from models.types.generation import ChatMessage, SamplingOptions
 
 NEEDS_LLM = "set user_config.model of the Generator to a language model, a catalog entry of kind vllm or openai"
 _GREEDY: tuple[float | None, ...] = (None, 0)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from models.types import CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.generation import CompletionRequest, GenerationDelta, GenerationRequest
 
 
 @dataclass(frozen=True)

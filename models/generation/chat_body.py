@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.types import SamplingOptions
+from models.types.generation import SamplingOptions
 
 
 def sampling_fields(sampling: SamplingOptions, temperature: float | None) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from models.generation.markers import MarkerScanner, Token, escape_markers
 from models.generation.reading import Sentence, sentence, sentences
 from models.generation.sentences import MAX_UNIT_CHARS, Span, sentence_spans
 from models.location import Location
-from models.types import GenerationDelta, Mark, Passage
+from models.types.chunks import Passage
+from models.types.generation import GenerationDelta, Mark
 
 # A claim is one sentence. Two of the longest units are enough text to find its beginning.
 _MAX_CLAIM_CHARS = 2 * MAX_UNIT_CHARS

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 # The passages have the other half of the prompt.
 CONVERSATION_SHARE = 0.5

@@ -11,7 +11,7 @@ from models.generation.question_words import content_words
 from models.generation.rewriting import read_rewritten
 from models.generation.words import distinct
 from models.prompts.prompt_set import UnderstandingTexts
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 MAX_TOKENS = 128
 MAX_CHARS = 2_000  # longer texts are no compound questions

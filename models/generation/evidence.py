@@ -26,7 +26,8 @@ from models.generation.reading import stems_and_size
 from models.generation.relevance import Unit, answer_units, coverage
 from models.generation.words import words
 from models.languages.tags import language_tag
-from models.types import FloatArray, Passage
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
 
 MIN_EVIDENCE = 0.3
 MAX_CANDIDATES = 50  # more chunks count as this many: the searches return no more by default

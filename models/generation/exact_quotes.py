@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from models.generation.relevance import Unit
 from models.languages.same_form import Match, exact_names, match_of
-from models.types import Passage
+from models.types.chunks import Passage
 
 EXACT_WEIGHT = 1.0  # as much as all words of the question
 NEAR_PENALTY = 100.0  # more than any score

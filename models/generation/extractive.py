@@ -32,7 +32,7 @@ from models.generation.standalone import standalone_question
 from models.generation.words import words
 from models.languages.same_form import exact_names
 from models.prompts.library import default_prompts
-from models.types import (
+from models.types.generation import (
     ChatMessage,
     CompletionRequest,
     GenerationDelta,

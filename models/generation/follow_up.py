@@ -13,7 +13,7 @@ from models.generation.small_talk import small_talk, without_small_talk
 from models.generation.words import distinct, stem, words
 from models.languages.detection import language_of
 from models.languages.normal_form import normal_form
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 _WORD = re.compile(r"[\w'-]+")
 _MIN_WORD_CHARS = 3

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from models.types import CompletionRequest, GenerationRequest
+from models.types.generation import CompletionRequest, GenerationRequest
 
 if TYPE_CHECKING:
     from vllm.outputs import RequestOutput

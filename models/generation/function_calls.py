@@ -10,7 +10,8 @@ from models.errors.stages import StageUnavailableError
 from models.functions import CallDelta, Functions, ToolCall
 from models.generation.own_context import prompt_passage
 from models.generation.quoted_completion import conversation
-from models.types import ChatMessage, CompletionRequest, GenerationDelta, Passage
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta
 
 STAGE = "generate"
 TOOL = "tool"  # the role of a function's result

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from models.generation.followed_call import FollowedCall
-from models.types import GenerationDelta
+from models.types.generation import GenerationDelta
 
 if TYPE_CHECKING:
     from vllm.outputs import RequestOutput

@@ -30,7 +30,7 @@ from models.remote.client import async_client, request_headers, translated
 from models.remote.config import RemoteConfig
 from models.remote.origin import current_origin
 from models.remote.rate_limit import RateLimit
-from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest
 
 if TYPE_CHECKING:
     import openai

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from models.generation.evidence import Signals, estimate_evidence
 from models.generation.prompt_context import read_context
 from models.generation.standalone import standalone_question
-from models.types import ChatMessage, Passage
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage
 
 PROMPT = "prompt"  # the name under which the request's own context is cited
 _MAX_PARAGRAPHS = 200  # more are read as one

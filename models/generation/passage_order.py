@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Literal, Protocol
 
-from models.types import Scope
+from models.types.scope import Scope
 
 OrderName = Literal["relevance", "popularity"]
 

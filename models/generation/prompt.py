@@ -9,7 +9,8 @@ from models.errors.requests import InvalidRequestError
 from models.generation.conversation import CONVERSATION_SHARE, CountTokens, shorten
 from models.generation.markers import escape_markers
 from models.prompts.library import default_prompts
-from models.types import ChatMessage, GenerationRequest, Passage
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationRequest
 
 Numbered = Mapping[int, Passage]  # by the number that an answer cites: the place in the request, from 1
 

@@ -21,7 +21,7 @@ from models.generation.prompt_labels import (
     QUESTION_LABEL,
     REFINES,
 )
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 _MARKER = re.compile(r"[ \t]*\[\d{1,3}\]")
 _MIN_CONTEXT_WORDS = 3

@@ -5,7 +5,7 @@ import re
 from models.generation.keyword_query import rewrite
 from models.generation.rewriting import read_rewritten
 from models.prompts.prompt_set import UnderstandingTexts
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 MAX_TOKENS = 160
 MAX_PASSAGE_CHARS = 1_000

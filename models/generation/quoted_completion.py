@@ -7,7 +7,7 @@ from typing import Any
 
 from models.generation.citations import Citation, CitedText
 from models.generation.own_context import PROMPT
-from models.types import ChatMessage, CompletionRequest, GenerationDelta
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta
 
 
 @dataclass(frozen=True)

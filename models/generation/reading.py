@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.generation.sentences import Span, looks_like_code, sentence_spans
 from models.generation.words import stem, words
-from models.types import Passage
+from models.types.chunks import Passage
 
 MAX_CACHED_TEXTS = 1024  # about 15 KB each
 

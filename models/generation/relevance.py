@@ -13,7 +13,8 @@ import numpy as np
 
 from models.generation.reading import Sentence, sentences, stems_and_size
 from models.generation.words import stem, words
-from models.types import FloatArray, Passage
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
 
 # All relative to 1, the score of a sentence that has every word of the question.
 PASSAGE_WEIGHT = 0.7  # for the fraction of the question's words in the whole passage and its headings

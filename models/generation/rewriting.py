@@ -7,7 +7,7 @@ from models.generation.control_tokens import ControlTokens
 from models.generation.relevance import STOP_WORDS
 from models.generation.words import stem, words
 from models.prompts.prompt_set import InstructionTexts
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 MAX_TOKENS = 64
 MAX_CHARS = 400  # of what is searched

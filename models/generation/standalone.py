@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from models.generation.follow_up import search_query
 from models.generation.transcript import read_transcript
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 MAX_CHARS = 100_000
 _ASKS = re.compile(r"\bstandalone (?:question|query|message)\b", re.I)

@@ -15,7 +15,7 @@ from models.generation.citations import Citation
 from models.generation.reading import Sentence, sentence, sentences
 from models.generation.support import has_numbers, is_claim, is_supported, normal_stems, statements
 from models.generation.words import words
-from models.types import Passage
+from models.types.chunks import Passage
 
 MAX_FIELDS = 500  # later ones are not checked
 MAX_CITATIONS = 3  # of a claim, the best passages first

@@ -16,7 +16,7 @@ from models.generation.words import stem, words
 from models.languages.detection import language_of
 from models.languages.function_words import FUNCTION_WORDS
 from models.languages.stop_words import ENGLISH
-from models.types import Passage
+from models.types.chunks import Passage
 
 # The fraction of a sentence's content words that must stand in WINDOW consecutive sentences of one passage, with its
 # headings. Of MTRAG-UN's answers 90 % of the sentences reach it in their own passages, and 1 % in another question's.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 # At the beginning of a line, or after a sentence: a transcript may be written in one line.
 _TURN = re.compile(

@@ -23,7 +23,7 @@ from models.generation.gathering import gather, gather_deltas
 from models.generation.prompt import build_messages, fit_conversation, fit_drafts, fit_passages
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_openai import ABORTED, OWN_REASONS, STAGE, OpenAIServer
-from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
 from models.vllm.arguments import lora_arguments
 from models.vllm.engine import on_this_platform
 from models.vllm.packaged import checkpoint, gguf_file

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.filters import Attributes, Filter, matches
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 BoolArray = NDArray[np.bool_]
 SlotArray = NDArray[np.int32]

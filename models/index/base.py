@@ -11,7 +11,8 @@ from typing import Protocol
 from models.errors.requests import ConflictError
 from models.filters import Attributes, Filter
 from models.index.bm25 import WordCounts
-from models.types import FloatArray, KeyArray, LexicalRanking, Ranking
+from models.types.arrays import FloatArray, KeyArray
+from models.types.ranking import LexicalRanking, Ranking
 
 
 class DenseIndex(Protocol):

@@ -10,7 +10,7 @@ from models.errors.configuration import ConfigError
 from models.index import device_rows
 from models.index.device_rows import DeviceRows
 from models.index.faiss_engine import Allowed, FlatEngine, Neighbours
-from models.types import FloatArray, KeyArray
+from models.types.arrays import FloatArray, KeyArray
 
 
 class DeviceFlatEngine(FlatEngine):

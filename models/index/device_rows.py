@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.index.attributes import BoolArray
-from models.types import FloatArray, KeyArray
+from models.types.arrays import FloatArray, KeyArray
 
 if TYPE_CHECKING:
     import torch

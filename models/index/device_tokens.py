@@ -11,7 +11,7 @@ import numpy as np
 
 from models.index.gaussian_codes import decoder, rotation
 from models.index.token_codec import Blob, read_codes
-from models.types import FloatArray, HalfArray, KeyArray
+from models.types.arrays import FloatArray, HalfArray, KeyArray
 
 
 class DeviceTokens:

@@ -8,7 +8,8 @@ import numpy as np
 from models.filters import Attributes, Filter
 from models.index.attributes import FileAttributes
 from models.index.base import check_vectors
-from models.types import FloatArray, KeyArray, Ranking
+from models.types.arrays import FloatArray, KeyArray
+from models.types.ranking import Ranking
 
 
 class ExactIndex:

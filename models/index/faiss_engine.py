@@ -11,7 +11,7 @@ from models.errors.configuration import ConfigError
 from models.errors.requests import ConflictError
 from models.index.attributes import BoolArray
 from models.index.faiss_config import FaissConfig
-from models.types import FloatArray, KeyArray
+from models.types.arrays import FloatArray, KeyArray
 
 BLOCK_ROWS = 65_536  # copied at a time from one index to another
 MIN_CANDIDATES = 100  # refined per search, even for a small k

@@ -16,7 +16,8 @@ from models.index.device_engine import DeviceFlatEngine
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_engine import Allowed, Engine, Neighbours, make_engine, selector
 from models.index.faiss_rows import FaissRows
-from models.types import FloatArray, KeyArray, Ranking
+from models.types.arrays import FloatArray, KeyArray
+from models.types.ranking import Ranking
 
 VECTORS_FILE, ROWS_FILE = "vectors.faiss", "rows.npz"
 # Measured with 100k x 384: up to about this fraction, copying the allowed rows is faster than skipping the others.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.index.attributes import BoolArray, SlotArray
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 MIN_CAPACITY = 1_024
 

@@ -22,7 +22,9 @@ from models.index.log_followers import (
     recent_generations,
 )
 from models.index.snapshots import Snapshots
-from models.types import FloatArray, LexicalRanking, Ranking, Scope
+from models.types.arrays import FloatArray
+from models.types.ranking import LexicalRanking, Ranking
+from models.types.scope import Scope
 
 K = TypeVar("K", bound=Hashable)
 

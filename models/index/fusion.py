@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors.requests import InvalidRequestError
-from models.types import FloatArray, Passage, Ranking
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.ranking import Ranking
 
 FusionMethod = Literal["min_max", "rrf"]
 

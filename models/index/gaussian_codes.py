@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from models.types import FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray
 
 ByteArray = NDArray[np.uint8]
 

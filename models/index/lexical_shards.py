@@ -14,7 +14,7 @@ from models.index.base import ShardIndex
 from models.index.bm25 import NO_COUNTS, WordCounts, total
 from models.index.follow import LexicalRequest, LexicalSearch, merge_lexical
 from models.index.snapshots import Snapshots
-from models.types import LexicalRanking, Ranking
+from models.types.ranking import LexicalRanking, Ranking
 
 NO_HITS = LexicalRanking(Ranking.empty(), {})
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 LEAST_SIMILARITY = -1.0  # the cosine of opposite vectors: the score of a document without tokens
 

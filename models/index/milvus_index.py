@@ -11,7 +11,8 @@ from models.index.base import check_vectors
 from models.index.milvus_collection import MAX_TEXT_BYTES, Collection, Row
 from models.index.milvus_filter import encode_attributes, encode_text, to_expression
 from models.index.milvus_words import to_query_terms, to_terms
-from models.types import FloatArray, KeyArray, LexicalRanking, Ranking
+from models.types.arrays import FloatArray, KeyArray
+from models.types.ranking import LexicalRanking, Ranking
 
 MAX_K = 16_384  # Milvus' own limit
 BATCH_SIZE = 500  # rows: 8 MB with 4,096 dimensions; a message may have 64 MB

@@ -13,7 +13,7 @@ from models.index.milvus_collection import Collection, Milvus
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_follower import MilvusFollower, MilvusSource
 from models.index.milvus_index import MilvusDenseIndex, MilvusLexicalIndex
-from models.types import LexicalRanking, Ranking
+from models.types.ranking import LexicalRanking, Ranking
 
 PAGE_SIZE = 1_024  # chunks; a page takes about 0.4 s with 384 dimensions, a small part of the lease
 

@@ -18,7 +18,8 @@ from models.index.attributes_snapshot import read_state, write_state
 from models.index.bm25 import idf
 from models.index.private_folder import link_file, private_folder
 from models.languages.detection import ENGLISH, LANGUAGES
-from models.types import KeyArray, LexicalRanking, Ranking
+from models.types.arrays import KeyArray
+from models.types.ranking import LexicalRanking, Ranking
 
 if TYPE_CHECKING:
     import tantivy

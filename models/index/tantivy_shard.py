@@ -17,7 +17,8 @@ from models.index.ballast import LONG_WORD, SHORT_WORD, WORDS, Ballast, IndexSiz
 from models.index.bm25 import WordCounts, scores
 from models.index.tantivy_counts import read_size
 from models.index.tantivy_index import TEXT, TantivyIndex, word_weights
-from models.types import KeyArray, LexicalRanking, Ranking
+from models.types.arrays import KeyArray
+from models.types.ranking import LexicalRanking, Ranking
 
 if TYPE_CHECKING:
     import tantivy

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.index.gaussian_codes import ByteArray, GaussianCodes, code_bytes, quantize, similarities
 from models.index.max_sim import weighted_best
-from models.types import FloatArray, HalfArray, KeyArray
+from models.types.arrays import FloatArray, HalfArray, KeyArray
 
 Blob = bytes | memoryview | ByteArray
 

@@ -17,7 +17,7 @@ from models.filters import Attributes
 from models.index.private_folder import link_file, private_folder
 from models.index.token_rows import TokenRows
 from models.index.token_segment import TokenSegment
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 SEGMENT_BYTES = 256 * 1024**2  # each segment needs a file descriptor; rewriting half of one takes 0.2 s
 MOVED_ROWS = 512  # copied at a time while a segment is rewritten

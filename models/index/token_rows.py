@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 NumberArray = NDArray[np.int32]
 

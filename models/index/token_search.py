@@ -28,7 +28,8 @@ from models.index.log_followers import (
 from models.index.snapshots import Snapshots
 from models.index.token_codec import max_sim_scores, sentence_scores
 from models.index.token_index import TokenIndex
-from models.types import FloatArray, HalfArray, KeyArray, Scope
+from models.types.arrays import FloatArray, HalfArray, KeyArray
+from models.types.scope import Scope
 
 SCORE_STEPS = 2  # towards the log before an answer: a snapshot and one page
 MAX_SWEPT_STORES = 1_000_000  # with more, snapshots of the others are deleted too, and made again

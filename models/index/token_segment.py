@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from models.errors.requests import ConflictError
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 READ_BYTES = 1 << 20
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from models.tokens.encoding import Encoding
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from models.errors.requests import InvalidRequestError
 from models.index.fusion import scale_to_unit
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 # Retrieval's score falls to one half at rank 11. Measured on each public set: 10 was best or near the best among 3, 10
 # and a linear decay. Reciprocal ranks on both sides and retrieval's own scores were not better.

@@ -17,7 +17,7 @@ from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.logits import sigmoid
 from models.reranking.pair_scores import PairScores
 from models.tokens.encoding import Encoding
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 
 class CrossEncoderConfig(TransformerConfig):

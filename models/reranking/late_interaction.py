@@ -26,7 +26,7 @@ from models.index.token_codec import encode_tokens, max_sim_scores
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.token_cache import TokenVectorCache, TokenVectors
 from models.tokens.encoding import Encoding
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 WORD = re.compile(r"[^\W_]+")  # the keyword index splits words in the same way, so its term weights match
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ from typing import Any
 from models.compute import passes_at_once
 from models.embedding.offline import forward_all
 from models.reranking.base import RerankingModel, RerankRequest, RerankWork
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 
 def score(model: RerankingModel, requests: Sequence[RerankRequest]) -> list[FloatArray]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.reranking.base import RerankRequest, RerankWork
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 MAX_PAIRS = 10_000  # 2 MB
 

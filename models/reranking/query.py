@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.types import HalfArray, Scope
+from models.types.arrays import HalfArray
+from models.types.scope import Scope
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from models.remote.rate_limit import RateLimit
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.pair_scores import PairScores
 from models.tokens.encoding import Encoding
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 STAGE = "rerank"
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from models.errors.requests import InvalidRequestError
 from models.index.fusion import scale_to_unit
-from models.types import FloatArray, KeyArray
+from models.types.arrays import FloatArray, KeyArray
 
 
 def maximal_marginal_relevance(scores: FloatArray, vectors: FloatArray, k: int, diversity: float) -> KeyArray:

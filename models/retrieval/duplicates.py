@@ -12,7 +12,7 @@ from models.languages import unspaced
 from models.languages.function_words import FUNCTION_WORDS
 from models.languages.normal_form import normal_form
 from models.languages.stop_words import ENGLISH as ENGLISH_WORDS
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 # Words per shingle. With 3, one changed word changes 3 of the n - 2 shingles of a passage with n words. Independently
 # written passages on one subject share almost no shingle.

@@ -6,7 +6,7 @@ Of five contracts from one template, a clause has no name of a customer. The beg
 from collections.abc import Iterator, Sequence
 
 from models.filters import Attributes
-from models.types import Passage
+from models.types.chunks import Passage
 
 HEAD_CHARS = 300  # where the parties, the release or the year of a document stand
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models.types import Passage
+from models.types.chunks import Passage
 
 
 def distinct_shown(passages: Sequence[Passage]) -> list[Passage]:

@@ -10,7 +10,7 @@ from models.errors.model_failures import ModelLoadError
 from models.source import SourceConfig, describe_attempts, fetch_folder, resolve_source
 from models.tokens.encoder_tokenizer import EncoderTokenizer
 from models.tokens.encoding import Encoding
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from models.vllm.engine import VllmEngineConfig, on_this_platform
 
 if TYPE_CHECKING:

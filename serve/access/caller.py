@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from models.corpus.api_keys import ROLES, Role
-from models.types import DEFAULT_TENANT
+from models.types.scope import DEFAULT_TENANT
 
 
 @dataclass(frozen=True)

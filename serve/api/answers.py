@@ -9,7 +9,8 @@ from typing import Any
 from models.errors.requests import InvalidRequestError
 from models.functions import Functions
 from models.generation.function_calls import TOOL
-from models.types import ChatMessage, RequestContext, SamplingOptions
+from models.types.generation import ChatMessage, SamplingOptions
+from models.types.request_context import RequestContext
 from serve.api.ids import named_field
 from serve.api.query_text import check_query_texts
 from serve.api.services import Services

@@ -9,7 +9,8 @@ from models.answer_form import AnswerForm
 from models.errors.requests import InvalidRequestError
 from models.functions import Functions
 from models.generation.function_calls import TOOL
-from models.types import ChatMessage, Scope
+from models.types.generation import ChatMessage
+from models.types.scope import Scope
 from serve.api.answers import answers_next, check_grounding, check_question, is_turn
 from serve.api.chat_request import ChatRequest
 from serve.api.filters import to_filter

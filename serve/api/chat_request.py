@@ -8,7 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from models.errors.requests import InvalidRequestError
 from models.functions import Functions
-from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions
+from models.types.generation import ChatMessage, SamplingOptions
+from models.types.scope import DEFAULT_VECTOR_STORE
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.filters import FilterBody
 from serve.api.function_tools import MAX_TOOLS, FunctionTool, MessageCall, NamedFunction, ToolChoice

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.errors.requests import InvalidRequestError
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 COMPACTION = "compaction"
 MAX_CHARS = {"user": 2_000, "assistant": 500}  # of each message; a follow-up needs the user's words most

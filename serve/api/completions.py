@@ -13,7 +13,8 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from models.generation.abilities import check_plain_request
-from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
+from models.types.generation import ChatMessage, SamplingOptions
+from models.types.scope import DEFAULT_VECTOR_STORE, Scope
 from serve.api.answers import accept_query, usage
 from serve.api.context import ContextDep
 from serve.api.evidence import evidence

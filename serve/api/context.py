@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from models.deadline import Deadline
 from models.errors.requests import InvalidRequestError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 
 TIMEOUT_HEADER = "x-request-timeout"
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")

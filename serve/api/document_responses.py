@@ -9,7 +9,7 @@ from models.corpus.turn_vectors import TurnSource
 from models.errors.access import ForbiddenError
 from models.errors.requests import InvalidRequestError
 from models.functions import Functions
-from models.types import Scope
+from models.types.scope import Scope
 from serve.api.answers import answers_next, check_question
 from serve.api.chat_request import DEFAULT_STORES, FileSearchTool
 from serve.api.filters import to_filter

@@ -13,7 +13,8 @@ from pydantic_core import PydanticCustomError
 from models.errors.configuration import ModelNotFoundError
 from models.errors.requests import InvalidRequestError
 from models.tokens.encoding import TextInput
-from models.types import Embeddings, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from models.generation.citations import Citation
 from models.location import Location
-from models.types import Passage
+from models.types.chunks import Passage
 from serve.api.understanding import to_searches
 from serve.pipelines.answering import Answered
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.quality import FEEDBACK
 from models.corpus.feedback import Feedback, Judgement, Rating
 from serve.api.ids import FileId, named_field
 from serve.api.lists import PageDep, to_list
@@ -24,7 +24,7 @@ REQUEST_ID = r"^[A-Za-z0-9_.:-]{1,128}$"  # as deployments/cluster/request_ids.p
 RESPONSE_ID = "resp_"
 
 for _rating in get_args(Rating):
-    metrics.FEEDBACK.labels(_rating)  # known from the start, so that a first judgement is an increase
+    FEEDBACK.labels(_rating)  # known from the start, so that a first judgement is an increase
 
 
 def _without_nul(text: str) -> str:
@@ -68,7 +68,7 @@ async def give_feedback(body: FeedbackRequest, services: ServicesDep, tenant: Te
             await asyncio.to_thread(services.corpus.responses.get, tenant, body.id)
     judgement = Judgement(body.rating, body.comment, body.query, body.answer, tuple(dict.fromkeys(body.file_ids)))
     stored = await asyncio.to_thread(services.corpus.feedback.put, tenant, body.id, judgement)
-    metrics.FEEDBACK.labels(body.rating).inc()
+    FEEDBACK.labels(body.rating).inc()
     return to_feedback(stored)
 
 

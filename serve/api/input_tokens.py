@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from models.corpus.conversations import Item
 from models.corpus.ids import random_id
 from models.errors.requests import InvalidRequestError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.api.compaction import COMPACTION, MAX_CHARS, packed
 from serve.api.context import ContextDep
 from serve.api.plain_responses import prompt_fields

@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.corpus.records import MAX_PAGE_LIMIT, File, PageRequest
 from models.languages.shown_names import shown_name
-from models.types import DEFAULT_VECTOR_STORE, ChatMessage, Passage, RequestContext, Scope
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage
+from models.types.request_context import RequestContext
+from models.types.scope import DEFAULT_VECTOR_STORE, Scope
 from serve.api.answers import accept_query, final_answer
 from serve.api.evidence import LocationBody, to_citation, to_location
 from serve.api.filters import FilterBody, to_filter

@@ -17,7 +17,8 @@ from models.errors.requests import InvalidRequestError
 from models.functions import ToolCall
 from models.generation.citations import Citation
 from models.generation.function_calls import CallGatherer, call_deltas
-from models.types import CompletionRequest, RequestContext
+from models.types.generation import CompletionRequest
+from models.types.request_context import RequestContext
 from serve.api.answers import accept_query
 from serve.api.chat_query import as_documents, to_query
 from serve.api.context import ContextDep

@@ -11,7 +11,8 @@ from pydantic_core import PydanticCustomError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.errors.base import RagError
-from models.types import CompletionRequest, RequestContext
+from models.types.generation import CompletionRequest
+from models.types.request_context import RequestContext
 from serve.api.disconnect import cancel_on_disconnect, start_stream
 from serve.api.errors import error_body
 from serve.api.json_schema import check_schema

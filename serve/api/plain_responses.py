@@ -11,7 +11,7 @@ from typing import Any
 from models.corpus.conversations import Item
 from models.corpus.responses import ResponseStatus
 from models.generation.function_calls import CallGatherer, call_deltas
-from models.types import CompletionRequest
+from models.types.generation import CompletionRequest
 from serve.api.response_events import ResponseEvents
 from serve.api.response_format import JsonObjectFormat
 from serve.api.response_items import to_chat_messages

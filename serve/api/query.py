@@ -9,7 +9,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.answer_form import AnswerForm
 from models.errors.base import RagError
-from models.types import DEFAULT_VECTOR_STORE, ChatMessage, SamplingOptions, Scope
+from models.types.generation import ChatMessage, SamplingOptions
+from models.types.scope import DEFAULT_VECTOR_STORE, Scope
 from serve.api.answers import accept_query, check_grounding, final_answer
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect, start_stream

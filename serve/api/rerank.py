@@ -12,7 +12,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from models.errors.requests import InvalidRequestError
-from models.types import FloatArray, Relevance, RequestContext
+from models.types.arrays import FloatArray
+from models.types.request_context import RequestContext
+from models.types.stage_results import Relevance
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect

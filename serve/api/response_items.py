@@ -13,7 +13,7 @@ from models.corpus.ids import random_id
 from models.errors.requests import InvalidRequestError
 from models.functions import ToolCall
 from models.generation.function_calls import TOOL, to_chat
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 from serve.api.chat_request import MAX_MESSAGES
 from serve.api.compaction import COMPACTION, unpacked
 

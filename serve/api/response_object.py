@@ -14,7 +14,7 @@ from models.errors.base import RagError
 from models.errors.limits import OverloadedError
 from models.functions import ToolCall
 from models.generation.citations import Citation, Marker
-from models.types import Passage
+from models.types.chunks import Passage
 from serve.api.chat_request import FileSearchTool
 from serve.api.evidence import evidence
 from serve.api.ranking import DEFAULT_NUM_RESULTS, RankingOptions

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from models.answer_form import LengthName
 from models.errors.requests import InvalidRequestError
-from models.types import SamplingOptions
+from models.types.generation import SamplingOptions
 from serve.api.chat_request import IGNORED, FileSearchTool
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.ids import UserId

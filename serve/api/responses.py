@@ -15,7 +15,7 @@ from models.corpus.responses import StoredResponse
 from models.corpus.vector_stores import check_metadata
 from models.errors.base import RagError
 from models.errors.requests import ConflictError, InvalidRequestError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.api.answers import accept_query, check_grounding
 from serve.api.background_responses import EventFeed
 from serve.api.chat_request import IGNORED

@@ -13,7 +13,9 @@ from models.errors.base import RagError
 from models.errors.requests import InvalidRequestError
 from models.generation.keyword_query import rewrite
 from models.index.fusion import Fusion, fuse, ranking_of
-from models.types import Passage, RequestContext, Scope
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.api.context import ContextDep
 from serve.api.disconnect import cancel_on_disconnect
 from serve.api.evidence import to_location

@@ -8,7 +8,8 @@ from models.errors.configuration import ModelNotFoundError
 from models.errors.stages import StageUnavailableError
 from models.generation.own_context import brings_context
 from models.generation.quoted_completion import conversation
-from models.types import CompletionRequest, RequestContext
+from models.types.generation import CompletionRequest
+from models.types.request_context import RequestContext
 from serve.api.client_names import SERVICE_MODEL
 from serve.api.services import Services
 

@@ -5,7 +5,7 @@ import asyncio
 from models.deadline import Deadline
 from models.errors.base import RagError
 from models.stage_status import StageStatus
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.api.services import Services
 from serve.pipelines.stages import StatusSource
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from deployments.replica.storage import StorageConfig
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.backups import BACKUP_DUE, BACKUP_NEWEST, BACKUP_SECONDS, BACKUPS
 from serve.backups.child import BackupReport, BackupRequest
 from serve.backups.config import BackupsConfig
 
@@ -34,7 +34,7 @@ class BackupSchedule:
         """Runs until cancelled. The backup that is being made then is given up: its place has no part of it."""
         if self._config.every_s is None:
             await asyncio.Event().wait()
-        metrics.BACKUP_DUE.set(self._clock())
+        BACKUP_DUE.set(self._clock())
         while True:
             report = await self.back_up()
             await asyncio.sleep(self._pause_s(report))
@@ -42,12 +42,12 @@ class BackupSchedule:
     async def back_up(self) -> BackupReport:
         """One round: a backup, if one is due."""
         report = await self._report()
-        metrics.BACKUPS.labels(report.outcome).inc()
+        BACKUPS.labels(report.outcome).inc()
         if report.newest is not None:
-            metrics.BACKUP_NEWEST.set(report.newest)
-            metrics.BACKUP_DUE.set(report.newest + (self._config.every_s or 0.0))
+            BACKUP_NEWEST.set(report.newest)
+            BACKUP_DUE.set(report.newest + (self._config.every_s or 0.0))
         if report.outcome == "made":
-            metrics.BACKUP_SECONDS.set(report.seconds)
+            BACKUP_SECONDS.set(report.seconds)
         if report.outcome != "busy":
             self._has_failed = report.outcome == "failed"
         if report.outcome == "failed":

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.caching.codec import decode_events, encode_events
 from serve.caching.flights import Flights
 from serve.caching.keys import ResultKey, ResultKeys, digest

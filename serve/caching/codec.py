@@ -16,7 +16,8 @@ from models.generation.citations import Citation, Marker
 from models.generation.evidence import Signals
 from models.generation.structured import FieldSupport
 from models.generation.support import Unsupported
-from models.types import Embeddings, Passage
+from models.types.chunks import Passage
+from models.types.stage_results import Embeddings
 from serve.pipelines.answering import Answered, CallGenerated, Cited, Event, PassagesFound, TextGenerated
 from serve.pipelines.retrieving import Retrieved
 from serve.pipelines.trace import Search, SearchKind, Trace

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator
 
-from models.types import Embeddings, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 from serve.caching.codec import decode_embeddings, encode_embeddings
 from serve.caching.flights import Flights
 from serve.caching.keys import digest

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.caches import CACHE_SHARED
 from models.deadline import Deadline
 from models.errors.stages import DeadlineExceededError
 from serve.caching.config import LevelName
@@ -101,7 +101,7 @@ class Flights(Generic[T]):
             if flight is None:
                 flight = self._start(key, source())
             else:
-                metrics.CACHE_SHARED.labels(self._level).inc()
+                CACHE_SHARED.labels(self._level).inc()
             try:
                 async with aclosing(flight.read(deadline)) as items:
                     async for item in items:

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from models.corpus.views import SearchedStore
-from models.types import Scope
+from models.types.scope import Scope
 from serve.caching.serving import ServingStages
 
 DIGEST_BYTES = 32

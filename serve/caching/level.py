@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.caches import CACHE_HITS, CACHE_MISSES
 from models.breaker import Breaker
 from serve.caching.codec import DECODING_ERRORS
 from serve.caching.config import LevelConfig, LevelName
@@ -79,4 +79,4 @@ class CacheLevel:
         self._memory.clear()
 
     def _count(self, tier: str, payload: bytes | None) -> None:
-        (metrics.CACHE_MISSES if payload is None else metrics.CACHE_HITS).labels(self.name, tier).inc()
+        (CACHE_MISSES if payload is None else CACHE_HITS).labels(self.name, tier).inc()

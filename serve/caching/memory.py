@@ -6,7 +6,7 @@ from typing import Any
 
 from cachetools import TTLCache
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.caches import CACHE_BYTES, CACHE_EVICTIONS
 from serve.caching.config import MIB, LevelConfig, LevelName
 
 # Of an entry beside its payload: the key, and the links of the cache's two lists (tracemalloc, Python 3.11).
@@ -44,7 +44,7 @@ class MemoryTier:
         return int(self._entries.currsize)
 
     def _report(self) -> None:
-        metrics.CACHE_BYTES.labels(self._level).set(self.num_bytes)
+        CACHE_BYTES.labels(self._level).set(self.num_bytes)
 
 
 def _size(payload: bytes) -> int:
@@ -59,5 +59,5 @@ class _CountedCache(TTLCache[str, bytes]):
         self._level = level
 
     def popitem(self) -> Any:
-        metrics.CACHE_EVICTIONS.labels(self._level).inc()
+        CACHE_EVICTIONS.labels(self._level).inc()
         return super().popitem()

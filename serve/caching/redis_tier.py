@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pydantic import SecretStr
 from redis.exceptions import ResponseError
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.caches import CACHE_ERRORS
 from models.breaker import Breaker
 from serve.caching.config import LevelName
 from serve.redis_server import TIMEOUT_S, RedisServer, RedisUnavailableError
@@ -69,7 +69,7 @@ class RedisTier:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        metrics.CACHE_ERRORS.labels("redis").inc()
+        CACHE_ERRORS.labels("redis").inc()
         logger.debug("a call to Redis failed: %s", type(error.__cause__ or error).__name__)
 
 
@@ -88,5 +88,5 @@ def _checked(name: str, entry: object) -> bytes | None:
     payload = entry[CHECKSUM_BYTES:]
     if entry[:CHECKSUM_BYTES] == _checksum(name, payload):
         return payload
-    metrics.CACHE_ERRORS.labels("redis").inc()
+    CACHE_ERRORS.labels("redis").inc()
     return None

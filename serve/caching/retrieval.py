@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.caching.codec import decode_retrieved, encode_retrieved
 from serve.caching.flights import Flights
 from serve.caching.keys import ResultKey, ResultKeys, digest

@@ -12,7 +12,7 @@ from models.deadline import Deadline
 from models.errors.base import RagError
 from models.registry import Task
 from models.stage_status import StageStatus
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.stages import StatusSource
 
 TASKS: dict[str, Task] = {"embed": "embedding", "rerank": "reranking", "generate": "generation"}

@@ -16,7 +16,9 @@ import orjson
 
 from models.filters import matches
 from models.generation.markers import renumbered
-from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext
+from models.types.chunks import Passage
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.caching.keys import digest
 from serve.caching.level import CacheLevel
 from serve.pipelines.failures import STAGE_FAILURES

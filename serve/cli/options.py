@@ -11,8 +11,6 @@ errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 DEFAULT_CONFIG = Path("serve_config.yaml")
 DEFAULT_URL = "http://127.0.0.1:8000"
-# models.types.DEFAULT_VECTOR_STORE, written again: importing it loads NumPy, which takes a third of `--help`.
-DEFAULT_STORE = "default"
 DATA_VARIABLE = "RAGSERVE_DATA"
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Deployment file.", dir_okay=False)]

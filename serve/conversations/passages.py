@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from models.types import Passage
+from models.types.chunks import Passage
 from serve.conversations.recall import Recalled
 from serve.pipelines.answering import Turn
 

@@ -16,7 +16,8 @@ from models.errors.base import RagError
 from models.generation.question_words import content_words
 from models.generation.reading import stems_and_size
 from models.generation.words import stem
-from models.types import FloatArray, RequestContext
+from models.types.arrays import FloatArray
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Memory, Turn
 from serve.pipelines.failures import attempt
 from serve.pipelines.stages import EmbedStage

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.generation.own_context import context_evidence
 from models.generation.reading import spans_in_indexed_text
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.conversations.passages import texts_of
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace

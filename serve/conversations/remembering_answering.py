@@ -10,7 +10,9 @@ from models.generation.follow_up import as_question
 from models.generation.own_context import context_evidence
 from models.generation.recollection import looks_back, speaks_of_oneself, statements, without_looking_back
 from models.generation.small_talk import small_talk
-from models.types import ChatMessage, Passage, RequestContext, SamplingOptions
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, SamplingOptions
+from models.types.request_context import RequestContext
 from serve.conversations.config import MemoryConfig
 from serve.conversations.passages import to_passages
 from serve.conversations.recall import Recall, Recalled

@@ -7,7 +7,8 @@ from models.corpus.database import is_storable
 from models.corpus.summaries import Summaries, Summary
 from models.generation.rewriting import one_line
 from models.prompts.prompt_set import PromptSet
-from models.types import ChatMessage, RequestContext
+from models.types.generation import ChatMessage
+from models.types.request_context import RequestContext
 from serve.conversations.passages import SUMMARY
 from serve.pipelines.answering import Memory, Turn
 from serve.pipelines.failures import attempt

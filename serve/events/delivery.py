@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from itertools import chain
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.events import EVENT_DELIVERIES, EVENTS_DROPPED, OUTBOX_AGE_SECONDS, OUTBOX_EVENTS
 from models.corpus.outbox import Event, EventOrder, Outbox
 from models.errors.storage import STORAGE_ERRORS
 from serve.events.config import EventsConfig
@@ -117,7 +117,7 @@ class SinkDelivery:
         except DeliveryError as error:
             outcome = error.outcome
             logger.warning("event %s was not delivered: %s", event.event_id, error)
-        metrics.EVENT_DELIVERIES.labels(self._sink.name, outcome).inc()
+        EVENT_DELIVERIES.labels(self._sink.name, outcome).inc()
         return outcome
 
     async def _trim(self) -> None:
@@ -127,13 +127,13 @@ class SinkDelivery:
         self._trimmed_at, name, config = time.monotonic(), self._sink.name, self._config
         dropped = await asyncio.to_thread(self._outbox.trim, name, config.max_events, config.max_age_s)
         for reason, count in dropped.items():
-            metrics.EVENTS_DROPPED.labels(name, reason).inc(count)
+            EVENTS_DROPPED.labels(name, reason).inc(count)
             if count:
                 logger.error("%d events for %s were dropped: %s", count, name, reason)
         size = await asyncio.to_thread(self._outbox.size, name)
         age_s = 0.0 if size.oldest_at is None else max(0.0, self._outbox.clock() - size.oldest_at)
-        metrics.OUTBOX_EVENTS.labels(name).set(size.num_events)
-        metrics.OUTBOX_AGE_SECONDS.labels(name).set(age_s)
+        OUTBOX_EVENTS.labels(name).set(size.num_events)
+        OUTBOX_AGE_SECONDS.labels(name).set(age_s)
 
 
 def _queue_of(event: Event, order: EventOrder) -> tuple[str, ...]:

@@ -13,7 +13,10 @@ from models.generation.structured import FieldSupport
 from models.generation.support import Unsupported
 from models.prompts.library import default_prompts
 from models.prompts.prompt_set import PromptSet
-from models.types import ChatMessage, Passage, RequestContext, SamplingOptions, Scope, last_question
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, SamplingOptions, last_question
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.pipelines.retrieving import RetrievalOptions
 from serve.pipelines.trace import Trace
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from models.errors.base import RagError
 from models.generation.follow_up import stands_alone
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, PassagesFound, Query
 from serve.pipelines.failures import attempt
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.tenants import TENANT_MONTH_COST, TENANT_NAMES
 from models.corpus.monthly_costs import MonthlyCosts
 from models.errors.storage import STORAGE_ERRORS
 from serve.pipelines.metering import Metering
@@ -48,8 +48,8 @@ class CostLedger:
         """A tenant without costs in a new month has 0."""
         sums = dict.fromkeys(self._labels, 0.0)
         for tenant, cost in costs.items():
-            label = metrics.TENANT_NAMES.label(tenant)
+            label = TENANT_NAMES.label(tenant)
             sums[label] = sums.get(label, 0.0) + cost
         for label, cost in sums.items():
-            metrics.TENANT_MONTH_COST.labels(label).set(cost)
+            TENANT_MONTH_COST.labels(label).set(cost)
         self._labels |= sums.keys()

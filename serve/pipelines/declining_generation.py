@@ -5,7 +5,8 @@ from contextlib import aclosing
 
 from models.answer_form import RefusalName
 from models.generation.prompt import prompt_of
-from models.types import GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.stages import GenerateStage
 
 

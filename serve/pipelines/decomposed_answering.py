@@ -17,7 +17,9 @@ from models.generation.decomposition import (
 )
 from models.generation.joined_answer import JoinedAnswer
 from models.generation.markers import escape_markers
-from models.types import ChatMessage, Passage, RequestContext
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.failures import attempt
 from serve.pipelines.language_model import LanguageModel

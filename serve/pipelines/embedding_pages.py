@@ -12,7 +12,8 @@ from models.deadline import Deadline
 from models.errors.base import RagError
 from models.errors.model_failures import UnusableVectorError
 from models.errors.stages import DeadlineExceededError, InternalError, StageDownError, StageUnavailableError
-from models.types import Embeddings, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.suspects import Suspects
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.errors.model_failures import UnequalVectorsError
-from models.types import Embeddings, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 from serve.pipelines.stages import EmbedStage
 
 # A model in another precision, or with another prefix, tokenizer or normal form, differs most in one of these.

@@ -11,7 +11,10 @@ import numpy as np
 
 from models.languages.same_form import exact_names, match_of
 from models.reranking.query import SearchedQuery
-from models.types import FloatArray, Passage, Relevance, RequestContext, Reranking
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
+from models.types.stage_results import Relevance, Reranking
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.stages import RerankStage
 from serve.pipelines.trace import Trace

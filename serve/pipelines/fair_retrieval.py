@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from deployments.replica.fair_shares import FairTurns, Flow
 from models.errors.stages import DeadlineExceededError
-from models.types import BACKGROUND_PRIORITY, CANARY_TENANT, RequestContext
+from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
+from models.types.scope import CANARY_TENANT
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace
 

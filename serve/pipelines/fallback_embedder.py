@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from deployments.calls.stage_breaker import StageBreaker
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.stages import STAGE_RETRIES
 from models.corpus.embedding_references import MAX_GENERATIONS, EmbeddingReferences
 from models.deadline import Deadline
 from models.errors.base import RagError
 from models.errors.model_failures import UnequalVectorsError
 from models.errors.stages import DeadlineExceededError
 from models.stage_status import StageStatus
-from models.types import BACKGROUND_PRIORITY, Embeddings, RequestContext
+from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
+from models.types.stage_results import Embeddings
 from serve.pipelines.equal_vectors import PROBES_ID, EmbedFallbackConfig, check_equal, embed_probes
 from serve.pipelines.failures import STAGE_FAILURES
 from serve.pipelines.stages import EmbedStage
@@ -165,7 +166,7 @@ class FallbackEmbedder(WrappedEmbedder):
         await self._check_switch(question.context)
         self._retry_comparison(models)
         for model in models:
-            metrics.STAGE_RETRIES.labels(STAGE).inc()
+            STAGE_RETRIES.labels(STAGE).inc()
             try:
                 embedded = await self._embed(question, model, is_last=model is models[-1])
             except RagError as failure:

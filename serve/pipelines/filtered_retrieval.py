@@ -9,7 +9,8 @@ from models.corpus.facets import Facets
 from models.corpus.views import SearchedStore
 from models.filters import Compound, Filter
 from models.retrieval.drawn_filters import DrawnFilter, FilterIndex
-from models.types import RequestContext, Scope
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Search, Trace
 from serve.pipelines.understanding import UnderstandingConfig, is_chosen

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from models.generation.follow_up import as_question
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answering, Event, Query
 from serve.pipelines.follow_up_rewriting import FollowUpRewriter, RuleRewriter
 

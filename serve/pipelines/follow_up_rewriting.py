@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.generation.follow_up import search_query
 from models.generation.rewriting import MAX_TOKENS, read_rewritten, rewriting_messages
 from models.prompts.prompt_set import PromptSet
-from models.types import ChatMessage, RequestContext
+from models.types.generation import ChatMessage
+from models.types.request_context import RequestContext
 from serve.pipelines.language_model import LanguageModel, small_model
 from serve.pipelines.stages import CompletionStage
 

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from models.answer_form import AUTO, LANGUAGE_TAG, MAX_SENTENCES, AnswerForm, LengthName, ResponseMode
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answering, Event, Query
 
 LanguageTag = Annotated[str, StringConstraints(pattern=f"^({AUTO}|{LANGUAGE_TAG})$", max_length=35)]

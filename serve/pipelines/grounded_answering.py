@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from models.generation.function_calls import results
 from models.generation.support import unsupported
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from models.generation.function_calls import results
 from models.generation.prompt import prompt_of
 from models.generation.support import is_supported, statements
-from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext
+from models.types.chunks import Passage
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.stages import GenerateStage
 
 MAX_HELD_CHARS = 4000  # text without the end of a sentence is checked at this length

@@ -6,7 +6,7 @@ from typing import get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.ingestion import DEAD_LETTERS, INGESTION_BACKLOG, INGESTION_BACKLOG_SECONDS
 from models.corpus.corpus import Corpus
 from models.corpus.expiry import DAY_S
 from models.corpus.failures import FailureReason
@@ -83,8 +83,8 @@ class Housekeeper:
         self._corpus.user_facts.delete_older(self._config.keep_user_facts_s)
         self._corpus.audit_log.delete_older(self._config.keep_audit_s)
         num_files, oldest_s = self._corpus.jobs.backlog()
-        metrics.INGESTION_BACKLOG.set(num_files)
-        metrics.INGESTION_BACKLOG_SECONDS.set(oldest_s)
+        INGESTION_BACKLOG.set(num_files)
+        INGESTION_BACKLOG_SECONDS.set(oldest_s)
         counts = self._corpus.dead_letters.counts()
         for reason in get_args(FailureReason):
-            metrics.DEAD_LETTERS.labels(reason).set(counts.get(reason, 0))
+            DEAD_LETTERS.labels(reason).set(counts.get(reason, 0))

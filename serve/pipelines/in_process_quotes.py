@@ -4,8 +4,9 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
-from deployments.telemetry import metrics
-from models.types import GenerationDelta, GenerationRequest, RequestContext
+from deployments.telemetry.metrics.serving_models import observe_model
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.stages import GenerateStage
 
 
@@ -33,7 +34,7 @@ class InProcessQuotes:
         async with aclosing((quoting or self._generator).stream(request, context)) as deltas:
             async for delta in deltas:
                 if quoting is not None and delta.finish_reason is not None:
-                    metrics.observe_model("generate", delta.model, time.perf_counter() - start)
+                    observe_model("generate", delta.model, time.perf_counter() - start)
                 yield delta
 
     async def has_model(self) -> bool:

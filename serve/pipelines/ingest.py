@@ -13,7 +13,9 @@ from models.deadline import Deadline
 from models.documents.chunkers.base import ChunkingOptions
 from models.errors.requests import MissingVectorsError
 from models.errors.stages import DeadlineExceededError, StageDownError
-from models.types import BACKGROUND_PRIORITY, Embeddings, ParsedFile, RequestContext
+from models.types.chunks import ParsedFile
+from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
+from models.types.stage_results import Embeddings
 from serve.pipelines.completions import Completions
 from serve.pipelines.embedding_pages import EmbeddingPages, Space
 from serve.pipelines.ingest_memory import IngestMemory

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.ingestion import (
+    INGESTED_CHUNKS,
+    INGESTED_FILES,
+    INGESTION_OLDEST_SECONDS,
+    INGESTION_RETRIES,
+    INGESTIONS_RUNNING,
+)
 from models.corpus.corpus import Corpus
 from models.corpus.failures import UNKNOWN_REASON, is_failure_reason
 from models.corpus.jobs import MAX_ATTEMPTS
@@ -117,7 +123,7 @@ class IngestWorker:
             self._started_at[job.job_id] = time.monotonic()
             places.job_ids.add(job.job_id)
             task.add_done_callback(partial(self._job_ended, job.job_id, places))
-        metrics.INGESTIONS_RUNNING.set(len(self._running))
+        INGESTIONS_RUNNING.set(len(self._running))
 
     def _job_ended(self, job_id: int, places: Places, task: asyncio.Task[None]) -> None:
         self._running.pop(job_id, None)
@@ -127,7 +133,7 @@ class IngestWorker:
             # Not even its failure could be stored: this worker stops, and Serve replaces its unhealthy replica.
             logger.error("job %d ended unexpectedly, so its worker stops", job_id, exc_info=error)
             self._is_running = False
-        metrics.INGESTIONS_RUNNING.set(len(self._running))
+        INGESTIONS_RUNNING.set(len(self._running))
         if not self._is_running or places.is_claim_due(self._limits.concurrency):
             self.wake()
 
@@ -135,8 +141,8 @@ class IngestWorker:
         """Completes the job, fails it, or releases it for another attempt."""
         try:
             num_chunks = await self._pipeline.ingest(job)
-            metrics.INGESTED_FILES.labels("completed").inc()
-            metrics.INGESTED_CHUNKS.inc(num_chunks)
+            INGESTED_FILES.labels("completed").inc()
+            INGESTED_CHUNKS.inc(num_chunks)
             logger.info("job %d is completed: %d chunks", job.job_id, num_chunks, extra=_log_fields(job))
         except UnreadableDocumentError as error:
             await self._fail(job, error.reason, error.detail, error.cause)
@@ -167,12 +173,12 @@ class IngestWorker:
             return
         pause_s = backoff_s(self._limits.retry_s, job.num_retries + 1, self._limits.max_retry_s)
         logger.warning("job %d is tried again in %.3g s: %s", job.job_id, pause_s, error, extra=_log_fields(job))
-        metrics.INGESTION_RETRIES.labels(error.code).inc()
+        INGESTION_RETRIES.labels(error.code).inc()
         await self._store(partial(self._corpus.jobs.release, job, pause_s, is_attempt, error.code))
 
     async def _fail(self, job: Job, code: str, message: str, cause: str) -> None:
         reason = cause if is_failure_reason(cause) else UNKNOWN_REASON
-        metrics.INGESTED_FILES.labels("failed").inc()
+        INGESTED_FILES.labels("failed").inc()
         level = logging.WARNING if code == "server_error" else logging.INFO  # a damaged file is no fault of the service
         logger.log(level, "job %d failed for good: %s", job.job_id, reason, extra=_log_fields(job))
         with contextlib.suppress(ConflictError):
@@ -211,7 +217,7 @@ class IngestWorker:
         now, parsing = time.monotonic(), self._pipeline.progress.parsing(self._started_at)
         for state, job_ids in (("parsing", parsing), ("embedding", self._started_at.keys() - parsing)):
             oldest_s = max((now - self._started_at[job_id] for job_id in job_ids), default=0.0)
-            metrics.INGESTION_OLDEST_SECONDS.labels(state).set(oldest_s)
+            INGESTION_OLDEST_SECONDS.labels(state).set(oldest_s)
 
     async def _renew_leases(self) -> None:
         """Renews the leases of the running jobs. A job that another worker has taken is cancelled here."""

@@ -6,7 +6,8 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from models.errors.base import RagError
-from models.types import ChatMessage, CompletionRequest, RequestContext
+from models.types.generation import ChatMessage, CompletionRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.stages import CompletionStage
 
 

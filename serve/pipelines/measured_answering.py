@@ -4,10 +4,18 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from deployments.telemetry import gen_ai, metrics
+from deployments.telemetry import gen_ai
+from deployments.telemetry.metrics.questions import (
+    CACHED_ANSWERS,
+    EVIDENCE,
+    QUESTION_SECONDS,
+    QUESTION_STAGE_SECONDS,
+    RETRIEVED_PASSAGES,
+    TOP_SCORE,
+)
 from deployments.telemetry.spans import Value, annotate
 from models.errors.base import RagError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.pipelines.trace import longest_path
 
@@ -35,22 +43,22 @@ class MeasuredAnswering:
 
 
 def _observe(outcome: str, answered: Answered | None, total_s: float) -> None:
-    metrics.QUESTION_SECONDS.labels(outcome).observe(total_s)
+    QUESTION_SECONDS.labels(outcome).observe(total_s)
     annotate({"ragserve.outcome": outcome})
     if answered is None:
         return
     annotate(_attributes(answered))
     for stage, seconds in longest_path(answered.trace.timings_s, total_s).items():
-        metrics.QUESTION_STAGE_SECONDS.labels(stage).observe(seconds)
+        QUESTION_STAGE_SECONDS.labels(stage).observe(seconds)
     for cache in answered.trace.cached:
-        metrics.CACHED_ANSWERS.labels(cache).inc()
+        CACHED_ANSWERS.labels(cache).inc()
     if answered.is_small_talk:  # nothing was searched, and nothing weighed
         return
-    metrics.RETRIEVED_PASSAGES.observe(len(answered.passages))
+    RETRIEVED_PASSAGES.observe(len(answered.passages))
     if answered.passages:
-        metrics.TOP_SCORE.observe(answered.passages[0].score)
+        TOP_SCORE.observe(answered.passages[0].score)
     if answered.evidence is not None:
-        metrics.EVIDENCE.observe(answered.evidence)
+        EVIDENCE.observe(answered.evidence)
 
 
 def _attributes(answered: Answered) -> dict[str, Value]:

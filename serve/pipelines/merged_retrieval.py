@@ -13,7 +13,9 @@ from models.generation.reading import sentences
 from models.index.fusion import Fusion, fuse, ranking_of
 from models.prompts.library import default_prompts
 from models.prompts.prompt_set import PromptSet
-from models.types import FloatArray, Passage, RequestContext
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
 from serve.pipelines.failures import attempt
 from serve.pipelines.language_model import LanguageModel
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving

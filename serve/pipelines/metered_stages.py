@@ -7,7 +7,10 @@ from typing import Any
 
 from models.reranking.query import SearchedQuery
 from models.tokens.encoding import TextInput
-from models.types import CompletionRequest, Embeddings, Passage, Relevance, RequestContext, Reranking
+from models.types.chunks import Passage
+from models.types.generation import CompletionRequest
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings, Relevance, Reranking
 from serve.pipelines.metering import Metering
 from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage
 from serve.pipelines.wrapped_embedder import WrappedEmbedder

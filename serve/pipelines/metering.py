@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.telemetry import metrics
-from models.types import CANARY_TENANT
+from deployments.telemetry.metrics.tenants import TENANT_BUDGET, TENANT_COST, TENANT_NAMES, TENANT_TOKENS
+from models.types.scope import CANARY_TENANT
 
 MAX_PRICES = 256
 MILLION = 1_000_000
@@ -47,9 +47,9 @@ class Metering:
 
     def configure(self, config: CostConfig) -> None:
         self._prices = config.prices
-        metrics.TENANT_NAMES.limit = config.max_tenants
+        TENANT_NAMES.limit = config.max_tenants
         for tenant, budget in config.monthly_budgets.items():
-            metrics.TENANT_BUDGET.labels(metrics.TENANT_NAMES.label(tenant)).set(budget)
+            TENANT_BUDGET.labels(TENANT_NAMES.label(tenant)).set(budget)
 
     @property
     def has_prices(self) -> bool:
@@ -90,9 +90,9 @@ class Metering:
         # The document canary is the operator's: no tenant pays for it, and it takes none of the tenants' names.
         if not (tenant and model and num_tokens) or tenant == CANARY_TENANT:
             return
-        label = metrics.TENANT_NAMES.label(tenant)
-        metrics.TENANT_TOKENS.labels(label, model, kind).inc(num_tokens)
+        label = TENANT_NAMES.label(tenant)
+        TENANT_TOKENS.labels(label, model, kind).inc(num_tokens)
         if price:
             cost = num_tokens * price / MILLION
-            metrics.TENANT_COST.labels(label, model).inc(cost)
+            TENANT_COST.labels(label, model).inc(cost)
             self.give_back({tenant: cost})

@@ -16,7 +16,7 @@ from models.deadline import Deadline
 from models.errors.base import RagError
 from models.errors.requests import ConflictError
 from models.errors.stages import StageUnavailableError
-from models.types import BACKGROUND_PRIORITY, RequestContext
+from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
 from serve.pipelines.stages import EmbedStage
 from serve.pipelines.wakeup import Wakeup
 

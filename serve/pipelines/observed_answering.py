@@ -3,8 +3,14 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from deployments.telemetry import metrics
-from models.types import RequestContext
+from deployments.telemetry.metrics.questions import (
+    ANSWER_CITATIONS,
+    DEGRADED_ANSWERS,
+    FIRST_CITED_RANK,
+    TIME_TO_FIRST_TEXT_SECONDS,
+)
+from deployments.telemetry.metrics.serving_models import GENERATED_TOKENS, GENERATION_TOKENS_PER_SECOND
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.pipelines.metering import Metering
 from serve.pipelines.recent_answers import RecentAnswers
@@ -36,14 +42,14 @@ class ObservedAnswering:
 def _observe(answered: Answered) -> None:
     trace = answered.trace
     for stage in trace.degraded:
-        metrics.DEGRADED_ANSWERS.labels(stage).inc()
+        DEGRADED_ANSWERS.labels(stage).inc()
     if "first_text" in trace.timings_s:
-        metrics.TIME_TO_FIRST_TEXT_SECONDS.observe(trace.timings_s["first_text"])
+        TIME_TO_FIRST_TEXT_SECONDS.observe(trace.timings_s["first_text"])
     if "generate" in trace.models:
         model, num_tokens = trace.models["generate"], answered.num_completion_tokens
-        metrics.GENERATED_TOKENS.labels(model).inc(num_tokens)
+        GENERATED_TOKENS.labels(model).inc(num_tokens)
         if (generate_s := trace.timings_s.get("generate")) and num_tokens:
-            metrics.GENERATION_TOKENS_PER_SECOND.labels(model).observe(num_tokens / generate_s)
+            GENERATION_TOKENS_PER_SECOND.labels(model).observe(num_tokens / generate_s)
 
 
 def _observe_citations(answered: Answered) -> None:
@@ -52,7 +58,7 @@ def _observe_citations(answered: Answered) -> None:
     if "generate" not in models:  # declined
         return
     cited_keys = {citation.passage.key for citation in answered.citations}
-    metrics.ANSWER_CITATIONS.labels(models["generate"]).observe(len(cited_keys))
+    ANSWER_CITATIONS.labels(models["generate"]).observe(len(cited_keys))
     ranks = [rank for rank, passage in enumerate(answered.passages, 1) if passage.key in cited_keys]
     if ranks and "rerank" in models:
-        metrics.FIRST_CITED_RANK.labels(models["rerank"]).observe(ranks[0])
+        FIRST_CITED_RANK.labels(models["rerank"]).observe(ranks[0])

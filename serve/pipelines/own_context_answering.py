@@ -10,7 +10,8 @@ from dataclasses import replace
 from models.generation.own_context import context_evidence, prompt_passage
 from models.generation.prompt_context import PromptContext, read_context
 from models.generation.standalone import standalone_question
-from models.types import ChatMessage, RequestContext, SamplingOptions
+from models.types.generation import ChatMessage, SamplingOptions
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.declining_generation import DecliningGeneration
 from serve.pipelines.query import QueryConfig, QueryPipeline, QueryStages

@@ -7,10 +7,10 @@ from hashlib import blake2b
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.questions import PROMPT_ANSWERS
 from models.prompts.library import DEFAULT_PROMPTS, PromptLibrary
 from models.prompts.prompt_set import PromptSet
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 
 
@@ -54,7 +54,7 @@ class PromptedAnswering:
         async with aclosing(self._answering.answer(query, context)) as events:
             async for event in events:
                 if isinstance(event, Answered) and event.prompt:
-                    metrics.PROMPT_ANSWERS.labels(event.prompt, event.outcome).inc()
+                    PROMPT_ANSWERS.labels(event.prompt, event.outcome).inc()
                 yield event
 
     def _chosen(self, question: str) -> PromptSet:

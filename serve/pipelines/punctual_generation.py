@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from models.errors.stages import DeadlineExceededError
-from models.types import GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.stages import GenerateStage
 
 

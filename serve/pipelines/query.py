@@ -14,7 +14,9 @@ from models.generation.evidence import MIN_EVIDENCE
 from models.generation.function_calls import CallGatherer, without_calls
 from models.generation.passage_order import OrderName, PassageOrder, passage_order
 from models.generation.support import Unsupported
-from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext
+from models.types.chunks import Passage
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, CallGenerated, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.failures import attempt, raise_mistakes
 from serve.pipelines.follow_up_rewriting import FollowUpConfig

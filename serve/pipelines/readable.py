@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from models.filters import Compound, Filter
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answering, Event, Query
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace

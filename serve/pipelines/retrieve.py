@@ -18,7 +18,12 @@ from models.retrieval.duplicates import unique
 from models.retrieval.naming import names_of
 from models.retrieval.router import contains_phrases
 from models.retrieval.shown import distinct_shown
-from models.types import Embeddings, FloatArray, LexicalRanking, Passage, Ranking, RequestContext, Scope
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.ranking import LexicalRanking, Ranking
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
+from models.types.stage_results import Embeddings
 from serve.pipelines.failures import attempt, raise_mistakes
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
 from serve.pipelines.sentence_scores import sentence_scores

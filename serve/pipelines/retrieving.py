@@ -6,7 +6,10 @@ from typing import Literal, Protocol
 from models.filters import Filter
 from models.generation.evidence import Signals
 from models.index.fusion import FusionMethod
-from models.types import FloatArray, Passage, RequestContext, Scope
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.pipelines.trace import Trace
 from serve.pipelines.understanding import Understanding
 

@@ -4,7 +4,7 @@ import unicodedata
 from dataclasses import replace
 
 from models.retrieval.router import route
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace
 

@@ -14,7 +14,8 @@ from models.documents.chunkers.base import ChunkingOptions
 from models.documents.chunkers.semantic import STRATEGY, SemanticConfig, join_units
 from models.enrichment.options import PLAIN, IngestOptions
 from models.stage_status import StageStatus
-from models.types import Chunk, ParsedFile, RequestContext
+from models.types.chunks import Chunk, ParsedFile
+from models.types.request_context import RequestContext
 from serve.pipelines.embedding_pages import EmbeddingPages, Space
 from serve.pipelines.stages import EmbedStage, ParseStage
 from serve.pipelines.suspects import Suspects

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from models.generation.reading import spans_in_indexed_text
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
 from models.reranking.query import QueryTokens
-from models.types import FloatArray, Passage, RequestContext
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
 from serve.pipelines.stages import DenseStage
 
 

@@ -9,7 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from models.generation.reading import sentences
-from models.types import FloatArray, Passage, RequestContext, Scope
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from models.answer_form import AUTO
 from models.generation.small_talk import SmallTalk, small_talk, small_talk_language
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.trace import Trace
 

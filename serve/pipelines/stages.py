@@ -10,22 +10,13 @@ from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
 from models.reranking.query import SearchedQuery
 from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
-from models.types import (
-    CompletionRequest,
-    Embeddings,
-    FloatArray,
-    GenerationDelta,
-    GenerationRequest,
-    KeyArray,
-    LexicalRanking,
-    ParsedFile,
-    Passage,
-    Ranking,
-    Relevance,
-    RequestContext,
-    Reranking,
-    Scope,
-)
+from models.types.arrays import FloatArray, KeyArray
+from models.types.chunks import ParsedFile, Passage
+from models.types.generation import CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.ranking import LexicalRanking, Ranking
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
+from models.types.stage_results import Embeddings, Relevance, Reranking
 
 
 class EmbedStage(Protocol):

@@ -16,7 +16,8 @@ from models.errors.base import RagError
 from models.errors.stages import DeadlineExceededError
 from models.generation.step_markers import MarkerSieve, numbers_in, sifted
 from models.generation.steps import FAN_IN, MAX_NOTE_TOKENS, refine_groups, split, tree_groups
-from models.types import GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.failures import STAGE_FAILURES, attempt, raise_mistakes
 from serve.pipelines.stages import GenerateStage
 

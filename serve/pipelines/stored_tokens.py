@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.serving_models import RERANKED_CANDIDATES, observe_model
 from models.deadline import Deadline
 from models.errors.base import RagError
 from models.index.token_search import TokenScoreRequest
@@ -18,7 +18,10 @@ from models.reranking.blend import blend
 from models.reranking.late_interaction import token_weights
 from models.reranking.query import SearchedQuery
 from models.stage_status import TokenScoring
-from models.types import BACKGROUND_PRIORITY, FloatArray, KeyArray, Passage, Relevance, RequestContext, Reranking
+from models.types.arrays import FloatArray, KeyArray
+from models.types.chunks import Passage
+from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
+from models.types.stage_results import Relevance, Reranking
 from serve.pipelines.failures import attempt
 from serve.pipelines.stages import DenseStage, RerankStage, StatusSource
 
@@ -86,7 +89,7 @@ class StoredTokenReranking:
                     return await self._rerank_all(query, candidates, context)
                 scores[missing], num_tokens = relevance.scores, relevance.num_tokens
         _count(len(scores) - len(missing), len(missing))
-        metrics.observe_model("rerank", scoring.model, time.perf_counter() - start)
+        observe_model("rerank", scoring.model, time.perf_counter() - start)
         highest = float(np.clip(np.nanmax(scores), 0, 1))  # as late interaction's to_relevance
         blended = blend(scores, scoring.retrieval_weight)
         return Reranking(blended, scoring.model, relevance=highest, num_tokens=num_tokens)
@@ -131,5 +134,5 @@ def _requests(query: SearchedQuery, keys: KeyArray, scoring: TokenScoring) -> li
 
 
 def _count(num_stored: int, num_computed: int) -> None:
-    metrics.RERANKED_CANDIDATES.labels("stored").inc(num_stored)
-    metrics.RERANKED_CANDIDATES.labels("computed").inc(num_computed)
+    RERANKED_CANDIDATES.labels("stored").inc(num_stored)
+    RERANKED_CANDIDATES.labels("computed").inc(num_computed)

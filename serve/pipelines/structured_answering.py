@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from models.generation.structured import support_fields
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Cited, Event, Query
 
 

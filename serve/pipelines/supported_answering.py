@@ -11,7 +11,7 @@ from models.generation.abilities import (
     unsupported_options,
     without_unsupported,
 )
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from models.deadline import Deadline
 from models.errors.stages import DeadlineExceededError, InternalError, StageDownError, StageUnavailableError
-from models.types import BACKGROUND_PRIORITY, RequestContext
+from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
 from serve.pipelines.stages import StatusSource
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from deployments.telemetry.spans import step
 from models.errors.base import RagError
-from models.types import FellBack
+from models.types.stage_results import FellBack
 
 # A stage that was left out; rerank_partial: the reranker had no time for the last of its candidates; sentences: those
 # of a quoted answer were chosen by their words alone; generate_partial: the answer lacks text, or steps to it;

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from models.errors.base import RagError
 from models.errors.stages import DegradedError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.pipelines.failures import STAGE_FAILURES
 from serve.pipelines.retrieving import Degrade, RetrievalQuery, Retrieved, Retrieving

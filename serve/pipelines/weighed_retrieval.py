@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from models.generation.evidence import Signals, estimate_evidence
 from models.generation.evidence_weights import SPACES
-from models.types import FloatArray, RequestContext
+from models.types.arrays import FloatArray
+from models.types.request_context import RequestContext
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved, Retrieving
 from serve.pipelines.trace import Trace
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
-from models.types import Embeddings, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 from serve.pipelines.stages import EmbedStage
 
 

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.quality import DOCUMENT_CANARY_FAILING, DOCUMENT_CANARY_RUNS, DOCUMENT_CANARY_SECONDS
 from models.corpus.corpus import Corpus
 from models.deadline import Deadline
 from models.errors.base import RagError
-from models.types import CANARY_TENANT, DEFAULT_VECTOR_STORE, RequestContext, Scope
+from models.types.request_context import RequestContext
+from models.types.scope import CANARY_TENANT, DEFAULT_VECTOR_STORE, Scope
 from serve.pipelines.retrieving import Mode, RetrievalOptions, RetrievalQuery, Retrieving
 from serve.pipelines.understanding import NO_UNDERSTANDING
 from serve.pipelines.wakeup import Wakeup
@@ -79,7 +80,7 @@ class DocumentCanary:
         self._config = config
         if config.every_s is None:
             self.last, self._num_failures = None, 0
-            metrics.DOCUMENT_CANARY_FAILING.set(0)
+            DOCUMENT_CANARY_FAILING.set(0)
         self._wakeup.set()
 
     async def run(self) -> None:
@@ -112,12 +113,12 @@ class DocumentCanary:
             logger.warning("the document canary met an error", exc_info=error)
         if problem:
             logger.warning("the document canary failed: %s", problem)
-        metrics.DOCUMENT_CANARY_RUNS.labels(step).inc()
-        metrics.DOCUMENT_CANARY_SECONDS.observe(time.perf_counter() - start)
+        DOCUMENT_CANARY_RUNS.labels(step).inc()
+        DOCUMENT_CANARY_SECONDS.observe(time.perf_counter() - start)
         if self._config.every_s is not None:  # else it was turned off meanwhile
             self.last = CanaryRun(datetime.now(UTC), problem)
             self._num_failures = self._num_failures + 1 if problem else 0
-            metrics.DOCUMENT_CANARY_FAILING.set(int(self._num_failures >= MIN_FAILURES))
+            DOCUMENT_CANARY_FAILING.set(int(self._num_failures >= MIN_FAILURES))
 
     async def _run_once(self) -> None:
         """Ingest, find, delete, and do not find. Raises CanaryError, TimeoutError and what the parts raise."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.quality import LOGGED_QUESTIONS
 from models.documents.personal_data.masking import mask
 from models.errors.configuration import ConfigError
 from serve.pipelines.wakeup import Wakeup
@@ -43,7 +43,7 @@ class QuestionLog:
             return
         if len(self._rows) >= MAX_ROWS:
             self._rows.popleft()
-            metrics.LOGGED_QUESTIONS.labels("dropped").inc()
+            LOGGED_QUESTIONS.labels("dropped").inc()
         self._rows.append(to_row(answer))
 
     async def run(self) -> None:
@@ -68,7 +68,7 @@ class QuestionLog:
             logger.warning("the question log cannot be written, and is tried again: %s", error)
             self._rows.extendleft(reversed(rows))
             return
-        metrics.LOGGED_QUESTIONS.labels("written").inc(len(rows))
+        LOGGED_QUESTIONS.labels("written").inc(len(rows))
 
     def _masked(self, row: Row) -> Row:
         texts = {name: mask(row[name], self._config.mask).text for name in ("question", "search_query", "answer")}

@@ -6,7 +6,13 @@ import random
 from collections import deque
 from collections.abc import Mapping
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.quality import (
+    ANSWER_SCORE,
+    SAMPLED_ANSWERS,
+    SCORE_KS,
+    SCORE_PSI,
+    SCORE_REFERENCE_SIZE,
+)
 from models.corpus.score_references import ScoreReferences
 from models.errors.storage import DatabaseUnavailableError
 from serve.pipelines.answering import Answered
@@ -41,7 +47,7 @@ class Scorer:
         if random.random() >= self._config.share:
             return
         if len(self._waiting) >= MAX_WAITING:
-            metrics.SAMPLED_ANSWERS.labels("dropped").inc()
+            SAMPLED_ANSWERS.labels("dropped").inc()
             return
         self._waiting.append(answer.answered)
         self._wakeup.set()
@@ -56,9 +62,9 @@ class Scorer:
     def _score(self, answered: Answered) -> None:
         scores = score_answer(answered)
         for name, score in scores.items():
-            metrics.ANSWER_SCORE.labels(name).observe(score)
+            ANSWER_SCORE.labels(name).observe(score)
         self._compare(scores)
-        metrics.SAMPLED_ANSWERS.labels("scored" if scores else "unscored").inc()
+        SAMPLED_ANSWERS.labels("scored" if scores else "unscored").inc()
 
     def _compare(self, scores: Mapping[str, float]) -> None:
         drift = self._drift
@@ -67,7 +73,7 @@ class Scorer:
                 drift.add(scores)
         except DatabaseUnavailableError as error:
             logger.warning("the scores of an answer are left out of the drift: %s", error)
-        metrics.SCORE_REFERENCE_SIZE.set(drift.reference_size)
+        SCORE_REFERENCE_SIZE.set(drift.reference_size)
         for name, divergence in drift.divergences().items():
-            metrics.SCORE_PSI.labels(name).set(divergence.psi)
-            metrics.SCORE_KS.labels(name).set(divergence.ks)
+            SCORE_PSI.labels(name).set(divergence.psi)
+            SCORE_KS.labels(name).set(divergence.ks)

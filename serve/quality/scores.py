@@ -1,7 +1,7 @@
 """The scores of an answer, 0 to 1 each: what can be told without a human."""
 
 from models.generation.support import Statement, is_claim, is_supported, statements
-from models.types import Passage
+from models.types.chunks import Passage
 from serve.pipelines.answering import Answered
 
 SCORES = ("evidence", "top_score", "declined", "support", "citation_support")

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 
 

@@ -14,16 +14,19 @@ import models.errors
 import models.types
 from deployments.calls.envelope import Envelope
 from deployments.cluster import environment
+from models.deadline import Deadline
 from models.errors.base import RagError
 from models.index.follow import DenseRequest, LexicalRequest
 from models.reranking.base import RerankRequest
+from models.types.request_context import RequestContext
 from tests.submodules import submodules
 
 ROOT = Path(__file__).parents[2]
 WIRE_TYPES = [
     kind
-    for _, kind in inspect.getmembers(models.types, dataclasses.is_dataclass)
-    if kind not in (models.types.Deadline, models.types.RequestContext)  # neither leaves its process
+    for module in submodules(models.types)
+    for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)
+    if kind not in (Deadline, RequestContext)  # neither leaves its process
 ] + [Envelope, DenseRequest, LexicalRequest, RerankRequest]
 
 

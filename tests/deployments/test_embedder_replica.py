@@ -17,7 +17,8 @@ from models.errors.configuration import ConfigError, ModelNotFoundError
 from models.errors.requests import ConflictError, InvalidRequestError
 from models.errors.stages import DeadlineExceededError
 from models.index.token_codec import encode_tokens
-from models.types import Embeddings, FloatArray
+from models.types.arrays import FloatArray
+from models.types.stage_results import Embeddings
 from tests.contexts import envelope
 from tests.patience import PATIENCE_S
 from tests.token_hashing import TokenHashingModel

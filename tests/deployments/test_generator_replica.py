@@ -16,14 +16,8 @@ from models.errors.requests import InvalidRequestError
 from models.errors.stages import StageUnavailableError
 from models.generation.base import EngineActivity
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
-from models.types import (
-    ChatMessage,
-    CompletionRequest,
-    GenerationDelta,
-    GenerationRequest,
-    Passage,
-    SamplingOptions,
-)
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
 from tests.contexts import envelope
 from tests.patience import PATIENCE_S
 

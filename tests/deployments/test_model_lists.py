@@ -23,7 +23,8 @@ from models.catalog import Catalog
 from models.errors.configuration import ConfigError
 from models.errors.requests import InvalidRequestError
 from models.errors.stages import StageUnavailableError
-from models.types import ChatMessage, CompletionRequest, GenerationRequest, Passage, SamplingOptions
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, CompletionRequest, GenerationRequest, SamplingOptions
 from serve.live_services import LiveServices
 from serve.settings import Settings
 from tests.conftest import ROOT

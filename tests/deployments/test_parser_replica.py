@@ -26,7 +26,7 @@ from models.errors.requests import UnreadableDocumentError
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk, ParsedFile
+from models.types.chunks import Chunk, ParsedFile
 from tests.contexts import envelope, within
 from tests.hostile.files import docx_with_photo, pdf_form_that_draws_itself, pdf_page_that_unpacks, png_bomb
 from tests.models.documents.ocr.image_files import draw_lines, encoded

@@ -14,7 +14,9 @@ from deployments.reranker import Reranker, RerankerClient
 from deployments.telemetry.spans import Recorder, Span
 from deployments.telemetry.trace_context import unrecorded
 from models.catalog import Catalog
-from models.types import ChatMessage, GenerationRequest, Passage, RequestContext
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationRequest
+from models.types.request_context import RequestContext
 from tests.contexts import TRACEPARENT, within
 from tests.patience import PATIENCE_S
 from tests.remote_server import ScriptedServer, chunk, scripted_server

@@ -15,7 +15,8 @@ from models.errors.stages import DeadlineExceededError
 from models.reranking.base import RerankRequest, RerankWork
 from models.reranking.pair_scores import PairScores
 from models.tokens.encoding import Encoding
-from models.types import FloatArray, Reranking
+from models.types.arrays import FloatArray
+from models.types.stage_results import Reranking
 from tests.contexts import envelope
 from tests.patience import PATIENCE_S
 

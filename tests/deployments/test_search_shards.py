@@ -15,7 +15,8 @@ from models.index.follow import DenseRequest, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
 from models.index.token_codec import encode_tokens
 from models.index.token_search import TokenScoreRequest
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Scope
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 from tests.contexts import within
 
 # One event loop for all: a handle belongs to the loop that made it.

@@ -26,7 +26,10 @@ from models.index.lexical_shards import ShardRequest, merge_answers, total_count
 from models.index.milvus_config import MilvusConfig
 from models.index.token_codec import encode_tokens
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Ranking, Scope
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
+from models.types.ranking import Ranking
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 from tests.contexts import within
 from tests.patience import PATIENCE_S
 

@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
 from deployments.calls.ray_handle import RayHandle
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from tests.contexts import within
 
 SEARCH_S, TOKEN_S, NUM_TOKENS = 0.02, 0.05, 20

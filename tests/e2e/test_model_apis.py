@@ -11,7 +11,7 @@ import pytest
 from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from tests.conftest import Service
 from tests.patience import PATIENCE_S
 

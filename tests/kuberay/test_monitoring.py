@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from deployments.telemetry import metrics
 from serve.cli.main import app
 from tests.kuberay.conftest import KUBERAY, ROOT, kustomize
+from tests.submodules import submodules
 
 MONITORING, RUNBOOKS = KUBERAY / "monitoring", ROOT / "docs" / "runbooks"
 RULES_TESTS = sorted(MONITORING.glob("rules_test*.yaml"))
@@ -43,7 +44,7 @@ def dashboard_expressions() -> Iterator[str]:
 def labels_of_series() -> dict[str, set[str]]:
     """By every name that a scrape shows: our labels, those of a bucket, and Prometheus' own."""
     labels_by_name = {}
-    for metric in vars(metrics).values():
+    for metric in (each for module in submodules(metrics) for each in vars(module).values()):
         if isinstance(metric, Counter | Gauge | Histogram):
             family = next(iter(metric.describe()))
             endings = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}[family.type]

@@ -11,7 +11,8 @@ import pytest
 from models.deadline import Deadline
 from models.errors.configuration import ConfigError
 from models.stage_status import StageStatus
-from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.live_services import LiveServices
 from serve.settings import Settings
 from tests.inline import ShortestFirst

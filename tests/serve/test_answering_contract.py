@@ -9,7 +9,9 @@ from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.errors.requests import NotFoundError
 from models.errors.stages import StageUnavailableError
-from models.types import GenerationDelta, GenerationRequest, RequestContext, Scope
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.caching import answers, retrieval
 from serve.caching.answers import AnswerSettings, CachedAnswering
 from serve.caching.config import LevelConfig

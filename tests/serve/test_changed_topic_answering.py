@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from models.corpus.corpus import Corpus
-from models.types import ChatMessage, Scope
+from models.types.generation import ChatMessage
+from models.types.scope import Scope
 from serve.pipelines.answering import Answered, Answering, PassagesFound, Query
 from serve.pipelines.changed_topic_answering import ChangedTopicAnswering
 from serve.pipelines.declining_generation import DecliningGeneration

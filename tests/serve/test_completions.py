@@ -9,7 +9,7 @@ from models.corpus.completion import Completion
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
 from models.errors.requests import ConflictError
-from models.types import Chunk
+from models.types.chunks import Chunk
 from serve.pipelines.completions import MAX_CHUNKS, Completions
 from tests.contexts import within
 from tests.inline import InlineEmbedder, open_corpus

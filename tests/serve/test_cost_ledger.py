@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from deployments.telemetry import metrics
+from deployments.telemetry.metrics.tenants import TENANT_MONTH_COST
 from models.corpus.corpus import Corpus
 from models.corpus.monthly_costs import MonthlyCosts
 from models.errors.storage import DatabaseUnavailableError
@@ -33,7 +33,7 @@ async def test_a_restart_and_another_replica_go_on_with_the_month(tmp_path: Path
     settings = Settings(costs=CostConfig(prices={"shortest-first": Price(input=1_000)}))
     async with serving(tmp_path, settings) as (_, http):
         await http.post("/v1/query", json=QUESTION)
-    metrics.TENANT_MONTH_COST.clear()  # as in a new process
+    TENANT_MONTH_COST.clear()  # as in a new process
 
     with closing(opened(tmp_path, datetime.now(UTC).timestamp)) as corpus:
         before = corpus.monthly_costs.current()["default"]

@@ -21,7 +21,7 @@ from models.corpus.corpus import Corpus
 from models.embedding.hashing_model import HashingConfig, HashingModel
 from models.errors.base import RagError
 from models.errors.stages import StageUnavailableError
-from models.types import Embeddings
+from models.types.stage_results import Embeddings
 from serve.api.services import BackgroundWork
 from serve.ingress import fallback_models
 from serve.live_services import LiveServices

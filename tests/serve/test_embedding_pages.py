@@ -10,7 +10,8 @@ from models.errors.base import RagError
 from models.errors.limits import OverloadedError
 from models.errors.model_failures import UnusableVectorError
 from models.errors.stages import DeadlineExceededError, InternalError
-from models.types import Embeddings, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 from serve.pipelines.embedding_pages import PAGE_CHUNKS, SHARED_PAGE_CHARS, EmbeddingPages, Space
 from serve.pipelines.suspects import Suspects
 from tests.contexts import within

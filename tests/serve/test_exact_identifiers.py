@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models.reranking.query import SearchedQuery
-from models.types import Passage, Scope
+from models.types.chunks import Passage
+from models.types.scope import Scope
 from serve.pipelines.exact_identifiers import ExactIdentifiers, ExactRetrieval, exact_first
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
 from serve.pipelines.retrieving import RetrievalQuery

@@ -8,7 +8,8 @@ import pytest
 
 from models.deadline import Deadline
 from models.errors.stages import DeadlineExceededError
-from models.types import CANARY_TENANT, RequestContext, Scope
+from models.types.request_context import RequestContext
+from models.types.scope import CANARY_TENANT, Scope
 from serve.pipelines.fair_retrieval import RECENT_S, FairRetrieval, RetrievalTurns
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
 from serve.pipelines.trace import Trace

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from models.types import ChatMessage, Scope
+from models.types.generation import ChatMessage
+from models.types.scope import Scope
 from serve.pipelines.answering import Answered, Query
 from serve.pipelines.follow_up_answering import FollowUpAnswering
 from serve.pipelines.query import QueryConfig, QueryPipeline

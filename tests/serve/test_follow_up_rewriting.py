@@ -11,7 +11,8 @@ from models.errors.configuration import ModelNotFoundError
 from models.errors.limits import OverloadedError
 from models.errors.stages import StageUnavailableError
 from models.prompts.library import default_prompts
-from models.types import ChatMessage, CompletionRequest, RequestContext
+from models.types.generation import ChatMessage, CompletionRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.follow_up_rewriting import FollowUpConfig, LanguageModelRewriter, RuleRewriter, follow_up_rewriter
 from serve.pipelines.language_model import LanguageModel
 from tests.contexts import within

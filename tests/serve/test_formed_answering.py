@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.answer_form import AnswerForm
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Event, PassagesFound, Query
 from serve.pipelines.formed_answering import AnswerConfig, FormedAnswering
 from tests.contexts import within

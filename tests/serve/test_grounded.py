@@ -9,7 +9,8 @@ import pytest
 from models.answer_form import AnswerForm
 from models.corpus.corpus import Corpus
 from models.prompts.library import default_prompts
-from models.types import GenerationDelta, GenerationRequest, RequestContext, SamplingOptions
+from models.types.generation import GenerationDelta, GenerationRequest, SamplingOptions
+from models.types.request_context import RequestContext
 from serve.caching.codec import decode_events, encode_events
 from serve.pipelines.answering import Answered, Answering, Event, Query, TextGenerated
 from serve.pipelines.grounded_answering import GroundedAnswering

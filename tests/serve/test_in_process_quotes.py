@@ -7,7 +7,9 @@ import pytest
 from deployments.generator import quoting_models
 from models.catalog import Catalog
 from models.errors.configuration import ModelNotFoundError
-from models.types import ChatMessage, GenerationDelta, GenerationRequest, Passage, RequestContext
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.in_process_quotes import InProcessQuotes
 from tests.contexts import within
 

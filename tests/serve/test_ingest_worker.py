@@ -22,7 +22,9 @@ from models.errors.limits import OverloadedError
 from models.errors.model_failures import UnusableVectorError
 from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.stage_status import StageStatus
-from models.types import BACKGROUND_PRIORITY, Embeddings, ParsedFile, RequestContext
+from models.types.chunks import ParsedFile
+from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
+from models.types.stage_results import Embeddings
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.ingest_worker import IngestWorker
 from tests.inline import InlineEmbedder, InlineParser, open_corpus

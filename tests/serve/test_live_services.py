@@ -14,7 +14,8 @@ from prometheus_client import REGISTRY
 from deployments.cluster.environment import free_port
 from models.catalog import Catalog
 from models.errors.configuration import ConfigError
-from models.types import GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.clients import Clients
 from serve.live_services import LiveServices
 from serve.settings import Settings

@@ -14,7 +14,10 @@ from models.errors.limits import OverloadedError
 from models.errors.requests import ConflictError
 from models.index.exact import ExactIndex
 from models.index.follow import DenseRequest, DenseSearch
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Embeddings, Ranking, RequestContext, Scope
+from models.types.ranking import Ranking
+from models.types.request_context import RequestContext
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
+from models.types.stage_results import Embeddings
 from serve.pipelines.ingest import IngestConfig, IngestPipeline
 from serve.pipelines.migrate import GenerationBuilder, MigrationConfig
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline

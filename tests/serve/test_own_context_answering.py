@@ -9,7 +9,7 @@ import pytest
 from models.answer_form import AnswerForm
 from models.corpus.corpus import Corpus
 from models.prompts.library import default_prompts
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 from serve.pipelines.answering import Answered, Query
 from serve.pipelines.own_context_answering import OwnContextAnswering
 from serve.pipelines.query import QueryConfig, QueryPipeline

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from models.corpus.corpus import Corpus
 from models.errors.configuration import ConfigError
 from models.prompts.library import PromptLibrary, default_prompts
-from models.types import GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, Answering, Event, Query
 from serve.pipelines.prompted_answering import PromptedAnswering, PromptsConfig
 from serve.pipelines.query import QueryConfig, QueryPipeline

@@ -16,7 +16,9 @@ from models.errors.requests import InvalidRequestError, NotFoundError
 from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.passage_order import OrderName
-from models.types import GenerationDelta, GenerationRequest, RequestContext, SamplingOptions, Scope
+from models.types.generation import GenerationDelta, GenerationRequest, SamplingOptions
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.pipelines.answering import Answered, Cited, Event, PassagesFound, Query, TextGenerated
 from serve.pipelines.query import QueryConfig, QueryPipeline
 from tests.contexts import within

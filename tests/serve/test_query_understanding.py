@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from models.catalog import Catalog
-from models.types import CompletionRequest, GenerationDelta, GenerationRequest, RequestContext, Scope
+from models.types.generation import CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.live_services import LiveServices
 from serve.pipelines.query import QueryConfig
 from serve.pipelines.understanding import UnderstandingConfig

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.types import CompletionRequest
+from models.types.generation import CompletionRequest
 from serve.pipelines.metered_stages import MeteredCompletions
 from serve.pipelines.metering import CostConfig, Metering, Price
 from serve.pipelines.trace import longest_path

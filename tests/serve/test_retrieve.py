@@ -13,7 +13,10 @@ from models.errors.requests import InvalidRequestError, NotFoundError
 from models.errors.stages import StageUnavailableError
 from models.filters import Comparison
 from models.reranking.query import SearchedQuery
-from models.types import Passage, RequestContext, Reranking, Scope
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
+from models.types.stage_results import Reranking
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery, Retrieved
 from serve.pipelines.routed_retrieval import RoutedRetrieval

@@ -14,7 +14,9 @@ from models.errors.base import RagError
 from models.errors.requests import InvalidRequestError
 from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
-from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext, SamplingOptions
+from models.types.chunks import Passage
+from models.types.generation import GenerationDelta, GenerationRequest, SamplingOptions
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Answered, TextGenerated
 from serve.pipelines.punctual_generation import PunctualGeneration
 from serve.pipelines.query import QueryConfig, QueryPipeline, QueryStages

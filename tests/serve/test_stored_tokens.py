@@ -14,7 +14,8 @@ from models.catalog import Catalog
 from models.errors.limits import OverloadedError
 from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.reranking.query import QueryTokens, SearchedQuery
-from models.types import Chunk, Passage, Scope
+from models.types.chunks import Chunk, Passage
+from models.types.scope import Scope
 from serve.live_services import LiveServices
 from serve.pipelines.retrieve import RetrievalConfig, RetrievalPipeline, RetrievalStages
 from serve.pipelines.retrieving import RetrievalOptions, RetrievalQuery

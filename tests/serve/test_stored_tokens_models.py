@@ -17,7 +17,8 @@ from models.generation.reading import sentences
 from models.index.token_search import TokenScoreRequest
 from models.reranking.late_interaction import token_weights
 from models.reranking.query import QueryTokens, SearchedQuery
-from models.types import Chunk, Passage, Scope
+from models.types.chunks import Chunk, Passage
+from models.types.scope import Scope
 from serve.pipelines.sentence_scores import sentence_scores
 from serve.pipelines.stored_tokens import StoredTokenReranking
 from tests.conftest import ROOT

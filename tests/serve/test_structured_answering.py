@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from models.corpus.corpus import Corpus
-from models.types import GenerationDelta, GenerationRequest, RequestContext, SamplingOptions
+from models.types.generation import GenerationDelta, GenerationRequest, SamplingOptions
+from models.types.request_context import RequestContext
 from serve.caching.codec import decode_events, encode_events
 from serve.pipelines.answering import Answered, Cited, Event, Query, TextGenerated
 from serve.pipelines.query import QueryConfig, QueryPipeline

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from models.errors.requests import InvalidRequestError
-from models.types import ChatMessage, RequestContext, SamplingOptions
+from models.types.generation import ChatMessage, SamplingOptions
+from models.types.request_context import RequestContext
 from serve.pipelines.answering import Event, PassagesFound, Query
 from serve.pipelines.supported_answering import SupportedAnswering
 from tests.contexts import within

@@ -21,7 +21,7 @@ from deployments.telemetry.otlp import Tracer, TracingConfig
 from deployments.telemetry.spans import Traced
 from models.errors.base import RagError
 from models.errors.limits import OverloadedError
-from models.types import Embeddings
+from models.types.stage_results import Embeddings
 from serve.settings import Settings
 from tests.contexts import TRACEPARENT, within
 from tests.inline import InlineEmbedder

@@ -47,7 +47,7 @@ from models.corpus.schema import (
 )
 from models.errors.configuration import ConfigError
 from models.errors.requests import ConflictError
-from models.types import DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_VECTOR_STORE
 
 SQLITE_CACHE_KIB = 256 * 1024  # the indexes are written in random order: the default of 2 MB would thrash
 DIGESTS_A_STEP = 500

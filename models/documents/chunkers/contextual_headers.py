@@ -13,7 +13,7 @@ from models.documents.chunkers.layout import Layout
 from models.documents.chunkers.packing import cut_along_structure
 from models.documents.text import one_line
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 MAX_TITLE_CHARS = 120
 WORD = re.compile(r"[^\W\d_]{3,}")

@@ -9,7 +9,7 @@ from models.documents.chunkers.base import ChunkingOptions
 from models.documents.chunkers.layout import Layout, Piece
 from models.documents.options import NoOptions
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 
 class FixedTokensChunker:

@@ -11,7 +11,7 @@ from models.documents.chunkers.contexts import MAX_CONTEXT_TOKENS, Contexts
 from models.documents.sections import Group, merge_tiny, split_sections
 from models.documents.text import is_visible
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 
 @dataclass(frozen=True)

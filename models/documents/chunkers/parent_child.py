@@ -10,7 +10,7 @@ from models.documents.chunkers.base import ChunkingOptions
 from models.documents.chunkers.layout import Layout, Piece
 from models.documents.chunkers.packing import cut_along_structure
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 
 class ParentChildConfig(BaseModel):

@@ -18,7 +18,8 @@ from models.documents.chunkers.layout import Layout, Piece
 from models.documents.chunkers.units import MIN_UNIT_TOKENS, Unit, units_of
 from models.documents.sections import Group
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk, FloatArray, KeyArray
+from models.types.arrays import FloatArray, KeyArray
+from models.types.chunks import Chunk
 
 STRATEGY = "semantic"
 # The budget of one file: about a minute of minilm on one core. Units of a longer file have more sentences each.

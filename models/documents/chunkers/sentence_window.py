@@ -10,7 +10,7 @@ from models.documents.chunkers.layout import Layout, Piece
 from models.documents.chunkers.units import Unit, units_of
 from models.documents.sections import Group
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 
 class SentenceWindowConfig(BaseModel):

@@ -6,7 +6,7 @@ from models.documents.chunkers.layout import Layout
 from models.documents.chunkers.packing import cut_along_structure
 from models.documents.options import NoOptions
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 
 class StructureChunker:

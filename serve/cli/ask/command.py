@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, console
+from models.types.scope import DEFAULT_VECTOR_STORE
+from serve.cli.options import DEFAULT_URL, StoreOption, UrlOption, console
 
 
 def ask(
     question: Annotated[str, typer.Argument(help="Question in plain words.")],
     url: UrlOption = DEFAULT_URL,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = DEFAULT_VECTOR_STORE,
     top_k: Annotated[int, typer.Option(help="Passages the answer may cite.", min=1, max=50)] = 5,
 ) -> None:
     """Ask a question; print the answer and its citations."""

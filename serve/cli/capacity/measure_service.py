@@ -16,7 +16,7 @@ import psutil
 import yaml
 from rich.console import Console
 
-from models.types import DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_VECTOR_STORE
 from serve.cli.capacity.profile import DEPLOYMENTS, STAGES, StageName
 from serve.cli.capacity.texts import Texts
 from serve.cli.driver.closed_loop import Load, LoadResult, drive

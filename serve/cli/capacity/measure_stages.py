@@ -17,7 +17,8 @@ from models.embedding.offline import forward_all
 from models.generation.base import GenerationModel
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.offline import complete
-from models.types import ChatMessage, GenerationRequest, Passage, SamplingOptions
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationRequest, SamplingOptions
 from serve.cli.capacity.fit import fit, rounded, timed
 from serve.cli.capacity.profile import BatchTimes, GenerationTimes
 from serve.cli.capacity.texts import Texts

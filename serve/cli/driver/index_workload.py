@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.corpus.corpus import Corpus
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Scope
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 
 GENERATION = "synthetic@1"
 SCOPE = Scope(DEFAULT_TENANT, (DEFAULT_VECTOR_STORE,))

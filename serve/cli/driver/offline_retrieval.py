@@ -1,6 +1,6 @@
 """The service's protocol of retrieval over one corpus in memory."""
 
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.cli.driver.offline_search import ALIAS, OfflineCorpus, OfflineSearch
 from serve.pipelines.retrieving import RetrievalQuery, Retrieved
 from serve.pipelines.trace import Trace

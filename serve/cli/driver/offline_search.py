@@ -22,7 +22,8 @@ from models.index.tantivy_index import TantivyIndex
 from models.index.token_codec import encode_tokens, max_sim_scores, sentence_scores
 from models.reranking.blend import blend
 from models.reranking.late_interaction import LateInteractionModel, token_weights
-from models.types import Chunk, FloatArray, HalfArray, KeyArray, Passage
+from models.types.arrays import FloatArray, HalfArray, KeyArray
+from models.types.chunks import Chunk, Passage
 from serve.cli.driver.question_set import Document
 from serve.pipelines.retrieve import RetrievalConfig
 

@@ -16,7 +16,8 @@ from deployments.cluster.environment import free_port
 from deployments.cluster.start import ClusterSize, local_cluster
 from models.deadline import Deadline
 from models.errors.stages import StageUnavailableError
-from models.types import DEFAULT_TENANT, RequestContext
+from models.types.request_context import RequestContext
+from models.types.scope import DEFAULT_TENANT
 from serve.cli.driver.closed_loop import Load, LoadResult, drive
 from serve.cli.driver.servers import HOST
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from models.errors.requests import InvalidRequestError
-from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, console
+from models.types.scope import DEFAULT_VECTOR_STORE
+from serve.cli.options import DEFAULT_URL, StoreOption, UrlOption, console
 
 TIMEOUT_S = 3600.0  # of a store with very many files
 
@@ -29,7 +30,7 @@ def delete(
     where: WhereOption = None,
     filter_json: FilterOption = None,
     url: UrlOption = DEFAULT_URL,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = DEFAULT_VECTOR_STORE,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
 ) -> None:
@@ -45,7 +46,7 @@ def update(  # noqa: PLR0913, a command's options are its arguments
     unset: UnsetOption = None,
     chunking: ChunkingOption = None,
     url: UrlOption = DEFAULT_URL,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = DEFAULT_VECTOR_STORE,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
 ) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, console
+from models.types.scope import DEFAULT_VECTOR_STORE
+from serve.cli.options import DEFAULT_URL, StoreOption, UrlOption, console
 
 BULK_OPTIONS = "Only with --bulk"
 BulkOption = Annotated[
@@ -46,7 +47,7 @@ FailuresOption = Annotated[
 def ingest(  # noqa: PLR0913
     paths: Annotated[list[str], typer.Argument(help="Files and folders; with --bulk also globs and URLs.")],
     url: UrlOption = DEFAULT_URL,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = DEFAULT_VECTOR_STORE,
     bulk: BulkOption = False,
     text_column: TextColumnOption = None,
     id_column: IdColumnOption = None,

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from models.catalog import Catalog
 from models.errors.configuration import ConfigError
-from models.types import DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_VECTOR_STORE
 from serve.cli.remote import IngestedFile, RemoteError, RemoteService, form_name
 
 PARALLEL_UPLOADS = 16

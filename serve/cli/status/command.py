@@ -4,10 +4,11 @@ from typing import Any
 
 import typer
 
-from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, console
+from models.types.scope import DEFAULT_VECTOR_STORE
+from serve.cli.options import DEFAULT_URL, StoreOption, UrlOption, console
 
 
-def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_STORE) -> None:
+def status(url: UrlOption = DEFAULT_URL, store: StoreOption = DEFAULT_VECTOR_STORE) -> None:
     """Show each stage, what is missing or changing, and the files.
 
     Exits with 1 if answers are not whole.

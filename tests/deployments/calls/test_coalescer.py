@@ -12,7 +12,7 @@ from models.errors.base import RagError
 from models.errors.limits import OverloadedError
 from models.errors.requests import NotFoundError
 from models.errors.stages import DeadlineExceededError, StageUnavailableError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from tests.contexts import assert_arrived, of_two_tenants, within
 from tests.patience import PATIENCE_S
 

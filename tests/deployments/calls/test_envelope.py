@@ -9,7 +9,7 @@ from deployments.calls.coalescer import answers_of
 from deployments.calls.envelope import Envelope, longest_budget_s
 from models.errors.requests import InvalidRequestError
 from models.errors.stages import InternalError
-from models.types import BACKGROUND_PRIORITY, NORMAL_PRIORITY
+from models.types.request_context import BACKGROUND_PRIORITY, NORMAL_PRIORITY
 from tests.contexts import of_two_tenants, within
 
 

@@ -19,7 +19,7 @@ from models.errors.requests import InvalidRequestError
 from models.errors.stages import BreakerOpenError, DeadlineExceededError, InternalError, StageUnavailableError
 from models.errors.storage import DatabaseUnavailableError, VectorDatabaseUnavailableError
 from models.stage_status import StageStatus
-from models.types import BACKGROUND_PRIORITY
+from models.types.request_context import BACKGROUND_PRIORITY
 from tests.contexts import within
 from tests.patience import PATIENCE_S
 

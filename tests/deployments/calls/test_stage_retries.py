@@ -14,7 +14,7 @@ from models.errors.limits import OverloadedError
 from models.errors.model_failures import ModelUnavailableError
 from models.errors.stages import StageUnavailableError
 from models.retry_budget import BURST, RetryBudget
-from models.types import BACKGROUND_PRIORITY
+from models.types.request_context import BACKGROUND_PRIORITY
 from tests.contexts import within
 from tests.patience import PATIENCE_S
 

@@ -17,7 +17,7 @@ from models.deadline import Deadline
 from models.errors.limits import OverloadedError
 from models.generation.base import EngineActivity
 from models.tokens.encoding import Encoding
-from models.types import BACKGROUND_PRIORITY
+from models.types.request_context import BACKGROUND_PRIORITY
 from tests.patience import PATIENCE_S
 
 BUSY, QUIET = Flow("busy"), Flow("quiet")

@@ -14,7 +14,7 @@ from deployments.replica.model_slot import ModelSlot
 from deployments.replica.user_config import CanariedConfig, Canary, ModelChoice
 from models.errors.model_failures import ModelLoadError
 from models.errors.stages import StageUnavailableError
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from tests.contexts import within
 from tests.patience import PATIENCE_S
 

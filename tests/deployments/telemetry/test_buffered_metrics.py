@@ -16,10 +16,10 @@ from deployments.telemetry.exposition import FOLDER, MULTIPROCESS, folder_regist
 NUM_THREADS, NUM_EACH = 8, 2_000
 FORKING = """
 import os, sys
-from deployments.telemetry import metrics
-metrics.STAGE_TOKENS.labels("probe").inc(3)
+from deployments.telemetry.metrics.stages import STAGE_TOKENS
+STAGE_TOKENS.labels("probe").inc(3)
 child = os.fork()
-metrics.STAGE_TOKENS.labels("probe").inc(20 if child else 100)
+STAGE_TOKENS.labels("probe").inc(20 if child else 100)
 if child:
     os.waitpid(child, 0)
 """

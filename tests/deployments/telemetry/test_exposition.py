@@ -24,12 +24,13 @@ from tests.patience import PATIENCE_S
 
 REPLICA = """
 import sys
-from deployments.telemetry import hung_exporter, metrics
+from deployments.telemetry import hung_exporter
+from deployments.telemetry.metrics.stages import STAGE_COMPUTE_SECONDS, STAGE_TOKENS
 hung_exporter.PROBE_S, hung_exporter.PROBE_TIMEOUT_S, hung_exporter.LATE_S = map(float, sys.argv[2:])
 from deployments.telemetry.start import start_telemetry
 start_telemetry("probe")
-metrics.STAGE_TOKENS.labels("probe").inc(int(sys.argv[1]))
-metrics.STAGE_COMPUTE_SECONDS.labels("probe").observe(0.5)
+STAGE_TOKENS.labels("probe").inc(int(sys.argv[1]))
+STAGE_COMPUTE_SECONDS.labels("probe").observe(0.5)
 print("ready", flush=True)
 sys.stdin.read()
 """

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from deployments.replica.message_batcher import MessageBatcher
 from deployments.replica.token_batcher import TokenBatcher
 from deployments.replica.user_config import TokenBatchedConfig
-from deployments.telemetry.metrics import FirstNames
+from deployments.telemetry.metrics.tenants import FirstNames
 from models.deadline import Deadline
 from models.errors.limits import OverloadedError
 from models.errors.stages import DeadlineExceededError

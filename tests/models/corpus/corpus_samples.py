@@ -9,7 +9,9 @@ from models.corpus.completion import Completion
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
 from models.filters import Attributes
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Scope
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 
 TENANT = DEFAULT_TENANT
 STORE = DEFAULT_VECTOR_STORE

@@ -23,7 +23,7 @@ from corpus_samples import GENERATION, SCOPE, STORE, TENANT, Follower, complete,
 
 from models.corpus.corpus import Corpus
 from models.errors.requests import NotFoundError
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 NUM_KILLS = int(os.environ.get("RAGSERVE_KILLS", "12"))
 MAX_LIFE_S = 0.3  # of a child, after its first step; a step takes 1 to 20 ms

@@ -17,7 +17,7 @@ from models.enrichment.options import KINDS, PLAIN, Enrichment, IngestOptions
 from models.enrichment.sketch import sketch_of
 from models.errors.requests import ConflictError
 from models.filters import Attributes, Comparison
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 MASKING = IngestOptions(masked=KINDS)
 LANGUAGE = IngestOptions(Enrichment(language=True))

@@ -9,7 +9,7 @@ from models.corpus.corpus import Corpus
 from models.corpus.jobs import MAX_ATTEMPTS
 from models.corpus.records import Job
 from models.errors.requests import ConflictError, InvalidRequestError
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 
 def attach(corpus: Corpus, name: str = "a.md", text: str = "alpha beta gamma") -> str:

@@ -10,7 +10,7 @@ from models.corpus.records import Job, TokenChanges
 from models.corpus.schema import token_vectors
 from models.corpus.views import Shard
 from models.errors.requests import InvalidRequestError
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 NEXT_GENERATION = "wide@1"
 

@@ -10,7 +10,7 @@ from models.corpus.records import FileCounts, PageRequest
 from models.corpus.store_changes import VectorStoreChanges
 from models.corpus.vector_stores import TOUCH_EVERY_S
 from models.errors.requests import ConflictError, InvalidRequestError, NotFoundError
-from models.types import Scope
+from models.types.scope import Scope
 
 
 def test_every_tenant_has_a_default_store(corpus: Corpus) -> None:

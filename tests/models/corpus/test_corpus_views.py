@@ -6,7 +6,8 @@ from corpus_samples import DIM, GENERATION, SCOPE, STORE, TENANT, Follower, cut,
 
 from models.corpus.corpus import Corpus
 from models.errors.requests import ConflictError, InvalidRequestError
-from models.types import Passage, Scope
+from models.types.chunks import Passage
+from models.types.scope import Scope
 
 
 def test_the_head_rises_with_each_change(corpus: Corpus) -> None:

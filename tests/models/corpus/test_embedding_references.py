@@ -6,7 +6,7 @@ import numpy as np
 
 from models.corpus.corpus import Corpus
 from models.corpus.embedding_references import MAX_GENERATIONS
-from models.types import Embeddings
+from models.types.stage_results import Embeddings
 from tests.models.corpus.corpus_samples import Clock
 
 TEXTS = "the digest of the texts"

@@ -11,7 +11,7 @@ from models.corpus.parse_report import (
     OTHER_OMISSIONS,
     ParseReport,
 )
-from models.types import ParsedFile
+from models.types.chunks import ParsedFile
 
 HOSTILE = ParseReport.of(ParsedFile("", (), (("日本\0\ud800語", 2),), "\0 \udfff guessed"))
 

@@ -7,7 +7,7 @@ from models.documents.chunk import chunk
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.chunkers.contexts import MAX_CONTEXT_TOKENS
 from models.tokens.text_tokenizer import Tokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 
 def assert_well_formed(document: Document) -> None:

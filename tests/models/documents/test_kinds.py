@@ -16,7 +16,7 @@ from models.documents.parse import parse
 from models.errors.configuration import ConfigError
 from models.errors.requests import UnreadableDocumentError
 from models.tokens.text_tokenizer import Tokenizer, WordTokenizer
-from models.types import Chunk
+from models.types.chunks import Chunk
 
 SENTENCE = "The tide turns."
 MAIL = b"From sea\n" + SENTENCE.encode()

@@ -13,7 +13,7 @@ from models.documents.parse import parse
 from models.documents.tables import Cell, table_text
 from models.location import Anchor, Location
 from models.tokens.text_tokenizer import WordTokenizer
-from models.types import Chunk, Passage
+from models.types.chunks import Chunk, Passage
 from tests.models.documents.document_files import make_pdf, text_at
 from tests.models.documents.pdf.pdf_files import lines_at
 

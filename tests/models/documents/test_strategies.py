@@ -15,7 +15,8 @@ from models.documents.chunkers.semantic import SemanticConfig, join_units
 from models.documents.parse import parse
 from models.errors.configuration import ConfigError
 from models.tokens.text_tokenizer import WordTokenizer
-from models.types import Chunk, FloatArray
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
 
 WORDS = WordTokenizer()
 NAMES = ("structure", "static", "sentence_window", "semantic", "parent_child", "contextual_headers")

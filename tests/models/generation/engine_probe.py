@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psutil
 
 from models.generation.vllm_model import VllmModel
-from models.types import GenerationDelta, GenerationRequest
+from models.types.generation import GenerationDelta, GenerationRequest
 from tests.patience import PATIENCE_S
 from tests.processes import descendants
 

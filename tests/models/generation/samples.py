@@ -1,6 +1,7 @@
 """Passages and requests for the tests of generation."""
 
-from models.types import ChatMessage, GenerationRequest, Passage, SamplingOptions
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationRequest, SamplingOptions
 
 TOWER = "Construction began in 1887. The Eiffel Tower was completed in 1889. It is 330 metres tall."
 RIVER = "The Seine flows through Paris. It reaches the sea at Le Havre."

@@ -4,7 +4,7 @@ import pytest
 
 from models.errors.requests import InvalidRequestError
 from models.generation.abilities import check_plain_request, unsupported_options, without_unsupported
-from models.types import ChatMessage, SamplingOptions
+from models.types.generation import ChatMessage, SamplingOptions
 
 USER = (ChatMessage("user", "Why?"),)
 

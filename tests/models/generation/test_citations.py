@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from models.generation.citations import Citation, CitationStream, Marker
 from models.generation.markers import WORD_JOINER, escape_markers
-from models.types import GenerationDelta, Mark, Passage
+from models.types.chunks import Passage
+from models.types.generation import GenerationDelta, Mark
 from tests.models.generation.samples import RIVER, TOWER, passage
 
 PASSAGES = (passage(TOWER, start=100), passage(RIVER), passage("# Code\n\nUse `a[1]`:\n\n```\nb[2]\n```\n"))

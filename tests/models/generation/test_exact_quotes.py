@@ -6,7 +6,8 @@ import pytest
 
 from models.generation.citations import CitationStream
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
-from models.types import ChatMessage, GenerationRequest, Passage
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationRequest
 
 NOTES = [
     f"# Release notes {name}\n\nVersion {name} fixes {count} bugs in the clock."

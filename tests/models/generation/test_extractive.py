@@ -17,7 +17,8 @@ from models.generation.citations import CitationStream
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.markers import WORD_JOINER
 from models.tokens.encoding import Encoding, TextInput
-from models.types import ChatMessage, CompletionRequest, FloatArray, GenerationDelta, GenerationRequest, SamplingOptions
+from models.types.arrays import FloatArray
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
 
 LETTER = re.compile("[a-z]")

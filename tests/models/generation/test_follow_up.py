@@ -1,7 +1,7 @@
 import pytest
 
 from models.generation.follow_up import as_question, search_query, stands_alone
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 
 def conversation(*questions: str) -> list[ChatMessage]:

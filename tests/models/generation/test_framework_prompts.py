@@ -4,7 +4,7 @@ import pytest
 
 from models.generation.prompt_context import read_context
 from models.generation.standalone import standalone_question
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 TEXT = "The lift goes to floor nine.\n\nIt stops for an hour at noon."
 QUESTION = "When does the lift stop?"

@@ -15,7 +15,7 @@ from models.generation.citations import CitationStream
 from models.generation.control_tokens import ControlTokens
 from models.generation.prompt import build_messages, number_passages
 from models.generation.vllm_config import VllmConfig
-from models.types import GenerationDelta, GenerationRequest
+from models.types.generation import GenerationDelta, GenerationRequest
 from models.vllm.packaged import checkpoint, gguf_file
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
 

@@ -4,7 +4,7 @@ from typing import get_args
 import pytest
 
 from models.generation.passage_order import OrderName, PassageCounts, PopularityOrder, passage_order
-from models.types import Scope
+from models.types.scope import Scope
 
 SCOPE = Scope("acme", ("manuals",))
 

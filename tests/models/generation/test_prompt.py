@@ -14,7 +14,8 @@ from models.generation.prompt import (
     number_passages,
 )
 from models.prompts.library import default_prompts
-from models.types import ChatMessage, Passage
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
 
 PROMPT = default_prompts().for_answer(AnswerForm(), "Why?")

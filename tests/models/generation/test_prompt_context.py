@@ -3,7 +3,7 @@
 import pytest
 
 from models.generation.prompt_context import read_context
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 FERRY = "The ferry to Alder Isle leaves at 07:40.\n\nIt carries twelve cars."
 QUESTION = "When does the ferry leave?"

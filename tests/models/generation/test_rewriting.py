@@ -5,7 +5,7 @@ import pytest
 from models.generation.markers import WORD_JOINER
 from models.generation.rewriting import MAX_CHARS, MAX_TURN_CHARS, read_rewritten, rewriting_messages
 from models.prompts.library import default_prompts
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 TEXTS = default_prompts().texts.follow_up
 

@@ -3,7 +3,7 @@
 import pytest
 
 from models.generation.support import Unsupported, is_supported, statements, unsupported
-from models.types import Passage
+from models.types.chunks import Passage
 
 
 def passage(text: str, context: str = "") -> Passage:

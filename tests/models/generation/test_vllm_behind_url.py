@@ -10,7 +10,8 @@ import pytest
 from models.errors.stages import StageUnavailableError
 from models.generation.openai_model import OpenAIGenerationConfig, OpenAIModel
 from models.generation.vllm_config import VllmConfig
-from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, Passage, SamplingOptions
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
 from serve.cli.driver.servers import Server, running, vllm_serve
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]

@@ -14,7 +14,7 @@ from models.errors.stages import StageUnavailableError
 from models.generation.citations import CitationStream
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_model import VllmModel
-from models.types import GenerationRequest, SamplingOptions
+from models.types.generation import GenerationRequest, SamplingOptions
 from tests.models.generation.engine_probe import MAX_MODEL_LEN, collect, num_running_in_the_core, until
 from tests.models.generation.samples import RIVER, TOWER, asking, passage
 from tests.patience import PATIENCE_S

@@ -12,7 +12,7 @@ from models.errors.requests import InvalidRequestError
 from models.functions import Functions, ToolCall
 from models.generation.function_calls import CallGatherer
 from models.generation.vllm_model import VllmModel
-from models.types import ChatMessage, CompletionRequest, SamplingOptions
+from models.types.generation import ChatMessage, CompletionRequest, SamplingOptions
 from tests.models.generation.engine_probe import MAX_TOKENS, collect, num_running_in_the_core, until
 from tests.models.generation.samples import TOWER, asking, passage
 

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from models.generation.vllm_model import VllmModel
-from models.types import CompletionRequest, SamplingOptions
+from models.types.generation import CompletionRequest, SamplingOptions
 from tests.contexts import TRACEPARENT
 from tests.models.generation.engine_probe import collect, until
 from tests.models.generation.samples import TOWER, asking, passage

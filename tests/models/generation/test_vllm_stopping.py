@@ -7,7 +7,7 @@ import pytest
 
 from models.errors.stages import StageUnavailableError
 from models.generation.vllm_model import VllmModel
-from models.types import CompletionRequest, SamplingOptions
+from models.types.generation import CompletionRequest, SamplingOptions
 from tests.models.generation.engine_probe import children, collect, until
 from tests.models.generation.samples import TOWER, asking, passage
 

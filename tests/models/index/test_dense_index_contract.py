@@ -13,7 +13,8 @@ from models.errors.requests import ConflictError
 from models.filters import Attributes, Comparison, Filter, matches
 from models.index.base import DenseIndex
 from models.index.exact import ExactIndex
-from models.types import FloatArray, KeyArray, Ranking
+from models.types.arrays import FloatArray, KeyArray
+from models.types.ranking import Ranking
 
 AXES = np.eye(3, dtype=np.float32)
 DIM = 16

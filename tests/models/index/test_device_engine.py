@@ -14,7 +14,7 @@ from models.index.exact import ExactIndex
 from models.index.faiss_config import FaissConfig
 from models.index.faiss_engine import Allowed, FlatEngine
 from models.index.faiss_index import FaissIndex
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 DIM = 16
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.index.device_tokens import DeviceTokens
 from models.index.token_codec import TokenCodecConfig, encode_tokens, max_sim_scores
-from models.types import HalfArray
+from models.types.arrays import HalfArray
 
 DIM = 24
 LENGTHS = (1, 7, 30, 2)

@@ -14,7 +14,7 @@ from models.errors.requests import ConflictError
 from models.filters import Comparison
 from models.index.exact import ExactIndex
 from models.index.faiss_index import FaissConfig, FaissIndex
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 DIM = 16
 KINDS = [

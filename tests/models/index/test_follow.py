@@ -18,7 +18,9 @@ from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.snapshots import Snapshots
 from models.index.tantivy_index import TantivyIndex
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Ranking, Scope
+from models.types.chunks import Chunk
+from models.types.ranking import Ranking
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 
 TENANT, STORE = DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))

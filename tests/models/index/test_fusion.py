@@ -5,7 +5,7 @@ import pytest
 
 from models.errors.requests import InvalidRequestError
 from models.index.fusion import Fusion, fuse, min_max_fusion, reciprocal_rank_fusion
-from models.types import Ranking
+from models.types.ranking import Ranking
 
 MergeRankings = Callable[..., Ranking]
 

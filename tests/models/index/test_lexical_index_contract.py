@@ -12,7 +12,7 @@ from lexical_backends import LEXICAL_BACKENDS, LexicalBackend
 from models.errors.requests import ConflictError
 from models.filters import Comparison, Filter, matches
 from models.index.base import LexicalIndex
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 TEXTS = [
     "The ferry to the island leaves at nine.",

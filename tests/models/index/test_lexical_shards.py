@@ -14,7 +14,9 @@ from models.index.lexical_shards import LexicalShardSearch, ShardRequest, merge_
 from models.index.snapshots import Snapshots
 from models.index.tantivy_index import TantivyIndex
 from models.index.tantivy_shard import TantivyShard
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, LexicalRanking, Scope
+from models.types.chunks import Chunk
+from models.types.ranking import LexicalRanking
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 
 TENANT, STORE = DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))

@@ -14,7 +14,7 @@ from models.filters import Attributes, Comparison, Compound, Filter, matches
 from models.index.milvus_collection import Milvus, Server
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_index import BATCH_SIZE, MilvusDenseIndex, MilvusLexicalIndex
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from serve.cli.driver.milvus_server import lite_uri, make_dense, make_lexical, new_prefix, server
 
 AXES = np.eye(3, dtype=np.float32)

@@ -21,7 +21,8 @@ from models.index.follow import DenseRequest, LexicalRequest
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_index import MilvusDenseIndex
 from models.index.milvus_search import MilvusDenseSearch, MilvusLexicalSearch
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, Scope
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 from serve.cli.driver.milvus_server import lite_uri, new_prefix, server
 from tests.patience import PATIENCE_S
 

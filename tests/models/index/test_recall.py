@@ -9,7 +9,7 @@ from models.filters import Comparison, Filter
 from models.index.base import DenseIndex
 from models.index.exact import ExactIndex
 from models.index.faiss_index import FaissConfig, FaissIndex
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 pytestmark = pytest.mark.slow
 

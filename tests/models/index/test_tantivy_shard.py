@@ -16,7 +16,7 @@ from models.index.bm25 import total
 from models.index.follow import merge_lexical
 from models.index.tantivy_index import MAX_IN_MEMORY, TantivyIndex
 from models.index.tantivy_shard import TantivyShard
-from models.types import LexicalRanking
+from models.types.ranking import LexicalRanking
 
 WORDS = ("ferry", "museum", "island", "ticket", "the", "Öresund")
 QUERY = "the ferry ferry to Öresund"

@@ -13,7 +13,9 @@ from models.index import log_followers, token_index
 from models.index.private_folder import PREFIX
 from models.index.token_codec import encode_tokens, max_sim_scores
 from models.index.token_search import TokenScoreRequest, TokenSearch
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, Scope
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 
 FORK = multiprocessing.get_context("fork")
 TENANT, STORE, GENERATION, DIM = DEFAULT_TENANT, DEFAULT_VECTOR_STORE, "tiny@1", 16

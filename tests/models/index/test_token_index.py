@@ -20,7 +20,7 @@ from models.errors.requests import ConflictError
 from models.index import token_index
 from models.index.private_folder import PREFIX, sweep
 from models.index.token_index import TokenIndex
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 from tests.patience import PATIENCE_S
 
 FILE_LIMIT_BYTES = 100_000

@@ -22,7 +22,9 @@ from models.index import log_followers, snapshots
 from models.index.token_codec import encode_tokens, max_sim_scores, sentence_scores
 from models.index.token_index import TokenIndex
 from models.index.token_search import SentenceScoreRequest, TokenScoreRequest, TokenSearch
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray, HalfArray, Scope
+from models.types.arrays import FloatArray, HalfArray
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 
 TENANT, STORE = DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 SCOPE = Scope(TENANT, (STORE,))

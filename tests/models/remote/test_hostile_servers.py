@@ -18,7 +18,8 @@ from models.reranking.base import RerankRequest
 from models.reranking.offline import score
 from models.reranking.remote_reranker import RemoteRerankerConfig
 from models.reranking.tei_model import TeiModel
-from models.types import ChatMessage, CompletionRequest, GenerationRequest, Passage
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, CompletionRequest, GenerationRequest
 from tests.models.remote.raw_server import EVENTS, HEAD, RawServer, raw_server
 from tests.patience import PATIENCE_S
 from tests.remote_server import chunk

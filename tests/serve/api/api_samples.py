@@ -18,7 +18,9 @@ from deployments.replica.storage import StorageConfig
 from models.catalog import Catalog
 from models.corpus.corpus import Corpus
 from models.errors.limits import OverloadedError
-from models.types import CompletionRequest, Embeddings, Relevance, RequestContext
+from models.types.generation import CompletionRequest
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings, Relevance
 from serve.access.credentials import Access
 from serve.access.keys import KeyRing
 from serve.access.stored_keys import StoredKeys

@@ -6,7 +6,9 @@ import httpx
 import pytest
 
 from models.tokens.encoding import TextInput
-from models.types import DEFAULT_TENANT, NORMAL_PRIORITY, Embeddings, RequestContext
+from models.types.request_context import NORMAL_PRIORITY, RequestContext
+from models.types.scope import DEFAULT_TENANT
+from models.types.stage_results import Embeddings
 from tests.contexts import TRACEPARENT
 from tests.inline import InlineEmbedder
 from tests.serve.api.api_samples import Running

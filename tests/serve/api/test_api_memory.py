@@ -11,7 +11,9 @@ from sqlalchemy import text
 from models.corpus.corpus import Corpus
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
-from models.types import CompletionRequest, Embeddings, GenerationDelta, GenerationRequest, RequestContext
+from models.types.generation import CompletionRequest, GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 from serve.access.keys import digest_of
 from serve.settings import Settings
 from tests.inline import InlineCompletions, InlineEmbedder

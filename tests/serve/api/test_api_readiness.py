@@ -12,7 +12,7 @@ import httpx
 from deployments.cluster.environment import free_port
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus, TokenScoring
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.api.readiness import missing_parts, problems, stage_faults
 from serve.pipelines.recent_answers import WINDOW_S, RecentAnswers
 from serve.settings import Settings

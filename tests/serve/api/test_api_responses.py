@@ -15,7 +15,7 @@ from openai.types.responses import Response
 from pydantic import BaseModel
 
 from models.errors.limits import OverloadedError
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 from serve.api.background_responses import EventFeed
 from serve.api.chat_request import ChatRequest
 from serve.api.compaction import packed, unpacked

@@ -16,7 +16,8 @@ from models.errors.limits import OverloadedError
 from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.stage_status import StageStatus
 from models.tokens.encoding import TextInput
-from models.types import Embeddings, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import Embeddings
 from serve.api.embeddings import MAX_INPUTS, to_json
 from serve.settings import ApiConfig
 from tests.inline import Failing, InlineEmbedder

@@ -11,7 +11,8 @@ from models.errors.base import RagError
 from models.errors.limits import OverloadedError
 from models.errors.stages import DeadlineExceededError, InternalError, StageUnavailableError
 from models.stage_status import StageStatus
-from models.types import Relevance, RequestContext
+from models.types.request_context import RequestContext
+from models.types.stage_results import Relevance
 from serve.settings import ApiConfig
 from tests.inline import Failing, ShortestFirst
 from tests.serve.api.api_samples import URL, Hanging, Running, disconnect_once, error_of

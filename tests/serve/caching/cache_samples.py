@@ -18,7 +18,11 @@ from models.corpus.views import SearchedStore
 from models.errors.base import RagError
 from models.reranking.query import SearchedQuery
 from models.stage_status import StageStatus
-from models.types import GenerationDelta, GenerationRequest, Passage, RequestContext, Reranking, Scope
+from models.types.chunks import Passage
+from models.types.generation import GenerationDelta, GenerationRequest
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
+from models.types.stage_results import Reranking
 from serve.caching.answers import STAGES
 from serve.caching.caches import Caches
 from serve.caching.serving import SETTLE_S

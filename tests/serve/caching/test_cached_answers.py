@@ -9,7 +9,9 @@ import pytest
 from models.corpus.corpus import Corpus
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
-from models.types import ChatMessage, GenerationDelta, GenerationRequest, RequestContext, SamplingOptions, Scope
+from models.types.generation import ChatMessage, GenerationDelta, GenerationRequest, SamplingOptions
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.pipelines.answering import Answered, Cited, PassagesFound, Query, TextGenerated
 from serve.settings import Settings
 from tests.contexts import within

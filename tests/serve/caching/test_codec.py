@@ -9,7 +9,8 @@ from models.generation.citations import Citation, Marker
 from models.generation.evidence import Signals
 from models.generation.structured import FieldSupport
 from models.generation.support import Unsupported
-from models.types import Embeddings, Passage
+from models.types.chunks import Passage
+from models.types.stage_results import Embeddings
 from serve.caching.codec import (
     DECODING_ERRORS,
     decode_embeddings,

@@ -17,7 +17,8 @@ from models.corpus.corpus import Corpus
 from models.errors.base import RagError
 from models.errors.stages import StageUnavailableError
 from models.generation.markers import renumbered
-from models.types import RequestContext, Scope
+from models.types.request_context import RequestContext
+from models.types.scope import Scope
 from serve.caching.config import CacheConfig, LevelConfig
 from serve.caching.level import CacheLevel
 from serve.caching.stale import StaleRetrieval, StaleStore

@@ -6,9 +6,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from models.types import DEFAULT_VECTOR_STORE
 from serve.cli.main import app
-from serve.cli.options import DEFAULT_STORE
 from tests.conftest import ROOT
 
 HEAVY_MODULES = {"ray", "torch", "numpy", "pydantic", "yaml", "httpx"}
@@ -52,7 +50,3 @@ def test_every_command_has_help(command: str) -> None:
 
     assert result.exit_code == 0
     assert "Usage: " in result.output
-
-
-def test_the_default_store_is_that_of_the_api() -> None:
-    assert DEFAULT_STORE == DEFAULT_VECTOR_STORE

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from serve.conversations.recall import exchanges, group_scores
 from serve.pipelines.answering import Turn
 

@@ -16,7 +16,10 @@ from models.corpus.records import PageRequest
 from models.errors.requests import UnreadableDocumentError
 from models.errors.stages import StageUnavailableError
 from models.index.follow import LexicalRequest
-from models.types import CANARY_TENANT, LexicalRanking, ParsedFile, Ranking, RequestContext
+from models.types.chunks import ParsedFile
+from models.types.ranking import LexicalRanking, Ranking
+from models.types.request_context import RequestContext
+from models.types.scope import CANARY_TENANT
 from serve.access.keys import TENANT
 from serve.quality.config import CanaryConfig
 from serve.quality.document_canary import DocumentCanary

@@ -15,7 +15,9 @@ from pydantic import ValidationError
 
 from models.errors.requests import InvalidRequestError
 from models.generation.citations import Citation
-from models.types import ChatMessage, Passage, Scope
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage
+from models.types.scope import Scope
 from serve.pipelines.answering import Answered, Query
 from serve.pipelines.trace import Trace
 from serve.quality import question_log

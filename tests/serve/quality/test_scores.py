@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from models.generation.citations import Citation, Marker
 from models.generation.structured import FieldSupport
-from models.types import Passage
+from models.types.chunks import Passage
 from serve.pipelines.answering import Answered
 from serve.pipelines.trace import Trace
 from serve.quality.scores import score_answer

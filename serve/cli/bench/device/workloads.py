@@ -16,7 +16,7 @@ from models.index.token_codec import DEFAULT, encode_tokens
 from models.reranking.base import RerankRequest
 from models.reranking.cross_encoder import CrossEncoderConfig, CrossEncoderModel
 from models.source import choose_dtype
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from serve.cli.bench.device.random_weights import DIM, MAX_TOKENS, save_cross_encoder, save_encoder, texts
 from serve.cli.bench.device.turns import Row, Side, compare
 

@@ -10,7 +10,7 @@ import numpy as np
 from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 REFERENCE = "torch, bfloat16"
 ENGINES = {

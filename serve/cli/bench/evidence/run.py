@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.generation.evidence import MIN_EVIDENCE, Features, probability
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from serve.cli.bench.evidence.cases import Case, CaseSizes, Kind, read_cases
 from serve.cli.bench.evidence.fit import fit_weights
 from serve.cli.driver.offline_search import ALIAS

@@ -20,7 +20,9 @@ from typing import Any
 from models.catalog import Catalog
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.words import words
-from models.types import ChatMessage, FloatArray, GenerationDelta, GenerationRequest, Passage
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationDelta, GenerationRequest
 from serve.cli.bench.extractive.tokens import TokenVectors
 
 # The weights of models/generation/relevance.py were chosen on questions 501 to 1,000 in this order.

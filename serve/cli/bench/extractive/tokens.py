@@ -7,7 +7,8 @@ from models.embedding.base import has_token_vectors
 from models.errors.requests import InvalidRequestError
 from models.generation.reading import spans_in_indexed_text
 from models.index.token_codec import encode_tokens, sentence_scores
-from models.types import FloatArray, Passage
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
 
 
 class TokenVectors:

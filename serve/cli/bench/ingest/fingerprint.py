@@ -9,7 +9,7 @@ from sqlalchemy import and_, select
 
 from models.corpus.corpus import Corpus
 from models.corpus.schema import chunks, files, vectors
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 
 ChunkPlace = tuple[str, int, int, str, str]  # file name, start, end, context, text
 

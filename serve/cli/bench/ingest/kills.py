@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from deployments.replica.storage import StorageConfig
 from models.errors.base import RagError
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 from serve.cli.bench.ingest.documents import write_files
 from serve.cli.bench.ingest.fingerprint import Fingerprint, fingerprint, largest_difference
 from serve.cli.bench.ingest.rows import IngestPlan

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from models.types import DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_VECTOR_STORE
 from serve.cli.bench.ingest import service
 from serve.cli.bench.ingest.documents import ROOT, Workload, write_files
 from serve.cli.bench.ingest.rows import (

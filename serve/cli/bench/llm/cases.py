@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.types import Passage
+from models.types.chunks import Passage
 from serve.cli.driver.question_set import Document, read_question_set
 
 SEED, NUM_PASSAGES = 7, 3

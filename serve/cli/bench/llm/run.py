@@ -16,7 +16,7 @@ from models.generation.citations import CitationStream
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_model import VllmModel
 from models.generation.words import words
-from models.types import ChatMessage, GenerationRequest, SamplingOptions
+from models.types.generation import ChatMessage, GenerationRequest, SamplingOptions
 from serve.cli.bench.llm.cases import Case, cases
 
 MAX_TOKENS = 96

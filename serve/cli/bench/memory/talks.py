@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from models.embedding.base import EmbeddingModel
 from models.embedding.offline import embed_documents, embed_queries
 from models.generation.follow_up import as_question, stands_alone
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from serve.conversations.recall import MAX_EMBEDDED_CHARS, exchanges, group_scores
 from serve.pipelines.answering import Turn
 

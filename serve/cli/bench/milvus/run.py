@@ -12,7 +12,8 @@ from models.filters import Comparison, Filter
 from models.index.follow import DenseRequest
 from models.index.milvus_config import MilvusConfig
 from models.index.milvus_search import MilvusDenseSearch
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 from serve.cli.driver.index_workload import GENERATION, SCOPE, random_unit_vectors
 from serve.cli.driver.milvus_server import lite_uri, new_prefix, server
 

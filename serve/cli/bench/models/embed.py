@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from serve.cli.bench.models.offline import Job, Offline
 from serve.cli.bench.models.rows import Row, skipped, throughput_rows
 from serve.cli.bench.models.session import Session, called_offline

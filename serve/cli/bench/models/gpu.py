@@ -12,7 +12,7 @@ import numpy as np
 
 from models.errors.configuration import ConfigError
 from models.index.device_engine import DeviceFlatEngine
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from serve.cli.bench.models.offline import timed
 from serve.cli.bench.models.rows import ModelsPlan, Row, skipped
 from serve.cli.bench.models.run import run as run_models

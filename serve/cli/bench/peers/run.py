@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from models.types import DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_VECTOR_STORE
 from serve.cli.bench.peers import servers
 from serve.cli.bench.peers.rows import CROSS_ENCODER as CROSS_ENCODER_MODE
 from serve.cli.bench.peers.rows import HEAD, PeersPlan, Row, overlap, rows_of, table_row, write_json

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from models.types import FloatArray
+from models.types.arrays import FloatArray
 from serve.cli.driver.corpus.prepared import PreparedCorpus
 from serve.cli.driver.evaluated_service import Corpus, EvaluatedService
 from serve.cli.driver.peers.settings import IndexedChunk
@@ -21,7 +21,7 @@ OWN_QUESTIONS = Path(__file__).with_name("questions.txt")
 MAX_QUESTIONS = 4096  # more than a run sends
 TEXTS_PER_REQUEST = 64
 TIMEOUT_S = 300.0  # for an answer: many at once on few cores
-DEGRADED = "ragserve_degraded_answers_total"  # deployments.telemetry.metrics.DEGRADED_ANSWERS
+DEGRADED = "ragserve_degraded_answers_total"  # DEGRADED_ANSWERS of deployments.telemetry.metrics.questions
 SEED = 0
 
 

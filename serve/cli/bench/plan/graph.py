@@ -14,7 +14,7 @@ from deployments.calls.coalescer import CoalescingConfig
 from deployments.calls.envelope import Envelope
 from deployments.calls.ray_handle import RayHandle
 from deployments.calls.routing import ROUTING
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.cli.capacity.plan import Plan, StagePlan
 from serve.cli.capacity.profile import StageName
 from serve.cli.driver.serve_graph import new_context

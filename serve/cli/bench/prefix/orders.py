@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from models.generation.passage_order import PassageOrder, PopularityOrder, RelevanceOrder
-from models.types import Scope
+from models.types.scope import Scope
 
 Prefix = tuple[int, ...]
 

@@ -15,7 +15,8 @@ from models.generation.passage_order import OrderName, passage_order
 from models.generation.prompt import build_messages, number_passages
 from models.generation.vllm_config import VllmConfig
 from models.generation.vllm_model import VllmModel
-from models.types import ChatMessage, GenerationRequest, Passage, SamplingOptions
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationRequest, SamplingOptions
 from serve.cli.bench.prefix.cache import PrefixCache, Segment
 from serve.cli.bench.prefix.simulate import SCOPE, Hits, PrefixPlan, Row, simulate
 from serve.cli.bench.prefix.trace import Trace, make_trace

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from models.generation.passage_order import PassageOrder
-from models.types import Scope
+from models.types.scope import Scope
 from serve.cli.bench.prefix.cache import PrefixCache, Segment
 from serve.cli.bench.prefix.orders import ORDERS
 from serve.cli.bench.prefix.trace import INSTRUCTION_TOKENS, Trace, TraceRequest

@@ -22,7 +22,8 @@ from models.reranking.offline import score
 from models.retrieval.diversity import maximal_marginal_relevance
 from models.retrieval.duplicates import unique
 from models.retrieval.router import contains_phrases, route
-from models.types import FloatArray, KeyArray, LexicalRanking, Ranking
+from models.types.arrays import FloatArray, KeyArray
+from models.types.ranking import LexicalRanking, Ranking
 from serve.cli.driver.question_set import QuestionSet, read_question_set
 from serve.pipelines.retrieve import RetrievalConfig
 

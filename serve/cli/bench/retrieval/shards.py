@@ -16,7 +16,8 @@ from models.index.tantivy_shard import TantivyShard
 from models.reranking.base import RerankingModel, RerankRequest
 from models.reranking.blend import blend
 from models.reranking.offline import score
-from models.types import FloatArray, KeyArray, LexicalRanking, Ranking
+from models.types.arrays import FloatArray, KeyArray
+from models.types.ranking import LexicalRanking, Ranking
 from serve.cli.bench.retrieval.run import CONFIG, JudgedQueries, QueryHits, ndcg
 
 HEAD = "| keyword shards | BM25 nDCG@10 | hybrid, reranked nDCG@10 | same BM25 top 10 |\n|---|---|---|---|"

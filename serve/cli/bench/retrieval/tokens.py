@@ -19,7 +19,7 @@ from models.index.max_sim import LEAST_SIMILARITY
 from models.index.token_codec import DEFAULT, TokenCodecConfig, encode_tokens, max_sim_scores
 from models.reranking.blend import blend
 from models.reranking.late_interaction import LateInteractionModel, token_weights
-from models.types import FloatArray, HalfArray, KeyArray
+from models.types.arrays import FloatArray, HalfArray, KeyArray
 from serve.cli.bench.retrieval.run import CONFIG, JudgedQueries, ndcg, search
 
 BITS: tuple[Literal[16, 4, 2, 1], ...] = (16, 4, 2, 1)

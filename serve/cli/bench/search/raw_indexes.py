@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from models.index.faiss_config import FaissConfig
-from models.types import FloatArray, Ranking
+from models.types.arrays import FloatArray
+from models.types.ranking import Ranking
 from serve.cli.bench.search.rows import K, Search
 
 MILVUS_INSERT = 1_000  # rows of a call

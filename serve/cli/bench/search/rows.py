@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.types import Ranking
+from models.types.ranking import Ranking
 
 K = 10
 NUM_SINGLES = 300

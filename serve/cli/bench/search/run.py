@@ -14,7 +14,8 @@ from deployments.lexical_searcher import LexicalSearcher
 from deployments.replica.storage import StorageConfig
 from models.errors.requests import InvalidRequestError
 from models.index.follow import DenseRequest, LexicalRequest
-from models.types import FloatArray, Ranking
+from models.types.arrays import FloatArray
+from models.types.ranking import Ranking
 from serve.cli.bench.search.raw_indexes import raw_faiss, raw_milvus, raw_tantivy
 from serve.cli.bench.search.rows import K, Row, Search, SearchPlan, compare, recall
 from serve.cli.driver.index_workload import GENERATION, SCOPE, IndexWorkload, make_index_workload, store_chunks

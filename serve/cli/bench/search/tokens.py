@@ -19,7 +19,7 @@ import psutil
 from models.corpus.corpus import Corpus
 from models.index.token_codec import encode_tokens, max_sim_scores
 from models.index.token_search import TokenScoreRequest, TokenSearch
-from models.types import FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray
 from serve.cli.driver.index_workload import GENERATION, SCOPE, random_unit_vectors, store_chunks
 
 CANDIDATES = 30

@@ -20,7 +20,7 @@ import numpy as np
 from models.catalog import Catalog
 from models.embedding.base import EmbeddingModel, TokenEmbedding, has_token_vectors
 from models.index.token_codec import max_sim_scores
-from models.types import FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray
 from serve.cli.bench.serve.raw_words import RawWords
 from serve.cli.driver.corpus.prepared import PreparedCorpus
 from serve.cli.driver.module_process import run_module

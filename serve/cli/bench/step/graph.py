@@ -14,7 +14,7 @@ from deployments.calls.client import StageClient
 from deployments.calls.envelope import Envelope
 from deployments.calls.ray_handle import RayHandle
 from deployments.calls.routing import ROUTING
-from models.types import RequestContext
+from models.types.request_context import RequestContext
 from serve.cli.bench.step.plan import ASK, PARSE
 from serve.cli.driver.serve_graph import MAX_ONGOING, deployment, new_context, serve_cluster
 from serve.cli.driver.simulated_stages import (

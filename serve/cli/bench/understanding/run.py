@@ -13,7 +13,9 @@ from models.deadline import Deadline
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
 from models.generation.follow_up import search_query
 from models.generation.words import words
-from models.types import DEFAULT_TENANT, ChatMessage, RequestContext, Scope
+from models.types.generation import ChatMessage
+from models.types.request_context import RequestContext
+from models.types.scope import DEFAULT_TENANT, Scope
 from serve.cli.driver.offline_retrieval import OfflineRetrieval
 from serve.cli.driver.offline_search import TOP_K, OfflineSearch
 from serve.cli.driver.question_set import QuestionSet, query_rows, read_question_set

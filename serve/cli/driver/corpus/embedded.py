@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.embedding.base import EmbeddingModel, TokenEmbedding, TokenEmbeddingModel, has_token_vectors
 from models.embedding.offline import batches_by_length
-from models.types import FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray
 
 MAX_BATCH_TOKENS = 2048
 REPORT_EVERY = 500  # chunks

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.generation.sentences import sentence_spans
-from models.types import Chunk, FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray
+from models.types.chunks import Chunk
 from serve.cli.driver.corpus.embedded import EmbeddedChunks
 
 NUM_SOURCES = (2, 4)  # real passages of a filler, both included

@@ -19,7 +19,8 @@ from models.documents.file_parser import FileParser
 from models.embedding.base import EmbeddingModel
 from models.errors.requests import InvalidRequestError
 from models.index.token_codec import encode_tokens
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 from serve.cli.driver.corpus.embedded import EmbeddedChunks, Report, embedded
 from serve.cli.driver.corpus.filler import Filler
 from serve.cli.driver.corpus.plan import CorpusPlan

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.documents.chunkers.base import ChunkingOptions
 from models.documents.file_parser import FileParser
-from models.types import Chunk
+from models.types.chunks import Chunk
 from serve.cli.driver.question_set import QuestionSet, read_question_set
 
 SEED = 0

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models.corpus.corpus import Corpus
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk, FloatArray
+from models.types.arrays import FloatArray
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 
 LEASE_S = 600.0
 WORKER = "bench"

@@ -6,7 +6,8 @@ import numpy as np
 
 from models.corpus.corpus import Corpus
 from models.corpus.records import Job
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Chunk
+from models.types.chunks import Chunk
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 
 CHUNKS_PER_FILE = 100
 CHUNK_CHARS, WORD_CHARS = 800, 9

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
-from models.types import ChatMessage, GenerationRequest, Passage
+from models.types.chunks import Passage
+from models.types.generation import ChatMessage, GenerationRequest
 
 VARIABLE = "RAGSERVE_BENCH_PEER"  # the path of the settings file
 BATCH_SIZE = 32  # pairs of a forward pass: all candidates of a question fit

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.errors.requests import InvalidRequestError
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 from serve.cli.driver.question_set import QuestionSet, query_rows, read_question_set
 
 Kind = Literal["first question", "follow-up", "unanswerable", "off topic", "small talk"]

@@ -7,7 +7,9 @@ from contextlib import aclosing
 from deployments.generator import InlineGenerator
 from models.deadline import Deadline
 from models.generation.extractive import ExtractiveConfig, ExtractiveModel
-from models.types import DEFAULT_TENANT, ChatMessage, RequestContext, Scope
+from models.types.generation import ChatMessage
+from models.types.request_context import RequestContext
+from models.types.scope import DEFAULT_TENANT, Scope
 from serve.cli.driver.offline_retrieval import OfflineRetrieval
 from serve.cli.driver.offline_search import TOP_K
 from serve.cli.eval.answers.outcome import Cite, Outcome

@@ -12,7 +12,8 @@ from models.generation.support import has_numbers, is_supported
 from models.prompts.library import default_prompts
 from models.reranking.base import RerankRequest
 from models.reranking.offline import score
-from models.types import FloatArray, Passage
+from models.types.arrays import FloatArray
+from models.types.chunks import Passage
 from serve.cli.eval.answers.outcome import Claim
 
 # Cosine of a sentence and its citation, by MiniLM, from which it counts as supported without enough common words.

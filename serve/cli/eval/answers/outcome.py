@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.generation.support import is_claim, statements
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 
 _MARKER = re.compile(r"\[([1-9]\d{0,2})\]")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from models.types import ChatMessage
+from models.types.generation import ChatMessage
 from serve.cli.driver.evaluated_service import Corpus, EvaluatedService
 from serve.cli.eval.answers.outcome import Cite, Outcome
 

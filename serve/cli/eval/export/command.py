@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors.requests import InvalidRequestError
-from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, console
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
+from serve.cli.options import DEFAULT_URL, StoreOption, UrlOption, console
 
 if TYPE_CHECKING:
     from serve.cli.driver.question_set import Document
@@ -17,7 +18,6 @@ FolderArgument = Annotated[Path, typer.Argument(help="New folder for the questio
 LogOption = Annotated[
     str | None, typer.Option("--log", help="Folder or URL of the question log; default: feedback alone.")
 ]
-# models.types.DEFAULT_TENANT, written again as in serve/cli/options.py.
 TenantOption = Annotated[str, typer.Option(help="Tenant whose rows of the log are read: that of the API key.")]
 EvidenceOption = Annotated[
     float | None,
@@ -28,9 +28,9 @@ EvidenceOption = Annotated[
 def export_command(
     folder: FolderArgument,
     url: UrlOption = DEFAULT_URL,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = DEFAULT_VECTOR_STORE,
     log: LogOption = None,
-    tenant: TenantOption = "default",
+    tenant: TenantOption = DEFAULT_TENANT,
     min_evidence: EvidenceOption = None,
 ) -> None:
     """Make a question set of feedback and of the question log, for `ragserve eval`.

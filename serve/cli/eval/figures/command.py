@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from models.errors.requests import InvalidRequestError
-from serve.cli.options import DEFAULT_STORE, DEFAULT_URL, StoreOption, UrlOption, table_console
+from models.types.scope import DEFAULT_VECTOR_STORE
+from serve.cli.options import DEFAULT_URL, StoreOption, UrlOption, table_console
 
 QuestionsArgument = Annotated[
     Path, typer.Argument(help="JSON lines with `text` and `figures`.", exists=True, dir_okay=False)
@@ -18,7 +19,7 @@ MissesOption = Annotated[bool, typer.Option("--misses", help="Print each questio
 def figures_command(
     questions: QuestionsArgument,
     url: UrlOption = DEFAULT_URL,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = DEFAULT_VECTOR_STORE,
     top: TopOption = 10,
     misses: MissesOption = False,
 ) -> None:

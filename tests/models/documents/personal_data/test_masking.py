@@ -13,7 +13,7 @@ from models.enrichment.options import KINDS, IngestOptions, Kind
 from models.errors.requests import UnreadableDocumentError
 from models.location import Location
 from models.tokens.text_tokenizer import WordTokenizer
-from models.types import ParsedFile
+from models.types.chunks import ParsedFile
 from tests.hostile.caged import outcomes_of
 from tests.models.documents.document_checks import assert_invariants, assert_well_formed
 from tests.models.documents.personal_data.measure import measure

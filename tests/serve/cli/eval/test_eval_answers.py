@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from models.errors.requests import InvalidRequestError
-from models.types import ChatMessage, FloatArray
+from models.types.arrays import FloatArray
+from models.types.generation import ChatMessage
 from serve.cli.eval.answers.cases import AnswerCase, Gold, Sizes, read_answer_sets
 from serve.cli.eval.answers.compare import Gate, below, compare_answers
 from serve.cli.eval.answers.judges import ChatJudge, OverlapJudge

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE
 from serve.cli.bench.ingest.fingerprint import Fingerprint, fingerprint
 from serve.cli.bench.ingest.kills import check_equal, run_killed
 from serve.cli.remote import RemoteService

@@ -10,7 +10,9 @@ from rich.console import Console
 
 from models.errors.stages import DeadlineExceededError
 from models.reranking.query import SearchedQuery
-from models.types import Passage, RequestContext, Reranking
+from models.types.chunks import Passage
+from models.types.request_context import RequestContext
+from models.types.stage_results import Reranking
 from serve.cli.top.run import COLUMNS, NARROW_COLUMNS, table
 from serve.cli.top.samples import Interval, Reading
 from serve.cli.top.stages import StageRow, _reason, bottleneck, stage_rows, summary

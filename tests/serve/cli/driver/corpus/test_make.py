@@ -15,7 +15,7 @@ from models.index.faiss_config import FaissConfig
 from models.index.faiss_index import FaissIndex
 from models.index.follow import DenseRequest, DenseSearch, LexicalRequest, LexicalSearch
 from models.index.tantivy_index import TantivyIndex
-from models.types import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
+from models.types.scope import DEFAULT_TENANT, DEFAULT_VECTOR_STORE, Scope
 from serve.cli.driver.corpus.make import prepare
 from serve.cli.driver.corpus.plan import CorpusPlan
 from serve.cli.driver.corpus.prepared import PreparedCorpus

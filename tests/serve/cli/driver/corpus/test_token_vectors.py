@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from models.embedding.hashing_model import HashingConfig
-from models.types import Chunk
+from models.types.chunks import Chunk
 from serve.cli.driver.corpus.embedded import embedded
 from serve.cli.driver.corpus.filler import Filler, Sentence
 from tests.token_hashing import TokenHashingModel
