@@ -48,7 +48,8 @@ class AuditLog:
 
     def add(self, tenant: str, event: AuditEvent) -> None:
         """Store an event, durably."""
-        with self.database.writing() as connection:
+        is_deletion = event.action.startswith("DELETE ")
+        with self.database.deleting() if is_deletion else self.database.writing() as connection:
             add_event(connection, tenant, event, self.clock())
 
     def page(self, tenant: str, request: PageRequest) -> Page[RecordedEvent]:

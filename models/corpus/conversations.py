@@ -64,7 +64,7 @@ class Conversations:
 
     def delete(self, tenant: str, conversation_id: str) -> None:
         """Delete the conversation and its items. Responses in it stay. Raises NotFoundError."""
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             statement = delete(conversations).where(_is_this(tenant, conversation_id))
             if connection.execute(statement).rowcount == 0:
                 raise NotFoundError("conversation", conversation_id)
@@ -105,7 +105,7 @@ class Conversations:
         """Delete an item, and the summary that may tell of it. Raises NotFoundError."""
         is_item = and_(_is_item_of(tenant, conversation_id), conversation_items.c.item_id == item_id)
         key = select(conversations.c.conversation_key).where(_is_this(tenant, conversation_id)).scalar_subquery()
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             lock_conversation(connection, tenant, conversation_id, int(self.clock()))
             if connection.execute(delete(conversation_items).where(is_item)).rowcount == 0:
                 raise NotFoundError("item", item_id)
@@ -188,7 +188,7 @@ def delete_in_steps(database: Database, key: Column[int], is_old: ColumnElement[
             keys = list(connection.scalars(select(key).where(is_old).limit(_ROWS_A_STEP)))
         if not keys:
             return num_deleted
-        with database.writing() as connection:
+        with database.deleting() as connection:
             num_deleted += connection.execute(delete(key.table).where(key.in_(keys), is_old)).rowcount
 
 

@@ -37,6 +37,7 @@ from models.corpus import (
 from models.corpus.columns import metadata
 from models.corpus.database_breakers import DatabaseBreakers
 from models.corpus.database_config import GRACE_S, DatabaseConfig
+from models.corpus.reserve import Reserve
 from models.corpus.schema import SCHEMA_VERSION, schema_version
 from models.corpus.storage_errors import typed_database_errors, typed_driver_errors
 from models.corpus.upgrades import upgrade
@@ -62,6 +63,7 @@ class Database:
         # SQLite allows one writer. Threads queue here, in order, instead of polling a locked file.
         is_sqlite = engine.dialect.name == "sqlite"
         self._turns = WriterTurns(1, config.busy_s) if is_sqlite else WriterTurns(MAX_WRITERS, config.checkout_s)
+        self._reserve = Reserve(Path(f"{engine.url.database}-reserve")) if is_sqlite else None
         self._breakers = DatabaseBreakers(config.breaker, self._probe, on_change)
 
     @property
@@ -91,6 +93,17 @@ class Database:
         with self._breakers.writing(), typed_database_errors(), self._turns.turn(), self._writer.begin() as connection:
             self._allow_slow_write(connection)
             yield connection
+
+    @contextmanager
+    def deleting(self) -> Iterator[Connection]:
+        """`writing` for what makes room: a full disk has room for it, if `keep_reserve` kept some."""
+        with self._reserve.lent() if self._reserve else nullcontext(), self.writing() as connection:
+            yield connection
+
+    def keep_reserve(self) -> None:
+        """Keep room for later deletes on a disk that is nearly full. PostgreSQL's disk is its server's."""
+        if self._reserve is not None:
+            self._reserve.keep()
 
     def close(self) -> None:
         self._engine.dispose()

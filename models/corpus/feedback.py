@@ -80,7 +80,7 @@ class FeedbackStore:
 
     def delete(self, tenant: str, request_id: str) -> None:
         """Raises NotFoundError."""
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             if connection.execute(delete(feedback).where(_is_this(tenant, request_id))).rowcount == 0:
                 raise NotFoundError("feedback", request_id)
 

@@ -180,7 +180,7 @@ class Files:
 
     def delete(self, tenant: str, file_id: str) -> None:
         """Delete the file, and remove it from every vector store, in one transaction. Raises NotFoundError."""
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             row = _get(connection, tenant, file_id, for_update=True)
             for vector_store_id in _stores_with(connection, tenant, file_id):
                 detach_file(connection, AttachmentId(tenant, vector_store_id, file_id), int(self.clock()))
@@ -238,7 +238,7 @@ class Files:
 
     def trim_versions(self) -> None:
         """Delete the earlier versions of all files that are not kept: the number of them may have been lowered."""
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             digests = trim_versions(connection, self.keep_versions)
         self._delete_unused_blobs(digests)
 
@@ -259,7 +259,7 @@ class Files:
 
     def _delete_blob_if_unused(self, digest: str) -> None:
         # In its own transaction, after the rows are deleted durably. A crash before it leaves an unused blob.
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             lock_name(connection, digest)
             if not is_used(connection, digest):
                 self.blobs.delete(digest)

@@ -5,6 +5,7 @@ changed since the call began is left alone if it no longer matches.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,11 @@ class FilteredFiles:
         Raises NotFoundError, InvalidRequestError.
         """
         file_ids = self._matching(tenant, vector_store_id, where)
-        return len(file_ids) if dry_run else self._change(tenant, vector_store_id, file_ids, where, self._detach)
+        return (
+            len(file_ids)
+            if dry_run
+            else self._change(tenant, vector_store_id, file_ids, where, self._detach, self.database.deleting)
+        )
 
     def update(
         self, tenant: str, vector_store_id: str, where: Filter, changes: FileChanges, dry_run: bool = False
@@ -80,7 +85,7 @@ class FilteredFiles:
         def apply(connection: Connection, attachment: AttachmentId, attributes: Attributes) -> None:
             self._update(connection, attachment, changes.apply(attributes), changes)
 
-        return self._change(tenant, vector_store_id, file_ids, where, apply)
+        return self._change(tenant, vector_store_id, file_ids, where, apply, self.database.writing)
 
     def _matching(
         self, tenant: str, vector_store_id: str, where: Filter, changes: FileChanges | None = None
@@ -102,11 +107,12 @@ class FilteredFiles:
         file_ids: Sequence[str],
         where: Filter,
         change: Callable[[Connection, AttachmentId, Attributes], None],
+        transaction: Callable[[], AbstractContextManager[Connection]],
     ) -> int:
         num_changed = 0
         for start in range(0, len(file_ids), FILES_PER_CHANGE):
             page = file_ids[start : start + FILES_PER_CHANGE]
-            with self.database.writing() as connection:
+            with transaction() as connection:
                 lock_unexpired(connection, tenant, vector_store_id, int(self.clock()))
                 for file_id, attributes in list(_rows(connection, tenant, vector_store_id, where, page)):
                     change(connection, AttachmentId(tenant, vector_store_id, file_id), attributes)

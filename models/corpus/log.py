@@ -31,7 +31,7 @@ class Log:
     def _trim(self, tenant: str, vector_store_id: str, max_removals: int) -> int:
         of_store = is_store(removed_chunks, tenant, vector_store_id)
         newest_first = select(removed_chunks.c.seq).where(of_store).order_by(removed_chunks.c.seq.desc())
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             up_to_seq = connection.scalar(newest_first.limit(1).offset(max_removals))
             if up_to_seq is None:
                 return 0

@@ -100,7 +100,7 @@ class Responses:
 
     def delete(self, tenant: str, response_id: str) -> None:
         """Delete a response. Those that continue it lose its part of their conversation. Raises NotFoundError."""
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             if connection.execute(delete(responses).where(_is_this(tenant, response_id))).rowcount == 0:
                 raise NotFoundError("response", response_id)
 

@@ -34,7 +34,7 @@ def _retire(
     step = select(vectors.c.chunk_key).where(is_old).limit(RETIRE_STEP)
     num_deleted, is_done = 0, False
     while not is_done:
-        with database.writing() as connection:
+        with database.deleting() as connection:
             if _is_in_use(connection, tenant, vector_store_id, generation, flipped_after()):
                 return num_deleted
             keys = list(connection.scalars(step))

@@ -121,7 +121,7 @@ class StoreFiles:
 
     def detach(self, tenant: str, vector_store_id: str, file_id: str) -> None:
         """Remove the file from the store. The next search does not find it. Raises NotFoundError."""
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             detach_file(connection, AttachmentId(tenant, vector_store_id, file_id), int(self.clock()))
 
 

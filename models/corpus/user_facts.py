@@ -73,13 +73,13 @@ class UserFacts:
     def delete(self, tenant: str, user_id: str, fact_id: str) -> None:
         """Raises NotFoundError."""
         is_this = and_(_is_of(tenant, user_id), user_facts.c.fact_id == fact_id)
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             if connection.execute(delete(user_facts).where(is_this)).rowcount == 0:
                 raise NotFoundError("fact", fact_id)
 
     def delete_all(self, tenant: str, user_id: str) -> int:
         """Delete all facts of the user. Return their number."""
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             return connection.execute(delete(user_facts).where(_is_of(tenant, user_id))).rowcount
 
     def delete_older(self, keep_s: float) -> int:

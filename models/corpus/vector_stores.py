@@ -111,7 +111,7 @@ class VectorStores:
             expired = connection.execute(query).all()
         num_detached = 0
         for tenant, vector_store_id, file_id in expired:
-            with self.database.writing() as connection:
+            with self.database.deleting() as connection:
                 num_detached += self._expire_file(connection, AttachmentId(tenant, vector_store_id, file_id))
         return num_detached
 
@@ -150,7 +150,7 @@ class VectorStores:
 
     def delete(self, tenant: str, vector_store_id: str) -> None:
         """Delete the store and its chunks; the files stay. `default` is emptied instead. Raises NotFoundError."""
-        with self.database.writing() as connection:
+        with self.database.deleting() as connection:
             is_this = is_store(vector_stores, tenant, vector_store_id)
             connection.execute(select(vector_stores.c.store_key).where(is_this).with_for_update())
             # So that no job of the store can still end, and write an event after these.

@@ -72,6 +72,7 @@ class Housekeeper:
 
     def clean_up(self) -> None:
         """One round."""
+        self._corpus.database.keep_reserve()
         self._corpus.files.delete_leftovers()
         self._corpus.files.delete_expired()
         self._corpus.vector_stores.expire()
