@@ -12,7 +12,7 @@ import pytest
 from models.corpus import reserve as module
 from models.corpus.corpus import Corpus
 from models.corpus.reserve import MAX_SHARE, NEARLY_FULL_BYTES, RESERVE_BYTES, Reserve
-from models.errors import StorageFullError
+from models.errors.storage import StorageFullError
 
 MIB = 1024 * 1024
 
