@@ -33,7 +33,7 @@ from models.errors.requests import ConflictError, InvalidRequestError
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus
 from models.tokens.encoding import Encoding, TextInput
-from models.types.arrays import FloatArray
+from models.types.arrays import FloatArray, unit_rows
 from models.types.request_context import RequestContext
 from models.types.stage_results import Embeddings
 
@@ -263,11 +263,7 @@ def _matrix(rows: Sequence[FloatArray], dim: int) -> FloatArray:
 
 def _cut(vectors: FloatArray, dim: int) -> FloatArray:
     """The first `dim` columns, each row of unit length again."""
-    if vectors.shape[1] == dim:
-        return vectors
-    cut = vectors[:, :dim]
-    lengths = np.linalg.norm(cut, axis=1, keepdims=True)
-    return cut / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return vectors if vectors.shape[1] == dim else unit_rows(vectors[:, :dim])
 
 
 class EmbedderClient(StageClient):

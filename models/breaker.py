@@ -33,7 +33,7 @@ def ignore_change(is_open: bool) -> None:
 class Breaker:
     """Closed: requests pass. Open: none does for `open_s`; then one is a trial, and its success closes the breaker.
 
-    Thread-safe. `on_change` is called when it opens and when it closes.
+    Callers ask `allows` before each request, and tell `succeed` or `fail` after it. Thread-safe.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Breaker:
         clock: Callable[[], float] = time.monotonic,
         on_change: OnChange = ignore_change,
     ) -> None:
+        """`clock` counts seconds. `on_change` is called when it opens and when it closes, in any thread."""
         self._config, self._clock, self._on_change = config, clock, on_change
         self._lock = threading.Lock()
         self._num_failures = 0
@@ -84,8 +85,8 @@ class Breaker:
         with self._lock:
             if self.pause_s:
                 return False
-            self.wait()
-            self._is_on_trial = self.is_open
+            self.postpone_trial()
+            self._is_on_trial = self.is_open  # it may have closed before the lock was free
             return True
 
     def try_beside(self, probe: Callable[[], None]) -> None:
@@ -105,11 +106,12 @@ class Breaker:
         else:
             self.succeed()
 
-    def wait(self) -> None:
-        """Put the next trial off."""
+    def postpone_trial(self) -> None:
+        """Let no request through for another `open_s`."""
         self._open_until = self._clock() + self._config.open_s
 
     def succeed(self) -> None:
+        """Note a success, which closes it."""
         if not self._num_failures:
             return
         with self._lock:
@@ -119,6 +121,7 @@ class Breaker:
             self._on_change(False)
 
     def fail(self) -> None:
+        """Note a failure. The last one of `failures` in a row opens it; while it is open, it postpones the trial."""
         self._fail(1)
 
     def trip(self) -> None:
@@ -131,7 +134,7 @@ class Breaker:
             self._num_failures += num_failures
             self._is_on_trial = False
             if self.is_open:
-                self.wait()
+                self.postpone_trial()
         if self.is_open and not was_open:
             self._on_change(True)
 

@@ -286,7 +286,7 @@ class StageBreaker:
             return
         (budget_s, repeat), self._trial = self._trial, None
         self._is_trying, start = True, self._clock()
-        self._breaker.wait()
+        self._breaker.postpone_trial()
         try:
             await repeat(max(budget_s, self._config.min_budget_s))
         except (DatabaseUnavailableError, VectorDatabaseUnavailableError):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors.requests import InvalidRequestError
 from models.tokens.encoding import Encoding, TextInput
-from models.types.arrays import FloatArray
+from models.types.arrays import FloatArray, unit_rows
 
 WORD = re.compile(r"\w+")
 START = 0  # the only special token: the first of each text, without weight
@@ -50,8 +50,7 @@ class HashingModel:
         for row, encoding in zip(vectors, batch, strict=True):
             buckets, minus = np.divmod(encoding.ids[1:] - 1, 2)
             np.add.at(row, buckets, 1.0 - 2.0 * minus)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return unit_rows(vectors)
 
     def _encode(self, text: TextInput) -> Encoding:
         ids = list(self._word_ids(text)) if isinstance(text, str) else list(text)

@@ -19,7 +19,7 @@ from models.embedding.transformer import (
 from models.errors.model_failures import ModelLoadError
 from models.source import resolve_source, revision_of
 from models.tokens.encoding import Encoding, TextInput
-from models.types.arrays import FloatArray, HalfArray
+from models.types.arrays import FloatArray, HalfArray, unit_rows
 
 if TYPE_CHECKING:
     import torch
@@ -107,9 +107,3 @@ def unit_token_vectors(hidden: "torch.Tensor") -> HalfArray:
 
 def _vectors(outputs: "Mapping[str, torch.Tensor]") -> FloatArray:
     return unit_rows(outputs["sentence_embedding"].float().cpu().numpy())
-
-
-def unit_rows(vectors: FloatArray) -> FloatArray:
-    """`vectors` (n, dim) with each row divided by its length; a row of zeros stays zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)

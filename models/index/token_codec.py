@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.index.gaussian_codes import ByteArray, GaussianCodes, code_bytes, quantize, similarities
 from models.index.max_sim import weighted_best
-from models.types.arrays import FloatArray, HalfArray, KeyArray
+from models.types.arrays import FloatArray, HalfArray, KeyArray, unit_rows
 
 Blob = bytes | memoryview | ByteArray
 
@@ -150,8 +150,7 @@ def pool_neighbours(tokens: FloatArray, pooling: int) -> FloatArray:
     for place in range(1, pooling):  # ten times as fast as np.add.reduceat
         neighbours = tokens[place::pooling]
         sums[: len(neighbours)] += neighbours
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return sums / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit_rows(sums)
 
 
 def _read_header(blob: Blob, dim: int) -> _Header:

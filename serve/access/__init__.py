@@ -1,1 +1,1 @@
-"""Access: the API keys of the callers, and their tenants."""
+"""Access: who may do what and how much, by API keys, tokens of an issuer, roles, readers of documents and limits."""

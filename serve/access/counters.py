@@ -75,6 +75,7 @@ class MemoryCounters:
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     async def take(self, costs: Sequence[Cost]) -> list[Standing]:
+        """As Counters."""
         now = self._clock()
         full_ats = [max(self._full_at.get(quota.name, 0.0), now) for quota, _ in costs]
         rooms = [
@@ -93,6 +94,7 @@ class MemoryCounters:
         ]
 
     def spend(self, quota: Quota, cost: int) -> None:
+        """As Counters."""
         self.add(quota.name, cost * _interval_s(quota))
 
     def add(self, name: str, used_s: float) -> None:
@@ -132,6 +134,7 @@ class RedisCounters:
         ]
 
     def spend(self, quota: Quota, cost: int) -> None:
+        """As Counters, within SPEND_S."""
         self._use(quota.name, cost * _interval_s(quota))
 
     def _use(self, name: str, used_s: float) -> None:
@@ -162,6 +165,7 @@ class RedisCounters:
         await asyncio.gather(*self._writes, return_exceptions=True)
 
     async def close(self) -> None:
+        """Count what was used, and close the connections."""
         await self.flush()
         await self._server.close()
 

@@ -10,12 +10,14 @@ MAX_CREDENTIAL_CHARS = 16_384  # a JWT with many groups
 
 
 class CredentialSource(Protocol):
+    """One kind of credentials."""
+
     async def find(self, credential: str) -> Caller | None:
         """The caller, or None for a credential of another source. Raises UnauthorizedError for an invalid one."""
 
 
 class Access:
-    """Asks each source in turn."""
+    """Finds the caller of a request: asks each source in turn."""
 
     def __init__(self, sources: Sequence[CredentialSource]) -> None:
         self._sources = sources

@@ -77,7 +77,7 @@ class LimitsConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Quota:
-    """`limit` units in `period_s` seconds, which come back evenly. `name` is its counter's."""
+    """`limit` units in `period_s` seconds, which come back evenly. Quotas of one `name` share a counter."""
 
     name: str
     limit: int
@@ -86,7 +86,10 @@ class Quota:
 
 @dataclass(frozen=True)
 class Standing:
-    """A quota after a request. `retry_after_s` is 0 if the request was within it."""
+    """A quota after a request: the units left, and the seconds until all are back.
+
+    `retry_after_s` is 0 if the request was within it; else the seconds until it would be.
+    """
 
     limit: int
     remaining: int
@@ -98,6 +101,8 @@ Cost = tuple[Quota, int]  # a quota, and units of it
 
 
 class Counters(Protocol):
+    """Counts the units of quotas, in this process or for all ingress replicas."""
+
     @property
     def breakers(self) -> Sequence[Breaker]:
         """Of the server that counts; none if this process does."""

