@@ -1,6 +1,5 @@
 """The body of /readyz: each stage, what is missing from answers, other problems, and a roll-out under way."""
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
@@ -20,12 +19,10 @@ async def rollout(services: Services) -> dict[str, str]:
     """What Serve says of deployments that are not as configured; empty also if Serve does not answer in time."""
     if services.rollout is None:
         return {}
-    try:
-        async with asyncio.timeout(ROLLOUT_S):
-            return dict(await asyncio.to_thread(services.rollout))
-    except TimeoutError:
+    report = await services.rollout_look.report(services.rollout, ROLLOUT_S)
+    if report is None:
         logger.warning("Ray Serve did not report its deployments within %g s", ROLLOUT_S)
-        return {}
+    return report or {}
 
 
 def stage_faults(statuses: Mapping[str, StageStatus | None], breakers: Mapping[str, State]) -> list[tuple[str, str]]:

@@ -32,6 +32,7 @@ from serve.api.json_request import ExtraJsonRequest, JsonRequest
 from serve.api.limited_view import check_store, limited_view
 from serve.api.request_limits import within_limits
 from serve.api.request_names import RequestNames
+from serve.api.rollout_look import RolloutLook
 from serve.pipelines.answering import Answering
 from serve.pipelines.ingest_worker import IngestWorker
 from serve.pipelines.readable import ReadableAnswering, ReadableRetrieval
@@ -99,6 +100,7 @@ class Services:
     aliases: dict[str, str] = field(default_factory=dict)
     recent: RecentAnswers = field(default_factory=RecentAnswers)
     rollout: Callable[[], Mapping[str, str]] | None = None
+    rollout_look: RolloutLook = field(default_factory=RolloutLook)
     background_responses: BackgroundResponses = field(default_factory=BackgroundResponses)
     denials: Denials = field(default_factory=Denials)
 

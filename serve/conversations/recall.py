@@ -7,6 +7,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from models.generation.reading import stems_and_size
 from models.generation.words import stem
 from models.types.arrays import FloatArray
 from models.types.request_context import RequestContext
+from serve.conversations.keeping import keep
 from serve.pipelines.answering import Memory, Turn
 from serve.pipelines.failures import attempt
 from serve.pipelines.stages import EmbedStage
@@ -81,7 +83,7 @@ class Recall:
         stored = await asyncio.to_thread(self._vectors.load, context.tenant, source, generation)
         new = await self._embed([turn for turn in turns if turn.item_id not in stored], generation, context)
         if new:
-            await asyncio.to_thread(self._vectors.save, context.tenant, source, generation, new)
+            await keep(partial(self._vectors.save, context.tenant, source, generation, new))
         return stored | new
 
     async def _user_facts(
@@ -90,7 +92,7 @@ class Recall:
         facts, stored = await self._stored_facts(memory, generation, context)
         new = await self._embed([fact for fact in facts if fact.item_id not in stored], generation, context)
         if new:
-            await asyncio.to_thread(self._facts.save_vectors, context.tenant, memory.user_id, generation, new)
+            await keep(partial(self._facts.save_vectors, context.tenant, memory.user_id, generation, new))
         return facts, stored | new
 
     async def _stored_facts(

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 from models.corpus.database import is_storable
 from models.corpus.summaries import Summaries, Summary
+from models.errors.requests import NotFoundError
 from models.generation.rewriting import one_line
 from models.prompts.prompt_set import PromptSet
 from models.types.generation import ChatMessage
 from models.types.request_context import RequestContext
+from serve.conversations.keeping import keep
 from serve.conversations.passages import SUMMARY
 from serve.pipelines.answering import Memory, Turn
-from serve.pipelines.failures import attempt
 from serve.pipelines.language_model import LanguageModel
 
 MAX_TOKENS = 400
@@ -40,11 +43,12 @@ class RunningSummary:
             if written:
                 summary = Summary(new[-1].item_id, written)
                 item_ids = [turn.item_id for turn in new]
-                # A conversation that was deleted meanwhile needs none.
-                await attempt(
-                    asyncio.to_thread(self._summaries.put, context.tenant, source.source_id, summary, item_ids)
-                )
+                await keep(partial(self._put, context.tenant, source.source_id, summary, item_ids))
         return Turn(SUMMARY, "assistant", summary.text) if summary else None
+
+    def _put(self, tenant: str, conversation_id: str, summary: Summary, item_ids: Sequence[str]) -> None:
+        with suppress(NotFoundError):  # a conversation that was deleted meanwhile needs none
+            self._summaries.put(tenant, conversation_id, summary, item_ids)
 
     async def _write(
         self,

@@ -6,7 +6,7 @@ from typing import Any
 
 import openai
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from models.corpus.corpus import Corpus
 from models.errors.stages import StageUnavailableError
@@ -90,6 +90,18 @@ async def test_a_chain_of_responses_remembers_as_well(client: openai.AsyncOpenAI
     last = [event async for event in again][-1].response
 
     assert "X200" in last.output_text
+
+
+async def test_a_storage_that_keeps_no_vectors_fails_no_answer(client: openai.AsyncOpenAI, service: Service) -> None:
+    response = await ask(client, OWN_OVEN)
+    response = await ask(client, "Tell of barge 1.", previous_response_id=response.id)
+    engine = service.app.state.services.corpus.database._engine
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    engine.dispose()
+
+    again = await ask(client, "Which oven did I say I have?", previous_response_id=response.id, store=False)
+
+    assert "X200" in again.output_text
 
 
 async def test_a_question_about_oneself_is_answered_if_the_documents_do_not(client: openai.AsyncOpenAI) -> None:

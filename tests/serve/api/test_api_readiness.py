@@ -1,6 +1,7 @@
 """/readyz tells the truth: ready when answers are whole, and in words what is missing when they are not."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from deployments.cluster.environment import free_port
 from models.errors.stages import StageUnavailableError
 from models.stage_status import StageStatus, TokenScoring
 from models.types.request_context import RequestContext
+from serve.api import readiness
 from serve.api.readiness import missing_parts, problems, stage_faults
+from serve.http_app import BLOCKING_THREADS
 from serve.pipelines.recent_answers import WINDOW_S, RecentAnswers
 from serve.settings import Settings
 from tests.inline import Failing, InlineEmbedder
@@ -168,6 +172,31 @@ async def test_a_roll_out_is_reported(tmp_path: Path) -> None:
         body = (await http.get("/readyz")).json()
 
     assert (body["ready"], body["rollout"]) == (True, pending)
+
+
+async def test_a_controller_that_hangs_takes_no_threads_from_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_answer, num_looks = threading.Event(), [0]
+    monkeypatch.setattr(readiness, "ROLLOUT_S", 0.1)
+
+    def look() -> dict[str, str]:
+        num_looks[0] += 1
+        assert may_answer.wait(PATIENCE_S)
+        return {"Reranker": "updating"}
+
+    async with service(tmp_path, StageStatus("late-interaction"), rollout=look) as http:
+        probes = [(await http.get("/readyz")).json() for _ in range(BLOCKING_THREADS + 2)]
+        answered = await http.post("/v1/query", json=QUESTION)
+        num_looks_before = num_looks[0]
+        may_answer.set()
+        async with asyncio.timeout(PATIENCE_S):
+            while not (await http.get("/readyz")).json()["rollout"]:  # noqa: ASYNC110 - the thread is to end
+                await asyncio.sleep(0.01)
+
+    assert [probe["rollout"] for probe in probes] == [{}] * len(probes)
+    assert answered.status_code == 200
+    assert num_looks_before == 1
 
 
 def test_a_stage_is_whole_again_when_most_of_the_last_answers_have_it() -> None:
