@@ -52,6 +52,8 @@ class Files:
     ) -> File:
         """Store the file durably. If an unexpired file has this name and content, return that file unchanged.
 
+        A caller who may not attach that file gets one of their own.
+
         Raises InvalidRequestError for a filename that cannot be stored.
         """
         _check_filename(filename)
@@ -70,8 +72,13 @@ class Files:
             is_same = and_(files.c.digest == digest, files.c.tenant == tenant, files.c.filename == filename)
             is_unexpired = or_(files.c.expires_at.is_(None), files.c.expires_at > int(self.clock()))
             query = select(files).where(is_same, is_unexpired).order_by(files.c.file_key)
-            existing = connection.execute(query).first()
+            same = connection.execute(query).all()
+            existing = next((each for each in same if self._may_reuse(connection, tenant, each.file_id)), None)
             return _to_record(existing or _insert(connection, (tenant, filename, digest), row))
+
+    def _may_reuse(self, connection: Connection, tenant: str, file_id: str) -> bool:
+        """Whether an upload of the same name and content returns this file."""
+        return True
 
     def replace(self, tenant: str, file_id: str, content: bytes, filename: str | None = None) -> File:
         """Store a new version of the file durably. If the content is the same, change at most the name.
@@ -123,7 +130,7 @@ class Files:
         connection.execute(update(files).where(_is_file(files, row.tenant, row.file_id)).values(values))
         # Passages show the name, so a new one is a change of every store with the file.
         if is_new or num_changes:
-            for vector_store_id in _stores_with(connection, row.tenant, row.file_id):
+            for vector_store_id in stores_with(connection, row.tenant, row.file_id):
                 lock_store(connection, row.tenant, vector_store_id, now, num_changes)
                 if is_new:
                     restart(connection, AttachmentId(row.tenant, vector_store_id, row.file_id), {}, now)
@@ -182,7 +189,7 @@ class Files:
         """Delete the file, and remove it from every vector store, in one transaction. Raises NotFoundError."""
         with self.database.deleting() as connection:
             row = _get(connection, tenant, file_id, for_update=True)
-            for vector_store_id in _stores_with(connection, tenant, file_id):
+            for vector_store_id in stores_with(connection, tenant, file_id):
                 detach_file(connection, AttachmentId(tenant, vector_store_id, file_id), int(self.clock()))
             earlier = earlier_versions(connection, tenant, file_id)
             connection.execute(delete(files).where(_is_file(files, tenant, file_id)))
@@ -318,7 +325,7 @@ def _get(connection: Connection, tenant: str, file_id: str, for_update: bool = F
     return row
 
 
-def _stores_with(connection: Connection, tenant: str, file_id: str) -> list[str]:
+def stores_with(connection: Connection, tenant: str, file_id: str) -> list[str]:
     """List the stores with the file, sorted: two deletions then lock their common stores in the same order."""
     query = select(store_files.c.vector_store_id).where(_is_file(store_files, tenant, file_id))
     return sorted(connection.scalars(query))

@@ -56,6 +56,13 @@ class DrawnFilter:
         names = ((FILENAME, tuple(sorted(self.filenames))),) if self.filenames else ()
         return (*self.values.items(), *names)
 
+    def among(self, values: Mapping[str, frozenset[AttributeValue]], filenames: frozenset[str]) -> "DrawnFilter | None":
+        """What of it is among these values and names; None if nothing is."""
+        kept = {key: tuple(each for each in drawn if each in values.get(key, ())) for key, drawn in self.values.items()}
+        kept = {key: each for key, each in kept.items() if each}
+        names = self.filenames & filenames
+        return DrawnFilter(kept, names) if kept or names else None
+
 
 @dataclass
 class FilterIndex:

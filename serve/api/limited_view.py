@@ -4,16 +4,18 @@ Denied by default: a method of the corpus that is not in ALLOWED or APART is ref
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from sqlalchemy import Connection
+
 from models.corpus.chunking import INHERITED, ChosenChunking
 from models.corpus.corpus import Corpus
 from models.corpus.file_batches import BatchItem, FileBatches
-from models.corpus.files import Files
-from models.corpus.records import File, FileBatch, Page, PageRequest, StoredChunk, StoreFile
+from models.corpus.files import Files, stores_with
+from models.corpus.records import Duplicate, File, FileBatch, Page, PageRequest, StoredChunk, StoreFile
 from models.corpus.store_files import StoreFiles
 from models.corpus.vector_stores import VectorStores
 from models.errors.access import ForbiddenError
@@ -106,7 +108,8 @@ class _StoreFiles(StoreFiles):
 
     def get(self, tenant: str, vector_store_id: str, file_id: str) -> StoreFile:
         self._check(tenant, vector_store_id, file_id)
-        return super().get(tenant, vector_store_id, file_id)
+        file = super().get(tenant, vector_store_id, file_id)
+        return replace(file, duplicates=self._readable(tenant, vector_store_id, file.duplicates))
 
     def chunks(self, tenant: str, vector_store_id: str, file_id: str) -> tuple[StoredChunk, ...]:
         self._check(tenant, vector_store_id, file_id)
@@ -122,6 +125,16 @@ class _StoreFiles(StoreFiles):
     ) -> StoreFile:
         _check_attachable(self, self.caller, tenant, file_id)
         return super().attach(tenant, vector_store_id, file_id, chunking, attributes)
+
+    def _readable(
+        self, tenant: str, vector_store_id: str, duplicates: tuple[Duplicate, ...] | None
+    ) -> tuple[Duplicate, ...] | None:
+        """Without files that the caller may not read: that one has the same text says what is in it."""
+        if duplicates is None or self.caller.readers is None:
+            return duplicates
+        return tuple(
+            each for each in duplicates if vector_store_id in _stores_with(self, self.caller, tenant, each.file_id)
+        )
 
     def _check(self, tenant: str, vector_store_id: str, file_id: str) -> None:
         if vector_store_id not in _stores_with(self, self.caller, tenant, file_id):
@@ -165,6 +178,9 @@ class _Files(Files):
     ) -> Page[File]:
         raise ForbiddenError("the caller sees a part of the documents alone, and cannot list all files")
 
+    def _may_reuse(self, connection: Connection, tenant: str, file_id: str) -> bool:
+        return _is_attachable(self.caller, stores_with(connection, tenant, file_id))
+
     def _check(self, tenant: str, file_id: str, vector_store_id: str | None = None) -> None:
         stores = _stores_with(self.store_files, self.caller, tenant, file_id)
         if not stores or (vector_store_id is not None and vector_store_id not in stores):
@@ -176,9 +192,12 @@ def _check_attachable(store_files: StoreFiles, caller: Caller, tenant: str, file
 
     A file without a vector store has just been uploaded.
     """
-    stores = store_files.attributes_of(tenant, file_id).keys()
-    if stores and caller.vector_stores is not None and caller.vector_stores.isdisjoint(stores):
+    if not _is_attachable(caller, store_files.attributes_of(tenant, file_id)):
         raise NotFoundError("file", file_id)
+
+
+def _is_attachable(caller: Caller, stores: Collection[str]) -> bool:
+    return not stores or caller.vector_stores is None or not caller.vector_stores.isdisjoint(stores)
 
 
 def _stores_with(store_files: StoreFiles, caller: Caller, tenant: str, file_id: str) -> set[str]:

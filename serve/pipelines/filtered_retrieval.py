@@ -35,19 +35,31 @@ class FilteredRetrieval:
 
     def __init__(self, retrieval: Retrieving, source: FacetSource, config: UnderstandingConfig) -> None:
         self._retrieval, self._source, self._config = retrieval, source, config
-        self._indexes: OrderedDict[tuple[Scope, tuple[SearchedStore, ...]], FilterIndex] = OrderedDict()
+        self._indexes: OrderedDict[tuple[Scope, tuple[SearchedStore, ...]], tuple[Facets, FilterIndex]] = OrderedDict()
 
     async def retrieve(self, query: RetrievalQuery, context: RequestContext, trace: Trace | None = None) -> Retrieved:
         """As Retrieving."""
         if not is_chosen(query.options.understanding.filters, self._config.filters):
             return await self._retrieval.retrieve(query, context, trace)
         trace = trace or Trace()
-        drawn = (await self._index(query.scope)).draw(query.text)
+        drawn = await self._drawn(query)
         if drawn is None:
             return await self._retrieval.retrieve(query, context, trace)
         narrowed = await self._narrowed(query, drawn, context, trace)
         trace.searches.append(Search("filtered", query.text, drawn.shown, is_dropped=not narrowed.passages))
         return narrowed if narrowed.passages else await self._retrieval.retrieve(query, context, trace)
+
+    async def _drawn(self, query: RetrievalQuery) -> DrawnFilter | None:
+        """The filter that stands in the question, of the files that the request's own filters let it find.
+
+        A value or a name of any other file, such as one without the caller among its readers, says that it exists.
+        """
+        facets, index = await self._index(query.scope)
+        drawn = index.draw(query.text)
+        if drawn is None or query.where is None:
+            return drawn
+        findable = await asyncio.to_thread(facets.of_matching, query.where)
+        return drawn.among(findable.values, findable.filenames)
 
     async def _narrowed(
         self, query: RetrievalQuery, drawn: DrawnFilter, context: RequestContext, trace: Trace
@@ -66,12 +78,13 @@ class FilteredRetrieval:
             evidence=None,
         )
 
-    async def _index(self, scope: Scope) -> FilterIndex:
+    async def _index(self, scope: Scope) -> tuple[Facets, FilterIndex]:
         """The values of the scope as it is now."""
         key = (scope, await asyncio.to_thread(self._source.searched_state, scope))
         if key not in self._indexes:
             facets = await asyncio.to_thread(self._source.facets, scope)
-            self._indexes[key] = await asyncio.to_thread(FilterIndex.of, facets.values, facets.filenames)
+            index = await asyncio.to_thread(FilterIndex.of, facets.values, facets.filenames)
+            self._indexes[key] = (facets, index)
             if len(self._indexes) > MAX_INDEXES:
                 self._indexes.popitem(last=False)
         self._indexes.move_to_end(key)

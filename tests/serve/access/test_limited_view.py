@@ -102,6 +102,23 @@ async def test_a_limited_writer_attaches_no_file_of_another_store(service: Runni
     assert error_of(stolen)[:2] == error_of(batch)[:2] == (404, "not_found")
 
 
+async def test_an_upload_of_a_limited_writer_is_no_file_of_another_store(service: Running) -> None:
+    """The same file may be elsewhere. Its id would say so, and every request with it would be a 404."""
+    create = service.corpus.api_keys.create
+    own, other = (service.corpus.vector_stores.create("acme", name).vector_store_id for name in ("own", "other"))
+    admin, limited = create("acme", "admin", "admin")[1], create("acme", "limited", "writer", (own,))[1]
+    async with service.openai_client(admin) as client:
+        existing = await ingest_file(client, "oven.md", b"The oven heats to 250 degrees.", other)
+    async with service.http(limited) as http:
+        files = [("file", ("oven.md", b"The oven heats to 250 degrees."))]
+        uploaded = (await http.post("/v1/files", files=files)).json()["id"]
+        attached = await http.post(f"/v1/vector_stores/{own}/files", json={"file_id": uploaded})
+        again = (await http.post("/v1/files", files=files)).json()["id"]
+
+    assert uploaded != existing
+    assert (attached.status_code, again) == (200, uploaded)
+
+
 @pytest.fixture
 async def with_tokens(tmp_path: Path) -> AsyncIterator[tuple[Service, Issuer]]:
     issuer = Issuer()

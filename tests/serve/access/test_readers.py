@@ -174,6 +174,33 @@ async def test_every_route_keeps_a_file_from_those_who_may_not_read_it(world: Wo
             assert SECRET not in response.text, operation
 
 
+async def test_no_filter_is_drawn_from_a_file_that_the_caller_may_not_read(world: World) -> None:
+    """`searches` shows what was drawn: it would name hidden files, and values that only they have."""
+    corpus = world.service.app.state.services.corpus
+    corpus.store_files.set_attributes("default", "default", world.vault, {"reader:group:hr": True, "year": 2026})
+    body = {"query": "In the vault, what was the code in 2026?", "query_understanding": {"filters": True}}
+    async with world.http("bob", ("hr",)) as member, world.http("eve") as other:
+        drawn, hidden = [(await http.post("/v1/query", json=body)).json()["searches"] for http in (member, other)]
+
+    assert [name["key"] for name in drawn[0]["filters"]] == ["year", "filename"]
+    assert hidden == []
+
+
+async def test_duplicates_name_only_files_that_the_caller_may_read(world: World) -> None:
+    """That another file has the same text would say what is in it."""
+    corpus = world.service.app.state.services.corpus
+    texts = " ".join(f"The oven number {number} heats to {number} degrees." for number in range(30)).encode()
+    async with world.http("carl", role="writer") as writer, world.http("ann") as ann:
+        changed = await writer.post(STORE, json={"enrichment": {"near_duplicates": True}})
+        assert changed.status_code == 200, changed.text
+        ids = [await ingest(corpus, f"{name}.md", texts) for name in ("for-ann", "for-all", "hidden")]
+        for file_id, reader in zip(ids, ("user:ann", "everyone", "group:hr"), strict=True):
+            corpus.store_files.set_attributes("default", "default", file_id, {f"reader:{reader}": True})
+        seen = [(await http.get(f"{STORE}/files/{ids[0]}")).json()["duplicates"] for http in (writer, ann)]
+
+    assert [{each["file_id"] for each in duplicates} for duplicates in seen] == [set(ids[1:]), {ids[1]}]
+
+
 def test_names_that_no_attribute_can_have_are_left_out() -> None:
     names = readers_of("ann", ["hr", "x" * 64, 7, *(f"group {number}" for number in range(100))])
 
