@@ -10,6 +10,19 @@ from models.generation.function_calls import without_calls
 from models.types.generation import ChatMessage, SamplingOptions
 
 NEEDS_LLM = "set user_config.model of the Generator to a language model, a catalog entry of kind vllm or openai"
+# Of a request without documents, in OpenAI's format or with vLLM's sampling: what changes nothing in a quote, and what
+# is checked below.
+# fmt: off
+PLAIN_FIELDS = frozenset((
+    "model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "echo", "suffix", "stop", "seed",
+    "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "min_tokens", "presence_penalty",
+    "frequency_penalty", "repetition_penalty", "logit_bias", "logprobs", "top_logprobs", "response_format", "tools",
+    "tool_choice", "parallel_tool_calls", "functions", "function_call", "reasoning_effort", "verbosity", "modalities",
+    "prediction", "user", "safety_identifier", "store", "metadata", "service_tier", "prompt_cache_key",
+    "prompt_cache_retention", "chat_template_kwargs", "extra",
+))
+# fmt: on
+MAX_NAME_CHARS = 100  # of a field in a message
 _GREEDY: tuple[float | None, ...] = (None, 0)
 _TEMPERATURES: tuple[float | None, ...] = (None, 0, 1)  # 1 is the default of OpenAI and Anthropic
 _WHOLE: tuple[float | None, ...] = (None, 1)
@@ -73,6 +86,9 @@ def check_plain_request(model: str, body: Mapping[str, Any]) -> None:
     for name, problem in problems.items():
         if problem:
             raise refusal(model, name, str(problem))
+    if unknown := sorted(name for name in body.keys() - PLAIN_FIELDS if body[name] is not None):
+        shown = unknown[0][:MAX_NAME_CHARS]
+        raise InvalidRequestError(f"{shown}: unknown field; leave it out, or send `extra: ignore`", shown)
 
 
 def _blocks(body: Mapping[str, Any]) -> Iterator[Any]:

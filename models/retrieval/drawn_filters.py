@@ -58,10 +58,10 @@ class DrawnFilter:
 
     def among(self, values: Mapping[str, frozenset[AttributeValue]], filenames: frozenset[str]) -> "DrawnFilter | None":
         """What of it is among these values and names; None if nothing is."""
-        kept = {key: tuple(each for each in drawn if each in values.get(key, ())) for key, drawn in self.values.items()}
-        kept = {key: each for key, each in kept.items() if each}
+        common = {key: tuple(each for each in own if each in values.get(key, ())) for key, own in self.values.items()}
+        common = {key: each for key, each in common.items() if each}
         names = self.filenames & filenames
-        return DrawnFilter(kept, names) if kept or names else None
+        return DrawnFilter(common, names) if common or names else None
 
 
 @dataclass

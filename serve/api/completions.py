@@ -6,7 +6,7 @@ A model that only quotes has nothing to continue. It answers the prompt: from it
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, field_validator
@@ -30,6 +30,8 @@ router = APIRouter(route_class=ExtraRoute)
 
 class PlainCompletion(PlainRequest):
     """OpenAI's request to a language model or one of its adapters. `prompt` has texts, or the model's token ids."""
+
+    search_advice: ClassVar[str] = "send it to /v1/chat/completions, with vector_store_ids"
 
     prompt: str | list[str] | list[int] | list[list[int]]
     max_tokens: Annotated[int, Field(ge=0, le=32_768)] | None = None

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from models.errors.base import RagError
+from models.errors.requests import InvalidRequestError
 from models.types.generation import CompletionRequest
 from models.types.request_context import RequestContext
 from serve.api.disconnect import cancel_on_disconnect, start_stream
@@ -20,7 +21,17 @@ from serve.api.served_models import completed
 from serve.api.services import Services
 
 MAX_CHOICES = 128  # OpenAI's
-SEARCH_FIELDS = ("filters", "mode", "degrade", "ranking_options", "response_mode", "language", "length")
+SEARCH_FIELDS = (
+    "vector_store_ids",
+    "max_num_results",
+    "filters",
+    "mode",
+    "degrade",
+    "ranking_options",
+    "response_mode",
+    "language",
+    "length",
+)
 
 
 class PlainRequest(BaseModel):
@@ -31,6 +42,16 @@ class PlainRequest(BaseModel):
     model: str
     stream: bool | None = False
     n: int | None = Field(default=1, ge=1, le=MAX_CHOICES)
+
+    search_advice: ClassVar[str] = "add vector_store_ids"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_search(cls, body: Any) -> Any:
+        for name in SEARCH_FIELDS:
+            if isinstance(body, dict) and body.get(name) is not None:
+                raise InvalidRequestError(f"{name} needs documents to search; {cls.search_advice}", name)
+        return body
 
     def to_request(self, kind: Literal["chat", "completion"], request_id: str) -> CompletionRequest:
         return CompletionRequest(request_id, kind, self.model_dump(exclude_unset=True))
@@ -50,16 +71,6 @@ class PlainChat(PlainRequest):
         if isinstance(schema, dict):
             check_schema(schema)
         return response_format
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_search(cls, body: Any) -> Any:
-        for name in SEARCH_FIELDS:
-            if isinstance(body, dict) and body.get(name) is not None:
-                raise PydanticCustomError(
-                    "search", "{name} needs documents to search; add vector_store_ids", {"name": name}
-                )
-        return body
 
     @field_validator("messages")
     @classmethod

@@ -106,11 +106,12 @@ async def test_naming_the_service_or_a_store_searches_documents(
         ({"response_format": {"type": "xml"}}, "response_format", "json_schema"),
         ({"model": "extractive", "tools": [FUNCTION]}, "tools", "user_config.model of the Generator"),
         ({"model": "extractive", "messages": [*IMAGE, *CONTEXT]}, "messages", "reads text alone"),
-        ({"model": "extractive", "mode": "dense"}, None, "add vector_store_ids"),
+        ({"model": "extractive", "mode": "dense"}, "mode", "add vector_store_ids"),
+        ({"model": "extractive", "vector_store_idz": ["x"]}, "vector_store_idz", "unknown field"),
         ({"model": "extractive", "n": 1000}, "n", "128"),
         ({"model": "extractive", "messages": []}, "messages", "at least 1"),
     ],
-    ids=["function", "both", "schema", "format", "quoting-tools", "images", "search", "n", "messages"],
+    ids=["function", "both", "schema", "format", "quoting-tools", "images", "search", "unknown", "n", "messages"],
 )
 async def test_unsupported_requests_are_refused_with_the_alternative(
     http: httpx.AsyncClient, fields: dict[str, Any], param: str | None, message: str
@@ -140,6 +141,31 @@ async def test_remote_media_is_refused(parroting: Running, parrot: Parrot, url: 
 
     assert error_of(response) == (422, "invalid_request", "messages")
     assert parrot.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"vector_store_ids": ["manuals"]}, "vector_store_ids needs documents to search"),
+        ({"filters": {"type": "eq", "key": "year", "value": 2026}}, "filters needs documents to search"),
+        ({"filter": {"year": 2026}}, "filter: unknown field"),
+    ],
+    ids=["stores", "filters", "unknown"],
+)
+async def test_a_completion_ignores_no_field_that_chooses_documents(
+    http: httpx.AsyncClient, fields: dict[str, Any], message: str
+) -> None:
+    """It is answered from the default store, so an answer from all of it would look like one from the chosen files."""
+    response = await http.post("/v1/completions", json={"model": "ragserve", "prompt": "How hot is it?", **fields})
+
+    assert error_of(response) == (422, "invalid_request", next(iter(fields)))
+    assert message in response.json()["error"]["message"]
+
+
+async def test_a_completion_leaves_an_unknown_field_out_on_request(http: httpx.AsyncClient) -> None:
+    body = {"model": "ragserve", "prompt": "How hot is it?", "extra": "ignore", "unknown": 1, "top_k": 5}
+
+    assert (await http.post("/v1/completions", json=body)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
