@@ -27,6 +27,7 @@ MAX_DOCUMENT_BYTES = 1024**2
 KEEP_KEYS_S = 600.0  # of the issuer
 FETCH_AGAIN_S = 10.0  # for a key that is unknown: anybody may send one
 MAX_ACTOR_CHARS = 128
+MAX_USER_CHARS = 255  # of `sub`, as OpenID Connect says
 MAX_VERIFIED, KEEP_VERIFIED_S = 4096, 60.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Asymmetric ones alone: a symmetric key would have to be shared with the issuer.
@@ -133,6 +134,9 @@ class OidcTokens:
         if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
             raise UnauthorizedError(f"the token's claim {self._config.tenant_claim!r} names no tenant")
         role, user = self._role(claims), str(claims["sub"])
+        # It is stored and logged. No UTF-8 has half of a surrogate pair, and no PostgreSQL NUL.
+        if not user.isprintable() or not 0 < len(user) <= MAX_USER_CHARS:
+            raise UnauthorizedError(f"the token's `sub` must have 1 to {MAX_USER_CHARS} printable characters")
         readers = self._readers(claims, role, user)
         person = None if readers is None else user
         return Caller(tenant, role, actor=_actor(user), readers=readers, user=person)

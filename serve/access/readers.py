@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from models.corpus.database import is_storable
 from models.corpus.store_files import MAX_ATTRIBUTE_KEY_CHARS
 from models.filters import MAX_COMPARISONS, Comparison, Compound, Filter
 
@@ -10,10 +11,9 @@ EVERYONE = "everyone"
 
 
 def readers_of(user: str, groups: Iterable[object]) -> frozenset[str]:
-    """The names of a user. Those that are too long to be an attribute, and those beyond what a filter holds, are left
-    out.
-    """
-    names = [EVERYONE, f"user:{user}", *(f"group:{group}" for group in groups if isinstance(group, str))]
+    """The names of a user. Those that no attribute can have, and those beyond what a filter holds, are left out."""
+    texts = (group for group in groups if isinstance(group, str) and is_storable(group))
+    names = [EVERYONE, f"user:{user}", *(f"group:{group}" for group in texts)]
     fitting = [name for name in dict.fromkeys(names) if len(PREFIX + name) <= MAX_ATTRIBUTE_KEY_CHARS]
     return frozenset(fitting[:MAX_COMPARISONS])
 

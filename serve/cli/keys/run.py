@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from models.corpus.api_keys import ApiKey, ApiKeys, Role
 from models.corpus.database import open_database
 from models.errors.requests import InvalidRequestError
@@ -32,17 +34,26 @@ def limits_of(named: dict[str, int | None], texts: list[str]) -> dict[str, int]:
     Raises InvalidRequestError.
     """
     limits = {name: value for name, value in named.items() if value is not None}
+    for name, value in limits.items():
+        _check_limit(name, value, f"{name} {value}")
     for text in texts:
         name, _, number = text.partition("=")
         if name not in CallerLimits.model_fields or name in OF_TENANTS:
             names = ", ".join(sorted(CallerLimits.model_fields.keys() - OF_TENANTS))
             raise InvalidRequestError(f"a key has no limit {name!r}; it has {names}", "limit")
-        try:
-            limits[name] = int(number)
-            CallerLimits(**limits)
-        except ValueError:
-            raise InvalidRequestError(f"{text!r} is not NAME=NUMBER within the limit's bounds", "limit") from None
+        limits[name] = _check_limit(name, number, f"{text!r} is not NAME=NUMBER")
     return limits
+
+
+def _check_limit(name: str, number: int | str, problem: str) -> int:
+    """Raises InvalidRequestError for what is no number, or beyond the bounds of the limit."""
+    try:
+        value = int(number)
+        CallerLimits.model_validate({name: value})
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is no number"
+        raise InvalidRequestError(f"{problem}: {reason}", name) from None
+    return value
 
 
 def create_key(place: Place, tenant: str, name: str, rights: Rights, lifetime_s: int | None) -> None:

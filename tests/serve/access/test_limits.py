@@ -485,3 +485,17 @@ def test_a_key_is_made_with_limits_by_name() -> None:
     for text in ("stored_bytes=3", "rpm=1", "uploads_per_day=0", "uploads_per_day", "uploads_per_day=x"):
         with pytest.raises(InvalidRequestError):
             limits_of(named, [text])
+    with pytest.raises(InvalidRequestError, match=r"requests_per_minute .*less than or equal to 1000000"):
+        limits_of({"requests_per_minute": 10**20}, [])
+
+
+async def test_a_key_whose_limit_is_beyond_the_bounds_of_today_still_works() -> None:
+    """An earlier release may have taken it: the caller cannot mend it."""
+    caller = Caller("acme", actor="key", limits={"requests_per_minute": 10**20, "concurrency": 10**9})
+    limits = RequestLimits(LimitsConfig, MemoryCounters())
+
+    with limits.holding(caller):
+        standing = await limits.count(caller)
+
+    assert standing is not None
+    assert standing.retry_after_s == 0

@@ -68,6 +68,11 @@ async def test_times_may_differ_by_the_skew_and_no_more(issuer: Issuer) -> None:
         {"iss": None},
         {"exp": None},
         {"sub": None},
+        {"sub": ""},
+        {"sub": "ann\0"},
+        {"sub": "ann\ud800"},  # would be a 500 of the tenant's audit log
+        {"sub": "ann\nadmin"},
+        {"sub": "x" * 256},
         {"tenant": None},
         {"tenant": "a/b"},
         {"tenant": ["acme"]},
