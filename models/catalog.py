@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors.configuration import ConfigError, ModelNotFoundError
@@ -13,6 +13,7 @@ from models.errors.suggestions import did_you_mean
 from models.prompts.library import PromptLibrary, built_in
 from models.registry import Task, check_kind, load_class
 from models.source import SourceConfig, fetch_folder
+from models.strict_yaml import read_strictly
 from models.tokens.text_tokenizer import Tokenizer, WordTokenizer, load_tokenizer
 
 BUILT_IN = Path(__file__).with_name("catalog.yaml")
@@ -86,7 +87,7 @@ class Catalog:
         A parser of `extra` takes its file extensions from the built-in parsers. Prompt sets are in the folder PROMPTS
         beside `extra`. Raises ConfigError.
         """
-        entries = _read(BUILT_IN)
+        entries = {task: dict(built_in_entries) for task, built_in_entries in _read_built_in().items()}
         if extra is not None:
             added = _read(extra)
             _take_extensions(entries["parsing"], _extensions(added["parsing"]))
@@ -185,11 +186,19 @@ def _without_ocr(entry: CatalogEntry) -> CatalogEntry:
     return entry.model_copy(update={"options": entry.options | {"ocr": ocr}})
 
 
+@cache
+def _read_built_in() -> dict[Task, dict[str, CatalogEntry]]:
+    """The entries of the package. They are read once: parsing them takes longer than all else of `check-config`."""
+    return _read(BUILT_IN)
+
+
 def _read(path: Path) -> dict[Task, dict[str, CatalogEntry]]:
     try:
-        raw = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(path.name, f"cannot be read: {error}") from None
+        raw = read_strictly(path.read_text()) or {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(path), f"cannot be read: {getattr(error, 'strerror', error)}") from None
+    if not isinstance(raw, dict) or not all(isinstance(raw[task] or {}, dict) for task in raw):
+        raise ConfigError(path.name, f"must map tasks to aliases and their entries; tasks are {', '.join(TASKS)}")
     unknown = sorted(set(raw) - set(TASKS))
     if unknown:
         raise ConfigError(path.name, f"unknown task {unknown[0]!r}; it is one of {', '.join(TASKS)}")

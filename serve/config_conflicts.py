@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ray.serve._private.constants import DEFAULT_MAX_ONGOING_REQUESTS, DEFAULT_TARGET_ONGOING_REQUESTS
+from ray.serve._private.constants import (
+    DEFAULT_GRACEFUL_SHUTDOWN_TIMEOUT_S,
+    DEFAULT_MAX_ONGOING_REQUESTS,
+    DEFAULT_TARGET_ONGOING_REQUESTS,
+)
 
 from deployments.cluster.strict_schema import Problem
 from deployments.embedder import EmbedderConfig
@@ -22,8 +26,8 @@ from serve.settings import ApiConfig, Settings
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
-    """The conflicts of a file in Serve's own shape. Values that are wrong by themselves are reported elsewhere."""
+def check_conflicts(raw: dict[str, Any], is_local: bool = True) -> Iterator[Problem]:
+    """The conflicts of a file in the right shape. Not local: `kubernetes render` computes the shutdown times."""
     for index, application in enumerate(raw["applications"]):
         where, deployments = f"applications[{index}]", application.get("deployments") or []
         for deployment in deployments:
@@ -41,6 +45,9 @@ def check_conflicts(raw: dict[str, Any]) -> Iterator[Problem]:
         yield from _check_timeout(raw.get("http_options") or {}, settings.query)
         yield from _check_shared(settings, where)
         yield from _check_backups(settings, where)
+        if is_local:
+            yield from _check_shutdown(deployments, settings.query, where)
+        yield from _check_admission(settings, deployments, where)
         yield from _check_access(raw.get("http_options") or {}, settings.api, f"{where}.args.api.access")
         if any("rerank_candidates" in (section.get("retrieval") or {}) for section in (arguments, user_config)):
             yield from _check_candidates(settings.retrieval, f"{where}.deployments (Ingress).user_config.retrieval")
@@ -63,6 +70,25 @@ def _check_timeout(http_options: dict[str, Any], query: QueryConfig) -> Iterator
     if timeout_s is not None and timeout_s < query.total_s:
         message = f"{timeout_s:g} is under query.total_s, {query.total_s:g}: Serve would end an answer before its time"
         yield Problem("http_options.request_timeout_s", message)
+
+
+def _check_shutdown(deployments: list[dict[str, Any]], query: QueryConfig, where: str) -> Iterator[Problem]:
+    """A replica that is replaced ends the answers under way after this time. Files are parsed again."""
+    for deployment in (entry for entry in deployments if entry["name"] != "Parser"):
+        shutdown_s = deployment.get("graceful_shutdown_timeout_s", DEFAULT_GRACEFUL_SHUTDOWN_TIMEOUT_S)
+        if shutdown_s < query.total_s:
+            message = f"{shutdown_s:g} is under query.total_s, {query.total_s:g}: a new version would cut answers short"
+            yield Problem(f"{where}.deployments ({deployment['name']}).graceful_shutdown_timeout_s", message)
+
+
+def _check_admission(settings: Settings, deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
+    """Serve would refuse a request before the ingress does, without an error code."""
+    questions = settings.admission.max_questions
+    for deployment in (entry for entry in deployments if entry["name"] == "Ingress"):
+        most = deployment.get("max_ongoing_requests", DEFAULT_MAX_ONGOING_REQUESTS)
+        if most < questions:
+            message = f"{most} is under admission.max_questions, {questions}: Serve would let the others wait"
+            yield Problem(f"{where}.deployments (Ingress).max_ongoing_requests", message)
 
 
 def _check_access(http_options: dict[str, Any], api: ApiConfig, where: str) -> Iterator[Problem]:

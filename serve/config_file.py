@@ -5,28 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from deployments.autoscaling import LatencyBudgetConfig, LatencyBudgetPolicy
-from deployments.cluster.strict_schema import (
-    Problem,
-    check_autoscaling,
-    check_deploy_schema,
-    invalid_values,
-    unknown_keys,
-)
-from deployments.dense_searcher import DenseSearcherConfig
-from deployments.lexical_searcher import LexicalSearcherConfig
-from deployments.replica.user_config import StageConfig
+from deployments.cluster.strict_schema import Problem
 from models.errors.configuration import ConfigError
-from models.errors.suggestions import did_you_mean
+from models.strict_yaml import read_strictly
 from serve.config_conflicts import check_conflicts
-from serve.config_models import STAGES, check_models, inline_stages
-from serve.settings import SearchConfig, Settings
+from serve.config_models import check_models, inline_stages
+from serve.config_shape import check_names, check_settings, check_shape
+from serve.settings import Settings
 
-MAX_PORT = 65_535
-LATENCY_BUDGET_POLICY = f"{LatencyBudgetPolicy.__module__}:{LatencyBudgetPolicy.__name__}"
+MAX_BYTES = 1024**2  # reading more would take seconds
+EMPTY_SECTIONS = ("user_config", "ray_actor_options")  # of a deployment: a section whose lines are all commented out
 
 
 @dataclass(frozen=True)
@@ -37,72 +25,60 @@ class Machine:
     num_gpus: float
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is no text, and one that appears twice: YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} must be a text", key_node.start_mark)
-            if key in keys:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", key_node.start_mark)
-            keys.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
 def read(path: Path) -> dict[str, Any]:
     """The file's content. Raises ConfigError if it is not a YAML mapping."""
     try:
-        raw = yaml.load(path.read_text(), _StrictLoader)
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(str(path), f"has more than {MAX_BYTES} bytes: it is no deployment file")
+        raw = read_strictly(path.read_text())
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(str(path), f"is not YAML: {_yaml_problem(error)}") from None
+    except ValueError as error:
+        raise ConfigError(str(path), f"is not YAML: {error}") from None
     if not isinstance(raw, dict):
         raise ConfigError(str(path), "must be a mapping with `applications`")
+    _drop_empty_sections(raw)
     return raw
 
 
-def _yaml_problem(error: Exception) -> str:
-    """The parser's message on one line, with its place."""
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return " ".join(str(error).split())
-    problem = error.problem or error.context  # type: ignore[attr-defined]
-    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
+def _drop_empty_sections(raw: dict[str, Any]) -> None:
+    """A section without a value is as absent. `raw` may have any shape, and is changed."""
+    applications = raw.get("applications")
+    for application in applications if isinstance(applications, list) else ():
+        deployments = application.get("deployments") if isinstance(application, dict) else None
+        for deployment in deployments if isinstance(deployments, list) else ():
+            for section in EMPTY_SECTIONS if isinstance(deployment, dict) else ():
+                if deployment.get(section, section) is None:
+                    del deployment[section]
 
 
 def check(raw: dict[str, Any], machine: Machine | None = None) -> list[Problem]:
-    """Every problem of the file; with `machine`, also whether the replicas fit on it. Empty: it can be served."""
-    problems = check_deploy_schema(raw)
+    """Every problem of the file; with `machine`, also whether it can be served there. Empty: it can be served."""
+    return check_shape(raw) or list(_check_together(raw, machine))
+
+
+def _check_together(raw: dict[str, Any], machine: Machine | None) -> Iterator[Problem]:
+    """The values of a file in the right shape, against each other and the catalog."""
+    application, where = raw["applications"][0], "applications[0]"
+    arguments, deployments = application.get("args") or {}, application.get("deployments") or []
+    yield from check_names(arguments, deployments, where)
+    yield from _check_milvus(arguments, deployments, where)
+    yield from check_models(arguments, deployments, where)
+    if machine is not None:
+        yield from _check_fit(deployments, machine, where)
+    yield from check_conflicts(raw, is_local=machine is not None)
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings of a deployment file, for a command beside its service. Raises ConfigError with every problem.
+
+    The rest of the file may need another machine: its models, its catalog.
+    """
+    raw = read(path)
+    problems = check_settings(raw)
     if problems:
-        return problems  # the checks below need the shape that Serve reads
-    if not raw.get("applications"):
-        return [Problem("applications", "is empty; it must list the application")]
-    for index, application in enumerate(raw["applications"]):
-        where = f"applications[{index}]"
-        problems += _check_application(application, where)
-        problems += _check_route(application, f"{where}.route_prefix")
-        if machine is not None:
-            problems += _check_fit(application.get("deployments") or [], machine, where)
-    return [*problems, *_check_port(raw.get("http_options") or {}), *check_conflicts(raw)]
-
-
-def _check_port(http_options: dict[str, Any]) -> Iterator[Problem]:
-    """Serve's schema takes any number."""
-    port = http_options.get("port")
-    if port is not None and not 1 <= port <= MAX_PORT:
-        yield Problem("http_options.port", f"{port} must be from 1 to {MAX_PORT}")
-
-
-def _check_route(application: dict[str, Any], where: str) -> Iterator[Problem]:
-    prefix = application.get("route_prefix", "/")
-    if not isinstance(prefix, str) or not prefix.startswith("/"):
-        yield Problem(where, f"{prefix!r} must begin with '/': without it no request reaches the service")
+        raise ConfigError(str(path), "\n  ".join(["is invalid:", *map(str, problems)]))
+    return settings_of(raw)
 
 
 def settings_of(raw: dict[str, Any]) -> Settings:
@@ -114,87 +90,6 @@ def settings_of(raw: dict[str, Any]) -> Settings:
     deployments = application.get("deployments") or []
     user_config = next((entry.get("user_config") for entry in deployments if entry["name"] == "Ingress"), None)
     return Settings(**(application.get("args") or {})).with_user_config(user_config)
-
-
-def _check_application(application: dict[str, Any], where: str) -> Iterator[Problem]:
-    arguments = application.get("args") or {}
-    yield from unknown_keys(arguments, Settings, f"{where}.args")
-    yield from invalid_values(arguments, Settings, f"{where}.args")
-    deployments = application.get("deployments") or []
-    stages = _deployments_of(arguments)
-    for index, deployment in enumerate(deployments):
-        yield from _check_deployment(deployment, stages, f"{where}.deployments[{index}]")
-    yield from _check_names(deployments, stages, where)
-    yield from _check_milvus(arguments, deployments, where)
-    yield from check_models(arguments, deployments, where)
-
-
-def _deployments_of(arguments: dict[str, Any]) -> dict[str, type[StageConfig]]:
-    """The deployments that these settings make: one for each shard, and none for an inline stage."""
-    try:
-        search = SearchConfig(**(arguments.get("search") or {}))
-    except (ValidationError, TypeError):
-        return STAGES  # the settings' own check reports this
-    shards = dict.fromkeys(search.dense(), DenseSearcherConfig) | dict.fromkeys(search.lexical(), LexicalSearcherConfig)
-    stages = STAGES | shards
-    return {name: config for name, config in stages.items() if name not in inline_stages(arguments)}
-
-
-def _check_deployment(
-    deployment: dict[str, Any], stages: dict[str, type[StageConfig]], where: str
-) -> Iterator[Problem]:
-    name = deployment["name"]
-    if name not in stages and name in STAGES:
-        yield Problem(
-            f"{where}.name", f"{name} is inline (args.inline); remove this deployment, or remove it from args.inline"
-        )
-        return
-    if name not in stages:
-        yield Problem(f"{where}.name", f"no deployment named {name!r}{did_you_mean(name, stages)}")
-        return
-    where = f"{where} ({name})"
-    user_config = deployment.get("user_config") or {}
-    yield from unknown_keys(user_config, stages[name], f"{where}.user_config")
-    yield from invalid_values(user_config, stages[name], f"{where}.user_config")
-    yield from _check_autoscaling(deployment.get("autoscaling_config"), f"{where}.autoscaling_config")
-    yield from _check_resources(deployment.get("ray_actor_options") or {}, f"{where}.ray_actor_options")
-
-
-def _check_autoscaling(autoscaling: dict[str, Any] | None, where: str) -> Iterator[Problem]:
-    if not autoscaling:
-        # Adding it later restarts the whole application; changing its numbers restarts nothing.
-        yield Problem(where, "must be declared, even for a fixed number of replicas: set min_replicas = max_replicas")
-    else:
-        yield from check_autoscaling(autoscaling, where)
-        yield from _check_policy(autoscaling.get("policy"), f"{where}.policy")
-
-
-def _check_policy(policy: Any, where: str) -> Iterator[Problem]:
-    """The arguments of our own policy, which Serve passes on unchecked."""
-    if isinstance(policy, dict) and policy.get("policy_function") == LATENCY_BUDGET_POLICY:
-        kwargs = policy.get("policy_kwargs") or {}
-        yield from unknown_keys(kwargs, LatencyBudgetConfig, f"{where}.policy_kwargs")
-        yield from invalid_values(kwargs, LatencyBudgetConfig, f"{where}.policy_kwargs")
-
-
-def _check_resources(options: dict[str, Any], where: str) -> Iterator[Problem]:
-    num_gpus = options.get("num_gpus") or 0
-    if num_gpus > 1 and num_gpus != int(num_gpus):
-        yield Problem(f"{where}.num_gpus", f"{num_gpus:g} is not possible; use a fraction of one GPU, or whole GPUs")
-    if options.get("num_cpus") == 0 and not num_gpus:
-        yield Problem(
-            f"{where}.num_cpus", "0 lets Ray place any number of replicas on one node; set a fraction of a CPU"
-        )
-
-
-def _check_names(
-    deployments: list[dict[str, Any]], stages: dict[str, type[StageConfig]], where: str
-) -> Iterator[Problem]:
-    names = [deployment["name"] for deployment in deployments]
-    for name in stages:
-        if names.count(name) != 1:
-            problem = "is missing; Serve would use its own defaults" if name not in names else "appears more than once"
-            yield Problem(f"{where}.deployments", f"{name} {problem}")
 
 
 def _check_milvus(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:

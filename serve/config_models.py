@@ -54,7 +54,7 @@ class ModelChoice:
 
 def check_models(arguments: dict[str, Any], deployments: list[dict[str, Any]], where: str) -> Iterator[Problem]:
     try:
-        catalog = Catalog.open(arguments.get("catalog") and Path(arguments["catalog"]))
+        catalog = Catalog.open(None if arguments.get("catalog") is None else Path(arguments["catalog"]))
     except ConfigError as error:
         yield Problem(f"{where}.args.catalog", str(error))
         return
@@ -89,7 +89,7 @@ def _user_configs(arguments: dict[str, Any], deployments: list[dict[str, Any]]) 
 def _choices(user_configs: dict[str, dict[str, Any]]) -> Iterator[ModelChoice]:
     for (stage, key), task in ALIASES.items():
         where = f"deployments ({stage}).user_config"
-        alias = user_configs.get(stage, {}).get(key) or STAGES[stage].model_fields[key].default
+        alias = user_configs.get(stage, {}).get(key, STAGES[stage].model_fields[key].default)
         for each in alias if isinstance(alias, list) else [alias]:
             yield ModelChoice(task, each, f"{where}.{key}")
         canary = user_configs.get(stage, {}).get("canary")
@@ -156,8 +156,8 @@ def _check_alias(catalog: Catalog, task: Task, alias: str, where: str) -> Iterat
 
 def _check_tokenizer(user_configs: dict[str, dict[str, Any]], where: str) -> Iterator[Problem]:
     """Chunks are measured in the embedding model's tokens. With another tokenizer they would silently be cut."""
-    embedder = user_configs.get("Embedder", {}).get("model") or EmbedderConfig().model
-    tokenizer = user_configs.get("Parser", {}).get("tokenizer") or ParserConfig().tokenizer
+    embedder = user_configs.get("Embedder", {}).get("model", EmbedderConfig().model)
+    tokenizer = user_configs.get("Parser", {}).get("tokenizer", ParserConfig().tokenizer)
     if tokenizer != embedder:
         message = f"is {tokenizer!r}, but Embedder's model is {embedder!r}; set both to the same alias"
         yield Problem(f"{where}.deployments (Parser).user_config.tokenizer", message)

@@ -13,11 +13,12 @@ from models.weights import check_weights
 from serve.access.keys import read_keys
 from serve.config_file import settings_of
 from serve.config_models import chosen_models
+from serve.events.sinks import configured_sinks
 
 
 def check_here(raw: dict[str, Any]) -> list[Problem]:
     """What is missing on this machine. `raw` is a file without a problem by itself. The model hub may be asked."""
-    return [*_check_import_path(raw), *_check_keys_file(raw), *_check_weights(raw)]
+    return [*_check_import_path(raw), *_check_keys_file(raw), *_check_events(raw), *_check_weights(raw)]
 
 
 def _check_import_path(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -44,6 +45,14 @@ def _check_keys_file(raw: dict[str, Any]) -> Iterator[Problem]:
         read_keys(path)
     except ConfigError as error:
         yield Problem("applications[0].args.api.keys_file", str(error))
+
+
+def _check_events(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Secrets of the environment, packages, and the file of Kafka's authority."""
+    try:
+        configured_sinks(settings_of(raw).events)
+    except ConfigError as error:
+        yield Problem(f"applications[0].args.{error.where}", error.message)
 
 
 def _check_weights(raw: dict[str, Any]) -> Iterator[Problem]:

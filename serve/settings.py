@@ -206,7 +206,8 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _add_secrets(cls, arguments: Any) -> Any:
-        if not isinstance(arguments, dict):
+        sections = ("storage", "cache", "events")
+        if not isinstance(arguments, dict) or not all(isinstance(arguments.get(name) or {}, dict) for name in sections):
             return arguments
         storage = dict(arguments.get("storage") or {})
         if DATABASE_URL in os.environ:
@@ -221,8 +222,8 @@ class Settings(BaseModel):
             events["webhook"] = {"secret": os.environ[WEBHOOK_SECRET]} | events["webhook"]
         if KAFKA_PASSWORD in os.environ and isinstance(events.get("kafka"), dict):
             events["kafka"] = {"password": os.environ[KAFKA_PASSWORD]} | events["kafka"]
-        sections = {"storage": storage, "cache": cache, "events": events}
-        return arguments | {name: section for name, section in sections.items() if section}
+        filled = {"storage": storage, "cache": cache, "events": events}
+        return arguments | {name: section for name, section in filled.items() if section}
 
     @model_validator(mode="after")
     def _check_placement(self) -> Self:

@@ -1,6 +1,6 @@
 """Serve's own schemas made strict: Serve ignores unknown keys silently, this module reports them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
@@ -9,6 +9,9 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
 from models.errors.suggestions import did_you_mean
+
+MAX_SHOWN = 40  # characters of a value
+VALUE_ERROR = "Value error, "  # before the words of our own validators
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,40 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def invalid_values(value: Any, model: type[BaseModel], where: str) -> list[Problem]:
-    """Values that `model` refuses. `unknown_keys` reports unknown keys, with the nearest known one."""
+    """Values that `model` refuses or would convert. `unknown_keys` reports unknown keys, with the nearest known one."""
     try:
-        model.model_validate(value)
+        return list(_converted(value, model.model_validate(value), where))
     except ValidationError as error:
-        return [
-            Problem(".".join(str(key) for key in (where, *problem["loc"]) if key != ""), problem["msg"])
-            for problem in error.errors()
-            if problem["type"] != "extra_forbidden"
-        ]
+        problems = [problem for problem in error.errors() if problem["type"] != "extra_forbidden"]
+        return [Problem(_path(where, problem["loc"]), problem["msg"].removeprefix(VALUE_ERROR)) for problem in problems]
     except Exception as error:  # noqa: BLE001, Serve imports policies here, whose modules may raise anything
         key = f"{where}.policy" if where else "autoscaling_config.policy"
         return [Problem(key, f"cannot be imported: {type(error).__name__}: {error}")]
-    return []
+
+
+def _path(where: str, keys: tuple[int | str, ...]) -> str:
+    return ".".join(str(key) for key in (where, *keys) if key != "")
+
+
+def _converted(value: Any, parsed: Any, where: str) -> Iterator[Problem]:
+    """Values of another type than the parsed ones, such as "8000" for 8000. Serve, and we, use the file's own."""
+    if parsed is value:
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            inner_parsed = parsed.get(key) if isinstance(parsed, Mapping) else getattr(parsed, str(key), None)
+            yield from _converted(inner, inner_parsed, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, list) and isinstance(parsed, list | tuple):
+        for index, (inner, inner_parsed) in enumerate(zip(value, parsed, strict=False)):
+            yield from _converted(inner, inner_parsed, f"{where}[{index}]")
+    elif (needed := _needed_type(value, parsed)) is not None:
+        yield Problem(where, f"{str(value)[:MAX_SHOWN]!r} must be {needed}")
+
+
+def _needed_type(value: Any, parsed: Any) -> str | None:
+    """What the value must be, in words; None if it is that."""
+    if isinstance(parsed, bool):
+        return None if isinstance(value, bool) else "true or false, without quotes"
+    if isinstance(parsed, int | float) and isinstance(value, str | bool):
+        return "a number, without quotes"
+    return "a whole number, without a point" if isinstance(parsed, int) and isinstance(value, float) else None

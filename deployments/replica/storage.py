@@ -1,6 +1,7 @@
 """The corpus's storage: one config, opened by the ingress and by each searcher replica."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -13,6 +14,8 @@ from models.errors.configuration import ConfigError
 from models.filesystem import check_url, has_protocol, protocol_of
 from models.index.milvus_config import MilvusConfig
 from models.index.snapshots import Snapshots
+
+SQLITE = "sqlite:///"
 
 
 class StorageConfig(BaseModel):
@@ -39,6 +42,13 @@ class StorageConfig(BaseModel):
         le=100,
         description="Earlier versions of each file that are kept for going back, with their bytes. 0: none.",
     )
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _names_a_folder(cls, folder: Any) -> Any:
+        if isinstance(folder, str) and (not folder.strip() or not folder.isprintable()):
+            raise ValueError("must be the path of a folder")
+        return folder
 
     @field_validator("database_url")
     @classmethod
@@ -68,6 +78,11 @@ class StorageConfig(BaseModel):
     @property
     def url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'ragserve.db'}"
+
+    @property
+    def lacks_its_file(self) -> bool:
+        """Whether it is SQLite without its file: opening it would make an empty one, also at a wrong path."""
+        return self.url.startswith(SQLITE) and not Path(self.url.removeprefix(SQLITE)).exists()
 
     milvus: MilvusConfig | None = Field(
         default=None, description="Use Milvus as the index. None: FAISS and Tantivy in the searchers."

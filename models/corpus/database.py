@@ -186,7 +186,7 @@ def lock_name(connection: Connection, name: str) -> None:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
         raise ConfigError("database_url", "not a URL; use sqlite:////folder/corpus.db or postgresql://…") from None
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise ConfigError("database_url", f"{parsed.get_backend_name()!r} is not supported; use sqlite or postgresql")

@@ -10,10 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from models.corpus.api_keys import digest_of
 from models.errors.configuration import ConfigError
+from models.strict_yaml import read_strictly
 from serve.access.caller import Caller
 
 logger = logging.getLogger(__name__)
@@ -59,9 +58,9 @@ class KeyRing:
 def read_keys(path: Path) -> dict[str, str]:
     """The tenant of each key's digest. Raises ConfigError."""
     try:
-        raw = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(str(path), f"the keys cannot be read: {error}") from None
+        raw = read_strictly(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(path), f"the keys cannot be read: {getattr(error, 'strerror', error)}") from None
     if not isinstance(raw, dict) or not raw:
         raise ConfigError(str(path), "it must map each tenant to a list of its keys' SHA-256 digests")
     tenants: dict[str, str] = {}

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from models.corpus.backup.standby import Standby
 from models.errors.base import RagError
+from models.errors.configuration import ConfigError
 from models.errors.requests import ConflictError
 from serve.cli.backup.places import Place, scratch_folder
 from serve.cli.backup.run import contents_of, opened, shown_progress
@@ -40,7 +41,10 @@ def follow_backups(
 def _catch_up(place: Place, scratch: Path | None, console: Console) -> None:
     """Restore the newest backup, unless the standby has it."""
     folder = place.storage.data_dir.resolve()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("--data", f"{folder} cannot be made: {error.strerror}") from None
     with opened(place.storage) as database, shown_progress(console) as report:
         standby, newest = Standby(database, place.storage.blob_root, folder), place.backup(None)
         standby.check_unused()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console
+from serve.cli.options import DEFAULT_CONFIG, ConfigOption, DataOption, console, errors
 
 backups = typer.Typer(help="Make, list, try and follow backups in one place; see docs/backup.md.", no_args_is_help=True)
 
@@ -78,7 +78,10 @@ def list_backups(place: PlaceArgument = None, config: ConfigOption = DEFAULT_CON
     """List the complete backups, oldest first."""
     from serve.cli.backup.places import open_place
 
-    for backup in open_place(config, None, place).repository.backups():
+    complete = open_place(config, None, place).repository.backups()
+    if not complete:
+        errors.print("there is no complete backup", markup=False)
+    for backup in complete:
         console.print(f"{backup.name}  {backup.started_at:%Y-%m-%d %H:%M:%S} UTC", markup=False)
 
 

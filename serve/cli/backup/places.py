@@ -13,7 +13,7 @@ from models.corpus.backup.retention import Retention, StoredBackup
 from models.errors.configuration import ConfigError
 from models.errors.requests import InvalidRequestError, NotFoundError
 from serve.cli.backup.run import storage_of
-from serve.config_file import read, settings_of
+from serve.config_file import read_settings
 
 DURATION = re.compile(r"([1-9]\d{0,6})(s|m|h|d)")
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -41,7 +41,7 @@ class Place:
 
 def open_place(config: Path, data: Path | None, url: str | None, keep: Mapping[str, int] | None = None) -> Place:
     """Raises ConfigError if neither the command nor the deployment file names a place."""
-    settings = settings_of(read(config))
+    settings = read_settings(config)
     chosen = url or settings.backups.url
     if chosen is None:
         raise ConfigError(SETTING, "is not set; name the place of the backups, a folder or a URL")

@@ -15,9 +15,7 @@ from models.corpus.backup.manifest import Progress as Report
 from models.corpus.backup.restore import restore_backup
 from models.corpus.database import Database, open_database
 from models.errors.configuration import ConfigError
-from serve.config_file import read, settings_of
-
-SQLITE = "sqlite:///"
+from serve.config_file import read_settings
 
 
 def back_up(config: Path, data: Path | None, destination: Path, since: Path | None, console: Console) -> None:
@@ -41,13 +39,13 @@ def restore(config: Path, data: Path | None, source: Path, replace: bool, consol
 
 
 def storage_of(config: Path, data: Path | None) -> StorageConfig:
-    storage = settings_of(read(config)).storage
+    storage = read_settings(config).storage
     return storage if data is None else storage.model_copy(update={"data_dir": data})
 
 
 def check_exists(storage: StorageConfig) -> None:
-    """Opening a missing database creates it: a mistyped folder would give an empty backup without an error."""
-    if storage.url.startswith(SQLITE) and not Path(storage.url.removeprefix(SQLITE)).exists():
+    """A mistyped folder would give an empty backup without an error."""
+    if storage.lacks_its_file:
         raise ConfigError(str(storage.data_dir), "holds no database; pass the service's data folder with --data")
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from deployments.replica.storage import StorageConfig
 from models.corpus.api_keys import ApiKey, ApiKeys, Role
 from models.corpus.database import open_database
+from models.errors.configuration import ConfigError
 from models.errors.requests import InvalidRequestError
 from serve.access.keys import TENANT
 from serve.access.limits import OF_TENANTS, CallerLimits
 from serve.cli.options import console
-from serve.config_file import read, settings_of
+from serve.config_file import read_settings
 
 Place = tuple[Path, Path | None]  # the deployment file, and the data folder that overrides its own
 
@@ -57,13 +59,19 @@ def _check_limit(name: str, number: int | str, problem: str) -> int:
 
 
 def create_key(place: Place, tenant: str, name: str, rights: Rights, lifetime_s: int | None) -> None:
-    """Raises InvalidRequestError."""
+    """Raises InvalidRequestError, ConfigError."""
+    if not all(map(str.strip, rights.stores or ())):
+        raise InvalidRequestError("a vector store has an id; leave --store out for all of them", "store")
     if not TENANT.fullmatch(tenant):
         raise InvalidRequestError("a tenant has 1 to 64 letters, digits, '.', '_' or '-'", "tenant")
     expires_at = None if lifetime_s is None else int(time.time()) + lifetime_s
-    with _opened(place) as keys:
+    storage = _storage_of(place)
+    is_new = storage.lacks_its_file
+    with _opened(place, is_new) as keys:
         key, secret = keys.create(tenant, name, rights.role, rights.stores, expires_at, rights.limits)
     _print_new(key, secret)
+    if is_new:
+        console.print(f"the database is new: {storage.data_dir.resolve()} had none", markup=False)
 
 
 def print_keys(place: Place, tenant: str | None) -> None:
@@ -89,12 +97,19 @@ def revoke_key(place: Place, key_id: str) -> None:
     console.print(f"{key_id} is revoked", markup=False)
 
 
-@contextmanager
-def _opened(place: Place) -> Iterator[ApiKeys]:
+def _storage_of(place: Place) -> StorageConfig:
     config, data = place
-    storage = settings_of(read(config)).storage
-    url = (storage if data is None else storage.model_copy(update={"data_dir": data})).url
-    database = open_database(url, storage.database)
+    storage = read_settings(config).storage
+    return storage if data is None else storage.model_copy(update={"data_dir": data})
+
+
+@contextmanager
+def _opened(place: Place, is_new: bool = False) -> Iterator[ApiKeys]:
+    """Raises ConfigError for a file that is missing, unless it is to be new: a mistyped folder would have no keys."""
+    storage = _storage_of(place)
+    if storage.lacks_its_file and not is_new:
+        raise ConfigError(str(storage.data_dir), "holds no database; pass the service's data folder with --data")
+    database = open_database(storage.url, storage.database)
     try:
         yield ApiKeys(database, time.time)
     finally:

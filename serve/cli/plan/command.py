@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from serve.cli.capacity.plan import Plan
     from serve.cli.capacity.profile import Profile
 
-QpsOption = Annotated[float, typer.Option("--qps", help="Target load, in queries per second.", min=0.001)]
+QpsOption = Annotated[float, typer.Option("--qps", help="Target load, in queries per second.", min=0.001, max=1e6)]
 LatencyOption = Annotated[
-    float, typer.Option("--latency", help="Target 95th percentile of the answer time, in seconds.", min=0.001)
+    float, typer.Option("--latency", help="Target 95th percentile of the answer time, in seconds.", min=0.001, max=3600)
 ]
-ChunksOption = Annotated[int, typer.Option(help="Number of chunks in all vector stores.", min=1)]
+ChunksOption = Annotated[int, typer.Option(help="Number of chunks in all vector stores.", min=1, max=10**10)]
 HardwareOption = Annotated[
     Path | None, typer.Option(help="YAML file of node classes and prices; default: this machine.", dir_okay=False)
 ]

@@ -49,8 +49,8 @@ def give_threads(raw: dict[str, Any], num_cpus: float) -> None:
     for deployment in embedders:
         options = deployment.setdefault("ray_actor_options", {})
         if not options.get("num_gpus"):
-            variables = options.setdefault("runtime_env", {}).setdefault("env_vars", {})
-            variables.setdefault(THREADS, str(max(1, int(num_cpus))))
+            options["runtime_env"] = environment = options.get("runtime_env") or {}
+            environment["env_vars"] = {THREADS: str(max(1, int(num_cpus)))} | (environment.get("env_vars") or {})
 
 
 def _is_small(deployment: dict[str, Any], names: list[str]) -> bool:

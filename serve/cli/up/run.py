@@ -188,6 +188,10 @@ def _set_absolute_paths(raw: dict[str, Any], data: Path | None) -> None:
     storage["data_dir"] = str((data or settings.storage.data_dir).resolve())
     if settings.catalog is not None:
         arguments["catalog"] = str(settings.catalog.resolve())
+    if settings.api.keys_file is not None:
+        arguments["api"]["keys_file"] = str(settings.api.keys_file.resolve())
+    if settings.events.kafka is not None and settings.events.kafka.ca_file is not None:
+        arguments["events"]["kafka"]["ca_file"] = str(settings.events.kafka.ca_file.resolve())
 
 
 def _host_and_port(raw: dict[str, Any]) -> tuple[str, int]:

@@ -93,7 +93,7 @@ async def test_a_half_written_file_locks_no_caller_out(path: Path, caplog: pytes
         ("[]", "map each tenant"),
         ("a: [", "cannot be read"),
         ("a b: []", "1 to 64 letters"),
-        ("1: []", "1 to 64 letters"),
+        ("1: []", "key 1 must be a text"),
         ("acme: key", "must be a list"),
         ("acme: [my-secret-key]", "not a SHA-256 digest"),
         (f"acme: [{digest_of('one').upper()}]", "not a SHA-256 digest"),

@@ -55,6 +55,8 @@ async def test_keys_are_created_rotated_and_revoked(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_is_told(tmp_path: Path) -> None:
+    run(tmp_path, "create", "portal")
+
     with pytest.raises(NotFoundError, match="no key with id 'key_x'"):
         run(tmp_path, "revoke", "key_x")
 
@@ -71,6 +73,6 @@ def test_a_folder_that_cannot_be_made_is_named() -> None:
     with pytest.raises(ConfigError, match=r"storage\.data_dir: /proc/ragserve cannot be made: "):
         CliRunner().invoke(
             app,
-            ["keys", "list", "--config", str(ROOT / "serve_config.yaml"), "--data", "/proc/ragserve"],
+            ["keys", "create", "me", "--config", str(ROOT / "serve_config.yaml"), "--data", "/proc/ragserve"],
             catch_exceptions=False,
         )
