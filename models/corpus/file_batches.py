@@ -10,12 +10,17 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func
 from models.corpus.chunking import INHERITED, ChosenChunking
 from models.corpus.database import Database
 from models.corpus.ids import random_id
-from models.corpus.near_duplicates import add_duplicates
-from models.corpus.paging import fetch_page
-from models.corpus.progress import add_progress, batch_progress, ended_batch_progress
+from models.corpus.progress import batch_progress, ended_batch_progress
 from models.corpus.records import AttachmentId, FileBatch, FileCounts, FileStatus, Page, PageRequest, StoreFile
 from models.corpus.schema import batch_files, file_batches, store_files
-from models.corpus.store_files import attach_file, cancel, check_attributes, lock_file, to_record
+from models.corpus.store_files import (
+    attach_file,
+    cancel,
+    check_attributes,
+    lock_file,
+    read_page,
+    with_status,
+)
 from models.corpus.vector_stores import advance, is_store, lock_store, lock_unexpired
 from models.errors.requests import InvalidRequestError, NotFoundError
 from models.filters import Attributes
@@ -95,18 +100,10 @@ class FileBatches:
         status: FileStatus | None = None,
     ) -> Page[StoreFile]:
         """Return a page of the batch's files that are still in the store. Raises NotFoundError, InvalidRequestError."""
-        query = _members(tenant, vector_store_id, batch_id)
-        if status is not None:
-            query = query.where(store_files.c.status == status)
-        find_after = select(store_files.c.store_file_key).where(
-            is_store(store_files, tenant, vector_store_id), store_files.c.file_id == request.cursor
-        )
+        query = with_status(_members(tenant, vector_store_id, batch_id), status)
         with self.database.reading() as connection:
             _get(connection, tenant, vector_store_id, batch_id)
-            rows = fetch_page(connection, query, store_files.c.store_file_key, request, find_after)
-            records = [to_record(row) for row in rows.items]
-            described = add_progress(connection, tenant, vector_store_id, records, self.clock())
-            return Page(add_duplicates(connection, tenant, vector_store_id, described), rows.has_more)
+            return read_page(connection, query, (tenant, vector_store_id), request, self.clock())
 
 
 def _check_items(items: Sequence[BatchItem]) -> None:

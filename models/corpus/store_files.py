@@ -107,22 +107,31 @@ class StoreFiles:
         self, tenant: str, vector_store_id: str, request: PageRequest, status: FileStatus | None = None
     ) -> Page[StoreFile]:
         """Return a page of the store's files, of one status if set. Raises NotFoundError, InvalidRequestError."""
-        query = select(store_files).where(is_store(store_files, tenant, vector_store_id))
-        if status is not None:
-            query = query.where(store_files.c.status == status)
-        after = AttachmentId(tenant, vector_store_id, request.cursor or "")
-        find_after = select(store_files.c.store_file_key).where(is_attachment(store_files, after))
+        query = with_status(select(store_files).where(is_store(store_files, tenant, vector_store_id)), status)
         with self.database.reading() as connection:
             check_store(connection, tenant, vector_store_id)
-            rows = fetch_page(connection, query, store_files.c.store_file_key, request, find_after)
-            records = [to_record(row) for row in rows.items]
-            described = add_progress(connection, tenant, vector_store_id, records, self.clock())
-            return Page(add_duplicates(connection, tenant, vector_store_id, described), rows.has_more)
+            return read_page(connection, query, (tenant, vector_store_id), request, self.clock())
 
     def detach(self, tenant: str, vector_store_id: str, file_id: str) -> None:
         """Remove the file from the store. The next search does not find it. Raises NotFoundError."""
         with self.database.deleting() as connection:
             detach_file(connection, AttachmentId(tenant, vector_store_id, file_id), int(self.clock()))
+
+
+def with_status(query: Select[Any], status: FileStatus | None) -> Select[Any]:
+    """The files of the query that have `status`; None: all."""
+    return query if status is None else query.where(store_files.c.status == status)
+
+
+def read_page(
+    connection: Connection, query: Select[Any], store: tuple[str, str], request: PageRequest, now: float
+) -> Page[StoreFile]:
+    """A page of the files that `query` selects in `store` (tenant, id), with their progress and near-duplicates."""
+    after = is_attachment(store_files, AttachmentId(*store, request.cursor or ""))
+    find_after = select(store_files.c.store_file_key).where(after)
+    rows = fetch_page(connection, query, store_files.c.store_file_key, request, find_after)
+    described = add_progress(connection, *store, [to_record(row) for row in rows.items], now)
+    return Page(add_duplicates(connection, *store, described), rows.has_more)
 
 
 def attach_file(

@@ -1,6 +1,7 @@
 """A run as a bar chart: one panel per question set, one group per metric, one bar per mode with its 95 % interval."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -16,12 +17,18 @@ DPI = 150
 
 def draw(sets: Sequence[SetRun], path: Path) -> None:
     """Write the chart. The suffix of `path` sets the format: .png, .svg or .pdf."""
+    with panels(len(sets), path) as axes_of_sets:
+        for axes, measured in zip(axes_of_sets, sets, strict=True):
+            _draw_set(axes, measured)
+        axes_of_sets[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=len(sets[0].modes), frameon=False)
+
+
+@contextmanager
+def panels(count: int, path: Path) -> Iterator[list[Axes]]:
+    """Axes for `count` panels, one below the other. The chart is written to `path` when the block ends."""
     width, height = PANEL_INCHES
-    figure = Figure(figsize=(width, height * len(sets)), layout="constrained")
-    panels = figure.subplots(len(sets), 1, squeeze=False)
-    for axes, measured in zip(panels[:, 0], sets, strict=True):
-        _draw_set(axes, measured)
-    panels[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=len(sets[0].modes), frameon=False)
+    figure = Figure(figsize=(width, height * count), layout="constrained")
+    yield list(figure.subplots(count, 1, squeeze=False)[:, 0])
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
 

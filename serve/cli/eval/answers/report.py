@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from serve.cli.eval.answers.run import AnswersOfSet
 from serve.cli.eval.answers.scores import METRICS
-
-PANEL_INCHES = (11.0, 3.4)
-GROUP_WIDTH = 0.82
-DPI = 150
+from serve.cli.eval.plot import GROUP_WIDTH, panels
 
 
 def print_answers(console: Console, measured: AnswersOfSet) -> None:
@@ -37,13 +33,9 @@ def print_answers(console: Console, measured: AnswersOfSet) -> None:
 
 def draw_answers(sets: Sequence[AnswersOfSet], path: Path) -> None:
     """One panel a set, one group of bars a metric, one bar a kind of turn. The suffix of `path` sets the format."""
-    width, height = PANEL_INCHES
-    figure = Figure(figsize=(width, height * len(sets)), layout="constrained")
-    panels = figure.subplots(len(sets), 1, squeeze=False)
-    for axes, measured in zip(panels[:, 0], sets, strict=True):
-        _draw_set(axes, measured)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI)
+    with panels(len(sets), path) as axes_of_sets:
+        for axes, measured in zip(axes_of_sets, sets, strict=True):
+            _draw_set(axes, measured)
 
 
 def _metrics(measured: AnswersOfSet) -> list[str]:
