@@ -14,6 +14,7 @@ from serve.api.lists import FilesPageDep, to_list
 from serve.api.request_limits import storing
 from serve.api.request_names import check_form, is_multipart
 from serve.api.services import CallerDep, Services, ServicesDep, TenantDep, TenantRoute
+from serve.pipelines.blob_threads import in_blob_thread
 
 router = APIRouter(route_class=TenantRoute)
 
@@ -47,7 +48,7 @@ async def upload_file(
     check_readable(content, name, services.catalog)
     async with storing(services.limits, services.stored_limits, caller, len(content)):
         add = services.corpus.files.add
-        return to_file(await asyncio.to_thread(add, caller.tenant, name, content, purpose, expires_at))
+        return to_file(await in_blob_thread(add, caller.tenant, name, content, purpose, expires_at))
 
 
 @router.get("/v1/files")
@@ -67,14 +68,14 @@ async def get_file(file_id: str, services: ServicesDep, tenant: TenantDep) -> di
 @router.delete("/v1/files/{file_id}")
 async def delete_file(file_id: str, services: ServicesDep, tenant: TenantDep) -> dict[str, Any]:
     """Deletes the file and removes it from every vector store: from now on no search returns it."""
-    await asyncio.to_thread(services.corpus.files.delete, tenant, file_id)
+    await in_blob_thread(services.corpus.files.delete, tenant, file_id)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
 @router.get("/v1/files/{file_id}/content")
 async def get_content(file_id: str, services: ServicesDep, tenant: TenantDep) -> Response:
     """Returns the bytes of the newest version, as they were uploaded."""
-    content = await asyncio.to_thread(services.corpus.files.content, tenant, file_id)
+    content = await in_blob_thread(services.corpus.files.content, tenant, file_id)
     return _download(content)
 
 
@@ -97,7 +98,7 @@ async def replace_content(
     content = _checked(await _read(request, limit), limit)
     check_readable(content, filename or stored.filename, services.catalog)
     async with storing(services.limits, services.stored_limits, caller, len(content), _freed_bytes(services, stored)):
-        replaced = await asyncio.to_thread(services.corpus.files.replace, tenant, file_id, content, filename)
+        replaced = await in_blob_thread(services.corpus.files.replace, tenant, file_id, content, filename)
     services.ingest.wake()
     return to_file(replaced)
 
@@ -112,7 +113,7 @@ async def list_versions(file_id: str, services: ServicesDep, tenant: TenantDep) 
 @router.get("/v1/files/{file_id}/versions/{version}/content")
 async def get_version_content(file_id: str, version: Version, services: ServicesDep, tenant: TenantDep) -> Response:
     """Returns the bytes of a version, as they were uploaded."""
-    return _download(await asyncio.to_thread(services.corpus.files.version_content, tenant, file_id, version))
+    return _download(await in_blob_thread(services.corpus.files.version_content, tenant, file_id, version))
 
 
 @router.post("/v1/files/{file_id}/versions/{version}/restore")
@@ -127,7 +128,7 @@ async def restore_version(
     earlier = await asyncio.to_thread(services.corpus.files.earlier_version, tenant, file_id, version)
     freed_bytes = _freed_bytes(services, stored)
     async with storing(services.limits, services.stored_limits, caller, earlier.size_bytes, freed_bytes):
-        restored = await asyncio.to_thread(services.corpus.files.restore, tenant, file_id, version)
+        restored = await in_blob_thread(services.corpus.files.restore, tenant, file_id, version)
     services.ingest.wake()
     return to_file(restored)
 

@@ -1,6 +1,5 @@
 """The ingest path: a stored file in, searchable chunks out. `IngestPipeline.ingest` is the path; read it first."""
 
-import asyncio
 from functools import partial
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +15,7 @@ from models.errors.stages import DeadlineExceededError, StageDownError
 from models.types.chunks import ParsedFile
 from models.types.request_context import BACKGROUND_PRIORITY, RequestContext
 from models.types.stage_results import Embeddings
+from serve.pipelines.blob_threads import in_blob_thread
 from serve.pipelines.completions import Completions
 from serve.pipelines.embedding_pages import EmbeddingPages, Space
 from serve.pipelines.ingest_memory import IngestMemory
@@ -98,7 +98,7 @@ class IngestPipeline:
 
         StageDownError if a stage did not answer at all, which is not the file's fault.
         """
-        content, generations = await asyncio.to_thread(self._read, job)
+        content, generations = await in_blob_thread(self._read, job)
         parsed = await self._parse(job, content)
         spaces = generations or (None,)
         self.progress.begin(job.job_id, len(parsed.chunks), len(spaces))

@@ -26,6 +26,7 @@ from deployments.cluster.haproxy_errors import REFUSALS, REQUEST_S, write_error_
 from models.errors.configuration import ConfigError
 from serve.api.errors import ErrorBody
 from serve.cli.remote import RemoteError, RemoteService, UnreachableError
+from serve.middleware import LIMITED
 from tests.certificates import pair
 from tests.patience import PATIENCE_S
 
@@ -235,6 +236,12 @@ def test_a_broken_renewal_keeps_the_old_certificate(folder: Path) -> None:
 def test_a_renewal_without_haproxy_is_told(folder: Path) -> None:
     with pytest.raises(ConfigError, match="HAProxy did not take it: No such file"):
         renew_certificate(folder / "admin.sock", pair().write(folder / "service.pem"))
+
+
+def test_every_question_that_stores_nothing_is_sent_again() -> None:
+    storing, search = {"/v1/responses", "/mcp"}, "/v1/vector_stores/{vector_store_id}/search"
+
+    assert {*haproxy.REPEATABLE, search} == set(LIMITED) - storing
 
 
 def test_a_configuration_of_another_version_is_refused() -> None:

@@ -1,6 +1,7 @@
 """What clients get while nothing can be written: reads and deletes go on, writes say what to do."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -150,3 +151,32 @@ async def test_uploads_that_wait_for_a_lock_leave_threads_to_questions(
     assert answered.status_code == 200
     assert are_done.count(False) >= MAX_PATIENT // 2
     assert sorted(set(statuses)) == [200, 503]
+
+
+async def test_storage_of_uploads_that_hangs_keeps_no_thread_from_questions(
+    service: Running, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    file = (await upload(http, "first.txt")).json()
+    (blob,) = [path for path in service.corpus.files.blobs.root.glob("*/*") if path.is_file()]
+    pipe, content = tmp_path / "pipe", tmp_path / "content"
+    os.mkfifo(pipe)
+    blob.rename(content)
+    os.link(pipe, blob)  # who opens it waits for a writer
+
+    reading = [asyncio.create_task(http.get(f"/v1/files/{file['id']}/content")) for _ in range(2 * BLOCKING_THREADS)]
+    for _ in range(500):  # until all of them have come to the file
+        await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            answered = await http.post("/v1/query", json={"query": "What is first?"})
+        are_done = any(each.done() for each in reading)
+    finally:
+        os.replace(content, blob)  # for those that have not begun
+        while not all(each.done() for each in reading):
+            os.close(os.open(pipe, os.O_RDWR))
+            await asyncio.sleep(0.01)
+    statuses = {each.result().status_code for each in reading}
+
+    assert answered.status_code == 200
+    assert not are_done
+    assert statuses == {200}
