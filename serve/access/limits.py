@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -101,6 +101,15 @@ class Standing:
 Cost = tuple[Quota, int]  # a quota, and units of it
 
 
+class UploadCost(NamedTuple):
+    """Units of a quota that an upload takes. `what` is limited, such as uploads a day; `whose` limit it is."""
+
+    what: str
+    whose: str
+    quota: Quota
+    units: int
+
+
 class Counters(Protocol):
     """Counts the units of quotas, in this process or for all ingress replicas."""
 
@@ -163,24 +172,24 @@ class RequestLimits:
 
         Raises RateLimitedError, and PayloadTooLargeError for a file that is larger than the limit of a day.
         """
-        quotas = list(self._upload_quotas(caller, num_bytes))
-        for what, whose, quota, cost in quotas:
-            if cost > quota.limit:
+        costs = list(self._upload_costs(caller, num_bytes))
+        for what, whose, quota, units in costs:
+            if units > quota.limit:
                 raise PayloadTooLargeError(f"the {whose} may have {quota.limit} {what}; the file is larger", "file")
-        standings = await self._counters.take([(quota, cost) for _, _, quota, cost in quotas]) if quotas else []
-        for (what, whose, _, _), standing in zip(quotas, standings, strict=True):
-            _check(standing, what, whose)
+        standings = await self._counters.take([(cost.quota, cost.units) for cost in costs]) if costs else []
+        for cost, standing in zip(costs, standings, strict=True):
+            _check(standing, cost.what, cost.whose)
 
-    def _upload_quotas(self, caller: Caller, num_bytes: int) -> Iterator[tuple[str, str, Quota, int]]:
-        """What is limited, whose limit it is, the quota, and what an upload costs of it."""
+    def _upload_costs(self, caller: Caller, num_bytes: int) -> Iterator[UploadCost]:
+        """What an upload costs of each limit of the key and of the tenant; 0 units of all for 0 bytes."""
         config = self._config()
         of_key, of_tenant = config.of_key(caller), config.of_tenant(caller.tenant)
         for kind, name, limits in (("key", caller.actor, of_key), ("tenant", caller.tenant, of_tenant)):
             costs = ((UPLOAD_BYTES, limits.upload_bytes_per_day, num_bytes), (UPLOADS, limits.uploads_per_day, 1))
-            for what, limit, cost in costs:
+            for what, limit, units in costs:
                 if limit is not None:
                     quota = Quota(f"{what}:{kind}:{name}", limit, DAY_S)
-                    yield what, f"{kind} {name}", quota, cost if num_bytes else 0
+                    yield UploadCost(what, f"{kind} {name}", quota, units if num_bytes else 0)
 
     def holding(self, caller: Caller) -> AbstractContextManager[None]:
         """Hold a place among the questions at once. Raises RateLimitedError."""
