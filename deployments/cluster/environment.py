@@ -68,6 +68,8 @@ OWN_PORTS = (*HAPROXY_PORTS, *INGRESS_PORTS)
 RAY_TOKEN = Path.home() / ".ray" / "auth_token"  # whoever reads it may run code on the cluster
 # Our own program closes what Serve's configuration of HAProxy leaves open.
 HAPROXY_PROGRAM = "RAY_SERVE_HAPROXY_BINARY_PATH"
+# Ray lets every user of the machine replace the sockets and logs of its sessions (mode 0777, set again by each worker).
+RAY_FOLDER = "RAY_TMPDIR"
 # Serve puts these into a folder of /tmp that any user of the machine may make first.
 HAPROXY_FILES = {
     "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
@@ -91,6 +93,7 @@ def apply() -> None:
     folder = private_folder()
     for name, file in HAPROXY_FILES.items():
         os.environ.setdefault(name, str(folder / file))
+    os.environ.setdefault(RAY_FOLDER, str(folder))
     if PORT not in os.environ:
         os.environ[PORT] = str(metrics_port())
     first = free_range()

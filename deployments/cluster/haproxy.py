@@ -12,6 +12,8 @@ RAY_SERVE_HAPROXY_BINARY_PATH names. This one changes the configuration, then ru
 - replicas are told the client's address, last in x-forwarded-for;
 - headers have REQUEST_S to arrive, and so has the first request of a new connection (Serve: an hour), and the body of
   what may be sent again;
+- methods of no HTTP API, such as CONNECT, are refused here, and no request becomes a WebSocket (Serve: the replica
+  answers them with plain text, or without a body);
 - errors of HAProxy itself are JSON, and 503 with Retry-After where no replica answers (Serve: HTML, text, 404 or 500);
 - a request that stores nothing goes to another replica if its own dies before it answers (Serve: an error);
 - with TLS_CERTIFICATE, a PEM file of the certificate and its key, the service listens with TLS.
@@ -45,6 +47,12 @@ REPEATABLE = (
     "/v1/responses/input_tokens",
 )
 SEARCH = "^/v1/vector_stores/[^/]+/search$"
+METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS TRACE"
+REFUSED = (
+    f"    http-request return {reply(405)} unless {{ method {METHODS} }}\n"
+    f"    http-request return {reply(404)} unless {{ path_beg / }}\n"
+    "    http-request del-header upgrade\n"
+)
 # HAProxy keeps a request for a second try only if it had all of it before it sent the first byte. Clients send headers
 # and body apart, so it waits for the body.
 REPEATS = (
@@ -65,7 +73,7 @@ def hardened(config: str, certificate: str | None = None) -> str:
         (r"(stats socket \S+) mode 666", r"\1 mode 600"),
         (r"(listen stats\n\s+bind) \*:", r"\1 127.0.0.1:"),
         (r"(frontend prometheus\n\s+bind) :", rf"\1 {host}:"),
-        (r"(frontend http_frontend\n\s+bind \S+)\n", r"\1" + tls.replace("\\", r"\\") + f"\n{REPEATS}"),
+        (r"(frontend http_frontend\n\s+bind \S+)\n", r"\1" + tls.replace("\\", r"\\") + f"\n{REFUSED}{REPEATS}"),
         (
             r"(defaults\n\s+mode http\n)",
             rf"\1    option forwardfor\n    timeout http-request {REQUEST_S}s\n{http_errors()}",

@@ -65,7 +65,17 @@ async def _response(message: bytes, scope: AsgiScope, caller: Caller) -> Respons
     manager = StreamableHTTPSessionManager(_server(caller), json_response=True, stateless=True)
     async with manager.run():
         await manager.handle_request(scope, receive, send)
-    return _explained(message) if response.status_code == 400 and INVALID in response.body else response
+    if response.status_code == 400 and INVALID in response.body:
+        return _explained(message)
+    if response.status_code >= 400 and response.headers.get("content-type") != "application/json":
+        return _refusal(bytes(response.body).decode(errors="replace"), response.status_code)
+    return response
+
+
+def _refusal(message: str, status: int) -> Response:
+    """A refusal in the protocol's form. Its server sends a few as plain text."""
+    detail = {"code": types.INVALID_REQUEST, "message": message}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": detail}, status)
 
 
 def _explained(message: bytes) -> Response:
@@ -77,8 +87,7 @@ def _explained(message: bytes) -> Response:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         problem = f"{where}: {first['msg']}" if where else "it must be an object; batches are not taken"
-    detail = {"code": types.INVALID_REQUEST, "message": f"this is no message of JSON-RPC 2.0: {problem}"}
-    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": detail}, 400)
+    return _refusal(f"this is no message of JSON-RPC 2.0: {problem}", 400)
 
 
 def _server(caller: Caller) -> Server[Any]:

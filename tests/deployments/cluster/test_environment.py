@@ -83,3 +83,18 @@ def test_haproxys_files_are_in_a_folder_that_others_cannot_enter(
         other.rmdir()
     finally:
         forestalled.rmdir()
+
+
+def test_rays_sessions_are_in_a_folder_that_others_cannot_enter() -> None:
+    """Ray gives each of them the mode 0777, whenever a worker starts."""
+    code = (
+        "import os; from deployments.cluster import environment; environment.apply(); print(os.environ['RAY_TMPDIR'])"
+    )
+    inherited = {name: value for name, value in os.environ.items() if name != "RAY_TMPDIR"}
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, cwd=ROOT, env=inherited, capture_output=True, text=True, check=True)
+
+    folder = Path(output.stdout.strip())
+    assert (folder.stat().st_uid, folder.stat().st_mode & 0o777) == (os.getuid(), 0o700)
+    # A socket's path has at most 107 characters.
+    assert len(f"{folder}/ray/session_2026-11-30_02-10-47_103089_4194304/sockets/plasma_store") < 100

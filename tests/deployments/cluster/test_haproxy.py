@@ -138,6 +138,30 @@ def test_every_refusal_of_haproxy_is_json(folder: Path) -> None:
     assert answers[429].headers["retry-after"] == "1"
 
 
+def test_what_is_no_request_of_an_api_is_refused_in_json(started: Started) -> None:
+    """A replica would answer with plain text, and no replica takes `*`: it was a 503, to be tried again."""
+    statuses = {}
+    for line in ("CONNECT localhost:1", "get /healthz", "BREW /healthz", "OPTIONS *"):
+        with socket.create_connection(("127.0.0.1", started.port), PATIENCE_S) as connection:
+            connection.sendall(f"{line} HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n".encode())
+            head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+        statuses[line.split()[0]] = int(head.split()[1])
+        assert ErrorBody.model_validate_json(body).error.code in ("method_not_allowed", "not_found")
+
+    assert statuses == {"CONNECT": 405, "get": 405, "BREW": 405, "OPTIONS": 404}
+
+
+def test_no_request_becomes_a_web_socket(folder: Path) -> None:
+    """A replica answers one with a 403 that has no body."""
+    rule = "    http-request return status 204 if { req.hdr(upgrade) -m found }\n"
+    headers = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    headers["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    with running(folder, rules=rule) as started:
+        response = httpx.get(f"http://127.0.0.1:{started.port}/v1/models", headers=headers, timeout=PATIENCE_S)
+
+    assert response.status_code == 503  # it went on to the replicas, of which there are none
+
+
 def test_every_page_of_haproxy_that_can_be_replaced_is() -> None:
     program = Path(haproxy._binary()).read_bytes()
 

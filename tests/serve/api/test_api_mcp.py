@@ -152,6 +152,21 @@ async def test_a_broken_message_is_no_failure_of_the_service(service: Listening)
     assert session.status_code == 405
 
 
+async def test_every_refusal_of_the_protocol_is_json(service: Listening) -> None:
+    """Its server writes these as plain text."""
+    headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    large = rpc("tools/list", {"cursor": "a" * 5_000_000})
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False, timeout=PATIENCE_S) as http:
+        for content, changes, status in (
+            (large, {}, 413),
+            (rpc("tools/list", {}), {"content-type": "text/plain"}, 400),
+        ):
+            response = await http.post("/mcp", content=content, headers=headers | {"x-api-key": "acme-key"} | changes)
+
+            assert response.status_code == status
+            assert response.json()["error"]["message"]
+
+
 async def test_a_message_of_another_kind_says_what_is_wrong_in_words(service: Listening) -> None:
     headers = {"accept": "application/json, text/event-stream", "x-api-key": "acme-key"}
     messages = {"[]": "batches", "{}": "jsonrpc: Field required", rpc("tools/list", {}).replace("{}", "[1]"): "params:"}
