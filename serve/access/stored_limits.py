@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from models.errors.limits import StorageQuotaError
@@ -25,6 +25,9 @@ class Usage:
     pending_files: int = 0
     pending_bytes: int = 0
     num_stored: int = 0  # uploads that this process has completed
+    num_reads: int = 0  # that have begun, one after the other
+    last_read: int = 0  # the number of the last one that succeeded
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class StoredLimits:
@@ -68,14 +71,23 @@ class StoredLimits:
             usage.pending_bytes -= num_bytes
 
     async def _read(self, tenant: str) -> Usage:
+        """What is stored now. Uploads at once share a read that began after all of them: it counts a tenant's files."""
         usage = self._usages.get(tenant) or self._add(tenant)
+        num_before = usage.num_reads
+        async with usage.reading:
+            if usage.last_read <= num_before:
+                usage.num_reads += 1
+                await self._read_anew(tenant, usage)
+                usage.last_read = usage.num_reads
+        return usage
+
+    async def _read_anew(self, tenant: str, usage: Usage) -> None:
         for _ in range(MAX_READS):
             num_before = usage.num_stored
             num_files, num_bytes = await asyncio.to_thread(self._read_usage, tenant)
             if usage.num_stored == num_before:  # else it may lack what was stored meanwhile
                 break
         usage.num_files, usage.num_bytes, usage.read_at = num_files, num_bytes, self._clock()
-        return usage
 
     def _add(self, tenant: str) -> Usage:
         if len(self._usages) >= MAX_TENANTS:

@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,12 +14,11 @@ import redis
 from pydantic import SecretStr, ValidationError
 
 from deployments.cluster.environment import free_port
-from models.errors.limits import RateLimitedError, StorageQuotaError
+from models.errors.limits import RateLimitedError
 from models.errors.requests import InvalidRequestError, PayloadTooLargeError
 from serve.access.caller import Caller
 from serve.access.counters import SPEND_S, MemoryCounters, RedisCounters
 from serve.access.limits import MINUTE_S, Counters, LimitsConfig, Quota, RequestLimits
-from serve.access.stored_limits import StoredLimits
 from serve.cli.keys.run import limits_of
 from serve.settings import Settings
 from tests.patience import PATIENCE_S
@@ -392,63 +390,6 @@ async def test_an_upload_of_a_tenant_that_used_its_bytes_is_refused_before_its_b
         refused = await http.post("/v1/files", content=body(), headers={"content-type": "multipart/form-data"})
 
     assert refused.status_code == 429
-
-
-async def test_what_a_tenant_stores_is_limited_until_it_deletes(tmp_path: Path) -> None:
-    settings = Settings.model_validate({"limits": {"tenants": {"default": {"stored_files": 2, "stored_bytes": 100}}}})
-    async with serving(tmp_path, settings, is_new=False) as service, service.http() as http:
-        first, second = [(await http.post("/v1/files", files=upload(name, 30))).json()["id"] for name in "ab"]
-        third = await http.post("/v1/files", files=upload("c"))
-        larger = await http.put(f"/v1/files/{first}/content", content=b"a" * 71)
-        fitting = await http.put(f"/v1/files/{first}/content", content=b"a" * 70)
-        smaller = await http.put(f"/v1/files/{first}/content", content=b"a" * 10)
-        await http.delete(f"/v1/files/{second}")
-        again = await http.post("/v1/files", files=upload("c"))
-
-    assert error_of(third) == error_of(larger) == (507, "storage_quota_exceeded", None)
-    assert third.headers["x-should-retry"] == "false"
-    assert "2 stored files" in third.json()["error"]["message"]
-    assert "100 stored bytes" in larger.json()["error"]["message"]
-    assert [each.status_code for each in (fitting, smaller, again)] == [200] * 3
-
-
-async def test_uploads_that_are_being_stored_count() -> None:
-    config = LimitsConfig.model_validate({"each_tenant": {"stored_files": 2}})
-    stored = StoredLimits(lambda: config, lambda tenant: (0, 0))
-
-    async with stored.storing("acme", 1, 10), stored.storing("acme", 1, 10), stored.storing("globex", 1, 10):
-        with pytest.raises(StorageQuotaError, match="tenant acme would go beyond its limit of 2 stored files"):
-            async with stored.storing("acme", 1, 10):
-                raise AssertionError("it was stored")
-    async with stored.storing("acme", 1, 10):  # nothing of it arrived in the database
-        pass
-
-
-async def test_an_upload_that_completes_during_a_read_counts() -> None:
-    config = LimitsConfig.model_validate({"each_tenant": {"stored_files": 2}})
-    rows, now = [0], [0.0]
-    is_read, is_complete = threading.Event(), threading.Event()
-
-    def read(tenant: str) -> tuple[int, int]:
-        num_files = rows[0]
-        if now[0] and not is_read.is_set():  # the second read sees nothing, and returns when the upload is complete
-            is_read.set()
-            assert is_complete.wait(PATIENCE_S)
-        return num_files, num_files
-
-    stored = StoredLimits(lambda: config, read, clock=lambda: now[0])
-    second = stored.storing("acme", 1, 10)
-    async with stored.storing("acme", 1, 10):
-        now[0] = 1000.0
-        reading = asyncio.create_task(second.__aenter__())
-        assert await asyncio.to_thread(is_read.wait, PATIENCE_S)
-        rows[0] = 1
-    is_complete.set()
-    await reading
-    with pytest.raises(StorageQuotaError):
-        async with stored.storing("acme", 1, 10):
-            raise AssertionError("it was stored")
-    await second.__aexit__(None, None, None)
 
 
 async def test_requests_that_are_no_questions_have_limits_of_their_own(tmp_path: Path) -> None:
