@@ -1,6 +1,6 @@
 """Stages around the real ones, that count the tokens of each tenant. They change no answer."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ from models.types.chunks import Passage
 from models.types.generation import CompletionRequest
 from models.types.request_context import RequestContext
 from models.types.stage_results import Embeddings, Relevance, Reranking
-from serve.pipelines.metering import Metering
+from serve.pipelines.metering import Metering, estimated_tokens
 from serve.pipelines.stages import CompletionStage, EmbedStage, RerankStage
 from serve.pipelines.wrapped_embedder import WrappedEmbedder
 
@@ -78,15 +78,22 @@ class MeteredCompletions:
         if is_added:
             options = {**(body.get("stream_options") or {}), "include_usage": True}
             request = replace(request, body={**body, "stream_options": options})
-        async with aclosing(self._completions.complete(request, context)) as answers:
-            async for answer in answers:
-                usage = answer.get("usage")
-                if usage:
-                    self._count(str(answer.get("model") or body.get("model")), usage, context)
-                if not is_added:
-                    yield answer
-                elif answer.get("choices") or not usage:
-                    yield {name: value for name, value in answer.items() if name != "usage"}
+        model, num_chars, is_counted = str(body.get("model")), 0, False
+        try:
+            async with aclosing(self._completions.complete(request, context)) as answers:
+                async for answer in answers:
+                    usage, model = answer.get("usage"), str(answer.get("model") or model)
+                    num_chars += _num_chars(answer.get("choices"))
+                    if usage:
+                        is_counted = True
+                        self._count(model, usage, context)
+                    if not is_added:
+                        yield answer
+                    elif answer.get("choices") or not usage:
+                        yield {name: value for name, value in answer.items() if name != "usage"}
+        finally:
+            if num_chars and not is_counted:  # the client left before the end, where the usage stands
+                self._count(model, _estimated(body, num_chars), context)
 
     async def count_tokens(self, request: CompletionRequest, context: RequestContext) -> int:
         """As CompletionStage. Nothing is computed, so nothing is metered."""
@@ -95,3 +102,18 @@ class MeteredCompletions:
     def _count(self, model: str, usage: dict[str, Any], context: RequestContext) -> None:
         self._metering.read(context.tenant, model, "prompt", usage.get("prompt_tokens") or 0)
         self._metering.wrote(context.tenant, model, usage.get("completion_tokens") or 0)
+
+
+def _estimated(body: Mapping[str, Any], num_written_chars: int) -> dict[str, int]:
+    num_read_chars = _num_chars(body.get("messages")) + _num_chars(body.get("prompt"))
+    num_tokens = map(estimated_tokens, (num_read_chars, num_written_chars))
+    return dict(zip(("prompt_tokens", "completion_tokens"), num_tokens, strict=True))
+
+
+def _num_chars(value: Any) -> int:
+    """The characters of all texts in it. Images are no texts."""
+    if isinstance(value, str):
+        return 0 if value.startswith("data:") else len(value)
+    if isinstance(value, Mapping):
+        value = value.values()
+    return sum(map(_num_chars, value)) if isinstance(value, Iterable) else 0

@@ -9,6 +9,12 @@ from models.types.scope import CANARY_TENANT
 
 MAX_PRICES = 256
 MILLION = 1_000_000
+CHARS_PER_TOKEN = 4  # of an answer that its client left, whose tokens no model counted
+
+
+def estimated_tokens(num_chars: int) -> int:
+    """The tokens of a text that no model counted."""
+    return -(-num_chars // CHARS_PER_TOKEN)
 
 
 class Price(BaseModel):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from deployments.telemetry.metrics.questions import (
     ANSWER_CITATIONS,
@@ -11,9 +12,33 @@ from deployments.telemetry.metrics.questions import (
 )
 from deployments.telemetry.metrics.serving_models import GENERATED_TOKENS, GENERATION_TOKENS_PER_SECOND
 from models.types.request_context import RequestContext
-from serve.pipelines.answering import Answered, Answering, Event, Query
-from serve.pipelines.metering import Metering
+from serve.pipelines.answering import (
+    Answered,
+    Answering,
+    CallGenerated,
+    Event,
+    PassagesFound,
+    Query,
+    TextGenerated,
+)
+from serve.pipelines.metering import Metering, estimated_tokens
 from serve.pipelines.recent_answers import RecentAnswers
+
+
+@dataclass
+class _Unfinished:
+    """What was read and written of an answer that has not ended."""
+
+    num_read_chars: int
+    num_written_chars: int = 0
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, PassagesFound):
+            self.num_read_chars += sum(len(passage.text) for passage in event.passages)
+        elif isinstance(event, TextGenerated):
+            self.num_written_chars += len(event.text)
+        elif isinstance(event, CallGenerated):
+            self.num_written_chars += len(event.piece.arguments)
 
 
 class ObservedAnswering:
@@ -24,14 +49,27 @@ class ObservedAnswering:
 
     async def answer(self, query: Query, context: RequestContext) -> AsyncGenerator[Event, None]:
         """As Answering."""
-        async with aclosing(self._answering.answer(query, context)) as events:
-            async for event in events:
-                if isinstance(event, Answered):
-                    _observe(event)
-                    _observe_citations(event)
-                    self._meter(event, context.tenant)
-                    self._recent.add(event.trace.degraded)
-                yield event
+        unfinished: _Unfinished | None = _Unfinished(sum(len(message.content) for message in query.messages))
+        try:
+            async with aclosing(self._answering.answer(query, context)) as events:
+                async for event in events:
+                    if isinstance(event, Answered):
+                        unfinished = None
+                        _observe(event)
+                        _observe_citations(event)
+                        self._meter(event, context.tenant)
+                        self._recent.add(event.trace.degraded)
+                    elif unfinished is not None:
+                        unfinished.add(event)
+                    yield event
+        finally:
+            if unfinished is not None and unfinished.num_written_chars:
+                self._meter_unfinished(unfinished, context.tenant)
+
+    def _meter_unfinished(self, unfinished: "_Unfinished", tenant: str) -> None:
+        """Else a client that leaves before the end would use no tokens. No event says which model it was."""
+        self._metering.read(tenant, "", "prompt", estimated_tokens(unfinished.num_read_chars))
+        self._metering.wrote(tenant, "", estimated_tokens(unfinished.num_written_chars))
 
     def _meter(self, answered: Answered, tenant: str) -> None:
         model = answered.trace.models.get("generate", "")

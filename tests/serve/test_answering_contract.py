@@ -155,6 +155,37 @@ async def test_closing_an_answer_closes_the_generators_stream(make: MakeAnswerin
     assert generator.is_closed
 
 
+async def test_a_stream_that_its_client_leaves_uses_tokens(corpus: Corpus) -> None:
+    """Else nobody who leaves before the last event would ever reach a limit."""
+    used: list[tuple[str, int]] = []
+    metering = Metering(CostConfig(), lambda tenant, num_tokens: used.append((tenant, num_tokens)))
+    answering = ObservedAnswering(pipeline(inline_stages(corpus, generator=Endless())), metering, RecentAnswers())
+    events, num_texts = answering.answer(question("What heats the oven?"), within(60)), 0
+    async for event in events:
+        num_texts += isinstance(event, TextGenerated)
+        if num_texts == 20:
+            break
+
+    await events.aclose()
+
+    (read_tenant, num_read), (wrote_tenant, num_written) = used
+    assert read_tenant == wrote_tenant == "default"
+    assert num_read >= len(FILES["ovens.md"]) // 4
+    assert num_written == 25  # of 20 words with 5 characters, 4 a token
+
+
+async def test_an_answer_that_ended_is_counted_once(corpus: Corpus) -> None:
+    used: list[int] = []
+    metering = Metering(CostConfig(), lambda _, num_tokens: used.append(num_tokens))
+    answering = ObservedAnswering(pipeline(inline_stages(corpus)), metering, RecentAnswers())
+
+    events = [event async for event in answering.answer(question("What heats the oven?"), within(60))]
+
+    answered = events[-1]
+    assert isinstance(answered, Answered)
+    assert used == [each for each in (answered.num_prompt_tokens, answered.num_completion_tokens) if each]
+
+
 @answerings
 async def test_an_error_of_the_path_reaches_the_caller(make: MakeAnswering, corpus: Corpus) -> None:
     down = Failing(StageUnavailableError("generate"))

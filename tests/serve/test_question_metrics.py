@@ -168,6 +168,19 @@ async def test_a_stream_is_metered_and_shows_no_usage_that_was_not_asked_for() -
     assert total("tenant_tokens_total", tenant="streaming") == 2 * num_tokens
 
 
+async def test_a_stream_that_its_client_leaves_is_metered_by_its_characters() -> None:
+    stage = MeteredCompletions(ExtractiveGenerator(), Metering(CostConfig()))
+    prompt = "Context:\nThe oven heats to 250 degrees.\n\nQuestion: How hot does the oven get?"
+    body = {"model": "extractive", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+    chunks = stage.complete(CompletionRequest("req_1", "chat", body), replace(within(60), tenant="leaving"))
+
+    await anext(chunks)
+    await chunks.aclose()
+
+    assert total("tenant_tokens_total", tenant="leaving", kind="prompt") >= len(prompt) // 4
+    assert total("tenant_tokens_total", tenant="leaving", kind="completion") > 0
+
+
 async def test_metrics_are_served_in_prometheus_text_format(tmp_path: Path) -> None:
     async with serving(tmp_path) as (_, http):
         await http.post("/v1/query", json=QUESTION)
