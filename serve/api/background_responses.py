@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from models.errors.base import RagError
@@ -52,12 +54,25 @@ class BackgroundResponses:
     def __init__(self) -> None:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._feeds: dict[Key, EventFeed] = {}
+        self._starting: Counter[str] = Counter()  # by tenant: what has a place and no task yet
         self._watcher: asyncio.Task[None] | None = None
 
-    def check_room(self, max_tasks: int) -> None:
-        """Raises OverloadedError if as many responses are being written."""
-        if len(self._tasks) >= max_tasks:
+    @contextmanager
+    def place(self, tenant: str, max_tasks: int) -> Iterator[None]:
+        """A place for a response that is started inside, where it is stored first.
+
+        Raises OverloadedError if `max_tasks` are being written. A tenant below its share of these gets a place all the
+        same, so that no other one's work refuses it: there are twice as many at most.
+        """
+        tenants = Counter(key[0].partition("/")[0] for key in self._tasks) + self._starting
+        has_share = tenants[tenant] >= max(1, max_tasks // len(tenants | Counter([tenant])))
+        if tenants.total() >= (max_tasks if has_share else 2 * max_tasks):
             raise OverloadedError("background")
+        self._starting[tenant] += 1
+        try:
+            yield
+        finally:
+            self._starting[tenant] -= 1
 
     def start(
         self,

@@ -209,16 +209,16 @@ async def _in_background(
     answer: Answer, draft: Draft, events: ResponseEvents, services: Services, context: RequestContext
 ) -> Response | Body:
     """Store the response in progress, and write it in a task. A client that leaves the stream changes nothing."""
-    services.background_responses.check_room(services.settings.api.max_background_responses)
     in_progress = draft.body("in_progress")
     overdue_at = draft.created_at + int(services.settings.query.total_s) + OVERDUE_MARGIN_S
     stored = draft.stored("in_progress", in_progress, overdue_at=overdue_at)
-    await asyncio.to_thread(services.corpus.responses.add, context.tenant, stored, draft.inputs)
     feed = EventFeed() if draft.request.stream else None
-    responses = services.corpus.responses
-    key = (responses.stored_under(context.tenant), draft.response_id)
-    work = _finish(answer, draft, events, services, context.tenant, feed)
-    services.background_responses.start(key, work, responses.unfinished, feed)
+    responses, background = services.corpus.responses, services.background_responses
+    with background.place(context.tenant, services.settings.api.max_background_responses):
+        await asyncio.to_thread(responses.add, context.tenant, stored, draft.inputs)
+        key = (responses.stored_under(context.tenant), draft.response_id)
+        work = _finish(answer, draft, events, services, context.tenant, feed)
+        background.start(key, work, responses.unfinished, feed)
     if feed is None:
         return shown_response(in_progress, (), False)
     return EventSourceResponse(_sent(feed))
