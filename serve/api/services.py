@@ -26,6 +26,7 @@ from serve.access.roles import check_role, role_of
 from serve.access.stored_limits import StoredLimits
 from serve.api.auditing import is_audited, record
 from serve.api.background_responses import BackgroundResponses
+from serve.api.client_deadline import in_time
 from serve.api.denials import Denials
 from serve.api.fail_fast import fail_fast
 from serve.api.json_request import ExtraJsonRequest, JsonRequest
@@ -140,10 +141,11 @@ class TenantRoute(APIRoute):
                 raise
             _check_ids(request, caller)
             # Questions are counted before their body is read: see AdmissionLimit.
-            limits = None if getattr(state, "is_question", False) else services.limits
+            is_question = getattr(state, "is_question", False)
+            limits = None if is_question else services.limits
             async with within_limits(limits, caller, operation) as rate_headers:
                 await names.check(request)
-                response = await handler(request)
+                response = await (in_time(request, handler) if is_question else handler(request))
             response.headers.update(rate_headers)
             if log is not None and is_recorded:
                 await record(log, caller, operation, request, response)

@@ -1,8 +1,11 @@
 """What a client gets while a stage is down: a result that names what it lacks and why, or an error, as it chose."""
 
 import asyncio
+import re
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,16 @@ import pytest
 from deployments.calls.inline import InlineHandle
 from deployments.calls.stage_breaker import StageBreakerConfig
 from deployments.embedder import EmbedderClient
+from models.corpus.views import Views
 from models.errors.stages import DeadlineExceededError, StageUnavailableError
 from models.stage_status import StageStatus
+from models.types.chunks import Passage
+from models.types.scope import Scope
 from serve.live_services import LiveServices
 from serve.pipelines.retrieve import RetrievalConfig
 from serve.settings import Settings
 from tests.inline import Failing
+from tests.patience import PATIENCE_S
 from tests.serve.test_live_services import serving
 
 QUESTION = {"query": "How hot does the oven get?"}
@@ -173,8 +180,9 @@ async def test_the_breaker_can_be_turned_off_while_it_serves(tmp_path: Path) -> 
 
 def waited_s(response: httpx.Response) -> float:
     """The time that the stage had, as the error says."""
-    message: str = response.json()["error"]["message"]
-    return float(message.removeprefix("the embeddings stage did not answer within ").removesuffix(" s"))
+    match = re.fullmatch(r"the \w+ stage did not answer within (\S+) s", response.json()["error"]["message"])
+    assert match
+    return float(match[1])
 
 
 async def test_a_clients_timeout_shortens_the_request(tmp_path: Path) -> None:
@@ -184,6 +192,26 @@ async def test_a_clients_timeout_shortens_the_request(tmp_path: Path) -> None:
 
     assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
     assert waited_s(response) <= 2
+
+
+@pytest.mark.parametrize("path", ["/v1/query", "/v1/chat/completions", "/v1/vector_stores/default/search"])
+async def test_a_clients_timeout_ends_a_read_that_has_no_deadline(tmp_path: Path, path: str) -> None:
+    may_end = threading.Event()
+
+    class HungViews(Views):
+        def passages(self, keys: Any, scope: Scope) -> dict[int, Passage]:
+            may_end.wait(PATIENCE_S)
+            return super().passages(keys, scope)
+
+    async with serving(tmp_path) as (live, http):
+        corpus = live.current.corpus
+        live._corpus = replace(corpus, views=HungViews(corpus.views.database))
+        live.configure({})
+        response = await http.post(path, json=ROUTES[path], headers={"x-request-timeout": "0.1"})
+        may_end.set()
+
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert waited_s(response) <= 0.1
 
 
 async def test_a_clients_timeout_makes_no_request_longer(tmp_path: Path) -> None:
