@@ -42,7 +42,8 @@ class Callers:
     """In a replica of their own, where handles run as they do in the ingress."""
 
     def __init__(self, stage: DeploymentHandle[Any]) -> None:
-        self._client = StageClient(RayHandle(stage), "one-by-one")
+        self._handle = RayHandle(stage)
+        self._client = StageClient(self._handle, "one-by-one")
         self._seen: list[tuple[int, int]] = []
 
     async def drive(self) -> list[tuple[int, int]]:
@@ -50,6 +51,10 @@ class Callers:
         end = time.monotonic() + SECONDS
         await asyncio.gather(*(self._ask_until(end) for _ in range(CALLERS)))
         return self._seen
+
+    async def num_replicas(self) -> int:
+        """As second calls count them."""
+        return self._handle.num_replicas
 
     async def _ask_until(self, end: float) -> None:
         while time.monotonic() < end:

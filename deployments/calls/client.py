@@ -17,7 +17,7 @@ from deployments.calls.coalescer import AS_SHIPPED, Coalescer, CoalescingConfig,
 from deployments.calls.envelope import Envelope, longest_budget_s
 from deployments.calls.handle import Handle
 from deployments.calls.stage_breaker import StageBreaker
-from deployments.calls.waiting_calls import Repeat, WaitingCall
+from deployments.calls.waiting_calls import Repeat, SecondCall, WaitingCall
 from deployments.telemetry import gen_ai
 from deployments.telemetry.logs import ids_of
 from deployments.telemetry.metrics.stages import STAGE_RETRIES, STAGE_SECONDS
@@ -75,11 +75,19 @@ class StageClient:
         the place of an item that fails alone.
         """
         repeat = partial(self._repeat_shared, method, item, context)
-        with self._observed(context) as (sent, span), self._guarded(context, repeat):
-            if self._handle.is_inline:
+        if self._handle.is_inline:
+            with self._observed(context) as (sent, span), self._guarded(context, repeat):
                 answer = value_of(await self._send(method, [item], [Envelope.of(sent)]), self.stage)
-            else:
+                return _described(span, answer)
+        second = partial(self._second, method, item, context)
+        with self._observed(context) as (sent, span), self._guarded(context, repeat, second=second) as call:
+            try:
                 answer = await self._coalescer(method).call(item, sent)
+            except asyncio.CancelledError:
+                overtaker = call.overtaken() if call is not None else None
+                if overtaker is None:
+                    raise
+                answer = overtaker.result()
             return _described(span, answer)
 
     def _coalescer(self, method: str) -> Coalescer:
@@ -180,9 +188,19 @@ class StageClient:
         trial = (Envelope.of(_trial_of(context, budget_s)),)
         await self._call(method, _with_budget(args, budget_s), trial, budget_s)
 
-    async def _repeat_shared(self, method: str, item: object, context: RequestContext, budget_s: float) -> None:
+    async def _repeat_shared(self, method: str, item: object, context: RequestContext, budget_s: float) -> Any:
         envelopes = [Envelope.of(_trial_of(context, budget_s))]
-        value_of(await self._call(method, ([item], envelopes), envelopes, budget_s), self.stage)
+        return value_of(await self._call(method, ([item], envelopes), envelopes, budget_s), self.stage)
+
+    async def _second(self, method: str, item: object, context: RequestContext) -> Any:
+        """The answer of another replica, if there is one: the one that does not answer has more unanswered messages.
+
+        Raises OverloadedError beyond the budget of retries.
+        """
+        if self._handle.num_replicas < 2 or not self._retries.take():
+            raise OverloadedError(self.stage)
+        STAGE_RETRIES.labels(self.stage).inc()
+        return await self._repeat_shared(method, item, context, context.remaining_s())
 
     async def _repeat_stream(
         self, method: str, args: tuple[object, ...], context: RequestContext, budget_s: float
@@ -194,13 +212,13 @@ class StageClient:
 
     @contextmanager
     def _guarded(
-        self, context: RequestContext, repeat: Repeat, is_stream: bool = False
+        self, context: RequestContext, repeat: Repeat, is_stream: bool = False, second: SecondCall | None = None
     ) -> Iterator[WaitingCall | None]:
         """Let the breaker decide about the block, and tell it the outcome. It may end the block with a RagError."""
         if context.priority <= BACKGROUND_PRIORITY:
             yield None
             return
-        call = self.breaker.admit(context.remaining_s(), repeat, is_stream)
+        call = self.breaker.admit(context.remaining_s(), repeat, is_stream, second)
         try:
             yield call
         except RagError as error:

@@ -11,6 +11,10 @@ class Handle(Protocol):
     def is_inline(self) -> bool:
         """Whether the replica is in the caller's process: a message then costs nothing, so calls need not share one."""
 
+    @property
+    def num_replicas(self) -> int:
+        """That may answer, as far as this process knows; 0 before it knows."""
+
     def call(self, method: str, *args: object) -> Awaitable[Any]:
         """Send a message at once, and return its answer to await. The answer raises what the replica raised."""
 

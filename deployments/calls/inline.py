@@ -34,6 +34,10 @@ class InlineHandle:
     def is_inline(self) -> bool:
         return True
 
+    @property
+    def num_replicas(self) -> int:
+        return 1
+
     async def start(self) -> None:
         """Load the replica's model. Raises what `reconfigure` raises, for which Serve would stop a replica."""
         await self.replica.reconfigure(self.user_config)

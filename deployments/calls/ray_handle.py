@@ -5,6 +5,8 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
+from deployments.calls.replica_counts import num_replicas
+
 
 class RayHandle:
     """Satisfies Handle. The only caller of Ray's handles. It raises Ray's errors; StageClient translates them."""
@@ -15,6 +17,10 @@ class RayHandle:
         self._handle = handle
         self._streaming = handle.options(stream=True)
         self._methods: dict[str, Any] = {}  # Ray makes a new handle at every access to a method
+
+    @property
+    def num_replicas(self) -> int:
+        return num_replicas(self._handle.deployment_name)
 
     def call(self, method: str, *args: object) -> Awaitable[Any]:
         if method not in self._methods:

@@ -12,6 +12,8 @@ from typing import Any
 from ray.serve.config import RequestRouterConfig
 from ray.serve.request_router import FIFOMixin, PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
+from deployments.calls.replica_counts import note_replicas
+
 
 class FewestUnanswered(FIFOMixin, RequestRouter):
     """Power of two choices by the unanswered messages of this process. Raises nothing.
@@ -26,6 +28,11 @@ class FewestUnanswered(FIFOMixin, RequestRouter):
         if len(candidate_replicas) < 2:
             return [candidate_replicas]
         return [random.sample(candidate_replicas, 2)]
+
+    def update_replicas(self, replicas: list[RunningReplica]) -> None:
+        """Serve calls this whenever replicas come or go."""
+        note_replicas(self._deployment_id.name, len(replicas))
+        super().update_replicas(replicas)
 
     def on_new_queue_len_info(self, replica_id: ReplicaID, num_ongoing_requests: int) -> None:
         """Ignore the queue length in an answer, which is old; a refusal carries the current one.

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from pydantic import Field
 
-from deployments.calls.waiting_calls import TICK_S, Repeat, WaitingCall, WaitingCalls
+from deployments.calls.waiting_calls import TICK_S, Repeat, SecondCall, WaitingCall, WaitingCalls
 from deployments.telemetry.metrics.stages import breaker_counter
 from models.breaker import Breaker, BreakerConfig, State
 from models.errors.base import RagError
@@ -62,6 +62,13 @@ class StageBreakerConfig(BreakerConfig):
         description="A stream that sends nothing for so long counts as a failure, also if its reader leaves then. "
         "Keep it below query.first_text_s.",
     )
+    second_call_s: float | None = Field(
+        default=1.5,
+        ge=0.5,
+        le=3600,
+        description="A question that waits for so long, and for four times what slow answers took, while the stage "
+        "answers others, is sent to another of its replicas too, once: the first may hang. null: never.",
+    )
 
 
 AS_SHIPPED = StageBreakerConfig()
@@ -113,9 +120,11 @@ class StageBreaker:
         if not config.enabled:
             self._close()
 
-    def admit(self, budget_s: float, repeat: Repeat, is_stream: bool = False) -> WaitingCall:
+    def admit(
+        self, budget_s: float, repeat: Repeat, is_stream: bool = False, second: SecondCall | None = None
+    ) -> WaitingCall:
         """Note a call that begins. Raises BreakerOpenError at once if it must not be sent."""
-        call = WaitingCall(budget_s, self._clock(), repeat, is_stream)
+        call = WaitingCall(budget_s, self._clock(), repeat, is_stream, second)
         self._start()
         if self.state != "closed":
             self._keep_for_trial(call)
@@ -135,7 +144,7 @@ class StageBreaker:
 
     def end(self, call: WaitingCall) -> None:
         """Nobody waits for the call any more."""
-        call.is_answered = True
+        call.end()
         self._waiting.discard(call)
 
     def failed(self, call: WaitingCall, error: RagError) -> None:
@@ -251,10 +260,15 @@ class StageBreaker:
             return
         if silent_s >= self._silence_s and self._answers is False:
             self._open_for_silence()
-        elif self._breaker.is_suspect:
+            return
+        if self._breaker.is_suspect:
             limit_s = max(self._config.min_budget_s, SUSPECT_TIMES * self._slow_s)
             for call in self._waiting.older_than(limit_s):
                 call.release(DeadlineExceededError(self._stage, limit_s))
+        if not silent_s and self._config.second_call_s is not None:
+            limit_s = max(self._config.second_call_s, SUSPECT_TIMES * self._slow_s)
+            for call in self._waiting.older_than(limit_s):
+                call.send_second(self._clock())
 
     def _ask(self) -> None:
         """Ask for the status beside the questions, at most every PROBE_PERIOD_S, and try the stage if it is due."""

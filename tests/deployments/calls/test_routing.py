@@ -19,6 +19,7 @@ async def test_no_replica_runs_dry_while_another_has_plenty(cluster: dict[str, A
     handle = serve.run(serve.deployment(Callers, **options).bind(stage), name="routing", route_prefix=None)
     try:
         answers = await handle.drive.remote()
+        assert await handle.num_replicas.remote() == 2
     finally:
         serve.delete("routing")
 
