@@ -6,8 +6,9 @@
 #
 # Keep the field manager's name. The overlays contain the same Secrets without data; if both were applied under one
 # name, applying an overlay would delete the data.
-# Optional variables: HF_TOKEN, MILVUS_TOKEN, WEBHOOK_SECRET, KAFKA_PASSWORD, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-# TENANT (default), REDIS_PASSWORD, API_KEY.
+# Optional variables: HF_TOKEN, MILVUS_TOKEN, REDIS_URL, WEBHOOK_SECRET, KAFKA_PASSWORD, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+# TENANT (default), REDIS_PASSWORD, API_KEY. A second run replaces every Secret: give it all variables of the first, with
+# its REDIS_PASSWORD and its API_KEY, or the running head loses Redis, and the first key is no longer valid.
 set -euo pipefail
 
 : "${DATABASE_URL:?the SQLAlchemy URL of a PostgreSQL database, postgresql+psycopg://…}"
@@ -26,8 +27,10 @@ secret() { # arguments: name, then key=value pairs; a pair with an empty value i
 }
 
 secret ragserve "database-url=$DATABASE_URL" "hf-token=${HF_TOKEN:-}" "milvus-token=${MILVUS_TOKEN:-}" \
+    "redis-url=${REDIS_URL:-}" \
     "webhook-secret=${WEBHOOK_SECRET:-}" "kafka-password=${KAFKA_PASSWORD:-}" \
     "s3-access-key=${AWS_ACCESS_KEY_ID:-}" "s3-secret-key=${AWS_SECRET_ACCESS_KEY:-}"
 secret ragserve-redis "password=$redis_password"
 secret ragserve-api-keys "keys.yaml=${TENANT:-default}: [$digest]"
+[[ -n ${REDIS_PASSWORD:-} ]] || echo "Redis has a new password; a later run keeps it with REDIS_PASSWORD" >&2
 [[ -n ${API_KEY:-} ]] || echo "API key of tenant ${TENANT:-default}, not kept anywhere: $api_key" >&2

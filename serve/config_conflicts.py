@@ -43,10 +43,10 @@ def check_conflicts(raw: dict[str, Any], is_local: bool = True) -> Iterator[Prob
         yield from _check_fallbacks(settings, _embedding_model(settings, deployments), where)
         yield from _check_breaker(settings, f"{where}.deployments (Ingress).user_config.breaker")
         yield from _check_timeout(raw.get("http_options") or {}, settings.query)
-        yield from _check_shared(settings, where)
         yield from _check_backups(settings, where)
         if is_local:
             yield from _check_shutdown(deployments, settings.query, where)
+            yield from _check_shared(settings, where)  # pods have the URL from a Secret
         yield from _check_admission(settings, deployments, where)
         yield from _check_access(raw.get("http_options") or {}, settings.api, f"{where}.args.api.access")
         if any("rerank_candidates" in (section.get("retrieval") or {}) for section in (arguments, user_config)):

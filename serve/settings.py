@@ -274,7 +274,8 @@ def changeable_part(arguments: dict[str, Any]) -> dict[str, Any]:
     sections: dict[str, Any] = {}
     for name, field in IngressConfig.model_fields.items():
         keys = getattr(field.annotation, "model_fields", {})
-        values = {key: value for key, value in (arguments.get(name) or {}).items() if key in keys}
+        section = arguments.get(name)
+        values = {key: value for key, value in section.items() if key in keys} if isinstance(section, dict) else {}
         if values:
             sections[name] = values
     return sections

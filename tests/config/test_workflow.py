@@ -71,3 +71,20 @@ def test_the_targets_that_it_makes_exist() -> None:
 
     assert targets >= {"check", "test", "sbom", "chart"}
     assert not [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)]
+
+
+def test_an_image_of_gigabytes_has_room_and_time() -> None:
+    for name in ("image", "publish-image"):
+        steps = jobs()[name]["steps"]
+        (scan,) = [step["with"] for step in steps if "trivy-action" in step.get("uses", "")]
+
+        assert "Make room" in [step.get("name") for step in steps[:4]]
+        assert scan["timeout"] == "30m"
+        assert scan["exit-code"] == "1"
+
+
+def test_a_release_reads_no_cache_that_another_run_wrote() -> None:
+    steps = {step.get("name"): step.get("with", {}) for step in jobs()["publish-image"]["steps"]}
+
+    assert steps["Build, and push without a tag"]["no-cache"] is True
+    assert steps["Scan what was pushed"]["cache"] == "false"

@@ -175,7 +175,7 @@ def test_a_disruption_budget_lets_a_node_drain_evict_a_pod(name: str) -> None:
 def test_manifests_contain_no_secrets_and_the_script_creates_the_referenced_ones(tmp_path: Path) -> None:
     url, key = "postgresql+psycopg://user:password@postgres:5432/ragserve", "a key"
     env = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "API_KEY": key, "TENANT": "acme", "HF_TOKEN": "t"}
-    tokens = {"MILVUS_TOKEN": "m", "WEBHOOK_SECRET": "whsec_w", "KAFKA_PASSWORD": "k"}
+    tokens = {"MILVUS_TOKEN": "m", "WEBHOOK_SECRET": "whsec_w", "KAFKA_PASSWORD": "k", "REDIS_URL": "redis://h"}
     tokens |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
     printed = subprocess.run(
         [KUBERAY / "make-secrets.sh"], env=env | tokens, capture_output=True, text=True, check=True

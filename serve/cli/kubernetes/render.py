@@ -29,6 +29,13 @@ CLASS_LABEL = "ragserve/class"
 # The mount path of the catalog ConfigMap in template.yaml.
 CATALOG_PATH = "/etc/ragserve/catalog/catalog.yaml"
 PORT = 8000
+SECRETS = (
+    ("storage", "database_url"),
+    ("storage", "milvus", "token"),
+    ("cache", "redis_url"),
+    ("events", "webhook", "secret"),
+    ("events", "kafka", "password"),
+)
 GPU_RESOURCE = "nvidia.com/gpu"
 # Image names. An overlay sets their registry and tag (`images:` in kustomization.yaml).
 CPU_IMAGE, CUDA_IMAGE = "ragserve-cpu", "ragserve-cuda"
@@ -108,21 +115,22 @@ def _refuse_local_paths(arguments: dict[str, Any]) -> None:
     """A path of this machine does not exist in a pod."""
     if arguments.get("catalog"):
         raise ConfigError("args.catalog", "is a file on this machine; set `catalog` in values.yaml instead")
-    if not Path(str((arguments.get("storage") or {}).get("data_dir", ""))).is_absolute():
+    storage, api = arguments.get("storage"), arguments.get("api")
+    if isinstance(storage, dict) and not Path(str(storage.get("data_dir", ""))).is_absolute():
         raise ConfigError("args.storage.data_dir", "must be the path of a volume in the pods, such as /data")
+    if isinstance(api, dict) and "keys_file" in api and not Path(str(api["keys_file"])).is_absolute():
+        raise ConfigError("args.api.keys_file", "must be a path in the pods, such as /etc/ragserve/keys/keys.yaml")
 
 
 def _refuse_secrets(arguments: dict[str, Any]) -> None:
     """More people can read a RayService than a Secret."""
-    storage = arguments.get("storage") or {}
-    if storage.get("database_url"):
-        raise ConfigError(
-            "args.storage.database_url", "may contain a password; set it in the Secret, as an environment variable"
-        )
-    if (storage.get("milvus") or {}).get("token"):
-        raise ConfigError(
-            "args.storage.milvus.token", "must not be in the file; set it in the Secret, as an environment variable"
-        )
+    for path in SECRETS:
+        value: Any = arguments
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value:
+            message = "may contain a password; set it in the Secret, as an environment variable"
+            raise ConfigError(".".join(("args", *path)), message)
 
 
 def _add_shards(application: dict[str, Any], raw: dict[str, Any]) -> None:

@@ -11,22 +11,28 @@ from serve.config_file import read
 
 VALUES_FILE = "values.yaml"
 KIB = 1024
+DAY_S = 86_400
 SUFFIXES = {"Mi": KIB**2, "Gi": KIB**3, "Ti": KIB**4}
 
 
 class HardwareClass(BaseModel):
     """One worker group: pods of one size, and the stages that run on them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     cpus: int = Field(ge=1, le=512, description="CPUs per pod (request and limit); Ray assigns them to replicas.")
     memory: str = Field(pattern=r"^[1-9]\d*(Mi|Gi|Ti)$", description="Memory per pod (request and limit).")
     gpus: int = Field(default=0, ge=0, le=16, description="Whole GPUs per pod.")
     stages: list[str] = Field(default=[], description="Deployments that run on these pods.")
     spare_pods: int = Field(
-        default=1, ge=0, description="Pods beyond those that max_replicas fill, for the replicas of a drained pod."
+        default=1,
+        ge=0,
+        le=1000,
+        description="Pods beyond those that max_replicas fill, for the replicas of a drained pod.",
     )
-    idle_timeout_s: int = Field(default=300, ge=1, description="A pod without replicas is removed after this time.")
+    idle_timeout_s: int = Field(
+        default=300, ge=1, le=86_400, description="A pod without replicas is removed after this time."
+    )
     node_selector: dict[str, str] = Field(default={}, description="Labels of the Kubernetes nodes for these pods.")
 
     @property
@@ -53,10 +59,14 @@ class Values(BaseModel):
         description="When a CronJob makes backups (UTC), such as `15 3 * * *`; args.backups says where. None: never.",
     )
     mtls: bool = Field(
-        default=False, description="Encrypt Ray's traffic between pods; needs KubeRay's gate RayClusterMTLS."
+        default=False,
+        strict=True,
+        description="Encrypt Ray's traffic between pods; needs KubeRay's gate RayClusterMTLS.",
     )
     default_class: str = Field(description="Class of the stages that are not listed in a class.")
-    replacement_s: int = Field(ge=0, description="Time to start a replica on a new node: node, image and model.")
+    replacement_s: int = Field(
+        ge=0, le=86_400, strict=True, description="Time to start a replica on a new node: node, image and model."
+    )
     classes: dict[str, HardwareClass | None] = Field(description="Classes by name; null removes a class of `extends`.")
 
     @field_validator("classes")

@@ -57,6 +57,8 @@ def ragserve(plan: PeersPlan, folder: Path, catalog: Path, mode: str = rows.CROS
     settings["retrieval"] = (settings.get("retrieval") or {}) | retrieval
     settings["query"] = (settings.get("query") or {}) | {"total_s": 2 * BUDGET_S}
     raw["http_options"]["request_timeout_s"] = 2 * BUDGET_S
+    for deployment in raw["applications"][0]["deployments"]:
+        deployment["graceful_shutdown_timeout_s"] = 2 * BUDGET_S
     path = folder / "peers_config.yaml"
     path.write_text(yaml.safe_dump(raw))
     models = {"Reranker": CROSS_ENCODER} if mode == rows.CROSS_ENCODER else {}
