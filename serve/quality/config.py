@@ -1,12 +1,13 @@
 """Settings of watched quality. The question log and the canary are off until they are configured."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.enrichment.options import KINDS, Kind
 from models.errors.configuration import ConfigError
-from models.filesystem import check_url
+from models.filesystem import check_url, has_protocol
 
 DAY_S = 86_400.0
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -22,7 +23,7 @@ class QuestionLogConfig(BaseModel):
         default=None,
         min_length=1,
         max_length=1024,
-        description="Folder, or URL such as s3://bucket/folder. None: question_log in storage.data_dir.",
+        description="Absolute folder, or URL such as s3://bucket/folder. None: question_log in storage.data_dir.",
     )
     answers: bool = Field(default=False, description="Log the text of the answer too.")
     mask: tuple[Kind, ...] = Field(default=KINDS, description="Kinds of personal data that are masked in the texts.")
@@ -36,6 +37,8 @@ class QuestionLogConfig(BaseModel):
     @field_validator("url")
     @classmethod
     def _is_plain(cls, url: str | None) -> str | None:
+        if url is not None and not has_protocol(url) and not Path(url).is_absolute():
+            raise ValueError("must be an absolute folder, or a URL such as s3://bucket/folder")
         try:
             if url is not None:
                 check_url("url", url)

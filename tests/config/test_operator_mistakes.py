@@ -75,6 +75,7 @@ CHANGES: dict[str, Callable[[Raw], object]] = {
     ].update(min_replicas=0),
     "args.storage.data_dir: '${HOME}' is not replaced": lambda raw: set_argument(raw, "storage", data_dir="${HOME}/x"),
     "args.storage.data_dir: '~' is not replaced": lambda raw: set_argument(raw, "storage", data_dir="~/x"),
+    "args.quality.log.url: must be an absolute folder": lambda raw: set_argument(raw, "quality", log={"url": "log"}),
     "args.storage.data_dir: must be the path of a folder": lambda raw: set_argument(raw, "storage", data_dir=""),
     "args.storage: Input should be a valid dictionary": lambda raw: application(raw)["args"].update(storage="data"),
     "args.catalog: .: cannot be read": lambda raw: application(raw)["args"].update(catalog=""),
