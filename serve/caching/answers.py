@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from models.types.request_context import RequestContext
 from serve.caching.codec import decode_events, encode_events
 from serve.caching.flights import Flights
-from serve.caching.keys import ResultKey, ResultKeys, digest
+from serve.caching.keys import ResultKey, ResultKeys, digest, is_current
 from serve.caching.level import CacheLevel
 from serve.pipelines.answering import Answered, Answering, Event, Query, TextGenerated
 from serve.pipelines.query import QueryConfig
@@ -117,5 +117,5 @@ class CachedAnswering:
     async def _store(self, key: ResultKey, query: Query, events: Sequence[Event], trace: Trace) -> None:
         if not key.fits(trace.models):
             self._keys.serving.expire()
-        elif not trace.degraded and await self._key(query) == key:
+        elif not trace.degraded and await is_current(key, self._key(query)):
             self._level.put_encoded(key.digest, encode_events, events)

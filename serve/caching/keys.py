@@ -1,12 +1,13 @@
 """The key of a result: a digest of all that the result depends on."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
 from models.corpus.views import SearchedStore
+from models.errors.base import RagError
 from models.types.scope import Scope
 from serve.caching.serving import ServingStages
 
@@ -51,6 +52,14 @@ class ResultKeys:
             return None
         models = {stage: version.model for stage, version in versions.items() if version.model}
         return ResultKey(digest(scope, state, sorted(versions.items()), *parts), models)
+
+
+async def is_current(key: ResultKey, now: Awaitable[ResultKey | None]) -> bool:
+    """Whether the key is the same now. If nobody can tell, the result is whole all the same, and not cached."""
+    try:
+        return await now == key
+    except RagError:
+        return False
 
 
 def digest(*parts: object) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from models.types.request_context import RequestContext
 from serve.caching.codec import decode_retrieved, encode_retrieved
 from serve.caching.flights import Flights
-from serve.caching.keys import ResultKey, ResultKeys, digest
+from serve.caching.keys import ResultKey, ResultKeys, digest, is_current
 from serve.caching.level import CacheLevel
 from serve.caching.single_result import single_result, single_source
 from serve.pipelines.retrieve import RetrievalConfig
@@ -72,6 +72,6 @@ class CachedRetrieval:
         retrieved = await self._retrieval.retrieve(query, context, trace)
         if not key.fits(trace.models):
             self._keys.serving.expire()
-        elif not trace.degraded and await self._key(query) == key:
+        elif not trace.degraded and await is_current(key, self._key(query)):
             self._level.put_encoded(key.digest, encode_retrieved, retrieved)
         return retrieved
