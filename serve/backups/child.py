@@ -5,6 +5,7 @@ A request on standard input as JSON, a report on the last line of standard outpu
 
 import os
 import sys
+import threading
 import time
 from typing import Literal
 
@@ -19,6 +20,7 @@ from models.errors.base import RagError
 from serve.backups.config import BackupsConfig
 
 NICENESS = 10  # questions first
+WATCH_S = 1.0
 
 
 class BackupRequest(BaseModel):
@@ -63,7 +65,20 @@ def _back_up(request: BackupRequest) -> BackupReport:
     return BackupReport(outcome="not_due" if done.made is None else "made", newest=newest)
 
 
+def end_with_parent() -> None:
+    """End once the ingress is gone: nobody would end a backup that hangs, and its lock refuses each later one."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with_parent()
     os.nice(NICENESS)
     report = back_up(BackupRequest.model_validate_json(sys.stdin.buffer.read()))
     sys.stdout.write(report.model_dump_json() + "\n")

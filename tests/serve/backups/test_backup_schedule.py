@@ -1,8 +1,12 @@
 """The service's own backups: made in a process beside it, counted when they fail, and never in its way."""
 
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
@@ -14,6 +18,8 @@ from serve.backups.child import BackupReport, BackupRequest, back_up
 from serve.backups.config import BackupsConfig
 from serve.backups.schedule import BackupSchedule
 from tests.inline import ingest
+from tests.patience import PATIENCE_S
+from tests.processes import command_line
 
 
 def storage(folder: Path) -> StorageConfig:
@@ -120,3 +126,23 @@ def test_a_backup_beside_another_is_no_failure(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_refused(tmp_path: Path, changes: dict[str, object], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         config(tmp_path, **changes)
+
+
+CHILD = "import time; from serve.backups.child import end_with_parent; end_with_parent(); print(1, flush=True); "
+CHILD += f"time.sleep({PATIENCE_S})"
+PARENT = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=-1); "
+PARENT += "child.stdout.read(1); print(child.pid, flush=True); child.wait()"
+
+
+def test_a_backup_whose_ingress_is_killed_ends_too() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", PARENT, CHILD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as ingress:
+        assert ingress.stdout
+        child = psutil.Process(int(ingress.stdout.readline()))
+        ingress.kill()
+
+    end = time.monotonic() + PATIENCE_S / 2  # by itself it would end later
+    while command_line(child) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not command_line(child)
