@@ -134,16 +134,16 @@ async def test_a_write_that_waits_for_the_database_keeps_no_probe_waiting(
         assert (await waiting).status_code == 200
 
 
-async def test_uploads_that_wait_for_a_lock_leave_threads_to_questions(
+async def test_writes_that_wait_for_a_lock_leave_threads_to_questions(
     service: Running, http: httpx.AsyncClient
 ) -> None:
     await upload(http, "first.txt")
     service.corpus.database._turns = WriterTurns(1, PATIENCE_S)
 
     with on_connect(service, f"PRAGMA busy_timeout={PATIENCE_S * 1000:.0f}"), locked(service) as other:
-        waiting = [asyncio.create_task(upload(http, f"{number}.txt")) for number in range(BLOCKING_THREADS + 8)]
+        waiting = [asyncio.create_task(http.post("/v1/conversations", json={})) for _ in range(BLOCKING_THREADS + 8)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        answered = await http.post("/v1/query", json={"query": "What is first?"})  # waits for no upload
+        answered = await http.post("/v1/query", json={"query": "What is first?"})  # waits for no write
         are_done = [each.done() for each in waiting]
         other.execute("ROLLBACK")
         statuses = [(await each).status_code for each in waiting]
