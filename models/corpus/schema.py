@@ -39,6 +39,8 @@ SCHEMA_VERSION = 16
 
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
+HAS_EXPIRY = text("expires_at IS NOT NULL")  # few files have one
+
 files = Table(
     "files",
     metadata,
@@ -55,6 +57,7 @@ files = Table(
     UniqueConstraint("tenant", "file_id"),
     Index("files_by_creation", "tenant", "file_key"),
     Index("files_by_digest", "digest"),
+    Index("files_by_expiry", "expires_at", sqlite_where=HAS_EXPIRY, postgresql_where=HAS_EXPIRY),
     sqlite_autoincrement=True,
 )
 

@@ -19,7 +19,7 @@ SCOPE = Scope(TENANT, (STORE,))
 GENERATION = "tiny@1"
 CHUNK_CHARS = 10
 # Turn a database of version 16 into one of version 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5 and 4.
-UNDO_VERSION_16 = ("DROP TABLE embedding_references",)
+UNDO_VERSION_16 = ("DROP TABLE embedding_references", "DROP INDEX files_by_expiry")
 UNDO_VERSION_15 = (*UNDO_VERSION_16, "DROP TABLE file_versions")
 UNDO_VERSION_14 = (*UNDO_VERSION_15, "DROP TABLE monthly_costs")
 UNDO_VERSION_13 = (*UNDO_VERSION_14, "DROP TABLE api_keys", "DROP TABLE audit_log")

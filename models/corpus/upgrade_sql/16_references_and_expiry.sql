@@ -1,4 +1,4 @@
--- Add the embedder's vectors of a few texts, to compare another model's with.
+-- Add the embedder's vectors of a few texts, to compare another model's with, and find expired files by an index.
 
 CREATE TABLE embedding_references (
     generation TEXT NOT NULL,
@@ -8,3 +8,4 @@ CREATE TABLE embedding_references (
     vectors {blob} NOT NULL,
     PRIMARY KEY (generation)
 );
+CREATE INDEX files_by_expiry ON files (expires_at) WHERE expires_at IS NOT NULL;
