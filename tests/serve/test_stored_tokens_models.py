@@ -103,7 +103,7 @@ def paragraphs(*pages: Path) -> list[str]:
 
 
 async def test_the_ranking_is_that_of_the_reranker(rig: Rig) -> None:
-    same_first, shared_of_five, differences = 0, list[int](), list[float]()
+    regrets, shared_of_five, differences = list[float](), list[int](), list[float]()
     for question in QUESTIONS:
         query = await rig.searched(question)
         stored = await rig.stored.rerank(query, rig.candidates, within(BUDGET_S))
@@ -111,11 +111,11 @@ async def test_the_ranking_is_that_of_the_reranker(rig: Rig) -> None:
 
         assert stored.model == computed.model == "late-interaction"
         best, expected = (np.argsort(-reranking.scores)[:5].tolist() for reranking in (stored, computed))
-        same_first += best[0] == expected[0]
+        regrets.append(float(computed.scores[expected[0]] - computed.scores[best[0]]))
         shared_of_five.append(len(set(best) & set(expected)))
         differences.append(float(np.abs(stored.scores - computed.scores).max()))
 
-    assert same_first >= len(QUESTIONS) - 1
+    assert max(regrets) < 0.05  # the first one is as good: a sentence more on a page decides between near ties
     assert np.mean(shared_of_five) >= 4
     assert np.median(differences) < 0.15  # of 1, after scaling
 
