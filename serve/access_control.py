@@ -13,7 +13,7 @@ from serve.access.keys import KeyRing
 from serve.access.limits import Cost, Quota, Standing
 from serve.access.oidc import OidcTokens
 from serve.access.stored_keys import StoredKeys
-from serve.pipelines.wakeup import LONGEST_WAIT_S, Wakeup
+from serve.pipelines.retired import RetiredConnections
 from serve.settings import ApiConfig, Settings
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,7 @@ class CurrentCounters:
     def __init__(self, settings: Settings) -> None:
         self._server: RedisPlace | None = None
         self._counters: MemoryCounters | RedisCounters = MemoryCounters()
-        self._retired: list[RedisCounters] = []
-        self._retirement = Wakeup()
+        self._retired = RetiredConnections()
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
@@ -50,8 +49,7 @@ class CurrentCounters:
         if server == self._server:
             return
         if isinstance(self._counters, RedisCounters):
-            self._retired.append(self._counters)
-            self._retirement.set()
+            self._retired.add(self._counters)
         self._server = server
         self._counters = MemoryCounters() if server is None else RedisCounters(*server)
 
@@ -68,14 +66,11 @@ class CurrentCounters:
     async def run(self) -> None:
         """Runs until cancelled. What was used and is not counted yet is counted when a server is left."""
         try:
-            while True:
-                while self._retired:
-                    await self._retired.pop().close()
-                await self._retirement.wait(LONGEST_WAIT_S)
+            await self._retired.run()
         finally:
-            for counters in (*self._retired, self._counters):
-                if isinstance(counters, RedisCounters):
-                    await counters.close()
+            await self._retired.close()
+            if isinstance(self._counters, RedisCounters):
+                await self._counters.close()
 
 
 def _server_of(settings: Settings) -> RedisPlace | None:

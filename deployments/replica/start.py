@@ -38,7 +38,9 @@ def add_port_of_node(server: Any, address: str) -> int:
     node: str = get_node_ip_address()  # type: ignore[no-untyped-call]
     port = address.rpartition(":")[2]
     if error := environment.why_not(node, 0):
-        logger.warning("the node's address %s is not this machine's, so its replica listens on all: %s", node, error)
+        logger.warning(
+            "the replica listens on every address, as the node's, %s, is not this machine's: %s", node, error
+        )
     else:
         address = build_address(node, port)
     return int(add_port_to_grpc_server(server, address))  # type: ignore[no-untyped-call]

@@ -19,10 +19,10 @@ from serve.caching.serving import ServingStages
 from serve.caching.stale import KeptGeneration, StaleGeneration, StaleRetrieval, StaleStore
 from serve.pipelines.answering import Answering
 from serve.pipelines.query import QueryConfig
+from serve.pipelines.retired import RetiredConnections
 from serve.pipelines.retrieve import RetrievalConfig
 from serve.pipelines.retrieving import Retrieving
 from serve.pipelines.stages import EmbedStage, GenerateStage, PassageSource, StatusSource
-from serve.pipelines.wakeup import LONGEST_WAIT_S, Wakeup
 
 
 class Caches:
@@ -35,8 +35,7 @@ class Caches:
         self._shared: SharedTier | None = None
         self._levels = {name: CacheLevel(name, self._config.level(name)) for name in LEVELS}
         self._flights: dict[LevelName, Flights[Any]] = {name: Flights(name) for name in LEVELS}
-        self._retired: list[SharedTier] = []
-        self._retirement = Wakeup()
+        self._retired = RetiredConnections()
 
     def configure(self, config: CacheConfig) -> None:
         """Use other settings from the next wrapping on."""
@@ -44,8 +43,7 @@ class Caches:
         server, server_before = _server_of(config), _server_of(before)
         if server != server_before:
             if self._shared is not None:
-                self._retired.append(self._shared)
-                self._retirement.set()
+                self._retired.add(self._shared)
             self._shared = None if config.redis_url is None else _open_redis(config.redis_url, config.redis_timeout_s)
         for name in LEVELS:
             if (config.level(name), server) != (before.level(name), server_before):
@@ -93,14 +91,12 @@ class Caches:
     async def run(self) -> None:
         """Runs until cancelled. Connections to a server that is no longer configured are closed at once."""
         try:
-            while True:
-                while self._retired:
-                    await self._retired.pop().close()
-                await self._retirement.wait(LONGEST_WAIT_S)
+            await self._retired.run()
         finally:
             await self.serving.close()
-            for shared in (*self._retired, *([self._shared] if self._shared else [])):
-                await shared.close()
+            await self._retired.close()
+            if self._shared is not None:
+                await self._shared.close()
 
 
 def _server_of(config: CacheConfig) -> tuple[SecretStr | None, float]:

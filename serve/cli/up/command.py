@@ -51,12 +51,9 @@ def up(  # noqa: PLR0913
 ) -> None:
     """Start a local service and run it until Ctrl-C.
 
-    Saving the deployment file while the service runs applies the change.
-
-    Ctrl-C or SIGTERM ends it at any moment, with all that it started. The exit status is 0, and 130 after a Ctrl-C
-    before it serves.
+    Saving the deployment file while the service runs applies the change. Ctrl-C or SIGTERM ends it at any moment, with
+    all that it started. The exit status is 0, and 130 after a Ctrl-C before it serves.
     """
-
     if missing := [path for path in ingest_paths or [] if not path.exists()]:
         raise ConfigError("--ingest", f"{str(missing[0])!r} does not exist")
 
